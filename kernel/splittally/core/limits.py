@@ -1,0 +1,66 @@
+"""Every bound of the kernel: name, number, unit last, and the reason beside it.
+
+A bound that can change a verdict is part of the engine id (`spec/03-abi.md`), so changing one is a
+change of engine and is journaled when a world is opened.
+"""
+
+# --- data model (spec/01-canonical-form.md) -----------------------------------------------------
+INT_MIN = -(2**63)
+INT_MAX = 2**64 - 1
+NATURAL_MAX = 2**64 - 1
+DEPTH_MAX = 64  # nesting of arrays and maps; encoders die at thousands, people stop at ten
+
+# --- intents and receipts -----------------------------------------------------------------------
+PARAMS_BYTES_MAX = 64 * 1024  # prompts and blobs travel as digest and size
+NATIVE_PARAMS_BYTES_MAX = 8 * 1024 * 1024  # a manifest carries its modules and schemas
+PAYLOAD_BYTES_MAX = 64 * 1024
+KEY_BYTES = 32
+ATTEMPT_BYTES = 16
+HASH_BYTES = 32
+NAME_BYTES_MAX = 128  # grants, accounts, resources, principals, dimensions, kinds
+TEXT_BYTES_MAX = 512  # a message, a cause, an order id
+LINE_BYTES_MAX = 1024 * 1024  # one line of an NDJSON stream
+TIME_NS_MAX = 2**63 - 1  # the year 2262; keeps `time + duration` inside 64 bits
+
+# --- enforcers (spec/03-abi.md) -----------------------------------------------------------------
+ENFORCER_BYTES_MAX = 256 * 1024  # compile time is not metered, so the file is bounded
+ENFORCER_PAGES_MAX = 16  # 64 KiB pages; minimum = maximum, so memory.grow can never succeed
+ENFORCER_FUNCTIONS_MAX = 2_000
+ENFORCER_LOCALS_MAX = 256  # per function; a small file must not explode in the compiler
+ENFORCER_EXPORTS_MAX = 64  # listing exports is quadratic in the binding
+ENFORCER_GLOBALS_MAX = 256
+ENFORCER_TABLE_ELEMENTS_MAX = 1_024
+ENFORCER_STACK_BYTES_MAX = 256 * 1024
+CHECK_FUEL_MAX = 2_000_000  # about 100 times what a built-in uses on a full input
+INPUT_BYTES_MAX = 192 * 1024  # params, payload and cap params together
+OUTPUT_BYTES_MAX = 64 * 1024
+OUTPUT_DIMS_MAX = 64
+DENY_CODE_BYTES_MAX = 64
+DENY_MESSAGE_BYTES_MAX = 512
+
+# --- authority ----------------------------------------------------------------------------------
+CHAIN_GRANTS_MAX = 16  # legs of one hold
+LIMITS_PER_GRANT_MAX = 128
+BUDGET_DIMS_MAX = 64
+POLICY_RULES_MAX = 1_000
+
+# --- runtime ------------------------------------------------------------------------------------
+GROUP_MAX = 64  # frames of one commit
+MEMBERS_MAX = 64  # intents of one linked group
+TICK_ITEMS_MAX = 256  # due items of one tick frame
+OPEN_HOLDS_MAX = 4_000_000  # back-pressure: a new intent above it is answered over_capacity
+RECALL_FRAMES_MAX = 4_096  # bounded cache of decision frames read back for settling
+
+# --- journal ------------------------------------------------------------------------------------
+FRAME_BYTES_MAX = 16 * 1024 * 1024
+INDEX_ROWS_IN_MEMORY_MAX = 65_536
+SNAPSHOT_FRAMES = 65_536  # frames between snapshots of a long run
+MAP_BYTES_FIRST = 1 << 30  # address space, not disk: the file is sparse
+MAP_BYTES_MAX = 1 << 44
+WRITER_LOCK_SECONDS_MAX = 10
+
+# --- expressions (spec/04-pipeline.md) ----------------------------------------------------------
+EXPR_BYTES_MAX = 8 * 1024
+EXPR_NODES_MAX = 1_000
+EXPR_DEPTH_MAX = 32
+EXPR_STEPS_MAX = 10_000
