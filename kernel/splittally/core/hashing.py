@@ -42,3 +42,15 @@ def hash_prices(data: bytes) -> bytes:
 
 def hash_grant(data: bytes) -> bytes:
     return sha256(data).digest()
+
+
+def hash_question(data: bytes) -> bytes:
+    return blake3(data, derive_key_context="splittally 1 question").digest()
+
+
+def hash_params(data: bytes) -> bytes:
+    return blake3(data, derive_key_context="splittally 1 params").digest()
+
+
+def hash_key(data: bytes) -> bytes:
+    return blake3(data, derive_key_context="splittally 1 key").digest()

@@ -1,0 +1,1 @@
+"""May this actor? Grants, caps, effects and the chain of authority."""

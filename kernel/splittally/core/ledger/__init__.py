@@ -1,0 +1,1 @@
+"""Is there enough? Counters, holds, accounts and postings."""

@@ -1,0 +1,140 @@
+"""State plus command gives the questions that must be answered before it can be decided.
+
+Rule 1. One question per leg that asks somebody, leaf first, each with its pinned module and its input
+        bytes; none for an intent that its chain refuses already.
+Rule 2. A Settle asks what its Check asked, read back from the frame that decided (`Recall`).
+"""
+
+from typing import NamedTuple
+
+from splittally.core.caps.check import check_chain, may_end
+from splittally.core.caps.state import Caps, CheckTemplate
+from splittally.core.commands import TOO_LARGE, Command, Known, Member, Open, Settle, Submit
+from splittally.core.native import NATIVE
+from splittally.core.native.manifest import read_manifest
+from splittally.core.questions import Question, check_input, origin_part, receipt_part, settle_input
+from splittally.core.state import State
+from splittally.core.types import RECEIPT_STATUSES, RELEASED, Leg
+
+
+class Recall(NamedTuple):
+    """The decided intent as its frame holds it, verified."""
+
+    kind: str
+    params: bytes
+    origin_kind: str
+    origin_name: str
+    at_ns: int
+
+
+class Needs(NamedTuple):
+    """What must be known before a command can be decided."""
+
+    questions: list[Question]
+    modules: list[bytes]
+
+
+NOTHING = Needs([], [])
+
+
+def wants_recall(state: State, command: Command) -> bytes:
+    """The intent whose decision frame answers this command's questions; empty for none."""
+    return command.intent_hash if isinstance(command, Settle) else b""
+
+
+def wants_known(state: State, command: Command) -> bytes:
+    """The intent that is not open and whose history this command rests on; empty for none."""
+    match command:
+        case Settle():
+            target = command.intent_hash
+        case Submit(members=[member]) if member.kind in NATIVE:
+            native = NATIVE[member.kind]
+            target = native.target(native.read(member.params)) if native.target else b""
+        case _:
+            return b""
+    return b"" if target in state.ledger.holds else target
+
+
+def ask(
+    state: State, now_ns: int, by: str, command: Command, known: Known | None, recall: Recall | None
+) -> Needs:
+    """The questions of this command in the state as it stands at `now_ns`."""
+    match command:
+        case Submit():
+            return _ask_submit(state, now_ns, by, command)
+        case Settle() if recall is not None:
+            return Needs(_ask_settle(state, by, command, known, recall), [])
+        case Open() if command.release:
+            return Needs([], read_manifest(command.release).wasm)
+        case _:
+            return NOTHING
+
+
+def _ask_submit(state: State, now_ns: int, by: str, command: Submit) -> Needs:
+    questions: list[Question] = []
+    modules: list[bytes] = []
+    for member in command.members:
+        chain = state.caps.chain(member.grant, member.kind)
+        if check_chain(state.caps, chain, by, member.kind, now_ns):
+            continue
+        if member.expires_ns and now_ns >= member.expires_ns:
+            continue
+        questions += member_questions(state.caps, now_ns, member)
+        native = NATIVE.get(member.kind)
+        if native is not None and native.modules is not None:
+            modules += native.modules(native.read(member.params))
+    return Needs(questions, modules)
+
+
+def member_questions(caps: Caps, now_ns: int, member: Member) -> list[Question]:
+    """The Check questions of one intent, leaf first."""
+    asked = caps.chain(member.grant, member.kind).asked
+    if not asked:
+        return []
+    origin = origin_part(member.origin_kind, member.origin_name)
+    return [
+        Question(link.cap.enforcer, check_input(link.template, origin, member.params, now_ns))
+        for link in asked
+        if link.template is not None
+    ]
+
+
+def _ask_settle(
+    state: State, by: str, command: Settle, known: Known | None, recall: Recall
+) -> list[Question]:
+    hold = state.ledger.holds.get(command.intent_hash)
+    legs: list[Leg]
+    if hold is not None:
+        if not may_end(state.caps, by, hold.by, hold.kind):
+            return []
+        legs = list(hold.legs)
+    elif known is not None and known.status == RELEASED and not known.late:
+        if not may_end(state.caps, by, known.by, known.kind):
+            return []
+        legs = known_legs(known)
+    else:
+        return []
+    if command.status not in RECEIPT_STATUSES or command.fits == TOO_LARGE:
+        return []
+    origin = origin_part(recall.origin_kind, recall.origin_name)
+    receipt = receipt_part(command.status, command.adapter, command.payload, command.cost_cents)
+    questions = []
+    for leg in legs:
+        if leg.enforcer_ref:
+            template = CheckTemplate(leg.cap, state.caps.cap_params(leg), leg.grant, recall.kind)
+            data = settle_input(
+                template, origin, recall.params, recall.at_ns, leg, receipt, command.intent_hash
+            )
+            questions.append(Question(leg.enforcer_ref, data))
+    return questions
+
+
+def known_legs(known: Known) -> list[Leg]:
+    """The legs of an intent that has ended, as they were held."""
+    return [
+        Leg(
+            leg.grant, leg.grant_hash, leg.terms_hash, leg.enforcer_ref, leg.cap, leg.params, leg.reserve,
+            leg.windows, leg.above,
+        )
+        for leg in known.legs
+    ]  # fmt: skip

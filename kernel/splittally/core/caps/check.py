@@ -1,0 +1,31 @@
+"""Stage 3: may this actor, under this chain of grants, ask for an effect of this kind now?
+
+Rule 1. Every grant of the chain must be live and cover the kind; only the leaf must be held by the
+        principal.
+Rule 2. Expired means `now >= expiry`: an intent at that very instant is late.
+"""
+
+from splittally.core.caps.state import Caps, Chain
+from splittally.core.findings import Finding, find
+
+
+def check_chain(caps: Caps, chain: Chain, by: str, kind: str, now_ns: int) -> list[Finding]:
+    """Every reason why the chain does not authorise; empty when it does."""
+    leaf = chain.links[0].grant
+    findings = []
+    if leaf.holder != by:
+        findings.append(find("not_holder", grant=leaf.name, principal=by))
+    for link in chain.links:
+        if not link.covers:
+            findings.append(find("kind_not_covered", grant=link.grant.name, kind=kind, cap=link.cap.name))
+        if caps.revoked and link.grant.name in caps.revoked:
+            findings.append(find("revoked", grant=link.grant.name, order=caps.revoked[link.grant.name]))
+        if link.grant.expiry_ns and now_ns >= link.grant.expiry_ns:
+            findings.append(find("expired", grant=link.grant.name, expiry_ns=link.grant.expiry_ns))
+    return findings
+
+
+def may_end(caps: Caps, by: str, holder: str, kind: str) -> bool:
+    """Whether a principal may settle, extend or cancel: the intent's own, or an adapter of its kind."""
+    effect = caps.effects.get(kind)
+    return by == holder or (effect is not None and by in effect.adapters)

@@ -1,0 +1,239 @@
+"""Grants as people state them, and the record that a statement makes.
+
+Rule 1. A child is at most its parent: limits, expiry and delegations only narrow.
+Rule 2. What a child does not limit is limited by its ancestors, whose counters it uses too.
+"""
+
+import msgspec
+from msgspec import Struct
+
+from splittally.core.canonical import encode
+from splittally.core.caps.state import Caps, limits_of
+from splittally.core.events import Defined, Event, GrantSet, LimitSet
+from splittally.core.findings import Finding, find
+from splittally.core.hashing import hash_grant, hash_params
+from splittally.core.limits import (
+    BUDGET_DIMS_MAX,
+    CHAIN_GRANTS_MAX,
+    LIMITS_PER_GRANT_MAX,
+    NATURAL_MAX,
+    PARAMS_BYTES_MAX,
+    TIME_NS_MAX,
+)
+from splittally.core.types import (
+    CALENDAR_WINDOWS,
+    LIFE,
+    OPERATOR,
+    OVERS,
+    PER_INTENT,
+    ROOT,
+    Grant,
+    Limit,
+    is_id,
+    is_name,
+    is_per,
+)
+
+DOUBTS = ("payer", "payee")
+ABOVES = ("charge", "cap", "debt")
+
+
+class LimitTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A limit as stated: at most `amount` of `dim` per `per`, and what happens above it.
+
+    `rollover` is the share of what is left that a calendar window hands on: numerator, denominator.
+    """
+
+    dim: str
+    amount: int
+    per: str = LIFE
+    over: str = "deny"
+    rollover: list[int] = []
+
+    def __post_init__(self) -> None:
+        _require(is_id(self.dim), "a limit's `dim` is a name")
+        _require(is_natural(self.amount), f"the limit of `{self.dim}` is a natural below 2^64")
+        _require(
+            is_per(self.per), f"`{self.per}` is no period; use life, intent, hour, day, week, month or 60s"
+        )
+        _require(self.over in OVERS, f"`over` is one of {', '.join(OVERS)}")
+        if self.rollover:
+            _require(len(self.rollover) == 2, "`rollover` is a numerator and a denominator")
+            share, whole = self.rollover
+            _require(0 <= share <= whole <= 10**6 and whole > 0, "`rollover` is a share between 0 and 1")
+            _require(self.per in CALENDAR_WINDOWS, "only calendar windows roll over")
+
+    def limit(self) -> Limit:
+        """The record of this limit."""
+        return Limit(self.dim, self.per, self.amount, self.over, self.rollover)
+
+
+class GrantTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A grant as stated; times in nanoseconds, amounts in minor units. `params` is canonical CBOR."""
+
+    cap: str
+    params: bytes | None = None
+    budget: dict[str, int] | None = None
+    limits: list[LimitTerms] = []
+    expiry_ns: int | None = None
+    parent: str = ROOT
+    holder: str = OPERATOR
+    draws_on: dict[str, str] = {}
+    pays_to: list[str] = []
+    delegations: int = 0
+    hold_ns_max: int = 0
+    approval_ns: int = 0
+    unknown_ns: int = 0
+    doubt: str = "payer"
+    above: str = "charge"
+
+    def __post_init__(self) -> None:
+        _require(is_name(self.cap), f"`{self.cap}` is not a name such as sys/llm.basic@1")
+        _require(is_id(self.holder) and is_name(f"host/{self.holder}@1"), "`holder` is a principal's name")
+        budget = self.budget or {}
+        _require(len(budget) <= BUDGET_DIMS_MAX, f"a budget has at most {BUDGET_DIMS_MAX} dimensions")
+        _require(len(self.limits) <= LIMITS_PER_GRANT_MAX, f"at most {LIMITS_PER_GRANT_MAX} limits")
+        for dim, amount in budget.items():
+            _require(is_id(dim), "a dimension is a name")
+            _require(is_natural(amount), f"the budget of `{dim}` is a natural below 2^64")
+        hard = [(x.dim, x.per) for x in self.limits if x.over == "deny" and x.per != PER_INTENT]
+        hard += [(dim, LIFE) for dim in budget]
+        _require(len(hard) == len(set(hard)), "one dimension has two limits for one period")
+        _require(self.params is None or len(self.params) <= PARAMS_BYTES_MAX, "`params` are too large")
+        for name in ("hold_ns_max", "approval_ns", "unknown_ns", "expiry_ns", "delegations"):
+            value = getattr(self, name)
+            _require(value is None or 0 <= value <= TIME_NS_MAX, f"`{name}` is a natural below 2^63")
+        _require(self.doubt in DOUBTS, "`doubt` is payer or payee")
+        _require(self.above in ABOVES, "`above` is charge, cap or debt")
+        _require(all(map(is_id, self.pays_to)), "`pays_to` lists accounts")
+        _require(all(map(is_id, [*self.draws_on, *self.draws_on.values()])), "`draws_on` maps names")
+        first = self.pays_to[:1]
+        _require(not first or not first[0].endswith(("/", "*")), "the first of `pays_to` is one account")
+
+
+def is_natural(value: object) -> bool:
+    """Whether a value is a natural below 2^64."""
+    return type(value) is int and 0 <= value <= NATURAL_MAX
+
+
+def build_grant(name: str, terms: GrantTerms, made_by: str) -> Grant:
+    """The record of a grant with these terms."""
+    identity = {
+        "defcap_ref": terms.cap,
+        "params_cbor": terms.params,
+        "budget": terms.budget,
+        "expiry": terms.expiry_ns,
+    }
+    return Grant(
+        name=name,
+        cap=terms.cap,
+        params=b"" if terms.params is None else hash_params(terms.params),
+        budget=terms.budget,
+        expiry_ns=terms.expiry_ns or 0,
+        parent=terms.parent,
+        holder=terms.holder,
+        limits=[limit.limit() for limit in terms.limits],
+        draws_on=terms.draws_on,
+        pays_to=terms.pays_to,
+        delegations=terms.delegations,
+        hold_ns_max=terms.hold_ns_max,
+        approval_ns=terms.approval_ns,
+        unknown_ns=terms.unknown_ns,
+        doubt=terms.doubt,
+        above=terms.above,
+        made_by=made_by,
+        grant_hash=hash_grant(encode(identity)),
+    )
+
+
+def terms_of(caps: Caps, grant: Grant) -> GrantTerms:
+    """The terms that a grant states, to be changed and built again."""
+    return GrantTerms(
+        cap=grant.cap,
+        params=caps.blobs[grant.params] if grant.params else None,
+        budget=grant.budget,
+        limits=[msgspec.convert(msgspec.structs.asdict(x), LimitTerms) for x in grant.limits],
+        expiry_ns=grant.expiry_ns or None,
+        parent=grant.parent,
+        holder=grant.holder,
+        draws_on=grant.draws_on,
+        pays_to=grant.pays_to,
+        delegations=grant.delegations,
+        hold_ns_max=grant.hold_ns_max,
+        approval_ns=grant.approval_ns,
+        unknown_ns=grant.unknown_ns,
+        doubt=grant.doubt,
+        above=grant.above,
+    )
+
+
+def check_new_name(caps: Caps, name: str) -> list[Finding]:
+    """Whether a grant may have this name."""
+    if name in caps.grants:
+        return [find("name_taken", name=name, revoked=name in caps.revoked)]
+    return []
+
+
+def check_terms(caps: Caps, grant: Grant) -> list[Finding]:
+    """Whether a grant's cap and parent exist and it is at most its parent."""
+    if grant.cap not in caps.caps:
+        return [find("not_found", cap=grant.cap)]
+    parent = caps.grants.get(grant.parent)
+    if parent is None:
+        return [find("not_found", grant=grant.parent)]
+    if caps.is_revoked(grant.parent):
+        return [find("revoked", grant=grant.parent, order="")]
+    if len(caps.ancestors(grant.parent)) >= CHAIN_GRANTS_MAX:
+        return [find("chain_too_long", grant=grant.name, most=CHAIN_GRANTS_MAX)]
+    return check_narrowing(grant, parent)
+
+
+def check_narrowing(grant: Grant, parent: Grant) -> list[Finding]:
+    """Everything in which a grant is wider than its parent."""
+    findings = []
+    above = {(x.dim, x.per): x.amount for x in limits_of(parent) if x.over == "deny"}
+    for limit in limits_of(grant):
+        most = above.get((limit.dim, limit.per))
+        if limit.over == "deny" and most is not None and limit.amount > most:
+            findings.append(
+                find("wider_than_parent", dim=limit.dim, per=limit.per, needed=limit.amount, available=most)
+            )
+    if parent.expiry_ns and grant.expiry_ns > parent.expiry_ns:
+        findings.append(find("wider_than_parent", expiry_ns=grant.expiry_ns, available=parent.expiry_ns))
+    if parent.name != ROOT and grant.delegations > parent.delegations:
+        findings.append(
+            find("wider_than_parent", delegations=grant.delegations, available=parent.delegations)
+        )
+    return findings
+
+
+def grant_events(caps: Caps, grant: Grant, params: bytes | None, now: Grant | None) -> list[Event]:
+    """The events that make a grant, or change the one that stands into it; none when they are equal.
+
+    Counters carry over: a limit that is gone leaves a counter that only counts.
+    """
+    if grant == now:
+        return []
+    events: list[Event] = []
+    if params is not None and grant.params not in caps.blobs:
+        events.append(Defined("blobs", grant.params.hex(), params))
+    events.append(GrantSet(grant))
+    before = _life_amounts(now) if now is not None else {}
+    after = _life_amounts(grant)
+    for dim in sorted({**before, **after}):
+        if before.get(dim) != after.get(dim, -1):
+            events.append(LimitSet(grant.name, dim, LIFE, 0, after.get(dim, -1)))
+    return events
+
+
+def _life_amounts(grant: Grant) -> dict[str, int]:
+    amounts: dict[str, int] = {}
+    for limit in limits_of(grant):
+        if limit.per == LIFE:
+            amounts[limit.dim] = limit.amount if limit.over == "deny" else amounts.get(limit.dim, -1)
+    return amounts
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)

@@ -1,0 +1,155 @@
+"""What is defined and who may do what: definitions, grants, and the chains they form.
+
+Rule 1. A chain is derived from grants and definitions and cached by (leaf, kind); whatever changes
+        one of them empties the cache.
+Rule 2. A name once revoked stays in `revoked` and is never used again.
+"""
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from splittally.core.canonical import encode_record
+from splittally.core.events import Authority
+from splittally.core.hashing import hash_terms
+from splittally.core.limits import CHAIN_GRANTS_MAX
+from splittally.core.overlay import Overlay
+from splittally.core.questions import CheckTemplate
+from splittally.core.types import (
+    CAP_ALL,
+    CAP_ANY_TYPE,
+    CAP_NATIVE_TYPE,
+    LIFE,
+    CapDef,
+    EffectDef,
+    Grant,
+    Leg,
+    Limit,
+    Rule,
+)
+
+NO_PARAMS = b"\xa0"  # the canonical bytes of an empty map
+DELEGATION_KINDS = ("grant.issue", "grant.revoke")
+
+
+class Link(NamedTuple):
+    """One grant of a chain as a decision needs it: leaf first, root last.
+
+    `template` is None for a grant that asks nobody for this kind.
+    """
+
+    grant: Grant
+    cap: CapDef
+    limits: tuple[Limit, ...]
+    terms_hash: bytes
+    authority: Authority
+    covers: bool
+    template: CheckTemplate | None
+
+
+class Chain(NamedTuple):
+    """The grants above an intent, leaf first, and the earliest expiry among them (0 for none)."""
+
+    links: tuple[Link, ...]
+    expiry_ns: int
+    asked: tuple[Link, ...]
+
+
+class Caps:
+    """The tables of definitions and grants."""
+
+    __slots__ = ("blobs", "caps", "chains", "effects", "grants", "modules", "revoked", "rules")
+
+    def __init__(self) -> None:
+        self.blobs: dict[bytes, bytes] = {}
+        self.modules: dict[str, bytes] = {}
+        self.effects: dict[str, EffectDef] = {}
+        self.caps: dict[str, CapDef] = {}
+        self.grants: dict[str, Grant] = {}
+        self.revoked: dict[str, str] = {}
+        self.rules: dict[str, list[Rule]] = {}
+        self.chains: dict[tuple[str, str], Chain] = {}
+
+    def fork(self) -> "Caps":
+        """Tables that read through to these and keep their own writes."""
+        child = Caps()
+        for table in self.tables():
+            setattr(child, table, Overlay(getattr(self, table)))
+        child.chains = self.chains.copy()
+        return child
+
+    def chain(self, leaf: str, kind: str) -> Chain:
+        """The chain from grant `leaf` to the root for an effect of `kind`; both must exist."""
+        key = (leaf, kind)
+        chain = self.chains.get(key)
+        if chain is None:
+            chain = self.chains[key] = self._derive_chain(leaf, self.effects[kind])
+        return chain
+
+    def cap_params(self, grant: Grant | Leg) -> bytes:
+        """The canonical cap params that a grant or a pinned leg names."""
+        return self.blobs[grant.params] if grant.params else NO_PARAMS
+
+    def ancestors(self, name: str) -> list[Grant]:
+        """The grant of this name and those above it, leaf first."""
+        grants = []
+        while name:
+            grants.append(self.grants[name])
+            name = grants[-1].parent
+        return grants
+
+    def descends(self, name: str, ancestor: str) -> bool:
+        """Whether `name` is `ancestor` or stands below it."""
+        return any(grant.name == ancestor for grant in self.ancestors(name))
+
+    def is_revoked(self, name: str) -> bool:
+        """Whether the grant or one above it was revoked."""
+        return any(grant.name in self.revoked for grant in self.ancestors(name))
+
+    def tables(self) -> dict[str, dict[Any, Any]]:
+        """The tables that stand in the state root."""
+        return {
+            "blobs": self.blobs,
+            "caps": self.caps,
+            "effects": self.effects,
+            "grants": self.grants,
+            "modules": self.modules,
+            "revoked": self.revoked,
+            "rules": self.rules,
+        }
+
+    def _derive_chain(self, leaf: str, effect: EffectDef) -> Chain:
+        links = tuple(self._derive_link(grant, effect) for grant in self.ancestors(leaf))
+        assert len(links) <= CHAIN_GRANTS_MAX
+        expiries = [link.grant.expiry_ns for link in links if link.grant.expiry_ns]
+        asked = tuple(link for link in links if link.template is not None)
+        return Chain(links, min(expiries, default=0), asked)
+
+    def _derive_link(self, grant: Grant, effect: EffectDef) -> Link:
+        cap = self.caps[grant.cap]
+        record = msgspec.to_builtins(grant, builtin_types=(bytes,))
+        terms_hash = hash_terms(encode_record([record, cap.enforcer, effect.params_schema]))
+        delegates = grant.delegations > 0 and effect.kind in DELEGATION_KINDS
+        asks_nobody = grant.cap == CAP_ALL or delegates
+        template = None
+        if not asks_nobody:
+            template = CheckTemplate(grant.cap, self.cap_params(grant), grant.name, effect.kind)
+        return Link(
+            grant,
+            cap,
+            limits_of(grant),
+            terms_hash,
+            Authority(grant.name, grant.grant_hash, terms_hash),
+            asks_nobody or _covers(cap.cap_type, effect.cap_type),
+            template,
+        )
+
+
+def limits_of(grant: Grant) -> tuple[Limit, ...]:
+    """Every limit of a grant: its budget, dimension by dimension, then the others as stated."""
+    budget = grant.budget or {}
+    return tuple(Limit(dim, LIFE, budget[dim]) for dim in sorted(budget)) + tuple(grant.limits)
+
+
+def _covers(cap_type: str, effect_type: str) -> bool:
+    return cap_type == effect_type or (cap_type == CAP_ANY_TYPE and effect_type != CAP_NATIVE_TYPE)

@@ -1,0 +1,152 @@
+"""What is asked of the kernel, and the evidence that answers its questions. One page.
+
+Rule 1. A command carries everything a decision needs besides the state: params, receipts, keys. Time
+        and principal stand beside it in the frame's body.
+Rule 2. Evidence is what was not in the state: an enforcer's answer, what the index knew of an ended
+        intent, the result of admitting a module. Nothing else may influence a decision.
+"""
+
+from msgspec import Struct
+
+from splittally.core.types import Draw, Window
+
+
+FITS, MISFIT, TOO_LARGE = "ok", "misfit", "too_large"  # what the edge says of a receipt's payload
+
+
+class Member(Struct, frozen=True, array_like=True):
+    """A sealed intent: params in canonical bytes, a 32-byte key, and the hash of the schema used.
+
+    `expires_ns` is 0 for none; `attempt` is 16 random bytes of the caller, in no hash.
+    """
+
+    kind: str
+    params: bytes
+    grant: str
+    key: bytes
+    origin_kind: str
+    origin_name: str
+    expires_ns: int
+    attempt: bytes
+    schema: bytes
+    intent_hash: bytes
+
+
+class Open(Struct, frozen=True, array_like=True, tag=0):
+    """Open a world for writing under an engine; the first one makes the world."""
+
+    world: bytes
+    clock: str
+    format: int
+    engine: str
+    release: bytes
+
+
+class Submit(Struct, frozen=True, array_like=True, tag=1):
+    """Ask for one effect, or for a linked group: `mode` is `each`, `all` or `first`."""
+
+    mode: str
+    members: list[Member]
+
+
+class Settle(Struct, frozen=True, array_like=True, tag=2):
+    """Report what became of an effect; `cost_cents` is -1 where the receipt has none.
+
+    `fits` is what the edge said of the payload: `ok`, `misfit` (not of the receipt schema), or
+    `too_large` (then the payload was dropped and every leg charges what it reserved).
+    """
+
+    intent_hash: bytes
+    status: str
+    adapter: str
+    payload: bytes
+    cost_cents: int
+    pays_to: str
+    fits: str
+
+
+class Release(Struct, frozen=True, array_like=True, tag=3):
+    """End a hold without a receipt, by its own principal or an adapter of its kind."""
+
+    intent_hash: bytes
+    cause: str
+    order: str
+
+
+class Extend(Struct, frozen=True, array_like=True, tag=4):
+    """Move a hold's expiry."""
+
+    intent_hash: bytes
+    expires_ns: int
+
+
+class Tick(Struct, frozen=True, array_like=True, tag=5):
+    """Work through what has fallen due, at most `items` of it."""
+
+    items: int
+
+
+Command = Open | Submit | Settle | Release | Extend | Tick
+
+
+class Judged(Struct, frozen=True, array_like=True, tag=0):
+    """An enforcer's answer to the question with this hash; `fault` is its class if there is none."""
+
+    question: bytes
+    answer: bytes
+    fault: str
+
+
+class Paid(Struct, frozen=True, array_like=True, gc=False):
+    """What is left of a payment that an intent made: who has it, in which resource."""
+
+    payee: str
+    resource: str
+    amount: int
+
+
+class KnownLeg(Struct, frozen=True, array_like=True):
+    """A leg of an ended intent, as its frames tell it."""
+
+    grant: str
+    grant_hash: bytes
+    terms_hash: bytes
+    enforcer_ref: bytes
+    cap: str
+    params: bytes
+    reserve: dict[str, int]
+    windows: list[Window]
+    above: str
+    charged: dict[str, int]
+    refunded: dict[str, int]
+
+
+class Known(Struct, frozen=True, array_like=True, tag=1):
+    """What the index and the frames that it names say of an intent that is no longer open.
+
+    `status` is `settled`, `released`, or empty where the intent was never held; `cause` is a release
+    cause; `late` says whether a late receipt was charged already.
+    """
+
+    intent_hash: bytes
+    seq: int
+    outcome: str
+    by: str
+    kind: str
+    status: str
+    cause: str
+    late: bool
+    ended_seq: int
+    legs: list[KnownLeg]
+    draws: list[Draw]
+    paid: list[Paid]
+
+
+class Admitted(Struct, frozen=True, array_like=True, tag=2):
+    """The result of admitting a module; `failed` names the check it fails, empty when admitted."""
+
+    module: bytes
+    failed: str
+
+
+Evidence = Judged | Known | Admitted

@@ -1,0 +1,230 @@
+"""Decide one intent: the stages in order, each reporting all it finds, the strictest outcome first.
+
+Rule 1. Everything is checked before anything is made; a refusal leaves the ledger untouched.
+Rule 2. The stage that stops an intent reports all of its findings and no later stage is asked.
+Rule 3. The record is one: decision, hold, postings and counters stand in the same frame.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from splittally.core.canonical import decode
+from splittally.core.caps.check import check_chain
+from splittally.core.caps.state import Chain
+from splittally.core.commands import Judged, Member
+from splittally.core.events import Charge, Decided, Event, Held, Posted, Settled
+from splittally.core.findings import Finding, find
+from splittally.core.ledger.check import NOTHING, Room, Scope, check_accounts, check_limits
+from splittally.core.native import NATIVE, NativeCall
+from splittally.core.policy import NO_STAGE, Asked, PolicyVerdict, check_policy
+from splittally.core.state import State
+from splittally.core.types import (
+    ADMITTED,
+    ALLOW,
+    APPROVAL,
+    DENY,
+    OPEN,
+    REQUIRE_APPROVAL,
+    ROOT,
+    STRICTEST_FIRST,
+    Draw,
+    Leg,
+)
+from splittally.core.verdict import CheckVerdict, Fault, read_check
+
+NO_POLICY = PolicyVerdict(ALLOW, [], NO_STAGE, [], [])
+
+
+class Judgement(NamedTuple):
+    """How one intent was decided and what committing it records."""
+
+    outcome: str
+    findings: list[Finding]
+    reserve: dict[str, int]
+    events: list[Event]
+
+
+class Reserve(NamedTuple):
+    """The legs of an intent with what checking their limits found, and the money they draw."""
+
+    legs: list[Leg]
+    rooms: list[Room]
+    draws: list[Draw]
+
+
+def judge_member(
+    state: State, call: NativeCall, member: Member, at: int, answers: Iterator[Judged]
+) -> Judgement:
+    """Decide one intent at the time and for the principal of `call`."""
+    chain = state.caps.chain(member.grant, member.kind)
+    findings = check_chain(state.caps, chain, call.by, member.kind, call.now_ns)
+    if member.expires_ns and call.now_ns >= member.expires_ns:
+        findings.append(find("already_expired", expires_ns=member.expires_ns))
+    if findings:
+        return _refuse(chain, member, DENY, findings, NO_STAGE, state.policy_hash)
+    estimates, findings = _read_checks(chain, answers)
+    if findings:
+        return _refuse(chain, member, DENY, findings, NO_STAGE, state.policy_hash)
+    reserve = _plan_reserve(state, call, chain, estimates)
+    findings = [finding for room in reserve.rooms for finding in room.findings]
+    outcomes = [ALLOW] + [outcome for room in reserve.rooms for outcome in room.outcomes]
+    shortfalls = check_accounts(state.ledger, reserve.draws)
+    native = NATIVE.get(member.kind)
+    if native is not None:
+        shortfalls += native.check(state, call, native.read(member.params))
+    outcome = DENY if shortfalls else _strictest(outcomes)
+    findings += shortfalls
+    if outcome not in ADMITTED:
+        return _refuse(chain, member, outcome, findings, NO_STAGE, state.policy_hash)
+    policy = _ask_policy(state, call, chain, member, estimates[0])
+    outcome = _strictest([outcome, policy.outcome])
+    findings += policy.findings
+    if outcome == REQUIRE_APPROVAL and native is not None:
+        outcome = DENY  # a native effect is finished in its own record: nothing of it can wait
+    if outcome not in ADMITTED:
+        return _refuse(chain, member, outcome, findings, policy.rule, state.policy_hash)
+    authority = [link.authority for link in chain.links] if native is not None else []
+    # Nothing below can fail.
+    events: list[Event] = [
+        Decided(
+            member.intent_hash, outcome, findings, authority, state.policy_hash, policy.rule, policy.counted
+        )
+    ]
+    events += policy.events
+    for room in reserve.rooms:
+        events += room.events
+    if native is not None:
+        events += _charge_native(member, reserve)
+        events += native.make(state, call, native.read(member.params))
+    else:
+        events += _hold(call, chain, member, at, outcome, reserve)
+    return Judgement(outcome, findings, estimates[0], events)
+
+
+def refuse_member(state: State, member: Member, findings: list[Finding]) -> Judgement:
+    """A denial for a reason that lies outside the intent: its group."""
+    chain = state.caps.chain(member.grant, member.kind)
+    return _refuse(chain, member, DENY, findings, NO_STAGE, state.policy_hash)
+
+
+def _refuse(
+    chain: Chain, member: Member, outcome: str, findings: list[Finding], rule: int, policy: bytes
+) -> Judgement:
+    authority = [link.authority for link in chain.links]
+    decided = Decided(member.intent_hash, outcome, findings, authority, policy, rule, [])
+    return Judgement(outcome, findings, {}, [decided])
+
+
+def _strictest(outcomes: list[str]) -> str:
+    return next(word for word in STRICTEST_FIRST if word in outcomes)
+
+
+def _read_checks(chain: Chain, answers: Iterator[Judged]) -> tuple[list[dict[str, int]], list[Finding]]:
+    """Each leg's estimate, leaf first, and what the enforcers that refuse say."""
+    estimates: list[dict[str, int]] = []
+    findings: list[Finding] = []
+    for link in chain.links:
+        if link.template is None:
+            estimates.append({})
+            continue
+        judged = next(answers)
+        verdict: CheckVerdict | Fault = Fault(judged.fault) if judged.fault else read_check(judged.answer)
+        if isinstance(verdict, Fault):
+            findings.append(find("enforcer_fault", grant=link.grant.name, fault=verdict.cls))
+        elif verdict.deny_code:
+            facts = {"grant": link.grant.name, "message": verdict.deny_message, "next": "replan"}
+            findings.append(Finding("enforcer", verdict.deny_code, facts))
+        else:
+            estimates.append(verdict.reserve)
+    return estimates, findings
+
+
+def _plan_reserve(state: State, call: NativeCall, chain: Chain, estimates: list[dict[str, int]]) -> Reserve:
+    legs: list[Leg] = []
+    rooms: list[Room] = []
+    draws: list[Draw] = []
+    drawn: set[str] = set()
+    pays_to = next((link.grant.pays_to for link in chain.links if link.grant.pays_to), [])
+    for at, link in enumerate(chain.links):
+        grant, estimate = link.grant, estimates[at]
+        room = NOTHING
+        if link.limits:
+            scope = Scope(grant.name, at == 0 or grant.holder == call.by)
+            room = check_limits(state.ledger, scope, link.limits, estimate, call.now_ns, state.offset_ns)
+        rooms.append(room)
+        enforcer_ref = link.cap.enforcer if link.template is not None else b""
+        legs.append(
+            Leg(
+                grant.name, grant.grant_hash, link.terms_hash, enforcer_ref, grant.cap, grant.params,
+                estimate, room.windows, grant.above,
+            )
+        )  # fmt: skip
+        for resource, account in grant.draws_on.items():
+            if resource in estimate and resource not in drawn:
+                drawn.add(resource)
+                draws.append(Draw(resource, account, estimate[resource], at, pays_to, grant.doubt))
+    return Reserve(legs, rooms, draws)
+
+
+def _ask_policy(
+    state: State, call: NativeCall, chain: Chain, member: Member, estimate: dict[str, int]
+) -> PolicyVerdict:
+    if not state.rules or (member.grant == ROOT and member.kind in NATIVE):
+        return NO_POLICY
+    needs_params = any(rule.when for rule in state.rules)
+    leaf = chain.links[0]
+    asked = Asked(
+        member.kind,
+        member.grant,
+        leaf.cap.cap_type,
+        member.origin_kind,
+        member.origin_name,
+        call.by,
+        decode(member.params) if needs_params else {},
+        estimate,
+        call.now_ns,
+    )
+    return check_policy(state, asked)
+
+
+def _hold(
+    call: NativeCall, chain: Chain, member: Member, at: int, outcome: str, reserve: Reserve
+) -> list[Event]:
+    expires_ns = member.expires_ns
+    for link in chain.links:
+        if link.grant.hold_ns_max:
+            latest = call.now_ns + link.grant.hold_ns_max
+            expires_ns = min(expires_ns, latest) if expires_ns else latest
+    phase, due_ns = OPEN, expires_ns
+    if outcome == REQUIRE_APPROVAL:
+        phase = APPROVAL
+        waits = next((link.grant.approval_ns for link in chain.links if link.grant.approval_ns), 0)
+        deadline = call.now_ns + waits if waits else 0
+        due_ns = min(due_ns, deadline) if due_ns and deadline else due_ns or deadline
+    held = Held(member.intent_hash, at, member.kind, phase, due_ns, expires_ns, reserve.legs, reserve.draws)
+    postings = [
+        Posted(draw.account, "", draw.resource, draw.amount, reserve.legs[draw.leg].grant, member.intent_hash)
+        for draw in reserve.draws
+        if draw.amount
+    ]
+    return [held, *postings]
+
+
+def _charge_native(member: Member, reserve: Reserve) -> list[Event]:
+    """A native effect uses what it reserved, in the record that decides it."""
+    if not any(leg.reserve for leg in reserve.legs):
+        return []
+    charges = [
+        Charge(
+            leg.grant,
+            leg.grant_hash,
+            leg.terms_hash,
+            leg.enforcer_ref,
+            leg.reserve,
+            leg.reserve,
+            [],
+            leg.windows,
+        )
+        for leg in reserve.legs
+    ]
+    return [Settled(member.intent_hash, "native", "ok", charges, [])]

@@ -1,0 +1,204 @@
+"""What happened, named in the past: the only thing that changes state. One page.
+
+Rule 1. Events are facts: `evolve` remembers them without deciding anything, and replay needs nothing
+        else. A tag is never reused (`schemas/records.cddl`).
+Rule 2. The tags 14 to 17 belong to Measured, Solved, RuleFired and Noted of economic budgets.
+"""
+
+from msgspec import Struct
+
+from splittally.core.findings import Finding
+from splittally.core.types import Draw, Grant, Leg, Window
+
+
+class Authority(Struct, frozen=True, array_like=True, gc=False):
+    """A grant of the chain as it stood: its name beside its hashes."""
+
+    grant: str
+    grant_hash: bytes
+    terms_hash: bytes
+
+
+class Charge(Struct, frozen=True, array_like=True):
+    """What one leg used (as reported) and was charged (as added), with what was wrong about it."""
+
+    grant: str
+    grant_hash: bytes
+    terms_hash: bytes
+    enforcer_ref: bytes
+    usage: dict[str, int]
+    charged: dict[str, int]
+    violations: list[Finding]
+    windows: list[Window]
+
+
+class Count(Struct, frozen=True, array_like=True, gc=False):
+    """One more counted in a window of a policy rule."""
+
+    scope: str
+    dim: str
+    per: str
+    start_ns: int
+    amount: int
+
+
+class RefundLeg(Struct, frozen=True, array_like=True):
+    """What one leg gets back."""
+
+    grant: str
+    amounts: dict[str, int]
+    windows: list[Window]
+
+
+class Opened(Struct, frozen=True, array_like=True, tag=0):
+    """The world was opened for writing under this engine."""
+
+    world: bytes
+    clock: str
+    format: int
+    engine: str
+
+
+class Decided(Struct, frozen=True, array_like=True, tag=1):
+    """An intent got its answer. `rule` is the policy rule that decided: -1 no rule matched, -2 the
+    stage was not reached or the world has no policy. `authority` is empty where legs follow.
+    `counted` is what a rule's rates count."""
+
+    intent_hash: bytes
+    outcome: str
+    findings: list[Finding]
+    authority: list[Authority]
+    policy: bytes
+    rule: int
+    counted: list[Count]
+
+
+class Held(Struct, frozen=True, array_like=True, tag=2):
+    """Amounts are reserved for an intent until a receipt, a release or `due_ns` (0 for never)."""
+
+    intent_hash: bytes
+    member: int
+    kind: str
+    phase: str
+    due_ns: int
+    expires_ns: int
+    legs: list[Leg]
+    draws: list[Draw]
+
+
+class HoldChanged(Struct, frozen=True, array_like=True, tag=3):
+    """A hold moved to another phase or got another due time."""
+
+    intent_hash: bytes
+    phase: str
+    due_ns: int
+
+
+class Settled(Struct, frozen=True, array_like=True, tag=4):
+    """Usage was charged. `how` is receipt, late, unknown, attested or native."""
+
+    intent_hash: bytes
+    how: str
+    status: str
+    legs: list[Charge]
+    violations: list[Finding]
+
+
+class Released(Struct, frozen=True, array_like=True, tag=5):
+    """A hold ended without usage."""
+
+    intent_hash: bytes
+    cause: str
+    order: str
+    authority: list[Authority]
+    findings: list[Finding]
+
+
+class Refunded(Struct, frozen=True, array_like=True, tag=6):
+    """Part of what a settled intent was charged was given back."""
+
+    intent_hash: bytes
+    legs: list[RefundLeg]
+
+
+class Posted(Struct, frozen=True, array_like=True, tag=7):
+    """Value moved; an empty account is what is in flight under `intent_hash`."""
+
+    debit: str
+    credit: str
+    resource: str
+    amount: int
+    grant: str
+    intent_hash: bytes
+
+
+class LimitSet(Struct, frozen=True, array_like=True, tag=8):
+    """A counter got its limit; `amount` is -1 where the counter only counts."""
+
+    scope: str
+    dim: str
+    per: str
+    start_ns: int
+    amount: int
+
+
+class WindowRolled(Struct, frozen=True, array_like=True, tag=9):
+    """A window closed; the next one opens at `next_ns` with `amount`, or not at all when that is 0."""
+
+    scope: str
+    dim: str
+    per: str
+    start_ns: int
+    next_ns: int
+    amount: int
+
+
+class LimitCrossed(Struct, frozen=True, array_like=True, tag=10):
+    """A limit was reached (`tell`), would have refused (`shadow`), or was passed (`exhausted`)."""
+
+    scope: str
+    dim: str
+    per: str
+    start_ns: int
+    over: str
+    amount: int
+    balance: int
+
+
+class GrantSet(Struct, frozen=True, array_like=True, tag=11):
+    """A grant was made or changed."""
+
+    grant: Grant
+
+
+class GrantRevoked(Struct, frozen=True, array_like=True, tag=12):
+    """A grant, and with it all that descends from it, is void."""
+
+    name: str
+    order: str
+
+
+class Defined(Struct, frozen=True, array_like=True, tag=13):
+    """A definition entered or left (`value` empty) one of the tables of definitions."""
+
+    table: str
+    key: str
+    value: bytes
+
+
+Event = (
+    Opened
+    | Decided
+    | Held
+    | HoldChanged
+    | Settled
+    | Released
+    | Refunded
+    | Posted
+    | LimitSet
+    | WindowRolled
+    | LimitCrossed
+    | GrantSet
+    | GrantRevoked
+    | Defined
+)

@@ -1,0 +1,109 @@
+"""State plus event gives state: the one place where a world changes.
+
+Rule 1. Total on recorded events; deciding and remembering never mix.
+Rule 2. No event contains its own frame's hash, and no root does.
+"""
+
+from typing import assert_never
+
+import msgspec
+
+from splittally.core.canonical import decode
+from splittally.core.events import (
+    Decided,
+    Defined,
+    Event,
+    GrantRevoked,
+    GrantSet,
+    Held,
+    HoldChanged,
+    LimitCrossed,
+    LimitSet,
+    Opened,
+    Posted,
+    Refunded,
+    Released,
+    Settled,
+    WindowRolled,
+)
+from splittally.core.ledger import evolve as ledger
+from splittally.core.state import State
+from splittally.core.types import AccountDef, CapDef, EffectDef, ResourceDef, Rule
+
+
+def remember(state: State, at_ns: int, by: str, events: list[Event]) -> None:
+    """Apply one frame's events, in order, as the frame with sequence `state.size`."""
+    state.now_ns = at_ns
+    for position, event in enumerate(events):
+        evolve(state, event, by, position)
+    state.size += 1
+
+
+def evolve(state: State, event: Event, by: str, position: int) -> None:
+    """Apply one event. `position` is its place in the frame, which orders what falls due."""
+    books = state.ledger
+    match event:
+        case Decided():
+            for counted in event.counted:
+                ledger.count(books, counted)
+        case Held():
+            ledger.hold(books, event, state.size, state.now_ns, by)
+        case Settled():
+            ledger.settle(books, event)
+        case Posted():
+            ledger.post(books, event)
+        case Released():
+            ledger.release(books, event)
+        case HoldChanged():
+            ledger.change_hold(books, event)
+        case LimitSet():
+            ledger.set_limit(books, event, state.size, position, state.offset_ns)
+        case LimitCrossed():
+            ledger.cross_limit(books, event)
+        case Refunded():
+            ledger.refund(books, event)
+        case WindowRolled():
+            ledger.roll_window(books, event, state.size, position, state.offset_ns)
+        case GrantSet():
+            state.caps.grants[event.grant.name] = event.grant
+            state.caps.chains.clear()
+        case GrantRevoked():
+            state.caps.revoked[event.name] = event.order
+            state.caps.chains.clear()
+        case Defined():
+            _define(state, event)
+        case Opened():
+            state.world, state.clock = event.world, event.clock
+            state.format, state.engine = event.format, event.engine
+        case _:
+            assert_never(event)
+
+
+def _define(state: State, event: Defined) -> None:
+    caps = state.caps
+    caps.chains.clear()
+    if event.table == "world":
+        value = decode(event.value)
+        assert event.key in ("offset_ns", "policy_hash")
+        setattr(state, event.key, value)
+        return
+    if event.table == "blobs":
+        caps.blobs[bytes.fromhex(event.key)] = event.value
+        return
+    table = getattr(state.ledger if event.table in ("resources", "accounts") else caps, event.table)
+    if not event.value:
+        table.pop(event.key, None)
+        return
+    value = decode(event.value)
+    kind = DEFINITIONS[event.table]
+    table[event.key] = value if kind is bytes else msgspec.convert(value, kind)
+
+
+DEFINITIONS = {
+    "accounts": AccountDef,
+    "caps": CapDef,
+    "effects": EffectDef,
+    "modules": bytes,
+    "resources": ResourceDef,
+    "rules": list[Rule],
+}

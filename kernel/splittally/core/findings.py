@@ -1,0 +1,30 @@
+"""Findings: why a decision is what it is, as values with numbers.
+
+Rule 1. A finding is `{stage, code, facts}`; text never decides anything.
+Rule 2. `facts["next"]` says what the caller can do: retry_after, replan, top_up, ask_approval,
+        escalate. It comes with the code (`reasons.py`), so the same refusal gives the same advice.
+"""
+
+from typing import Any
+
+from msgspec import Struct
+
+from splittally.core.reasons import REASONS
+
+Facts = dict[str, Any]
+
+
+class Finding(Struct, frozen=True, array_like=True):
+    """One reason: the stage that found it, its code, and the numbers that made it so."""
+
+    stage: str
+    code: str
+    facts: Facts
+
+
+def find(code: str, **facts: Any) -> Finding:
+    """The finding with this code of the kernel's closed list, its stage and its advice."""
+    reason = REASONS[code]
+    if reason.advice:
+        facts["next"] = reason.advice
+    return Finding(reason.stage, code, facts)

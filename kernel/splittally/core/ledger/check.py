@@ -1,0 +1,170 @@
+"""Stage 5: does every limit of every leg, and every account drawn on, leave room?
+
+Rule 1. Each limit of each leg is checked, also for a dimension that the estimate does not name (0).
+Rule 2. All that is found is reported; nothing is changed here.
+Rule 3. The amounts of a grant that the principal does not hold are not shown (`limited_above`).
+"""
+
+from typing import NamedTuple
+
+from splittally.core.events import LimitCrossed, LimitSet
+from splittally.core.findings import Finding, find
+from splittally.core.ledger.state import UNUSED, Counter, Ledger
+from splittally.core.ledger.windows import window_start
+from splittally.core.limits import NATURAL_MAX
+from splittally.core.types import ALLOW, DEFER, DENY, LIFE, PER_INTENT, REQUIRE_APPROVAL, Draw, Limit, Window
+
+_OUTCOME = {"deny": DENY, "defer": DEFER, "ask": REQUIRE_APPROVAL, "tell": ALLOW, "shadow": ALLOW}
+
+
+class Room(NamedTuple):
+    """What checking one leg found: the outcomes of its limits and what committing it would record."""
+
+    outcomes: list[str]
+    findings: list[Finding]
+    windows: list[Window]
+    events: list[LimitSet | LimitCrossed]
+
+
+NOTHING = Room([], [], [], [])
+
+
+class Scope(NamedTuple):
+    """Whose counters: the grant's name, and whether the principal may see its amounts."""
+
+    name: str
+    is_visible: bool
+
+
+def check_limits(
+    ledger: Ledger,
+    scope: Scope,
+    limits: tuple[Limit, ...],
+    estimate: dict[str, int],
+    now_ns: int,
+    offset_ns: int,
+) -> Room:
+    """What the limits of one leg say of its estimate."""
+    if not limits:
+        return NOTHING
+    room = Room([], [], [], [])
+    for limit in limits:
+        asked = estimate.get(limit.dim, 0)
+        if limit.per == PER_INTENT:
+            if asked > limit.amount:
+                _refuse(room, scope, limit, asked, limit.amount, "intent_limit_exceeded")
+            continue
+        start_ns = 0
+        if limit.per == LIFE:
+            counter = ledger.counters[scope.name, limit.dim, LIFE, 0]
+        else:
+            start_ns, counter = _window(ledger, scope.name, limit, limits, now_ns, offset_ns, room)
+        bound = counter.limit if limit.over == "deny" else limit.amount
+        _compare(room, scope, limit, counter, asked, bound, start_ns)
+    return room
+
+
+def _compare(
+    room: Room, scope: Scope, limit: Limit, counter: Counter, asked: int, bound: int, start_ns: int
+) -> None:
+    total = counter.reserved + counter.spent + asked
+    left = bound + counter.refunded - total
+    if total > NATURAL_MAX:
+        room.outcomes.append(DENY)
+        room.findings.append(find("amount_overflow", dim=limit.dim, grant=scope.name))
+    elif limit.over == "tell":
+        if left <= 0 and counter.told < limit.amount:
+            room.findings.append(
+                find("limit_approaching", dim=limit.dim, grant=scope.name, per=limit.per, limit=limit.amount)
+            )
+            room.events.append(
+                LimitCrossed(scope.name, limit.dim, limit.per, start_ns, "tell", limit.amount, left)
+            )
+    elif left < 0:
+        code = "budget_exceeded"
+        if limit.over == "shadow":
+            code = "shadow_exceeded"
+            room.events.append(
+                LimitCrossed(scope.name, limit.dim, limit.per, start_ns, "shadow", limit.amount, left)
+            )
+        elif limit.over == "ask":
+            code = "approval_threshold"
+        _refuse(room, scope, limit, asked, left + asked, code)
+
+
+def _refuse(room: Room, scope: Scope, limit: Limit, asked: int, available: int, code: str) -> None:
+    if limit.over == "ask":
+        code = "approval_threshold"
+    room.outcomes.append(_OUTCOME[limit.over])
+    if scope.is_visible or limit.over == "shadow":
+        finding = find(
+            code,
+            dim=limit.dim,
+            grant=scope.name,
+            per=limit.per,
+            needed=asked,
+            available=available,
+        )
+    else:
+        finding = find("limited_above", dim=limit.dim, grant=scope.name, per=limit.per)
+    room.findings.append(finding)
+
+
+def _window(
+    ledger: Ledger,
+    scope: str,
+    limit: Limit,
+    limits: tuple[Limit, ...],
+    now_ns: int,
+    offset_ns: int,
+    room: Room,
+) -> tuple[int, Counter]:
+    """The open window of a limit and its counter; where none is open, the event that opens one."""
+    standing = ledger.windows.get((scope, limit.dim, limit.per))
+    start_ns = standing[0] if standing else window_start(limit.per, now_ns, offset_ns)
+    counter = ledger.counters.get((scope, limit.dim, limit.per, start_ns), UNUSED)
+    if standing is None:
+        counter = Counter(hard_amount(limits, limit), 0, 0, 0, 0)
+    window = Window(limit.dim, limit.per, start_ns)
+    if window not in room.windows:
+        room.windows.append(window)
+        if standing is None:
+            room.events.append(LimitSet(scope, limit.dim, limit.per, start_ns, counter.limit))
+    return start_ns, counter
+
+
+def hard_amount(limits: tuple[Limit, ...], like: Limit) -> int:
+    """The amount that a counter of this dimension and period denies above; -1 where none does."""
+    amounts = [x.amount for x in limits if (x.dim, x.per, x.over) == (like.dim, like.per, "deny")]
+    return min(amounts, default=-1)
+
+
+def check_accounts(ledger: Ledger, draws: list[Draw]) -> list[Finding]:
+    """What the accounts drawn on say: one finding for each that holds too little."""
+    if not draws:
+        return []
+    asked: dict[tuple[str, str], int] = {}
+    for draw in draws:
+        key = (draw.account, draw.resource)
+        asked[key] = asked.get(key, 0) + draw.amount
+    findings = []
+    for (account, resource), needed in sorted(asked.items()):
+        available = spendable(ledger, account, resource)
+        if needed > available:
+            findings.append(
+                find(
+                    "insufficient_balance",
+                    account=account,
+                    resource=resource,
+                    needed=needed,
+                    available=available,
+                    shortage=needed - available,
+                )
+            )
+    findings += [find("payee_missing", resource=draw.resource) for draw in draws if not draw.pays_to]
+    return findings
+
+
+def spendable(ledger: Ledger, account: str, resource: str) -> int:
+    """What may still be taken from an account: its balance and the debt it may make."""
+    return ledger.balances.get((account, resource), 0) + ledger.accounts[account].debt_limit

@@ -1,0 +1,184 @@
+"""What an ending costs: charges to counters and postings of accounts.
+
+Rule 1. Settling is total: whatever the answer, the hold ends and every number that follows is defined.
+Rule 2. Each leg is charged its own usage by its own verdict; a fault concerns its own leg and charges
+        what it reserved.
+Rule 3. An account never pays more than was committed, but for a leg whose grant says `debt`.
+"""
+
+from typing import NamedTuple
+
+from splittally.core.events import Charge, Event, LimitCrossed, Posted
+from splittally.core.findings import Finding, find
+from splittally.core.ledger.check import spendable
+from splittally.core.ledger.state import Hold, Ledger
+from splittally.core.limits import NATURAL_MAX
+from splittally.core.types import LIFE, Draw, Leg, Window
+from splittally.core.verdict import Fault, SettleVerdict
+
+
+class Doubt(NamedTuple):
+    """No answer, because nobody learned whether the effect happened."""
+
+
+Answer = SettleVerdict | Fault | Doubt
+NO_USAGE = SettleVerdict({})
+
+
+class Ending(NamedTuple):
+    """A hold, or a hold that was, with what each leg's enforcer answered.
+
+    `is_late` is a receipt for a released intent: nothing is in flight and nothing is reserved.
+    """
+
+    intent_hash: bytes
+    legs: tuple[Leg, ...]
+    draws: tuple[Draw, ...]
+    answers: list[Answer]
+    pays_to: str
+    is_late: bool
+
+
+def charge_leg(ledger: Ledger, leg: Leg, answer: Answer, is_late: bool) -> Charge:
+    """What one leg used and is charged, with every violation."""
+    violations: list[Finding] = []
+    match answer:
+        case Fault():
+            usage = dict(leg.reserve)
+            violations.append(find("enforcer_fault", grant=leg.grant, fault=answer.cls))
+        case Doubt():
+            usage = dict(leg.reserve)
+        case SettleVerdict():
+            usage = answer.usage
+            if answer.violation_code:
+                facts = {"grant": leg.grant, "message": answer.violation_message}
+                violations.append(Finding("enforcer", answer.violation_code, facts))
+    charged = {}
+    for dim, used in usage.items():
+        reserve = leg.reserve.get(dim, 0)
+        if used > reserve > 0:
+            violations.append(
+                find("usage_exceeds_reserve", grant=leg.grant, dim=dim, reserve=reserve, usage=used)
+            )
+        amount = reserve if leg.above == "cap" and used > reserve > 0 else used
+        charged[dim] = _saturate(ledger, leg, dim, amount, 0 if is_late else reserve, violations)
+    windows = leg.windows if is_late else []
+    return Charge(
+        leg.grant, leg.grant_hash, leg.terms_hash, leg.enforcer_ref, usage, charged, violations, windows
+    )
+
+
+def _saturate(
+    ledger: Ledger, leg: Leg, dim: str, amount: int, reserve: int, violations: list[Finding]
+) -> int:
+    counter = ledger.counters.get((leg.grant, dim, LIFE, 0))
+    spent = counter.spent if counter else 0
+    for window in leg.windows:
+        counter = ledger.counters.get((leg.grant, dim, window.per, window.start_ns))
+        if window.dim == dim and counter is not None:
+            spent = max(spent, counter.spent)
+    room = NATURAL_MAX - spent
+    if amount > room:
+        violations.append(find("counter_saturated", grant=leg.grant, dim=dim, usage=amount, charged=room))
+        return room
+    return amount
+
+
+def exhaustions(ledger: Ledger, legs: tuple[Leg, ...], charges: list[Charge], is_late: bool) -> list[Event]:
+    """An event for every counter whose availability these charges drive below zero."""
+    events: list[Event] = []
+    for leg, charge in zip(legs, charges, strict=True):
+        windows = [Window(dim, LIFE, 0) for dim in sorted(charge.charged)] + list(leg.windows)
+        for window in windows:
+            counter = ledger.counters.get((leg.grant, window.dim, window.per, window.start_ns))
+            if counter is None or counter.limit < 0 or counter.available < 0:
+                continue
+            freed = 0 if is_late else leg.reserve.get(window.dim, 0)
+            balance = counter.available + freed - charge.charged.get(window.dim, 0)
+            if balance < 0:
+                events.append(
+                    LimitCrossed(
+                        leg.grant,
+                        window.dim,
+                        window.per,
+                        window.start_ns,
+                        "exhausted",
+                        counter.limit,
+                        balance,
+                    )
+                )
+    return events
+
+
+def pay_draws(ledger: Ledger, ending: Ending) -> tuple[list[Event], list[Finding]]:
+    """The postings that end what was drawn, and what is wrong with them."""
+    postings: list[Event] = []
+    violations: list[Finding] = []
+    taken: dict[tuple[str, str], int] = {}
+    for draw in ending.draws:
+        leg, answer = ending.legs[draw.leg], ending.answers[draw.leg]
+        if isinstance(answer, SettleVerdict):
+            used = answer.usage.get(draw.resource, 0)
+        else:
+            used = 0 if draw.doubt == "payee" else draw.amount
+        payee = payee_of(draw, ending.pays_to, ledger, violations)
+        committed = min(used, draw.amount)
+        key = (draw.account, draw.resource)
+        left = spendable(ledger, *key) - taken.get(key, 0)
+        if ending.is_late:
+            committed = max(0, min(committed, left))
+        extra = 0
+        if used > draw.amount and leg.above == "debt" and not ending.is_late:
+            extra = max(0, min(used - draw.amount, left))
+        taken[key] = taken.get(key, 0) + extra + (committed if ending.is_late else 0)
+        if committed + extra < used and leg.above != "cap":
+            violations.append(
+                find(
+                    "unfunded",
+                    account=draw.account,
+                    resource=draw.resource,
+                    needed=used,
+                    paid=committed + extra,
+                )
+            )
+        postings += _posted(ending, draw, payee, committed, extra, leg.grant)
+    return postings, violations
+
+
+def _posted(ending: Ending, draw: Draw, payee: str, committed: int, extra: int, grant: str) -> list[Event]:
+    source = draw.account if ending.is_late else ""
+    moves = [(source, payee, committed), (draw.account, payee, extra)]
+    if not ending.is_late:
+        moves.append(("", draw.account, draw.amount - committed))
+    return [
+        Posted(debit, credit, draw.resource, amount, grant, ending.intent_hash)
+        for debit, credit, amount in moves
+        if amount
+    ]
+
+
+def payee_of(draw: Draw, named: str, ledger: Ledger, violations: list[Finding]) -> str:
+    """Who is credited: the payee the receipt names where it is listed, else the first."""
+    first = draw.pays_to[0] if draw.pays_to else draw.account
+    if not named:
+        return first
+    if named in ledger.accounts and any(covers_account(entry, named) for entry in draw.pays_to):
+        return named
+    violations.append(find("payee_not_permitted", account=named, credited=first))
+    return first
+
+
+def covers_account(entry: str, account: str) -> bool:
+    """Whether a list's entry, a name or a prefix ending in `/` or `/*`, covers this account."""
+    if entry.endswith(("/", "/*")):
+        return account.startswith(entry.rstrip("*"))
+    return entry == account
+
+
+def return_draws(hold: Hold, intent_hash: bytes) -> list[Event]:
+    """The postings that give everything drawn for a hold back to where it came from."""
+    return [
+        Posted("", draw.account, draw.resource, draw.amount, hold.legs[draw.leg].grant, intent_hash)
+        for draw in hold.draws
+        if draw.amount
+    ]

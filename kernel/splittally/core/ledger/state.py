@@ -1,0 +1,162 @@
+"""What the ledger remembers: counters, windows, accounts, holds and when they fall due.
+
+Rule 1. A counter is keyed by (scope, dim, per, start); entries are replaced, never mutated.
+Rule 2. Per resource, after every record, balances and what is in flight sum to zero.
+Rule 3. The agenda is derived from holds and windows: it stands in no root and can be rebuilt.
+"""
+
+from heapq import heapify, heappop, heappush
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from splittally.core.overlay import Overlay
+from splittally.core.types import AccountDef, Draw, Leg, ResourceDef
+
+CounterKey = tuple[str, str, str, int]
+WindowKey = tuple[str, str, str]
+
+
+class Counter(Struct, frozen=True, array_like=True, gc=False):
+    """`limit` is -1 where the counter only counts; `told` is the highest soft limit reported."""
+
+    limit: int
+    reserved: int
+    spent: int
+    refunded: int
+    told: int
+
+    @property
+    def available(self) -> int:
+        """What may still be reserved; negative once usage has passed the limit."""
+        return self.limit + self.refunded - self.reserved - self.spent
+
+    @property
+    def used(self) -> int:
+        return self.reserved + self.spent - self.refunded
+
+
+UNUSED = Counter(-1, 0, 0, 0, 0)
+
+
+class Hold(Struct, array_like=True, gc=False):
+    """Amounts reserved for one intent. `frame_hash` is set by the runtime once the frame is sealed."""
+
+    seq: int
+    member: int
+    by: str
+    kind: str
+    phase: str
+    at_ns: int
+    due_ns: int
+    expires_ns: int
+    legs: tuple[Leg, ...]
+    draws: tuple[Draw, ...]
+    frame_hash: bytes = b""
+
+
+class Due(NamedTuple):
+    """An item of the agenda, in the order in which items are worked through."""
+
+    due_ns: int
+    seq: int
+    position: int
+    hold: bytes
+    window: WindowKey
+
+
+NO_WINDOW: WindowKey = ("", "", "")
+
+
+class Ledger:
+    """The tables of the ledger."""
+
+    __slots__ = ("accounts", "agenda", "agenda_is_shared", "balances", "counters", "holds", "inflight",
+                 "resources", "windows")  # fmt: skip
+
+    def __init__(self) -> None:
+        self.resources: dict[str, ResourceDef] = {}
+        self.accounts: dict[str, AccountDef] = {}
+        self.balances: dict[tuple[str, str], int] = {}
+        self.inflight: dict[str, int] = {}
+        self.counters: dict[CounterKey, Counter] = {}
+        self.windows: dict[WindowKey, tuple[int, int, int, int]] = {}  # start, end, seq, position
+        self.holds: dict[bytes, Hold] = {}
+        self.agenda: list[Due] = []
+        self.agenda_is_shared = False
+
+    def fork(self) -> "Ledger":
+        """A ledger that reads through to this one and keeps its own writes."""
+        child = Ledger()
+        child.resources = Overlay(self.resources)
+        child.accounts = Overlay(self.accounts)
+        child.balances = Overlay(self.balances)
+        child.inflight = Overlay(self.inflight)
+        child.counters = Overlay(self.counters)
+        child.windows = Overlay(self.windows)
+        child.holds = Overlay(self.holds)
+        child.agenda = self.agenda
+        child.agenda_is_shared = True
+        return child
+
+    def schedule(self, due: Due) -> None:
+        """Put an item on the agenda."""
+        self._own_agenda()
+        heappush(self.agenda, due)
+        if len(self.agenda) > 1024 and len(self.agenda) > 2 * (len(self.holds) + len(self.windows)):
+            self.rebuild_agenda()
+
+    def next_due(self) -> Due | None:
+        """The first item that still stands, without taking it."""
+        while self.agenda:
+            item = self.agenda[0]
+            if self._stands(item):
+                return item
+            self._own_agenda()
+            heappop(self.agenda)
+        return None
+
+    def due_items(self, now_ns: int, most: int) -> list[Due]:
+        """At most `most` items due at `now_ns`, in order, without taking them."""
+        item = self.next_due()
+        if item is None or item.due_ns > now_ns:
+            return []
+        self._own_agenda()
+        items: list[Due] = []
+        while (item := self.next_due()) is not None and item.due_ns <= now_ns and len(items) < most:
+            if not items or items[-1] != item:
+                items.append(item)
+            heappop(self.agenda)
+        for item in items:
+            heappush(self.agenda, item)
+        return items
+
+    def rebuild_agenda(self) -> None:
+        """Derive the agenda from holds and windows."""
+        due = [Due(h.due_ns, h.seq, h.member, key, NO_WINDOW) for key, h in self.holds.items() if h.due_ns]
+        due += [Due(end, seq, at, b"", key) for key, (_, end, seq, at) in self.windows.items() if end]
+        heapify(due)
+        self.agenda, self.agenda_is_shared = due, False
+
+    def _stands(self, item: Due) -> bool:
+        if item.hold:
+            hold = self.holds.get(item.hold)
+            return hold is not None and hold.due_ns == item.due_ns
+        window = self.windows.get(item.window)
+        return window is not None and window[1:] == (item.due_ns, item.seq, item.position)
+
+    def _own_agenda(self) -> None:
+        if self.agenda_is_shared:
+            self.agenda, self.agenda_is_shared = list(self.agenda), False
+
+    def tables(self) -> dict[str, dict[Any, Any]]:
+        """The tables that stand in the state root."""
+        return {
+            "accounts": self.accounts,
+            "balances": self.balances,
+            "counters": self.counters,
+            "holds": self.holds,
+            "inflight": self.inflight,
+            "resources": self.resources,
+            "windows": self.windows,
+        }

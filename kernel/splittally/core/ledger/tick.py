@@ -1,0 +1,64 @@
+"""What falls due: expiries, approvals and unknowns that time out, windows that close.
+
+Rule 1. Items are worked through in the agenda's order, one event list for each.
+Rule 2. A window hands on `share x max(0, limit - spent - reserved)`, rounded down; what the division
+        leaves is nobody's.
+"""
+
+from collections.abc import Callable
+
+from splittally.core.events import Authority, Event, Released, Settled, WindowRolled
+from splittally.core.findings import find
+from splittally.core.ledger.settle import Doubt, Ending, charge_leg, exhaustions, pay_draws, return_draws
+from splittally.core.ledger.state import Due, Hold, Ledger
+from splittally.core.ledger.windows import window_end
+from splittally.core.types import APPROVAL, UNKNOWN, Leg, Limit
+
+LimitOf = Callable[[str, str, str], Limit | None]
+
+
+def fall_due(ledger: Ledger, item: Due, limit_of: LimitOf, offset_ns: int) -> list[Event]:
+    """The events of one due item."""
+    if not item.hold:
+        return [_roll(ledger, item, limit_of, offset_ns)]
+    hold = ledger.holds[item.hold]
+    if hold.phase == UNKNOWN:
+        return resolve_doubt(ledger, item.hold, hold)
+    cause = "approval_timeout" if hold.phase == APPROVAL else "expiry"
+    return release_hold(hold, item.hold, cause, "")
+
+
+def release_hold(hold: Hold, intent_hash: bytes, cause: str, order: str) -> list[Event]:
+    """The events that end a hold without usage."""
+    released = Released(intent_hash, cause, order, authority_of(hold.legs), [])
+    return [released, *return_draws(hold, intent_hash)]
+
+
+def resolve_doubt(ledger: Ledger, intent_hash: bytes, hold: Hold) -> list[Event]:
+    """The events that end an unknown hold: counters in full, accounts by their grants' `doubt`."""
+    answers = [Doubt() for _ in hold.legs]
+    ending = Ending(intent_hash, hold.legs, hold.draws, list(answers), "", False)
+    charges = [charge_leg(ledger, leg, Doubt(), False) for leg in hold.legs]
+    postings, violations = pay_draws(ledger, ending)
+    bearer = {draw.resource: draw.doubt for draw in hold.draws}
+    violations.insert(0, find("unknown_timed_out", bearer=bearer or {"": "payer"}))
+    crossed = exhaustions(ledger, hold.legs, charges, False)
+    return [Settled(intent_hash, "unknown", UNKNOWN, charges, violations), *postings, *crossed]
+
+
+def authority_of(legs: tuple[Leg, ...]) -> list[Authority]:
+    """The grants of a hold by name and hash."""
+    return [Authority(leg.grant, leg.grant_hash, leg.terms_hash) for leg in legs]
+
+
+def _roll(ledger: Ledger, item: Due, limit_of: LimitOf, offset_ns: int) -> WindowRolled:
+    scope, dim, per = item.window
+    start_ns, end_ns, _, _ = ledger.windows[item.window]
+    limit = limit_of(scope, dim, per)
+    if limit is None or not limit.rollover:
+        return WindowRolled(scope, dim, per, start_ns, 0, -1)
+    counter = ledger.counters[scope, dim, per, start_ns]
+    share, whole = limit.rollover
+    carried = max(0, counter.limit - counter.spent - counter.reserved) * share // whole
+    assert window_end(per, end_ns, offset_ns) > end_ns
+    return WindowRolled(scope, dim, per, start_ns, end_ns, limit.amount + carried)

@@ -1,0 +1,217 @@
+"""Native effects on what is held or was settled: answer, release, attest, refund.
+
+Rule 1. Except under root, nobody answers an approval of their own intent.
+Rule 2. Approving asks again whether the chain is live; if it is not, the hold is released with the
+        finding. It reserves nothing: that was done when the intent was decided.
+Rule 3. A refund gives back at most what was charged, in the counters that were charged, and takes the
+        money from whoever was paid.
+"""
+
+from msgspec import Struct
+
+from splittally.core.caps.check import check_chain
+from splittally.core.commands import Known
+from splittally.core.events import Event, HoldChanged, Posted, Refunded, RefundLeg, Released, Settled
+from splittally.core.findings import Finding, find
+from splittally.core.ledger.check import spendable
+from splittally.core.ledger.settle import Doubt, Ending, charge_leg, exhaustions, pay_draws
+from splittally.core.ledger.state import Hold
+from splittally.core.ledger.tick import release_hold
+from splittally.core.limits import HASH_BYTES, NATURAL_MAX, TEXT_BYTES_MAX
+from splittally.core.native.row import Native, NativeCall
+from splittally.core.state import State
+from splittally.core.types import APPROVAL, OPEN, ROOT, SETTLED, UNKNOWN
+from splittally.core.verdict import SettleVerdict
+
+ANSWERS = ("approve", "reject")
+
+
+class AnswerApproval(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The answer to an intent that waits: approve or reject."""
+
+    intent_hash: bytes
+    answer: str
+
+    def __post_init__(self) -> None:
+        _require_hash(self.intent_hash)
+        if self.answer not in ANSWERS:
+            raise ValueError("`answer` is approve or reject")
+
+
+class ReleaseReservation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The end of a hold by governance, under the order that is named."""
+
+    intent_hash: bytes
+    order: str
+
+    def __post_init__(self) -> None:
+        _require_hash(self.intent_hash)
+        if not 0 < len(self.order.encode()) <= TEXT_BYTES_MAX:
+            raise ValueError("`order` names the order that ends the hold")
+
+
+class AttestOutcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What became of an effect whose host did not know; `usage` is the whole reserve where absent."""
+
+    intent_hash: bytes
+    happened: bool
+    usage: dict[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        _require_hash(self.intent_hash)
+        _require_amounts(self.usage or {})
+
+
+class RefundSettlement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Amounts by dimension that a settled intent gets back."""
+
+    intent_hash: bytes
+    amounts: dict[str, int]
+
+    def __post_init__(self) -> None:
+        _require_hash(self.intent_hash)
+        _require_amounts(self.amounts)
+        if not any(self.amounts.values()):
+            raise ValueError("a refund has an amount")
+
+
+def _require_hash(data: bytes) -> None:
+    if len(data) != HASH_BYTES:
+        raise ValueError(f"`intent_hash` has {HASH_BYTES} bytes")
+
+
+def _require_amounts(amounts: dict[str, int]) -> None:
+    if not all(0 <= amount <= NATURAL_MAX for amount in amounts.values()):
+        raise ValueError("amounts are naturals below 2^64")
+
+
+def _check_answer(state: State, call: NativeCall, params: AnswerApproval) -> list[Finding]:
+    hold = state.ledger.holds.get(params.intent_hash)
+    if hold is None or (hold.phase != APPROVAL and params.answer == "reject"):
+        return [find("not_reserved", intent_hash=params.intent_hash)]
+    if hold.by == call.by and call.grant != ROOT:
+        return [find("own_approval", principal=call.by)]
+    return []
+
+
+def _make_answer(state: State, call: NativeCall, params: AnswerApproval) -> list[Event]:
+    hold = state.ledger.holds[params.intent_hash]
+    if hold.phase != APPROVAL:
+        return []
+    if params.answer == "reject":
+        return release_hold(hold, params.intent_hash, "rejected", call.by)
+    leaf = hold.legs[0].grant
+    chain = state.caps.chain(leaf, hold.kind)
+    findings = check_chain(state.caps, chain, hold.by, hold.kind, call.now_ns)
+    if not findings:
+        return [HoldChanged(params.intent_hash, OPEN, hold.expires_ns)]
+    released, *postings = release_hold(hold, params.intent_hash, "rejected", call.by)
+    assert isinstance(released, Released)
+    stale = find("approval_stale", found=[finding.code for finding in findings])
+    return [
+        Released(
+            released.intent_hash, released.cause, released.order, released.authority, [stale, *findings]
+        ),
+        *postings,
+    ]
+
+
+def _check_release(state: State, call: NativeCall, params: ReleaseReservation) -> list[Finding]:
+    held = params.intent_hash in state.ledger.holds
+    return [] if held else [find("not_reserved", intent_hash=params.intent_hash)]
+
+
+def _make_release(state: State, call: NativeCall, params: ReleaseReservation) -> list[Event]:
+    hold = state.ledger.holds[params.intent_hash]
+    return release_hold(hold, params.intent_hash, "governance", params.order)
+
+
+def _check_attest(state: State, call: NativeCall, params: AttestOutcome) -> list[Finding]:
+    hold = state.ledger.holds.get(params.intent_hash)
+    if hold is None or hold.phase != UNKNOWN:
+        return [find("not_reserved", intent_hash=params.intent_hash, needed=UNKNOWN)]
+    return []
+
+
+def _make_attest(state: State, call: NativeCall, params: AttestOutcome) -> list[Event]:
+    hold = state.ledger.holds[params.intent_hash]
+    if not params.happened:
+        return release_hold(hold, params.intent_hash, "not_dispatched", call.by)
+    return attested(state, params.intent_hash, hold, params.usage)
+
+
+def attested(state: State, intent_hash: bytes, hold: Hold, usage: dict[str, int] | None) -> list[Event]:
+    """The events that settle a hold with a usage that somebody answers for."""
+    answer = Doubt() if usage is None else SettleVerdict(usage)
+    ending = Ending(intent_hash, hold.legs, hold.draws, [answer] * len(hold.legs), "", False)
+    charges = [charge_leg(state.ledger, leg, answer, False) for leg in hold.legs]
+    postings, violations = pay_draws(state.ledger, ending)
+    crossed = exhaustions(state.ledger, hold.legs, charges, False)
+    return [Settled(intent_hash, "attested", "ok", charges, violations), *postings, *crossed]
+
+
+def _check_refund(state: State, call: NativeCall, params: RefundSettlement) -> list[Finding]:
+    known = call.known
+    if known is None or not (known.status == SETTLED or known.late):
+        return [find("not_found", intent_hash=params.intent_hash, needed=SETTLED)]
+    findings = []
+    leaf = known.legs[0]
+    for dim, amount in sorted(params.amounts.items()):
+        available = leaf.charged.get(dim, 0) - leaf.refunded.get(dim, 0)
+        if amount > available:
+            findings.append(find("refund_too_large", dim=dim, needed=amount, available=available))
+    for payee, resource, amount in _repaid(known, params.amounts):
+        available = spendable(state.ledger, payee, resource)
+        if amount > available:
+            findings.append(
+                find(
+                    "insufficient_balance",
+                    account=payee,
+                    resource=resource,
+                    needed=amount,
+                    available=available,
+                )
+            )
+    return findings
+
+
+def _make_refund(state: State, call: NativeCall, params: RefundSettlement) -> list[Event]:
+    known = call.known
+    assert known is not None
+    legs = []
+    for leg in known.legs:
+        left = {dim: leg.charged.get(dim, 0) - leg.refunded.get(dim, 0) for dim in params.amounts}
+        amounts = {dim: min(amount, left[dim]) for dim, amount in params.amounts.items() if left[dim]}
+        legs.append(RefundLeg(leg.grant, amounts, leg.windows))
+    payers = {draw.resource: (draw.account, known.legs[draw.leg].grant) for draw in known.draws}
+    events: list[Event] = [Refunded(params.intent_hash, legs)]
+    for payee, resource, amount in _repaid(known, params.amounts):
+        account, grant = payers[resource]
+        events.append(Posted(payee, account, resource, amount, grant, params.intent_hash))
+    return events
+
+
+def _repaid(known: Known, amounts: dict[str, int]) -> list[tuple[str, str, int]]:
+    """Who gives back what: `known.paid` lists payee, resource and what is left of the payment."""
+    repaid = []
+    for paid in known.paid:
+        amount = min(amounts.get(paid.resource, 0), paid.amount)
+        if amount:
+            repaid.append((paid.payee, paid.resource, amount))
+    return repaid
+
+
+ROWS = {
+    "approval.answer": Native(AnswerApproval, _check_answer, _make_answer, "approve or reject what waits"),
+    "reservation.release": Native(
+        ReleaseReservation, _check_release, _make_release, "end a hold by governance"
+    ),
+    "outcome.attest": Native(AttestOutcome, _check_attest, _make_attest, "say what became of an unknown"),
+    "settlement.refund": Native(
+        RefundSettlement,
+        _check_refund,
+        _make_refund,
+        "give back part of what was charged",
+        target=lambda params: bytes(params.intent_hash),
+    ),
+}

@@ -1,0 +1,376 @@
+"""The manifest: one effect that makes a world what a document says, all or nothing.
+
+Rule 1. What stands already and is equal writes nothing; a difference is journaled and counters carry
+        over. A grant that a manifest made and the next one lacks is revoked.
+Rule 2. Names in `sys/`, and the kinds of the release, belong to the release. A parent, a resource's
+        scale and an account's kind cannot change.
+Rule 3. Modules and schemas travel inside: the journal needs nothing beside itself.
+"""
+
+import msgspec
+from msgspec import Struct
+
+from splittally.core.canonical import decode, encode
+from splittally.core.caps.grants import GrantTerms, LimitTerms, build_grant, check_terms, grant_events
+from splittally.core.events import Defined, Event
+from splittally.core.evolve import evolve
+from splittally.core.findings import Finding, find
+from splittally.core.hashing import hash_manifest, hash_module, hash_schema
+from splittally.core.limits import NAME_BYTES_MAX, PARAMS_BYTES_MAX, POLICY_RULES_MAX
+from splittally.core.native.grants import change_events, check_accounts, check_change, revoke_events
+from splittally.core.native.money import SCALE_MAX, account_value, resource_value
+from splittally.core.native.row import Native, NativeCall
+from splittally.core.policy import ATTEMPTS, condition
+from splittally.core.state import POLICY, State
+from splittally.core.types import (
+    ALLOW,
+    CAP_ANY_TYPE,
+    CAP_NATIVE_TYPE,
+    DENY,
+    LIFE,
+    ORIGIN_KINDS,
+    PER_INTENT,
+    REQUIRE_APPROVAL,
+    ROOT,
+    SYS,
+    Rule,
+    is_id,
+    is_kind,
+    is_name,
+)
+
+MANIFEST = "manifest"
+RULE_DECISIONS = (ALLOW, DENY, REQUIRE_APPROVAL)
+
+
+class EffectTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A kind of effect: which type of cap covers it, its schemas by hash, who else may settle it."""
+
+    cap_type: str
+    params_schema: bytes = b""
+    receipt_schema: bytes = b""
+    adapters: list[str] = []
+    params_bytes_max: int = PARAMS_BYTES_MAX
+
+
+class CapTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A kind of capability: its enforcer by module hash, and the schema of its params by hash."""
+
+    cap_type: str
+    enforcer: bytes
+    params_schema: bytes = b""
+
+
+class RuleTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A policy rule; an empty field matches anything."""
+
+    name: str
+    decision: str
+    effect_kind: str = ""
+    cap_name: str = ""
+    cap_type: str = ""
+    origin_kind: str = ""
+    origin_name: str = ""
+    when: str = ""
+    rates: list[LimitTerms] = []
+
+    def __post_init__(self) -> None:
+        if not is_id(self.name):
+            raise ValueError("a rule's `name` is a name")
+        if self.decision not in RULE_DECISIONS:
+            raise ValueError(f"`decision` is one of {', '.join(RULE_DECISIONS)}")
+        if self.origin_kind not in ("", *ORIGIN_KINDS):
+            raise ValueError("`origin_kind` is plan or reducer")
+        if any(rate.dim != ATTEMPTS or rate.per in (LIFE, PER_INTENT) for rate in self.rates):
+            raise ValueError(f"a rate counts `{ATTEMPTS}` in a window such as 60s or day")
+        if self.when:
+            condition(self.when)
+
+    def rule(self) -> Rule:
+        """The record of this rule."""
+        return Rule(
+            self.name, self.decision, self.effect_kind, self.cap_name, self.cap_type, self.origin_kind,
+            self.origin_name, self.when, [rate.limit() for rate in self.rates],
+        )  # fmt: skip
+
+
+class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A world as stated. `modules` and `schemas` hold bytes that the other parts name by hash."""
+
+    modules: dict[str, bytes] = {}
+    wasm: list[bytes] = []
+    schemas: list[bytes] = []
+    resources: dict[str, int] = {}
+    accounts: dict[str, int] = {}
+    effects: dict[str, EffectTerms] = {}
+    caps: dict[str, CapTerms] = {}
+    grants: dict[str, GrantTerms] = {}
+    policy: list[RuleTerms] = []
+    offset_ns: int = 0
+
+    def __post_init__(self) -> None:
+        _require(all(0 <= scale <= SCALE_MAX for scale in self.resources.values()), "a scale is 0 to 18")
+        _require(all(map(is_id, [*self.resources, *self.accounts, *self.grants])), "names are printable text")
+        _require(all(map(is_kind, self.effects)), "an effect's kind is like mail.send")
+        _require(all(map(is_name, [*self.caps, *self.modules])), "a cap's name is like acme/mail@1")
+        _require(len(self.policy) <= POLICY_RULES_MAX, f"at most {POLICY_RULES_MAX} policy rules")
+        names = [rule.name for rule in self.policy]
+        _require(len(names) == len(set(names)), "two policy rules have one name")
+        _require(abs(self.offset_ns) <= 14 * 3600 * 10**9, "the offset from UTC is at most 14 hours")
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)
+
+
+def check_manifest(
+    state: State, manifest: Manifest, admitted: dict[bytes, str], is_release: bool
+) -> list[Finding]:
+    """Everything that keeps a manifest from being applied."""
+    findings = [
+        find("not_admitted", module=module, failed=failed)
+        for module, failed in sorted(admitted.items())
+        if failed
+    ]
+    if not is_release:
+        findings += _check_reserved(manifest)
+    findings += _check_fixed(state, manifest)
+    findings += _check_references(state, manifest)
+    if findings:
+        return findings
+    return _check_grants(_defined(state, manifest), manifest)
+
+
+def _check_reserved(manifest: Manifest) -> list[Finding]:
+    names = [*manifest.caps, *manifest.modules]
+    findings = [find("name_reserved", name=name) for name in names if name.startswith(SYS)]
+    findings += [
+        find("name_reserved", name=kind)
+        for kind, terms in manifest.effects.items()
+        if terms.cap_type == CAP_NATIVE_TYPE or kind in RELEASE_KINDS
+    ]
+    if ROOT in manifest.grants:
+        findings.append(find("name_reserved", name=ROOT))
+    return findings
+
+
+RELEASE_KINDS = ("llm.generate", "http.request", "blob.put", "blob.get")
+
+
+def _check_fixed(state: State, manifest: Manifest) -> list[Finding]:
+    findings = []
+    for name, scale in manifest.resources.items():
+        now = state.ledger.resources.get(name)
+        if now is not None and now.scale != scale:
+            findings.append(
+                find("cannot_change", resource=name, field="scale", value=scale, needed=now.scale)
+            )
+    for name, terms in manifest.grants.items():
+        grant = state.caps.grants.get(name)
+        if name in state.caps.revoked:
+            findings.append(find("name_taken", grant=name, revoked=True))
+        elif grant is not None and grant.parent != terms.parent:
+            findings.append(find("cannot_change", grant=name, field="parent", needed=grant.parent))
+    return findings
+
+
+def _check_references(state: State, manifest: Manifest) -> list[Finding]:
+    wasm = {hash_module(data) for data in manifest.wasm}
+    schemas = {hash_schema(data) for data in manifest.schemas} | {b""}
+    blobs = state.caps.blobs
+    findings = [
+        find("not_found", cap=name, enforcer=terms.enforcer)
+        for name, terms in manifest.caps.items()
+        if terms.enforcer and terms.enforcer not in wasm and terms.enforcer not in blobs
+    ]
+    named = [(name, cap.params_schema) for name, cap in manifest.caps.items()]
+    for kind, effect in manifest.effects.items():
+        named += [(kind, effect.params_schema), (kind, effect.receipt_schema)]
+    findings += [
+        find("not_found", name=name, schema=schema)
+        for name, schema in named
+        if schema not in schemas and schema not in blobs
+    ]
+    types = {cap.cap_type for cap in state.caps.caps.values()} | {
+        cap.cap_type for cap in manifest.caps.values()
+    }
+    findings += [
+        find("not_found", kind=kind, cap_type=effect.cap_type)
+        for kind, effect in manifest.effects.items()
+        if effect.cap_type not in types and CAP_ANY_TYPE not in types
+    ]
+    return findings
+
+
+def _check_grants(defined: State, manifest: Manifest) -> list[Finding]:
+    """Check grants parents first, on a fork in which the definitions stand already."""
+    findings: list[Finding] = []
+    for name in _parents_first(manifest, findings):
+        terms = manifest.grants[name]
+        grant = build_grant(name, terms, MANIFEST)
+        old = defined.caps.grants.get(name)
+        found = check_change(defined, old, grant) if old else check_terms(defined.caps, grant)
+        found += check_accounts(defined, ROOT, grant)
+        findings += found
+        if not found:
+            defined.caps.grants[name] = grant
+            if terms.params is not None:
+                defined.caps.blobs[grant.params] = terms.params
+    return findings
+
+
+def _parents_first(manifest: Manifest, findings: list[Finding]) -> list[str]:
+    order: list[str] = []
+    done: set[str] = set()
+    for name in sorted(manifest.grants):
+        path: list[str] = []
+        while name in manifest.grants and name not in done and name not in path:
+            path.append(name)
+            name = manifest.grants[name].parent
+        if name in path:
+            findings.append(find("not_found", grant=name, field="parent", cycle=path))
+            continue
+        order += reversed(path)
+        done.update(path)
+    return order
+
+
+def manifest_events(state: State, manifest: Manifest) -> list[Event]:
+    """What applying a checked manifest changes; empty when everything stands already."""
+    events = definition_events(state, manifest)
+    fork = _with(state, events)
+    for name in sorted(fork.caps.grants):
+        grant = fork.caps.grants[name]
+        gone = grant.made_by == MANIFEST and name not in manifest.grants and name not in fork.caps.revoked
+        if gone:
+            _extend(fork, events, revoke_events(fork, name, "manifest"))
+    for name in _parents_first(manifest, []):
+        terms = manifest.grants[name]
+        grant = build_grant(name, terms, MANIFEST)
+        old = fork.caps.grants.get(name)
+        if old is None:
+            _extend(fork, events, grant_events(fork.caps, grant, terms.params, None))
+        else:
+            _extend(fork, events, change_events(fork, old, grant, terms.params))
+    _extend(fork, events, _policy_events(fork, manifest))
+    return events
+
+
+def definition_events(state: State, manifest: Manifest) -> list[Event]:
+    """The definitions that are new or differ."""
+    events: list[Event] = []
+    for data in manifest.wasm:
+        _define_blob(state, events, hash_module(data), data)
+    for data in manifest.schemas:
+        _define_blob(state, events, hash_schema(data), data)
+    wanted: dict[str, dict[str, bytes]] = {
+        "modules": {name: encode(module) for name, module in manifest.modules.items()},
+        "resources": {name: resource_value(name, scale) for name, scale in manifest.resources.items()},
+        "accounts": {name: account_value(name, debt) for name, debt in manifest.accounts.items()},
+        "effects": {
+            kind: encode(
+                [kind, x.cap_type, x.params_schema, x.receipt_schema, x.adapters, x.params_bytes_max]
+            )
+            for kind, x in manifest.effects.items()
+        },
+        "caps": {
+            name: encode([name, x.cap_type, x.enforcer, x.params_schema]) for name, x in manifest.caps.items()
+        },
+    }
+    tables = {**state.caps.tables(), **state.ledger.tables()}
+    for table, entries in wanted.items():
+        for name in sorted(entries):
+            now = tables[table].get(name)
+            plain = now if table == "modules" else msgspec.to_builtins(now, builtin_types=(bytes,))
+            if now is None or encode(plain) != entries[name]:
+                events.append(Defined(table, name, entries[name]))
+    if manifest.offset_ns != state.offset_ns:
+        events.append(Defined("world", "offset_ns", encode(manifest.offset_ns)))
+    return events
+
+
+def _define_blob(state: State, events: list[Event], digest: bytes, data: bytes) -> None:
+    event = Defined("blobs", digest.hex(), data)
+    if digest not in state.caps.blobs and event not in events:
+        events.append(event)
+
+
+def _policy_events(state: State, manifest: Manifest) -> list[Event]:
+    rules = [rule.rule() for rule in manifest.policy]
+    if rules == state.rules:
+        return []
+    value = encode(msgspec.to_builtins(rules, builtin_types=(bytes,)))
+    return [
+        Defined("rules", POLICY, value if rules else b""),
+        Defined("world", "policy_hash", encode(hash_manifest(value) if rules else b"")),
+    ]
+
+
+def _defined(state: State, manifest: Manifest) -> State:
+    return _with(state, definition_events(state, manifest))
+
+
+def _with(state: State, events: list[Event]) -> State:
+    fork = state.fork()
+    for event in events:
+        evolve(fork, event, "", 0)
+    return fork
+
+
+def _extend(fork: State, events: list[Event], more: list[Event]) -> None:
+    for event in more:
+        evolve(fork, event, "", len(events))
+        events.append(event)
+
+
+def _check(state: State, call: NativeCall, manifest: Manifest) -> list[Finding]:
+    if call.grant != ROOT:
+        return [find("root_only", grant=call.grant)]
+    return check_manifest(state, manifest, call.admitted, False)
+
+
+def _make(state: State, call: NativeCall, manifest: Manifest) -> list[Event]:
+    return manifest_events(state, manifest)
+
+
+def read_manifest(data: bytes) -> Manifest:
+    """The manifest in canonical bytes."""
+    return msgspec.convert(decode(data), Manifest, strict=True)
+
+
+class InstallModule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A module under a name; a cap uses it once a manifest says so."""
+
+    name: str
+    wasm: bytes
+
+    def __post_init__(self) -> None:
+        if not is_name(self.name) or len(self.name) > NAME_BYTES_MAX:
+            raise ValueError("a module's name is like acme/mail@1")
+
+
+def _check_install(state: State, call: NativeCall, params: InstallModule) -> list[Finding]:
+    if params.name.startswith(SYS):
+        return [find("name_reserved", name=params.name)]
+    failed = call.admitted.get(hash_module(params.wasm), "")
+    return [find("not_admitted", module=hash_module(params.wasm), failed=failed)] if failed else []
+
+
+def _make_install(state: State, call: NativeCall, params: InstallModule) -> list[Event]:
+    events: list[Event] = []
+    digest = hash_module(params.wasm)
+    _define_blob(state, events, digest, params.wasm)
+    if state.caps.modules.get(params.name) != digest:
+        events.append(Defined("modules", params.name, encode(digest)))
+    return events
+
+
+ROWS = {
+    "manifest.apply": Native(
+        Manifest, _check, _make, "make the world what a manifest says", modules=lambda manifest: manifest.wasm
+    ),
+    "module.install": Native(
+        InstallModule, _check_install, _make_install, "install a module", modules=lambda params: [params.wasm]
+    ),
+}

@@ -1,0 +1,50 @@
+"""A row of the table of native effects: how its params read, what it checks, what it makes.
+
+Rule 1. `check` reports everything that is wrong and changes nothing; `make` runs only when nothing was
+        found, and cannot fail.
+Rule 2. A native effect never draws on an account: its postings are its params.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from splittally.core.canonical import decode
+from splittally.core.commands import Known
+from splittally.core.errors import InvalidInput
+from splittally.core.events import Event
+from splittally.core.findings import Finding
+from splittally.core.state import State
+
+
+class NativeCall(NamedTuple):
+    """Who asks, when, under which grant, and the evidence that native effects need.
+
+    `admitted` maps a module's hash to the admission check it fails, empty when it is admitted.
+    """
+
+    now_ns: int
+    by: str
+    grant: str
+    intent_hash: bytes
+    known: Known | None
+    admitted: dict[bytes, str]
+
+
+class Native(NamedTuple):
+    """One native effect. `target` names the intent whose history it needs; `modules` what to admit."""
+
+    params: type
+    check: Callable[[State, NativeCall, Any], list[Finding]]
+    make: Callable[[State, NativeCall, Any], list[Event]]
+    help: str
+    target: Callable[[Any], bytes] | None = None
+    modules: Callable[[Any], list[bytes]] | None = None
+
+    def read(self, params: bytes) -> Any:
+        """The typed params; `InvalidInput` when they are not this effect's."""
+        try:
+            return msgspec.convert(decode(params), self.params, strict=True)
+        except msgspec.ValidationError as error:
+            raise InvalidInput(str(error)) from error

@@ -1,0 +1,114 @@
+"""Stage 7: the first rule that matches decides; no match is deny.
+
+Rule 1. A world without rules has no such stage, and its records say so.
+Rule 2. A condition that faults denies: it never counts as true or false.
+Rule 3. Rates count what is admitted, in windows of logical time.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from splittally.core import expr
+from splittally.core.events import Count, Event
+from splittally.core.findings import Finding, find
+from splittally.core.ledger.check import Scope, check_limits
+from splittally.core.state import State
+from splittally.core.types import DENY, LIFE, PER_INTENT, REQUIRE_APPROVAL, STRICTEST_FIRST, Rule
+
+NO_STAGE, NO_MATCH = -2, -1
+ATTEMPTS = "attempts"
+NAMES: dict[str, expr.Type] = {
+    "effect_kind": expr.STRING,
+    "cap_name": expr.STRING,
+    "cap_type": expr.STRING,
+    "origin_kind": expr.STRING,
+    "origin_name": expr.STRING,
+    "principal": expr.STRING,
+    "params": expr.ANY,
+    "reserve": expr.map_of(expr.INT),
+    "now_ns": expr.INT,
+}
+
+
+class Asked(NamedTuple):
+    """What a rule can see of an intent; the fields are the names of `NAMES`."""
+
+    effect_kind: str
+    cap_name: str
+    cap_type: str
+    origin_kind: str
+    origin_name: str
+    principal: str
+    params: Any
+    reserve: dict[str, int]
+    now_ns: int
+
+
+class PolicyVerdict(NamedTuple):
+    """What the policy says: the outcome, why, by which rule, and what committing it records."""
+
+    outcome: str
+    findings: list[Finding]
+    rule: int
+    counted: list[Count]
+    events: list[Event]
+
+
+@lru_cache(maxsize=1024)
+def condition(text: str) -> expr.Expression:
+    """The compiled condition of a rule; `ExpressionError` when it is not one."""
+    return expr.compile(text, NAMES, expr.BOOL)
+
+
+def check_policy(state: State, asked: Asked) -> PolicyVerdict:
+    """The verdict of the first rule that matches."""
+    for at, rule in enumerate(state.rules):
+        if not _fields_match(rule, asked):
+            continue
+        if rule.when:
+            held = condition(rule.when).evaluate(asked._asdict())
+            if isinstance(held, expr.ExprFault):
+                fault = find("policy_fault", rule=at, name=rule.name, fault=held.code)
+                return PolicyVerdict(DENY, [fault], at, [], [])
+            if not held:
+                continue
+        return _verdict(state, rule, at, asked)
+    return PolicyVerdict(DENY, [find("policy_unmatched")], NO_MATCH, [], [])
+
+
+def _fields_match(rule: Rule, asked: Asked) -> bool:
+    return (
+        rule.effect_kind in ("", asked.effect_kind)
+        and rule.cap_name in ("", asked.cap_name)
+        and rule.cap_type in ("", asked.cap_type)
+        and rule.origin_kind in ("", asked.origin_kind)
+        and rule.origin_name in ("", asked.origin_name)
+    )
+
+
+def _verdict(state: State, rule: Rule, at: int, asked: Asked) -> PolicyVerdict:
+    if rule.decision == DENY:
+        return PolicyVerdict(DENY, [find("policy_denied", rule=at, name=rule.name)], at, [], [])
+    findings: list[Finding] = []
+    outcomes = [rule.decision]
+    if rule.decision == REQUIRE_APPROVAL:
+        findings.append(find("policy_approval", rule=at, name=rule.name))
+    scope = f"policy/{rule.name}"
+    rates = tuple(rule.rates)
+    room = check_limits(state.ledger, Scope(scope, True), rates, {ATTEMPTS: 1}, asked.now_ns, state.offset_ns)
+    outcomes += room.outcomes
+    findings += [_as_rate(finding, at, rule) for finding in room.findings]
+    outcome = next(word for word in STRICTEST_FIRST if word in outcomes)
+    counted = [Count(scope, window.dim, window.per, window.start_ns, 1) for window in room.windows]
+    assert all(rate.per not in (LIFE, PER_INTENT) for rate in rates)
+    return PolicyVerdict(outcome, findings, at, counted, list(room.events))
+
+
+def _as_rate(finding: Finding, at: int, rule: Rule) -> Finding:
+    if finding.code in ("budget_exceeded", "approval_threshold"):
+        return find("rate_exceeded", rule=at, name=rule.name, **_numbers(finding))
+    return finding
+
+
+def _numbers(finding: Finding) -> dict[str, Any]:
+    return {name: finding.facts[name] for name in ("dim", "per", "needed", "available")}

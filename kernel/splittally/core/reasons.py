@@ -1,0 +1,84 @@
+"""The closed list of the kernel's codes, in the order in which stages find them; never reused.
+
+Stage `enforcer` also carries codes of the modules' own, listed in their READMEs. The chapter
+`spec/10-codes.md` is generated from this table.
+"""
+
+from typing import NamedTuple
+
+RETRY_AFTER, REPLAN, TOP_UP = "retry_after", "replan", "top_up"
+ASK_APPROVAL, ESCALATE = "ask_approval", "escalate"
+
+
+class Reason(NamedTuple):
+    """One code: the stage that finds it, the advice that goes with it, and what it means."""
+
+    stage: str
+    advice: str
+    meaning: str
+
+
+REASONS: dict[str, Reason] = {
+    # --- edge: answered without a record --------------------------------------------------------
+    "input.invalid": Reason("edge", REPLAN, "the line or record cannot be understood"),
+    "input.too_large": Reason("edge", REPLAN, "the record is larger than its bound"),
+    "time.not_yours": Reason("edge", REPLAN, "the clock is the host's: `now_ns` is refused"),
+    "idempotency.invalid": Reason("edge", REPLAN, "an idempotency key has 32 bytes"),
+    "params.invalid": Reason("edge", REPLAN, "the params do not fit the effect's schema"),
+    "unknown_kind": Reason("edge", REPLAN, "no effect of this kind is defined"),
+    "unknown_grant": Reason("edge", REPLAN, "no grant of this name exists"),
+    "over_capacity": Reason("edge", RETRY_AFTER, "the bound on open intents is reached"),
+    # --- known ----------------------------------------------------------------------------------
+    "idempotency.conflict": Reason("known", REPLAN, "the key was used for another payload"),
+    # --- caps -----------------------------------------------------------------------------------
+    "not_holder": Reason("caps", REPLAN, "the principal does not hold this grant"),
+    "kind_not_covered": Reason("caps", REPLAN, "a grant of the chain does not cover this kind"),
+    "revoked": Reason("caps", REPLAN, "a grant of the chain was revoked"),
+    "expired": Reason("caps", REPLAN, "a grant of the chain has expired"),
+    "root_only": Reason("caps", ESCALATE, "only the root grant covers this effect"),
+    "already_expired": Reason("caps", REPLAN, "the intent's own expiry has passed"),
+    # --- enforcer -------------------------------------------------------------------------------
+    "enforcer_fault": Reason("enforcer", REPLAN, "the enforcer gave no answer; the class says how"),
+    # --- ledger ---------------------------------------------------------------------------------
+    "budget_exceeded": Reason("ledger", TOP_UP, "a limit would be passed"),
+    "limited_above": Reason("ledger", TOP_UP, "a limit further up the chain would be passed"),
+    "intent_limit_exceeded": Reason("ledger", REPLAN, "one intent asks for more than it may"),
+    "amount_overflow": Reason("ledger", REPLAN, "an amount would pass 2^64-1"),
+    "insufficient_balance": Reason("ledger", TOP_UP, "the account that pays holds too little"),
+    "payee_missing": Reason("ledger", REPLAN, "money would be drawn and no grant says who is paid"),
+    "limit_approaching": Reason("ledger", "", "a soft limit was reached"),
+    "shadow_exceeded": Reason("ledger", "", "a shadow limit would have refused this"),
+    "approval_threshold": Reason("ledger", ASK_APPROVAL, "above this amount somebody must approve"),
+    # --- native ---------------------------------------------------------------------------------
+    "name_taken": Reason("native", REPLAN, "the name exists or was used before"),
+    "name_reserved": Reason("native", REPLAN, "names in `sys/` belong to the release"),
+    "not_found": Reason("native", REPLAN, "what the effect names does not exist"),
+    "not_admitted": Reason("native", REPLAN, "the module fails an admission check"),
+    "cannot_change": Reason("native", REPLAN, "this property is fixed when the thing is made"),
+    "wider_than_parent": Reason("native", REPLAN, "a child grant is at most its parent"),
+    "account_not_yours": Reason("native", REPLAN, "the issuer does not draw on this account"),
+    "chain_too_long": Reason("native", REPLAN, "the chain of grants would be too long"),
+    "external_account": Reason("native", REPLAN, "only an issue debits an external account"),
+    "not_reserved": Reason("native", "", "the hold has ended or never was"),
+    "own_approval": Reason("native", ESCALATE, "nobody answers an approval of their own intent"),
+    "approval_stale": Reason("native", REPLAN, "what was approved may no longer be done"),
+    "refund_too_large": Reason("native", REPLAN, "more than was charged cannot be refunded"),
+    "carried_over": Reason("native", "", "open reservations were carried over a change"),
+    # --- policy ---------------------------------------------------------------------------------
+    "policy_denied": Reason("policy", ESCALATE, "a policy rule denies"),
+    "policy_unmatched": Reason("policy", ESCALATE, "no policy rule matches, and no match is deny"),
+    "policy_fault": Reason("policy", ESCALATE, "a rule's condition cannot be evaluated"),
+    "policy_approval": Reason("policy", ASK_APPROVAL, "a policy rule asks for approval"),
+    "rate_exceeded": Reason("policy", RETRY_AFTER, "the rule's rate is used up for this window"),
+    # --- group ----------------------------------------------------------------------------------
+    "group_member_refused": Reason("group", REPLAN, "another intent of the group was refused"),
+    # --- settling -------------------------------------------------------------------------------
+    "usage_exceeds_reserve": Reason("settle", "", "more was used than a bounded dimension reserved"),
+    "counter_saturated": Reason("settle", "", "the counter stopped at 2^64-1"),
+    "unfunded": Reason("settle", "", "the account could not pay all that was used"),
+    "payee_not_permitted": Reason("settle", "", "the receipt names a payee that is not listed"),
+    "executed_without_approval": Reason("settle", "", "a receipt came for an intent that still waited"),
+    "receipt_after_release": Reason("settle", "", "a receipt came for a cancelled intent"),
+    "receipt_invalid": Reason("settle", "", "the receipt's payload does not fit the effect's schema"),
+    "unknown_timed_out": Reason("settle", "", "nobody learned whether the effect happened"),
+}

@@ -1,0 +1,165 @@
+"""The state of a world: a fixed set of tables, their root, and forks of them.
+
+Rule 1. State changes only in `evolve`. Everything here is a projection of the journal.
+Rule 2. The root is over the canonical map table -> array of [key, value] in key order; it is computed
+        for snapshots, checkpoints and verification, never per record.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from splittally.core.canonical import decode, encode_record
+from splittally.core.caps.state import Caps
+from splittally.core.hashing import hash_state
+from splittally.core.ledger.state import Counter, Hold, Ledger
+from splittally.core.types import AccountDef, CapDef, EffectDef, Grant, Limit, ResourceDef, Rule
+
+FORMAT = 1
+POLICY = "policy"
+
+
+class State:
+    """A world as its journal tells it up to `size` frames, at logical time `now_ns`."""
+
+    __slots__ = ("caps", "clock", "engine", "format", "ledger", "now_ns", "offset_ns", "policy_hash",
+                 "size", "world")  # fmt: skip
+
+    def __init__(self) -> None:
+        self.world = b""
+        self.clock = ""
+        self.engine = ""
+        self.format = 0
+        self.offset_ns = 0
+        self.policy_hash = b""
+        self.size = 0
+        self.now_ns = 0
+        self.caps = Caps()
+        self.ledger = Ledger()
+
+    def fork(self) -> "State":
+        """A state that reads through to this one and keeps its own changes."""
+        child = State()
+        for name in ("world", "clock", "engine", "format", "offset_ns", "policy_hash", "size", "now_ns"):
+            setattr(child, name, getattr(self, name))
+        child.caps, child.ledger = self.caps.fork(), self.ledger.fork()
+        return child
+
+    @property
+    def rules(self) -> list[Rule]:
+        """The policy's rules in order; empty where the world has no policy."""
+        return self.caps.rules.get(POLICY, [])
+
+    def limit_of(self, scope: str, dim: str, per: str) -> Limit | None:
+        """The limit that sets a windowed counter's amount, where one still stands."""
+        limits: Iterable[Limit]
+        if scope.startswith("policy/"):
+            limits = [rate for rule in self.rules if f"policy/{rule.name}" == scope for rate in rule.rates]
+        else:
+            grant = self.caps.grants.get(scope)
+            limits = grant.limits if grant and scope not in self.caps.revoked else []
+        for limit in limits:
+            if (limit.dim, limit.per, limit.over) == (dim, per, "deny"):
+                return limit
+        return None
+
+
+def tables(state: State) -> dict[str, list[list[Any]]]:
+    """Every table as an array of [key, value] in the order of the keys' canonical bytes."""
+    world = {
+        "clock": state.clock,
+        "engine": state.engine,
+        "format": state.format,
+        "now_ns": state.now_ns,
+        "offset_ns": state.offset_ns,
+        "policy_hash": state.policy_hash,
+        "world": state.world,
+    }
+    every = {"world": world, **state.caps.tables(), **state.ledger.tables()}
+    return {name: _rows(table, _LISTED.get(name, _plain)) for name, table in every.items()}
+
+
+def state_root(state: State) -> bytes:
+    """The hash of all tables."""
+    return hash_state(encode_record(tables(state)))
+
+
+def dump_state(state: State) -> bytes:
+    """The state as bytes, for a snapshot."""
+    return encode_record([state.size, tables(state)])
+
+
+def load_state(data: bytes) -> State:
+    """The state that `dump_state` wrote."""
+    size, rows = decode(data)
+    state = State()
+    world = dict(rows.pop("world"))
+    for name, value in world.items():
+        setattr(state, name, value)
+    state.size = size
+    targets = {**state.caps.tables(), **state.ledger.tables()}
+    for name, entries in rows.items():
+        read = _READ.get(name, _same)
+        targets[name].update((_key(key), read(value)) for key, value in entries)
+    state.ledger.rebuild_agenda()
+    return state
+
+
+def _rows(table: dict[Any, Any], listed: Callable[[Any], Any]) -> list[list[Any]]:
+    rows = [[list(key) if type(key) is tuple else key, listed(value)] for key, value in table.items()]
+    rows.sort(key=lambda row: encode_record(row[0]))
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    return value
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _builtin(value: Any) -> Any:
+    return msgspec.to_builtins(value, builtin_types=(bytes,))
+
+
+def _hold_row(hold: Hold) -> list[Any]:
+    """A hold without its frame's hash, which stands in no root."""
+    return [
+        hold.seq, hold.member, hold.by, hold.kind, hold.phase, hold.at_ns, hold.due_ns, hold.expires_ns,
+        [_builtin(leg) for leg in hold.legs], [_builtin(draw) for draw in hold.draws],
+    ]  # fmt: skip
+
+
+def _key(key: Any) -> Any:
+    return tuple(key) if type(key) is list else key
+
+
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    return lambda value: msgspec.convert(value, kind)
+
+
+_LISTED: dict[str, Callable[[Any], Any]] = {
+    "accounts": _builtin,
+    "caps": _builtin,
+    "counters": _builtin,
+    "effects": _builtin,
+    "grants": _builtin,
+    "holds": _hold_row,
+    "resources": _builtin,
+    "rules": lambda rules: [_builtin(rule) for rule in rules],
+    "windows": list,
+}
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "accounts": _reader(AccountDef),
+    "caps": _reader(CapDef),
+    "counters": _reader(Counter),
+    "effects": _reader(EffectDef),
+    "grants": _reader(Grant),
+    "holds": lambda row: msgspec.convert([*row, b""], Hold),
+    "resources": _reader(ResourceDef),
+    "rules": _reader(list[Rule]),
+    "windows": tuple,
+}

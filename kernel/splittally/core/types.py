@@ -1,0 +1,207 @@
+"""The things a world is made of, as records that every domain shares.
+
+Rule 1. Records are frozen and positional (`array_like`): their field order is a released format
+        (`schemas/records.cddl`), so a field is only ever added at the end.
+Rule 2. Sequences inside records are lists because the fast codec takes exact types; nobody mutates them.
+Rule 3. Amounts are naturals below 2^64 in the minor unit of what they count; times are nanoseconds.
+"""
+
+import re
+
+from msgspec import Struct
+
+from splittally.core.limits import NAME_BYTES_MAX
+
+ROOT = "root"
+CAP_ALL = "sys/all@1"
+CAP_NATIVE_TYPE = "native"
+CAP_ANY_TYPE = "*"
+OPERATOR = "operator"
+SYS = "sys/"
+EXTERNAL = "external/"
+ZERO_HASH = bytes(32)
+
+ALLOW, DENY, REQUIRE_APPROVAL, ESCALATE, DEFER = "allow", "deny", "require_approval", "escalate", "defer"
+STRICTEST_FIRST = (DENY, DEFER, ESCALATE, REQUIRE_APPROVAL, ALLOW)
+ADMITTED = (ALLOW, REQUIRE_APPROVAL)
+FINAL = (ALLOW, DENY, REQUIRE_APPROVAL)
+
+OPEN, APPROVAL, UNKNOWN = "open", "approval", "unknown"  # phases of a reserved hold
+RESERVED, SETTLED, RELEASED = "reserved", "settled", "released"  # a hold's status
+
+LIFE, PER_INTENT = "life", "intent"
+CALENDAR_WINDOWS = ("hour", "day", "week", "month")
+OVERS = ("deny", "defer", "ask", "tell", "shadow")
+
+RELEASE_CAUSES = ("cancel", "expiry", "governance", "rejected", "approval_timeout", "not_dispatched")
+RECEIPT_STATUSES = ("ok", "error", "timeout")
+STATUS_UNKNOWN = "unknown"
+ORIGIN_KINDS = ("plan", "reducer")
+
+_NAME = re.compile(r"[A-Za-z0-9._:-]+(?:/[A-Za-z0-9._:-]+)+@[0-9]+")
+_KIND = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]+")
+
+
+def is_name(text: object) -> bool:
+    """A versioned name such as `sys/llm.basic@1`: a namespace, a name, a version."""
+    return type(text) is str and len(text) <= NAME_BYTES_MAX and _NAME.fullmatch(text) is not None
+
+
+def is_kind(text: object) -> bool:
+    """An effect kind such as `llm.generate`: lower case words joined by dots."""
+    return type(text) is str and len(text) <= NAME_BYTES_MAX and _KIND.fullmatch(text) is not None
+
+
+def is_id(text: object) -> bool:
+    """A name that people chose: grant, account, resource, dimension or principal."""
+    return (
+        type(text) is str
+        and 0 < len(text) <= NAME_BYTES_MAX
+        and _ID.fullmatch(text) is not None
+        and text.isprintable()
+        and len(text.encode("utf-8", "surrogatepass")) <= NAME_BYTES_MAX
+        and text == text.strip()
+    )
+
+
+class Limit(Struct, frozen=True, array_like=True, gc=False):
+    """One bound: at most `amount` of `dim` per `per`; `over` says what happens above it.
+
+    `per` is `life`, `intent`, a calendar window (`hour`, `day`, `week`, `month`) or a duration
+    (`60s`). `rollover` is the share of what is left that a window hands to the next, as
+    numerator and denominator; empty for none.
+    """
+
+    dim: str
+    per: str
+    amount: int
+    over: str = "deny"
+    rollover: list[int] = []
+
+
+class Grant(Struct, frozen=True, array_like=True):
+    """Authority: who may do what, under which limits, paid by whom. `spec/04-pipeline.md`.
+
+    `params` is the BLAKE3 of the canonical cap params; `expiry_ns`, `hold_ns_max`, `approval_ns` and
+    `unknown_ns` are 0 for none. `made_by` is `manifest` when the manifest owns the grant.
+    """
+
+    name: str
+    cap: str
+    params: bytes
+    budget: dict[str, int] | None
+    expiry_ns: int
+    parent: str
+    holder: str
+    limits: list[Limit]
+    draws_on: dict[str, str]
+    pays_to: list[str]
+    delegations: int
+    hold_ns_max: int
+    approval_ns: int
+    unknown_ns: int
+    doubt: str
+    above: str
+    made_by: str
+    grant_hash: bytes
+
+
+class CapDef(Struct, frozen=True, array_like=True):
+    """A kind of capability: its enforcer by module hash, and the schema of its params."""
+
+    name: str
+    cap_type: str
+    enforcer: bytes
+    params_schema: bytes
+
+
+class EffectDef(Struct, frozen=True, array_like=True):
+    """A kind of effect: the type of cap that covers it, its schemas, and who may settle it."""
+
+    kind: str
+    cap_type: str
+    params_schema: bytes
+    receipt_schema: bytes
+    adapters: list[str]
+    params_bytes_max: int
+
+
+class ResourceDef(Struct, frozen=True, array_like=True):
+    """A quantity that accounts hold, in integers of 10^-scale."""
+
+    name: str
+    scale: int
+
+
+class AccountDef(Struct, frozen=True, array_like=True):
+    """A place that holds resources; `debt_limit` is how far each balance may go below zero."""
+
+    name: str
+    kind: str
+    debt_limit: int
+
+
+class Window(Struct, frozen=True, array_like=True, gc=False):
+    """An instance of a windowed counter that a leg touches."""
+
+    dim: str
+    per: str
+    start_ns: int
+
+
+class Leg(Struct, frozen=True, array_like=True, gc=False):
+    """What one grant of the chain holds for an intent, and the code that will settle it.
+
+    `enforcer_ref` is the pinned module's hash, empty for a grant that asks nobody. `params` names the
+    cap params that were in force.
+    """
+
+    grant: str
+    grant_hash: bytes
+    terms_hash: bytes
+    enforcer_ref: bytes
+    cap: str
+    params: bytes
+    reserve: dict[str, int]
+    windows: list[Window]
+    above: str
+
+
+class Draw(Struct, frozen=True, array_like=True, gc=False):
+    """Money taken from an account for a hold and in flight until it ends."""
+
+    resource: str
+    account: str
+    amount: int
+    leg: int
+    pays_to: list[str]
+    doubt: str
+
+
+class Rule(Struct, frozen=True, array_like=True):
+    """A policy rule: every non-empty field and the condition must match."""
+
+    name: str
+    decision: str
+    effect_kind: str
+    cap_name: str
+    cap_type: str
+    origin_kind: str
+    origin_name: str
+    when: str
+    rates: list[Limit]
+
+
+def duration_ns(per: str) -> int:
+    """The length of a duration window such as `60s`, `5m`, `2h`; 0 when `per` is not one."""
+    match = re.fullmatch(r"([1-9][0-9]{0,9})(ms|s|m|h)", per)
+    if match is None:
+        return 0
+    unit = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}[match[2]]
+    return int(match[1]) * unit
+
+
+def is_per(per: object) -> bool:
+    """Whether `per` names a limit's period."""
+    return type(per) is str and (per in (LIFE, PER_INTENT, *CALENDAR_WINDOWS) or duration_ns(per) > 0)
