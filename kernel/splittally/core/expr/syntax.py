@@ -1,6 +1,6 @@
 """Reads the text of an expression into a tree (spec/expressions.md, a subset of CEL's grammar).
 
-Rule 1. Operators of one level are one node with many operands, so a long chain is wide, not deep.
+Rule 1. A run of `&&`, of `||`, of sums, of products or of `? :` is one node, so it is wide, not deep.
 Rule 2. Text, nodes, nesting and the height of the tree are bounded before anything is built from them.
 Rule 3. What CEL has and this language has not is refused with a position and what was expected.
 """
@@ -22,17 +22,18 @@ METHODS = ("contains", "endsWith", "startsWith")
 FUNCTIONS = ("has", "size")
 
 # How tightly an operator binds; `? :` binds least and is read apart.
+_RELATION = 3
 _LEVELS: dict[str, int] = {
     "||": 1,
     "&&": 2,
-    **dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in"), 3),
+    **dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in"), _RELATION),
     **dict.fromkeys(("+", "-"), 4),
     **dict.fromkeys(("*", "/", "%"), 5),
 }
 # CEL's reserved words: none of them can name a value.
 RESERVED = frozenset(
-    "as break const continue else false for function if import in let loop null package namespace return "
-    "true var void while".split()
+    {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let"}
+    | {"loop", "null", "package", "namespace", "return", "true", "var", "void", "while"}
 )
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'", "`": "`", "?": "?"}
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)")
@@ -49,8 +50,9 @@ _TOKEN = re.compile(
 class Node(Struct, frozen=True):
     """One step of meaning: what it does, where it stands, what it works on, and its own word.
 
-    `op` is one of literal, list, name, select, index, has, size, method, unary, chain, logic, choice.
-    A chain keeps its operators in `atom`, a choice its condition-value pairs and the last value in `args`.
+    `op` is one of literal, list, name, select, index, has, size, method, unary, relation, chain, logic,
+    choice. The last four but `choice` keep their operators in `atom`; a choice keeps its condition-value
+    pairs and the last value in `args`.
     """
 
     op: str
@@ -90,7 +92,9 @@ def _tokens(text: str) -> list[_Token]:
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None or match.lastgroup is None:
-            refuse(at, f"{ascii(text[at])} has no meaning here", "a value or an operator")
+            if text[at] in "\"'":
+                refuse(at, "this string does not end on its line", "a closing quote")
+            refuse(at, f"{text[at]!a} has no meaning here", "a value or an operator")
         if match.lastgroup != "space":
             tokens.append(_Token(match.lastgroup, match.group(), at))
         at = match.end()
@@ -147,17 +151,17 @@ class _Reader:
         return parts[0] if len(parts) == 1 else self.node("choice", at, tuple(parts))
 
     def binary(self, level: int, left: int) -> Node:
-        """Operators that bind at `level` or tighter; each run of one level is one node."""
+        """Operators that bind at `level` or tighter; each run of one level is one node, but for relations."""
         first = self.unary(left)
         while (tightest := _LEVELS.get(self.here.text, 0)) >= level:
-            signs, parts = [], [first]
-            while _LEVELS.get(self.here.text) == tightest:
-                signs.append(self.here)
+            signs: list[tuple[str, int]] = []
+            parts = [first]
+            while _LEVELS.get(self.here.text) == tightest and not (signs and tightest == _RELATION):
+                signs.append((self.here.text, self.here.at))
                 self.next += 1
                 parts.append(self.binary(tightest + 1, left))
-            words = tuple((sign.text, sign.at) for sign in signs)
-            op = "logic" if tightest < 3 else "chain"
-            first = self.node(op, signs[0].at, tuple(parts), words)
+            op = "chain" if tightest > _RELATION else "relation" if tightest == _RELATION else "logic"
+            first = self.node(op, signs[0][1], tuple(parts), tuple(signs))
         return first
 
     def unary(self, left: int) -> Node:
@@ -203,6 +207,12 @@ class _Reader:
         token = self.here
         self.next += 1
         if token.kind == "int":
+            if self.here.at == token.at + len(token.text) and (
+                self.here.text == "." or self.here.kind == "name"
+            ):
+                refuse(
+                    self.here.at, "numbers are integers, without fraction, exponent or suffix", "an operator"
+                )
             return self.node("literal", token.at, (), _integer(token))
         if token.kind == "string":
             return self.node("literal", token.at, (), _unquoted(token))
@@ -252,15 +262,14 @@ def _integer(token: _Token) -> int:
 def _unquoted(token: _Token) -> str:
     def meant(match: re.Match[str]) -> str:
         word = match.group(1)
+        at = token.at + match.start() + 1
         if len(word) == 1:
             if word not in _ESCAPES:
-                refuse(
-                    token.at + match.start() + 1, f"no escape {ascii(chr(92) + word)}", "`\\n` or `\\u000a`"
-                )
+                refuse(at, "no such escape", "one of " + " ".join(f"\\{known}" for known in _ESCAPES))
             return _ESCAPES[word]
         code = int(word[1:], 16)
         if code > 0x10FFFF:
-            refuse(token.at + match.start() + 1, "a code point above U+10FFFF", "a character")
+            refuse(at, "a code point above U+10FFFF", "a character")
         return chr(code)
 
     text = _ESCAPE.sub(meant, token.text[1:-1])

@@ -47,9 +47,9 @@ def record(fields: Mapping[str, Type]) -> Type:
 
 def meeting(one: Type, other: Type) -> Type | None:
     """The type of a value that is `one` or `other`; None when no value is comparable as both."""
-    if one == other or other is NEVER:
+    if one == other or other == NEVER:
         return one
-    if one is NEVER:
+    if one == NEVER:
         return other
     if ANY in (one, other):
         return ANY
@@ -73,4 +73,4 @@ def any_field_type(container: Type) -> Type:
     common: Type | None = NEVER
     for _, item in container.fields:
         common = None if common is None else meeting(common, item)
-    return ANY if common is None or common is NEVER else common
+    return ANY if common is None or common == NEVER else common

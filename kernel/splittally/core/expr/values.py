@@ -50,13 +50,13 @@ class Run:
 
 Meaning = Callable[[Run], Any]
 KINDS: dict[type, str] = {bool: "bool", int: "int", str: "string", list: "list", dict: "map"}
-CLASSES: dict[str, type] = {**{kind: cls for cls, kind in KINDS.items()}, "record": dict}
+CLASSES: dict[str, Any] = {**{kind: cls for cls, kind in KINDS.items()}, "record": dict}
 
 
-def kind_of(value: object, at: int) -> str:
+def kind_of(value: Any, at: int) -> str:
     """The kind of `value`; a fault when it has none in this language."""
     kind = KINDS.get(type(value))
-    if kind is None or (kind == "int" and not INT_MIN <= value <= INT_MAX):  # type: ignore[operator]
+    if kind is None or (kind == "int" and not INT_MIN <= value <= INT_MAX):
         raise Stop("wrong_type", at, "a value that is not an int, bool, string, list or map")
     return kind
 
@@ -66,6 +66,23 @@ def expect(value: Any, kind: str, at: int) -> Any:
     if type(value) is not CLASSES[kind] or (kind == "int" and not INT_MIN <= value <= INT_MAX):
         raise Stop("wrong_type", at, f"a value that is not {kind}")
     return value
+
+
+def checked(run: Meaning, kind: str, at: int) -> Meaning:
+    """`run` with its value checked at this place; `any` is left unchecked until it is used."""
+    if kind in ("any", "never"):
+        return run
+    if kind == "int":
+        return lambda r: expect(run(r), "int", at)
+    wanted = CLASSES[kind]
+
+    def check(r: Run) -> Any:
+        value = run(r)
+        if type(value) is not wanted:
+            raise Stop("wrong_type", at, f"a value that is not {kind}")
+        return value
+
+    return check
 
 
 def in_range(value: int, at: int) -> int:
@@ -114,6 +131,14 @@ def item_at(items: list[Any], index: int, at: int) -> Any:
 def has_item(run: Run, item: Any, items: list[Any], at: int) -> bool:
     """Whether an item is equal, from the first on; a fault at the first one of another type."""
     return any(equal(run, item, other, at) for other in items)
+
+
+def ordered(compare: Callable[[Any, Any], bool], one: Any, other: Any, at: int) -> bool:
+    """An order of two values whose types are known only now."""
+    kind = kind_of(one, at)
+    if kind not in ("int", "string") or kind != kind_of(other, at):
+        raise Stop("wrong_type", at, "only two ints or two strings have an order")
+    return compare(one, other)
 
 
 def equal(run: Run, one: Any, other: Any, at: int, left: int = DEPTH_MAX) -> bool:
