@@ -1,0 +1,160 @@
+"""The sandbox of the hot path: a fresh instance for every call, out of a pool, through the C interface.
+
+Rule 1. Purity is by construction: each call has a store and an instance of its own, and the pool clears
+        the memory, globals and tables of a slot before it is used again. Nothing is reset by us.
+Rule 2. `ReferenceSandbox` is the definition. Output, fault class and fuel are the same, and tested so.
+Rule 3. Arguments are prepared once, because a call is twelve foreign calls of half a microsecond. They
+        are shared by all calls of one sandbox: one sandbox a thread, one call at a time.
+Rule 4. A trap is read, deleted and its pointer cleared, or every later call would seem to trap. Prepared
+        pointers keep nothing alive, so the objects behind them stay in `_Loaded` and in the sandbox.
+Rule 5. Every offset that a module gives is masked and compared with the memory's size before it is used.
+"""
+
+from ctypes import byref, c_char_p, c_size_t, c_uint8, c_uint64, c_void_p, cast, memmove, string_at
+from typing import Any, NamedTuple
+
+from wasmtime import InstancePre, Linker, TrapCode, _ffi
+
+from splittally.core.hashing import hash_module
+from splittally.core.limits import CHECK_FUEL_MAX, INPUT_BYTES_MAX, OUTPUT_BYTES_MAX
+from splittally.core.verdict import Fault
+from splittally.sandbox import capi
+from splittally.sandbox.admission import inspect
+from splittally.sandbox.engine import compile_module, pooled_engine
+from splittally.sandbox.faults import OVER_LIMIT, engine_failed, fault_of
+from splittally.sandbox.settings import PAGE_BYTES
+
+_MASK_32 = 0xFFFF_FFFF
+_NULL = c_void_p.from_param(None)
+_FUEL = c_uint64(CHECK_FUEL_MAX)
+_ONE, _TWO = c_size_t(1), c_size_t(2)
+
+
+class _Loaded(NamedTuple):
+    """A compiled module: its owner, the prepared pointer to it, and the size of its memory."""
+
+    owner: InstancePre
+    pointer: Any
+    memory_bytes: int
+
+
+class _Export:
+    """Room for one export of the instance of a call, looked up by name."""
+
+    def __init__(self, name: bytes) -> None:
+        self.room = _ffi.wasmtime_extern_t()
+        self.lookup = (c_char_p(name), c_size_t(len(name)), byref(self.room))
+        self.item = byref(self.room, _ffi.wasmtime_extern_t.of.offset)
+
+
+class Sandbox:
+    """Modules by content hash; each call in a fresh instance. For one thread at a time."""
+
+    def __init__(self) -> None:
+        self.fuel_used = 0
+        self._modules: dict[bytes, _Loaded] = {}
+        self._is_busy = False
+        self._engine = pooled_engine()
+        self._linker = Linker(self._engine)
+        self._engine_pointer = _pointer(self._engine.ptr())
+        self._fuel_left = c_uint64()
+        self._trap = c_void_p()
+        self._instance = _ffi.wasmtime_instance_t()
+        self._values = (c_uint64 * 4)()  # two raw values of 16 bytes: parameters in, result out
+        self._memory, self._alloc, self._run = _Export(b"memory"), _Export(b"alloc"), _Export(b"run")
+        self._lookups = tuple(export.lookup for export in (self._memory, self._alloc, self._run))
+        self._at_fuel_left = byref(self._fuel_left)
+        self._at_trap = byref(self._trap)
+        self._at_instance = byref(self._instance)
+        self._at_values = byref(self._values)
+
+    def load(self, wasm: bytes) -> bytes:
+        """The hash under which `wasm` can be judged; `NotAdmitted` when it may not be an enforcer."""
+        module = hash_module(wasm)
+        if module not in self._modules:
+            facts = inspect(wasm)
+            self._hold(module, wasm, facts.memories[0].minimum * PAGE_BYTES)
+        return module
+
+    def knows(self, module: bytes) -> bool:
+        """Whether `module`, the hash of a module's bytes, is loaded."""
+        return module in self._modules
+
+    def judge(self, module: bytes, data: bytes) -> bytes | Fault:
+        """What the loaded `module` answers to `data`, or the fault that kept it from answering."""
+        loaded = self._modules[module]
+        self.fuel_used = 0
+        if len(data) > INPUT_BYTES_MAX:
+            return OVER_LIMIT
+        assert not self._is_busy, "one sandbox serves one call at a time"
+        self._is_busy = True
+        store = context = None
+        try:
+            self._trap.value = None  # an interrupted call must not decide this one
+            store = capi.store_new(self._engine_pointer, _NULL, _NULL)
+            context = capi.store_context(store)
+            capi.set_fuel(context, _FUEL)
+            return self._call(context, loaded, data)
+        finally:
+            self._is_busy = False
+            if context is not None:
+                capi.get_fuel(context, self._at_fuel_left)
+                self.fuel_used = CHECK_FUEL_MAX - self._fuel_left.value
+            if store is not None:
+                capi.store_delete(store)
+
+    def close(self) -> None:
+        """Forget every module and give the pool back."""
+        self._modules.clear()
+        self._linker.close()
+        self._engine.close()
+
+    def _hold(self, module: bytes, wasm: bytes, memory_bytes: int) -> None:
+        compiled = compile_module(self._engine, wasm)
+        owner = self._linker.instantiate_pre(compiled)
+        compiled.close()
+        self._modules[module] = _Loaded(owner, _pointer(owner.ptr()), memory_bytes)
+
+    def _call(self, context: Any, loaded: _Loaded, data: bytes) -> bytes | Fault:
+        instance, trap, values = self._at_instance, self._at_trap, self._values
+        error = capi.instantiate(loaded.pointer, context, instance, trap)
+        if error or self._trap:
+            return self._fault(error)
+        for name, length, room in self._lookups:
+            capi.export_get(context, instance, name, length, room)
+
+        size = len(data)
+        values[0] = size
+        error = capi.call(context, self._alloc.item, self._at_values, _ONE, trap)
+        if error or self._trap:
+            return self._fault(error)
+        start = values[0] & _MASK_32
+        if start == 0 or start + size > loaded.memory_bytes:
+            return OVER_LIMIT
+        memory = capi.memory_data(context, self._memory.item)
+        memmove(memory + start, data, size)
+
+        values[0], values[2] = start, size
+        error = capi.call(context, self._run.item, self._at_values, _TWO, trap)
+        if error or self._trap:
+            return self._fault(error)
+        packed = values[0]
+        start, size = packed >> 32, packed & _MASK_32
+        if size > OUTPUT_BYTES_MAX or start + size > loaded.memory_bytes:
+            return OVER_LIMIT
+        return string_at(memory + start, size)
+
+    def _fault(self, error: int | None) -> Fault:
+        """The fault of the trap that just happened; `WorldError` for an error that is no trap."""
+        if error:
+            capi.error_delete(c_void_p(error))
+            raise engine_failed("no instance or no call was possible; is the machine out of memory?")
+        code = c_uint8()
+        has_code = capi.trap_code(self._trap, byref(code))
+        capi.trap_delete(self._trap)
+        self._trap.value = None
+        return fault_of(TrapCode(code.value) if has_code else None)
+
+
+def _pointer(pointer: Any) -> Any:
+    return c_void_p.from_param(cast(pointer, c_void_p).value)
