@@ -31,13 +31,9 @@ ENFORCER_EXPORTS_MAX = 64  # listing exports is quadratic in the binding
 ENFORCER_GLOBALS_MAX = 256
 ENFORCER_TABLE_ELEMENTS_MAX = 1_024
 ENFORCER_STACK_BYTES_MAX = 256 * 1024
-ENFORCER_FRAMES_BYTES_MAX = (
-    64 * 1024
-)  # declared on the deepest call path: a quarter of the stack, so it never overflows
+ENFORCER_FRAMES_BYTES_MAX = 64 * 1024  # declared on one call path: a quarter of the stack
 ENFORCER_SEGMENTS_MAX = 256  # copied at every instantiation, outside fuel
-ENFORCER_COMPILE_WORK_MAX = (
-    200_000_000  # branches x slots: 250 KB of loops over 250 locals took 64 s and 5.6 GB
-)
+ENFORCER_COMPILE_WORK_MAX = 200_000_000  # branches x slots; without it 250 KB took 64 s and 5.6 GB
 CHECK_FUEL_MAX = 2_000_000  # about 100 times what a built-in uses on a full input
 INPUT_BYTES_MAX = 192 * 1024  # params, payload and cap params together
 OUTPUT_BYTES_MAX = 64 * 1024
