@@ -1,0 +1,66 @@
+"""Splittally: a deterministic, event-sourced microkernel between a program that wants to act and the act.
+
+    with splittally.open(path) as kernel:
+        kernel.apply("team.toml")
+        decision = kernel.submit(Intent("llm.generate", {"model": "m", "max_tokens": 50}, "cap_llm"))
+        ...
+        kernel.settle(Receipt(decision.intent_hash, "ok", "my-adapter", {"prompt_tokens": 10, ...}))
+
+The names below are loaded when they are first used, so that `import splittally.core` loads no Wasm
+and no store.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_MENU = {
+    "At": "splittally.runtime",
+    "Decision": "splittally.edge.records",
+    "Extend": "splittally.edge.records",
+    "Finding": "splittally.core.findings",
+    "Group": "splittally.edge.records",
+    "HoldChange": "splittally.edge.records",
+    "Intent": "splittally.edge.records",
+    "Kernel": "splittally.runtime",
+    "Origin": "splittally.edge.records",
+    "Receipt": "splittally.edge.records",
+    "Release": "splittally.edge.records",
+    "Settlement": "splittally.edge.records",
+    "SplittallyError": "splittally.core.errors",
+    "new_attempt": "splittally.runtime",
+}
+_ERRORS = (
+    "CanonicalError", "DiskFull", "ExpressionError", "FormatTooNew", "InvalidInput", "InvalidManifest",
+    "InvalidSchema", "JournalDamaged", "KernelStopped", "NoWorld", "NotAdmitted", "WorldError", "WorldExists",
+    "WorldLocked",
+)  # fmt: skip
+_MENU |= dict.fromkeys(_ERRORS, "splittally.core.errors")
+
+__all__ = [*_MENU, "open"]  # noqa: PLE0604
+
+
+def open(path: Any = None, clock: Any = None, **options: Any) -> "Kernel":
+    """The world at `path`, opened for writing; a new one in a folder that is empty or missing.
+
+    `path` None is a world in memory. `clock` is `host` (the default: the runtime reads it), `given`
+    (every call may say `now_ns`), or a callable that gives nanoseconds; it is fixed when the world is
+    made. Options: `create=False` refuses to make a world, `open_max` bounds open intents,
+    `lock_seconds` how long to wait for another writer, `chance` draws keys and ids (bytes for a count).
+    Raises `WorldLocked`, `NoWorld`, `DiskFull`, `JournalDamaged`, `InvalidInput`.
+    """
+    opened: Kernel = import_module("splittally.runtime").open_world(path, clock, **options)
+    return opened
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MENU:
+        raise AttributeError(f"module `splittally` has no `{name}`")
+    return getattr(import_module(_MENU[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from splittally.runtime import Kernel

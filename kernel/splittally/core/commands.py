@@ -10,14 +10,14 @@ from msgspec import Struct
 
 from splittally.core.types import Draw, Window
 
-
 FITS, MISFIT, TOO_LARGE = "ok", "misfit", "too_large"  # what the edge says of a receipt's payload
 
 
 class Member(Struct, frozen=True, array_like=True):
     """A sealed intent: params in canonical bytes, a 32-byte key, and the hash of the schema used.
 
-    `expires_ns` is 0 for none; `attempt` is 16 random bytes of the caller, in no hash.
+    `expires_ns` is 0 for none; `attempt` is 16 random bytes of the caller, in no hash; `keyed` says
+    that the host gave the key, so that it must not come again with another payload.
     """
 
     kind: str
@@ -29,6 +29,7 @@ class Member(Struct, frozen=True, array_like=True):
     expires_ns: int
     attempt: bytes
     schema: bytes
+    keyed: bool
     intent_hash: bytes
 
 

@@ -1,0 +1,64 @@
+# Two commands for a newcomer: `make run` (the main job) and `make test`. Everything is installed here.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+SOURCES := kernel enforcers journal_tools tests
+
+.PHONY: setup run test check format lint types contracts enforcers bench soak golden \
+	coverage-of-requirements clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; say PYTHON=python3.12 if it has another name"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'cbrrr==1.1.0' || \
+		echo "the optional fast codec could not be built; the plain one is used"
+	@touch $@
+
+$(VENV)/.zig: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ziglang==0.17.1'
+	@touch $@
+
+run: setup
+	$(BIN)/tally run-trace fixtures/traces/sample.csv
+
+test: setup
+	$(BIN)/python -m pytest -n $(JOBS)
+
+check: setup lint types contracts enforcers
+
+format: setup
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+lint: setup
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+
+types: setup
+	$(BIN)/mypy
+
+contracts: setup
+	PYTHONPATH=kernel:enforcers:journal_tools $(BIN)/lint-imports
+
+enforcers: $(VENV)/.zig
+	$(BIN)/python -m splittally_enforcers.build --check
+
+bench: setup
+	$(BIN)/tally bench
+
+soak: setup
+	$(BIN)/python -m pytest -n $(JOBS) -m soak --override-ini 'addopts=-q --strict-markers -p no:cacheprovider'
+
+golden: setup
+	$(BIN)/python -m tests.golden
+
+coverage-of-requirements: setup
+	@$(BIN)/python -m tests.requirements
+
+clean:
+	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

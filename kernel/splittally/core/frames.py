@@ -1,0 +1,58 @@
+"""The body of a frame as records: `[v, at, by, cmd, seen, out]` (schemas/records.cddl).
+
+Rule 1. What is read back equals what was written, or reading refuses; nothing is repaired.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from splittally.core.commands import Command, Evidence
+from splittally.core.errors import FormatTooNew, JournalDamaged
+from splittally.core.events import Event
+from splittally.core.state import FORMAT
+
+
+class Body(Struct, frozen=True):
+    """A frame's body: logical time, principal, command, evidence, events."""
+
+    at_ns: int
+    by: str
+    command: Command
+    seen: list[Evidence]
+    out: list[Event]
+
+
+def body_rows(at_ns: int, by: str, command: Command, seen: list[Evidence], out: list[Event]) -> list[Any]:
+    """The body as lists and atoms, ready to be encoded."""
+    cmd, told, events = msgspec.to_builtins((command, seen, out), builtin_types=(bytes,))
+    return [FORMAT, at_ns, by, cmd, told, events]
+
+
+def read_body(rows: Any, seq: int) -> Body:
+    """The body in `rows`; `JournalDamaged` names `seq` when it is not one."""
+    try:
+        version, at_ns, by, command, seen, out = rows
+        if version > FORMAT:
+            raise FormatTooNew(f"frame {seq} was written by a later release", seq=seq, format=version)
+        return Body(
+            msgspec.convert(at_ns, int),
+            msgspec.convert(by, str),
+            msgspec.convert(command, Command),
+            msgspec.convert(seen, list[Evidence]),
+            msgspec.convert(out, list[Event]),
+        )
+    except (ValueError, TypeError) as error:  # msgspec.ValidationError is a ValueError
+        raise JournalDamaged(f"frame {seq} does not hold a record", seq=seq) from error
+
+
+def read_events(rows: Any, seq: int) -> tuple[int, str, list[Event]]:
+    """Time, principal and events of a body: all that folding needs."""
+    try:
+        version, at_ns, by, _, _, out = rows
+        if version > FORMAT:
+            raise FormatTooNew(f"frame {seq} was written by a later release", seq=seq, format=version)
+        return at_ns, by, msgspec.convert(out, list[Event])
+    except (ValueError, TypeError) as error:
+        raise JournalDamaged(f"frame {seq} does not hold a record", seq=seq) from error

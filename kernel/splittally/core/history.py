@@ -1,0 +1,144 @@
+"""What the frames that name an intent say of it, put together.
+
+Rule 1. A pure fold over the frames in order; the runtime finds them by the index and verifies them.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from splittally.core.commands import Known, KnownLeg, Member, Paid, Submit
+from splittally.core.events import Decided, Held, HoldChanged, Posted, Refunded, Released, Settled
+from splittally.core.frames import Body
+from splittally.core.types import FINAL, OPEN, RELEASED, RESERVED, SETTLED
+
+
+class Trace(NamedTuple):
+    """An intent's life: its decision, its hold, and everything that ended or changed it."""
+
+    seq: int
+    at_ns: int
+    by: str
+    member: Member
+    decided: Decided
+    held: Held | None
+    changes: list[tuple[int, HoldChanged]]
+    endings: list[tuple[int, Settled | Released]]
+    refunds: list[tuple[int, Refunded]]
+    postings: list[tuple[int, Posted]]
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the same hash again gets this answer."""
+        return self.decided.outcome in FINAL
+
+    @property
+    def status(self) -> str:
+        """reserved, settled or released; empty where nothing was ever held."""
+        status = RESERVED if self.held is not None else ""
+        for _, ending in self.endings:
+            if isinstance(ending, Released):
+                status = RELEASED
+            elif ending.how != "late":
+                status = SETTLED
+        return status
+
+    @property
+    def phase(self) -> str:
+        """The phase of a hold that is open: open, approval or unknown; empty otherwise."""
+        if self.status != RESERVED or self.held is None:
+            return ""
+        return self.changes[-1][1].phase if self.changes else self.held.phase or OPEN
+
+    @property
+    def reserve(self) -> dict[str, int]:
+        """What the leaf's leg reserved."""
+        if self.held is not None:
+            return self.held.legs[0].reserve
+        settled = self.settled
+        return settled.legs[0].usage if settled is not None and settled.legs else {}
+
+    @property
+    def settled(self) -> Settled | None:
+        """The record that charged usage, in time or late."""
+        return next((ending for _, ending in self.endings if isinstance(ending, Settled)), None)
+
+
+def trace(intent_hash: bytes, bodies: Iterable[tuple[int, Body]]) -> Trace | None:
+    """The life of an intent from the frames that name it, oldest first; None when none decides it.
+
+    A decision that is not final gives way to the next.
+    """
+    found: Trace | None = None
+    for seq, body in bodies:
+        for event in body.out:
+            if getattr(event, "intent_hash", None) != intent_hash:
+                continue
+            match event:
+                case Decided():
+                    member = _member(body, intent_hash)
+                    if member is not None and (found is None or not found.is_final):
+                        found = Trace(seq, body.at_ns, body.by, member, event, None, [], [], [], [])
+                case Held() if found is not None:
+                    found = found._replace(held=event)
+                case HoldChanged() if found is not None:
+                    found.changes.append((seq, event))
+                case Settled() | Released() if found is not None:
+                    found.endings.append((seq, event))
+                case Refunded() if found is not None:
+                    found.refunds.append((seq, event))
+                case Posted() if found is not None:
+                    found.postings.append((seq, event))
+    return found
+
+
+def known_of(found: Trace) -> Known:
+    """The evidence that a command on an ended intent rests on."""
+    settled, held = found.settled, found.held
+    released = next((ending for _, ending in found.endings if isinstance(ending, Released)), None)
+    legs = []
+    for at, leg in enumerate(held.legs if held is not None else []):
+        charged = settled.legs[at].charged if settled is not None else {}
+        refunded: dict[str, int] = {}
+        for _, refund in found.refunds:
+            for dim, amount in refund.legs[at].amounts.items():
+                refunded[dim] = refunded.get(dim, 0) + amount
+        legs.append(
+            KnownLeg(
+                leg.grant, leg.grant_hash, leg.terms_hash, leg.enforcer_ref, leg.cap, leg.params, leg.reserve,
+                leg.windows, leg.above, charged, refunded,
+            )
+        )  # fmt: skip
+    return Known(
+        found.decided.intent_hash,
+        found.seq,
+        found.decided.outcome,
+        found.by,
+        found.member.kind,
+        found.status,
+        released.cause if released is not None else "",
+        released is not None and settled is not None,
+        found.endings[0][0] if found.endings else -1,
+        legs,
+        held.draws if held is not None else [],
+        _paid(found),
+    )
+
+
+def _paid(found: Trace) -> list[Paid]:
+    """What each payee still has of what this intent paid, refunds taken off."""
+    payers = {draw.account for draw in (found.held.draws if found.held else [])}
+    left: dict[tuple[str, str], int] = {}
+    for _, posting in found.postings:
+        if posting.credit and posting.credit not in payers:
+            key = (posting.credit, posting.resource)
+            left[key] = left.get(key, 0) + posting.amount
+        elif posting.debit and posting.debit not in payers:
+            key = (posting.debit, posting.resource)
+            left[key] = left.get(key, 0) - posting.amount
+    return [Paid(payee, resource, amount) for (payee, resource), amount in sorted(left.items()) if amount]
+
+
+def _member(body: Body, intent_hash: bytes) -> Member | None:
+    if not isinstance(body.command, Submit):
+        return None
+    return next((x for x in body.command.members if x.intent_hash == intent_hash), None)

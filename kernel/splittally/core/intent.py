@@ -1,0 +1,33 @@
+"""The identity of an intent: the hash over what is asked, under which grant, with which key.
+
+`intent_hash` is BLAKE3 (context `splittally 1 intent`) over the canonical map
+`{kind, params: bytes, cap: grant name, idempotency_key: 32 bytes}` (spec/01-canonical-form.md).
+"""
+
+from splittally.core.canonical import encode_record
+from splittally.core.hashing import hash_intent, hash_key
+from splittally.core.questions import bytes_head
+
+
+def intent_hash(kind: str, params: bytes, grant: str, key: bytes) -> bytes:
+    """The 32 bytes that name this intent. Spliced in canonical key order: cap, kind, params, key."""
+    return hash_intent(
+        b"".join(
+            (
+                b"\xa4ccap",
+                encode_record(grant),
+                b"dkind",
+                encode_record(kind),
+                b"fparams",
+                bytes_head(params),
+                params,
+                b"oidempotency_key\x58\x20",
+                key,
+            )
+        )
+    )
+
+
+def key_digest(grant: str, key: bytes) -> bytes:
+    """What a grant's idempotency key is found by in the index."""
+    return hash_key(encode_record([grant, key]))

@@ -1,0 +1,173 @@
+"""The public records: what a host sends and what it gets back, and their JSON lines.
+
+Shapes, units and codes are in spec/02-records.md. Hashes and keys are bytes in Python and lower-case
+hex in JSON.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from splittally.core.findings import Finding
+
+
+class Origin(Struct, frozen=True):
+    """Where an intent comes from: `kind` is plan or reducer, `name` a versioned name."""
+
+    kind: str
+    name: str
+
+
+class Intent(Struct, frozen=True):
+    """An effect that is asked for.
+
+    `params` is a mapping of the data model (spec/01), `grant` the grant it is asked under.
+    `idempotency_key` has 32 bytes: the same key with the same payload is the same intent; without one
+    the runtime draws a fresh key. `expires_ns` is the logical time at which the hold ends by itself.
+    `attempt` (16 bytes) is kept by a client across its own transport retries (D-07).
+    """
+
+    kind: str
+    params: Any
+    grant: str
+    origin: Origin | dict[str, str] | tuple[str, str] | None = None
+    idempotency_key: bytes | None = None
+    expires_ns: int | None = None
+    attempt: bytes | None = None
+
+
+class Receipt(Struct, frozen=True):
+    """What became of an effect: `status` is ok, error, timeout, or unknown (the host cannot tell).
+
+    `payload` is a mapping of the data model, or bytes that are canonical CBOR already.
+    `cost_cents` is a natural; `pays_to` names one of the payees that the grant lists.
+    """
+
+    intent_hash: bytes
+    status: str
+    adapter_id: str = ""
+    payload: Any = None
+    cost_cents: int | None = None
+    pays_to: str | None = None
+
+
+class Decision(Struct, frozen=True):
+    """The answer to an intent. `seq` is None where nothing was recorded and the same key may be tried
+    again; `reserve` is what the leaf's leg holds; `attempt` is the recorded one."""
+
+    seq: int | None
+    intent_hash: bytes | None
+    outcome: str
+    findings: tuple[Finding, ...] = ()
+    reserve: dict[str, int] = {}
+    duplicate: bool = False
+    attempt: bytes | None = None
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the effect may be carried out now."""
+        return self.outcome == "allow"
+
+
+class Settlement(Struct, frozen=True):
+    """The answer to a receipt: `status` is settled, held, late, duplicate or not_found.
+
+    `usage` is the leaf's; `violation` the first of `violations`, or None.
+    """
+
+    seq: int | None
+    intent_hash: bytes
+    status: str
+    usage: dict[str, int] = {}
+    violation: Finding | None = None
+    violations: tuple[Finding, ...] = ()
+
+
+class HoldChange(Struct, frozen=True):
+    """The answer to a release or an extension: released, extended, duplicate, not_reserved, refused."""
+
+    seq: int | None
+    intent_hash: bytes
+    status: str
+    due_ns: int | None = None
+
+
+Answer = Decision | Settlement | HoldChange
+
+
+class Release(Struct, frozen=True):
+    """Ask to end a hold without a receipt; `cause` is cancel or not_dispatched."""
+
+    intent_hash: bytes
+    cause: str = "cancel"
+    order: str | None = None
+
+
+class Extend(Struct, frozen=True):
+    """Ask to move a hold's expiry to `expires_ns`."""
+
+    intent_hash: bytes
+    expires_ns: int
+
+
+class Group(Struct, frozen=True):
+    """Intents decided together: `mode` is `all` (one frame, all or nothing) or `first`."""
+
+    mode: str
+    intents: tuple[Intent, ...]
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """A finding as a JSON object; hashes as hex."""
+    return {"stage": finding.stage, "code": finding.code, "facts": readable(finding.facts)}
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """An answer as the JSON object of its output line."""
+    match answer:
+        case Decision():
+            line: dict[str, Any] = {
+                "seq": answer.seq,
+                "intent_hash": answer.intent_hash.hex() if answer.intent_hash else None,
+                "outcome": answer.outcome,
+                "findings": [finding_json(finding) for finding in answer.findings],
+                "reserve": readable(answer.reserve),
+                "duplicate": answer.duplicate,
+            }
+            if answer.attempt is not None:
+                line["attempt"] = answer.attempt.hex()
+            return line
+        case Settlement():
+            return {
+                "seq": answer.seq,
+                "intent_hash": answer.intent_hash.hex(),
+                "status": answer.status,
+                "usage": readable(answer.usage),
+                "violation": finding_json(answer.violation) if answer.violation else None,
+                "violations": [finding_json(violation) for violation in answer.violations],
+            }
+        case HoldChange():
+            return {
+                "seq": answer.seq,
+                "intent_hash": answer.intent_hash.hex(),
+                "status": answer.status,
+                "due_ns": answer.due_ns,
+            }
+
+
+def readable(value: Any) -> Any:
+    """A value with bytes as hex and integers beyond 2^53 as text, for JSON output."""
+    match value:
+        case bytes():
+            return value.hex()
+        case bool() | None | str() | float():
+            return value
+        case int():
+            return value if -(2**53) <= value <= 2**53 else str(value)
+        case dict():
+            return {key: readable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [readable(item) for item in value]
+        case _:
+            return readable(msgspec.to_builtins(value, builtin_types=(bytes,)))

@@ -1,0 +1,94 @@
+"""What a release brings to every world: its modules, caps, kinds and the account value comes from.
+
+Frame 0 records it, and `tally upgrade` records what a later release changes. A manifest uses these
+names without listing them and cannot redefine them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from splittally.core.canonical import encode
+from splittally.core.hashing import hash_module, hash_schema
+from splittally.core.limits import NATIVE_PARAMS_BYTES_MAX
+from splittally.core.native import NATIVE
+from splittally.core.native.money import ISSUER
+from splittally.core.types import CAP_ALL, CAP_ANY_TYPE, CAP_NATIVE_TYPE
+
+# cap -> (type of cap, the module that judges it)
+CAPS = {
+    "sys/allow@1": (CAP_ANY_TYPE, "sys/CapAllowAll@1"),
+    "sys/llm.basic@1": ("llm.basic", "sys/CapEnforceLlmBasic@1"),
+    "sys/http.out@1": ("http.out", "sys/CapEnforceHttpOut@1"),
+    "sys/blob@1": ("blob", "sys/CapEnforceBlob@1"),
+    "sys/cost@1": (CAP_ANY_TYPE, "sys/CapEnforceCost@1"),
+    "sys/native@1": (CAP_NATIVE_TYPE, "sys/CapEnforceNative@1"),
+}
+
+_NATURAL = {"type": "integer", "minimum": 0}
+_TEXT = {"type": "string"}
+
+# kind -> (type of cap, schema of its params)
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "llm.generate": (
+        "llm.basic",
+        {
+            "type": "object",
+            "properties": {
+                "provider": _TEXT,
+                "model": _TEXT,
+                "max_tokens": _NATURAL,
+                "prompt_tokens": _NATURAL,
+                "messages": {"type": "array"},
+                "tools": {"type": "array"},
+                "api_key": {"x-secret": True},
+            },
+        },
+    ),
+    "http.request": (
+        "http.out",
+        {
+            "type": "object",
+            "required": ["url"],
+            "properties": {
+                "url": _TEXT,
+                "method": _TEXT,
+                "body_bytes": _NATURAL,
+                "headers": {"type": "object", "additionalProperties": _TEXT},
+                "authorization": {"x-secret": True},
+            },
+        },
+    ),
+    "blob.put": (
+        "blob",
+        {"type": "object", "properties": {"namespace": _TEXT, "key": _TEXT, "size": _NATURAL}},
+    ),
+    "blob.get": (
+        "blob",
+        {"type": "object", "properties": {"namespace": _TEXT, "key": _TEXT, "size": _NATURAL}},
+    ),
+}
+
+
+def release_manifest(modules: Mapping[str, bytes]) -> bytes:
+    """The release as the canonical bytes of a manifest; `modules` maps names to Wasm."""
+    caps: dict[str, Any] = {CAP_ALL: {"cap_type": CAP_ANY_TYPE, "enforcer": b""}}
+    for name, (cap_type, module) in CAPS.items():
+        caps[name] = {"cap_type": cap_type, "enforcer": hash_module(modules[module])}
+    effects: dict[str, Any] = {
+        kind: {"cap_type": CAP_NATIVE_TYPE, "params_bytes_max": NATIVE_PARAMS_BYTES_MAX} for kind in NATIVE
+    }
+    schemas: list[bytes] = []
+    for kind, (cap_type, schema) in KINDS.items():
+        data = encode(schema)
+        schemas.append(data)
+        effects[kind] = {"cap_type": cap_type, "params_schema": hash_schema(data)}
+    return encode(
+        {
+            "accounts": {ISSUER: 0},
+            "caps": caps,
+            "effects": effects,
+            "modules": {name: hash_module(wasm) for name, wasm in modules.items()},
+            "schemas": schemas,
+            "wasm": [modules[name] for name in sorted(modules)],
+        }
+    )

@@ -1,0 +1,221 @@
+"""From what a host sends to what the core decides: intents and receipts, sealed once.
+
+Rule 1. Everything is parsed here into types that cannot hold the wrong thing; the core never checks
+        form again.
+Rule 2. What cannot be understood is a finding (intents) or `InvalidInput` (receipts), never a record.
+Rule 3. Params are canonical bytes from here on; the hash of the schema that accepted them goes along.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from splittally.core.canonical import decode, encode
+from splittally.core.commands import FITS, MISFIT, TOO_LARGE, Member, Settle
+from splittally.core.errors import CanonicalError, InvalidInput, SplittallyError
+from splittally.core.findings import Finding, find
+from splittally.core.intent import intent_hash
+from splittally.core.limits import (
+    ATTEMPT_BYTES,
+    HASH_BYTES,
+    KEY_BYTES,
+    NATIVE_PARAMS_BYTES_MAX,
+    NATURAL_MAX,
+    PAYLOAD_BYTES_MAX,
+    TIME_NS_MAX,
+)
+from splittally.core.native import NATIVE
+from splittally.core.state import State
+from splittally.core.types import (
+    ORIGIN_KINDS,
+    RECEIPT_STATUSES,
+    STATUS_UNKNOWN,
+    EffectDef,
+    is_id,
+    is_name,
+)
+from splittally.edge.native_params import seal_native
+from splittally.edge.records import Intent, Origin, Receipt
+from splittally.edge.schema import ANY_PARAMS, ParamsSchema
+
+Chance = Callable[[int], bytes]
+
+
+class Refused(Exception):
+    """An intent that is answered without a record."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.code)
+        self.finding = finding
+
+
+class Sealer:
+    """Seals intents and receipts for one world; compiled schemas are kept by hash."""
+
+    def __init__(self, chance: Chance) -> None:
+        self._chance = chance
+        self._schemas: dict[bytes, ParamsSchema] = {}
+
+    def seal_intent(self, state: State, by: str, intent: Intent) -> Member:
+        """The sealed intent of principal `by`; `Refused` with the finding when it cannot be understood."""
+        if type(intent) is not Intent:
+            raise Refused(find("input.invalid", field="intent", message="an Intent is expected"))
+        kind, grant = intent.kind, intent.grant
+        effect = state.caps.effects.get(kind) if type(kind) is str else None
+        if effect is None:
+            raise Refused(find("unknown_kind", kind=_shown(kind)))
+        if type(grant) is not str or grant not in state.caps.grants:
+            raise Refused(find("unknown_grant", grant=_shown(grant)))
+        key, attempt = intent.idempotency_key, intent.attempt
+        if key is not None and (type(key) is not bytes or len(key) != KEY_BYTES):
+            raise Refused(find("idempotency.invalid", field="idempotency_key", needed=KEY_BYTES))
+        if attempt is not None and (type(attempt) is not bytes or len(attempt) != ATTEMPT_BYTES):
+            raise Refused(find("input.invalid", field="attempt", message=f"{ATTEMPT_BYTES} bytes"))
+        origin_kind, origin_name = _origin(by, intent.origin)
+        expires_ns = intent.expires_ns or 0
+        if type(expires_ns) is not int or not 0 <= expires_ns <= TIME_NS_MAX:
+            raise Refused(find("input.invalid", field="expires_ns", message="nanoseconds below 2^63"))
+        params = self._seal_params(state, effect, intent.params)
+        sealed_key = self._chance(KEY_BYTES) if key is None else key
+        return Member(
+            kind,
+            params,
+            grant,
+            sealed_key,
+            origin_kind,
+            origin_name,
+            expires_ns,
+            self._chance(ATTEMPT_BYTES) if attempt is None else attempt,
+            effect.params_schema,
+            key is not None,
+            intent_hash(kind, params, grant, sealed_key),
+        )
+
+    def seal_receipt(self, state: State, receipt: Receipt) -> Settle:
+        """The sealed receipt; `InvalidInput` names the field that cannot be understood."""
+        if type(receipt) is not Receipt:
+            raise InvalidInput("a Receipt is expected", field="receipt")
+        digest = require_hash(receipt.intent_hash)
+        if receipt.status not in (*RECEIPT_STATUSES, STATUS_UNKNOWN):
+            raise InvalidInput(
+                "`status` is ok, error, timeout, or unknown when you cannot tell", field="status"
+            )
+        if receipt.adapter_id and not is_id(receipt.adapter_id):
+            raise InvalidInput("`adapter_id` is a printable name", field="adapter_id")
+        cost = receipt.cost_cents
+        if cost is not None and (type(cost) is not int or not 0 <= cost <= NATURAL_MAX):
+            raise InvalidInput("`cost_cents` is a natural below 2^64", field="cost_cents")
+        pays_to = receipt.pays_to
+        if pays_to is not None and not is_id(pays_to):
+            raise InvalidInput("`pays_to` is an account's name", field="pays_to")
+        payload, fits = self._seal_payload(state, digest, receipt.payload)
+        return Settle(
+            digest,
+            receipt.status,
+            receipt.adapter_id,
+            payload,
+            -1 if cost is None else cost,
+            pays_to or "",
+            fits,
+        )
+
+    def _seal_params(self, state: State, effect: EffectDef, params: Any) -> bytes:
+        try:
+            if effect.kind in NATIVE:
+                data = seal_native(state, effect.kind, params, self.schema)
+                most = NATIVE_PARAMS_BYTES_MAX
+            else:
+                data = self.schema(state, effect.params_schema).seal(params)
+                most = effect.params_bytes_max
+        except SplittallyError as error:
+            raise Refused(find("params.invalid", message=str(error), **_plain(error.facts))) from error
+        if len(data) > most:
+            raise Refused(find("input.too_large", field="params", needed=len(data), available=most))
+        return data
+
+    def _seal_payload(self, state: State, digest: bytes, payload: Any) -> tuple[bytes, str]:
+        """Canonical bytes of a payload and how it fits; never an error, because receipts always settle."""
+        hold = state.ledger.holds.get(digest)
+        effect = state.caps.effects.get(hold.kind) if hold is not None else None
+        schema = self.schema(state, effect.receipt_schema if effect else b"")
+        fits = FITS
+        if type(payload) is bytes:
+            data = payload
+            if effect is not None and effect.receipt_schema:
+                try:
+                    schema.seal(decode(payload))
+                except SplittallyError:
+                    fits = MISFIT
+        else:
+            try:
+                data = schema.seal({} if payload is None else payload)
+            except SplittallyError:
+                data, fits = _forced(payload), MISFIT
+        if len(data) > PAYLOAD_BYTES_MAX:
+            return b"", TOO_LARGE
+        return data, fits
+
+    def schema(self, state: State, digest: bytes) -> ParamsSchema:
+        """The compiled schema with this hash; the one that accepts everything for the empty hash."""
+        if not digest:
+            return ANY_PARAMS
+        schema = self._schemas.get(digest)
+        if schema is None:
+            schema = self._schemas[digest] = ParamsSchema.load(decode(state.caps.blobs[digest]))
+        return schema
+
+
+def require_hash(digest: object) -> bytes:
+    """An intent hash as bytes, from bytes or hex; `InvalidInput` when it is neither."""
+    if type(digest) is str:
+        try:
+            digest = bytes.fromhex(digest)
+        except ValueError:
+            digest = b""
+    if type(digest) is not bytes or len(digest) != HASH_BYTES:
+        raise InvalidInput(
+            f"`intent_hash` has {HASH_BYTES} bytes, or {2 * HASH_BYTES} hex digits", field="intent_hash"
+        )
+    return digest
+
+
+def _forced(payload: Any) -> bytes:
+    try:
+        return encode(payload)
+    except CanonicalError:
+        return b""
+
+
+def _origin(by: str, origin: Any) -> tuple[str, str]:
+    if origin is None:
+        return "plan", f"host/{by}@1"
+    if isinstance(origin, Origin):
+        kind, name = origin.kind, origin.name
+    elif isinstance(origin, Mapping) and set(origin) == {"kind", "name"}:
+        kind, name = origin["kind"], origin["name"]
+    elif isinstance(origin, tuple | list) and len(origin) == 2:
+        kind, name = origin
+    else:
+        raise Refused(find("input.invalid", field="origin", message="`{kind, name}` is expected"))
+    if kind not in ORIGIN_KINDS:
+        raise Refused(find("input.invalid", field="origin.kind", message="plan or reducer"))
+    if not is_name(name):
+        raise Refused(find("input.invalid", field="origin.name", message="a name such as com.acme/p@1"))
+    return kind, name
+
+
+def _shown(value: object) -> str:
+    """A value out of a message that names it: bounded and printable."""
+    text = value if type(value) is str else type(value).__name__
+    return "".join(char if char.isprintable() else "?" for char in text[:128])
+
+
+def _plain(facts: Mapping[str, object]) -> dict[str, Any]:
+    """Facts that are values of the data model."""
+    keep = {name: value for name, value in facts.items() if name not in ("message", "next")}
+    try:
+        encode(msgspec.to_builtins(keep, builtin_types=(bytes,)))
+    except (CanonicalError, TypeError):
+        return {}
+    return keep

@@ -1,0 +1,224 @@
+"""Read-only views of a state: grants, counters, reservations, accounts.
+
+Rule 1. A view is a copy taken at one sequence number: nothing in it changes, and changing it changes
+        nothing.
+Rule 2. A row reads by key and by attribute; calling a table filters it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from splittally.core.caps.state import limits_of
+from splittally.core.state import State, state_root, tables
+from splittally.core.types import LIFE, RESERVED
+
+
+class Row(dict[str, Any]):
+    """A row whose fields also read as attributes."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+class Table(dict[Any, Any]):
+    """Rows by key; called with fields it gives the rows that have these values."""
+
+    def __call__(self, **fields: Any) -> "Table":
+        return Table({key: row for key, row in self.items() if _matches(row, fields)})
+
+
+def _matches(row: Any, fields: dict[str, Any]) -> bool:
+    for name, wanted in fields.items():
+        value = row.get(name) if isinstance(row, dict) else None
+        if isinstance(value, list | dict) and not isinstance(wanted, list | dict):
+            if wanted not in value:
+                return False
+        elif value != wanted:
+            return False
+    return True
+
+
+class Queries:
+    """The state of a world at one sequence number, for people and programs."""
+
+    def __init__(self, current: Callable[[], State]) -> None:
+        self._current = current
+
+    @property
+    def seq(self) -> int:
+        """How many frames this state has seen."""
+        return self._current().size
+
+    @property
+    def now_ns(self) -> int:
+        """The logical time of the last frame."""
+        return self._current().now_ns
+
+    @property
+    def root(self) -> bytes:
+        """The state root."""
+        return state_root(self._current())
+
+    @property
+    def clock(self) -> str:
+        """The world's clock: host or given."""
+        return self._current().clock
+
+    @property
+    def engine(self) -> str:
+        """The engine id under which the world was opened last."""
+        return self._current().engine
+
+    def tables(self) -> dict[str, list[list[Any]]]:
+        """Every table of the state as canonical rows."""
+        return tables(self._current())
+
+    @property
+    def grants(self) -> Table:
+        """Grants by name, with their hashes, whether revoked, and their chain."""
+        caps = self._current().caps
+        rows = Table()
+        for name in sorted(caps.grants):
+            grant = caps.grants[name]
+            row = Row(msgspec.structs.asdict(grant))
+            row["limits"] = [Row(msgspec.structs.asdict(limit)) for limit in limits_of(grant)]
+            row["chain"] = [above.name for above in caps.ancestors(name)]
+            row["revoked"] = caps.is_revoked(name)
+            row["exhausted"] = self._exhausted(name)
+            rows[name] = row
+        return rows
+
+    def _exhausted(self, name: str) -> bool:
+        state = self._current()
+        for limit in limits_of(state.caps.grants[name]):
+            counter = state.ledger.counters.get((name, limit.dim, LIFE, 0))
+            if limit.per == LIFE and counter is not None and counter.limit >= 0 and counter.available < 0:
+                return True
+        return False
+
+    def grant(self, name_or_hash: str | bytes) -> Row | None:
+        """A grant by its name, or by its hash as bytes or hex."""
+        grants = self.grants
+        if isinstance(name_or_hash, str) and name_or_hash in grants:
+            row: Row = grants[name_or_hash]
+            return row
+        wanted = name_or_hash if isinstance(name_or_hash, bytes) else _from_hex(name_or_hash)
+        return next((row for row in grants.values() if row["grant_hash"] == wanted), None)
+
+    @property
+    def counters(self) -> Table:
+        """Life counters as grant -> dimension -> {limit, reserved, spent}, and refunded once used."""
+        rows = Table()
+        for (scope, dim, per, _), counter in sorted(self._current().ledger.counters.items()):
+            if per == LIFE:
+                rows.setdefault(scope, Table())[dim] = _counter_row(counter)
+        return rows
+
+    @property
+    def windows(self) -> Table:
+        """Windowed counters as (scope, dim, per, start_ns) -> {limit, reserved, spent}."""
+        return Table(
+            {
+                key: _counter_row(counter)
+                for key, counter in sorted(self._current().ledger.counters.items())
+                if key[2] != LIFE
+            }
+        )
+
+    @property
+    def reservations(self) -> Table:
+        """Open holds by intent hash, sorted by hash, with their age in logical nanoseconds."""
+        state = self._current()
+        rows = Table()
+        for digest in sorted(state.ledger.holds):
+            hold = state.ledger.holds[digest]
+            rows[digest] = Row(
+                intent_hash=digest,
+                seq=hold.seq,
+                principal=hold.by,
+                kind=hold.kind,
+                status=RESERVED,
+                phase=hold.phase,
+                at_ns=hold.at_ns,
+                age_ns=state.now_ns - hold.at_ns,
+                due_ns=hold.due_ns or None,
+                grant=hold.legs[0].grant,
+                reserve=dict(hold.legs[0].reserve),
+                dim=sorted(hold.legs[0].reserve),
+                legs=[Row(msgspec.structs.asdict(leg)) for leg in hold.legs],
+                draws=[Row(msgspec.structs.asdict(draw)) for draw in hold.draws],
+            )
+        return rows
+
+    @property
+    def accounts(self) -> Table:
+        """Accounts by name: {kind, debt_limit, balances: {resource: minor units}, in_flight}."""
+        ledger = self._current().ledger
+        rows = Table()
+        for name in sorted(ledger.accounts):
+            account = ledger.accounts[name]
+            rows[name] = Row(kind=account.kind, debt_limit=account.debt_limit, balances={}, in_flight={})
+        for (name, resource), balance in sorted(ledger.balances.items()):
+            rows[name]["balances"][resource] = balance
+        for hold in ledger.holds.values():
+            for draw in hold.draws:
+                flying = rows[draw.account]["in_flight"]
+                flying[draw.resource] = flying.get(draw.resource, 0) + draw.amount
+        return rows
+
+    @property
+    def resources(self) -> Table:
+        """Resources by name with their scale, what is in flight, and the sum that must be zero."""
+        ledger = self._current().ledger
+        rows = Table()
+        for name in sorted(ledger.resources):
+            balances = sum(amount for (_, res), amount in ledger.balances.items() if res == name)
+            flying = ledger.inflight.get(name, 0)
+            rows[name] = Row(
+                scale=ledger.resources[name].scale, in_flight=flying, imbalance=balances + flying
+            )
+        return rows
+
+    @property
+    def policy(self) -> list[Row]:
+        """The policy's rules in order."""
+        return [Row(msgspec.structs.asdict(rule)) for rule in self._current().rules]
+
+    @property
+    def effects(self) -> Table:
+        """The kinds of effects that are defined."""
+        effects = self._current().caps.effects
+        return Table({kind: Row(msgspec.structs.asdict(effects[kind])) for kind in sorted(effects)})
+
+    @property
+    def caps(self) -> Table:
+        """The caps that are defined, with the hash of the module that judges each."""
+        caps = self._current().caps.caps
+        return Table({name: Row(msgspec.structs.asdict(caps[name])) for name in sorted(caps)})
+
+    @property
+    def modules(self) -> Table:
+        """Installed modules: name -> hash."""
+        modules = self._current().caps.modules
+        return Table({name: modules[name] for name in sorted(modules)})
+
+
+def _counter_row(counter: Any) -> Row:
+    row = Row(
+        limit=counter.limit if counter.limit >= 0 else None, reserved=counter.reserved, spent=counter.spent
+    )
+    if counter.refunded:
+        row["refunded"] = counter.refunded
+    return row
+
+
+def _from_hex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""

@@ -1,0 +1,210 @@
+"""A world that is open: its state, journal, index, clock, and how it is opened, forked and closed.
+
+Rule 1. Opening verifies what it reads: the snapshot against its root and its frame, and every frame
+        after it. What does not match is rebuilt from the journal, and said in `repairs`.
+Rule 2. Opening for writing under another engine appends an `Opened` record first.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from splittally.core.commands import Open
+from splittally.core.errors import InvalidInput, NoWorld
+from splittally.core.expr import EXPRESSION_VERSION
+from splittally.core.limits import OPEN_HOLDS_MAX, SNAPSHOT_FRAMES
+from splittally.core.state import FORMAT, State, dump_state, state_root
+from splittally.edge.release import release_manifest
+from splittally.edge.seal import Chance, Sealer
+from splittally.journal.index import Index
+from splittally.journal.lmdb import LmdbStore
+from splittally.journal.lock import WriterLock
+from splittally.journal.memory import MemoryStore
+from splittally.journal.snapshot import Snapshots
+from splittally.journal.store import Store
+from splittally.runtime.clock import GIVEN, HOST, WorldClock
+from splittally.runtime.fork import ForkIndex, ForkStore
+from splittally.runtime.recover import recover
+from splittally.runtime.writer import KERNEL, Judge, Writer
+from splittally.sandbox import Sandbox, engine_id
+from splittally.sandbox.registry import builtin, builtin_names
+
+SNAPSHOT_CLOSE_FRAMES = 1_000  # a shorter tail is folded faster than a snapshot is written
+MEMORY = ":memory:"
+
+
+class World:
+    """Everything that one open world consists of. Made by `open_or_create` and `fork`."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        clock: WorldClock,
+        chance: Chance,
+        open_max: int,
+        lock: threading.RLock,
+    ) -> None:
+        self.writer = writer
+        self.clock = clock
+        self.chance = chance
+        self.open_max = open_max
+        self.lock = lock
+        self.sealer = Sealer(chance)
+        self.pid = os.getpid()
+        self.is_closed = False
+        self.repairs: list[str] = []
+        self.snapshots: Snapshots | None = None
+        self.snapshot_size = 0
+        self.writer_lock: WriterLock | None = None
+
+    @property
+    def state(self) -> State:
+        return self.writer.state
+
+    def commit(self) -> None:
+        """Make what was decided durable, and keep the projections from growing."""
+        self.writer.commit()
+        if self.snapshots is not None and self.state.size - self.snapshot_size >= SNAPSHOT_FRAMES:
+            self.save_projections()
+
+    def save_projections(self) -> None:
+        """Write a snapshot and the index's rows; both can be rebuilt from the journal."""
+        if self.snapshots is None:
+            return
+        head = self.writer.store.head
+        self.snapshots.save(head.size - 1, head.hash, state_root(self.state), dump_state(self.state))
+        self.writer.index.flush(head)
+        self.snapshot_size = head.size
+
+    def fork(self) -> "World":
+        """A world over a fork of the state, which reads through and writes nothing here."""
+        writer = self.writer
+        store = ForkStore(writer.store)
+        forked = Writer(self.state.fork(), store, ForkIndex(writer.index), writer.judge)
+        world = World(forked, self.clock, self.chance, self.open_max, threading.RLock())
+        world.sealer = self.sealer
+        return world
+
+    def close(self) -> None:
+        """Write the projections where that pays, and let go of the journal."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        try:
+            if not self.writer.stopped and self.state.size - self.snapshot_size >= SNAPSHOT_CLOSE_FRAMES:
+                self.save_projections()
+        finally:
+            self.writer.store.close()
+            if self.writer_lock is not None:
+                self.writer_lock.release()
+
+
+def current_engine() -> str:
+    """The engine id of this release: what can change a verdict."""
+    return f"{engine_id()} expr {EXPRESSION_VERSION}"
+
+
+def current_release() -> bytes:
+    """The manifest of this release: the caps, kinds and modules of `sys/`."""
+    return release_manifest({name: builtin(name) for name in builtin_names()})
+
+
+def open_or_create(
+    path: str | Path | None,
+    clock: str | Callable[[], int] | None = None,
+    *,
+    create: bool = True,
+    chance: Chance = os.urandom,
+    open_max: int = OPEN_HOLDS_MAX,
+    lock_seconds: float | None = None,
+) -> World:
+    """The world at `path`, opened for writing; a new one where there is none and `create` says so.
+
+    `path` None or `:memory:` is a world that is gone when it is closed. `clock` is `host`, `given` or a
+    callable; it is fixed when the world is made. `chance` draws keys and ids.
+    """
+    kind, source = _clock_of(clock)
+    if path is None or path == MEMORY:
+        world = _assemble(State(), MemoryStore(), Index(None), kind or HOST, source, chance, open_max)
+        _make_world(world, kind or HOST)
+        return world
+    folder = Path(path)
+    exists = is_world(folder)
+    if not exists and not create:
+        raise NoWorld(f"there is no world at `{folder}`; make one with `tally init`", path=str(folder))
+    if not exists and folder.exists() and any(folder.iterdir()):
+        raise NoWorld(f"`{folder}` is not empty and holds no world", path=str(folder))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = WriterLock(folder / "lock") if lock_seconds is None else WriterLock(folder / "lock", lock_seconds)
+    lock.acquire()
+    try:
+        world = _open_locked(folder, kind, source, chance, open_max)
+    except BaseException:
+        lock.release()
+        raise
+    world.writer_lock = lock
+    return world
+
+
+def is_world(folder: Path) -> bool:
+    """Whether there is a world in this folder."""
+    return (folder / "journal").is_dir()
+
+
+def _open_locked(
+    folder: Path, kind: str | None, source: Callable[[], int] | None, chance: Chance, open_max: int
+) -> World:
+    store = LmdbStore(folder / "journal", writable=True)
+    try:
+        index = Index(folder / "index")
+        snapshots = Snapshots(folder / "snapshots")
+        recovered = recover(store, index, snapshots)
+        state = recovered.state
+        if state.size and kind is not None and kind != state.clock:
+            raise InvalidInput(f"the clock of this world is `{state.clock}`, not `{kind}`", field="clock")
+        clock = state.clock or kind or HOST
+        world = _assemble(state, store, index, clock, source, chance, open_max)
+        world.repairs = recovered.repairs
+        world.snapshots = snapshots
+        world.snapshot_size = recovered.snapshot_size
+        if not state.size:
+            _make_world(world, clock)
+        elif state.engine != current_engine():
+            _record_open(world, Open(state.world, state.clock, FORMAT, current_engine(), b""))
+        return world
+    except BaseException:
+        store.close()
+        raise
+
+
+def _assemble(
+    state: State,
+    store: Store,
+    index: Index,
+    clock: str,
+    source: Callable[[], int] | None,
+    chance: Chance,
+    open_max: int,
+) -> World:
+    writer = Writer(state, store, index, Judge(Sandbox()))
+    reading = WorldClock(clock, source) if source is not None else WorldClock(clock)
+    return World(writer, reading, chance, open_max, threading.RLock())
+
+
+def _make_world(world: World, clock: str) -> None:
+    _record_open(world, Open(world.chance(16), clock, FORMAT, current_engine(), current_release()))
+
+
+def _record_open(world: World, command: Open) -> None:
+    given = 0 if world.clock.kind == GIVEN and not world.state.size else None
+    world.writer.run(KERNEL, command, world.clock.read(world.state.now_ns, given))
+    world.writer.commit()
+
+
+def _clock_of(clock: str | Callable[[], int] | None) -> tuple[str | None, Callable[[], int] | None]:
+    if clock is None or clock in (HOST, GIVEN):
+        return clock, None  # type: ignore[return-value]
+    if callable(clock):
+        return HOST, clock
+    raise InvalidInput("`clock` is host, given or a callable", field="clock")

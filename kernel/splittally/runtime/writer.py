@@ -1,0 +1,172 @@
+"""The one place where commands become frames.
+
+The host's duties, in order:
+  1. tick what is due       2. recall what the journal knows   3. ask, judge
+  4. step                   5. seal the frame                  6. evolve
+  7. append the group, durably                                 8. only then answer
+Rule 1. A failed commit stops the kernel before any later answer: its state is ahead of its journal.
+"""
+
+from splittally.core.ask import Needs, Recall, ask, wants_known, wants_recall
+from splittally.core.commands import Admitted, Command, Evidence, Judged, Known, Tick
+from splittally.core.errors import KernelStopped, NotAdmitted
+from splittally.core.events import Decided, Event, Held, Refunded, Released, Settled
+from splittally.core.evolve import remember
+from splittally.core.frames import Body, body_rows
+from splittally.core.hashing import hash_module
+from splittally.core.intent import key_digest
+from splittally.core.limits import GROUP_MAX, TICK_ITEMS_MAX
+from splittally.core.questions import Question
+from splittally.core.state import State
+from splittally.core.step import Step, Unanswered, step
+from splittally.core.verdict import Fault
+from splittally.journal.frame import Frame, Head, seal
+from splittally.journal.index import Index
+from splittally.journal.store import Conflict, Store, Unknown
+from splittally.runtime.recall import Recaller
+from splittally.sandbox import Sandbox, admit
+
+KERNEL = ""  # the principal of what the kernel does by itself
+_INDEXED = (Decided, Settled, Released, Refunded)
+
+
+class Judge:
+    """Answers the questions of the core from the modules that the world holds."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.calls: list[bytes] | None = None  # modules asked, where somebody wants to know
+
+    def answer(self, state: State, question: Question) -> Judged:
+        """The answer of the pinned module, or the class of its fault."""
+        module = question.module
+        if self.calls is not None:
+            self.calls.append(module)
+        if not self.sandbox.knows(module):
+            loaded = self.sandbox.load(state.caps.blobs[module])
+            assert loaded == module
+        answer = self.sandbox.judge(module, question.data)
+        if isinstance(answer, Fault):
+            return Judged(question.hash, b"", answer.cls)
+        return Judged(question.hash, answer, "")
+
+    def admit(self, wasm: bytes) -> Admitted:
+        """Whether a module is admitted, and if not, by which check."""
+        try:
+            admit(wasm)
+        except NotAdmitted as error:
+            return Admitted(hash_module(wasm), str(error.facts.get("check", "unknown")))
+        return Admitted(hash_module(wasm), "")
+
+
+class Writer:
+    """Decides commands in memory and appends their frames in groups."""
+
+    def __init__(self, state: State, store: Store, index: Index, judge: Judge) -> None:
+        self.state = state
+        self.store = store
+        self.index = index
+        self.judge = judge
+        self.recaller = Recaller(store, index)
+        self.stopped = ""
+        self.commits = 0
+        self._group: list[Frame] = []
+        self._tip = store.head
+
+    def run(self, by: str, command: Command, now_ns: int) -> tuple[int | None, Step]:
+        """Decide a command; the sequence of its frame, None where nothing is recorded."""
+        self._refuse_stopped()
+        self.tick(now_ns)
+        known, recall = self._history(command)
+        seen = self._evidence(now_ns, by, command, known, recall)
+        while True:
+            try:
+                decided = step(self.state, now_ns, by, command, seen)
+                break
+            except Unanswered as missing:
+                seen += [self.judge.answer(self.state, question) for question in missing.questions]
+        if not decided.events:
+            return None, decided
+        return self._record(now_ns, by, command, seen, decided.events), decided
+
+    def tick(self, now_ns: int) -> int:
+        """Work through what is due at `now_ns`; how many frames that took."""
+        frames = 0
+        while (due := self.state.ledger.next_due()) is not None and due.due_ns <= now_ns:
+            command = Tick(TICK_ITEMS_MAX)
+            decided = step(self.state, now_ns, KERNEL, command, [])
+            assert decided.events
+            self._record(now_ns, KERNEL, command, [], decided.events)
+            frames += 1
+        return frames
+
+    def commit(self) -> None:
+        """Make every frame that was decided durable; no answer leaves the kernel before."""
+        self._refuse_stopped()
+        if not self._group:
+            return
+        try:
+            result = self.store.append(self.store.head, self._group)
+        except BaseException as error:
+            self.stopped = f"the journal could not be written: {error}"
+            raise
+        if isinstance(result, Conflict | Unknown):
+            self.stopped = f"the commit did not succeed: {result}"
+            self._refuse_stopped()
+        self._group = []
+        self.commits += 1
+        self.recaller.settle_pending()
+
+    @property
+    def group_size(self) -> int:
+        """Frames that are decided and not durable yet."""
+        return len(self._group)
+
+    def _refuse_stopped(self) -> None:
+        if self.stopped:
+            raise KernelStopped(
+                f"{self.stopped}; open the world again and ask for the outcome of what is open"
+            )
+
+    def _history(self, command: Command) -> tuple[Known | None, Recall | None]:
+        target = wants_known(self.state, command)
+        known = self.recaller.known(target) if target else None
+        target = wants_recall(self.state, command)
+        recall = self.recaller.recall(target, self.state.ledger.holds.get(target)) if target else None
+        return known, recall
+
+    def _evidence(
+        self, now_ns: int, by: str, command: Command, known: Known | None, recall: Recall | None
+    ) -> list[Evidence]:
+        needs: Needs = ask(self.state, now_ns, by, command, known, recall)
+        seen: list[Evidence] = [known] if known is not None else []
+        seen += [self.judge.admit(wasm) for wasm in needs.modules]
+        seen += [self.judge.answer(self.state, question) for question in needs.questions]
+        return seen
+
+    def _record(self, now_ns: int, by: str, command: Command, seen: list[Evidence], out: list[Event]) -> int:
+        seq = self.state.size
+        frame = seal(seq, self._tip.hash, body_rows(now_ns, by, command, seen, out))
+        remember(self.state, now_ns, by, out)
+        self._tip = Head(seq + 1, frame.hash)
+        self._group.append(frame)
+        index_events(self.index, seq, command, out)
+        for event in out:
+            if isinstance(event, Held):
+                self.state.ledger.holds[event.intent_hash].frame_hash = frame.hash
+        self.recaller.keep(seq, Body(now_ns, by, command, seen, out))
+        if len(self._group) >= GROUP_MAX:
+            self.commit()
+        return seq
+
+
+def index_events(index: Index, seq: int, command: Command, out: list[Event]) -> None:
+    """Enter a frame's intents into the index, each once, and the keys that hosts gave."""
+    done: set[bytes] = set()
+    for event in out:
+        if isinstance(event, _INDEXED) and event.intent_hash not in done:
+            done.add(event.intent_hash)
+            index.put(event.intent_hash, seq)
+    for member in getattr(command, "members", ()):
+        if member.keyed and member.intent_hash in done:
+            index.put(key_digest(member.grant, member.key), seq)
