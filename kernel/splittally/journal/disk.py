@@ -1,0 +1,91 @@
+"""What the journal asks of the file system: private files, room, one holder, names that last.
+
+Rule 1. Folders are 0700 and files 0600. A name that is a link, a pipe or a device is not opened.
+Rule 2. A new name lasts only when the folder that holds it has been synced.
+"""
+
+import fcntl
+import os
+import resource
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from splittally.core.errors import DiskFull, JournalDamaged, NoWorld, WorldLocked
+
+SPARE_BYTES = 256 * 1024  # left free, so that no writer ever meets the end of the disk inside a commit
+
+
+def open_file(path: Path) -> int:
+    """A descriptor for reading; `NoWorld` without its folder, `JournalDamaged` without the file itself."""
+    if not path.parent.is_dir():
+        raise NoWorld(f"there is no world at `{path.parent.parent}`")
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise JournalDamaged(f"the journal file cannot be opened: {error.strerror}", seq=0) from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise JournalDamaged("the journal file is not a regular file", seq=0)
+    return fd
+
+
+def hold_file(fd: int, path: Path) -> None:
+    """Locks an open file against every other writer, also one of this process; `WorldLocked` if it is."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise WorldLocked(f"the journal at `{path.parent}` is already open for writing") from None
+
+
+def is_moved(fd: int, path: Path) -> bool:
+    """Whether `path` no longer names the open file."""
+    try:
+        named = os.stat(path)
+    except OSError:
+        return True
+    held = os.fstat(fd)
+    return (named.st_ino, named.st_dev) != (held.st_ino, held.st_dev)
+
+
+def has_room(path: Path, size: int) -> bool:
+    """Whether `size` bytes more fit on the disk of `path` and some are left over."""
+    disk = os.statvfs(path)
+    return disk.f_bavail * disk.f_frsize >= size + size // 4 + SPARE_BYTES
+
+
+def is_at_limit(fd: int, size: int) -> bool:
+    """Whether `size` bytes more would pass the largest file that this process may write."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return limit != resource.RLIM_INFINITY and os.fstat(fd).st_size + size + SPARE_BYTES > limit
+
+
+def refuse_full(path: Path, size: int) -> None:
+    if not has_room(path, size):
+        raise DiskFull(f"there is no room for {size} more bytes at `{path}`; make room and try again")
+
+
+def sync(path: Path) -> None:
+    """Makes the contents of a file, or the names in a folder, last."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_file(path: Path, parts: Iterable[bytes]) -> None:
+    """A whole new file under its name, or nothing: written aside, synced, renamed, the folder synced."""
+    aside = path.with_name(f"{path.name}.new")
+    try:
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with open(fd, "wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.rename(path)
+        sync(path.parent)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise DiskFull(f"`{path.name}` cannot be written: {error.strerror}") from error

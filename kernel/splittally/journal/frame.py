@@ -1,0 +1,138 @@
+"""A frame: one record of the journal, chained to the one before it (spec/07-journal.md, "Frame").
+
+Rule 1. The canonical bytes of a frame are CBOR `[seq, prev, body]`; its hash is over exactly those bytes.
+Rule 2. Sequences are dense from 0. `prev` is the hash of the frame before, 32 zero bytes for frame 0.
+Rule 3. The body is a list that only the runtime understands. It holds no float, so a byte 0xFB in it is
+        no reason to leave the fast codec.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from splittally.core.canonical import decode_plain, encode_record
+from splittally.core.errors import CanonicalError, JournalDamaged
+from splittally.core.hashing import hash_frame
+from splittally.core.limits import HASH_BYTES
+
+try:
+    from cbrrr import _cbrrr
+except ImportError:  # the accelerator is optional; the plain path is the definition
+    _cbrrr = None  # type: ignore[assignment]
+
+ZERO_HASH = bytes(HASH_BYTES)
+_FLOAT64_HEAD = 0xFB
+_NATURAL_HEADS = {b"\x18": 1, b"\x19": 2, b"\x1a": 4, b"\x1b": 8}  # argument bytes by initial byte
+
+
+class Head(NamedTuple):
+    """Where a journal ends: the number of its frames and the hash of the last, zero bytes when empty."""
+
+    size: int
+    hash: bytes
+
+
+class Frame(NamedTuple):
+    """A sealed record: `data` is its canonical bytes."""
+
+    seq: int
+    hash: bytes
+    data: bytes
+
+
+EMPTY = Head(0, ZERO_HASH)
+
+
+def seal(seq: int, prev: bytes, body: list[Any]) -> Frame:
+    """The frame of `body` at `seq`, chained to the frame whose hash is `prev`."""
+    data = encode_record([seq, prev, body])
+    return Frame(seq, hash_frame(data), data)
+
+
+def open_frame(data: bytes) -> tuple[int, bytes, list[Any]]:
+    """`seq`, `prev` and body of canonical frame bytes; `JournalDamaged` for anything else."""
+    try:
+        value = _decode_record(data)
+    except CanonicalError as error:
+        raise JournalDamaged(f"a frame is not canonical: {error}") from error
+    match value:
+        case [int() as seq, bytes() as prev, list() as body] if (
+            type(seq) is int and seq >= 0 and len(prev) == HASH_BYTES
+        ):
+            return seq, prev, body
+    raise JournalDamaged("a frame is not `[seq, prev, body]`")
+
+
+def prev_of(seq: int, data: bytes) -> bytes:
+    """The `prev` of the frame bytes `data`, without decoding the body; they must begin as frame `seq`."""
+    front = _front(seq)
+    at = len(front)
+    prev = data[at : at + HASH_BYTES]
+    if not data.startswith(front) or len(prev) != HASH_BYTES:
+        raise JournalDamaged(f"frame {seq} does not begin as frame {seq}", seq=seq)
+    return prev
+
+
+def seq_of(data: bytes) -> int:
+    """The sequence that the frame bytes `data` claim; `JournalDamaged` when they do not begin as a frame."""
+    head = data[1:2]
+    argument = data[2 : 2 + _NATURAL_HEADS.get(head, 0)]
+    seq = int.from_bytes(argument or head)
+    prev_of(seq, data)
+    return seq
+
+
+def extend(head: Head, frames: Iterable[Frame]) -> Head:
+    """The head after `frames`; asserts that they continue `head` without a gap."""
+    size, last = head
+    for seq, hash_, data in frames:
+        assert seq == size
+        assert data.startswith(_front(seq) + last)
+        size, last = seq + 1, hash_
+    return Head(size, last)
+
+
+def _front(seq: int) -> bytes:
+    """The bytes of a frame before its `prev`: an array of three, `seq`, the head of 32 bytes."""
+    if seq < 24:
+        return bytes((0x83, seq, 0x58, 0x20))
+    if seq < 0x100:
+        return bytes((0x83, 0x18, seq, 0x58, 0x20))
+    if seq < 0x10000:
+        return b"\x83\x19" + seq.to_bytes(2) + b"\x58\x20"
+    if seq < 0x1_0000_0000:
+        return b"\x83\x1a" + seq.to_bytes(4) + b"\x58\x20"
+    return b"\x83\x1b" + seq.to_bytes(8) + b"\x58\x20"
+
+
+class _NeverCid:
+    """Stands where the fast codec wants its link type; no value of the data model is one."""
+
+    def __init__(self, *_: object) -> None:
+        raise ValueError("tag 42")
+
+
+def _decode_record(data: bytes) -> Any:
+    """`canonical.decode` for kernel records: the same refusals, and every float refused."""
+    if _cbrrr is None:
+        return _without_floats(decode_plain(data))
+    try:
+        value, used = _cbrrr.decode_dag_cbor(data, _NeverCid, False)
+    except Exception as error:
+        raise CanonicalError("bytes are not canonical CBOR") from error
+    if used != len(data):
+        raise CanonicalError("bytes follow the value")
+    return _without_floats(value) if _FLOAT64_HEAD in data else value
+
+
+def _without_floats(value: Any) -> Any:
+    left = [value]
+    while left:
+        item = left.pop()
+        kind = item.__class__
+        if kind is list:
+            left += item
+        elif kind is dict:
+            left += item.values()
+        elif kind is float:
+            raise CanonicalError("a record holds no float")
+    return value

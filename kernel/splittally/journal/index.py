@@ -1,0 +1,146 @@
+"""Which frames speak of a key: a projection of the journal (spec/07-journal.md, "Index").
+
+Rule 1. Rows since the last run live in memory. `flush` makes them one run, and neighbouring runs of
+        like size are merged, so that the sizes at least double from run to run and runs stay few.
+Rule 2. Opening checks every run and that they cover the journal from frame 0 without a gap. A run that
+        does not hold is dropped with all after it, and the frames from there on are read again: a lost
+        row would decide an intent twice.
+Rule 3. The index answers where to look. What a frame says is read from the frame.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from splittally.core.errors import JournalDamaged
+from splittally.journal.frame import Head
+from splittally.journal.runs import Cover, Run, bounds_of, seq_bytes, write_run
+from splittally.journal.store import Store
+
+SUFFIXES = (".run", ".new")
+MERGED_ROWS_MAX = 4_194_304  # a merge of so many takes one or two seconds, in which nothing is decided
+Find = Callable[[bytes, int, int], tuple[int, ...]]
+
+
+class Index:
+    """Sequences by 32-byte key. Without `folder` in memory only; if not `writable` the disk is left alone.
+
+    `repairs` says after `open` which runs had to be dropped.
+    """
+
+    def __init__(self, folder: Path | None, writable: bool = True) -> None:
+        self.repairs: list[str] = []
+        self.size_in_memory = 0
+        self._folder = folder
+        self._is_kept = folder is not None and writable
+        self._rows: dict[bytes, tuple[int, ...]] = {}
+        self._runs: list[Run] = []
+        self._probes: list[tuple[memoryview, int, Find]] = []  # what `seqs` needs of each run
+
+    def open(self, store: Store) -> int:
+        """The sequence from which frames must be read again, after checking the runs against `store`."""
+        files = {bounds: path for path in self._files() if (bounds := bounds_of(path)) is not None}
+        stop = 0
+        for bounds in sorted(files, key=lambda bounds: (bounds[0], -bounds[1])):
+            if bounds[0] == stop and (run := self._open_run(files[bounds], store)) is not None:
+                self._runs.append(run)
+                stop = run.cover.stop
+        if self._is_kept:
+            live = {run.path for run in self._runs}
+            for path in self._files():
+                if path not in live:
+                    path.unlink(missing_ok=True)
+        self._aim()
+        return stop
+
+    def put(self, key: bytes, seq: int) -> None:
+        """Adds that frame `seq` speaks of `key`; sequences of one key come in ascending order."""
+        rows = self._rows
+        known = rows.get(key)
+        rows[key] = (seq,) if known is None else (*known, seq)
+        self.size_in_memory += 1
+
+    def seqs(self, key: bytes) -> tuple[int, ...]:
+        """Every sequence that was put for `key`, ascending."""
+        found: tuple[int, ...] = ()
+        prefix = int.from_bytes(key[:4])
+        for starts, shift, find in self._probes:
+            bucket = prefix >> shift
+            low, high = starts[bucket], starts[bucket + 1]
+            if low != high:
+                found += find(key, low, high)
+        return found + self._rows.get(key, ())
+
+    def flush(self, head: Head) -> None:
+        """Makes the rows in memory a run that covers the journal up to `head`."""
+        first = self._runs[-1].cover.stop if self._runs else 0
+        if self._folder is None or not self._is_kept or head.size <= first:
+            return
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        groups: list[list[bytes]] = [[] for _ in range(256)]
+        for key, seqs in self._rows.items():
+            for seq in seqs:
+                groups[key[0]].append(key + seq_bytes(seq))
+        for group in groups:
+            group.sort()
+        cover = Cover(first, head.size, head.hash)
+        self._runs.append(write_run(self._folder, cover, self.size_in_memory, groups))
+        self._rows.clear()
+        self.size_in_memory = 0
+        self._merge(self._folder)
+        self._aim()
+
+    def close(self) -> None:
+        """Lets go of the files; rows that were not flushed are gone."""
+        self._probes = []
+        for run in self._runs:
+            run.close()
+        self._runs = []
+        self._rows = {}
+        self.size_in_memory = 0
+
+    def _aim(self) -> None:
+        self._probes = [(run.starts, run.shift, run.find) for run in self._runs]
+
+    def _merge(self, folder: Path) -> None:
+        """Merges the newest runs until each is at least twice as large as all that follow."""
+        at, count = len(self._runs) - 1, self._runs[-1].rows
+        while at > 0 and self._runs[at - 1].rows < min(2 * count, MERGED_ROWS_MAX - count):
+            at -= 1
+            count += self._runs[at].rows
+        old = self._runs[at:]
+        if len(old) == 1:
+            return
+        self._probes = []  # they hold on to files that are about to go
+        cover = old[-1].cover._replace(first=old[0].cover.first)
+        self._runs[at:] = [write_run(folder, cover, count, _merged(old))]
+        for run in old:
+            run.path.unlink(missing_ok=True)
+            run.close()
+
+    def _files(self) -> list[Path]:
+        if self._folder is None or not self._folder.is_dir():
+            return []
+        return sorted(path for path in self._folder.iterdir() if path.suffix in SUFFIXES)
+
+    def _open_run(self, path: Path, store: Store) -> Run | None:
+        try:
+            run = Run(path)
+        except (JournalDamaged, OSError, ValueError) as error:
+            self.repairs.append(f"index run `{path.name}` was dropped and is rebuilt: {error}")
+            return None
+        if run.cover.stop > store.head.size or store.verified(run.cover.stop - 1)[0] != run.cover.hash:
+            self.repairs.append(
+                f"index run `{path.name}` was dropped and is rebuilt: it is of another journal"
+            )
+            run.close()
+            return None
+        return run
+
+
+def _merged(runs: list[Run]) -> Iterator[list[bytes]]:
+    for first_byte in range(256):
+        rows: list[bytes] = []
+        for run in runs:
+            rows += run.rows_of(first_byte)
+        rows.sort()
+        yield rows

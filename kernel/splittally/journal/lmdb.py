@@ -1,0 +1,258 @@
+"""A journal in an LMDB file: liblmdb writes it, `Tree` reads it (spec/07-journal.md, "LMDB").
+
+Rule 1. liblmdb is let at a file only after everything that it may follow has been checked.
+Rule 2. Every commit is synced (`sync`, `metasync`, no `writemap`); there is no other mode.
+Rule 3. A full map grows and the commit is tried again. A disk without room is refused before anything
+        is written. Any other failure stops the store: a later sync may succeed without the data.
+Rule 4. One writer: the data file is locked for as long as it is open for writing. There is no
+        `lock.mdb`, no reader table and no stale reader, because readers do not go through liblmdb.
+Rule 5. A value is the hash that was sealed with the frame, then the frame.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import lmdb
+
+from splittally.core.errors import DiskFull, JournalDamaged, KernelStopped, NoWorld
+from splittally.core.hashing import hash_frame
+from splittally.core.limits import HASH_BYTES, MAP_BYTES_FIRST, MAP_BYTES_MAX
+from splittally.journal import disk
+from splittally.journal.frame import EMPTY, Frame, Head, extend, prev_of
+from splittally.journal.freelist import check_free_pages, check_length
+from splittally.journal.pages import BadPage, key_of
+from splittally.journal.salvage import first_bad
+from splittally.journal.store import Conflict, Store, Unknown, absent
+from splittally.journal.tree import Tree
+
+FILE = "data.mdb"
+FRESH_FRAMES_MAX = 1_024  # frames of this process kept until the tree is read again
+FRESH_BYTES_MAX = 4 * 1024 * 1024
+
+
+class LmdbStore(Store):
+    """The journal in the folder `path`, made there when it is to be written and there is none.
+
+    A reader sees what was committed when it opened or refreshed. Raises `NoWorld`, `WorldLocked`,
+    `DiskFull` or `JournalDamaged`, which names the first bad frame.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], writable: bool, map_bytes: int = MAP_BYTES_FIRST
+    ) -> None:
+        self.file = Path(path) / FILE
+        if writable and not self.file.parent.exists():
+            _create(self.file.parent)
+        self._fd = disk.open_file(self.file)
+        self._env: lmdb.Environment | None = None
+        self._pid = os.getpid()
+        self._stopped = ""
+        self._fresh: dict[int, Frame] = {}
+        self._fresh_bytes = 0
+        try:
+            if writable:
+                disk.hold_file(self._fd, self.file)
+            self._tree, self.head = _load(self._fd, writable)
+            if writable:
+                self._env = self._open_env(map_bytes)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def append(self, expected: Head, frames: Sequence[Frame]) -> Head | Conflict | Unknown:
+        env = self._writer()
+        if expected != self.head:
+            return Conflict(self.head)
+        head = extend(expected, frames)
+        if not frames:
+            return head
+        rows = [(key_of(seq), hash_ + data) for seq, hash_, data in frames]
+        size = sum([len(value) for _, value in rows])
+        if disk.is_moved(self._fd, self.file):
+            return self._stop("the journal file was moved or replaced while in use")
+        disk.refuse_full(self.file, size)
+        failure = self._commit(env, rows)
+        if failure is not None:
+            return self._judge(failure, size)
+        self.head = head
+        self._remember(frames, size)
+        return head
+
+    def entry(self, seq: int) -> tuple[bytes, bytes]:
+        frame = self._fresh.get(seq)
+        if frame is not None:
+            return frame.hash, frame.data
+        if not 0 <= seq < self.head.size:
+            raise absent(seq)
+        try:
+            value = self._covering(seq + 1).read(seq)
+        except BadPage as bad:
+            raise _damaged(bad, seq) from bad
+        return value[:HASH_BYTES], value[HASH_BYTES:]
+
+    def entries(self, start: int, stop: int) -> Iterator[tuple[bytes, bytes]]:
+        if not 0 <= start <= stop <= self.head.size:
+            raise absent(self.head.size)
+        try:
+            for value in self._covering(stop).scan(start, stop):
+                yield value[:HASH_BYTES], value[HASH_BYTES:]
+        except BadPage as bad:
+            raise _damaged(bad, start) from bad
+
+    def refresh(self) -> Head:
+        if self._env is None:
+            tree, head = _load(self._open_fd(), writable=False)
+            if head.size < self.head.size:
+                raise JournalDamaged(f"the journal lost its frames from {head.size} on", seq=head.size)
+            self._tree, self.head = tree, head
+        return self.head
+
+    def close(self) -> None:
+        if self._fd < 0:
+            return
+        if self._env is not None and os.getpid() == self._pid:
+            self._env.close()
+        os.close(self._fd)
+        self._fd = -1
+        self._fresh.clear()
+
+    def _open_fd(self) -> int:
+        if self._fd < 0:
+            raise KernelStopped("the journal is closed; open the world again")
+        return self._fd
+
+    def _covering(self, stop: int) -> Tree:
+        """A tree that holds every frame before `stop`, which is at most the head."""
+        fd = self._open_fd()
+        if stop > self._tree.size:
+            self._tree = Tree.load(fd)
+        return self._tree
+
+    def _remember(self, frames: Sequence[Frame], size: int) -> None:
+        """Keeps what was just appended, so that reading it back asks no disk."""
+        self._fresh_bytes += size
+        if len(self._fresh) + len(frames) > FRESH_FRAMES_MAX or self._fresh_bytes > FRESH_BYTES_MAX:
+            self._fresh.clear()
+            self._fresh_bytes = size
+        if size <= FRESH_BYTES_MAX:
+            for frame in frames:
+                self._fresh[frame.seq] = frame
+
+    def _open_env(self, map_bytes: int) -> "lmdb.Environment":
+        disk.refuse_full(self.file, 0)
+        while map_bytes < min(2 * os.fstat(self._fd).st_size, MAP_BYTES_MAX):
+            map_bytes *= 2
+        folder = str(self.file.parent)
+        try:
+            return lmdb.open(folder, map_size=map_bytes, create=False, lock=False, max_spare_txns=0)
+        except lmdb.Error as error:
+            raise KernelStopped(f"the journal cannot be opened for writing: {error}") from error
+
+    def _writer(self) -> "lmdb.Environment":
+        self._open_fd()
+        if self._env is None:
+            raise KernelStopped("the journal is open for reading only")
+        if os.getpid() != self._pid:
+            raise KernelStopped("this process is a fork of the writer; open the world in one of them")
+        if self._stopped:
+            raise KernelStopped(f"the journal stopped: {self._stopped}; open the world again")
+        return self._env
+
+    def _commit(self, env: "lmdb.Environment", rows: list[tuple[bytes, bytes]]) -> Exception | None:
+        """Nothing once the rows are durable, else why they may not be."""
+        while True:
+            try:
+                with env.begin(write=True) as txn:
+                    cursor = txn.cursor()
+                    self._refuse_other_end(cursor)
+                    if cursor.putmulti(rows, append=True) != (len(rows), len(rows)):
+                        raise _OtherEnd("the file holds frames that this process did not append")
+                return None
+            except lmdb.MapFullError:
+                failure = self._grow(env)
+                if failure is not None:
+                    return failure
+            except (lmdb.Error, _OtherEnd) as error:
+                return error
+
+    def _refuse_other_end(self, cursor: "lmdb.Cursor[bytes]") -> None:
+        size, last = self.head
+        found = cursor.last()
+        if found != bool(size) or (size and cursor.key() != key_of(size - 1)):
+            raise _OtherEnd("the file does not end with the frame that was appended last")
+        if size and cursor.value()[:HASH_BYTES] != last:
+            raise _OtherEnd("the file does not end with the frame that was appended last")
+
+    def _grow(self, env: "lmdb.Environment") -> Exception | None:
+        map_bytes = 2 * env.info()["map_size"]
+        if map_bytes > MAP_BYTES_MAX:
+            raise DiskFull("the journal has reached its largest size", bytes_max=MAP_BYTES_MAX)
+        try:
+            env.set_mapsize(map_bytes)
+        except lmdb.Error as error:
+            return error
+        return None
+
+    def _judge(self, failure: Exception, size: int) -> Unknown:
+        """Ends all appending; raises `DiskFull` when that was the reason and nothing was written."""
+        unknown = self._stop(f"a commit failed ({failure})")
+        is_full = not disk.has_room(self.file, size) or disk.is_at_limit(self._fd, size)
+        if is_full and _committed(self._fd) == self.head.size:
+            raise DiskFull("the disk is full; make room and open the world again") from failure
+        return unknown
+
+    def _stop(self, reason: str) -> Unknown:
+        self._stopped = reason
+        return Unknown(reason)
+
+
+class _OtherEnd(Exception):
+    """The file does not end where this process left it."""
+
+
+def _create(folder: Path) -> None:
+    """An empty journal, under its name only when it is whole."""
+    if not folder.parent.is_dir():
+        raise NoWorld(f"there is no folder `{folder.parent}`")
+    disk.refuse_full(folder.parent, 0)
+    unfinished = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(mode=0o700)
+    lmdb.open(str(unfinished), map_size=MAP_BYTES_FIRST, lock=False, mode=0o600).close()
+    disk.sync(unfinished / FILE)
+    disk.sync(unfinished)
+    unfinished.rename(folder)
+    disk.sync(folder.parent)
+
+
+def _load(fd: int, writable: bool) -> tuple[Tree, Head]:
+    """The committed tree and its head, checked as far as opening rests on it."""
+    try:
+        tree = Tree.load(fd)
+        check_length(fd, tree)
+        if writable:
+            check_free_pages(fd, tree)
+        if not tree.size:
+            return tree, EMPTY
+        value = tree.read(tree.size - 1)
+    except BadPage as bad:
+        raise _damaged(bad, first_bad(fd)) from bad
+    kept, data = value[:HASH_BYTES], value[HASH_BYTES:]
+    if hash_frame(data) != kept:
+        raise _damaged(BadPage("its bytes are not those that were sealed"), first_bad(fd))
+    prev_of(tree.size - 1, data)
+    return tree, Head(tree.size, kept)
+
+
+def _committed(fd: int) -> int:
+    """How many frames the file holds now; -1 when it cannot be read."""
+    try:
+        return Tree.load(fd).size
+    except BadPage:
+        return -1
+
+
+def _damaged(bad: BadPage, seq: int) -> JournalDamaged:
+    return JournalDamaged(f"the journal is damaged from frame {seq} on: {bad.reason}", seq=seq)

@@ -1,0 +1,105 @@
+"""States of the kernel kept beside the journal, so that opening need not fold all of it.
+
+Rule 1. A snapshot is a file of its own, written aside, synced and renamed; its BLAKE3 stands at the end.
+Rule 2. It names the last frame that it contains, that frame's hash and the root of its state. Whether
+        these hold is for the caller to check: a snapshot is never trusted over the journal.
+Rule 3. A damaged one is reported and passed over. The newest two are kept, so that a damaged newest
+        one costs a longer replay and nothing else.
+"""
+
+import os
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
+
+from blake3 import blake3
+
+from splittally.core.limits import HASH_BYTES
+from splittally.journal import disk
+
+KEPT = 2
+SUFFIX = ".snapshot"
+CONTEXT = "splittally 1 snapshot"
+_MAGIC = b"splittally snap1"
+_HEADER = Struct(">16sQ32s32sQ")
+
+
+class Snapshot(NamedTuple):
+    """The state after frame `seq`, whose hash is `frame_hash`; `data` is what was saved."""
+
+    seq: int
+    frame_hash: bytes
+    root: bytes
+    data: bytes
+
+
+class Snapshots:
+    """The snapshots in a folder, which is made when the first is saved."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._problems: dict[str, str] = {}
+        self._ready: Snapshot | None = None  # read to find problems, and handed out by `latest`
+
+    def save(self, seq: int, frame_hash: bytes, root: bytes, data: bytes) -> None:
+        """Keeps the state after frame `seq` and lets go of all but the newest two."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        header = _HEADER.pack(_MAGIC, seq, frame_hash, root, len(data))
+        path = self._folder / f"{seq:020d}{SUFFIX}"
+        disk.write_file(path, (header, data, _digest(header, data)))
+        self._ready = None
+        for old in self._paths()[KEPT:]:
+            old.unlink(missing_ok=True)
+
+    def latest(self, at_or_before: int | None = None) -> Snapshot | None:
+        """The newest sound snapshot, not after frame `at_or_before` if that is given; None without one."""
+        ready, self._ready = self._ready, None
+        for path in self._paths():
+            seq = int(path.stem)
+            if at_or_before is None or seq <= at_or_before:
+                snapshot = ready if ready is not None and ready.seq == seq else self._read(path, seq)
+                if snapshot is not None:
+                    return snapshot
+        return None
+
+    def all(self) -> list[Snapshot]:
+        """Every sound snapshot, the oldest first."""
+        found = [self._read(path, int(path.stem)) for path in reversed(self._paths())]
+        return [snapshot for snapshot in found if snapshot is not None]
+
+    def problems(self) -> list[str]:
+        """What was found damaged so far, looking at least as far as the newest sound one."""
+        self._ready = self.latest()
+        return [f"snapshot `{name}` was passed over: {why}" for name, why in sorted(self._problems.items())]
+
+    def _paths(self) -> list[Path]:
+        """The newest first."""
+        if not self._folder.is_dir():
+            return []
+        return sorted(
+            (path for path in self._folder.iterdir() if path.suffix == SUFFIX and path.stem.isdecimal()),
+            reverse=True,
+        )
+
+    def _read(self, path: Path, seq: int) -> Snapshot | None:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with open(fd, "rb") as file:
+                content = file.read()
+        except OSError as error:
+            self._problems[path.name] = f"it cannot be read ({error.strerror})"
+            return None
+        header, data = content[: _HEADER.size], content[_HEADER.size : -HASH_BYTES]
+        if len(content) < _HEADER.size + HASH_BYTES or content[-HASH_BYTES:] != _digest(header, data):
+            self._problems[path.name] = "its bytes are not those that were saved"
+            return None
+        magic, named, frame_hash, root, size = _HEADER.unpack(header)
+        if magic != _MAGIC or named != seq or size != len(data):
+            self._problems[path.name] = "it is not the snapshot that its name says"
+            return None
+        return Snapshot(seq, frame_hash, root, data)
+
+
+def _digest(header: bytes, data: bytes) -> bytes:
+    digest = blake3(header, derive_key_context=CONTEXT)
+    return digest.update(data).digest()

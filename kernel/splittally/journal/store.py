@@ -1,0 +1,133 @@
+"""What a journal store does: append, read, verify (spec/07-journal.md, "Store").
+
+Rule 1. One append is one durable transaction, all or nothing. `Conflict` and `Unknown` are answers:
+        after `Conflict` nothing was written; after `Unknown` nobody knows until the world is opened again.
+Rule 2. Beside each frame a store keeps the hash that was sealed with it. It finds rot in the frame
+        itself, and the chain finds a frame put in the place of another.
+Rule 3. A read that a decision rests on is `verified`: own hash, sequence, and the next frame's `prev`.
+Rule 4. Between two sound frames that do not fit, the earlier one is named: no successor vouches for it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from splittally.core.errors import JournalDamaged
+from splittally.core.hashing import hash_frame
+from splittally.journal.frame import EMPTY, Frame, Head, open_frame, prev_of
+
+PROGRESS_FRAMES = 4_096  # frames between two reports of a verification
+
+
+class Conflict(NamedTuple):
+    """Nothing was appended, because the journal ends at `head` and not where the caller thought."""
+
+    head: Head
+
+
+class Unknown(NamedTuple):
+    """The transaction failed in a way that leaves its outcome open; the store takes no more frames."""
+
+    reason: str
+
+
+class Store(Protocol):
+    """A sequence of frames; `MemoryStore` is the definition."""
+
+    head: Head
+
+    def append(self, expected: Head, frames: Sequence[Frame]) -> Head | Conflict | Unknown:
+        """The new head once `frames` are durable after `expected`."""
+        ...
+
+    def entry(self, seq: int) -> tuple[bytes, bytes]:
+        """The hash kept with frame `seq` and its bytes, neither checked; `JournalDamaged` if absent."""
+        ...
+
+    def entries(self, start: int, stop: int) -> Iterator[tuple[bytes, bytes]]:
+        """`entry` of `start` ... `stop` - 1; `JournalDamaged` where the keys are not dense."""
+        ...
+
+    def refresh(self) -> Head:
+        """The head after reading again what another process may have appended."""
+        ...
+
+    def close(self) -> None: ...
+
+    def read(self, seq: int) -> bytes:
+        """The bytes of frame `seq`, which begin as frame `seq`; not checked against the chain."""
+        data = self.entry(seq)[1]
+        prev_of(seq, data)
+        return data
+
+    def verified(self, seq: int) -> tuple[bytes, list[Any]]:
+        """Hash and body of frame `seq`, checked against its neighbour; `JournalDamaged` otherwise."""
+        kept, data = self.entry(seq)
+        hash_ = hash_frame(data)
+        if kept != hash_:
+            raise _rotten(seq)
+        if seq + 1 == self.head.size:
+            vouched = self.head.hash
+        else:
+            next_kept, next_data = self.entry(seq + 1)
+            vouched = prev_of(seq + 1, next_data)
+            if vouched != hash_ and hash_frame(next_data) != next_kept:
+                raise _rotten(seq + 1)
+        if vouched != hash_:
+            raise _unvouched(seq)
+        found, _, body = open_frame(data)
+        if found != seq:
+            raise JournalDamaged(f"frame {found} stands in the place of frame {seq}", seq=seq)
+        return hash_, body
+
+    def scan(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """Sequence and bytes of each frame from `start` to before `stop`; hashes are not checked."""
+        stop = self.head.size if stop is None else min(stop, self.head.size)
+        for seq, (_, data) in enumerate(self.entries(start, stop), start):
+            yield seq, data
+
+    def verify_chain(
+        self,
+        start: Head | None = None,
+        stop: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Head:
+        """The head after every frame from `start` to before `stop`, each hash checked.
+
+        `progress` is told now and then how many frames are verified.
+        """
+        head = start or EMPTY
+        for seq, hash_, _ in self.chained(head, stop):
+            head = Head(seq + 1, hash_)
+            if progress is not None and head.size % PROGRESS_FRAMES == 0:
+                progress(head.size)
+        return head
+
+    def chained(self, start: Head, stop: int | None = None) -> Iterator[tuple[int, bytes, bytes]]:
+        """Sequence, hash and bytes of each frame after `start`, checked against the one before it.
+
+        The last is checked against the head at the end, so nothing is vouched for before the iterator ends.
+        """
+        seq, last = start
+        stop = self.head.size if stop is None else min(stop, self.head.size)
+        for kept, data in self.entries(seq, stop):
+            hash_ = hash_frame(data)
+            if kept != hash_:
+                raise _rotten(seq)
+            if prev_of(seq, data) != last:
+                raise _unvouched(max(seq - 1, start.size))
+            yield seq, hash_, data
+            seq, last = seq + 1, hash_
+        if seq == self.head.size and last != self.head.hash:
+            raise _unvouched(max(seq - 1, 0))
+
+
+def absent(seq: int) -> JournalDamaged:
+    return JournalDamaged(f"the journal holds no frame {seq}", seq=seq)
+
+
+def _rotten(seq: int) -> JournalDamaged:
+    return JournalDamaged(f"the bytes of frame {seq} are not those that were sealed", seq=seq)
+
+
+def _unvouched(seq: int) -> JournalDamaged:
+    return JournalDamaged(f"frame {seq} is not the frame that the next one follows", seq=seq)
