@@ -1,0 +1,127 @@
+//! sys/CapEnforceNative@1: which of the kernel's own operations a grant covers, on which accounts and resources.
+//!
+//! 1. A list that is missing or empty restricts nothing; a field that no list restricts is not looked at.
+//! 2. Every account and resource that the params name must be covered, not only one of them.
+//! 3. Native effects carry their amounts in their params, so nothing is reserved and nothing is used.
+
+const sdk = @import("splittally");
+pub const panic = sdk.panic;
+comptime {
+    sdk.serve(@This());
+}
+
+const operations = .{
+    "manifest.apply", "module.install",  "grant.issue",         "grant.amend",       "grant.topup",
+    "grant.revoke",   "account.open",    "resource.define",     "ledger.issue",      "ledger.transfer",
+    "ledger.convert", "approval.answer", "reservation.release", "settlement.refund", "outcome.attest",
+    "metric.record",  "plan.reserve",
+};
+const strategic = .{ "budget.create", "budget.describe", "budget.amend" };
+
+const Cap = struct {
+    operations: sdk.Texts = .none,
+    accounts: sdk.Texts = .none,
+    resources: sdk.Texts = .none,
+    rank: ?[]const u8 = null,
+};
+
+const Params = struct {
+    account: ?sdk.Item = null,
+    from: ?sdk.Item = null,
+    to: ?sdk.Item = null,
+    frm: ?sdk.Item = null,
+    payee: ?sdk.Item = null,
+    counter: ?sdk.Item = null,
+    accounts: ?sdk.Item = null,
+    resource: ?sdk.Item = null,
+    resources: ?sdk.Item = null,
+};
+
+pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
+    if (!isOperation(ask.kind)) return answer.kindMismatch(ask.kind);
+    const cap = try ask.cap(Cap, answer);
+    try checkPatterns(cap.operations, ".*", "field `operations` of the cap params must list kinds or prefixes ending in `.*`", answer);
+    try checkPatterns(cap.accounts, "/*", "field `accounts` of the cap params must list names or prefixes ending in `/*`", answer);
+    if (!cap.operations.isEmpty() and !covers(cap.operations, ".*", ask.kind)) return answer.refuse("operation_not_covered", .{
+        "the grant does not cover ", sdk.quote(ask.kind), "; use a grant whose operations list it",
+    });
+    try checkRank(&cap, ask.kind, answer);
+    const params = try ask.params(Params, answer);
+    if (!cap.accounts.isEmpty()) {
+        inline for (.{ "account", "from", "to", "frm", "payee", "counter" }) |name| {
+            if (@field(params, name)) |item| try checkAccount(&cap, item, name, answer);
+        }
+        if (params.accounts) |item| try checkEach(&cap, item, "accounts", checkAccount, answer);
+    }
+    if (!cap.resources.isEmpty()) {
+        if (params.resource) |item| try checkResource(&cap, item, "resource", answer);
+        if (params.resources) |item| try checkEach(&cap, item, "resources", checkResource, answer);
+    }
+}
+
+/// The kernel finishes a native effect itself and does not ask; a receipt all the same used nothing.
+pub fn settle(ask: *const sdk.Ask, _: *const sdk.Receipt, answer: *sdk.Answer) sdk.Refused!void {
+    if (!isOperation(ask.kind)) return answer.kindMismatch(ask.kind);
+}
+
+fn isOperation(kind: []const u8) bool {
+    inline for (operations) |operation| if (sdk.same(kind, operation)) return true;
+    return sdk.startsWith(kind, "budget.") and kind.len > "budget.".len;
+}
+
+const Check = fn (*const Cap, sdk.Item, []const u8, *sdk.Answer) sdk.Refused!void;
+
+fn checkEach(cap: *const Cap, item: sdk.Item, field: []const u8, comptime each: Check, answer: *sdk.Answer) sdk.Refused!void {
+    var names = item.texts() orelse return answer.misfitParams(field, "a list of texts");
+    while (names.items.next()) |name| try each(cap, name, field, answer);
+}
+
+fn checkAccount(cap: *const Cap, item: sdk.Item, field: []const u8, answer: *sdk.Answer) sdk.Refused!void {
+    const account = item.text() orelse return answer.misfitParams(field, "a text");
+    if (!covers(cap.accounts, "/*", account)) return answer.refuse("account_not_covered", .{
+        "the grant does not cover account ", sdk.quote(account), "; use a grant whose accounts list it",
+    });
+}
+
+fn checkResource(cap: *const Cap, item: sdk.Item, field: []const u8, answer: *sdk.Answer) sdk.Refused!void {
+    const resource = item.text() orelse return answer.misfitParams(field, "a text");
+    if (!cap.resources.has(resource)) return answer.refuse("resource_not_covered", .{
+        "the grant does not cover resource ", sdk.quote(resource), "; use a grant whose resources list it",
+    });
+}
+
+/// A strategic operation changes the plan, a tactical one works within it. No rank restricts nothing.
+fn checkRank(cap: *const Cap, kind: []const u8, answer: *sdk.Answer) sdk.Refused!void {
+    const rank = cap.rank orelse return;
+    if (sdk.same(rank, "strategic")) return;
+    if (!sdk.same(rank, "tactical")) return answer.refuse("cap_params_invalid", .{
+        "field `rank` of the cap params must be `strategic` or `tactical`, not ", sdk.quote(rank),
+    });
+    inline for (strategic) |operation| if (sdk.same(kind, operation)) return answer.refuse("rank_too_low", .{
+        sdk.quote(kind), " needs rank `strategic` and the grant's rank is `tactical`; use a grant of that rank",
+    });
+}
+
+/// Whether a pattern names `name`: the name itself, or a prefix that `tail` (`.*` or `/*`) ends.
+fn covers(patterns: sdk.Texts, comptime tail: []const u8, name: []const u8) bool {
+    var rest = patterns;
+    while (rest.next()) |pattern| {
+        const stem = pattern[0 .. pattern.len - @min(pattern.len, 1)];
+        if (sdk.endsWith(pattern, tail)) {
+            if (name.len > stem.len and sdk.startsWith(name, stem)) return true;
+        } else if (sdk.equal(pattern, name)) return true;
+    }
+    return false;
+}
+
+/// A star anywhere but in the tail would match nothing, silently.
+fn checkPatterns(patterns: sdk.Texts, comptime tail: []const u8, comptime wrong: []const u8, answer: *sdk.Answer) sdk.Refused!void {
+    var rest = patterns;
+    while (rest.next()) |pattern| {
+        const size = if (sdk.endsWith(pattern, tail)) pattern.len - tail.len else pattern.len;
+        const is_wrong = size == 0 or for (pattern[0..size]) |byte| {
+            if (byte == '*') break true;
+        } else false;
+        if (is_wrong) return answer.refuse("cap_params_invalid", .{ wrong, ", not ", sdk.quote(pattern) });
+    }
+}

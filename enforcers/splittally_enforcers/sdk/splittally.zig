@@ -1,0 +1,250 @@
+//! The enforcer SDK, ABI version 1 (spec/03-abi.md): what an enforcer is given and how it is called.
+//!
+//! An enforcer is one file. Its structs say what it reads, its two functions what it refuses and counts:
+//!
+//!     const sdk = @import("splittally");
+//!     pub const panic = sdk.panic;
+//!     comptime {
+//!         sdk.serve(@This());
+//!     }
+//!
+//!     const Cap = struct { names: sdk.Texts = .none };
+//!     const Params = struct { name: []const u8, size: u64 = 0 };
+//!
+//!     pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
+//!         try ask.kindIn(.{"demo.put"}, answer);
+//!         const cap = try ask.cap(Cap, answer);
+//!         const params = try ask.params(Params, answer);
+//!         if (!cap.names.allows(params.name)) return answer.refuse("name_not_allowed", .{
+//!             "name ", sdk.quote(params.name), " is not on the grant's list",
+//!         });
+//!         answer.put("bytes", params.size);
+//!     }
+//!
+//!     pub fn settle(ask: *const sdk.Ask, receipt: *const sdk.Receipt, answer: *sdk.Answer) sdk.Refused!void {
+//!         try ask.kindIn(.{"demo.put"}, answer);
+//!         const payload = try receipt.read(struct { size: u64 = 0 }, answer);
+//!         answer.use(ask, "bytes", payload.size);
+//!     }
+//!
+//! 1. Integers only, no recursion, no allocation, no call through a table: admission refuses the rest.
+//! 2. A broken message from the host is a trap, because nobody could read an answer to it. Broken
+//!    params, cap params or payload are answered with a code and a message that names the field.
+//! 3. Text of others reaches a message only through `quote`: bounded, escaped, between backticks.
+//! 4. A bug is a trap too (the modules are built with every safety check on), and a trap denies.
+
+const std = @import("std");
+const answers = @import("answer.zig");
+const cbor = @import("cbor.zig");
+const fields = @import("fields.zig");
+
+pub const Answer = answers.Answer;
+pub const Refused = answers.Refused;
+pub const isDimension = cbor.isDimension;
+pub const quote = answers.quote;
+pub const Amounts = cbor.Amounts;
+pub const Item = cbor.Item;
+pub const Items = cbor.Items;
+pub const Map = cbor.Map;
+pub const Naturals = cbor.Naturals;
+pub const Texts = cbor.Texts;
+
+/// Turns a failed safety check into a trap. Every enforcer's own file must re-export it.
+pub const panic = std.debug.no_panic;
+
+pub const input_bytes_max = 24 * 1024;
+
+/// The parts of the question that an enforcer reads; `reserve` is empty in a Check.
+pub const Ask = struct {
+    kind: []const u8,
+    cap_params: []const u8,
+    effect_params: []const u8,
+    reserve: Map = .none,
+
+    /// Refuses `effect_kind_mismatch` unless the intent's kind is one of `kinds`.
+    pub fn kindIn(ask: *const Ask, comptime kinds: anytype, answer: *Answer) Refused!void {
+        inline for (kinds) |kind| if (same(ask.kind, kind)) return;
+        return answer.kindMismatch(ask.kind);
+    }
+
+    /// The grant's params as a `T`; `cap_params_invalid` names the field that does not fit. A name that
+    /// `T` lacks is refused too, because a misspelt restriction would restrict nothing.
+    pub fn cap(ask: *const Ask, comptime T: type, answer: *Answer) Refused!T {
+        return fields.read(T, .cap_params, "", ask.cap_params, answer);
+    }
+
+    /// The same, passing over names that `T` lacks; only where no cap param restricts anything.
+    pub fn capLoosely(ask: *const Ask, comptime T: type, answer: *Answer) Refused!T {
+        return fields.read(T, .open_cap_params, "", ask.cap_params, answer);
+    }
+
+    /// The intent's params as a `T`; `params_invalid` names the field that does not fit. Other names are
+    /// passed over and null stands for an absent field.
+    pub fn params(ask: *const Ask, comptime T: type, answer: *Answer) Refused!T {
+        return fields.read(T, .params, "", ask.effect_params, answer);
+    }
+
+    /// A value of the cap params as a `T`; `path` names it in a message.
+    pub fn capItem(_: *const Ask, item: Item, comptime T: type, path: []const u8, answer: *Answer) Refused!T {
+        return fields.read(T, .cap_params, path, item.bytes, answer);
+    }
+
+    /// A value of the intent's params as a `T`; `path` names it in a message.
+    pub fn paramsItem(_: *const Ask, item: Item, comptime T: type, path: []const u8, answer: *Answer) Refused!T {
+        return fields.read(T, .params, path, item.bytes, answer);
+    }
+
+    /// What the Check reserved for `dim`, 0 when it reserved nothing.
+    pub fn reserved(ask: *const Ask, dim: []const u8) u64 {
+        const amount = ask.reserve.find(dim) orelse return 0;
+        return amount.natural() orelse 0;
+    }
+};
+
+pub const Status = enum { ok, @"error", timeout };
+
+pub const Receipt = struct {
+    status: Status,
+    payload: []const u8,
+    cost_cents: ?u64,
+
+    /// The payload as a `T`; the violation `receipt_unreadable` names the field that does not fit. Other
+    /// names are passed over and null stands for an absent field.
+    pub fn read(receipt: *const Receipt, comptime T: type, answer: *Answer) Refused!T {
+        return fields.read(T, .receipt, "", receipt.payload, answer);
+    }
+
+    /// A value of the payload as a `T`; `path` names it in a message.
+    pub fn readItem(_: *const Receipt, item: Item, comptime T: type, path: []const u8, answer: *Answer) Refused!T {
+        return fields.read(T, .receipt, path, item.bytes, answer);
+    }
+};
+
+// --- comparing texts ---------------------------------------------------------------------------------
+
+/// Whether `bytes` are exactly `wanted`, compared as one wide integer in place of a loop.
+pub fn same(bytes: []const u8, comptime wanted: []const u8) bool {
+    if (bytes.len != wanted.len) return false;
+    const Bits = @Int(.unsigned, 8 * wanted.len);
+    return @as(Bits, @bitCast(bytes[0..wanted.len].*)) == comptime @as(Bits, @bitCast(wanted[0..wanted.len].*));
+}
+
+pub fn equal(a: []const u8, b: []const u8) bool {
+    return std.mem.eql(u8, a, b);
+}
+
+pub fn startsWith(bytes: []const u8, head: []const u8) bool {
+    return bytes.len >= head.len and equal(bytes[0..head.len], head);
+}
+
+pub fn endsWith(bytes: []const u8, tail: []const u8) bool {
+    return bytes.len >= tail.len and equal(bytes[bytes.len - tail.len ..], tail);
+}
+
+// --- the ABI -----------------------------------------------------------------------------------------
+
+var input: [input_bytes_max]u8 align(16) = @splat(0);
+
+/// Exports the ABI for `enforcer`, a namespace with `check` and `settle`.
+pub fn serve(comptime enforcer: type) void {
+    const abi = struct {
+        fn version() callconv(.c) void {}
+
+        fn alloc(len: u32) callconv(.c) u32 {
+            return if (len <= input.len) @intFromPtr(&input) else 0;
+        }
+
+        fn run(ptr: u32, len: u32) callconv(.c) u64 {
+            if (ptr != @intFromPtr(&input) or len > input.len) @trap();
+            const written = judge(enforcer, input[0..len]);
+            return @as(u64, @intFromPtr(written.ptr)) << 32 | written.len;
+        }
+    };
+    @export(&abi.version, .{ .name = "splittally_abi_1" });
+    @export(&abi.alloc, .{ .name = "alloc" });
+    @export(&abi.run, .{ .name = "run" });
+}
+
+fn judge(comptime enforcer: type, message: []const u8) []const u8 {
+    const question = readQuestion(message) catch @trap();
+    const answer = answers.fresh();
+    if (question.receipt) |receipt| {
+        enforcer.settle(&question.ask, &receipt, answer) catch {};
+        return answers.writeSettle(answer);
+    }
+    enforcer.check(&question.ask, answer) catch {};
+    return answers.writeCheck(answer);
+}
+
+const Question = struct { ask: Ask, receipt: ?Receipt };
+
+/// Reads a CapEnforcerInput. Canonical bytes have one order of keys, so each is expected in its place.
+noinline fn readQuestion(message: []const u8) cbor.Malformed!Question {
+    var reader: cbor.Reader = .{ .bytes = message };
+    const is_settle = message.len > 1 and message[1] == 0x66;
+    if (is_settle) try reader.expect("\xA1\x66Settle\xAA") else try reader.expect("\xA1\x65Check\xA7");
+    try reader.expect("\x66origin");
+    try reader.skip();
+    try reader.expect("\x67cap_def");
+    try reader.skip();
+    const receipt = if (is_settle) try readReceipt(&reader) else null;
+    try reader.expect("\x6Acap_params");
+    const cap_params = try reader.byteString();
+    try reader.expect("\x6Agrant_name");
+    try reader.skip();
+    try reader.expect("\x6Beffect_kind");
+    const kind = try reader.text();
+    if (is_settle) {
+        try reader.expect("\x6Bintent_hash");
+        try reader.skip();
+    }
+    try reader.expect("\x6Deffect_params");
+    const effect_params = try reader.byteString();
+    try reader.expect("\x6Elogical_now_ns");
+    try reader.skip();
+    if (is_settle) try reader.expect("\x70reserve_estimate");
+    const reserve = if (is_settle) try reader.map() else Map.none;
+    if (reader.at != message.len) return error.Malformed;
+    return .{
+        .ask = .{ .kind = kind, .cap_params = cap_params, .effect_params = effect_params, .reserve = reserve },
+        .receipt = receipt,
+    };
+}
+
+fn readReceipt(reader: *cbor.Reader) cbor.Malformed!Receipt {
+    try reader.expect("\x67receipt");
+    const count = try reader.count(.map);
+    if (count != 3 and count != 4) return error.Malformed;
+    try reader.expect("\x66status");
+    const status = statusOf(try reader.text()) orelse return error.Malformed;
+    try reader.expect("\x67payload");
+    const payload = try reader.byteString();
+    try reader.expect("\x6Aadapter_id");
+    try reader.skip();
+    if (count == 4) try reader.expect("\x6Acost_cents");
+    const cost_cents = if (count == 4) try reader.natural() else null;
+    return .{ .status = status, .payload = payload, .cost_cents = cost_cents };
+}
+
+fn statusOf(text: []const u8) ?Status {
+    if (same(text, "ok")) return .ok;
+    if (same(text, "error")) return .@"error";
+    if (same(text, "timeout")) return .timeout;
+    return null;
+}
+
+// --- copying -----------------------------------------------------------------------------------------
+
+/// Stands in for the compiler's own routine, which goes byte by byte and would be most of the fuel.
+fn memcpy(to: [*]u8, from: [*]const u8, size: usize) callconv(.c) [*]u8 {
+    @setRuntimeSafety(false);
+    const whole = size & ~@as(usize, 7);
+    var at: usize = 0;
+    while (at != whole) : (at += 8) to[at..][0..8].* = from[at..][0..8].*;
+    while (at != size) : (at += 1) to[at] = from[at];
+    return to;
+}
+
+comptime {
+    @export(&memcpy, .{ .name = "memcpy", .visibility = .hidden });
+}
