@@ -8,11 +8,11 @@ Rule 2. A Settle asks what its Check asked, read back from the frame that decide
 from typing import NamedTuple
 
 from splittally.core.caps.check import check_chain, may_end
-from splittally.core.caps.state import Caps, CheckTemplate
+from splittally.core.caps.state import Caps
 from splittally.core.commands import TOO_LARGE, Command, Known, Member, Open, Settle, Submit
 from splittally.core.native import NATIVE
 from splittally.core.native.manifest import read_manifest
-from splittally.core.questions import Question, check_input, origin_part, receipt_part, settle_input
+from splittally.core.questions import CheckTemplate, Question, check_input, origin_part, receipt_part, settle_input
 from splittally.core.state import State
 from splittally.core.types import RECEIPT_STATUSES, RELEASED, Leg
 

@@ -13,7 +13,7 @@ from splittally.core.types import Draw, Window
 FITS, MISFIT, TOO_LARGE = "ok", "misfit", "too_large"  # what the edge says of a receipt's payload
 
 
-class Member(Struct, frozen=True, array_like=True):
+class Member(Struct, frozen=True, array_like=True, gc=False):
     """A sealed intent: params in canonical bytes, a 32-byte key, and the hash of the schema used.
 
     `expires_ns` is 0 for none; `attempt` is 16 random bytes of the caller, in no hash; `keyed` says
@@ -33,7 +33,7 @@ class Member(Struct, frozen=True, array_like=True):
     intent_hash: bytes
 
 
-class Open(Struct, frozen=True, array_like=True, tag=0):
+class Open(Struct, frozen=True, array_like=True, gc=False, tag=0):
     """Open a world for writing under an engine; the first one makes the world."""
 
     world: bytes
@@ -43,14 +43,14 @@ class Open(Struct, frozen=True, array_like=True, tag=0):
     release: bytes
 
 
-class Submit(Struct, frozen=True, array_like=True, tag=1):
+class Submit(Struct, frozen=True, array_like=True, gc=False, tag=1):
     """Ask for one effect, or for a linked group: `mode` is `each`, `all` or `first`."""
 
     mode: str
     members: list[Member]
 
 
-class Settle(Struct, frozen=True, array_like=True, tag=2):
+class Settle(Struct, frozen=True, array_like=True, gc=False, tag=2):
     """Report what became of an effect; `cost_cents` is -1 where the receipt has none.
 
     `fits` is what the edge said of the payload: `ok`, `misfit` (not of the receipt schema), or
@@ -66,7 +66,7 @@ class Settle(Struct, frozen=True, array_like=True, tag=2):
     fits: str
 
 
-class Release(Struct, frozen=True, array_like=True, tag=3):
+class Release(Struct, frozen=True, array_like=True, gc=False, tag=3):
     """End a hold without a receipt, by its own principal or an adapter of its kind."""
 
     intent_hash: bytes
@@ -74,14 +74,14 @@ class Release(Struct, frozen=True, array_like=True, tag=3):
     order: str
 
 
-class Extend(Struct, frozen=True, array_like=True, tag=4):
+class Extend(Struct, frozen=True, array_like=True, gc=False, tag=4):
     """Move a hold's expiry."""
 
     intent_hash: bytes
     expires_ns: int
 
 
-class Tick(Struct, frozen=True, array_like=True, tag=5):
+class Tick(Struct, frozen=True, array_like=True, gc=False, tag=5):
     """Work through what has fallen due, at most `items` of it."""
 
     items: int
@@ -90,7 +90,7 @@ class Tick(Struct, frozen=True, array_like=True, tag=5):
 Command = Open | Submit | Settle | Release | Extend | Tick
 
 
-class Judged(Struct, frozen=True, array_like=True, tag=0):
+class Judged(Struct, frozen=True, array_like=True, gc=False, tag=0):
     """An enforcer's answer to the question with this hash; `fault` is its class if there is none."""
 
     question: bytes
@@ -106,7 +106,7 @@ class Paid(Struct, frozen=True, array_like=True, gc=False):
     amount: int
 
 
-class KnownLeg(Struct, frozen=True, array_like=True):
+class KnownLeg(Struct, frozen=True, array_like=True, gc=False):
     """A leg of an ended intent, as its frames tell it."""
 
     grant: str
@@ -122,7 +122,7 @@ class KnownLeg(Struct, frozen=True, array_like=True):
     refunded: dict[str, int]
 
 
-class Known(Struct, frozen=True, array_like=True, tag=1):
+class Known(Struct, frozen=True, array_like=True, gc=False, tag=1):
     """What the index and the frames that it names say of an intent that is no longer open.
 
     `status` is `settled`, `released`, or empty where the intent was never held; `cause` is a release
@@ -143,7 +143,7 @@ class Known(Struct, frozen=True, array_like=True, tag=1):
     paid: list[Paid]
 
 
-class Admitted(Struct, frozen=True, array_like=True, tag=2):
+class Admitted(Struct, frozen=True, array_like=True, gc=False, tag=2):
     """The result of admitting a module; `failed` names the check it fails, empty when admitted."""
 
     module: bytes

@@ -19,7 +19,7 @@ class Authority(Struct, frozen=True, array_like=True, gc=False):
     terms_hash: bytes
 
 
-class Charge(Struct, frozen=True, array_like=True):
+class Charge(Struct, frozen=True, array_like=True, gc=False):
     """What one leg used (as reported) and was charged (as added), with what was wrong about it."""
 
     grant: str
@@ -42,7 +42,7 @@ class Count(Struct, frozen=True, array_like=True, gc=False):
     amount: int
 
 
-class RefundLeg(Struct, frozen=True, array_like=True):
+class RefundLeg(Struct, frozen=True, array_like=True, gc=False):
     """What one leg gets back."""
 
     grant: str
@@ -50,7 +50,7 @@ class RefundLeg(Struct, frozen=True, array_like=True):
     windows: list[Window]
 
 
-class Opened(Struct, frozen=True, array_like=True, tag=0):
+class Opened(Struct, frozen=True, array_like=True, gc=False, tag=0):
     """The world was opened for writing under this engine."""
 
     world: bytes
@@ -59,7 +59,7 @@ class Opened(Struct, frozen=True, array_like=True, tag=0):
     engine: str
 
 
-class Decided(Struct, frozen=True, array_like=True, tag=1):
+class Decided(Struct, frozen=True, array_like=True, gc=False, tag=1):
     """An intent got its answer. `rule` is the policy rule that decided: -1 no rule matched, -2 the
     stage was not reached or the world has no policy. `authority` is empty where legs follow.
     `counted` is what a rule's rates count."""
@@ -73,7 +73,7 @@ class Decided(Struct, frozen=True, array_like=True, tag=1):
     counted: list[Count]
 
 
-class Held(Struct, frozen=True, array_like=True, tag=2):
+class Held(Struct, frozen=True, array_like=True, gc=False, tag=2):
     """Amounts are reserved for an intent until a receipt, a release or `due_ns` (0 for never)."""
 
     intent_hash: bytes
@@ -86,7 +86,7 @@ class Held(Struct, frozen=True, array_like=True, tag=2):
     draws: list[Draw]
 
 
-class HoldChanged(Struct, frozen=True, array_like=True, tag=3):
+class HoldChanged(Struct, frozen=True, array_like=True, gc=False, tag=3):
     """A hold moved to another phase or got another due time."""
 
     intent_hash: bytes
@@ -94,7 +94,7 @@ class HoldChanged(Struct, frozen=True, array_like=True, tag=3):
     due_ns: int
 
 
-class Settled(Struct, frozen=True, array_like=True, tag=4):
+class Settled(Struct, frozen=True, array_like=True, gc=False, tag=4):
     """Usage was charged. `how` is receipt, late, unknown, attested or native."""
 
     intent_hash: bytes
@@ -104,7 +104,7 @@ class Settled(Struct, frozen=True, array_like=True, tag=4):
     violations: list[Finding]
 
 
-class Released(Struct, frozen=True, array_like=True, tag=5):
+class Released(Struct, frozen=True, array_like=True, gc=False, tag=5):
     """A hold ended without usage."""
 
     intent_hash: bytes
@@ -114,14 +114,14 @@ class Released(Struct, frozen=True, array_like=True, tag=5):
     findings: list[Finding]
 
 
-class Refunded(Struct, frozen=True, array_like=True, tag=6):
+class Refunded(Struct, frozen=True, array_like=True, gc=False, tag=6):
     """Part of what a settled intent was charged was given back."""
 
     intent_hash: bytes
     legs: list[RefundLeg]
 
 
-class Posted(Struct, frozen=True, array_like=True, tag=7):
+class Posted(Struct, frozen=True, array_like=True, gc=False, tag=7):
     """Value moved; an empty account is what is in flight under `intent_hash`."""
 
     debit: str
@@ -132,7 +132,7 @@ class Posted(Struct, frozen=True, array_like=True, tag=7):
     intent_hash: bytes
 
 
-class LimitSet(Struct, frozen=True, array_like=True, tag=8):
+class LimitSet(Struct, frozen=True, array_like=True, gc=False, tag=8):
     """A counter got its limit; `amount` is -1 where the counter only counts."""
 
     scope: str
@@ -142,7 +142,7 @@ class LimitSet(Struct, frozen=True, array_like=True, tag=8):
     amount: int
 
 
-class WindowRolled(Struct, frozen=True, array_like=True, tag=9):
+class WindowRolled(Struct, frozen=True, array_like=True, gc=False, tag=9):
     """A window closed; the next one opens at `next_ns` with `amount`, or not at all when that is 0."""
 
     scope: str
@@ -153,7 +153,7 @@ class WindowRolled(Struct, frozen=True, array_like=True, tag=9):
     amount: int
 
 
-class LimitCrossed(Struct, frozen=True, array_like=True, tag=10):
+class LimitCrossed(Struct, frozen=True, array_like=True, gc=False, tag=10):
     """A limit was reached (`tell`), would have refused (`shadow`), or was passed (`exhausted`)."""
 
     scope: str
@@ -165,20 +165,20 @@ class LimitCrossed(Struct, frozen=True, array_like=True, tag=10):
     balance: int
 
 
-class GrantSet(Struct, frozen=True, array_like=True, tag=11):
+class GrantSet(Struct, frozen=True, array_like=True, gc=False, tag=11):
     """A grant was made or changed."""
 
     grant: Grant
 
 
-class GrantRevoked(Struct, frozen=True, array_like=True, tag=12):
+class GrantRevoked(Struct, frozen=True, array_like=True, gc=False, tag=12):
     """A grant, and with it all that descends from it, is void."""
 
     name: str
     order: str
 
 
-class Defined(Struct, frozen=True, array_like=True, tag=13):
+class Defined(Struct, frozen=True, array_like=True, gc=False, tag=13):
     """A definition entered or left (`value` empty) one of the tables of definitions."""
 
     table: str

@@ -14,7 +14,7 @@ from splittally.core.reasons import REASONS
 Facts = dict[str, Any]
 
 
-class Finding(Struct, frozen=True, array_like=True):
+class Finding(Struct, frozen=True, array_like=True, gc=False):
     """One reason: the stage that found it, its code, and the numbers that made it so."""
 
     stage: str

@@ -14,7 +14,7 @@ from splittally.core.events import Event
 from splittally.core.state import FORMAT
 
 
-class Body(Struct, frozen=True):
+class Body(Struct, frozen=True, gc=False):
     """A frame's body: logical time, principal, command, evidence, events."""
 
     at_ns: int
@@ -44,6 +44,15 @@ def read_body(rows: Any, seq: int) -> Body:
             msgspec.convert(out, list[Event]),
         )
     except (ValueError, TypeError) as error:  # msgspec.ValidationError is a ValueError
+        raise JournalDamaged(f"frame {seq} does not hold a record", seq=seq) from error
+
+
+def read_command(rows: Any, seq: int) -> tuple[int, Command]:
+    """Time and command of a body: all that a Settle reads back."""
+    try:
+        _, at_ns, _, command, _, _ = rows
+        return at_ns, msgspec.convert(command, Command)
+    except (ValueError, TypeError) as error:
         raise JournalDamaged(f"frame {seq} does not hold a record", seq=seq) from error
 
 

@@ -3,7 +3,8 @@
 Rule 1. Records are frozen and positional (`array_like`): their field order is a released format
         (`schemas/records.cddl`), so a field is only ever added at the end.
 Rule 2. Sequences inside records are lists because the fast codec takes exact types; nobody mutates them.
-Rule 3. Amounts are naturals below 2^64 in the minor unit of what they count; times are nanoseconds.
+Rule 3. Records cannot form cycles, so the collector does not track them (`gc=False`).
+Rule 4. Amounts are naturals below 2^64 in the minor unit of what they count; times are nanoseconds.
 """
 
 import re
@@ -80,7 +81,7 @@ class Limit(Struct, frozen=True, array_like=True, gc=False):
     rollover: list[int] = []
 
 
-class Grant(Struct, frozen=True, array_like=True):
+class Grant(Struct, frozen=True, array_like=True, gc=False):
     """Authority: who may do what, under which limits, paid by whom. `spec/04-pipeline.md`.
 
     `params` is the BLAKE3 of the canonical cap params; `expiry_ns`, `hold_ns_max`, `approval_ns` and
@@ -107,7 +108,7 @@ class Grant(Struct, frozen=True, array_like=True):
     grant_hash: bytes
 
 
-class CapDef(Struct, frozen=True, array_like=True):
+class CapDef(Struct, frozen=True, array_like=True, gc=False):
     """A kind of capability: its enforcer by module hash, and the schema of its params."""
 
     name: str
@@ -116,7 +117,7 @@ class CapDef(Struct, frozen=True, array_like=True):
     params_schema: bytes
 
 
-class EffectDef(Struct, frozen=True, array_like=True):
+class EffectDef(Struct, frozen=True, array_like=True, gc=False):
     """A kind of effect: the type of cap that covers it, its schemas, and who may settle it."""
 
     kind: str
@@ -127,14 +128,14 @@ class EffectDef(Struct, frozen=True, array_like=True):
     params_bytes_max: int
 
 
-class ResourceDef(Struct, frozen=True, array_like=True):
+class ResourceDef(Struct, frozen=True, array_like=True, gc=False):
     """A quantity that accounts hold, in integers of 10^-scale."""
 
     name: str
     scale: int
 
 
-class AccountDef(Struct, frozen=True, array_like=True):
+class AccountDef(Struct, frozen=True, array_like=True, gc=False):
     """A place that holds resources; `debt_limit` is how far each balance may go below zero."""
 
     name: str
@@ -179,7 +180,7 @@ class Draw(Struct, frozen=True, array_like=True, gc=False):
     doubt: str
 
 
-class Rule(Struct, frozen=True, array_like=True):
+class Rule(Struct, frozen=True, array_like=True, gc=False):
     """A policy rule: every non-empty field and the condition must match."""
 
     name: str

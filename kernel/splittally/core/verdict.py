@@ -22,13 +22,13 @@ from splittally.core.limits import (
 FAULT_CLASSES = ("out_of_fuel", "trap", "stack_overflow", "bad_output", "over_limit")
 
 
-class Fault(Struct, frozen=True):
+class Fault(Struct, frozen=True, gc=False):
     """A call that gave no answer; `cls` is one of `FAULT_CLASSES`."""
 
     cls: str
 
 
-class CheckVerdict(Struct, frozen=True):
+class CheckVerdict(Struct, frozen=True, gc=False):
     """An answer to Check: `deny_code` is empty exactly when the constraints hold.
 
     `reserve` maps a dimension to a natural below 2^64; it is empty when denied.
@@ -39,7 +39,7 @@ class CheckVerdict(Struct, frozen=True):
     deny_message: str = ""
 
 
-class SettleVerdict(Struct, frozen=True):
+class SettleVerdict(Struct, frozen=True, gc=False):
     """An answer to Settle: what was used, and the violation the enforcer saw, if any."""
 
     usage: dict[str, int]
@@ -55,12 +55,13 @@ def read_check(answer: bytes) -> CheckVerdict | Fault:
     body = _variant(answer, "Check")
     if body is None:
         return BAD_OUTPUT
-    ok, deny, reserve = body.get("constraints_ok"), body.get("deny"), body.get("reserve_estimate")
+    ok, deny = body.get("constraints_ok"), body.get("deny")
+    reserve: Any = body.get("reserve_estimate")
     if type(ok) is not bool or not _is_amounts(reserve):
         return BAD_OUTPUT
     if ok:
         return CheckVerdict(reserve) if len(body) == 2 else BAD_OUTPUT
-    if len(body) != 3 or not _is_reason(deny):
+    if len(body) != 3 or deny is None or not _is_reason(deny):
         return BAD_OUTPUT
     return CheckVerdict({}, deny["code"], deny["message"])
 
@@ -68,12 +69,13 @@ def read_check(answer: bytes) -> CheckVerdict | Fault:
 def read_settle(answer: bytes) -> SettleVerdict | Fault:
     """The Settle verdict in `answer`; the fault `bad_output` when it is anything else."""
     body = _variant(answer, "Settle")
-    if body is None or not _is_amounts(usage := body.get("usage")):
+    usage: Any = body.get("usage") if body is not None else None
+    if body is None or not _is_amounts(usage):
         return BAD_OUTPUT
     if len(body) == 1:
         return SettleVerdict(usage)
     violation = body.get("violation")
-    if len(body) != 2 or not _is_reason(violation):
+    if len(body) != 2 or violation is None or not _is_reason(violation):
         return BAD_OUTPUT
     return SettleVerdict(usage, violation["code"], violation["message"])
 

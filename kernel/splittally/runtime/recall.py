@@ -1,14 +1,15 @@
 """What the journal says of an intent, found by the index and read back verified.
 
 Rule 1. A hit is checked against its frame: a row that names a frame without the intent is ignored.
-Rule 2. The cache is bounded and holds frames by sequence; a frame is verified before it enters.
+Rule 2. The cache of decided intents is bounded and keyed by intent hash; what enters it was decided
+        here. An intent that was refused as not final is overwritten when it is decided again.
 """
 
 from collections import OrderedDict
 
 from splittally.core.ask import Recall
 from splittally.core.commands import Known, Member, Submit
-from splittally.core.frames import Body, read_body
+from splittally.core.frames import Body, read_body, read_command
 from splittally.core.history import Trace, known_of, trace
 from splittally.core.intent import key_digest
 from splittally.core.ledger.state import Hold
@@ -23,37 +24,38 @@ class Recaller:
     def __init__(self, store: Store, index: Index) -> None:
         self._store = store
         self._index = index
-        self._bodies: OrderedDict[int, Body] = OrderedDict()
-        self.pending: dict[int, Body] = {}  # frames of the group that is not appended yet
+        self._recalls: OrderedDict[bytes, Recall] = OrderedDict()
+        self._pending: dict[int, Body] = {}  # frames of the group that is not appended yet
 
     def keep(self, seq: int, body: Body) -> None:
         """Remember the body of a frame that is about to be appended."""
-        self.pending[seq] = body
+        self._pending[seq] = body
+        if type(body.command) is Submit:
+            for member in body.command.members:
+                self._recalls[member.intent_hash] = _recall(member, body.at_ns)
 
     def settle_pending(self) -> None:
-        """The pending frames are durable: they may be forgotten when room is needed."""
-        bodies = self._bodies
-        bodies.update(self.pending)
-        self.pending.clear()
-        while len(bodies) > RECALL_FRAMES_MAX:
-            bodies.popitem(last=False)
+        """The pending frames are durable and can be read back."""
+        self._pending.clear()
+        while len(self._recalls) > RECALL_FRAMES_MAX:
+            self._recalls.popitem(last=False)
 
     def body(self, seq: int) -> Body:
         """The verified body of frame `seq`."""
-        body = self.pending.get(seq) or self._bodies.get(seq)
-        if body is None:
-            _, rows = self._store.verified(seq)
-            body = self._bodies[seq] = read_body(rows, seq)
-        return body
+        body = self._pending.get(seq)
+        return body if body is not None else read_body(self._store.verified(seq)[1], seq)
 
     def recall(self, intent_hash: bytes, hold: Hold | None) -> Recall | None:
         """The decided intent, for the questions of a Settle."""
+        kept = self._recalls.get(intent_hash)
+        if kept is not None:
+            return kept
         if hold is not None:
-            body = self.body(hold.seq)
-            assert isinstance(body.command, Submit)
-            member = body.command.members[hold.member]
+            at_ns, command = read_command(self._store.verified(hold.seq)[1], hold.seq)
+            assert isinstance(command, Submit)
+            member = command.members[hold.member]
             assert member.intent_hash == intent_hash
-            return _recall(member, body.at_ns)
+            return _recall(member, at_ns)
         found = self.trace(intent_hash)
         return _recall(found.member, found.at_ns) if found is not None else None
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from splittally.core.errors import JournalDamaged, SplittallyError
+from splittally.core.events import Event
 from splittally.core.evolve import remember
 from splittally.core.frames import Body, read_body, read_events
 from splittally.core.state import State, load_state, state_root, tables
@@ -82,10 +83,10 @@ def fold(store: Store, stop: int | None = None, progress: Progress | None = None
     return state
 
 
-def apply_events(state: State, at_ns: int, by: str, out: list[object], seq: int) -> None:
+def apply_events(state: State, at_ns: int, by: str, out: list[Event], seq: int) -> None:
     """`remember`, with a bug in recorded events told as damage that names its frame."""
     try:
-        remember(state, at_ns, by, out)  # type: ignore[arg-type]
+        remember(state, at_ns, by, out)
     except (KeyError, AssertionError, ValueError, SplittallyError) as error:
         raise JournalDamaged(f"the events of frame {seq} cannot be applied", seq=seq) from error
 

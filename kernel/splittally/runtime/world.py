@@ -204,7 +204,7 @@ def _record_open(world: World, command: Open) -> None:
 
 def _clock_of(clock: str | Callable[[], int] | None) -> tuple[str | None, Callable[[], int] | None]:
     if clock is None or clock in (HOST, GIVEN):
-        return clock, None  # type: ignore[return-value]
+        return clock, None
     if callable(clock):
         return HOST, clock
     raise InvalidInput("`clock` is host, given or a callable", field="clock")
