@@ -17,13 +17,12 @@ from pathlib import Path
 import lmdb
 
 from splittally.core.errors import DiskFull, JournalDamaged, KernelStopped, NoWorld
-from splittally.core.hashing import hash_frame
 from splittally.core.limits import HASH_BYTES, MAP_BYTES_FIRST, MAP_BYTES_MAX
 from splittally.journal import disk
-from splittally.journal.frame import EMPTY, Frame, Head, extend, prev_of
+from splittally.journal.frame import EMPTY, Frame, Head, extend
 from splittally.journal.freelist import check_free_pages, check_length
 from splittally.journal.pages import BadPage, key_of
-from splittally.journal.salvage import first_bad
+from splittally.journal.salvage import first_bad, is_frame
 from splittally.journal.store import Conflict, Store, Unknown, absent
 from splittally.journal.tree import Tree
 
@@ -239,11 +238,9 @@ def _load(fd: int, writable: bool) -> tuple[Tree, Head]:
         value = tree.read(tree.size - 1)
     except BadPage as bad:
         raise _damaged(bad, first_bad(fd)) from bad
-    kept, data = value[:HASH_BYTES], value[HASH_BYTES:]
-    if hash_frame(data) != kept:
+    if not is_frame(value, tree.size - 1):
         raise _damaged(BadPage("its bytes are not those that were sealed"), first_bad(fd))
-    prev_of(tree.size - 1, data)
-    return tree, Head(tree.size, kept)
+    return tree, Head(tree.size, value[:HASH_BYTES])
 
 
 def _committed(fd: int) -> int:

@@ -34,16 +34,19 @@ from splittally.journal.pages import (
 )
 from splittally.journal.tree import Tree
 
+ENDLESS = 2**63  # the walk ends where it finds no more frames, whatever number the file claims
+
 
 def first_bad(fd: int) -> int:
     """The first frame of a damaged file that cannot be read intact: all before it can."""
     try:
-        tree = Tree(fd, newest(read_metas(fd)))
+        meta = newest(read_metas(fd))
+        tree = Tree(fd, meta._replace(main=meta.main._replace(entries=ENDLESS)))
     except BadPage:
         return sum(1 for _ in intact(fd))
     size, last = 0, ZERO_HASH
     try:
-        while size < tree.size:
+        while True:
             value = tree.read(size)
             if not _is_next(value, size, last):
                 break
@@ -68,12 +71,20 @@ def intact(fd: int) -> Iterator[bytes]:
             seq, last = seq + 1, value[:HASH_BYTES]
 
 
-def _is_next(value: bytes, seq: int, last: bytes) -> bool:
-    kept, data = value[:HASH_BYTES], value[HASH_BYTES:]
+def is_frame(value: bytes, seq: int) -> bool:
+    """Whether a stored value is frame `seq` with the hash that was sealed with it."""
+    return hash_frame(value[HASH_BYTES:]) == value[:HASH_BYTES] and _prev(value, seq) is not None
+
+
+def _prev(value: bytes, seq: int) -> bytes | None:
     try:
-        return hash_frame(data) == kept and prev_of(seq, data) == last
+        return prev_of(seq, value[HASH_BYTES:])
     except JournalDamaged:
-        return False
+        return None
+
+
+def _is_next(value: bytes, seq: int, last: bytes) -> bool:
+    return is_frame(value, seq) and _prev(value, seq) == last
 
 
 def _any_meta(fd: int) -> Meta:

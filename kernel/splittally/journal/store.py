@@ -5,7 +5,8 @@ Rule 1. One append is one durable transaction, all or nothing. `Conflict` and `U
 Rule 2. Beside each frame a store keeps the hash that was sealed with it. It finds rot in the frame
         itself, and the chain finds a frame put in the place of another.
 Rule 3. A read that a decision rests on is `verified`: own hash, sequence, and the next frame's `prev`.
-Rule 4. Between two sound frames that do not fit, the earlier one is named: no successor vouches for it.
+Rule 4. Of two sound frames that do not fit, the later is named if the one after it does not follow it
+        either, else the earlier: no successor vouches for it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -73,7 +74,7 @@ class Store(Protocol):
             if vouched != hash_ and hash_frame(next_data) != next_kept:
                 raise _rotten(seq + 1)
         if vouched != hash_:
-            raise _unvouched(seq)
+            raise self._misfit(seq + 1)
         found, _, body = open_frame(data)
         if found != seq:
             raise JournalDamaged(f"frame {found} stands in the place of frame {seq}", seq=seq)
@@ -114,11 +115,18 @@ class Store(Protocol):
             if kept != hash_:
                 raise _rotten(seq)
             if prev_of(seq, data) != last:
-                raise _unvouched(max(seq - 1, start.size))
+                raise self._misfit(seq) if seq > start.size else _unfit(seq)
             yield seq, hash_, data
             seq, last = seq + 1, hash_
         if seq == self.head.size and last != self.head.hash:
-            raise _unvouched(max(seq - 1, 0))
+            raise _unfit(max(seq - 1, 0))
+
+    def _misfit(self, seq: int) -> JournalDamaged:
+        """Which frame is wrong when `seq` does not follow the one before it, both being sound."""
+        if seq + 1 >= self.head.size:
+            return _unfit(seq - 1)
+        after = prev_of(seq + 1, self.entry(seq + 1)[1])
+        return _unfit(seq - 1 if after == self.entry(seq)[0] else seq)
 
 
 def absent(seq: int) -> JournalDamaged:
@@ -129,5 +137,5 @@ def _rotten(seq: int) -> JournalDamaged:
     return JournalDamaged(f"the bytes of frame {seq} are not those that were sealed", seq=seq)
 
 
-def _unvouched(seq: int) -> JournalDamaged:
-    return JournalDamaged(f"frame {seq} is not the frame that the next one follows", seq=seq)
+def _unfit(seq: int) -> JournalDamaged:
+    return JournalDamaged(f"frame {seq} does not fit the frames around it", seq=seq)
