@@ -7,8 +7,8 @@ The host's duties, in order:
 Rule 1. A failed commit stops the kernel before any later answer: its state is ahead of its journal.
 """
 
-from splittally.core.ask import Needs, Recall, ask, wants_known, wants_recall
-from splittally.core.commands import Admitted, Command, Evidence, Judged, Known, Tick
+from splittally.core.ask import Needs, ask, wants_known, wants_recall
+from splittally.core.commands import Admitted, Command, Evidence, Judged, Tick
 from splittally.core.errors import KernelStopped, NotAdmitted
 from splittally.core.events import Decided, Event, Held, Refunded, Released, Settled
 from splittally.core.evolve import remember
@@ -77,14 +77,7 @@ class Writer:
         """Decide a command; the sequence of its frame, None where nothing is recorded."""
         self._refuse_stopped()
         self.tick(now_ns)
-        known, recall = self._history(command)
-        seen = self._evidence(now_ns, by, command, known, recall)
-        while True:
-            try:
-                decided = step(self.state, now_ns, by, command, seen)
-                break
-            except Unanswered as missing:
-                seen += [self.judge.answer(self.state, question) for question in missing.questions]
+        seen, decided = decide(self.state, self.judge, self.recaller, by, command, now_ns)
         if not decided.events:
             return None, decided
         return self._record(now_ns, by, command, seen, decided.events), decided
@@ -128,22 +121,6 @@ class Writer:
                 f"{self.stopped}; open the world again and ask for the outcome of what is open"
             )
 
-    def _history(self, command: Command) -> tuple[Known | None, Recall | None]:
-        target = wants_known(self.state, command)
-        known = self.recaller.known(target) if target else None
-        target = wants_recall(self.state, command)
-        recall = self.recaller.recall(target, self.state.ledger.holds.get(target)) if target else None
-        return known, recall
-
-    def _evidence(
-        self, now_ns: int, by: str, command: Command, known: Known | None, recall: Recall | None
-    ) -> list[Evidence]:
-        needs: Needs = ask(self.state, now_ns, by, command, known, recall)
-        seen: list[Evidence] = [known] if known is not None else []
-        seen += [self.judge.admit(wasm) for wasm in needs.modules]
-        seen += [self.judge.answer(self.state, question) for question in needs.questions]
-        return seen
-
     def _record(self, now_ns: int, by: str, command: Command, seen: list[Evidence], out: list[Event]) -> int:
         seq = self.state.size
         frame = seal(seq, self._tip.hash, body_rows(now_ns, by, command, seen, out))
@@ -158,6 +135,25 @@ class Writer:
         if len(self._group) >= GROUP_MAX:
             self.commit()
         return seq
+
+
+def decide(
+    state: State, judge: Judge, recaller: Recaller, by: str, command: Command, now_ns: int
+) -> tuple[list[Evidence], Step]:
+    """Recall, ask, judge and step: the evidence to record, and what it decides. Audit does it again."""
+    target = wants_known(state, command)
+    known = recaller.known(target) if target else None
+    target = wants_recall(state, command)
+    recall = recaller.recall(target, state.ledger.holds.get(target)) if target else None
+    needs: Needs = ask(state, now_ns, by, command, known, recall)
+    seen: list[Evidence] = [known] if known is not None else []
+    seen += [judge.admit(wasm) for wasm in needs.modules]
+    seen += [judge.answer(state, question) for question in needs.questions]
+    while True:
+        try:
+            return seen, step(state, now_ns, by, command, seen)
+        except Unanswered as missing:
+            seen += [judge.answer(state, question) for question in missing.questions]
 
 
 def index_events(index: Index, seq: int, command: Command, out: list[Event]) -> None:
