@@ -35,7 +35,7 @@ from splittally.core.ledger.settle import NO_USAGE, Answer, Ending, charge_leg, 
 from splittally.core.ledger.state import Hold
 from splittally.core.ledger.tick import fall_due, release_hold
 from splittally.core.native import NativeCall
-from splittally.core.native.manifest import definition_events, read_manifest
+from splittally.core.native.manifest import read_manifest, release_events
 from splittally.core.questions import Question
 from splittally.core.state import State
 from splittally.core.types import (
@@ -306,7 +306,7 @@ def _step_extend(state: State, now_ns: int, by: str, command: Extend) -> Step:
 def _step_open(state: State, command: Open) -> Step:
     events: list[Event] = [Opened(command.world, command.clock, command.format, command.engine)]
     if command.release:
-        events += definition_events(state, read_manifest(command.release))
+        events += release_events(state, read_manifest(command.release))
     if ROOT not in state.caps.grants:
         events.append(GrantSet(build_grant(ROOT, GrantTerms(cap=CAP_ALL, parent=""), "release")))
     return Step(events, [])

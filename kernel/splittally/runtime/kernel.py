@@ -220,7 +220,22 @@ class Kernel:
         with self._lock:
             self._usable()
             found = self._world.writer.recaller.trace(require_hash(intent_hash))
-            return _outcome_row(found) if found is not None else None
+            return outcome_row(found) if found is not None else None
+
+    def at(self, seq: int) -> Queries:
+        """Queries on the state after frame `seq`: the same as a fold of the frames 0 ... `seq`."""
+        with self._lock:
+            self._usable()
+            state = self._world.state_after(seq)
+        return Queries(lambda: state)
+
+    def upgrade(self) -> int | None:
+        """Record the caps, kinds and modules of this release; the frame, None where they stand already."""
+        with self._lock:
+            self._usable()
+            if self._by != OPERATOR:
+                raise InvalidInput(f"only `{OPERATOR}` upgrades a world", field="principal")
+            return self._world.upgrade()
 
     def run(self, requests: Iterable[Request | At]) -> list[Any]:
         """Answers to requests of any kind, in order. A `Group` in mode `all` has a list as its answer;
@@ -467,7 +482,8 @@ def _with_key(intent: Intent, key: bytes) -> Intent:
     )
 
 
-def _outcome_row(found: Trace) -> Row:
+def outcome_row(found: Trace) -> Row:
+    """What happened to an intent, for people and programs."""
     ended = found.endings[-1] if found.endings else None
     settled = found.settled
     return Row(

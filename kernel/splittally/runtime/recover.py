@@ -32,7 +32,7 @@ class Recovered(NamedTuple):
 
 def recover(store: Store, index: Index, snapshots: Snapshots) -> Recovered:
     """The state at the journal's head, and the index up to it."""
-    state, repairs = _last_snapshot(store, snapshots)
+    state, repairs = _last_snapshot(store, snapshots, store.head.size)
     snapshot_size = state.size
     first_unindexed = index.open(store)
     repairs += index.repairs
@@ -83,6 +83,15 @@ def fold(store: Store, stop: int | None = None, progress: Progress | None = None
     return state
 
 
+def state_at(store: Store, snapshots: Snapshots, size: int) -> State:
+    """The state after the first `size` frames, from the last snapshot before that holds."""
+    state, _ = _last_snapshot(store, snapshots, size)
+    for seq, rows in verified_rows(store, state.size, size):
+        at_ns, by, out = read_events(rows, seq)
+        apply_events(state, at_ns, by, out, seq)
+    return state
+
+
 def apply_events(state: State, at_ns: int, by: str, out: list[Event], seq: int) -> None:
     """`remember`, with a bug in recorded events told as damage that names its frame."""
     try:
@@ -91,9 +100,9 @@ def apply_events(state: State, at_ns: int, by: str, out: list[Event], seq: int) 
         raise JournalDamaged(f"the events of frame {seq} cannot be applied", seq=seq) from error
 
 
-def _last_snapshot(store: Store, snapshots: Snapshots) -> tuple[State, list[str]]:
+def _last_snapshot(store: Store, snapshots: Snapshots, size: int) -> tuple[State, list[str]]:
     repairs = list(snapshots.problems())
-    snapshot = snapshots.latest(store.head.size - 1) if store.head.size else None
+    snapshot = snapshots.latest(size - 1) if size else None
     if snapshot is None:
         return State(), repairs
     problem = ""

@@ -12,9 +12,12 @@ from pathlib import Path
 
 from splittally.core.commands import Open
 from splittally.core.errors import InvalidInput, NoWorld
+from splittally.core.events import Event
 from splittally.core.expr import EXPRESSION_VERSION
 from splittally.core.limits import OPEN_HOLDS_MAX, SNAPSHOT_FRAMES
+from splittally.core.native.manifest import read_manifest, release_events
 from splittally.core.state import FORMAT, State, dump_state, state_root
+from splittally.core.types import OPERATOR
 from splittally.edge.release import release_manifest
 from splittally.edge.seal import Chance, Sealer
 from splittally.journal.index import Index
@@ -25,7 +28,7 @@ from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
 from splittally.runtime.clock import GIVEN, HOST, WorldClock
 from splittally.runtime.fork import ForkIndex, ForkStore
-from splittally.runtime.recover import recover
+from splittally.runtime.recover import recover, state_at
 from splittally.runtime.writer import KERNEL, Judge, Writer
 from splittally.sandbox import Sandbox, engine_id
 from splittally.sandbox.registry import builtin, builtin_names
@@ -77,6 +80,23 @@ class World:
         self.writer.index.flush(head)
         self.snapshot_size = head.size
 
+    def state_after(self, seq: int) -> State:
+        """The state after frame `seq`; `InvalidInput` where there is no such frame."""
+        store = self.writer.store
+        if not 0 <= seq < store.head.size:
+            raise InvalidInput(f"there is no frame {seq}; the last is {store.head.size - 1}", field="seq")
+        return state_at(store, self.snapshots or Snapshots(Path()), seq + 1)
+
+    def upgrade(self) -> int | None:
+        """Record what this release defines otherwise; the frame, None where everything stands already."""
+        if not release_changes(self.state):
+            return None
+        state = self.state
+        command = Open(state.world, state.clock, FORMAT, current_engine(), current_release())
+        seq, _ = self.writer.run(OPERATOR, command, self.clock.read(state.now_ns, None))
+        self.writer.commit()
+        return seq
+
     def fork(self) -> "World":
         """A world over a fork of the state, which reads through and writes nothing here."""
         writer = self.writer
@@ -92,7 +112,8 @@ class World:
             return
         self.is_closed = True
         try:
-            if not self.writer.stopped and self.state.size - self.snapshot_size >= SNAPSHOT_CLOSE_FRAMES:
+            is_whole = not self.writer.stopped and self.state.size == self.writer.store.head.size
+            if is_whole and self.state.size - self.snapshot_size >= SNAPSHOT_CLOSE_FRAMES:
                 self.save_projections()
         finally:
             self.writer.store.close()
@@ -108,6 +129,11 @@ def current_engine() -> str:
 def current_release() -> bytes:
     """The manifest of this release: the caps, kinds and modules of `sys/`."""
     return release_manifest({name: builtin(name) for name in builtin_names()})
+
+
+def release_changes(state: State) -> list[Event]:
+    """What this release defines otherwise than the world does."""
+    return release_events(state, read_manifest(current_release()))
 
 
 def open_or_create(

@@ -290,6 +290,11 @@ def definition_events(state: State, manifest: Manifest) -> list[Event]:
     return events
 
 
+def release_events(state: State, release: Manifest) -> list[Event]:
+    """The definitions of a release that are new or differ; what the world chose itself stands."""
+    return definition_events(state, msgspec.structs.replace(release, offset_ns=state.offset_ns))
+
+
 def _define_blob(state: State, events: list[Event], digest: bytes, data: bytes) -> None:
     event = Defined("blobs", digest.hex(), data)
     if digest not in state.caps.blobs and event not in events:

@@ -1,0 +1,171 @@
+"""A world opened for reading, while somebody else may write it.
+
+Rule 1. Nothing is written and no lock is taken: a frozen writer keeps no reader out.
+Rule 2. What is read is one committed journal: it grows only by `refresh`, and every frame that is handed
+        out is verified on the way.
+Rule 3. State and index are folded when they are first asked for; reading frames needs neither.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from splittally.core.errors import InvalidInput, JournalDamaged, NoWorld
+from splittally.core.frames import Body, read_body
+from splittally.core.history import Trace
+from splittally.core.limits import OPEN_HOLDS_MAX
+from splittally.core.state import State
+from splittally.core.types import OPERATOR
+from splittally.edge.records import Decision, Intent
+from splittally.edge.seal import require_hash
+from splittally.journal.frame import EMPTY, Head, open_frame
+from splittally.journal.index import Index
+from splittally.journal.lmdb import LmdbStore
+from splittally.journal.snapshot import Snapshots
+from splittally.runtime.clock import WorldClock
+from splittally.runtime.kernel import Kernel, outcome_row
+from splittally.runtime.queries import Queries, Row
+from splittally.runtime.recall import Recaller
+from splittally.runtime.recover import Recovered, recover, state_at
+from splittally.runtime.world import World, is_world
+from splittally.runtime.writer import Judge, Writer
+from splittally.sandbox import Sandbox
+
+
+class Record(NamedTuple):
+    """A verified frame: `data` is its canonical bytes, `body` what they say."""
+
+    seq: int
+    hash: bytes
+    prev: bytes
+    data: bytes
+    body: Body
+
+
+class Reader:
+    """The committed frames of the world in `folder`, and what they amount to. Made by `open_reader`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = LmdbStore(folder / "journal", writable=False)
+        self.snapshots = Snapshots(folder / "snapshots")
+        self.index = Index(folder / "index", writable=False)
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trail: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.index.close()
+        self.store.close()
+
+    @property
+    def head(self) -> Head:
+        """How many frames there are, and the hash of the last."""
+        return self.store.head
+
+    def refresh(self) -> Head:
+        """The head after looking again; only `records` and `record` see what came since."""
+        return self.store.refresh()
+
+    # --- frames --------------------------------------------------------------------------------
+
+    def record(self, seq: int) -> Record:
+        """The verified frame `seq`; `JournalDamaged` when it is absent or not what it was."""
+        self.store.verified(seq)
+        hash_, data = self.store.entry(seq)
+        return _record(seq, hash_, data)
+
+    def records(self, start: int = 0, stop: int | None = None) -> Iterator[Record]:
+        """The frames from `start` to before `stop`, each chained to the one before it."""
+        for seq, hash_, data in self.entries(start, stop):
+            yield _record(seq, hash_, data)
+
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes, bytes]]:
+        """Sequence, hash and canonical bytes of the same frames, not read any further."""
+        if start >= self.head.size:
+            return iter(())
+        base = Head(start, self.store.entry(start - 1)[0]) if start else EMPTY
+        return self.store.chained(base, stop)
+
+    # --- what they amount to -------------------------------------------------------------------
+
+    @cached_property
+    def _recovered(self) -> Recovered:
+        return recover(self.store, self.index, self.snapshots)
+
+    @cached_property
+    def _recaller(self) -> Recaller:
+        assert self._recovered
+        return Recaller(self.store, self.index)
+
+    @property
+    def repairs(self) -> tuple[str, ...]:
+        """Projections that could not be used, and why; a writer rebuilds them."""
+        return tuple(self._recovered.repairs)
+
+    @property
+    def folded(self) -> State:
+        """The state itself, at the head that was found on opening; not to be changed."""
+        return self._recovered.state
+
+    @property
+    def state(self) -> Queries:
+        """The same queries as on a kernel."""
+        return Queries(lambda: self.folded)
+
+    def state_before(self, seq: int) -> State:
+        """The state after the first `seq` frames, which frame `seq` was decided in."""
+        return self.folded if seq == self.folded.size else state_at(self.store, self.snapshots, seq)
+
+    def at(self, seq: int) -> Queries:
+        """Queries on the state after frame `seq`, the same as a fold of the frames 0 ... `seq`."""
+        if not 0 <= seq < self.head.size:
+            raise InvalidInput(f"there is no frame {seq}; the last is {self.head.size - 1}", field="seq")
+        state = self.state_before(seq + 1)
+        return Queries(lambda: state)
+
+    def trace(self, intent_hash: bytes | str) -> Trace | None:
+        """The life of an intent; None when no frame decides it."""
+        return self._recaller.trace(require_hash(intent_hash))
+
+    def seqs(self, intent_hash: bytes) -> tuple[int, ...]:
+        """The frames that speak of an intent."""
+        assert self._recovered
+        return self.index.seqs(intent_hash)
+
+    def outcome(self, intent_hash: bytes | str) -> Row | None:
+        """What happened to an intent, as `Kernel.outcome` says it."""
+        found = self.trace(intent_hash)
+        return outcome_row(found) if found is not None else None
+
+    def decide(self, intent: Intent, by: str = OPERATOR, now_ns: int | None = None) -> Decision:
+        """What `submit` would answer now, with nothing written."""
+        writer = Writer(self.folded, self.store, self.index, Judge(Sandbox()))
+        clock = WorldClock(self.folded.clock)
+        world = World(writer, clock, os.urandom, OPEN_HOLDS_MAX, threading.RLock())
+        return Kernel(world).as_principal(by).decide(intent, now_ns)
+
+
+def open_reader(path: str | os.PathLike[str]) -> Reader:
+    """The world at `path` for reading; `NoWorld`, or `JournalDamaged` naming the first bad frame."""
+    folder = Path(path)
+    if not is_world(folder):
+        raise NoWorld(f"there is no world at `{folder}`; make one with `tally init`", path=str(folder))
+    return Reader(folder)
+
+
+def _record(seq: int, hash_: bytes, data: bytes) -> Record:
+    found, prev, rows = open_frame(data)
+    if found != seq:
+        raise JournalDamaged(f"frame {found} stands in the place of frame {seq}", seq=seq)
+    return Record(seq, hash_, prev, data, read_body(rows, seq))
