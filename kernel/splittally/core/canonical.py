@@ -5,11 +5,13 @@ Rule 1. The data model is null, bool, integers -2^63 ... 2^64-1, finite floats, 
 Rule 2. Decoding is strict. What is not canonical is refused, never repaired.
 Rule 3. `encode` and `decode` use the fast codec where it is installed and give the same bytes and the
         same refusals as `encode_plain` and `decode_plain`, which need `cbor2` alone.
-Rule 4. The fast codec writes 64-bit floats only, so a byte 0xFB in its output sends the value to the
-        plain path; and whatever the fast decoder refuses the plain path judges.
+Rule 4. The fast codec writes 64-bit floats only and has negative integers down to -2^64, so what looks
+        like either in the bytes sends the value to the plain path; and whatever the fast codec refuses
+        the plain path judges.
 """
 
 import math
+import re
 from typing import Any
 
 import cbor2
@@ -34,6 +36,8 @@ class _NeverCid:
 
 FAST = _cbrrr is not None
 _FLOAT64_HEAD = 0xFB
+_NEGATIVE64_HEAD = 0x3B
+_BELOW_INT_MIN = re.compile(rb"\x3b[\x80-\xff]")  # an argument of 2^63 or more
 
 
 def encode(value: Any) -> bytes:
@@ -45,12 +49,12 @@ def encode(value: Any) -> bytes:
         data: bytes = _cbrrr.encode_dag_cbor(value, _NeverCid, False)
     except Exception:  # whatever the fast codec refuses the definition judges
         return encode_plain(value)
-    return encode_plain(value) if _FLOAT64_HEAD in data else data
+    return encode_plain(value) if _is_doubtful(data) else data
 
 
 def decode(data: bytes) -> Any:
     """The value whose canonical bytes are `data`; `CanonicalError` for any other bytes."""
-    if _cbrrr is None or _FLOAT64_HEAD in data:
+    if _cbrrr is None or type(data) is not bytes or _is_doubtful(data):
         return decode_plain(data)
     try:
         value, used = _cbrrr.decode_dag_cbor(data, _NeverCid, False)
@@ -81,6 +85,11 @@ def decode_plain(data: bytes) -> Any:
     if encode_plain(value) != data:
         raise CanonicalError("bytes are not in canonical form")
     return value
+
+
+def _is_doubtful(data: bytes) -> bool:
+    """Whether the bytes may hold a float or an integer below -2^63; text with such bytes is judged too."""
+    return _FLOAT64_HEAD in data or (_NEGATIVE64_HEAD in data and _BELOW_INT_MIN.search(data) is not None)
 
 
 def encode_record(value: Any) -> bytes:
