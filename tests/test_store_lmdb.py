@@ -1,0 +1,484 @@
+"""What the LMDB store owes besides being a store: room, locks, forks, live readers, private files."""
+
+import json
+import os
+import random
+import shutil
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import lmdb
+import pytest
+from lmdb.verify import verify as lmdb_verify
+from splittally.core.errors import DiskFull, JournalDamaged, KernelStopped, NoWorld, WorldLocked
+from splittally.core.limits import MAP_BYTES_MAX
+from splittally.journal import disk
+from splittally.journal.frame import Head, seal
+from splittally.journal.lmdb import FRESH_BYTES_MAX, FRESH_FRAMES_MAX, LmdbStore
+from splittally.journal.store import Conflict, Unknown
+
+from tests.journal_damage import append
+
+KERNEL = Path(__file__).parent.parent / "kernel"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "journal"
+
+
+def filled(folder, count=20, seed=1):
+    store = LmdbStore(folder, writable=True)
+    append(store, count, random.Random(seed))
+    return store
+
+
+def run(code, *args):
+    """A fresh process that runs `code` with the kernel and these tests on its path."""
+    env = os.environ | {"PYTHONPATH": f"{KERNEL}:{KERNEL.parent}"}
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)], env=env, capture_output=True, text=True
+    )
+
+
+# --- the file -------------------------------------------------------------------------------------
+
+
+def test_a_journal_is_private_to_its_owner(folder):
+    filled(folder).close()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [path.name for path in folder.iterdir()] == ["data.mdb"]
+    assert stat.S_IMODE((folder / "data.mdb").stat().st_mode) == 0o600
+
+
+def test_lmdb_reads_what_the_store_wrote_and_calls_it_sound(folder):
+    """The reader of pages and liblmdb agree on every value, after many commits of many sizes."""
+    chance = random.Random(4)
+    store = LmdbStore(folder, writable=True, map_bytes=1 << 20)
+    for _ in range(150):
+        append(store, chance.choice([1, 2, 7, 64]), chance)
+    ours = [kept + data for kept, data in store.entries(0, store.head.size)]
+    store.close()
+    env = lmdb.open(str(folder), readonly=True, lock=False)
+    with env.begin() as txn:
+        theirs = list(txn.cursor())
+    env.close()
+    assert theirs == [(seq.to_bytes(8), value) for seq, value in enumerate(ours)]
+    assert lmdb_verify(str(folder)) == []
+
+
+def test_every_commit_is_synced(folder):
+    store = LmdbStore(folder, writable=True)
+    flags = store._env.flags()
+    assert (flags["sync"], flags["metasync"], flags["writemap"], flags["map_async"]) == (
+        True,
+        True,
+        False,
+        False,
+    )
+    store.close()
+
+
+def test_without_a_world_there_is_nothing_to_read(tmp_path):
+    with pytest.raises(NoWorld):
+        LmdbStore(tmp_path / "journal", writable=False)
+    with pytest.raises(NoWorld):
+        LmdbStore(tmp_path / "no" / "journal", writable=True)
+
+
+def test_a_deleted_journal_file_is_damage_and_never_a_new_world(folder):
+    filled(folder).close()
+    (folder / "data.mdb").unlink()
+    for writable in (True, False):
+        with pytest.raises(JournalDamaged) as caught:
+            LmdbStore(folder, writable)
+        assert caught.value.facts["seq"] == 0
+
+
+def test_a_creation_that_was_cut_off_is_done_again(folder):
+    unfinished = folder.with_name("journal.new")
+    unfinished.mkdir()
+    (unfinished / "data.mdb").write_bytes(b"half")
+    filled(folder).close()
+    assert not unfinished.exists()
+
+
+def test_large_frames_and_many_frames_are_read_back_after_they_left_memory(folder):
+    store = LmdbStore(folder, writable=True, map_bytes=1 << 16)
+    large = seal(0, bytes(32), [bytes(FRESH_BYTES_MAX + 1)])
+    store.append(store.head, [large])
+    append(store, FRESH_FRAMES_MAX + 50, random.Random(2))
+    assert store.read(0) == large.data
+    assert store.verify_chain() == store.head
+    assert [store.verified(seq)[1][0] for seq in (1, 700, store.head.size - 1)] == [
+        1,
+        700,
+        store.head.size - 1,
+    ]
+    store.close()
+    reader = LmdbStore(folder, writable=False)
+    assert reader.read(0) == large.data
+    reader.close()
+
+
+# --- room -----------------------------------------------------------------------------------------
+
+
+def test_a_full_map_grows(folder):
+    store = LmdbStore(folder, writable=True, map_bytes=1 << 16)
+    for _ in range(8):
+        append(store, 64, random.Random(1))
+    assert store._env.info()["map_size"] > 1 << 16
+    assert store.verify_chain() == store.head
+    store.close()
+
+
+def test_a_map_that_may_not_grow_refuses_and_writes_nothing(folder, monkeypatch):
+    store = LmdbStore(folder, writable=True, map_bytes=1 << 16)
+    head = append(store, 20, random.Random(1))
+    monkeypatch.setattr("splittally.journal.lmdb.MAP_BYTES_MAX", 1 << 16)
+    with pytest.raises(DiskFull):
+        append(store, 200, random.Random(1))
+    assert store.head == head
+    monkeypatch.setattr("splittally.journal.lmdb.MAP_BYTES_MAX", MAP_BYTES_MAX)
+    append(store, 200, random.Random(1))
+    assert store.verify_chain() == store.head
+    store.close()
+
+
+def test_a_disk_without_room_refuses_before_anything_is_written(folder, monkeypatch):
+    store = filled(folder)
+    head = store.head
+    monkeypatch.setattr(disk, "has_room", lambda path, size: False)
+    with pytest.raises(DiskFull):
+        append(store, 1, random.Random(1))
+    with pytest.raises(DiskFull):
+        LmdbStore(folder.with_name("other"), writable=True)
+    monkeypatch.undo()
+    assert append(store, 1, random.Random(1)).size == head.size + 1
+    store.close()
+
+
+SMALL_FILES = """
+import random, resource, sys
+from splittally.core.errors import DiskFull, KernelStopped
+from splittally.journal.lmdb import LmdbStore
+from tests.journal_damage import append
+store = LmdbStore(sys.argv[1], writable=True)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+head = store.head
+try:
+    while True:
+        head = append(store, 8, random.Random(1))
+except DiskFull as error:
+    print(head.size, error)
+try:
+    append(store, 8, random.Random(1))
+except KernelStopped:
+    print("stopped")
+"""
+
+
+def test_a_commit_that_the_system_refuses_stops_the_store_and_loses_nothing(folder):
+    result = run(SMALL_FILES, folder)
+    assert result.returncode == 0, result.stderr
+    told, stopped = result.stdout.splitlines()
+    assert stopped == "stopped"
+    assert "disk is full" in told
+    store = LmdbStore(folder, writable=True)
+    assert store.verify_chain().size == int(told.split()[0])
+    append(store, 8, random.Random(1))
+    store.close()
+
+
+FILL = """
+import random, sys
+from splittally.core.errors import DiskFull
+from splittally.journal.lmdb import LmdbStore
+from tests.journal_damage import append
+try:
+    store = LmdbStore(sys.argv[1], writable=True)
+    while True:
+        append(store, 8, random.Random(1))
+except DiskFull as error:
+    print("full")
+"""
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    path = tmp_path / "small"
+    path.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", path], capture_output=True
+    ).returncode:
+        pytest.skip("no small disk can be mounted here")
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+def test_a_small_disk_fills_without_a_signal_and_can_be_read_and_resumed(small_disk):
+    folder = small_disk / "journal"
+    assert run(FILL, folder).stdout == "full\n"
+    ballast = small_disk / "ballast"
+    with pytest.raises(OSError, match="No space left"), open(ballast, "wb") as file:
+        file.write(bytes(4 << 20))
+    reader = LmdbStore(folder, writable=False)
+    size = reader.verify_chain().size
+    reader.close()
+    assert size > 100
+    assert run(FILL, folder).stdout == "full\n"  # it cannot even be opened for writing
+    assert run(FILL, small_disk / "other").stdout == "full\n"
+    ballast.unlink()
+    store = LmdbStore(folder, writable=True)
+    assert append(store, 1, random.Random(1)).size == size + 1
+    store.close()
+
+
+def test_a_disk_that_fills_inside_a_commit_loses_nothing(small_disk):
+    """The check before a commit can be overtaken by another program; then LMDB itself meets the end."""
+    folder = small_disk / "journal"
+    blind = FILL.replace(
+        "try:", "from splittally.journal import disk\ndisk.refuse_full = lambda *_: None\ntry:", 1
+    )
+    result = run(blind, folder)
+    assert (result.stdout, result.returncode) == ("full\n", 0), result.stderr
+    reader = LmdbStore(folder, writable=False)
+    assert reader.verify_chain().size > 100
+    reader.close()
+
+
+# --- one writer, many readers ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("other", ["same", "relative", "link"])
+def test_a_journal_is_opened_for_writing_once(folder, other, tmp_path, monkeypatch):
+    store = filled(folder)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(folder)
+    path = {"same": folder, "relative": Path("journal"), "link": Path("link")}[other]
+    with pytest.raises(WorldLocked):
+        LmdbStore(path, writable=True)
+    append(store, 1, random.Random(1))
+    store.close()
+    LmdbStore(path, writable=True).close()
+
+
+def test_another_process_cannot_write_while_one_does(folder):
+    store = filled(folder)
+    code = "import sys; from splittally.journal.lmdb import LmdbStore; LmdbStore(sys.argv[1], writable=True)"
+    assert "WorldLocked" in run(code, folder).stderr
+    store.close()
+    assert run(code, folder).returncode == 0
+
+
+READ_ON = """
+import sys
+from splittally.journal.lmdb import LmdbStore
+store = LmdbStore(sys.argv[1], writable=False)
+last = store.head
+rounds = 0
+while last.size < int(sys.argv[2]):
+    head = store.refresh()
+    assert store.verify_chain(last) == head
+    assert store.verify_chain().size == head.size
+    last = head
+    rounds += 1
+print(rounds)
+"""
+
+
+def test_readers_follow_a_running_writer_and_see_only_whole_commits(folder):
+    store = LmdbStore(folder, writable=True)
+    total = 3_000
+    env = os.environ | {"PYTHONPATH": f"{KERNEL}:{KERNEL.parent}"}
+    readers = [
+        subprocess.Popen(
+            [sys.executable, "-c", READ_ON, folder, str(total)], env=env, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    chance = random.Random(3)
+    while store.head.size < total:
+        append(store, chance.choice([1, 5, 20]), chance)
+    for reader in readers:
+        assert int(reader.communicate(timeout=50)[0]) > 0
+        assert reader.returncode == 0
+    store.close()
+
+
+def test_a_reader_keeps_its_view_until_it_refreshes(folder):
+    store = filled(folder, 30)
+    reader = LmdbStore(folder, writable=False)
+    before = list(reader.scan())
+    for _ in range(50):
+        append(store, 9, random.Random(5))
+    assert list(reader.scan()) == before
+    assert reader.verify_chain().size == 30
+    assert reader.refresh() == store.head
+    assert list(reader.scan())[:30] == before
+    reader.close()
+    store.close()
+
+
+def test_a_reader_sees_that_a_journal_lost_frames(folder, tmp_path):
+    store = filled(folder, 30)
+    shutil.copy(folder / "data.mdb", tmp_path / "yesterday.mdb")
+    append(store, 5, random.Random(5))
+    store.close()
+    reader = LmdbStore(folder, writable=False)
+    (folder / "data.mdb").write_bytes((tmp_path / "yesterday.mdb").read_bytes())
+    with pytest.raises(JournalDamaged) as caught:
+        reader.refresh()
+    assert caught.value.facts["seq"] == 30
+    reader.close()
+
+
+def test_a_journal_is_read_from_a_medium_that_cannot_be_written(folder):
+    filled(folder).close()
+    os.chmod(folder / "data.mdb", 0o400)
+    os.chmod(folder, 0o500)
+    names = sorted(os.listdir(folder))
+    reader = LmdbStore(folder, writable=False)
+    assert reader.verify_chain().size == 20
+    reader.close()
+    assert sorted(os.listdir(folder)) == names
+    os.chmod(folder, 0o700)
+
+
+def test_a_reader_cannot_append(folder):
+    filled(folder).close()
+    reader = LmdbStore(folder, writable=False)
+    with pytest.raises(KernelStopped):
+        append(reader, 1, random.Random(1))
+    reader.close()
+
+
+def test_one_thread_reads_while_another_commits(folder):
+    """The kernel may sync a group in a thread of its own and read back older frames meanwhile."""
+    store = filled(folder, 50)
+    failed = []
+
+    def read():
+        chance = random.Random(9)
+        try:
+            while store.head.size < 3_000:
+                size = store.head.size
+                seq = chance.randrange(size)
+                assert store.verified(seq)[1][0] == seq
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    while store.head.size < 3_000:
+        append(store, 20, random.Random(5))
+    thread.join()
+    assert failed == []
+    store.close()
+
+
+# --- stopping -------------------------------------------------------------------------------------
+
+
+def test_a_forked_child_can_neither_append_nor_harm(folder):
+    store = filled(folder)
+    child = os.fork()
+    if child == 0:
+        try:
+            append(store, 1, random.Random(1))
+        except KernelStopped:
+            store.close()
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    append(store, 1, random.Random(1))
+    with pytest.raises(WorldLocked):
+        LmdbStore(folder, writable=True)
+    assert store.verify_chain().size == 21
+    store.close()
+
+
+@pytest.mark.parametrize("how", ["renamed", "replaced", "deleted"])
+def test_a_file_that_was_moved_away_under_the_writer_stops_it(folder, how):
+    """What is written to a file without its name would be lost, and acknowledged."""
+    store = filled(folder)
+    if how == "renamed":
+        folder.rename(folder.with_name("elsewhere"))
+    elif how == "deleted":
+        (folder / "data.mdb").unlink()
+    else:
+        shutil.copy(folder / "data.mdb", folder / "copy")
+        (folder / "copy").rename(folder / "data.mdb")
+    head = store.head
+    assert isinstance(store.append(head, [seal(20, head.hash, [])]), Unknown)
+    with pytest.raises(KernelStopped):
+        store.append(head, [seal(20, head.hash, [])])
+    assert store.verified(3)[1][0] == 3
+    store.close()
+
+
+class FailingTransactions:
+    """An environment whose commits fail: the shape of an I/O error at fdatasync."""
+
+    def __init__(self, env, error):
+        self._env, self._error = env, error
+
+    def begin(self, write):
+        raise self._error
+
+    def __getattr__(self, name):
+        return getattr(self._env, name)
+
+
+def test_after_a_failed_commit_nothing_more_is_written(folder):
+    store = filled(folder)
+    env, head = store._env, store.head
+    store._env = FailingTransactions(env, lmdb.Error("mdb_txn_commit: Input/output error"))
+    assert store.append(head, [seal(20, head.hash, [])]) == Unknown(
+        "a commit failed (mdb_txn_commit: Input/output error)"
+    )
+    store._env = env
+    with pytest.raises(KernelStopped):
+        store.append(head, [seal(20, head.hash, [])])
+    store.close()
+    store = LmdbStore(folder, writable=True)
+    assert store.head == head
+    store.close()
+
+
+def test_frames_that_another_wrote_behind_our_back_stop_the_store(folder):
+    """A tool that ignores the lock: nothing of ours goes on top of it."""
+    store = filled(folder)
+    with store._env.begin(write=True) as txn:
+        txn.put((20).to_bytes(8), b"foreign")
+    head = store.head
+    assert isinstance(store.append(head, [seal(20, head.hash, [])]), Unknown)
+    store.close()
+    with pytest.raises(JournalDamaged) as caught:
+        LmdbStore(folder, writable=True)
+    assert caught.value.facts["seq"] == 20
+
+
+def test_a_stale_head_is_a_conflict_and_the_store_goes_on(folder):
+    store = filled(folder)
+    assert store.append(Head(19, bytes(32)), [seal(19, bytes(32), [])]) == Conflict(store.head)
+    append(store, 1, random.Random(1))
+    store.close()
+
+
+def test_an_address_space_too_small_is_a_typed_error(folder):
+    filled(folder).close()
+    code = (
+        "import json, resource, sys\n"
+        "from splittally.core.errors import WorldError\n"
+        "from splittally.journal.lmdb import LmdbStore\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))\n"
+        "try: LmdbStore(sys.argv[1], writable=True)\n"
+        "except WorldError as error: print(json.dumps(error.code))\n"
+    )
+    result = run(code, folder)
+    assert json.loads(result.stdout or "null") == "stopped", result.stderr
