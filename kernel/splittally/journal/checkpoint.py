@@ -58,11 +58,15 @@ def sign(checkpoint: Checkpoint, key: Ed25519PrivateKey, name: str) -> str:
 def parse_and_verify(text: str, public_key: VerifierKey | str) -> Checkpoint:
     """The checkpoint that `public_key` signed; `InvalidInput` for anything else."""
     key = parse_key(public_key) if isinstance(public_key, str) else public_key
-    found = _TEXT.fullmatch(open_note(text, key))
-    if found is None:
-        raise InvalidInput("the note is signed and is not a checkpoint of a journal", field="note")
-    origin, size, root, head, state = found.groups()
-    return Checkpoint(origin, int(size), base64.b64decode(root), bytes.fromhex(head), bytes.fromhex(state))
+    signed = open_note(text, key)
+    found = _TEXT.fullmatch(signed)
+    if found is not None:
+        origin, size, root, head, state = found.groups()
+        parsed = base64.b64decode(root), bytes.fromhex(head), bytes.fromhex(state)
+        checkpoint = Checkpoint(origin, int(size), *parsed)
+        if checkpoint.text == signed:
+            return checkpoint
+    raise InvalidInput("the note is signed and is not a checkpoint of a journal", field="note")
 
 
 def compare(store: Store, checkpoint: Checkpoint) -> None:
