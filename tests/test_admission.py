@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from splittally.core import limits
 from splittally.core.errors import NotAdmitted
 from splittally.sandbox import ADMISSION_CHECKS, Sandbox, admit, failed_checks
+from splittally.sandbox.admission import inspect
 from wasmtime import wat2wasm
 
 from tests.test_sandbox_fixtures import (
@@ -108,6 +109,33 @@ def test_a_bound_admits_what_is_at_it_and_refuses_what_is_above(check, build, mo
     assert failed_checks(build(most - step)) == {}
     assert failed_checks(build(most)) == {}
     assert list(failed_checks(build(most + step))) == [check]
+
+
+# A function, the slots of its frame, and the places where its control parts or joins.
+COUNTS = (
+    ("(func)", 0, 0),
+    ("(func (param i32 i64) (local i32))", 3, 0),
+    ("(func (drop (i32.add (i32.const 1) (i32.const 2))))", 2, 0),
+    ("(func (drop (select (i32.const 1) (i32.const 2) (i32.const 3))))", 3, 0),
+    ("(func (i32.store (i32.const 0) (i32.load (i32.const 8))))", 2, 0),
+    ("(func (local i32) (drop (local.tee 0 (memory.size))))", 2, 0),
+    ("(func (param i32) (drop (call $alloc (call $alloc (i32.const 2)))))", 2, 0),
+    ("(func (drop (call $run (i32.const 1) (i32.const 2))))", 2, 0),
+    ("(func (block (br 0)))", 0, 2),
+    ("(func (loop (br_if 0 (i32.const 1))))", 1, 2),
+    ("(func (block (block (br_table 0 1 0 (i32.const 0)))))", 1, 5),
+    ("(func (if (i32.const 1) (then) (else (drop (i64.const 2)))))", 1, 2),
+    ("(func (drop (if (result i32) (i32.const 1) (then (i32.const 2)) (else (i32.const 3)))))", 1, 2),
+    ("(func (drop (block (result i32) unreachable)))", 1, 1),
+    ("(func (loop (br 0) drop drop drop))", 0, 2),
+    ("(func (block (return) i32.const 1 i32.const 2 unreachable) (drop (i32.const 1)))", 2, 1),
+)
+
+
+@pytest.mark.parametrize(("text", "slots", "branches"), COUNTS, ids=[row[0] for row in COUNTS])
+def test_frames_and_branches_are_counted_from_the_instructions(text, slots, branches):
+    body = inspect(module(text)).bodies[0]
+    assert (body.slots, body.branches) == (slots, branches)
 
 
 def test_a_module_at_every_bound_fits_the_pool_of_the_sandbox():

@@ -3,9 +3,10 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from splittally.core.canonical import encode
 from splittally.core.errors import NotAdmitted
 from splittally.core.limits import INPUT_BYTES_MAX
-from splittally.sandbox import ReferenceSandbox, Sandbox
+from splittally.sandbox import ReferenceSandbox, Sandbox, builtin, builtin_names
 
 from tests.test_sandbox_fixtures import FAULTY, PURE, expected, fixture
 
@@ -58,6 +59,35 @@ def test_both_sandboxes_agree_on_programs(data):
 
 def test_the_programs_reached_answers_and_faults():
     assert seen >= {"answer", "trap", "over_limit"}
+
+
+TEXTS = st.sampled_from(["model", "max_tokens", "messages", "provider", "url", "gpt-4", "", "x" * 200])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | TEXTS | st.binary(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.req("S4-10")
+@settings(max_examples=200)
+@given(
+    st.sampled_from(builtin_names()), VALUES, VALUES, st.sampled_from(["llm.generate", "http.request", "x"])
+)
+def test_both_sandboxes_agree_on_the_built_ins(name, cap_params, effect_params, kind):
+    check = {
+        "cap_def": name,
+        "grant_name": "acme/agent",
+        "cap_params": encode(cap_params),
+        "effect_kind": kind,
+        "effect_params": encode(effect_params),
+        "origin": {"kind": "plan", "name": "host/agent@1"},
+        "logical_now_ns": 1,
+    }
+    receipt = {"status": "ok", "adapter_id": "a", "payload": encode(effect_params), "cost_cents": 2}
+    settle = check | {"intent_hash": bytes(32), "reserve_estimate": {"cents": 5}, "receipt": receipt}
+    both(builtin(name), encode({"Check": check}))
+    both(builtin(name), encode({"Settle": settle}))
 
 
 @settings(max_examples=300)

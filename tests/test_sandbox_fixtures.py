@@ -19,8 +19,8 @@ PURE = sorted((FIXTURES / "pure").iterdir())
 
 MEMORY = '(memory (export "memory") 1 1)'
 MARKER = '(func (export "splittally_abi_1"))'
-ALLOC = '(func (export "alloc") (param i32) (result i32) (i32.const 1024))'
-RUN = '(func (export "run") (param i32 i32) (result i64) (i64.const 0))'
+ALLOC = '(func $alloc (export "alloc") (param i32) (result i32) (i32.const 1024))'
+RUN = '(func $run (export "run") (param i32 i32) (result i64) (i64.const 0))'
 ECHO = """(func (export "run") (param i32 i32) (result i64)
     (i64.or (i64.shl (i64.extend_i32_u (local.get 0)) (i64.const 32)) (i64.extend_i32_u (local.get 1))))"""
 

@@ -5,8 +5,8 @@ Rule 1. Purity is by construction: each call has a store and an instance of its 
 Rule 2. `ReferenceSandbox` is the definition. Output, fault class and fuel are the same, and tested so.
 Rule 3. Arguments are prepared once, because a call is twelve foreign calls of half a microsecond. They
         are shared by all calls of one sandbox: one sandbox a thread, one call at a time.
-Rule 4. A trap is read, deleted and its pointer cleared, or every later call would seem to trap. Prepared
-        pointers keep nothing alive, so the objects behind them stay in `_Loaded` and in the sandbox.
+Rule 4. A trap is read, deleted and its pointer cleared; the engine clears it too when it instantiates.
+        Prepared pointers keep nothing alive, so what they point to stays in the sandbox.
 Rule 5. Every offset that a module gives is masked and compared with the memory's size before it is used.
 """
 
@@ -90,7 +90,6 @@ class Sandbox:
         self._is_busy = True
         store = context = None
         try:
-            self._trap.value = None  # an interrupted call must not decide this one
             store = capi.store_new(self._engine_pointer, _NULL, _NULL)
             context = capi.store_context(store)
             capi.set_fuel(context, _FUEL)
