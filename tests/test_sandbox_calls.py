@@ -1,12 +1,5 @@
 """One call: the same bytes in, the same bytes out, whatever a module did before or tries now."""
 
-import faulthandler
-import resource
-import subprocess
-import sys
-from pathlib import Path
-from threading import Thread
-
 import pytest
 from splittally.core.errors import NotAdmitted
 from splittally.core.hashing import hash_module
@@ -28,8 +21,6 @@ from tests.test_sandbox_fixtures import (
     module,
     named,
 )
-
-STATM = Path("/proc/self/statm")
 
 FIRST_ANSWERS = {
     "counter-in-memory": b"\1\0\0\0",
@@ -234,95 +225,3 @@ def test_a_stack_that_overflows_all_the_same_is_a_fault_and_not_a_crash():
 
 def test_a_path_of_admitted_empty_frames_is_walked_to_its_end(sandbox):
     assert sandbox.judge(sandbox.load(frames(64 * 1024)), b"") == b""
-
-
-@pytest.mark.req("X4-12")
-def test_a_fault_handler_that_is_enabled_late_does_not_turn_traps_into_crashes():
-    """With traps by signals it did: the handler saw the illegal instruction first."""
-    sandbox = Sandbox()
-    was_enabled = faulthandler.is_enabled()
-    faulthandler.enable(sys.__stderr__)
-    for path in FAULTY:
-        assert sandbox.judge(load(sandbox, path), b"question") == Fault(expected(path))
-    if not was_enabled:
-        faulthandler.disable()
-    sandbox.close()
-
-
-def growth_over_many_calls() -> int:
-    sandbox = Sandbox()
-    quick = [load(sandbox, path) for path in FAULTY if expected(path) != "out_of_fuel"]
-    echo = sandbox.load(pure("echo"))
-
-    def calls(rounds):
-        for _ in range(rounds):
-            sandbox.judge(echo, b"x" * 1_000)
-            for judged in quick:
-                sandbox.judge(judged, b"question")
-
-    calls(100)
-    before = _resident_bytes()
-    calls(20_000 // len(quick))
-    return _resident_bytes() - before
-
-
-def growth_over_many_sandboxes() -> int:
-    def open_and_close(times):
-        for _ in range(times):
-            sandbox = Sandbox()
-            sandbox.judge(sandbox.load(pure("echo")), b"x")
-            sandbox.close()
-
-    open_and_close(10)
-    before = _resident_bytes()
-    open_and_close(100)
-    return _resident_bytes() - before
-
-
-def _resident_bytes() -> int:
-    """What the process holds now; where the machine does not say, the most it ever held."""
-    if STATM.exists():
-        return int(STATM.read_text().split()[1]) * resource.getpagesize()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-@pytest.mark.req("X4-11")
-@pytest.mark.parametrize("grow", [growth_over_many_calls, growth_over_many_sandboxes])
-def test_memory_stays_flat(grow):
-    """In a process of its own: room that other tests left in this one would hide a leak of megabytes."""
-    code = f"from {__name__} import {grow.__name__}; print({grow.__name__}())"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    assert int(done.stdout) < 1024 * 1024
-
-
-def test_a_sandbox_in_each_thread_answers_as_one_alone():
-    answers = {}
-
-    def judge(name):
-        sandbox = Sandbox()
-        judged = sandbox.load(pure("machine"))
-        answers[name] = [sandbox.judge(judged, bytes((name, *range(32)))) for _ in range(500)]
-        sandbox.close()
-
-    threads = [Thread(target=judge, args=(name,)) for name in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for name in range(4):
-        here = Sandbox()
-        alone = here.judge(here.load(pure("machine")), bytes((name, *range(32))))
-        assert answers[name] == [alone] * 500
-        here.close()
-
-
-def test_a_second_call_inside_a_call_is_refused():
-    """Prepared arguments are shared by the calls of one sandbox; two at a time would mix them up."""
-    sandbox = Sandbox()
-    judged = sandbox.load(pure("echo"))
-    sandbox._is_busy = True
-    with pytest.raises(AssertionError, match="one call at a time"):
-        sandbox.judge(judged, b"x")

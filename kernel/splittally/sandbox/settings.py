@@ -108,7 +108,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "cache_config_load",
         None,
-        _NOT_CALLED + "a cache of native code is trusted code; compiling takes 3 ms",
+        _NOT_CALLED + "a cache of native code is trusted code; compiling takes 50 ms",
     ),
     Setting("native_unwind_info_set", True, "debuggers and profilers can walk through a call"),
     Setting("debug_info_set", False, "the engine reads no debug sections"),
