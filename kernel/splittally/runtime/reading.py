@@ -20,7 +20,6 @@ from splittally.core.history import Trace
 from splittally.core.limits import OPEN_HOLDS_MAX
 from splittally.core.state import State
 from splittally.core.types import OPERATOR
-from splittally.edge.records import Decision, Intent
 from splittally.edge.seal import require_hash
 from splittally.journal.frame import EMPTY, Head, open_frame
 from splittally.journal.index import Index
@@ -148,12 +147,15 @@ class Reader:
         found = self.trace(intent_hash)
         return outcome_row(found) if found is not None else None
 
-    def decide(self, intent: Intent, by: str = OPERATOR, now_ns: int | None = None) -> Decision:
-        """What `submit` would answer now, with nothing written."""
+    @cached_property
+    def _world(self) -> World:
         writer = Writer(self.folded, self.store, self.index, Judge(Sandbox()))
         clock = WorldClock(self.folded.clock)
-        world = World(writer, clock, os.urandom, OPEN_HOLDS_MAX, threading.RLock())
-        return Kernel(world).as_principal(by).decide(intent, now_ns)
+        return World(writer, clock, os.urandom, OPEN_HOLDS_MAX, threading.RLock())
+
+    def fork(self, by: str = OPERATOR) -> Kernel:
+        """A what-if: a kernel for principal `by` over a copy; nothing it does is written here."""
+        return Kernel(self._world).as_principal(by).fork()
 
 
 def open_reader(path: str | os.PathLike[str]) -> Reader:

@@ -1,0 +1,72 @@
+"""Decisions, settlements and changed reservations for people: what happened, why, what to do next."""
+
+from rich.console import Console
+from splittally.core.findings import Finding
+from splittally.core.reasons import ASK_APPROVAL, ESCALATE, REASONS, REPLAN, RETRY_AFTER, TOP_UP
+from splittally.core.types import ALLOW, REQUIRE_APPROVAL
+from splittally.edge.records import Answer, Decision, HoldChange, Settlement
+
+from splittally_tools.cli.ending import DONE, REFUSED
+from splittally_tools.cli.output import say, word
+
+ADVICE = {
+    RETRY_AFTER: "ask again later",
+    REPLAN: "ask for something else",
+    TOP_UP: "raise the limit or fund the account, then ask again",
+    ASK_APPROVAL: "have it approved: `tally approve HASH`",
+    ESCALATE: "ask whoever issued the grant or wrote the policy",
+}
+DONE_STATUSES = ("settled", "held", "late", "duplicate", "released", "extended")
+
+
+def code_of_answer(answer: Answer) -> int:
+    """0 for what was done, 1 for what was refused."""
+    if isinstance(answer, Decision):
+        return DONE if answer.outcome in (ALLOW, REQUIRE_APPROVAL) else REFUSED
+    return DONE if answer.status in DONE_STATUSES else REFUSED
+
+
+def show_answer(out: Console, answer: Answer) -> None:
+    """One line for the answer and one for each reason."""
+    style = "green" if code_of_answer(answer) == DONE else "red"
+    say(out, summary(answer), style)
+    findings: tuple[Finding, ...] = ()
+    match answer:
+        case Decision():
+            findings = answer.findings
+        case Settlement():
+            findings = answer.violations
+    for finding in findings:
+        say(out, f"  {reason(finding)}")
+
+
+def summary(answer: Answer) -> str:
+    """An answer in one line."""
+    digest = answer.intent_hash.hex() if answer.intent_hash else "no intent"
+    place = f"seq {answer.seq}" if answer.seq is not None else "not recorded"
+    match answer:
+        case Decision():
+            again = ", answered before" if answer.duplicate else ""
+            return f"{answer.outcome} ({place}{again}) {digest}{_amounts(' reserves', answer.reserve)}"
+        case Settlement():
+            return f"{answer.status} ({place}) {digest}{_amounts(' used', answer.usage)}"
+        case HoldChange():
+            due = f" until {answer.due_ns}" if answer.due_ns else ""
+            return f"{answer.status} ({place}) {digest}{due}"
+
+
+def reason(finding: Finding) -> str:
+    """A finding in one line: what was found, the numbers, and what to do next."""
+    known = REASONS.get(finding.code)
+    meaning = known.meaning if known is not None and known.stage == finding.stage else ""
+    facts = {key: value for key, value in finding.facts.items() if key not in ("next", "message")}
+    said = finding.facts.get("message")
+    parts = [f"{finding.stage} {finding.code}"]
+    parts += [f": {text}" for text in (meaning, word(said) if said else "") if text]
+    parts += [f" ({word(facts)})"] if facts else []
+    advice = ADVICE.get(str(finding.facts.get("next")))
+    return "".join(parts) + (f"; {advice}" if advice else "")
+
+
+def _amounts(verb: str, amounts: dict[str, int]) -> str:
+    return f"{verb} {word(amounts)}" if amounts else ""

@@ -1,0 +1,166 @@
+"""What is done to one intent or reservation: decide, outcome, release, extend, approve, reject; and tick."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from splittally.core.limits import TIME_NS_MAX
+from splittally.edge.records import Answer, Decision, answer_json, finding_json
+from splittally.edge.seal import require_hash
+from splittally.runtime import At
+from splittally.runtime.queries import Row
+
+from splittally_tools.cli.answers import code_of_answer, reason, show_answer
+from splittally_tools.cli.ending import DONE, REFUSED
+from splittally_tools.cli.interrupts import whole
+from splittally_tools.cli.opening import reader_of, writer_of
+from splittally_tools.cli.output import emit, say, word
+from splittally_tools.cli.session import Session, shared
+from splittally_tools.cli.streams import FILE, answer_stream, intent_reader, opened, refused_intent
+
+_HASH = click.argument("intent_hash", metavar="HASH")
+
+
+@click.command()
+@shared
+@FILE
+@click.pass_obj
+def decide(session: Session, file: Path) -> int:
+    """What `submit` would answer to each line of FILE now. Nothing is written, nobody is kept waiting."""
+    with opened(file) as stream, reader_of(session) as reader:
+
+        def run(asked: list[At]) -> list[Any]:
+            return [_dry(reader.fork(session.principal).run([request])[0]) for request in asked]
+
+        return answer_stream(session, stream, run, intent_reader(session, None), refused_intent)
+
+
+def _dry(answer: Any) -> Any:
+    if isinstance(answer, list):
+        return [_dry(each) for each in answer]
+    if isinstance(answer, Decision):
+        return Decision(
+            None, answer.intent_hash, answer.outcome, answer.findings, answer.reserve, answer.duplicate
+        )
+    return answer
+
+
+@click.command()
+@shared
+@_HASH
+@click.pass_obj
+def outcome(session: Session, intent_hash: str) -> int:
+    """What became of an intent: its decision, its reservation, and what ended it."""
+    with reader_of(session) as reader:
+        row = reader.outcome(intent_hash)
+    if row is None:
+        return not_found(session, intent_hash)
+    emit(session, outcome_json(row), lambda out: _show_outcome(out, row))
+    return DONE
+
+
+def outcome_json(row: Row) -> dict[str, Any]:
+    """An outcome as JSON."""
+    return {**row, "findings": [finding_json(finding) for finding in row["findings"]]}
+
+
+def not_found(session: Session, intent_hash: str) -> int:
+    """Says that no frame decides an intent."""
+    digest = require_hash(intent_hash).hex()
+    text = "no frame decides this intent; what was answered without a sequence may be asked again"
+    document = {"intent_hash": digest, "status": "not_found", "message": text}
+    emit(session, document, lambda out: say(out, text, "red"))
+    return REFUSED
+
+
+def _show_outcome(out: Console, row: Row) -> None:
+    say(out, f"{row['outcome']} {row['kind']} under {row['grant']} for {row['principal']} (seq {row['seq']})")
+    for finding in row["findings"]:
+        say(out, f"  {reason(finding)}")
+    if row["reserve"]:
+        say(out, f"  reserved {word(row['reserve'])}")
+    if row["status"]:
+        phase = f", {row['phase']}" if row["phase"] else ""
+        cause = f" ({row['cause']})" if row["cause"] else ""
+        ended = f" at seq {row['ended_seq']}" if row["ended_seq"] is not None else ""
+        say(out, f"  {row['status']}{phase}{cause}{ended}")
+    if row["usage"] is not None:
+        say(out, f"  used {word(row['usage'])}, charged {word(row['charged'])}")
+
+
+@click.command()
+@shared
+@_HASH
+@click.option(
+    "--cause",
+    type=click.Choice(["cancel", "not_dispatched", "governance"]),
+    default="cancel",
+    show_default=True,
+    help="Why it ends.",
+)
+@click.option("--order", help="The order behind it; needed for governance.")
+@click.pass_obj
+def release(session: Session, intent_hash: str, cause: str, order: str | None) -> int:
+    """End a reservation without a receipt."""
+    if cause == "governance" and not order:
+        raise click.UsageError("governance needs `--order`, which names the order behind it")
+    with writer_of(session) as kernel, whole():
+        answer = kernel.release(intent_hash, cause, order, now_ns=session.now_ns)
+    return _answered(session, answer)
+
+
+@click.command()
+@shared
+@_HASH
+@click.option(
+    "--expires-ns",
+    type=click.IntRange(1, TIME_NS_MAX),
+    required=True,
+    help="The new expiry, in logical time.",
+)
+@click.pass_obj
+def extend(session: Session, intent_hash: str, expires_ns: int) -> int:
+    """Move a reservation's expiry, at most to what its grants allow."""
+    with writer_of(session) as kernel, whole():
+        answer = kernel.extend(intent_hash, expires_ns, now_ns=session.now_ns)
+    return _answered(session, answer)
+
+
+@click.command()
+@shared
+@_HASH
+@click.pass_obj
+def approve(session: Session, intent_hash: str) -> int:
+    """Approve an intent that waits; approving again changes nothing."""
+    with writer_of(session) as kernel, whole():
+        answer = kernel.approve(intent_hash, now_ns=session.now_ns)
+    return _answered(session, answer)
+
+
+@click.command()
+@shared
+@_HASH
+@click.pass_obj
+def reject(session: Session, intent_hash: str) -> int:
+    """Reject an intent that waits, which ends its reservation."""
+    with writer_of(session) as kernel, whole():
+        answer = kernel.reject(intent_hash, now_ns=session.now_ns)
+    return _answered(session, answer)
+
+
+@click.command()
+@shared
+@click.pass_obj
+def tick(session: Session) -> int:
+    """Work through what is due by now: expiries, approvals, unknowns, windows."""
+    with writer_of(session) as kernel, whole():
+        frames = kernel.tick(now_ns=session.now_ns)
+        document = {"frames": frames, "seq": kernel.state.seq - 1, "now_ns": kernel.state.now_ns}
+    emit(session, document, lambda out: say(out, f"{frames} frames, logical time {document['now_ns']}"))
+    return DONE
+
+
+def _answered(session: Session, answer: Answer) -> int:
+    emit(session, answer_json(answer), lambda out: show_answer(out, answer))
+    return code_of_answer(answer)

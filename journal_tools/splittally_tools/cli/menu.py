@@ -1,0 +1,115 @@
+"""Every command of `tally`, by name: where it is and what it is for.
+
+Rule 1. A command is imported when it is asked for, here and nowhere else, so that `--help` loads neither
+        the kernel nor a table.
+Rule 2. The options of `session.shared` may stand before the command or after it.
+"""
+
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import click
+
+from splittally_tools.cli.ending import ended
+from splittally_tools.cli.session import Session, shared
+
+
+class Entry(NamedTuple):
+    """A command by module and attribute, under one heading of the help."""
+
+    heading: str
+    module: str
+    attribute: str
+    help: str
+
+
+_CLI = "splittally_tools.cli."
+MENU: dict[str, Entry] = {
+    "init": Entry("Worlds", _CLI + "worlds", "init", "make a world"),
+    "apply": Entry("Worlds", _CLI + "worlds", "apply", "make the world what a manifest says"),
+    "upgrade": Entry("Worlds", _CLI + "upgrade", "upgrade", "record this release's caps, kinds and modules"),
+    "submit": Entry("Effects", _CLI + "streams", "submit", "ask for effects, one JSON intent a line"),
+    "settle": Entry("Effects", _CLI + "streams", "settle", "report receipts, one JSON receipt a line"),
+    "decide": Entry("Effects", _CLI + "effects", "decide", "what `submit` would answer; writes nothing"),
+    "outcome": Entry("Effects", _CLI + "effects", "outcome", "what became of an intent"),
+    "release": Entry("Effects", _CLI + "effects", "release", "end a reservation without a receipt"),
+    "extend": Entry("Effects", _CLI + "effects", "extend", "move a reservation's expiry"),
+    "approve": Entry("Effects", _CLI + "effects", "approve", "approve an intent that waits"),
+    "reject": Entry("Effects", _CLI + "effects", "reject", "reject an intent that waits"),
+    "tick": Entry("Effects", _CLI + "effects", "tick", "work through what is due"),
+    "native": Entry("Effects", _CLI + "native", "native", "effects that the kernel finishes itself"),
+    "grants": Entry("Views", _CLI + "views", "grants", "grants, and how one has changed"),
+    "ledger": Entry("Views", _CLI + "views", "ledger", "limits, reserved and spent"),
+    "reservations": Entry("Views", _CLI + "views", "reservations", "what is reserved, for whom, since when"),
+    "accounts": Entry("Views", _CLI + "views", "accounts", "balances and what is in flight"),
+    "state": Entry("Views", _CLI + "views", "state", "everything at one sequence, now or before"),
+    "log": Entry("Records", _CLI + "records", "log", "the frames of the journal, and those that come"),
+    "show": Entry("Records", _CLI + "records", "show", "one frame, or the frames of an intent"),
+    "explain": Entry("Records", _CLI + "explain", "explain", "why an intent was allowed or refused"),
+    "export": Entry("Records", _CLI + "records", "export", "the journal as NDJSON, CBOR sequence or CSV"),
+    "verify": Entry("Audit", _CLI + "verify", "verify", "prove the journal sound, or name what is not"),
+    "checkpoint": Entry("Audit", _CLI + "checkpoint", "checkpoint", "sign what the journal is now"),
+    "prove": Entry("Audit", _CLI + "checkpoint", "prove", "prove that a frame is in a checkpoint"),
+    "enforcer": Entry("Modules", _CLI + "enforcer", "enforcer", "check modules, list those of this release"),
+    "run-trace": Entry("Runs", "splittally_tools.run_trace.command", "run_trace", "drive a trace of calls"),
+    "bench": Entry("Runs", "splittally_tools.bench.command", "bench", "measure the kernel against a floor"),
+}
+
+
+class Menu(click.Group):
+    """A group that imports a command when it is run or its own help is wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name, entry in MENU.items() if entry.heading != "Runs" or find_spec(entry.module)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = MENU.get(cmd_name)
+        if entry is None or cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = getattr(import_module(entry.module), entry.attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the arguments name; one that has no `--json` of ours is told of it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if ctx.find_object(Session) and _wants_flag(ctx.ensure_object(Session), command):
+            rest = ["--json", *rest]
+        return name, command, rest
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        headings: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            headings.setdefault(MENU[name].heading, []).append((name, MENU[name].help))
+        for heading, rows in headings.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        options["standalone_mode"] = False
+        options.setdefault("prog_name", "tally")
+        session = Session()
+        ended(session, lambda: super(Menu, self).main(args, *rest, obj=session, **options))
+
+
+def _wants_flag(session: Session, command: click.Command | None) -> bool:
+    """Whether a command of another package has a flag `--json` of its own that was given before it."""
+    return (
+        session.as_json
+        and command is not None
+        and any("--json" in option.opts and option.expose_value for option in command.params)
+    )
+
+
+@click.group(cls=Menu, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@shared
+@click.version_option(package_name="splittally", prog_name="tally", message="%(prog)s %(version)s")
+def tally() -> None:
+    """Splittally: limits, money and a journal between a program that wants to act and the act.
+
+    Say which world with -w DIR or TALLY_WORLD. Exit codes: 0 done, 1 refused or damage found, 2 usage,
+    3 environment (no world, locked, disk full).
+    """

@@ -1,0 +1,21 @@
+"""The world of a session, opened for reading or for writing, and never made by accident."""
+
+from splittally.runtime import Kernel, open_world
+from splittally.runtime.reading import Reader, open_reader
+
+from splittally_tools.cli.session import Session
+
+
+def writer_of(session: Session) -> Kernel:
+    """The world opened for writing, for the session's principal; a context manager."""
+    kernel = open_world(session.folder, create=False, lock_seconds=session.wait_seconds)
+    try:
+        return kernel.as_principal(session.principal)
+    except BaseException:
+        kernel.close()
+        raise
+
+
+def reader_of(session: Session) -> Reader:
+    """The world opened for reading, beside whoever writes it; a context manager."""
+    return open_reader(session.folder)

@@ -1,0 +1,212 @@
+"""`submit` and `settle`: lines in, one answer a line out, in the same order.
+
+Rule 1. Every line gets exactly one answer line; one that cannot be read gets an error line with its
+        number, and the rest goes on.
+Rule 2. Lines that are here together share a commit; their answers are written once it is durable.
+Rule 3. The exit code is 1 when any line was refused.
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import click
+from splittally.core.canonical import encode
+from splittally.core.errors import InvalidInput, SplittallyError
+from splittally.core.findings import Finding, find
+from splittally.core.hashing import hash_key
+from splittally.core.limits import GROUP_MAX, LINE_BYTES_MAX
+from splittally.edge.records import answer_json, finding_json
+from splittally.runtime import At
+
+from splittally_tools.cli.answers import code_of_answer, reason, summary
+from splittally_tools.cli.ending import DONE, REFUSED
+from splittally_tools.cli.interrupts import whole
+from splittally_tools.cli.lines import Line, Lines
+from splittally_tools.cli.opening import writer_of
+from splittally_tools.cli.output import console, for_people, say, to_line
+from splittally_tools.cli.requests import read_intents, read_receipt
+from splittally_tools.cli.session import Session, shared
+
+PIECE_BYTES = 1 << 20
+Read = Callable[[Line], At]
+Run = Callable[[list[At]], list[Any]]
+
+
+class Refused(NamedTuple):
+    """A line that was not asked at all: its number, and the finding."""
+
+    number: int
+    finding: Finding
+
+
+Told = Callable[[Refused], dict[str, Any]]  # the answer line of such a line
+FILE = click.argument(
+    "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path), default="-"
+)
+
+
+@click.command()
+@shared
+@FILE
+@click.option(
+    "--keys",
+    type=click.Choice(["from-line"]),
+    help="Keys from the file's digest and the line's number, so that a file can be run again.",
+)
+@click.pass_obj
+def submit(session: Session, file: Path, keys: str | None) -> int:
+    """Ask for the effects in FILE (standard input), one a line; a decision comes back for each.
+
+    \b
+    {"kind": "llm.generate", "params": {...}, "grant": "cap_llm"}
+    optional: origin, idempotency_key (64 hex digits), expires_ns, attempt, now_ns
+    {"all": [intent, ...]}    one record, all or nothing; the answer line is {"all": [...]}
+    {"first": [intent, ...]}  one payload under several grants, the first allow wins
+    """
+    with opened(file, is_read_twice=keys is not None) as stream, writer_of(session) as kernel:
+        read = intent_reader(session, _digest(stream) if keys else None)
+        return answer_stream(session, stream, kernel.run, read, refused_intent)
+
+
+@click.command()
+@shared
+@FILE
+@click.pass_obj
+def settle(session: Session, file: Path) -> int:
+    """Report the receipts in FILE (standard input), one a line; a settlement comes back for each.
+
+    \b
+    {"intent_hash": "...", "status": "ok", "adapter_id": "me", "payload": {...}}
+    status is ok, error, timeout, or unknown when nobody can tell
+    optional: payload_cbor (hex) instead of payload, cost_cents, pays_to, now_ns
+    """
+    with opened(file) as stream, writer_of(session) as kernel:
+        return answer_stream(
+            session,
+            stream,
+            kernel.run,
+            lambda line: read_receipt(line.text or b"", session.now_ns),
+            _refused_receipt,
+        )
+
+
+def answer_stream(session: Session, stream: IO[bytes], run: Run, read: Read, refused: Told) -> int:
+    """Answers every line of a stream; 1 when one was refused."""
+    is_person = for_people(session)
+    code = DONE
+    for batch in Lines(stream).batches(GROUP_MAX):
+        with whole():
+            for told in _answers(run, batch, read):
+                code = max(code, _code(told))
+                _write(told, is_person, refused)
+            sys.stdout.flush()
+    return code
+
+
+def _answers(run: Run, batch: list[Line], read: Read) -> Iterator[Any]:
+    """Each line's answer, or `Refused` where it was not asked."""
+    asked: list[At | SplittallyError] = []
+    for line in batch:
+        try:
+            if line.text is None:
+                raise InvalidInput(f"a line has at most {LINE_BYTES_MAX} bytes", bytes_max=LINE_BYTES_MAX)
+            asked.append(read(line))
+        except SplittallyError as error:
+            asked.append(error)
+    answers = iter(run([request for request in asked if isinstance(request, At)]))
+    for line, request in zip(batch, asked, strict=True):
+        answer = next(answers) if isinstance(request, At) else request
+        yield Refused(line.number, _finding(answer)) if isinstance(answer, SplittallyError) else answer
+
+
+def _finding(error: SplittallyError) -> Finding:
+    facts = {key: value for key, value in error.facts.items() if key not in ("code", "message", "line")}
+    code = "input.too_large" if "bytes_max" in facts else str(error.facts.get("code", "input.invalid"))
+    return find(code, message=str(error).removeprefix("line 1, "), **facts)
+
+
+def _code(told: Any) -> int:
+    if isinstance(told, Refused):
+        return REFUSED
+    return max(code_of_answer(answer) for answer in (told if isinstance(told, list) else [told]))
+
+
+def _write(told: Any, is_person: bool, refused: Told) -> None:
+    if not is_person:
+        document = refused(told) if isinstance(told, Refused) else _document(told)
+        sys.stdout.write(to_line(document) + "\n")
+    elif isinstance(told, Refused):
+        say(console(), f"line {told.number}: {reason(told.finding)}", "red")
+    else:
+        for answer in told if isinstance(told, list) else [told]:
+            say(console(), summary(answer), "red" if code_of_answer(answer) else "green")
+
+
+def _document(answer: Any) -> dict[str, Any]:
+    if isinstance(answer, list):
+        return {"all": [answer_json(each) for each in answer]}
+    return answer_json(answer)
+
+
+def refused_intent(told: Refused) -> dict[str, Any]:
+    """The answer line of an intent that was not asked."""
+    return {
+        "line": told.number,
+        "seq": None,
+        "intent_hash": None,
+        "outcome": "deny",
+        "findings": [finding_json(told.finding)],
+        "reserve": {},
+        "duplicate": False,
+    }
+
+
+def _refused_receipt(told: Refused) -> dict[str, Any]:
+    return {
+        "line": told.number,
+        "seq": None,
+        "intent_hash": None,
+        "status": "invalid",
+        "findings": [finding_json(told.finding)],
+    }
+
+
+# --- files and keys -----------------------------------------------------------------------------
+
+
+def intent_reader(session: Session, digest: bytes | None) -> Read:
+    """Reads intents and groups; with a file's digest, a line without a key gets one of its own."""
+
+    def read(line: Line) -> At:
+        def key_of(place: int) -> bytes | None:
+            return None if digest is None else hash_key(encode([digest, line.number, place]))
+
+        return read_intents(line.text or b"", session.now_ns, key_of)
+
+    return read
+
+
+def opened(file: Path, is_read_twice: bool = False) -> IO[bytes]:
+    """A file, or standard input; kept aside when it must be read twice."""
+    if str(file) != "-":
+        return open(file, "rb")
+    stream: IO[bytes] = click.get_binary_stream("stdin")
+    if not is_read_twice:
+        return stream
+    kept = tempfile.TemporaryFile()  # noqa: SIM115
+    while piece := stream.read(PIECE_BYTES):
+        kept.write(piece)
+    kept.seek(0)
+    return kept
+
+
+def _digest(stream: IO[bytes]) -> bytes:
+    digest = sha256()
+    while piece := stream.read(PIECE_BYTES):
+        digest.update(piece)
+    stream.seek(0)
+    return digest.digest()
