@@ -1,0 +1,116 @@
+"""The job from file to report: survey, make the world, drive, read off, verify.
+
+Rule 1. The same file, seed and options give the same journal to the byte: clock, keys and ids are given.
+Rule 2. What is verified is what is on disk, read again after the world was closed.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import splittally
+from splittally.runtime import Kernel
+
+from splittally_tools.run_trace.books import Books
+from splittally_tools.run_trace.drive import Drive
+from splittally_tools.run_trace.fates import Chance
+from splittally_tools.run_trace.fleet import TEAM, VENDOR, Fleet, assemble
+from splittally_tools.run_trace.memory import Peak
+from splittally_tools.run_trace.rows import Survey, calls
+from splittally_tools.run_trace.verify import OldModule, Verdict, head_of, old_module, verify
+
+Progress = Callable[[str, int, int], None]  # what is done, how much of it, out of how much
+
+
+class Order(NamedTuple):
+    """What to run, and how."""
+
+    trace: Path
+    world: Path
+    agents: int
+    seed: int
+    repeat: int
+    group: int
+    is_verified: bool
+    is_kept: bool
+
+
+class Balance(NamedTuple):
+    """One grant's use of one dimension at the end."""
+
+    limit: int
+    reserved: int
+    spent: int
+    left: int
+
+
+class Result(NamedTuple):
+    """Everything that a run has to report."""
+
+    order: Order
+    surveyed: Survey
+    fleet: Fleet
+    books: Books
+    use: dict[str, dict[str, Balance]]
+    team: dict[str, int]
+    open_holds: int
+    frames: int
+    head_hash: bytes
+    root: bytes
+    seconds: float
+    peak_bytes: int
+    growth_bytes: int
+    ended: OldModule | None
+    verdict: Verdict | None
+
+
+def run(order: Order, surveyed: Survey, progress: Progress) -> Result:
+    """Drive the trace through a new world at `order.world`; the world must not exist."""
+    fleet = assemble(surveyed, order.agents, order.repeat)
+    total = surveyed.rows * order.repeat
+    peak = Peak()
+
+    def tell(made: int) -> None:
+        peak.sample()
+        progress("calls", made, total)
+
+    started = time.perf_counter()
+    with splittally.open(order.world, clock="given", chance=Chance(order.seed)) as kernel:
+        drive = Drive(kernel, fleet, order.seed, total, order.group)
+        books = drive.run(calls(order.trace, surveyed, order.repeat), tell)
+        seconds = time.perf_counter() - started
+        use, team = _use(kernel, fleet), _team(kernel, sum(books.funded))
+        open_holds, root = len(kernel.state.reservations), kernel.state.root
+    head = head_of(order.world)
+    ended = old_module(order.world, books.upgrade) if books.upgrade is not None else None
+    verdict = verify(order.world, root, progress) if order.is_verified else None
+    peak.sample()
+    return Result(
+        order, surveyed, fleet, books, use, team, open_holds, head.size, head.hash, root, seconds,
+        peak.peak_bytes, peak.peak_bytes - peak.start_bytes, ended, verdict,
+    )  # fmt: skip
+
+
+def _use(kernel: Kernel, fleet: Fleet) -> dict[str, dict[str, Balance]]:
+    counters = kernel.state.counters
+    return {
+        name: {
+            dim: Balance(row.limit, row.reserved, row.spent, row.limit - row.reserved - row.spent)
+            for dim, row in counters[name].items()
+        }
+        for name in fleet.agents
+    }
+
+
+def _team(kernel: Kernel, funded: int) -> dict[str, int]:
+    state = kernel.state
+    resource = next(iter(state.resources))
+    account = state.accounts[TEAM]
+    return {
+        "funded": funded,
+        "paid": state.accounts[VENDOR].balances.get(resource, 0),
+        "in_flight": account.in_flight.get(resource, 0),
+        "balance": account.balances.get(resource, 0),
+        "imbalance": state.resources[resource].imbalance,
+    }
