@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import tempfile
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from blake3 import blake3
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from splittally.core.errors import DiskFull
 from splittally.journal import index as index_module
 from splittally.journal import runs as runs_module
 from splittally.journal.frame import Head, seal
@@ -225,3 +227,25 @@ def test_runs_are_not_merged_beyond_a_bound(store, tmp_path, monkeypatch):
             index.flush(Head(seq + 1, store.entry(seq)[0]))
     assert max(run.rows for run in index._runs) <= 40
     assert [index.seqs(key_of(seq)) for seq in range(100)] == [(seq,) for seq in range(100)]
+
+
+def test_a_run_or_a_merge_that_cannot_be_written_loses_no_row(store, tmp_path, monkeypatch):
+    index = Index(tmp_path / "index")
+    for seq in range(100):
+        index.put(key_of(seq), seq)
+        if seq % 50 == 49:
+            with monkeypatch.context() as patch:
+                fails = iter([DiskFull("full")] if seq == 49 else [None, DiskFull("full")])
+
+                def write(*args, fails=fails):
+                    if (error := next(fails)) is not None:
+                        raise error
+                    return runs_module.write_run(*args)
+
+                patch.setattr(index_module, "write_run", write)
+                with pytest.raises(DiskFull) if seq == 49 else nullcontext():
+                    index.flush(Head(seq + 1, store.entry(seq)[0]))
+        assert [index.seqs(key_of(n)) for n in range(seq + 1)] == [(n,) for n in range(seq + 1)]
+    index.put(key_of(1000), 99)
+    index.flush(store.head)
+    assert index.seqs(key_of(1000)) == (99,)

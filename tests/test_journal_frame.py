@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+import cbor2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,13 +69,14 @@ def test_frame_bytes_with_one_bit_changed_are_another_frame_or_none(seq, prev, b
         [1, bytes(32), [1.5]],
         [1, bytes(32), [[{"a": 0.5e300}]]],
         {"seq": 1},
+        [1, bytes(32), [[[-(2**63) - 1]]]],
     ],
 )
 def test_canonical_bytes_that_are_no_frame_are_refused(value, is_fast, monkeypatch):
     if not is_fast:
         monkeypatch.setattr(frame_module, "_cbrrr", None)
     with pytest.raises(JournalDamaged):
-        open_frame(encode_plain(value))
+        open_frame(cbor2.dumps(value, canonical=True))
 
 
 @pytest.mark.parametrize("is_fast", [True, False])

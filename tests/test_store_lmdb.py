@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -337,6 +338,22 @@ def test_a_reader_sees_that_a_journal_lost_frames(folder, tmp_path):
     reader.close()
 
 
+def test_a_reader_sees_that_a_journal_was_replaced(folder, tmp_path):
+    filled(folder).close()
+    reader = LmdbStore(folder, writable=False)
+    before = (folder / "data.mdb").read_bytes()
+    filled(tmp_path / "other", 40, seed=8).close()
+    (folder / "data.mdb").write_bytes((tmp_path / "other" / "data.mdb").read_bytes())
+    with pytest.raises(JournalDamaged) as caught:
+        reader.refresh()
+    assert caught.value.facts["seq"] == 19
+    (folder / "new").write_bytes(before)
+    (folder / "new").rename(folder / "data.mdb")
+    with pytest.raises(KernelStopped):
+        reader.refresh()
+    reader.close()
+
+
 def test_a_journal_is_read_from_a_medium_that_cannot_be_written(folder):
     filled(folder).close()
     os.chmod(folder / "data.mdb", 0o400)
@@ -400,6 +417,51 @@ def test_a_forked_child_can_neither_append_nor_harm(folder):
         LmdbStore(folder, writable=True)
     assert store.verify_chain().size == 21
     store.close()
+
+
+ORPHAN = """
+import os, random, sys, time
+from splittally.journal.lmdb import LmdbStore
+from tests.journal_damage import append
+store = LmdbStore(sys.argv[1], writable=True)
+append(store, 3, random.Random(1))
+child = os.fork()
+if child == 0:
+    time.sleep(60)
+os.write(1, b"%d" % child)
+os._exit(0)
+"""
+
+
+def test_a_fork_that_outlives_its_parent_does_not_keep_the_journal(folder):
+    with subprocess.Popen(
+        [sys.executable, "-c", ORPHAN, folder],
+        env=os.environ | {"PYTHONPATH": f"{KERNEL}:{KERNEL.parent}"},
+        stdout=subprocess.PIPE,
+    ) as process:
+        orphan = int(os.read(process.stdout.fileno(), 20))
+        process.wait()
+        store = LmdbStore(folder, writable=True)
+        assert append(store, 1, random.Random(1)).size == 4
+        store.close()
+        os.kill(orphan, signal.SIGKILL)
+
+
+CUT_SHORT = """
+import os, sys
+from splittally.journal.frame import seal
+from splittally.journal.lmdb import LmdbStore
+store = LmdbStore(sys.argv[1], writable=True)
+store.append(store.head, [seal(20, store.head.hash, [])])
+os.truncate(store.file, 12288)
+print(type(store.append(store.head, [seal(21, store.head.hash, [])])).__name__)
+"""
+
+
+def test_a_file_that_is_cut_short_under_the_writer_stops_it_before_a_signal_does(folder):
+    filled(folder).close()
+    result = run(CUT_SHORT, folder)
+    assert (result.stdout, result.returncode) == ("Unknown\n", 0), result.stderr
 
 
 @pytest.mark.parametrize("how", ["renamed", "replaced", "deleted"])

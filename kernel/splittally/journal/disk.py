@@ -38,14 +38,14 @@ def hold_file(fd: int, path: Path) -> None:
         raise WorldLocked(f"the journal at `{path.parent}` is already open for writing") from None
 
 
-def is_moved(fd: int, path: Path) -> bool:
-    """Whether `path` no longer names the open file."""
+def size_if_named(fd: int, path: Path) -> int:
+    """The size of the open file; -1 when `path` is no longer its name."""
+    held = os.fstat(fd)
     try:
         named = os.stat(path)
     except OSError:
-        return True
-    held = os.fstat(fd)
-    return (named.st_ino, named.st_dev) != (held.st_ino, held.st_dev)
+        return -1
+    return held.st_size if (named.st_ino, named.st_dev) == (held.st_ino, held.st_dev) else -1
 
 
 def has_room(path: Path, size: int) -> bool:

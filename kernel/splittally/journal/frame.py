@@ -2,8 +2,8 @@
 
 Rule 1. The canonical bytes of a frame are CBOR `[seq, prev, body]`; its hash is over exactly those bytes.
 Rule 2. Sequences are dense from 0. `prev` is the hash of the frame before, 32 zero bytes for frame 0.
-Rule 3. The body is a list that only the runtime understands. It holds no float, so a byte 0xFB in it is
-        no reason to leave the fast codec.
+Rule 3. The body is a list that only the runtime understands. It holds no float, so a byte 0xFB is no
+        reason to leave the fast codec: what that reads and canonical form does not have is refused here.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from splittally.core.canonical import decode_plain, encode_record
 from splittally.core.errors import CanonicalError, JournalDamaged
 from splittally.core.hashing import hash_frame
-from splittally.core.limits import HASH_BYTES
+from splittally.core.limits import HASH_BYTES, INT_MIN
 
 try:
     from cbrrr import _cbrrr
@@ -20,7 +20,7 @@ except ImportError:  # the accelerator is optional; the plain path is the defini
     _cbrrr = None  # type: ignore[assignment]
 
 ZERO_HASH = bytes(HASH_BYTES)
-_FLOAT64_HEAD = 0xFB
+_FLOAT64_HEAD, _NEGATIVE64_HEAD = 0xFB, 0x3B
 _NATURAL_HEADS = {b"\x18": 1, b"\x19": 2, b"\x1a": 4, b"\x1b": 8}  # argument bytes by initial byte
 
 
@@ -72,6 +72,11 @@ def prev_of(seq: int, data: bytes) -> bytes:
     return prev
 
 
+def follows(seq: int, data: bytes, prev: bytes) -> bool:
+    """Whether `data` begins as frame `seq` after the frame whose hash is `prev`."""
+    return data.startswith(_front(seq) + prev)
+
+
 def seq_of(data: bytes) -> int:
     """The sequence that the frame bytes `data` claim; `JournalDamaged` when they do not begin as a frame."""
     head = data[1:2]
@@ -86,7 +91,7 @@ def extend(head: Head, frames: Iterable[Frame]) -> Head:
     size, last = head
     for seq, hash_, data in frames:
         assert seq == size
-        assert data.startswith(_front(seq) + last)
+        assert follows(seq, data, last)
         size, last = seq + 1, hash_
     return Head(size, last)
 
@@ -114,25 +119,26 @@ class _NeverCid:
 def _decode_record(data: bytes) -> Any:
     """`canonical.decode` for kernel records: the same refusals, and every float refused."""
     if _cbrrr is None:
-        return _without_floats(decode_plain(data))
+        return _within_records(decode_plain(data))
     try:
         value, used = _cbrrr.decode_dag_cbor(data, _NeverCid, False)
     except Exception as error:
         raise CanonicalError("bytes are not canonical CBOR") from error
     if used != len(data):
         raise CanonicalError("bytes follow the value")
-    return _without_floats(value) if _FLOAT64_HEAD in data else value
+    is_doubtful = _FLOAT64_HEAD in data or _NEGATIVE64_HEAD in data
+    return _within_records(value) if is_doubtful else value
 
 
-def _without_floats(value: Any) -> Any:
+def _within_records(value: Any) -> Any:
+    """`value`, unless a float or an integer below -2^63 is in it, both of which the fast codec reads."""
     left = [value]
-    while left:
-        item = left.pop()
+    for item in left:  # which grows while it is walked
         kind = item.__class__
         if kind is list:
             left += item
         elif kind is dict:
             left += item.values()
-        elif kind is float:
-            raise CanonicalError("a record holds no float")
+        elif kind is float or (kind is int and item < INT_MIN):
+            raise CanonicalError("a record holds no floats and no integers below -2^63")
     return value

@@ -11,7 +11,7 @@ Rule 3. The index answers where to look. What a frame says is read from the fram
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from splittally.core.errors import JournalDamaged
+from splittally.core.errors import DiskFull, JournalDamaged
 from splittally.journal.frame import Head
 from splittally.journal.runs import Cover, Run, bounds_of, seq_bytes, write_run
 from splittally.journal.store import Store
@@ -71,7 +71,10 @@ class Index:
         return found + self._rows.get(key, ())
 
     def flush(self, head: Head) -> None:
-        """Makes the rows in memory a run that covers the journal up to `head`."""
+        """Makes the rows in memory a run that covers the journal up to `head`.
+
+        Raises `DiskFull` when it cannot be written; the rows then stay in memory and nothing is lost.
+        """
         first = self._runs[-1].cover.stop if self._runs else 0
         if self._folder is None or not self._is_kept or head.size <= first:
             return
@@ -86,8 +89,8 @@ class Index:
         self._runs.append(write_run(self._folder, cover, self.size_in_memory, groups))
         self._rows.clear()
         self.size_in_memory = 0
-        self._merge(self._folder)
         self._aim()
+        self._merge(self._folder)
 
     def close(self) -> None:
         """Lets go of the files; rows that were not flushed are gone."""
@@ -110,9 +113,13 @@ class Index:
         old = self._runs[at:]
         if len(old) == 1:
             return
-        self._probes = []  # they hold on to files that are about to go
         cover = old[-1].cover._replace(first=old[0].cover.first)
-        self._runs[at:] = [write_run(folder, cover, count, _merged(old))]
+        try:
+            merged = write_run(folder, cover, count, _merged(old))
+        except DiskFull:  # the runs stay as they are, and the next flush tries again
+            return
+        self._runs[at:] = [merged]
+        self._aim()
         for run in old:
             run.path.unlink(missing_ok=True)
             run.close()

@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from weakref import WeakSet
 
 import lmdb
 
@@ -49,7 +50,7 @@ class LmdbStore(Store):
         self._pid = os.getpid()
         self._stopped = ""
         self._fresh: dict[int, Frame] = {}
-        self._fresh_bytes = 0
+        self._fresh_bytes = self._file_bytes = 0
         try:
             if writable:
                 disk.hold_file(self._fd, self.file)
@@ -59,6 +60,8 @@ class LmdbStore(Store):
         except BaseException:
             os.close(self._fd)
             raise
+        if writable:
+            _held.add(self)
 
     def append(self, expected: Head, frames: Sequence[Frame]) -> Head | Conflict | Unknown:
         env = self._writer()
@@ -69,8 +72,10 @@ class LmdbStore(Store):
             return head
         rows = [(key_of(seq), hash_ + data) for seq, hash_, data in frames]
         size = sum([len(value) for _, value in rows])
-        if disk.is_moved(self._fd, self.file):
-            return self._stop("the journal file was moved or replaced while in use")
+        file_bytes = disk.size_if_named(self._fd, self.file)
+        if file_bytes < self._file_bytes:
+            return self._stop("the journal file was moved, replaced or cut short while in use")
+        self._file_bytes = file_bytes
         disk.refuse_full(self.file, size)
         failure = self._commit(env, rows)
         if failure is not None:
@@ -85,8 +90,9 @@ class LmdbStore(Store):
             return frame.hash, frame.data
         if not 0 <= seq < self.head.size:
             raise absent(seq)
+        tree = self._tree
         try:
-            value = self._covering(seq + 1).read(seq)
+            value = (tree if seq < tree.size else self._covering(seq + 1)).read(seq)
         except BadPage as bad:
             raise _damaged(bad, seq) from bad
         return value[:HASH_BYTES], value[HASH_BYTES:]
@@ -98,28 +104,41 @@ class LmdbStore(Store):
             for value in self._covering(stop).scan(start, stop):
                 yield value[:HASH_BYTES], value[HASH_BYTES:]
         except BadPage as bad:
+            self._open_fd()
             raise _damaged(bad, start) from bad
 
     def refresh(self) -> Head:
         if self._env is None:
-            tree, head = _load(self._open_fd(), writable=False)
-            if head.size < self.head.size:
+            size, last = self.head
+            if disk.size_if_named(self._open_fd(), self.file) < 0:
+                raise KernelStopped("the journal file was moved or replaced; open the world again")
+            tree, head = _load(self._fd, writable=False)
+            if head.size < size:
                 raise JournalDamaged(f"the journal lost its frames from {head.size} on", seq=head.size)
+            if size and tree.read(size - 1)[:HASH_BYTES] != last:
+                raise JournalDamaged(f"frame {size - 1} is not the one that was there", seq=size - 1)
             self._tree, self.head = tree, head
         return self.head
 
     def close(self) -> None:
-        if self._fd < 0:
-            return
-        if self._env is not None and os.getpid() == self._pid:
-            self._env.close()
+        if self._fd >= 0:
+            if self._env is not None and os.getpid() == self._pid:
+                self._env.close()
+            self.forget()
+
+    def forget(self) -> None:
+        """Lets go of the descriptors alone, which in a forked child leaves the lock with the parent."""
+        self._tree.close()
         os.close(self._fd)
         self._fd = -1
         self._fresh.clear()
+        _held.discard(self)
 
     def _open_fd(self) -> int:
         if self._fd < 0:
-            raise KernelStopped("the journal is closed; open the world again")
+            is_fork = os.getpid() != self._pid
+            why = "belongs to the process that opened it" if is_fork else "is closed"
+            raise KernelStopped(f"the journal {why}; open the world again")
         return self._fd
 
     def _covering(self, stop: int) -> Tree:
@@ -153,8 +172,6 @@ class LmdbStore(Store):
         self._open_fd()
         if self._env is None:
             raise KernelStopped("the journal is open for reading only")
-        if os.getpid() != self._pid:
-            raise KernelStopped("this process is a fork of the writer; open the world in one of them")
         if self._stopped:
             raise KernelStopped(f"the journal stopped: {self._stopped}; open the world again")
         return self._env
@@ -209,6 +226,18 @@ class LmdbStore(Store):
 
 class _OtherEnd(Exception):
     """The file does not end where this process left it."""
+
+
+_held: WeakSet[LmdbStore] = WeakSet()
+
+
+def _forget_in_child() -> None:
+    """A fork shares the lock of its parent and would keep it alive, so it lets go at once."""
+    for store in list(_held):
+        store.forget()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
 
 
 def _create(folder: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from splittally.core.errors import JournalDamaged
 from splittally.core.hashing import hash_frame
-from splittally.journal.frame import EMPTY, Frame, Head, open_frame, prev_of
+from splittally.journal.frame import EMPTY, Frame, Head, follows, open_frame, prev_of
 
 PROGRESS_FRAMES = 4_096  # frames between two reports of a verification
 
@@ -67,14 +67,12 @@ class Store(Protocol):
         if kept != hash_:
             raise _rotten(seq)
         if seq + 1 == self.head.size:
-            vouched = self.head.hash
+            if hash_ != self.head.hash:
+                raise _unfit(seq)
         else:
             next_kept, next_data = self.entry(seq + 1)
-            vouched = prev_of(seq + 1, next_data)
-            if vouched != hash_ and hash_frame(next_data) != next_kept:
-                raise _rotten(seq + 1)
-        if vouched != hash_:
-            raise self._misfit(seq + 1)
+            if not follows(seq + 1, next_data, hash_):
+                raise self._misfit(seq + 1) if hash_frame(next_data) == next_kept else _rotten(seq + 1)
         found, _, body = open_frame(data)
         if found != seq:
             raise JournalDamaged(f"frame {found} stands in the place of frame {seq}", seq=seq)
@@ -114,7 +112,7 @@ class Store(Protocol):
             hash_ = hash_frame(data)
             if kept != hash_:
                 raise _rotten(seq)
-            if prev_of(seq, data) != last:
+            if not follows(seq, data, last):
                 raise self._misfit(seq) if seq > start.size else _unfit(seq)
             yield seq, hash_, data
             seq, last = seq + 1, hash_
@@ -123,10 +121,10 @@ class Store(Protocol):
 
     def _misfit(self, seq: int) -> JournalDamaged:
         """Which frame is wrong when `seq` does not follow the one before it, both being sound."""
-        if seq + 1 >= self.head.size:
-            return _unfit(seq - 1)
-        after = prev_of(seq + 1, self.entry(seq + 1)[1])
-        return _unfit(seq - 1 if after == self.entry(seq)[0] else seq)
+        kept, data = self.entry(seq)
+        prev_of(seq, data)
+        is_last = seq + 1 == self.head.size
+        return _unfit(seq - 1 if is_last or follows(seq + 1, self.entry(seq + 1)[1], kept) else seq)
 
 
 def absent(seq: int) -> JournalDamaged:

@@ -87,6 +87,10 @@ class Tree:
                 values = values[max(start - lower, 0) : stop - lower]
             yield from values
 
+    def close(self) -> None:
+        """Nothing is read any more: the descriptor may soon be another file's."""
+        self.size, self._fd = 0, -1
+
     def place(self, seq: int) -> tuple[int, Spill | None]:
         """The leaf page of `seq` and, when its value is not in the leaf, where it lies."""
         lower, page, data = self._seek(seq)
