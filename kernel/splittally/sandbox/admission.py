@@ -10,6 +10,7 @@ The reasons are in `spec/03-abi.md`; every check has a fixture in `fixtures/enfo
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from splittally.core.errors import NotAdmitted
 from splittally.core.limits import (
@@ -38,8 +39,12 @@ _MARKER = FuncType(b"", b"")
 _TYPE_NAMES = {I32: "i32", I64: "i64", 0x7D: "f32", 0x7C: "f64"}
 
 
+@lru_cache(maxsize=128)
 def admit(wasm: bytes) -> None:
-    """Nothing when `wasm` may be an enforcer; `NotAdmitted` naming the first check it fails."""
+    """Nothing when `wasm` may be an enforcer; `NotAdmitted` naming the first check it fails.
+
+    The answer for the same bytes is the same, so those that were admitted last are remembered.
+    """
     inspect(wasm)
     compile_module(reference_engine(), wasm).close()
 

@@ -11,9 +11,10 @@ Rule 5. Every offset that a module gives is masked and compared with the memory'
 """
 
 from ctypes import byref, c_char_p, c_size_t, c_uint8, c_uint64, c_void_p, cast, memmove, string_at
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
-from wasmtime import InstancePre, Linker, TrapCode, _ffi
+from wasmtime import Engine, InstancePre, Linker, TrapCode, _ffi
 
 from splittally.core.hashing import hash_module
 from splittally.core.limits import CHECK_FUEL_MAX, INPUT_BYTES_MAX, OUTPUT_BYTES_MAX
@@ -24,6 +25,7 @@ from splittally.sandbox.engine import compile_module, pooled_engine
 from splittally.sandbox.faults import OVER_LIMIT, engine_failed, fault_of
 from splittally.sandbox.settings import PAGE_BYTES
 
+MODULES_KEPT = 128  # compiled modules a process keeps beside those its sandboxes hold
 _MASK_32 = 0xFFFF_FFFF
 _NULL = c_void_p.from_param(None)
 _FUEL = c_uint64(CHECK_FUEL_MAX)
@@ -36,6 +38,27 @@ class _Loaded(NamedTuple):
     owner: InstancePre
     pointer: Any
     memory_bytes: int
+
+
+@cache
+def _shared_engine() -> Engine:
+    """The one pooled engine of the process: compiled code and memory slots are shared by its sandboxes."""
+    return pooled_engine()
+
+
+@lru_cache(maxsize=MODULES_KEPT)
+def _compiled(wasm: bytes) -> _Loaded:
+    """`wasm` admitted and compiled once a process; compiling costs some 50 ms and changes nothing."""
+    return prepare(wasm, inspect(wasm).memories[0].minimum * PAGE_BYTES)
+
+
+def prepare(wasm: bytes, memory_bytes: int) -> _Loaded:
+    """`wasm` compiled and ready to be instantiated; the caller vouches for its admission."""
+    engine = _shared_engine()
+    compiled = compile_module(engine, wasm)
+    owner = Linker(engine).instantiate_pre(compiled)
+    compiled.close()
+    return _Loaded(owner, _pointer(owner.ptr()), memory_bytes)
 
 
 class _Export:
@@ -54,9 +77,7 @@ class Sandbox:
         self.fuel_used = 0
         self._modules: dict[bytes, _Loaded] = {}
         self._is_busy = False
-        self._engine = pooled_engine()
-        self._linker = Linker(self._engine)
-        self._engine_pointer = _pointer(self._engine.ptr())
+        self._engine_pointer = _pointer(_shared_engine().ptr())
         self._fuel_left = c_uint64()
         self._trap = c_void_p()
         self._instance = _ffi.wasmtime_instance_t()
@@ -72,8 +93,7 @@ class Sandbox:
         """The hash under which `wasm` can be judged; `NotAdmitted` when it may not be an enforcer."""
         module = hash_module(wasm)
         if module not in self._modules:
-            facts = inspect(wasm)
-            self._hold(module, wasm, facts.memories[0].minimum * PAGE_BYTES)
+            self._modules[module] = _compiled(wasm)
         return module
 
     def knows(self, module: bytes) -> bool:
@@ -103,16 +123,8 @@ class Sandbox:
                 capi.store_delete(store)
 
     def close(self) -> None:
-        """Forget every module and give the pool back."""
+        """Forget every module; the engine and what it compiled are the process's."""
         self._modules.clear()
-        self._linker.close()
-        self._engine.close()
-
-    def _hold(self, module: bytes, wasm: bytes, memory_bytes: int) -> None:
-        compiled = compile_module(self._engine, wasm)
-        owner = self._linker.instantiate_pre(compiled)
-        compiled.close()
-        self._modules[module] = _Loaded(owner, _pointer(owner.ptr()), memory_bytes)
 
     def _call(self, context: Any, loaded: _Loaded, data: bytes) -> bytes | Fault:
         instance, trap, values = self._at_instance, self._at_trap, self._values
