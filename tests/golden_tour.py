@@ -1,0 +1,304 @@
+"""The tour: scenes that together show every kind of record and nearly every code of the kernel.
+
+One world, one given clock, three principals: the operator, `alice` who works, and `mailer`, an adapter.
+"""
+
+from typing import Any
+
+from splittally.edge.records import Intent
+from splittally.sandbox.registry import builtin
+
+from tests.golden_manifests import DAY, FIRST, GRANTS, NATURAL_MAX, POLICY
+from tests.golden_teller import DAY_ONE, SECOND, Tour, key_of
+
+EMPTY_MODULE = b"\0asm\1\0\0\0"
+
+
+def play(tour: Tour) -> None:
+    """Every scene in its order."""
+    for scene in (
+        making, value, settling, refusals, chain, endings, windows, cards, refunds, doubts, groups,
+        policy, approvals, authority, broken, capacity,
+    ):  # fmt: skip
+        tour.scene((scene.__doc__ or "").rstrip("."))
+        scene(tour)
+
+
+def making(t: Tour) -> None:
+    """A manifest makes the world."""
+    t.apply("m1", FIRST, at=0)
+    t.apply("m1 again", FIRST)
+    t.apply("m-sys", {"caps": {"sys/mine@1": {"enforcer": "sys/CapAllowAll@1"}}})
+    t.apply("m-broken", {"modules": {"acme/broken@1": EMPTY_MODULE}})
+    t.apply("m-lost", {**FIRST, "grants": {"x": {"cap": "acme/none@1"}}})
+    t.apply("m-scale", {**FIRST, "resources": {"USD": 3}})
+    deep = {f"g{n}": {"cap": "acme/mail@1", "parent": f"g{n - 1}" if n else "root"} for n in range(17)}
+    t.apply("m-deep", {**FIRST, "grants": {**GRANTS, **deep}})
+    t.native("install", "module.install", name="acme/CapAllow@1", wasm=builtin("sys/CapAllowAll@1"))
+    t.native("install-sys", "module.install", name="sys/Mine@1", wasm=builtin("sys/CapAllowAll@1"))
+    t.native("install-broken", "module.install", name="acme/broken@1", wasm=EMPTY_MODULE)
+
+
+def value(t: Tour) -> None:
+    """Value enters and moves; nothing appears from nowhere."""
+    t.native("issue", "ledger.issue", at=10, resource="USD", amount="500.00 USD", to="accounts/team")
+    t.native("issue-lost", "ledger.issue", resource="USD", amount=1, to="accounts/none")
+    plain = {"from": "accounts/team"}
+    t.native("issue-plain", "ledger.issue", resource="USD", amount=1, to="vendors/mill", **plain)
+    t.native("issue-much", "ledger.issue", resource="USD", amount=NATURAL_MAX, to="accounts/team")
+    move(t, "move", "12.50", "accounts/team", "accounts/credit")
+    move(t, "move-much", 100_000, "accounts/credit", "accounts/team")
+    move(t, "move-external", 1, "external/issuer", "accounts/team")
+    t.native("define", "resource.define", resource="HOURS", scale=0)
+    t.native("define-again", "resource.define", resource="HOURS", scale=1)
+    t.native("open", "account.open", account="vendors/tea")
+    t.native("open-again", "account.open", account="vendors/tea")
+    t.native("open-fee", "account.open", "alice", grant="fee", account="accounts/alice")
+    move(t, "native-alice", 1, "accounts/team", "vendors/tea", "alice")
+
+
+def move(t: Tour, label: str, amount: Any, source: str, to: str, by: str = "operator") -> None:
+    """Ask for a transfer."""
+    t.native(label, "ledger.transfer", by, resource="USD", amount=amount, to=to, **{"from": source})
+
+
+def settling(t: Tour) -> None:
+    """Reserve, settle, and the same again."""
+    params = {"model": "m", "max_tokens": 50}
+    t.ask("a1", "llm.generate", params, "llm", at=20, attempt=bytes(16))
+    t.ask("a1", "llm.generate", params, "llm", attempt=bytes(15) + b"\1")
+    t.settle("a1", "ok", {"prompt_tokens": 10, "completion_tokens": 20}, at=25)
+    t.settle("a1", "ok", {"prompt_tokens": 10, "completion_tokens": 20})
+    t.settle("nobody", "ok", {})
+    t.ask("a2", "llm.generate", params, "llm", origin={"kind": "reducer", "name": "com.acme/r@1"})
+    t.settle("a2", "error", {})
+    t.ask("a3", "llm.generate", params, "llm", key=None)
+    t.settle("a3", "timeout")
+    t.ask("a4", "llm.generate", params, "llm")
+    t.settle("a4", "ok", {"prompt_tokens": 31, "completion_tokens": 20})
+    t.ask("a5", "blob.put", {"size": 7}, "meter")
+    t.settle("a5", "ok", {}, cost_cents=12)
+    t.ask("a6", "blob.put", {"size": 7}, "purse")
+    t.settle("a6", "ok", {}, cost_cents=12)
+    t.ask("a7", "blob.put", {"size": 7}, "purse")
+
+
+def refusals(t: Tour) -> None:
+    """What is refused before anything is held."""
+    params = {"model": "m", "max_tokens": 50}
+    t.ask("r1", "llm.generate", {"model": "n", "max_tokens": 50}, "llm")
+    t.ask("r2", "llm.generate", {"model": "m", "max_tokens": 920}, "llm")
+    t.ask("r3", "llm.sing", params, "llm")
+    t.ask("r4", "llm.generate", params, "none")
+    t.ask("r5", "llm.generate", params, "llm", key=b"short")
+    t.ask("r6", "llm.generate", params, "llm", origin={"kind": "user", "name": "com.acme/p@1"})
+    t.ask("r7", "llm.generate", {"model": "m", "max_tokens": "50"}, "llm")
+    t.ask("r8", "llm.generate", {"model": "m", "max_tokens": 51}, "llm", key=key_of("a1"))
+    t.ask("r9", "mail.send", {"to": "x", "body": "y" * 200}, "alice_mail", "alice")
+    t.ask("r10", "llm.generate", params, "llm", expires_ns=DAY_ONE + 25 * SECOND)
+    t.ask("r11", "mill.run", {"stone": "z" * 25_000}, "mill")
+    t.ask("r12", "mill.run", {}, "mill_free")
+
+
+def chain(t: Tour) -> None:
+    """A grant below a grant: both hold, and what is above is not shown."""
+    t.ask("c1", "llm.generate", {"max_tokens": 150}, "alice_llm", "alice", at=30)
+    t.ask("c2", "llm.generate", {"max_tokens": 51}, "alice_llm", "alice")
+    t.ask("c3", "llm.generate", {"max_tokens": 1}, "llm", "alice")
+    t.ask("c4", "mail.send", {"to": "x"}, "alice_llm", "alice")
+    t.settle("c1", "ok", {"prompt_tokens": 0, "completion_tokens": 60})
+    t.settle("c1", "ok", {}, "alice")
+
+
+def endings(t: Tour) -> None:
+    """A hold ends by cancel, expiry, order or receipt; late spend still counts."""
+    params = {"max_tokens": 20}
+    for label in ("e1", "e2", "e3"):
+        t.ask(label, "llm.generate", params, "short", at=40)
+    t.ask("e4", "llm.generate", params, "short", expires_ns=DAY_ONE + 100 * SECOND)
+    t.ask("e5", "llm.generate", params, "short", expires_ns=DAY_ONE + 100 * SECOND)
+    t.release("e1", "cancel", at=50)
+    t.release("e1", "cancel")
+    t.release("nobody", "cancel")
+    t.settle("e1", "ok", {"prompt_tokens": 5, "completion_tokens": 5})
+    t.settle("e1", "ok", {"prompt_tokens": 5, "completion_tokens": 5})
+    t.release("e2", "not_dispatched")
+    t.release("e3", "governance", order="order-7")
+    t.release("e3", "governance", order="order-7")
+    t.extend("e4", 200, at=90)
+    t.extend("e4", 10_000)
+    t.extend("e1", 200)
+    t.tick(at=150)
+    t.settle("e5", "ok", {"prompt_tokens": 10, "completion_tokens": 5}, at=160)
+    t.settle("e4", "ok", {"prompt_tokens": 20, "completion_tokens": 0}, at=200)
+
+
+def windows(t: Tour) -> None:
+    """Limits by intent, minute, day and week; soft, shadow and asking limits."""
+    t.ask("w1", "llm.generate", {"max_tokens": 91}, "limits", at=300)
+    t.ask("w2", "llm.generate", {"max_tokens": 40}, "limits")
+    t.ask("w3", "llm.generate", {"max_tokens": 21}, "limits")
+    t.settle("w2", "ok", {"prompt_tokens": 0, "completion_tokens": 40})
+    t.ask("w3", "llm.generate", {"max_tokens": 21}, "limits", at=400)
+    t.ask("w4", "llm.generate", {"max_tokens": 46}, "limits", at=500)
+    t.settle("w3", "ok", {"prompt_tokens": 0, "completion_tokens": 20})
+    t.tick(at=DAY)
+    t.ask("w5", "llm.generate", {"max_tokens": 46}, "limits", at=DAY + 60)
+    t.answer("w5", "approve")
+    t.settle("w5", "ok", {"prompt_tokens": 0, "completion_tokens": 46})
+    t.ask("w6", "llm.generate", {"max_tokens": 46}, "limits", at=DAY + 200)
+    t.tick(at=DAY + 500)
+    t.ask("w7", "llm.generate", {"max_tokens": 45}, "limits", at=DAY + 600)
+    t.settle("w7", "ok", {"prompt_tokens": 0, "completion_tokens": 45})
+    t.ask("w8", "llm.generate", {"max_tokens": 45}, "limits", at=3 * DAY)
+    t.settle("w8", "ok", {"prompt_tokens": 0, "completion_tokens": 45})
+    t.ask("w9", "llm.generate", {"max_tokens": 45}, "limits", at=3 * DAY + 100)
+
+
+def cards(t: Tour) -> None:
+    """A grant that draws on an account is a card."""
+    t.ask("p1", "mill.run", {}, "mill", at=3 * DAY + 200)
+    t.settle("p1", "ok", {}, cost_cents=300)
+    t.ask("p2", "mill.run", {}, "mill")
+    t.settle("p2", "ok", {}, cost_cents=400, pays_to="vendors/post")
+    t.ask("p3", "mill.run", {}, "mill")
+    t.settle("p3", "ok", {}, cost_cents=520, pays_to="accounts/credit")
+    t.ask("p4", "mill.run", {}, "mill_cap")
+    t.settle("p4", "ok", {}, cost_cents=520)
+    for label in ("p5", "p6"):
+        t.ask(label, "mill.run", {}, "mill_debt")
+        t.settle(label, "ok", {}, cost_cents=1_400)
+    t.ask("p7", "mill.run", {}, "mill_debt")
+    t.ask("p8", "mill.run", {}, "mill")
+    t.release("p8", "cancel")
+    t.settle("p8", "ok", {}, cost_cents=100)
+
+
+def refunds(t: Tour) -> None:
+    """A settlement is given back in part, never more than was charged."""
+    t.native("refund", "settlement.refund", intent_hash=t.hashes["p1"], amounts={"USD": 100})
+    t.native("refund-much", "settlement.refund", intent_hash=t.hashes["p1"], amounts={"USD": 201})
+    t.native("refund-open", "settlement.refund", intent_hash=t.hashes["r1"], amounts={"USD": 1})
+    t.native("refund-tokens", "settlement.refund", intent_hash=t.hashes["a1"], amounts={"tokens": 10})
+
+
+def doubts(t: Tour) -> None:
+    """Nobody knows whether it happened."""
+    start = 4 * DAY
+    for label in ("u1", "u2", "u3", "u4"):
+        t.ask(label, "mill.run", {}, "mill", at=start)
+        t.settle(label, "unknown")
+    t.settle("u1", "unknown")
+    t.ask("u5", "mill.run", {}, "mill_cap")
+    t.settle("u5", "unknown")
+    t.settle("u1", "ok", {}, cost_cents=1)
+    t.native("attest", "outcome.attest", intent_hash=t.hashes["u2"], happened=True, usage={"USD": 90})
+    t.native("attest-not", "outcome.attest", intent_hash=t.hashes["u3"], happened=False)
+    t.native("attest-again", "outcome.attest", intent_hash=t.hashes["u3"], happened=True)
+    t.tick(at=start + 600)
+
+
+def groups(t: Tour) -> None:
+    """Intents decided together: all, or the first that passes."""
+    fits = [_llm(label, size, "llm") for label, size in (("g1", 10), ("g2", 10))]
+    t.group("all", fits)
+    t.group("all", [_llm("g3", 10, "llm"), _llm("g4", 900, "llm"), _llm("g5", 10, "llm")])
+    t.group("first", [_llm("g6", 250, "team", "g6"), _llm("g6", 250, "llm", "g6")])
+    t.group("first", [_llm("g7", 2_000, grant, "g7") for grant in ("team", "llm")])
+    for label in ("g1", "g2"):
+        t.release(label, "cancel")
+
+
+def _llm(label: str, size: int, grant: str, key: str = "") -> tuple[str, Intent]:
+    params = {"model": "m", "max_tokens": size}
+    return f"{label} {grant}" if key else label, Intent(
+        "llm.generate", params, grant, idempotency_key=key_of(key or label)
+    )
+
+
+def policy(t: Tour) -> None:
+    """A policy: the first rule that matches decides, and no match is deny."""
+    start = 5 * DAY
+    t.apply("m2", {**FIRST, "policy": POLICY, "world": {"utc_offset": "+02:00"}}, at=start)
+    t.ask("o1", "blob.get", {"key": "k"}, "meter")
+    t.ask("o2", "blob.put", {"size": 1}, "meter")
+    t.ask("o3", "mail.send", {"to": "x"}, "alice_mail", "alice")
+    for label in ("o4", "o5", "o6", "o7"):
+        t.ask(label, "mail.send", {"to": "x", "copies": 1}, "alice_mail", "alice")
+    t.settle("o4", "ok", {"delivered": True}, "mailer")
+    t.settle("o5", "ok", {"lost": True}, "mailer")
+    t.ask("o8", "mail.send", {"to": "x", "copies": 1}, "alice_mail", "alice", at=start + 60)
+    move(t, "native-policy", 1, "accounts/team", "vendors/tea", "alice")
+
+
+def approvals(t: Tour) -> None:
+    """What waits for an answer is held meanwhile."""
+    boss = {"to": "boss"}
+    for label in ("b1", "b2", "b3", "b4"):
+        t.ask(label, "mail.send", boss, "alice_mail", "alice")
+    t.answer("b1", "approve", "alice")
+    t.answer("b1", "approve")
+    t.answer("b1", "approve")
+    t.answer("b2", "reject")
+    t.answer("b2", "reject")
+    t.settle("b1", "ok", {"delivered": True}, "alice")
+    t.settle("b3", "ok", {"delivered": True}, "alice")
+    grants = {**GRANTS, "alice_mail": {**GRANTS["alice_mail"], "expiry_ns": DAY_ONE + 6 * DAY * SECOND}}
+    t.apply("m3", {**FIRST, "grants": grants, "policy": POLICY})
+    t.answer("b4", "approve", at=6 * DAY)
+    t.ask("b5", "mail.send", boss, "alice_mail", "alice")
+
+
+def authority(t: Tour) -> None:
+    """Grants are issued, changed and revoked."""
+    child = {"cap": "sys/llm.basic@1", "budget": {"tokens": 30}, "holder": "bob"}
+    hire(t, "hire", "bob_llm", child, at=8 * DAY)
+    hire(t, "hire-wide", "eve", {**child, "delegations": 9})
+    hire(t, "hire-account", "eve", {**child, "draws_on": {"USD": "accounts/team"}})
+    hire(t, "hire-again", "bob_llm", child)
+    t.ask("h1", "llm.generate", {"max_tokens": 30}, "bob_llm", "bob")
+    less = {**child, "budget": {"tokens": 20}, "parent": "alice_llm"}
+    t.native("amend", "grant.amend", name="bob_llm", terms=less)
+    t.native("topup", "grant.topup", name="bob_llm", dim="tokens", amount=25)
+    t.native("topup-lost", "grant.topup", name="bob_llm", dim="words", amount=25)
+    t.ask("h2", "llm.generate", {"max_tokens": 10}, "bob_llm", "bob")
+    t.native("fire", "grant.revoke", name="alice_llm", order="order-8")
+    t.ask("h3", "llm.generate", {"max_tokens": 1}, "bob_llm", "bob")
+    t.settle("h1", "ok", {"prompt_tokens": 1, "completion_tokens": 29}, "bob")
+    t.native("apply-alice", "manifest.apply", "alice", grant="alice_native", resources={})
+    t.apply("m4", {**FIRST, "grants": {name: x for name, x in GRANTS.items() if name != "alice_llm"}})
+    t.ask("h4", "llm.generate", {"max_tokens": 46}, "limits")
+    t.apply("m5", {**FIRST, "grants": {name: GRANTS[name] for name in ("llm", "meter", "mill")}})
+    t.apply("m6", {**FIRST, "grants": GRANTS})
+
+
+def hire(t: Tour, label: str, name: str, terms: dict[str, Any], at: int | None = None) -> None:
+    """Ask for a grant below alice's."""
+    t.native(label, "grant.issue", "alice", grant="alice_llm", name=name, terms=terms, at=at)
+
+
+def broken(t: Tour) -> None:
+    """No receipt, however broken, leaves a hold."""
+    for label in ("x1", "x2", "x3"):
+        t.ask(label, "llm.generate", {"model": "m", "max_tokens": 20}, "llm", at=8 * DAY + 100)
+    t.settle("x1", "ok", {"prompt_tokens": "many"})
+    t.settle("x2", "ok", {"text": "z" * 25_000})
+    t.settle("x3", "ok", {"text": "z" * 70_000})
+    for label in ("x4", "x5"):
+        t.ask(label, "http.request", {"url": "https://a.example/"}, "meter")
+    t.settle("x4", "ok", {}, cost_cents=NATURAL_MAX - 12)
+    t.settle("x5", "ok", {}, cost_cents=7)
+    t.ask("x6", "http.request", {"url": "https://a.example/"}, "meter")
+    t.ask("x7", "llm.generate", {"model": "m", "max_tokens": NATURAL_MAX}, "llm")
+
+
+def capacity(t: Tour) -> None:
+    """Above the bound on open intents nothing more is taken in."""
+    while t.ask(f"k{len(t.world.state.ledger.holds)}", "mill.run", {}, "mill", at=8 * DAY + 200).allowed:
+        pass
+
+
+def play_host(t: Tour) -> None:
+    """A world with the host's clock: who sends a time is refused."""
+    t.scene((play_host.__doc__ or "").rstrip("."))
+    t.ask("t1", "llm.generate", {}, "none", at=0)

@@ -1,0 +1,150 @@
+"""Vectors for other implementations: values and their canonical bytes, preimages and their hashes.
+
+Values are written as JSON with bytes as `{"$bytes": "<hex>"}`. `tests/test_vectors.py` reproduces every
+vector with an encoder of its own; the canonical bytes are those of RFC 8949, appendix A.
+"""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from splittally.core.canonical import encode
+from splittally.core.caps.grants import GrantTerms, build_grant
+from splittally.core.intent import intent_hash
+from splittally.edge.json_values import parse_json
+
+from tests.golden_teller import key_of
+
+SCHEMAS = Path(__file__).parent.parent / "schemas"
+
+# JSON text -> canonical bytes, from RFC 8949, appendix A, where they are in the data model.
+CANONICAL = {
+    "0": "00", "1": "01", "10": "0a", "23": "17", "24": "1818", "25": "1819", "100": "1864",
+    "1000": "1903e8", "1000000": "1a000f4240", "1000000000000": "1b000000e8d4a51000",
+    "18446744073709551615": "1bffffffffffffffff", "-1": "20", "-10": "29", "-100": "3863",
+    "-1000": "3903e7", "-9223372036854775808": "3b7fffffffffffffff",
+    "0.0": "f90000", "-0.0": "f98000", "1.0": "f93c00", "1.1": "fb3ff199999999999a", "1.5": "f93e00",
+    "65504.0": "f97bff", "100000.0": "fa47c35000", "3.4028234663852886e+38": "fa7f7fffff",
+    "1.0e+300": "fb7e37e43c8800759c", "5.960464477539063e-8": "f90001", "0.00006103515625": "f90400",
+    "-4.0": "f9c400", "-4.1": "fbc010666666666666", "false": "f4", "true": "f5", "null": "f6",
+    '{"$bytes": ""}': "40", '{"$bytes": "01020304"}': "4401020304", '""': "60", '"a"': "6161",
+    '"IETF"': "6449455446", '"\\"\\\\"': "62225c", '"\\u00fc"': "62c3bc", '"\\u6c34"': "63e6b0b4",
+    '"\\ud800\\udd51"': "64f0908591", "[]": "80", "[1, 2, 3]": "83010203",
+    "[1, [2, 3], [4, 5]]": "8301820203820405", "{}": "a0", '{"b": [2, 3], "a": 1}': "a26161016162820203",
+    '["a", {"b": "c"}]': "826161a161626163", '{"aa": 1, "b": 2}': "a261620262616101",
+}  # fmt: skip
+
+# Bytes that a strict decoder refuses, and why.
+REFUSED = {
+    "1800": "a head longer than it need be", "190017": "a head longer than it need be",
+    "fb3ff8000000000000": "a float longer than it need be", "f97e00": "not a number",
+    "f97c00": "an infinity", "f7": "undefined", "f0": "a simple value", "c074": "a tag",
+    "c249010000000000000000": "a bignum", "3bffffffffffffffff": "below -2^63",
+    "5fff": "an indefinite length", "9fff": "an indefinite length", "bfff": "an indefinite length",
+    "a10102": "a key that is not text", "a2616201616102": "keys out of order",
+    "a2616101616102": "a key twice", "0000": "bytes after the value", "6161" "00": "bytes after the value",
+    "62": "bytes that end inside the value", "61ff": "text that is not UTF-8",
+    "63eda080": "half of a surrogate pair", "": "nothing",
+}  # fmt: skip
+
+INTENTS: list[tuple[str, Any, str]] = [
+    ("llm.generate", {"model": "m", "max_tokens": 50}, "cap_llm"),
+    ("llm.generate", {"max_tokens": 50, "model": "m"}, "cap_llm"),
+    ("llm.generate", {"model": "m", "max_tokens": 50}, "cap_llm_2"),
+    ("http.request", {"url": "https://a.example/", "headers": {"b": "2", "a": "1"}}, "net"),
+    ("blob.put", {"key": "k", "size": 2**64 - 1, "digest": bytes(range(32))}, "store"),
+    ("mail.send", {"to": "Übermorgen", "ratio": 0.5, "tags": [None, True, -1]}, "grants/émile"),
+    ("ledger.transfer", {}, "root"),
+]
+
+GRANTS: list[dict[str, Any]] = [
+    {"cap": "sys/llm.basic@1"},
+    {"cap": "sys/llm.basic@1", "budget": {}},
+    {"cap": "sys/llm.basic@1", "budget": {"tokens": 100}},
+    {"cap": "sys/llm.basic@1", "budget": {"tokens": 101}},
+    {"cap": "sys/llm.basic@1", "budget": {"zorp": 100}},
+    {"cap": "sys/llm.basic@1", "params": {"models": ["m"]}, "budget": {"tokens": 100, "cost_cents": 0}},
+    {"cap": "sys/http.out@1", "params": {"hosts": ["a.example"], "methods": ["GET"]}},
+    {"cap": "sys/cost@1", "expiry_ns": 1_767_571_200_000_000_000},
+    {"cap": "sys/blob@1", "params": {}, "budget": {"bytes": 2**64 - 1}, "expiry_ns": 1},
+    {
+        "cap": "sys/allow@1",
+        "params": {"reserve": {"größe": 7}},
+        "budget": {"größe": 7},
+        "expiry_ns": 2**63 - 1,
+    },
+]
+
+
+def spelled(value: Any) -> Any:
+    """A value as JSON spells it, integers as numbers of any size."""
+    if type(value) is bytes:
+        return {"$bytes": value.hex()}
+    if type(value) is dict:
+        return {name: spelled(item) for name, item in value.items()}
+    return [spelled(item) for item in value] if type(value) is list else value
+
+
+def canonical_vectors() -> dict[str, Any]:
+    """Values with their bytes, and bytes that no value has."""
+    values = [{"json": text, "cbor": data} for text, data in CANONICAL.items()]
+    for vector in values:
+        assert encode(parse_json(vector["json"])).hex() == vector["cbor"]
+    return {"values": values, "refused": [{"cbor": data, "because": why} for data, why in REFUSED.items()]}
+
+
+def intent_vectors() -> list[dict[str, Any]]:
+    """Intents with the bytes that are hashed and the hash."""
+    vectors = []
+    for at, (kind, params, grant) in enumerate(INTENTS):
+        key = key_of(f"vector {at}")
+        preimage = {"kind": kind, "params": encode(params), "cap": grant, "idempotency_key": key}
+        vectors.append(
+            {
+                "kind": kind,
+                "params": spelled(params),
+                "grant": grant,
+                "idempotency_key": key.hex(),
+                "preimage": encode(preimage).hex(),
+                "intent_hash": intent_hash(kind, encode(params), grant, key).hex(),
+            }
+        )
+    return vectors
+
+
+def grant_vectors() -> list[dict[str, Any]]:
+    """Grants with the bytes that are hashed and the hash."""
+    vectors = []
+    for at, stated in enumerate(GRANTS):
+        params = encode(stated["params"]) if "params" in stated else None
+        budget, expiry = stated.get("budget"), stated.get("expiry_ns")
+        preimage = {"defcap_ref": stated["cap"], "params_cbor": params, "budget": budget, "expiry": expiry}
+        terms = GrantTerms(cap=stated["cap"], params=params, budget=budget, expiry_ns=expiry)
+        vectors.append(
+            {
+                "grant": spelled(stated),
+                "preimage": encode(preimage).hex(),
+                "grant_hash": build_grant(f"g{at}", terms, "manifest").grant_hash.hex(),
+            }
+        )
+    return vectors
+
+
+def schema_hashes() -> dict[str, str]:
+    """SHA-256 of each wire schema: a released file is never edited."""
+    return {path.name: sha256(path.read_bytes()).hexdigest() for path in sorted(SCHEMAS.glob("*.cddl"))}
+
+
+def write(folder: Path) -> None:
+    """Write every file of vectors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        "canonical": canonical_vectors(),
+        "grant_hash": grant_vectors(),
+        "intent_hash": intent_vectors(),
+        "schemas": schema_hashes(),
+    }
+    for name, vectors in files.items():
+        text = json.dumps(vectors, indent=1, ensure_ascii=False)
+        (folder / f"{name}.json").write_text(text + "\n", "utf-8")
