@@ -102,8 +102,11 @@ def _keyed(node: Node, names: Names) -> Typed:
 
 
 def _select(node: Node, names: Names) -> Typed:
-    container, base = _keyed(node.args[0], names)
-    key, at = node.atom, node.at
+    return _entry(_keyed(node.args[0], names), node.atom, node.at)
+
+
+def _entry(keyed: Typed, key: str, at: int) -> Typed:
+    container, base = keyed
     found = field_type(container, key)
     if found is None:
         refuse(at, f"no key `{key}`", _one_of(dict(container.fields)))
@@ -122,25 +125,24 @@ def _select(node: Node, names: Names) -> Typed:
 
 def _index(node: Node, names: Names) -> Typed:
     base, key = node.args
-    if key.op == "literal" and type(key.atom) is str:
-        return _select(Node("select", key.at, (base,), key.atom), names)
     container, items = meaning_of(base, names)
     if container.kind == "list":
         return _item(container, items, node, names)
     if container.kind not in ("map", "record", "any"):
         refuse(base.at, f"this is {container}", "a map or a list")
-    found, at = any_field_type(container), node.at
+    if key.op == "literal" and type(key.atom) is str:
+        return _entry((container, items), key.atom, key.at)
+    place, where = meaning_of(key, names)
     is_any = container == ANY
-    place = meaning_of(key, names)
-    if meeting(place[0], STRING) is None and not (is_any and place[0] == INT):
-        refuse(key.at, f"this is {place[0]}", "string")
+    if meeting(place, STRING) is None and not (is_any and place == INT):
+        refuse(key.at, f"this is {place}", "string")
+    found, at = any_field_type(container), node.at
 
     def read(run: Run) -> Any:
-        entries = items(run)
-        where = place[1](run)
-        if is_any and type(where) is int and type(entries) is list:
-            return item_at(entries, where, at)
-        value = expect(entries, "map", at).get(expect(where, "string", at), _MISSING)
+        entries, wanted = items(run), where(run)
+        if is_any and type(wanted) is int and type(entries) is list:
+            return item_at(entries, wanted, at)
+        value = expect(entries, "map", at).get(expect(wanted, "string", at), _MISSING)
         if value is _MISSING:
             raise Stop("missing_key", at, "no such key")
         return value

@@ -247,7 +247,7 @@ class _Reader:
             return self.node("size", name.at, (argument,))
         if argument.op != "select":
             refuse(argument.at, "`has` asks for a key", "`has(map.key)`")
-        return self.node("has", name.at, argument.args, argument.atom)
+        return self.node("has", argument.at, argument.args, argument.atom)
 
 
 def _integer(token: _Token) -> int:
