@@ -194,7 +194,7 @@ def opened(file: Path, is_read_twice: bool = False) -> IO[bytes]:
     """A file, or standard input; kept aside when it must be read twice."""
     if str(file) != "-":
         return open(file, "rb")
-    stream: IO[bytes] = click.get_binary_stream("stdin")
+    stream = sys.stdin.buffer
     if not is_read_twice:
         return stream
     kept = tempfile.TemporaryFile()  # noqa: SIM115

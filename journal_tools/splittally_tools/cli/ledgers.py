@@ -1,0 +1,164 @@
+"""`ledger`, `reservations`, `accounts`: the books at one sequence.
+
+Rule 1. Every view is of one sequence number, which it names, read beside whoever writes.
+"""
+
+from typing import Any
+
+import click
+from rich.console import Console
+from splittally.core.types import LIFE
+from splittally.edge.amounts import format_amount
+from splittally.runtime.queries import Row
+
+from splittally_tools.cli.ending import DONE
+from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.output import age, emit, table
+from splittally_tools.cli.session import Session, shared
+from splittally_tools.cli.views import head_of
+
+# --- ledger -------------------------------------------------------------------------------------
+
+
+@click.command()
+@shared
+@click.option("--grant", help="Only this grant.")
+@click.option("--dim", help="Only this dimension.")
+@click.pass_obj
+def ledger(session: Session, grant: str | None, dim: str | None) -> int:
+    """Limit, reserved, spent and available of every counter."""
+    with reader_of(session) as reader:
+        state = reader.state
+        head = head_of(state)
+        lives = {
+            scope: {name: _counter(row) for name, row in dims.items() if dim in (None, name)}
+            for scope, dims in state.counters.items()
+            if grant in (None, scope)
+        }
+        windows = [
+            {"grant": scope, "dim": name, "per": per, "start_ns": start_ns, **_counter(row)}
+            for (scope, name, per, start_ns), row in state.windows.items()
+            if grant in (None, scope) and dim in (None, name)
+        ]
+    document = {**head, "ledger": {scope: dims for scope, dims in lives.items() if dims}, "windows": windows}
+    emit(session, document, lambda out: _show_ledger(out, document))
+    return DONE
+
+
+def _counter(row: Row) -> Row:
+    """A counter with what is still available of it."""
+    if row["limit"] is None:
+        return Row(row, available=None)
+    return Row(row, available=row["limit"] + row.get("refunded", 0) - row["reserved"] - row["spent"])
+
+
+def _show_ledger(out: Console, document: dict[str, Any]) -> None:
+    columns = ("grant", "dimension", "per", "limit", "reserved", "spent", "refunded", "available")
+    rows = [
+        (scope, dim, LIFE, *_numbers(row))
+        for scope, dims in document["ledger"].items()
+        for dim, row in dims.items()
+    ]
+    rows += [
+        (row["grant"], row["dim"], f"{row['per']} from {row['start_ns']}", *_numbers(row))
+        for row in document["windows"]
+    ]
+    out.print(table(columns, rows))
+
+
+def _numbers(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["limit"], row["reserved"], row["spent"], row.get("refunded", 0), row["available"]
+
+
+# --- reservations -------------------------------------------------------------------------------
+
+
+@click.command()
+@shared
+@click.option("--grant", help="Only what this grant holds, also for grants below it.")
+@click.option("--dim", help="Only this dimension.")
+@click.pass_obj
+def reservations(session: Session, grant: str | None, dim: str | None) -> int:
+    """What is reserved, by intent, grant and dimension; the amounts add up to the counter's reserved."""
+    with reader_of(session) as reader:
+        state = reader.state
+        head = head_of(state)
+        rows = [
+            row
+            for hold in state.reservations.values()
+            for row in _reserved(hold)
+            if grant in (None, row["grant"]) and dim in (None, row["dim"])
+        ]
+        counters = state.counters
+    totals: dict[tuple[str, str], int] = {}
+    for row in rows:
+        key = (row["grant"], row["dim"])
+        totals[key] = totals.get(key, 0) + row["amount"]
+    sums = [
+        {"grant": name, "dim": dim, "amount": amount, "reserved": _counter_reserved(counters, name, dim)}
+        for (name, dim), amount in sorted(totals.items())
+    ]
+    document = {**head, "reservations": rows, "totals": sums}
+    emit(session, document, lambda out: _show_reservations(out, document))
+    return DONE
+
+
+_HOLD = ("intent_hash", "seq", "kind", "principal", "phase", "age_ns", "due_ns")
+
+
+def _reserved(hold: Row) -> list[dict[str, Any]]:
+    """A hold as one row for each grant and dimension; one row without either where it reserves nothing."""
+    common = {name: hold[name] for name in _HOLD}
+    rows = [
+        {**common, "grant": leg["grant"], "dim": dim, "amount": amount}
+        for leg in hold["legs"]
+        for dim, amount in sorted(leg["reserve"].items())
+    ]
+    return rows or [{**common, "grant": hold["grant"], "dim": "", "amount": 0}]
+
+
+def _counter_reserved(counters: dict[Any, Any], grant: str, dim: str) -> int | None:
+    row = counters.get(grant, {}).get(dim)
+    return None if row is None else int(row["reserved"])
+
+
+def _show_reservations(out: Console, document: dict[str, Any]) -> None:
+    columns = ("intent", "grant", "dimension", "amount", "phase", "age", "kind", "for")
+    rows = [
+        (
+            row["intent_hash"], row["grant"], row["dim"], row["amount"], row["phase"], age(row["age_ns"]),
+            row["kind"], row["principal"],
+        )
+        for row in document["reservations"]
+    ]  # fmt: skip
+    out.print(table(columns, rows))
+    sums = [(row["grant"], row["dim"], row["amount"], row["reserved"]) for row in document["totals"]]
+    out.print(table(("grant", "dimension", "sum", "counter's reserved"), sums))
+
+
+# --- accounts -----------------------------------------------------------------------------------
+
+
+@click.command()
+@shared
+@click.pass_obj
+def accounts(session: Session) -> int:
+    """Balances and what is in flight, by account and resource, in minor units."""
+    with reader_of(session) as reader:
+        state = reader.state
+        document = {**head_of(state), "accounts": state.accounts, "resources": state.resources}
+    emit(session, document, lambda out: _show_accounts(out, document))
+    return DONE
+
+
+def _show_accounts(out: Console, document: dict[str, Any]) -> None:
+    scales = {name: row["scale"] for name, row in document["resources"].items()}
+    rows = []
+    for name, row in document["accounts"].items():
+        for resource in sorted({**row["balances"], **row["in_flight"]}) or [""]:
+            amounts = [
+                format_amount(part.get(resource, 0), resource, scales[resource]) if resource else None
+                for part in (row["balances"], row["in_flight"])
+            ]
+            rows.append((name, row["kind"], *amounts, row["debt_limit"]))
+    out.print(table(("account", "kind", "balance", "in flight", "debt limit"), rows))

@@ -1,0 +1,181 @@
+"""`log`, `show` and `export`: the frames themselves.
+
+Rule 1. `log` is a change feed: whoever has seen frame N resumes with `--from N+1` and misses nothing.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from splittally.core.errors import InvalidInput
+from splittally.core.events import Decided, Released, Settled
+from splittally.runtime.reading import Reader, Record
+
+from splittally_tools.cli.ending import DONE, REFUSED
+from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.output import console, emit, for_people, say, to_line, word
+from splittally_tools.cli.session import Session, shared
+from splittally_tools.export.files import FORMATS, write_export
+from splittally_tools.export.frames import frame_json, kinds_of, type_of
+
+POLL_SECONDS = 0.1
+
+
+@click.command()
+@shared
+@click.option("--from", "start", type=click.IntRange(0), default=0, metavar="SEQ", help="First frame (0).")
+@click.option("--to", "last", type=click.IntRange(0), metavar="SEQ", help="Last frame (the newest).")
+@click.option(
+    "--kind", metavar="WORD", help="Only frames with this command, event, effect kind, or `grant`, `money`."
+)
+@click.option("--follow", is_flag=True, help="Go on with the frames that come.")
+@click.option("--full", is_flag=True, help="Show long bytes, such as modules, in full.")
+@click.pass_obj
+def log(session: Session, start: int, last: int | None, kind: str | None, follow: bool, full: bool) -> int:
+    """The frames of the journal, one a line, oldest first."""
+    is_person = for_people(session)
+    with reader_of(session) as reader, suppress(KeyboardInterrupt):
+        for record in _feed(reader, start, last, follow):
+            if kind is not None and kind not in kinds_of(record):
+                continue
+            if is_person:
+                say(console(), _line(record))
+            else:
+                sys.stdout.write(to_line(frame_json(record, brief=not full)) + "\n")
+    return DONE
+
+
+def _feed(reader: Reader, start: int, last: int | None, follow: bool) -> Iterator[Record]:
+    """The frames `start` ... `last`, waiting for those that are not there yet when following."""
+    stop = None if last is None else last + 1
+    while stop is None or start < stop:
+        for record in reader.records(start, stop):
+            yield record
+            start = record.seq + 1
+        if not follow:
+            return
+        sys.stdout.flush()
+        while reader.refresh().size <= start:
+            time.sleep(POLL_SECONDS)
+
+
+def _line(record: Record) -> str:
+    """A frame in one line for people."""
+    body = record.body
+    told = []
+    for event in body.out:
+        match event:
+            case Decided():
+                codes = ",".join(finding.code for finding in event.findings)
+                told.append(f"{event.outcome} {event.intent_hash.hex()}{f' ({codes})' if codes else ''}")
+            case Settled():
+                usage = word(event.legs[0].usage) if event.legs else "-"
+                told.append(f"settled {event.intent_hash.hex()} {usage}")
+            case Released():
+                told.append(f"released {event.intent_hash.hex()} ({event.cause})")
+            case _:
+                told.append(type_of(event))
+    kinds = sorted({member.kind for member in getattr(body.command, "members", ())})
+    what = " ".join([type_of(body.command), *kinds])
+    return f"{record.seq} at {body.at_ns} {word(body.by)} {what}: {'; '.join(_shortened(told))}"
+
+
+def _shortened(told: list[str]) -> list[str]:
+    most = 6
+    return told if len(told) <= most else [*told[:most], f"and {len(told) - most} more"]
+
+
+@click.command()
+@shared
+@click.argument("what", metavar="SEQ|HASH")
+@click.option("--full", is_flag=True, help="Show long bytes, such as modules, in full.")
+@click.pass_obj
+def show(session: Session, what: str, full: bool) -> int:
+    """One frame by its sequence or hash, or every frame that speaks of an intent, evidence included."""
+    with reader_of(session) as reader:
+        found = [frame_json(record, not full, with_evidence=True) for record in _found(reader, what)]
+    if not found:
+        text = "no frame has this hash or speaks of this intent"
+        emit(session, {"frames": [], "message": text}, lambda out: say(out, text, "red"))
+        return REFUSED
+    document = found[0] if len(found) == 1 and what.isdecimal() else {"frames": found}
+    emit(session, document, lambda out: _show_frames(out, found))
+    return DONE
+
+
+def _found(reader: Reader, what: str) -> list[Record]:
+    if what.isdecimal() and len(what) < 20:
+        seq = int(what)
+        if seq >= reader.head.size:
+            raise InvalidInput(f"there is no frame {seq}; the last is {reader.head.size - 1}", field="seq")
+        return [reader.record(seq)]
+    if len(what) != 64:
+        raise InvalidInput("say a sequence, or a hash in 64 hex digits", field="hash")
+    try:
+        digest = bytes.fromhex(what)
+    except ValueError:
+        raise InvalidInput("a hash is hex text", field="hash") from None
+    seqs = reader.seqs(digest)
+    if not seqs:
+        seqs = tuple(seq for seq, hash_, _ in reader.entries() if hash_ == digest)
+    return [reader.record(seq) for seq in seqs]
+
+
+def _show_frames(out: Console, frames: list[dict[str, Any]]) -> None:
+    for frame in frames:
+        for name, value in frame.items():
+            if name in ("command", "seen", "events"):
+                say(out, f"{name}:", "bold")
+                for item in value if isinstance(value, list) else [value]:
+                    _show_item(out, item, 1)
+            else:
+                say(out, f"{name}: {word(value)}")
+
+
+def _show_item(out: Console, item: dict[str, Any], depth: int) -> None:
+    lead = "  " * depth
+    say(out, f"{lead}{item.get('type', '-')}")
+    for name, value in item.items():
+        if name == "type":
+            continue
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            say(out, f"{lead}  {name}:")
+            for inner in value:
+                _show_item(out, inner, depth + 2)
+        else:
+            say(out, f"{lead}  {name}: {word(value)}")
+
+
+@click.command()
+@shared
+@click.option(
+    "--format", "kind", type=click.Choice([*FORMATS, "parquet"]), default="ndjson", show_default=True
+)
+@click.option(
+    "--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="A file (standard output)."
+)
+@click.option("--from", "start", type=click.IntRange(0), default=0, metavar="SEQ", help="First frame (0).")
+@click.option("--to", "last", type=click.IntRange(0), metavar="SEQ", help="Last frame (the newest).")
+@click.pass_obj
+def export(session: Session, kind: str, target: Path | None, start: int, last: int | None) -> int:
+    """Write the journal for other tools.
+
+    \b
+    ndjson   one frame a line, nothing left out
+    cborseq  the canonical bytes of the frames, one after the other (RFC 8742)
+    csv      one row for each decision, settlement and release
+    """
+    if kind == "parquet":
+        raise click.UsageError("parquet is not written yet; export csv or ndjson and convert that")
+    stop = None if last is None else last + 1
+    with reader_of(session) as reader:
+        frames = write_export(reader, kind, target, start, stop)
+    if target is not None:
+        document = {"format": kind, "frames": frames, "out": str(target)}
+        emit(session, document, lambda out: say(out, f"{frames} frames written to {target}"))
+    return DONE

@@ -1,0 +1,147 @@
+"""`grants` and `state`: who may do what, and everything together at one sequence.
+
+Rule 1. Every view is of one sequence number, which it names, read beside whoever writes.
+"""
+
+from typing import Any
+
+import click
+from rich.console import Console
+from splittally.core.errors import InvalidInput
+from splittally.core.types import LIFE
+from splittally.runtime.queries import Queries, Row
+
+from splittally_tools.audit.grant_history import Change, grant_history
+from splittally_tools.cli.ending import DONE, REFUSED
+from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.output import emit, say, table, word
+from splittally_tools.cli.session import Session, shared
+
+
+def head_of(state: Queries) -> dict[str, Any]:
+    """The sequence and logical time that a view is of."""
+    return {"seq": state.seq - 1, "now_ns": state.now_ns}
+
+
+# --- grants -------------------------------------------------------------------------------------
+
+
+@click.command()
+@shared
+@click.argument("name", required=False)
+@click.option(
+    "--history", is_flag=True, help="Every change of NAME, and the first intent under its new terms."
+)
+@click.pass_obj
+def grants(session: Session, name: str | None, history: bool) -> int:
+    """The grants of the world, or the one with this NAME or hash."""
+    if history and not name:
+        raise click.UsageError("say whose history: `tally grants NAME --history`")
+    with reader_of(session) as reader:
+        state = reader.state
+        rows = state.grants if name is None else _one_grant(state, name)
+        head = head_of(state)
+        changes = grant_history(reader, next(iter(rows))) if history and rows else []
+    if not rows:
+        text = f"there is no grant `{word(name)}`"
+        emit(session, {**head, "grants": {}}, lambda out: say(out, text, "red"))
+        return REFUSED
+    document: dict[str, Any] = {**head, "grants": rows}
+    if history:
+        emit(session, {**document, "history": changes}, lambda out: _show_history(out, changes))
+    else:
+        emit(session, document, lambda out: _show_grants(out, rows, name))
+    return DONE
+
+
+def _one_grant(state: Queries, name: str) -> dict[str, Any]:
+    row = state.grant(name)
+    return {} if row is None else {row["name"]: row}
+
+
+def _show_grants(out: Console, rows: dict[str, Any], name: str | None) -> None:
+    if name is not None:
+        for field, value in next(iter(rows.values())).items():
+            say(out, f"{field:>13}  {_limits(value) if field == 'limits' else word(value)}")
+        return
+    columns = ("grant", "cap", "holder", "parent", "limits", "state")
+    cells = [
+        (row["name"], row["cap"], row["holder"], row["parent"], _limits(row["limits"]), _standing(row))
+        for row in rows.values()
+    ]
+    out.print(table(columns, cells))
+
+
+def _limits(limits: list[Row]) -> str:
+    return " ".join(
+        f"{word(limit['dim'])}<={limit['amount']}" + ("" if limit["per"] == LIFE else f"/{limit['per']}")
+        for limit in limits
+    )
+
+
+def _standing(row: Row) -> str:
+    if row["revoked"]:
+        return "revoked"
+    return "exhausted" if row["exhausted"] else "live"
+
+
+def _show_history(out: Console, changes: list[Change]) -> None:
+    for change in changes:
+        place = f"seq {change['seq']} at {change['at_ns']} by {word(change['by'])}"
+        say(out, f"{place}: {word(change['what'])}", "bold")
+        for field, (old, new) in change["fields"].items():
+            say(out, f"  {field}: {word(old)} -> {word(new)}")
+        first = change["first_intent"]
+        text = f"{first['intent_hash']} (seq {first['seq']}, {first['outcome']})" if first else "none yet"
+        say(out, f"  first intent under it: {text}")
+
+
+# --- state --------------------------------------------------------------------------------------
+
+
+@click.command()
+@shared
+@click.option("--at", "at_seq", type=click.IntRange(0), metavar="SEQ", help="After this frame, not the last.")
+@click.option("--root", "only_root", is_flag=True, help="Only the state root.")
+@click.pass_obj
+def state(session: Session, at_seq: int | None, only_root: bool) -> int:
+    """Grants, counters, reservations and accounts together, at one sequence number, present or past."""
+    with reader_of(session) as reader:
+        if not reader.head.size:
+            raise InvalidInput("the journal is empty")
+        found = reader.state if at_seq is None else reader.at(at_seq)
+        document = {**head_of(found), "root": found.root.hex()}
+        if not only_root:
+            document |= {
+                "clock": found.clock,
+                "engine": found.engine,
+                "grants": found.grants,
+                "counters": found.counters,
+                "windows": [[*key, row] for key, row in found.windows.items()],
+                "reservations": list(found.reservations.values()),
+                "accounts": found.accounts,
+                "resources": found.resources,
+                "policy": found.policy,
+            }
+    emit(session, document, lambda out: _show_state(out, document, only_root))
+    return DONE
+
+
+def _show_state(out: Console, document: dict[str, Any], only_root: bool) -> None:
+    if only_root:
+        say(out, document["root"])
+        return
+    for name in ("seq", "now_ns", "root", "clock", "engine"):
+        say(out, f"{name:>13}  {word(document[name])}")
+    for name in ("grants", "reservations", "accounts", "policy"):
+        say(out, f"{name:>13}  {len(document[name])}")
+    out.print(
+        table(
+            ("grant", "dimension", "limit", "reserved", "spent"),
+            (
+                (scope, dim, row["limit"], row["reserved"], row["spent"])
+                for scope, dims in document["counters"].items()
+                for dim, row in dims.items()
+            ),
+        )
+    )

@@ -1,0 +1,1 @@
+"""The journal in forms that other tools read: JSON, CBOR sequences, CSV."""

@@ -1,0 +1,107 @@
+"""A frame as JSON: every field by name, hashes as hex, canonical params as what they say.
+
+Rule 1. Nothing is left out, except that `brief` shows bytes beyond `BRIEF_BYTES` by size and digest.
+Rule 2. A record is shown as an object; command, event and evidence have a `type` in front.
+"""
+
+from typing import Any
+
+from blake3 import blake3
+from msgspec import Struct
+from msgspec.structs import asdict
+from splittally.core.canonical import decode
+from splittally.core.commands import Judged, Member, Open, Settle, Submit
+from splittally.core.errors import CanonicalError
+from splittally.core.events import Defined, GrantRevoked, GrantSet, LimitSet, Posted
+from splittally.edge.records import readable
+from splittally.runtime.reading import Record
+
+BRIEF_BYTES = 256
+_CANONICAL = (
+    (Member, "params"),
+    (Settle, "payload"),
+    (Judged, "answer"),
+)  # fields whose bytes say something to people
+
+
+def frame_json(record: Record, brief: bool = True, with_evidence: bool = False) -> dict[str, Any]:
+    """A frame as an object; `seen` only where the evidence is wanted."""
+    body = record.body
+    shown: dict[str, Any] = {
+        "seq": record.seq,
+        "hash": record.hash.hex(),
+        "prev": record.prev.hex(),
+        "at_ns": body.at_ns,
+        "by": body.by,
+        "command": _tagged(body.command, brief),
+    }
+    if with_evidence:
+        shown["seen"] = [_tagged(evidence, brief) for evidence in body.seen]
+    shown["events"] = [_tagged(event, brief) for event in body.out]
+    return shown
+
+
+def type_of(record: Struct) -> str:
+    """The name of a command's, event's or evidence's type, such as `hold_changed`."""
+    name = type(record).__name__
+    return "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
+
+
+def kinds_of(record: Record) -> set[str]:
+    """The words that a frame is found by: command, events, effect kinds, and what they are about."""
+    command = record.body.command
+    words = {type_of(command)}
+    if isinstance(command, Submit):
+        words |= {member.kind for member in command.members}
+    for event in record.body.out:
+        words.add(type_of(event))
+        match event:
+            case GrantSet() | GrantRevoked():
+                words.add("grant")
+            case LimitSet():
+                words.add("limit")
+            case Posted():
+                words.add("money")
+            case Defined():
+                words.add(event.table)
+    if isinstance(command, Open):
+        words.add("release")
+    return words
+
+
+def _tagged(record: Struct, brief: bool) -> dict[str, Any]:
+    return {"type": type_of(record), **_fields(record, brief)}
+
+
+def _fields(record: Struct, brief: bool) -> dict[str, Any]:
+    shown = {name: _value(value, brief) for name, value in asdict(record).items()}
+    for kind, name in _CANONICAL:
+        if isinstance(record, kind):
+            shown[name] = _canonical(getattr(record, name), brief)
+    return shown
+
+
+def _value(value: Any, brief: bool) -> Any:
+    match value:
+        case Struct():
+            return _fields(value, brief)
+        case list() | tuple():
+            return [_value(item, brief) for item in value]
+        case dict():
+            return {key: _value(item, brief) for key, item in value.items()}
+        case bytes() if brief and len(value) > BRIEF_BYTES:
+            return _digest(value)
+        case _:
+            return readable(value)
+
+
+def _canonical(data: bytes, brief: bool) -> Any:
+    """What canonical bytes say; their hex where they are not canonical."""
+    try:
+        return _value(decode(data), brief)
+    except CanonicalError:
+        return _value(data, brief)
+
+
+def _digest(data: bytes) -> dict[str, Any]:
+    return {"bytes": len(data), "blake3": blake3(data).hexdigest()}
