@@ -1,0 +1,274 @@
+"""JSON at the edges: nothing is repaired, nothing is lost, and every refusal has a place."""
+
+import json
+import os
+import random
+import secrets
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from splittally.core.errors import InvalidInput
+from splittally.core.limits import DEPTH_MAX, INT_MAX, INT_MIN, LINE_BYTES_MAX
+from splittally.edge.json_values import parse_json, printable, read_plainly, to_json
+
+from tests.canonical_model import encode_model, some_value
+
+SEED = int(os.environ.get("SPLITTALLY_SEED", secrets.randbelow(2**32)))
+ROUNDS = int(os.environ.get("SPLITTALLY_ROUNDS", "3000"))
+
+READS: list[tuple[str, Any]] = [
+    ("null", None),
+    (" \t\r\n[true , false]\n", [True, False]),
+    ("1", 1),
+    ("-0", 0),
+    ("1.0", 1.0),
+    ("-0.0", -0.0),
+    ("1e2", 100.0),
+    ("1E-2", 0.01),
+    (f"{INT_MAX}", INT_MAX),
+    (f"{INT_MIN}", INT_MIN),
+    ("9007199254740993", 2**53 + 1),
+    (r'"\u0061\n\/\u20ac"', "a\n/€"),
+    (r'"\ud83d\ude00"', "😀"),
+    (r'"\\ud800"', "\\ud800"),
+    ('"\u2028"', "\u2028"),
+    ('{"a":{},"b":[]}', {"a": {}, "b": []}),
+    ('{"$bytes":""}', b""),
+    ('[{"$bytes":"00Ff"}]', [b"\x00\xff"]),
+    ('{"$secret":{"alias":"k","version":1}}', {"$secret": {"alias": "k", "version": 1}}),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), READS, ids=[text for text, _ in READS])
+def test_a_document_is_read_as_the_value_it_states(text: str, value: Any) -> None:
+    for read in (parse_json, lambda text: parse_json(text.encode()), read_plainly):
+        assert encode_model(read(text)) == encode_model(value)
+
+
+REFUSED = [
+    ("", 1, 1, "a value is expected"),
+    ("  \n ", 2, 2, "a value is expected"),
+    ("1 2", 1, 3, "the document ends"),
+    ("{} x", 1, 4, "not JSON"),
+    ("[1,]", 1, 4, "a value is expected"),
+    ("[1 2]", 1, 4, "`,` or `]`"),
+    ('{"a" 1}', 1, 6, "`:`"),
+    ('{"a":1,}', 1, 8, "a key in double quotes"),
+    ("{a:1}", 1, 2, "not JSON"),
+    ("{1:1}", 1, 2, "a key in double quotes"),
+    ("['a']", 1, 2, "not JSON"),
+    ("[1}", 1, 3, "`,` or `]`"),
+    ("[", 1, 2, "a value is expected"),
+    ('"open', 1, 1, "not JSON"),
+    ('"a\nb"', 1, 1, "not JSON"),
+    ('"a\tb"', 1, 1, "not JSON"),
+    (r'"\x41"', 1, 1, "not JSON"),
+    (r'"\u12"', 1, 1, "not JSON"),
+    ("NaN", 1, 1, "not JSON"),
+    ("[Infinity]", 1, 2, "not JSON"),
+    ("-Infinity", 1, 1, "not JSON"),
+    ("True", 1, 1, "not JSON"),
+    ("nulll", 1, 1, "not JSON"),
+    ("01", 1, 1, "not JSON"),
+    ("+1", 1, 1, "not JSON"),
+    ("1.", 1, 1, "not JSON"),
+    (".5", 1, 1, "not JSON"),
+    ("1e", 1, 1, "not JSON"),
+    ("0x10", 1, 1, "not JSON"),
+    ("1_000", 1, 1, "not JSON"),
+    ("\u0661", 1, 1, "not JSON"),
+    ("\ufeff1", 1, 1, "not JSON"),
+    ("\u00a01", 1, 1, "not JSON"),
+    ("/* a */ 1", 1, 1, "not JSON"),
+    ("1e999", 1, 1, "outside the data model"),
+    ("-1e999", 1, 1, "outside the data model"),
+    (f"{INT_MAX + 1}", 1, 1, "outside the data model"),
+    (f"[\n {INT_MIN - 1}]", 2, 2, "outside the data model"),
+    ("9" * 5000, 1, 1, "outside the data model"),
+    ('{"a":1,\n"a":2}', 2, 1, "in the map already"),
+    (r'{"a":1,"\u0061":2}', 1, 8, "in the map already"),
+    (r'"ab\ud800"', 1, 4, "surrogate"),
+    (r'"\udc00\ud800"', 1, 2, "surrogate"),
+    (r'"\ud800\ud800\udc00"', 1, 2, "surrogate"),
+    (r'{"\ud800":1}', 1, 3, "surrogate"),
+    (r'"\uD83D x \uDE00"', 1, 2, "surrogate"),
+    ('[{"$bytes":"0"}]', 1, 2, "pairs of hex digits"),
+    ('{"$bytes":"0g"}', 1, 1, "pairs of hex digits"),
+    ('{"$bytes":"00 11"}', 1, 1, "pairs of hex digits"),
+    ('{"$bytes":"0x11"}', 1, 1, "pairs of hex digits"),
+    ('{"$bytes":"\u0661\u0661"}', 1, 1, "pairs of hex digits"),
+    ('{"$bytes":11}', 1, 1, "pairs of hex digits"),
+    ('{"$bytes":null}', 1, 1, "pairs of hex digits"),
+    ('{"$bytes":"11","a":1}', 1, 1, "stands alone"),
+    ('{"$bytes":"11","$bytes":"11"}', 1, 16, "in the map already"),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "why"), REFUSED, ids=[ascii(row[0][:24]) for row in REFUSED]
+)
+def test_what_is_refused_is_refused_with_its_place(text: str, line: int, column: int, why: str) -> None:
+    for read in (parse_json, lambda text: parse_json(text.encode()), read_plainly):
+        with pytest.raises(InvalidInput) as refusal:
+            read(text)
+        assert refusal.value.facts == {"line": line, "column": column}
+        assert str(refusal.value).startswith(f"line {line}, column {column}: ")
+        assert why in str(refusal.value)
+
+
+def test_text_that_is_not_unicode_is_refused_with_its_place() -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        parse_json(b'["a",\n"\xff"]')
+    assert refusal.value.facts == {"line": 2, "column": 2}
+    with pytest.raises(InvalidInput) as refusal:
+        parse_json('"é\ud800"')
+    assert refusal.value.facts == {"line": 1, "column": 3}
+    for odd in (None, 1, bytearray(b"1")):
+        with pytest.raises(InvalidInput):
+            parse_json(odd)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")], ids=["arrays", "maps"])
+def test_sixty_four_levels_are_read_and_one_more_is_refused(opening: str, closing: str) -> None:
+    for levels in (DEPTH_MAX - 1, DEPTH_MAX):
+        value = parse_json(opening * levels + "1" + closing * levels)
+        assert len(encode_model(value)) >= levels
+    with pytest.raises(InvalidInput, match="nested deeper than 64"):
+        parse_json(opening * (DEPTH_MAX + 1) + "1" + closing * (DEPTH_MAX + 1))
+    wide = "[" + ",".join(["[]", "{}"] * 500) + ',"[[[["]'
+    assert len(parse_json(wide)) == 1001
+
+
+def test_ten_thousand_levels_are_refused_by_a_process_that_lives_on() -> None:
+    program = (
+        "from splittally.core.errors import InvalidInput\n"
+        "from splittally.edge.json_values import parse_json\n"
+        "for text in ('[' * 10_000, '[' * 10_000 + ']' * 10_000, '{\"a\":' * 10_000 + '1' + '}' * 10_000):\n"
+        "    try: parse_json(text)\n"
+        "    except InvalidInput as refusal: print(refusal)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert [line.endswith("nested deeper than 64") for line in run.stdout.splitlines()] == [True] * 3
+
+
+def test_the_size_is_counted_in_bytes() -> None:
+    assert parse_json('"aa"', bytes_max=4) == "aa"
+    for text in ('"aaa"', '"éa"', '"éa"'.encode()):
+        with pytest.raises(InvalidInput, match="more than 4 bytes"):
+            parse_json(text, bytes_max=4)
+    with pytest.raises(InvalidInput):
+        parse_json(" " * (LINE_BYTES_MAX + 1))
+
+
+def without_bytes_key(value: Any) -> bool:
+    if type(value) is dict:
+        return "$bytes" not in value and all(map(without_bytes_key, value.values()))
+    return type(value) is not list or all(map(without_bytes_key, value))
+
+
+def exact(value: Any) -> Any:
+    """The value with the integers that JSON readers lose as the strings they are printed as."""
+    if type(value) is int and abs(value) > 2**53:
+        return str(value)
+    if type(value) is dict:
+        return {key: exact(item) for key, item in value.items()}
+    return [exact(item) for item in value] if type(value) is list else value
+
+
+def test_a_value_comes_back_from_the_text_it_was_printed_as() -> None:
+    """But for integers beyond 2^53, which come back as strings until a schema says integer."""
+    rng = random.Random(SEED)
+    for _ in range(ROUNDS):
+        value = some_value(rng)
+        text = to_json(value)
+        assert text.isascii() and "\n" not in text
+        assert encode_model(parse_json(text)) == encode_model(exact(value)), f"seed {SEED}: {value!r}"
+
+
+def test_integers_beyond_two_to_the_53_are_printed_as_strings() -> None:
+    edge = 2**53
+    assert to_json([edge, -edge, edge + 1, -edge - 1]) == f'[{edge},{-edge},"{edge + 1}","{-edge - 1}"]'
+
+
+def test_a_map_with_the_key_of_bytes_is_printed_so_that_nobody_reads_bytes() -> None:
+    for value in ({"$bytes": "00"}, {"$bytes": "00", "a": 1}, {"$bytes": b""}, [{"$bytes": ["00"]}]):
+        text = to_json(value)
+        json.loads(text)
+        with pytest.raises(InvalidInput):
+            parse_json(text)
+    assert to_json({"$bytes": "00"}) != to_json({"$bytes": ["00"]}) != to_json(b"\x00")
+
+
+ALPHABET = [
+    '"',
+    "\\",
+    "[",
+    "]",
+    "{",
+    "}",
+    ":",
+    ",",
+    "1",
+    "-",
+    ".",
+    "e",
+    "a",
+    "\\u",
+    "d800",
+    "$bytes",
+    " ",
+    "\n",
+    "é",
+]
+WORDS = ["null", "true", "false", "NaN", '{"a":1}', '"$bytes"', "\\ud83d\\ude00", "[]", '"00"']
+
+
+def test_the_fast_path_takes_and_refuses_what_the_plain_reader_does() -> None:
+    rng = random.Random(SEED)
+    taken = 0
+    for _ in range(ROUNDS):
+        text = to_json(some_value(rng)) if rng.random() < 0.7 else ""
+        for _ in range(rng.randrange(4)):
+            at = rng.randrange(len(text) + 1)
+            text = text[:at] + rng.choice(ALPHABET + WORDS) + text[at + rng.randrange(2) :]
+        found, plain = outcome(parse_json, text), outcome(read_plainly, text)
+        assert found == plain, f"seed {SEED}: {text!r}"
+        taken += isinstance(found, bytes)
+    assert 0 < taken < ROUNDS, "the generator must make both kinds"
+
+
+def outcome(read: Any, text: str) -> Any:
+    try:
+        return encode_model(read(text))
+    except InvalidInput as refusal:
+        return str(refusal)
+
+
+PRINTED = [
+    ("plain é 😀", "plain é 😀"),
+    ("a\nb\r\tc", "a\\nb\\r\\tc"),
+    ("\x1b[31mred\x07", "\\x1b[31mred\\x07"),
+    ("user\u202egnp.exe", "user\\u202egnp.exe"),
+    ("\u2066\u2069\u200f\u061c", "\\u2066\\u2069\\u200f\\u061c"),
+    ("a\u2028b\x85c\x7f", "a\\u2028b\\x85c\\x7f"),
+    ("zero\u200bwidth\ufeff", "zero\\u200bwidth\\ufeff"),
+    ("\U000e0041\ud800", "\\U000e0041\\ud800"),
+    ("C:\\new", "C:\\\\new"),
+    ("\\n", "\\\\n"),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), PRINTED, ids=[ascii(text) for text, _ in PRINTED])
+def test_text_for_a_terminal_holds_nothing_that_could_move_it(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable(text).isprintable()
+
+
+def test_no_two_texts_are_shown_alike() -> None:
+    rng = random.Random(SEED)
+    parts = ["\\", "n", "\n", "x1b", "\x1b", "u202e", "\u202e", "a"]
+    texts = {"".join(rng.choice(parts) for _ in range(rng.randrange(5))) for _ in range(ROUNDS)}
+    assert len({printable(text) for text in texts}) == len(texts), f"seed {SEED}"
