@@ -188,7 +188,7 @@ class KernelAgainstModel(RuleBasedStateMachine):
         self.kernel.close()
 
 
-KernelAgainstModel.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+KernelAgainstModel.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 
 
 @pytest.mark.req("S4-38", "S4-44", "X5-12")

@@ -12,7 +12,14 @@ from splittally.core.caps.state import Caps
 from splittally.core.commands import TOO_LARGE, Command, Known, Member, Open, Settle, Submit
 from splittally.core.native import NATIVE
 from splittally.core.native.manifest import read_manifest
-from splittally.core.questions import CheckTemplate, Question, check_input, origin_part, receipt_part, settle_input
+from splittally.core.questions import (
+    CheckTemplate,
+    Question,
+    check_input,
+    origin_part,
+    receipt_part,
+    settle_input,
+)
 from splittally.core.state import State
 from splittally.core.types import RECEIPT_STATUSES, RELEASED, Leg
 
@@ -44,14 +51,14 @@ def wants_recall(state: State, command: Command) -> bytes:
 
 def wants_known(state: State, command: Command) -> bytes:
     """The intent that is not open and whose history this command rests on; empty for none."""
-    match command:
-        case Settle():
-            target = command.intent_hash
-        case Submit(members=[member]) if member.kind in NATIVE:
-            native = NATIVE[member.kind]
-            target = native.target(native.read(member.params)) if native.target else b""
-        case _:
-            return b""
+    target = b""
+    if isinstance(command, Settle):
+        target = command.intent_hash
+    elif isinstance(command, Submit) and len(command.members) == 1:
+        member = command.members[0]
+        native = NATIVE.get(member.kind)
+        if native is not None and native.target is not None:
+            target = native.target(native.read(member.params))
     return b"" if target in state.ledger.holds else target
 
 

@@ -62,7 +62,8 @@ def decode(data: bytes) -> Any:
         return decode_plain(data)
     if used != len(data):
         raise CanonicalError("bytes follow the value")
-    _refuse_deep(value, DEPTH_MAX)
+    if used > DEPTH_MAX:  # a level takes a byte at least
+        _refuse_deep(value, DEPTH_MAX)
     return value
 
 

@@ -14,7 +14,7 @@ from splittally.core.caps.state import Chain
 from splittally.core.commands import Judged, Member
 from splittally.core.events import Charge, Decided, Event, Held, Posted, Settled
 from splittally.core.findings import Finding, find
-from splittally.core.ledger.check import NOTHING, Room, Scope, check_accounts, check_limits
+from splittally.core.ledger.check import Room, Scope, check_accounts, check_limits
 from splittally.core.native import NATIVE, NativeCall
 from splittally.core.policy import NO_STAGE, Asked, PolicyVerdict, check_policy
 from splittally.core.state import State
@@ -26,12 +26,14 @@ from splittally.core.types import (
     OPEN,
     REQUIRE_APPROVAL,
     ROOT,
-    STRICTEST_FIRST,
     Draw,
     Leg,
+    Window,
+    strictest,
 )
 from splittally.core.verdict import CheckVerdict, Fault, read_check
 
+NO_WINDOWS: list[Window] = []  # shared: most legs touch life counters only
 NO_POLICY = PolicyVerdict(ALLOW, [], NO_STAGE, [], [])
 
 
@@ -48,7 +50,7 @@ class Reserve(NamedTuple):
     """The legs of an intent with what checking their limits found, and the money they draw."""
 
     legs: list[Leg]
-    rooms: list[Room]
+    rooms: list[Room]  # of the legs that have limits
     draws: list[Draw]
 
 
@@ -66,18 +68,20 @@ def judge_member(
     if findings:
         return _refuse(chain, member, DENY, findings, NO_STAGE, state.policy_hash)
     reserve = _plan_reserve(state, call, chain, estimates)
-    findings = [finding for room in reserve.rooms for finding in room.findings]
-    outcomes = [ALLOW] + [outcome for room in reserve.rooms for outcome in room.outcomes]
+    outcomes: list[str] = []
+    for room in reserve.rooms:
+        findings += room.findings
+        outcomes += room.outcomes
     shortfalls = check_accounts(state.ledger, reserve.draws)
     native = NATIVE.get(member.kind)
     if native is not None:
         shortfalls += native.check(state, call, native.read(member.params))
-    outcome = DENY if shortfalls else _strictest(outcomes)
+    outcome = DENY if shortfalls else strictest(outcomes)
     findings += shortfalls
     if outcome not in ADMITTED:
         return _refuse(chain, member, outcome, findings, NO_STAGE, state.policy_hash)
     policy = _ask_policy(state, call, chain, member, estimates[0])
-    outcome = _strictest([outcome, policy.outcome])
+    outcome = strictest([outcome, policy.outcome])
     findings += policy.findings
     if outcome == REQUIRE_APPROVAL and native is not None:
         outcome = DENY  # a native effect is finished in its own record: nothing of it can wait
@@ -115,10 +119,6 @@ def _refuse(
     return Judgement(outcome, findings, {}, [decided])
 
 
-def _strictest(outcomes: list[str]) -> str:
-    return next(word for word in STRICTEST_FIRST if word in outcomes)
-
-
 def _read_checks(chain: Chain, answers: Iterator[Judged]) -> tuple[list[dict[str, int]], list[Finding]]:
     """Each leg's estimate, leaf first, and what the enforcers that refuse say."""
     estimates: list[dict[str, int]] = []
@@ -147,16 +147,17 @@ def _plan_reserve(state: State, call: NativeCall, chain: Chain, estimates: list[
     pays_to = next((link.grant.pays_to for link in chain.links if link.grant.pays_to), [])
     for at, link in enumerate(chain.links):
         grant, estimate = link.grant, estimates[at]
-        room = NOTHING
+        windows = NO_WINDOWS
         if link.limits:
             scope = Scope(grant.name, at == 0 or grant.holder == call.by)
             room = check_limits(state.ledger, scope, link.limits, estimate, call.now_ns, state.offset_ns)
-        rooms.append(room)
+            rooms.append(room)
+            windows = room.windows or NO_WINDOWS
         enforcer_ref = link.cap.enforcer if link.template is not None else b""
         legs.append(
             Leg(
                 grant.name, grant.grant_hash, link.terms_hash, enforcer_ref, grant.cap, grant.params,
-                estimate, room.windows, grant.above,
+                estimate, windows, grant.above,
             )
         )  # fmt: skip
         for resource, account in grant.draws_on.items():

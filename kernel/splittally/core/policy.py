@@ -13,7 +13,7 @@ from splittally.core.events import Count, Event
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import Scope, check_limits
 from splittally.core.state import State
-from splittally.core.types import DENY, LIFE, PER_INTENT, REQUIRE_APPROVAL, STRICTEST_FIRST, Rule
+from splittally.core.types import DENY, LIFE, PER_INTENT, REQUIRE_APPROVAL, Rule, strictest
 
 NO_STAGE, NO_MATCH = -2, -1
 ATTEMPTS = "attempts"
@@ -98,7 +98,7 @@ def _verdict(state: State, rule: Rule, at: int, asked: Asked) -> PolicyVerdict:
     room = check_limits(state.ledger, Scope(scope, True), rates, {ATTEMPTS: 1}, asked.now_ns, state.offset_ns)
     outcomes += room.outcomes
     findings += [_as_rate(finding, at, rule) for finding in room.findings]
-    outcome = next(word for word in STRICTEST_FIRST if word in outcomes)
+    outcome = strictest(outcomes)
     counted = [Count(scope, window.dim, window.per, window.start_ns, 1) for window in room.windows]
     assert all(rate.per not in (LIFE, PER_INTENT) for rate in rates)
     return PolicyVerdict(outcome, findings, at, counted, list(room.events))

@@ -194,6 +194,14 @@ class Rule(Struct, frozen=True, array_like=True, gc=False):
     rates: list[Limit]
 
 
+def strictest(outcomes: list[str]) -> str:
+    """The strictest of these outcomes; allow when there is none."""
+    for word in STRICTEST_FIRST:
+        if word in outcomes:
+            return word
+    return ALLOW
+
+
 def duration_ns(per: str) -> int:
     """The length of a duration window such as `60s`, `5m`, `2h`; 0 when `per` is not one."""
     match = re.fullmatch(r"([1-9][0-9]{0,9})(ms|s|m|h)", per)

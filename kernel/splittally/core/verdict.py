@@ -48,6 +48,7 @@ class SettleVerdict(Struct, frozen=True, gc=False):
 
 
 BAD_OUTPUT = Fault("bad_output")
+_SHORT = NAME_BYTES_MAX // 4  # a character has at most four bytes
 
 
 def read_check(answer: bytes) -> CheckVerdict | Fault:
@@ -92,14 +93,14 @@ def _variant(answer: bytes, tag: str) -> dict[str, Any] | None:
 
 
 def _is_amounts(amounts: Any) -> bool:
-    return (
-        type(amounts) is dict
-        and len(amounts) <= OUTPUT_DIMS_MAX
-        and all(
-            type(amount) is int and 0 <= amount <= NATURAL_MAX and len(dim.encode()) <= NAME_BYTES_MAX
-            for dim, amount in amounts.items()
-        )
-    )
+    if type(amounts) is not dict or len(amounts) > OUTPUT_DIMS_MAX:
+        return False
+    for dim, amount in amounts.items():
+        if type(amount) is not int or not 0 <= amount <= NATURAL_MAX:
+            return False
+        if len(dim) > _SHORT and len(dim.encode()) > NAME_BYTES_MAX:
+            return False
+    return True
 
 
 def _is_reason(reason: Any) -> bool:

@@ -82,12 +82,12 @@ class Reader:
         """The verified frame `seq`; `JournalDamaged` when it is absent or not what it was."""
         self.store.verified(seq)
         hash_, data = self.store.entry(seq)
-        return _record(seq, hash_, data)
+        return read_record(seq, hash_, data)
 
     def records(self, start: int = 0, stop: int | None = None) -> Iterator[Record]:
         """The frames from `start` to before `stop`, each chained to the one before it."""
         for seq, hash_, data in self.entries(start, stop):
-            yield _record(seq, hash_, data)
+            yield read_record(seq, hash_, data)
 
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes, bytes]]:
         """Sequence, hash and canonical bytes of the same frames, not read any further."""
@@ -166,7 +166,8 @@ def open_reader(path: str | os.PathLike[str]) -> Reader:
     return Reader(folder)
 
 
-def _record(seq: int, hash_: bytes, data: bytes) -> Record:
+def read_record(seq: int, hash_: bytes, data: bytes) -> Record:
+    """The frame in canonical bytes whose hash was checked; `JournalDamaged` when it is not frame `seq`."""
     found, prev, rows = open_frame(data)
     if found != seq:
         raise JournalDamaged(f"frame {found} stands in the place of frame {seq}", seq=seq)

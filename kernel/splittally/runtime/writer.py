@@ -124,7 +124,11 @@ class Writer:
     def _record(self, now_ns: int, by: str, command: Command, seen: list[Evidence], out: list[Event]) -> int:
         seq = self.state.size
         frame = seal(seq, self._tip.hash, body_rows(now_ns, by, command, seen, out))
-        remember(self.state, now_ns, by, out)
+        try:
+            remember(self.state, now_ns, by, out)
+        except BaseException:
+            self.stopped = f"the events of frame {seq} could not be applied"
+            raise
         self._tip = Head(seq + 1, frame.hash)
         self._group.append(frame)
         index_events(self.index, seq, command, out)
