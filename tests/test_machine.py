@@ -1,14 +1,14 @@
 """A stateful machine drives the kernel and the obvious model side by side, and compares after each step."""
 
 import hypothesis.strategies as st
-from hypothesis import settings
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
-
 import pytest
 import splittally
+from hypothesis import settings
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 from splittally import Intent, Receipt
 from splittally.core.state import state_root
 from splittally.runtime.recover import fold
+
 from tests.model.world import COMPLETION_PRICE, PROMPT_PRICE, Model, ModelGrant, price
 
 PRICES = {"resource": "USD", "prompt": PROMPT_PRICE, "completion": COMPLETION_PRICE}
@@ -31,7 +31,11 @@ MANIFEST = {
             "params": {"prices": PRICES},
             "above": "cap" if name == "capped" else "charge",
             "delegations": 2,
-            **({"draws_on": {"USD": "accounts/team"}, "pays_to": ["accounts/vendor"]} if name == "team" else {}),
+            **(
+                {"draws_on": {"USD": "accounts/team"}, "pays_to": ["accounts/vendor"]}
+                if name == "team"
+                else {}
+            ),
         }
         for name in PARENTS
     },
@@ -48,7 +52,9 @@ class KernelAgainstModel(RuleBasedStateMachine):
         super().__init__()
         self.kernel = splittally.open(None, clock="given")
         assert self.kernel.apply(MANIFEST).allowed
-        assert self.kernel.native("ledger.issue", resource="USD", amount=TEAM_MONEY, to="accounts/team").allowed
+        assert self.kernel.native(
+            "ledger.issue", resource="USD", amount=TEAM_MONEY, to="accounts/team"
+        ).allowed
         self.model = Model()
         self.model.team = self.model.issued = TEAM_MONEY
         for name, parent in PARENTS.items():

@@ -51,6 +51,7 @@ POLICY_RULES_MAX = 1_000
 GROUP_MAX = 64  # frames of one commit
 MEMBERS_MAX = 64  # intents of one linked group
 TICK_ITEMS_MAX = 256  # due items of one tick frame
+QUEUE_MAX = 4_096  # intents that wait for the writer; one more is answered busy
 OPEN_HOLDS_MAX = 4_000_000  # back-pressure: a new intent above it is answered over_capacity
 RECALL_FRAMES_MAX = 4_096  # bounded cache of decision frames read back for settling
 

@@ -28,6 +28,7 @@ REASONS: dict[str, Reason] = {
     "unknown_kind": Reason("edge", REPLAN, "no effect of this kind is defined"),
     "unknown_grant": Reason("edge", REPLAN, "no grant of this name exists"),
     "over_capacity": Reason("edge", RETRY_AFTER, "the bound on open intents is reached"),
+    "busy": Reason("edge", RETRY_AFTER, "too many intents wait for the writer"),
     # --- known ----------------------------------------------------------------------------------
     "idempotency.conflict": Reason("known", REPLAN, "the key was used for another payload"),
     # --- caps -----------------------------------------------------------------------------------

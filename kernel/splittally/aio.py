@@ -1,0 +1,274 @@
+"""The kernel for asyncio: many tasks, one writer thread, one commit for all who wait.
+
+    async with splittally.aio.open(path) as kernel:
+        decision = await kernel.submit(Intent(...))
+
+Rule 1. Everything that waits when a commit ends shares the next one; receipts go before intents.
+Rule 2. The queue is bounded: an intent that finds it full is answered `busy` without a record, a
+        receipt is never refused.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from splittally.core.errors import KernelStopped
+from splittally.core.findings import find
+from splittally.core.limits import GROUP_MAX, QUEUE_MAX
+from splittally.edge.records import Decision, Extend, Group, HoldChange, Intent, Receipt, Release, Settlement
+from splittally.edge.seal import require_hash
+from splittally.runtime import At, Kernel, open_world
+from splittally.runtime.queries import Queries, Row
+
+
+class _Waiting(NamedTuple):
+    kernel: Kernel
+    work: At | Callable[[], Any]
+    future: "asyncio.Future[Any]"
+    loop: asyncio.AbstractEventLoop
+
+
+class _Writer:
+    """The thread that owns the world, and the queue in front of it."""
+
+    def __init__(self, queue_max: int) -> None:
+        self._queue_max = queue_max
+        self._first: deque[_Waiting] = deque()  # receipts, releases: they free what others wait for
+        self._then: deque[_Waiting] = deque()
+        self._wake = threading.Condition()
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._serve, name="splittally-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, waiting: _Waiting, is_first: bool) -> bool:
+        """Queue some work; False when the queue is full."""
+        with self._wake:
+            if self._is_closing:
+                raise KernelStopped("this kernel is closed; open the world again")
+            if not is_first and len(self._then) >= self._queue_max:
+                return False
+            (self._first if is_first else self._then).append(waiting)
+            self._wake.notify()
+        return True
+
+    def close(self) -> None:
+        """Answer what is queued and end the thread."""
+        with self._wake:
+            self._is_closing = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while True:
+            with self._wake:
+                while not (self._first or self._then or self._is_closing):
+                    self._wake.wait()
+                if self._is_closing and not (self._first or self._then):
+                    return
+                group: list[_Waiting] = []
+                for queue in (self._first, self._then):
+                    while queue and len(group) < GROUP_MAX:
+                        group.append(queue.popleft())
+            self._answer(group)
+
+    def _answer(self, group: list[_Waiting]) -> None:
+        requests = [waiting for waiting in group if isinstance(waiting.work, At)]
+        try:
+            answers = Kernel.run_for([(x.kernel, x.work) for x in requests if isinstance(x.work, At)])
+        except BaseException as error:
+            answers = [error] * len(requests)
+        for waiting, answer in zip(requests, answers, strict=True):
+            _resolve(waiting, answer)
+        for waiting in group:
+            if not isinstance(waiting.work, At):
+                try:
+                    _resolve(waiting, waiting.work())
+                except BaseException as error:
+                    _resolve(waiting, error)
+
+
+def _resolve(waiting: _Waiting, answer: Any) -> None:
+    def set_answer() -> None:
+        if waiting.future.done():
+            return
+        if isinstance(answer, BaseException):
+            waiting.future.set_exception(answer)
+        else:
+            waiting.future.set_result(answer)
+
+    try:
+        waiting.loop.call_soon_threadsafe(set_answer)
+    except RuntimeError:
+        return  # the caller's loop is gone; its answer is in the journal
+
+
+class AsyncKernel:
+    """The asyncio twin of `splittally.Kernel`: the same methods, awaited."""
+
+    def __init__(self, kernel: Kernel, writer: _Writer) -> None:
+        self._kernel = kernel
+        self._writer = writer
+
+    async def __aenter__(self) -> "AsyncKernel":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trail: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Answer what is queued, then close the world."""
+        await asyncio.to_thread(self._writer.close)
+        self._kernel.close()
+
+    def as_principal(self, name: str) -> "AsyncKernel":
+        """A view that may use only the grants `name` holds."""
+        return AsyncKernel(self._kernel.as_principal(name), self._writer)
+
+    @property
+    def state(self) -> Queries:
+        """Read-only queries; they wait for the group that is being decided."""
+        return self._kernel.state
+
+    async def submit(
+        self, intent: Intent | list[Intent], mode: str = "each", now_ns: int | None = None
+    ) -> Any:
+        """A `Decision`, or a list of them for a list; see `Kernel.submit`."""
+        if isinstance(intent, Intent):
+            return await self._request(At(now_ns, intent))
+        if mode == "each":
+            return list(await asyncio.gather(*(self._request(At(now_ns, each)) for each in intent)))
+        return await self._request(At(now_ns, Group(mode, tuple(intent))))
+
+    async def settle(self, receipt: Receipt | list[Receipt], now_ns: int | None = None) -> Any:
+        """A `Settlement`, or a list of them for a list."""
+        if isinstance(receipt, Receipt):
+            return await self._request(At(now_ns, receipt))
+        return list(await asyncio.gather(*(self._request(At(now_ns, each)) for each in receipt)))
+
+    async def release(
+        self,
+        intent_hash: bytes | str,
+        cause: str = "cancel",
+        order: str | None = None,
+        now_ns: int | None = None,
+    ) -> HoldChange:
+        """End a hold without a receipt."""
+        if cause == "governance":
+            answer = await self._call(lambda: self._kernel.release(intent_hash, cause, order, now_ns))
+        else:
+            answer = await self._request(At(now_ns, Release(require_hash(intent_hash), cause, order)))
+        assert isinstance(answer, HoldChange)
+        return answer
+
+    async def extend(
+        self, intent_hash: bytes | str, expires_ns: int, now_ns: int | None = None
+    ) -> HoldChange:
+        """Move a hold's expiry."""
+        answer = await self._request(At(now_ns, Extend(require_hash(intent_hash), expires_ns)))
+        assert isinstance(answer, HoldChange)
+        return answer
+
+    async def approve(self, intent_hash: bytes | str, now_ns: int | None = None) -> Decision:
+        """Approve an intent that waits."""
+        return await self._decision(lambda: self._kernel.approve(intent_hash, now_ns))
+
+    async def reject(self, intent_hash: bytes | str, now_ns: int | None = None) -> Decision:
+        """Reject an intent that waits."""
+        return await self._decision(lambda: self._kernel.reject(intent_hash, now_ns))
+
+    async def native(
+        self, kind: str, grant: str | None = None, now_ns: int | None = None, **params: Any
+    ) -> Decision:
+        """Ask for a native effect."""
+        return await self._decision(lambda: self._kernel.native(kind, grant, now_ns, **params))
+
+    async def apply(self, manifest: Any, now_ns: int | None = None) -> Decision:
+        """Make the world what a manifest says."""
+        return await self._decision(lambda: self._kernel.apply(manifest, now_ns))
+
+    async def decide(self, intent: Intent, now_ns: int | None = None) -> Decision:
+        """What `submit` would answer now, with nothing written."""
+        return await self._decision(lambda: self._kernel.decide(intent, now_ns))
+
+    async def tick(self, now_ns: int | None = None) -> int:
+        """Work through what is due by now."""
+        frames = await self._call(lambda: self._kernel.tick(now_ns))
+        assert isinstance(frames, int)
+        return frames
+
+    async def outcome(self, intent_hash: bytes | str) -> Row | None:
+        """What happened to an intent."""
+        row: Row | None = await self._call(lambda: self._kernel.outcome(intent_hash))
+        return row
+
+    async def run(self, requests: list[At | Intent | Receipt | Release | Extend | Group]) -> list[Any]:
+        """Answers to requests of any kind, in order."""
+        items = [request if isinstance(request, At) else At(None, request) for request in requests]
+        return list(await asyncio.gather(*map(self._request, items), return_exceptions=True))
+
+    async def _decision(self, work: Callable[[], Decision]) -> Decision:
+        answer = await self._call(work)
+        assert isinstance(answer, Decision)
+        return answer
+
+    async def _request(self, item: At) -> Any:
+        request = item.request
+        is_first = isinstance(request, Receipt | Release | Extend)
+        answer = await self._put(item, is_first)
+        if answer is not None:
+            return answer
+        busy = Decision(None, None, "deny", (find("busy"),))
+        is_list = isinstance(request, Group) and request.mode == "all"
+        return [busy] * len(request.intents) if is_list and isinstance(request, Group) else busy
+
+    async def _call(self, work: Callable[[], Any]) -> Any:
+        return await self._put(work, True)
+
+    async def _put(self, work: At | Callable[[], Any], is_first: bool) -> Any:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        if not self._writer.put(_Waiting(self._kernel, work, future, loop), is_first):
+            return None
+        return await future
+
+
+class _Opening:
+    """What `open` gives: await it, or use it as an asynchronous context."""
+
+    def __init__(self, path: str | Path | None, clock: Any, queue_max: int, options: dict[str, Any]) -> None:
+        self._arguments = (path, clock, queue_max, options)
+        self._kernel: AsyncKernel | None = None
+
+    def __await__(self) -> Any:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> AsyncKernel:
+        self._kernel = await self._open()
+        return self._kernel
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trail: TracebackType | None
+    ) -> None:
+        if self._kernel is not None:
+            await self._kernel.close()
+
+    async def _open(self) -> AsyncKernel:
+        path, clock, queue_max, options = self._arguments
+        kernel = await asyncio.to_thread(open_world, path, clock, **options)
+        return AsyncKernel(kernel, _Writer(queue_max))
+
+
+def open(
+    path: str | Path | None = None, clock: Any = None, queue_max: int = QUEUE_MAX, **options: Any
+) -> _Opening:
+    """The world at `path` for asyncio: `await aio.open(...)` or `async with aio.open(...)`.
+
+    `queue_max` bounds the intents that wait; the other arguments are those of `splittally.open`.
+    """
+    return _Opening(path, clock, queue_max, options)

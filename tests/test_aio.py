@@ -1,0 +1,77 @@
+"""The asyncio twin answers like the kernel and shares commits between tasks."""
+
+import asyncio
+
+import pytest
+from splittally import Intent, KernelStopped, Receipt, aio
+
+MANIFEST = {"grants": {"cap": {"cap": "sys/llm.basic@1", "budget": {"tokens": 6_400}}}}
+ASK = Intent("llm.generate", {"model": "m", "max_tokens": 50}, "cap")
+USED = {"prompt_tokens": 1, "completion_tokens": 2}
+
+
+def test_tasks_that_wait_together_share_a_commit_and_each_gets_its_own_answer(tmp_path):
+    async def drive():
+        async with aio.open(tmp_path, clock="given") as kernel:
+            assert (await kernel.apply(MANIFEST)).allowed
+            commits = kernel._kernel._world.writer.commits
+            decisions = await asyncio.gather(*(kernel.submit(ASK) for _ in range(200)))
+            outcomes = [decision.outcome for decision in decisions]
+            shared = kernel._kernel._world.writer.commits - commits
+            allowed = [decision for decision in decisions if decision.allowed]
+            settled = await asyncio.gather(
+                *(kernel.settle(Receipt(x.intent_hash, "ok", "a", USED)) for x in allowed)
+            )
+            return outcomes, shared, {x.status for x in settled}, kernel.state.counters["cap"]["tokens"]
+
+    outcomes, shared, statuses, counter = asyncio.run(drive())
+    assert outcomes.count("allow") == 128
+    assert outcomes.count("deny") == 72
+    assert shared < 50
+    assert statuses == {"settled"}
+    assert counter == {"limit": 6_400, "reserved": 0, "spent": 384}
+
+
+def test_a_full_queue_answers_busy_without_a_record_and_never_refuses_a_receipt():
+    async def drive():
+        async with aio.open(None, clock="given", queue_max=1) as kernel:
+            await kernel.apply(MANIFEST)
+            held = await kernel.submit(ASK)
+            answers = await asyncio.gather(
+                *(kernel.submit(ASK) for _ in range(50)),
+                *(kernel.settle(Receipt(held.intent_hash, "ok", "a", USED)) for _ in range(50)),
+            )
+            return answers[:50], answers[50:]
+
+    decisions, settlements = asyncio.run(drive())
+    busy = [x for x in decisions if x.findings and x.findings[0].code == "busy"]
+    assert busy
+    assert all(x.seq is None and x.findings[0].facts["next"] == "retry_after" for x in busy)
+    assert sorted({x.status for x in settlements}) == ["duplicate", "settled"]
+
+
+def test_every_method_has_its_awaited_twin():
+    async def drive():
+        kernel = await aio.open(None, clock="given")
+        await kernel.apply({**MANIFEST, "policy": [{"decision": "require_approval"}]})
+        held = await kernel.submit(ASK, now_ns=5)
+        assert held.outcome == "require_approval"
+        assert (await kernel.decide(ASK)).outcome == "require_approval"
+        assert (await kernel.approve(held.intent_hash)).allowed
+        assert (await kernel.extend(held.intent_hash, 100)).status == "extended"
+        assert (await kernel.release(held.intent_hash)).status == "released"
+        assert (await kernel.outcome(held.intent_hash)).status == "released"
+        other = await kernel.submit(ASK)
+        assert (await kernel.reject(other.intent_hash)).allowed
+        assert (await kernel.native("account.open", account="accounts/x")).allowed
+        assert await kernel.tick(now_ns=9) == 0
+        group = await kernel.submit([ASK, ASK], mode="all")
+        assert [x.outcome for x in group] == ["deny", "deny"]
+        answers = await kernel.run([ASK, Receipt(held.intent_hash, "maybe")])
+        assert answers[0].outcome == "require_approval"
+        assert answers[1].code == "invalid_input"
+        await kernel.close()
+        with pytest.raises(KernelStopped):
+            await kernel.submit(ASK)
+
+    asyncio.run(drive())
