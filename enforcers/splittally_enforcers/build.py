@@ -138,7 +138,7 @@ def _compare(modules: Mapping[str, bytes]) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m splittally_enforcers.build", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare with the committed modules, write nothing")
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
     chosen = parser.parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory() as work:

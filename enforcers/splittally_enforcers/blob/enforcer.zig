@@ -8,13 +8,13 @@ comptime {
     sdk.serve(@This());
 }
 
-const kinds = .{ "blob.put", "blob.get" };
+const kinds = [_][]const u8{ "blob.put", "blob.get" };
 const Cap = struct { namespaces: sdk.Texts = .none, max_bytes: ?u64 = null };
 const Params = struct { namespace: ?[]const u8 = null, key: ?[]const u8 = null, size: ?u64 = null };
 const Payload = struct { size: ?u64 = null, bytes: ?u64 = null };
 
 pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
-    try ask.kindIn(kinds, answer);
+    try ask.kindIn(&kinds, answer);
     const cap = try ask.cap(Cap, answer);
     const params = try ask.params(Params, answer);
     try checkNamespace(&cap, params.namespace, answer);
@@ -26,7 +26,7 @@ pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
 }
 
 pub fn settle(ask: *const sdk.Ask, receipt: *const sdk.Receipt, answer: *sdk.Answer) sdk.Refused!void {
-    try ask.kindIn(kinds, answer);
+    try ask.kindIn(&kinds, answer);
     const cap = try ask.cap(Cap, answer);
     const params = try ask.params(Params, answer);
     const payload = try receipt.read(Payload, answer);

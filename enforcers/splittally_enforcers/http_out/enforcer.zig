@@ -35,9 +35,10 @@ var pattern_buffer: [256]u8 = @splat(0);
 var path_buffer: [8 * 1024]u8 = @splat(0);
 
 pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
-    try ask.kindIn(.{"http.request"}, answer);
+    try ask.kindIn(&.{"http.request"}, answer);
     const cap = try ask.cap(Cap, answer);
     const params = try ask.params(Params, answer);
+    try checkToken(params.method, answer);
     const url = urls.parse(params.url, &scheme_buffer, &host_buffer) catch return answer.refuse("url_invalid", .{
         "the url cannot be read in one way only; write it as scheme://host:port/path with an ascii host and no spaces",
     });
@@ -59,7 +60,7 @@ pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
 
 /// A request that failed was a request too. Bytes received have no bound, so they are a dimension apart.
 pub fn settle(ask: *const sdk.Ask, receipt: *const sdk.Receipt, answer: *sdk.Answer) sdk.Refused!void {
-    try ask.kindIn(.{"http.request"}, answer);
+    try ask.kindIn(&.{"http.request"}, answer);
     const cap = try ask.cap(Cap, answer);
     const params = try ask.params(struct { body_bytes: ?u64 = null }, answer);
     const payload = try receipt.read(struct { bytes_sent: ?u64 = null, bytes_received: ?u64 = null }, answer);
@@ -132,14 +133,17 @@ fn checkPort(cap: *const Cap, url: *const urls.Url, answer: *sdk.Answer) sdk.Ref
     });
 }
 
-/// A method is a token (RFC 9110 section 5.6.2), so nothing can be smuggled behind it; case is ignored.
-fn checkMethod(cap: *const Cap, method: []const u8, answer: *sdk.Answer) sdk.Refused!void {
+/// A method is a token (RFC 9110 section 5.6.2), so nothing can be smuggled behind it.
+fn checkToken(method: []const u8, answer: *sdk.Answer) sdk.Refused!void {
     if (method.len == 0) return answer.misfitParams("method", "a method such as GET");
     for (method) |byte| {
         const lower = urls.toLower(byte);
         const is_plain = (lower >= 'a' and lower <= 'z') or (byte >= '0' and byte <= '9');
         if (!is_plain and urls.find(&.{byte}, "!#$%&'*+-.^_`|~") == null) return answer.misfitParams("method", "a method such as GET");
     }
+}
+
+fn checkMethod(cap: *const Cap, method: []const u8, answer: *sdk.Answer) sdk.Refused!void {
     if (!cap.methods.isEmpty() and !hasFolded(cap.methods, method)) return answer.refuse("method_not_allowed", .{
         "method ", sdk.quote(method), " is not on the grant's list; use a listed one or ask for a wider grant",
     });
@@ -153,6 +157,9 @@ fn checkPath(cap: *const Cap, url: *const urls.Url, answer: *sdk.Answer) sdk.Ref
             "field `path_prefixes` of the cap params must list paths that begin with `/`, not ", sdk.quote(prefix),
         });
     }
+    if (url.path.len > path_buffer.len) return answer.refuse("path_not_allowed", .{
+        "the path is longer than 8192 bytes; shorten it or ask for a grant without path prefixes",
+    });
     const path = paths.normalise(url.path, &path_buffer) catch return answer.refuse("path_not_allowed", .{
         "path ", sdk.quote(url.path), " holds an escape or dot segment that servers read in different ways; write it plainly",
     });

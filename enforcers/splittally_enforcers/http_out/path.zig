@@ -11,9 +11,8 @@ pub const Malformed = error{Malformed};
 
 const Dots = enum { none, one, two };
 
-/// Writes the path without its dot segments to `buffer`, which bounds its length.
+/// Writes the path without its dot segments to `buffer`, which is at least as long.
 pub fn normalise(path: []const u8, buffer: []u8) Malformed![]const u8 {
-    if (path.len > buffer.len) return error.Malformed;
     try refuseEscapes(path);
     var size: usize = 0;
     var rest = path;

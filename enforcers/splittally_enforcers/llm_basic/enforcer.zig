@@ -49,7 +49,7 @@ const Params = struct {
 };
 
 pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
-    try ask.kindIn(.{"llm.generate"}, answer);
+    try ask.kindIn(&.{"llm.generate"}, answer);
     const cap = try ask.cap(Cap, answer);
     const prices = if (cap.prices) |item| try readPrices(ask, item, answer) else null;
     const params = try ask.params(Params, answer);
@@ -72,7 +72,7 @@ pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
 }
 
 pub fn settle(ask: *const sdk.Ask, receipt: *const sdk.Receipt, answer: *sdk.Answer) sdk.Refused!void {
-    try ask.kindIn(.{"llm.generate"}, answer);
+    try ask.kindIn(&.{"llm.generate"}, answer);
     const cap = try ask.cap(Cap, answer);
     const prices = if (cap.prices) |item| try readPrices(ask, item, answer) else null;
     const params = try ask.params(struct { model: ?[]const u8 = null }, answer);

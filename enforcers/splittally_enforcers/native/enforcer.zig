@@ -10,13 +10,15 @@ comptime {
     sdk.serve(@This());
 }
 
-const operations = .{
+const operations = [_][]const u8{
     "manifest.apply", "module.install",  "grant.issue",         "grant.amend",       "grant.topup",
     "grant.revoke",   "account.open",    "resource.define",     "ledger.issue",      "ledger.transfer",
     "ledger.convert", "approval.answer", "reservation.release", "settlement.refund", "outcome.attest",
     "metric.record",  "plan.reserve",
 };
-const strategic = .{ "budget.create", "budget.describe", "budget.amend" };
+const strategic = [_][]const u8{ "budget.create", "budget.describe", "budget.amend" };
+
+const account_fields = [_][]const u8{ "account", "from", "to", "frm", "payee", "counter" };
 
 const Cap = struct {
     operations: sdk.Texts = .none,
@@ -48,8 +50,9 @@ pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
     try checkRank(&cap, ask.kind, answer);
     const params = try ask.params(Params, answer);
     if (!cap.accounts.isEmpty()) {
-        inline for (.{ "account", "from", "to", "frm", "payee", "counter" }) |name| {
-            if (@field(params, name)) |item| try checkAccount(&cap, item, name, answer);
+        const named = [_]?sdk.Item{ params.account, params.from, params.to, params.frm, params.payee, params.counter };
+        for (named, account_fields) |item, field| {
+            if (item) |account| try checkAccount(&cap, account, field, answer);
         }
         if (params.accounts) |item| try checkEach(&cap, item, "accounts", checkAccount, answer);
     }
@@ -65,8 +68,7 @@ pub fn settle(ask: *const sdk.Ask, _: *const sdk.Receipt, answer: *sdk.Answer) s
 }
 
 fn isOperation(kind: []const u8) bool {
-    inline for (operations) |operation| if (sdk.same(kind, operation)) return true;
-    return sdk.startsWith(kind, "budget.") and kind.len > "budget.".len;
+    return sdk.isAmong(kind, &operations) or (sdk.startsWith(kind, "budget.") and kind.len > "budget.".len);
 }
 
 const Check = fn (*const Cap, sdk.Item, []const u8, *sdk.Answer) sdk.Refused!void;
@@ -97,7 +99,7 @@ fn checkRank(cap: *const Cap, kind: []const u8, answer: *sdk.Answer) sdk.Refused
     if (!sdk.same(rank, "tactical")) return answer.refuse("cap_params_invalid", .{
         "field `rank` of the cap params must be `strategic` or `tactical`, not ", sdk.quote(rank),
     });
-    inline for (strategic) |operation| if (sdk.same(kind, operation)) return answer.refuse("rank_too_low", .{
+    if (sdk.isAmong(kind, &strategic)) return answer.refuse("rank_too_low", .{
         sdk.quote(kind), " needs rank `strategic` and the grant's rank is `tactical`; use a grant of that rank",
     });
 }

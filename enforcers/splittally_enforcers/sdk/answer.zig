@@ -183,11 +183,11 @@ pub fn fresh() *Answer {
 pub fn writeCheck(answer: *const Answer) []const u8 {
     var writer: Writer = .{};
     if (answer.code.len > 0) {
-        writer.fixed("\xA1\x65Check\xA3\x64deny");
+        writer.raw("\xA1\x65Check\xA3\x64deny");
         writer.reason(answer);
-        writer.fixed("\x6Econstraints_ok\xF4\x70reserve_estimate\xA0");
+        writer.raw("\x6Econstraints_ok\xF4\x70reserve_estimate\xA0");
     } else {
-        writer.fixed("\xA1\x65Check\xA2\x6Econstraints_ok\xF5\x70reserve_estimate");
+        writer.raw("\xA1\x65Check\xA2\x6Econstraints_ok\xF5\x70reserve_estimate");
         writer.amounts(answer);
     }
     return output[0..writer.size];
@@ -196,10 +196,10 @@ pub fn writeCheck(answer: *const Answer) []const u8 {
 pub fn writeSettle(answer: *const Answer) []const u8 {
     const is_violated = answer.code.len > 0;
     var writer: Writer = .{};
-    if (is_violated) writer.fixed("\xA1\x66Settle\xA2\x65usage") else writer.fixed("\xA1\x66Settle\xA1\x65usage");
+    if (is_violated) writer.raw("\xA1\x66Settle\xA2\x65usage") else writer.raw("\xA1\x66Settle\xA1\x65usage");
     writer.amounts(answer);
     if (is_violated) {
-        writer.fixed("\x69violation");
+        writer.raw("\x69violation");
         writer.reason(answer);
     }
     return output[0..writer.size];
@@ -208,8 +208,8 @@ pub fn writeSettle(answer: *const Answer) []const u8 {
 const Writer = struct {
     size: usize = 0,
 
-    inline fn fixed(writer: *Writer, comptime bytes: []const u8) void {
-        output[writer.size..][0..bytes.len].* = bytes[0..bytes.len].*;
+    noinline fn raw(writer: *Writer, bytes: []const u8) void {
+        @memcpy(output[writer.size..][0..bytes.len], bytes);
         writer.size += bytes.len;
     }
 
@@ -233,14 +233,13 @@ const Writer = struct {
 
     noinline fn text(writer: *Writer, bytes: []const u8) void {
         writer.head(.text, bytes.len);
-        @memcpy(output[writer.size..][0..bytes.len], bytes);
-        writer.size += bytes.len;
+        writer.raw(bytes);
     }
 
     noinline fn reason(writer: *Writer, answer: *const Answer) void {
-        writer.fixed("\xA2\x64code");
+        writer.raw("\xA2\x64code");
         writer.text(answer.code);
-        writer.fixed("\x67message");
+        writer.raw("\x67message");
         writer.text(answer.message[0..answer.message_len]);
     }
 

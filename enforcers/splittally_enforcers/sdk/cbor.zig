@@ -71,7 +71,10 @@ pub const Reader = struct {
 
     /// How many elements or entries follow; each takes at least a byte, so more than are left is refused.
     pub fn count(reader: *Reader, major: Major) Malformed!usize {
-        const claimed = try reader.argumentOf(major);
+        return reader.within(try reader.argumentOf(major));
+    }
+
+    fn within(reader: *const Reader, claimed: u64) Malformed!usize {
         if (claimed > reader.bytes.len - reader.at) return error.Malformed;
         return @intCast(claimed);
     }
@@ -201,25 +204,39 @@ fn word(bytes: []const u8) u64 {
 pub const Item = struct {
     bytes: []const u8,
 
-    pub fn natural(item: Item) ?u64 {
-        var inside: Reader = .{ .bytes = item.bytes };
+    fn reader(item: Item) Reader {
+        return .{ .bytes = item.bytes };
+    }
+
+    pub noinline fn natural(item: Item) ?u64 {
+        var inside = item.reader();
         return inside.natural() catch null;
     }
 
-    pub fn text(item: Item) ?[]const u8 {
-        var inside: Reader = .{ .bytes = item.bytes };
+    pub noinline fn text(item: Item) ?[]const u8 {
+        var inside = item.reader();
         return inside.text() catch null;
     }
 
+    pub noinline fn byteString(item: Item) ?[]const u8 {
+        var inside = item.reader();
+        return inside.byteString() catch null;
+    }
+
+    pub fn map(item: Item) ?Map {
+        var inside = item.reader();
+        return inside.map() catch null;
+    }
+
     pub fn texts(item: Item) ?Texts {
-        var inside: Reader = .{ .bytes = item.bytes };
+        var inside = item.reader();
         return .{ .items = inside.items(.text) catch return null };
     }
 
     /// The bytes of all texts and byte strings that stand as values inside; keys of maps do not count.
     /// Null when it is nested deeper than the data model allows.
     pub fn contentBytes(item: Item) ?u64 {
-        var reader: Reader = .{ .bytes = item.bytes };
+        var inside = item.reader();
         var depth: usize = 0;
         var total: u64 = 0;
         levels[0] = .{ .owed = 1, .is_map = false };
@@ -231,19 +248,18 @@ pub const Item = struct {
             const level = &levels[depth];
             const is_key = level.is_map and level.owed % 2 == 0;
             level.owed -= 1;
-            const found = reader.head() catch return null;
+            const found = inside.head() catch return null;
             switch (found.major) {
                 .bytes, .text => {
-                    _ = reader.take(found.argument) catch return null;
+                    _ = inside.take(found.argument) catch return null;
                     if (!is_key) total += found.argument;
                 },
                 .list, .map => {
-                    if (found.argument > reader.bytes.len) return null;
+                    const size = inside.within(found.argument) catch return null;
                     depth += 1;
                     if (depth == levels.len) return null;
-                    const inside: usize = @intCast(found.argument);
                     const is_map = found.major == .map;
-                    levels[depth] = .{ .owed = if (is_map) 2 * inside else inside, .is_map = is_map };
+                    levels[depth] = .{ .owed = if (is_map) 2 * size else size, .is_map = is_map };
                 },
                 else => {},
             }

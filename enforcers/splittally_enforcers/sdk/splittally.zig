@@ -12,7 +12,7 @@
 //!     const Params = struct { name: []const u8, size: u64 = 0 };
 //!
 //!     pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
-//!         try ask.kindIn(.{"demo.put"}, answer);
+//!         try ask.kindIn(&.{"demo.put"}, answer);
 //!         const cap = try ask.cap(Cap, answer);
 //!         const params = try ask.params(Params, answer);
 //!         if (!cap.names.allows(params.name)) return answer.refuse("name_not_allowed", .{
@@ -22,7 +22,7 @@
 //!     }
 //!
 //!     pub fn settle(ask: *const sdk.Ask, receipt: *const sdk.Receipt, answer: *sdk.Answer) sdk.Refused!void {
-//!         try ask.kindIn(.{"demo.put"}, answer);
+//!         try ask.kindIn(&.{"demo.put"}, answer);
 //!         const payload = try receipt.read(struct { size: u64 = 0 }, answer);
 //!         answer.use(ask, "bytes", payload.size);
 //!     }
@@ -62,9 +62,8 @@ pub const Ask = struct {
     reserve: Map = .none,
 
     /// Refuses `effect_kind_mismatch` unless the intent's kind is one of `kinds`.
-    pub fn kindIn(ask: *const Ask, comptime kinds: anytype, answer: *Answer) Refused!void {
-        inline for (kinds) |kind| if (same(ask.kind, kind)) return;
-        return answer.kindMismatch(ask.kind);
+    pub fn kindIn(ask: *const Ask, kinds: []const []const u8, answer: *Answer) Refused!void {
+        if (!isAmong(ask.kind, kinds)) return answer.kindMismatch(ask.kind);
     }
 
     /// The grant's params as a `T`; `cap_params_invalid` names the field that does not fit. A name that
@@ -129,6 +128,12 @@ pub fn same(bytes: []const u8, comptime wanted: []const u8) bool {
     return @as(Bits, @bitCast(bytes[0..wanted.len].*)) == comptime @as(Bits, @bitCast(wanted[0..wanted.len].*));
 }
 
+/// Whether `bytes` are one of `names`.
+pub fn isAmong(bytes: []const u8, names: []const []const u8) bool {
+    for (names) |name| if (equal(bytes, name)) return true;
+    return false;
+}
+
 pub fn equal(a: []const u8, b: []const u8) bool {
     return std.mem.eql(u8, a, b);
 }
@@ -178,52 +183,62 @@ fn judge(comptime enforcer: type, message: []const u8) []const u8 {
 
 const Question = struct { ask: Ask, receipt: ?Receipt };
 
-/// Reads a CapEnforcerInput. Canonical bytes have one order of keys, so each is expected in its place.
+// Canonical bytes have one order of keys, so each key is expected in its place, its head before it.
+const check_keys = [_][]const u8{
+    "\x66origin",      "\x67cap_def",       "\x6Acap_params",     "\x6Agrant_name",
+    "\x6Beffect_kind", "\x6Deffect_params", "\x6Elogical_now_ns",
+};
+const settle_keys = [_][]const u8{
+    "\x66origin",         "\x67cap_def",          "\x67receipt",     "\x6Acap_params",
+    "\x6Agrant_name",     "\x6Beffect_kind",      "\x6Bintent_hash", "\x6Deffect_params",
+    "\x6Elogical_now_ns", "\x70reserve_estimate",
+};
+const receipt_keys = [_][]const u8{ "\x66status", "\x67payload", "\x6Aadapter_id", "\x6Acost_cents" };
+const Values = [settle_keys.len]Item;
+
+/// Reads a CapEnforcerInput.
 noinline fn readQuestion(message: []const u8) cbor.Malformed!Question {
     var reader: cbor.Reader = .{ .bytes = message };
-    const is_settle = message.len > 1 and message[1] == 0x66;
-    if (is_settle) try reader.expect("\xA1\x66Settle\xAA") else try reader.expect("\xA1\x65Check\xA7");
-    try reader.expect("\x66origin");
-    try reader.skip();
-    try reader.expect("\x67cap_def");
-    try reader.skip();
-    const receipt = if (is_settle) try readReceipt(&reader) else null;
-    try reader.expect("\x6Acap_params");
-    const cap_params = try reader.byteString();
-    try reader.expect("\x6Agrant_name");
-    try reader.skip();
-    try reader.expect("\x6Beffect_kind");
-    const kind = try reader.text();
-    if (is_settle) {
-        try reader.expect("\x6Bintent_hash");
-        try reader.skip();
+    var values: Values = @splat(.{ .bytes = "" });
+    if (message.len > 1 and message[1] == 0x65) {
+        try reader.expect("\xA1\x65Check\xA7");
+        try readValues(&reader, &check_keys, &values);
+        return .{ .ask = try readAsk(values[2], values[4], values[5]), .receipt = null };
     }
-    try reader.expect("\x6Deffect_params");
-    const effect_params = try reader.byteString();
-    try reader.expect("\x6Elogical_now_ns");
-    try reader.skip();
-    if (is_settle) try reader.expect("\x70reserve_estimate");
-    const reserve = if (is_settle) try reader.map() else Map.none;
-    if (reader.at != message.len) return error.Malformed;
+    try reader.expect("\xA1\x66Settle\xAA");
+    try readValues(&reader, &settle_keys, &values);
+    var ask = try readAsk(values[3], values[5], values[7]);
+    ask.reserve = values[9].map() orelse return error.Malformed;
+    return .{ .ask = ask, .receipt = try readReceipt(values[2].bytes) };
+}
+
+noinline fn readValues(reader: *cbor.Reader, keys: []const []const u8, values: *Values) cbor.Malformed!void {
+    for (keys, 0..) |key, i| {
+        try reader.expect(key);
+        values[i] = try reader.item();
+    }
+    if (reader.at != reader.bytes.len) return error.Malformed;
+}
+
+fn readAsk(cap_params: Item, kind: Item, effect_params: Item) cbor.Malformed!Ask {
     return .{
-        .ask = .{ .kind = kind, .cap_params = cap_params, .effect_params = effect_params, .reserve = reserve },
-        .receipt = receipt,
+        .kind = kind.text() orelse return error.Malformed,
+        .cap_params = cap_params.byteString() orelse return error.Malformed,
+        .effect_params = effect_params.byteString() orelse return error.Malformed,
     };
 }
 
-fn readReceipt(reader: *cbor.Reader) cbor.Malformed!Receipt {
-    try reader.expect("\x67receipt");
+fn readReceipt(bytes: []const u8) cbor.Malformed!Receipt {
+    var reader: cbor.Reader = .{ .bytes = bytes };
     const count = try reader.count(.map);
     if (count != 3 and count != 4) return error.Malformed;
-    try reader.expect("\x66status");
-    const status = statusOf(try reader.text()) orelse return error.Malformed;
-    try reader.expect("\x67payload");
-    const payload = try reader.byteString();
-    try reader.expect("\x6Aadapter_id");
-    try reader.skip();
-    if (count == 4) try reader.expect("\x6Acost_cents");
-    const cost_cents = if (count == 4) try reader.natural() else null;
-    return .{ .status = status, .payload = payload, .cost_cents = cost_cents };
+    var values: Values = @splat(.{ .bytes = "" });
+    try readValues(&reader, receipt_keys[0..count], &values);
+    return .{
+        .status = statusOf(values[0].text() orelse "") orelse return error.Malformed,
+        .payload = values[1].byteString() orelse return error.Malformed,
+        .cost_cents = if (count == 4) values[3].natural() orelse return error.Malformed else null,
+    };
 }
 
 fn statusOf(text: []const u8) ?Status {
