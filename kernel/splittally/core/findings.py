@@ -1,7 +1,8 @@
 """Findings: why a decision is what it is, as values with numbers.
 
 Rule 1. A finding is `{stage, code, facts}`; text never decides anything.
-Rule 2. `facts["next"]` says what the caller can do: retry_after, replan, top_up, ask_approval,
+Rule 2. A number in the facts that the data model cannot hold is shown as the nearest it can.
+Rule 3. `facts["next"]` says what the caller can do: retry_after, replan, top_up, ask_approval,
         escalate. It comes with the code (`reasons.py`), so the same refusal gives the same advice.
 """
 
@@ -9,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from splittally.core.limits import INT_MAX, INT_MIN
 from splittally.core.reasons import REASONS
 
 Facts = dict[str, Any]
@@ -25,6 +27,14 @@ class Finding(Struct, frozen=True, array_like=True, gc=False):
 def find(code: str, **facts: Any) -> Finding:
     """The finding with this code of the kernel's closed list, its stage and its advice."""
     reason = REASONS[code]
+    for name, value in facts.items():
+        if type(value) is int:
+            facts[name] = shown(value)
     if reason.advice:
         facts["next"] = reason.advice
     return Finding(reason.stage, code, facts)
+
+
+def shown(value: int) -> int:
+    """The integer of the data model that is nearest to `value`."""
+    return max(INT_MIN, min(value, INT_MAX))

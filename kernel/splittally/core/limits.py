@@ -47,6 +47,10 @@ LIMITS_PER_GRANT_MAX = 128
 BUDGET_DIMS_MAX = 64
 POLICY_RULES_MAX = 1_000
 
+# --- accounts: together they keep every balance inside -2^63 ... 2^64-1 -----------------------------
+ISSUED_MAX = 2**63  # of one resource, from all external accounts
+DEBTS_MAX = 2**63 - 1  # the debt limits of all accounts
+
 # --- runtime ------------------------------------------------------------------------------------
 GROUP_MAX = 64  # frames of one commit
 MEMBERS_MAX = 64  # intents of one linked group

@@ -8,7 +8,7 @@ Rule 3. The amounts of a grant that the principal does not hold are not shown (`
 from typing import NamedTuple
 
 from splittally.core.events import LimitCrossed, LimitSet
-from splittally.core.findings import Finding, find
+from splittally.core.findings import Finding, find, shown
 from splittally.core.ledger.state import UNUSED, Counter, Ledger
 from splittally.core.ledger.windows import window_start
 from splittally.core.limits import NATURAL_MAX
@@ -78,14 +78,14 @@ def _compare(
                 find("limit_approaching", dim=limit.dim, grant=scope.name, per=limit.per, limit=limit.amount)
             )
             room.events.append(
-                LimitCrossed(scope.name, limit.dim, limit.per, start_ns, "tell", limit.amount, left)
+                LimitCrossed(scope.name, limit.dim, limit.per, start_ns, "tell", limit.amount, shown(left))
             )
     elif left < 0:
         code = "budget_exceeded"
         if limit.over == "shadow":
             code = "shadow_exceeded"
             room.events.append(
-                LimitCrossed(scope.name, limit.dim, limit.per, start_ns, "shadow", limit.amount, left)
+                LimitCrossed(scope.name, limit.dim, limit.per, start_ns, "shadow", limit.amount, shown(left))
             )
         elif limit.over == "ask":
             code = "approval_threshold"

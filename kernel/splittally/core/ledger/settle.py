@@ -9,7 +9,7 @@ Rule 3. An account never pays more than was committed, but for a leg whose grant
 from typing import NamedTuple
 
 from splittally.core.events import Charge, Event, LimitCrossed, Posted
-from splittally.core.findings import Finding, find
+from splittally.core.findings import Finding, find, shown
 from splittally.core.ledger.check import spendable
 from splittally.core.ledger.state import Hold, Ledger
 from splittally.core.limits import NATURAL_MAX
@@ -104,7 +104,7 @@ def exhaustions(ledger: Ledger, legs: tuple[Leg, ...], charges: list[Charge], is
                         window.start_ns,
                         "exhausted",
                         counter.limit,
-                        balance,
+                        shown(balance),
                     )
                 )
     return events

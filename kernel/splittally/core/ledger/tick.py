@@ -12,6 +12,7 @@ from splittally.core.findings import find
 from splittally.core.ledger.settle import Doubt, Ending, charge_leg, exhaustions, pay_draws, return_draws
 from splittally.core.ledger.state import Due, Hold, Ledger
 from splittally.core.ledger.windows import window_end
+from splittally.core.limits import NATURAL_MAX
 from splittally.core.types import APPROVAL, UNKNOWN, Leg, Limit
 
 LimitOf = Callable[[str, str, str], Limit | None]
@@ -61,4 +62,4 @@ def _roll(ledger: Ledger, item: Due, limit_of: LimitOf, offset_ns: int) -> Windo
     share, whole = limit.rollover
     carried = max(0, counter.limit - counter.spent - counter.reserved) * share // whole
     assert window_end(per, end_ns, offset_ns) > end_ns
-    return WindowRolled(scope, dim, per, start_ns, end_ns, limit.amount + carried)
+    return WindowRolled(scope, dim, per, start_ns, end_ns, min(limit.amount + carried, NATURAL_MAX))

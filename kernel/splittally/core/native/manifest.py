@@ -18,7 +18,7 @@ from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_manifest, hash_module, hash_schema
 from splittally.core.limits import NAME_BYTES_MAX, PARAMS_BYTES_MAX, POLICY_RULES_MAX
 from splittally.core.native.grants import change_events, check_accounts, check_change, revoke_events
-from splittally.core.native.money import SCALE_MAX, account_value, resource_value
+from splittally.core.native.money import SCALE_MAX, account_value, check_debts, resource_value
 from splittally.core.native.row import Native, NativeCall
 from splittally.core.policy import ATTEMPTS, condition
 from splittally.core.state import POLICY, State
@@ -136,6 +136,7 @@ def check_manifest(
     if not is_release:
         findings += _check_reserved(manifest)
     findings += _check_fixed(state, manifest)
+    findings += check_debts(state, manifest.accounts)
     findings += _check_references(state, manifest)
     if findings:
         return findings

@@ -2,6 +2,8 @@
 
 Rule 1. Only `ledger.issue` debits an `external/` account, and nothing else draws on one.
 Rule 2. An account never goes below its `debt_limit`; amounts are positive naturals below 2^64.
+Rule 3. What is issued and what may be owed is bounded (`ISSUED_MAX`, `DEBTS_MAX`), so that no payment
+        that is due can ever overflow a balance.
 """
 
 from msgspec import Struct
@@ -10,7 +12,7 @@ from splittally.core.canonical import encode
 from splittally.core.events import Defined, Event, Posted
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import spendable
-from splittally.core.limits import NATURAL_MAX
+from splittally.core.limits import DEBTS_MAX, ISSUED_MAX, NATURAL_MAX
 from splittally.core.native.row import Native, NativeCall
 from splittally.core.state import State
 from splittally.core.types import EXTERNAL, is_id
@@ -92,7 +94,15 @@ def _make_define(state: State, call: NativeCall, params: DefineResource) -> list
 
 def _check_open(state: State, call: NativeCall, params: OpenAccount) -> list[Finding]:
     taken = params.account in state.ledger.accounts
-    return [find("name_taken", name=params.account)] if taken else []
+    findings = [find("name_taken", name=params.account)] if taken else []
+    return findings + check_debts(state, {params.account: params.debt_limit})
+
+
+def check_debts(state: State, changed: dict[str, int]) -> list[Finding]:
+    """Whether the debt limits of all accounts, some of them changed, stay within their bound."""
+    debts = {name: account.debt_limit for name, account in state.ledger.accounts.items()} | changed
+    total = sum(debts.values())
+    return [find("amount_overflow", debts=total, available=DEBTS_MAX)] if total > DEBTS_MAX else []
 
 
 def _make_open(state: State, call: NativeCall, params: OpenAccount) -> list[Event]:
@@ -103,7 +113,17 @@ def _check_issue(state: State, call: NativeCall, params: IssueMoney) -> list[Fin
     findings = _check_exist(state, params.resource, [params.debit, params.to])
     if not findings and not params.debit.startswith(EXTERNAL):
         findings.append(find("external_account", account=params.debit, needed=EXTERNAL))
-    return findings or _check_headroom(state, params.to, params.resource, params.amount)
+    issued = sum(
+        -balance
+        for (account, resource), balance in state.ledger.balances.items()
+        if resource == params.resource and account.startswith(EXTERNAL)
+    )
+    if not findings and issued + params.amount > ISSUED_MAX:
+        left = ISSUED_MAX - issued
+        findings.append(
+            find("amount_overflow", resource=params.resource, needed=params.amount, available=left)
+        )
+    return findings
 
 
 def _check_transfer(state: State, call: NativeCall, params: TransferMoney) -> list[Finding]:
@@ -116,7 +136,7 @@ def _check_transfer(state: State, call: NativeCall, params: TransferMoney) -> li
     if params.amount > available:
         facts = {"needed": params.amount, "available": available, "shortage": params.amount - available}
         return [find("insufficient_balance", account=params.debit, resource=params.resource, **facts)]
-    return _check_headroom(state, params.to, params.resource, params.amount)
+    return []
 
 
 def _check_exist(state: State, resource: str, accounts: list[str]) -> list[Finding]:
@@ -125,11 +145,6 @@ def _check_exist(state: State, resource: str, accounts: list[str]) -> list[Findi
         findings.append(find("not_found", resource=resource))
     findings += [find("not_found", account=name) for name in accounts if name not in state.ledger.accounts]
     return findings
-
-
-def _check_headroom(state: State, account: str, resource: str, amount: int) -> list[Finding]:
-    total = state.ledger.balances.get((account, resource), 0) + amount
-    return [find("amount_overflow", account=account, resource=resource)] if total > NATURAL_MAX else []
 
 
 def _make_posting(state: State, call: NativeCall, params: IssueMoney | TransferMoney) -> list[Event]:
