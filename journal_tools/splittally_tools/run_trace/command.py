@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from splittally.core.errors import WorldExists
 from splittally.core.limits import GROUP_MAX, TIME_NS_MAX
+from splittally.runtime.world import is_world
 
 from splittally_tools.cli.output import emit, progress
 from splittally_tools.cli.session import Session, shared
@@ -47,6 +49,8 @@ def run_trace(session: Session, /, trace: Path, keep: bool, no_verify: bool, **n
     _refuse_unusable(session, surveyed)
     _refuse_too_late(surveyed, numbers["repeat"])
     is_temporary = session.world is None
+    if session.world is not None and is_world(session.folder):
+        raise WorldExists(f"`{session.world}` holds a world already; name a new folder for this run")
     world = Path(session.world or tempfile.mkdtemp(prefix="tally-run-trace-"))
     order = Order(
         trace=trace, world=world / "world" if is_temporary else world, is_kept=keep or not is_temporary,

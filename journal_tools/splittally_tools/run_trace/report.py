@@ -204,11 +204,10 @@ def _lines(result: Result) -> list[str]:
         + _told(", unanswered", books.waited - sum(books.approvals.values())),
         f"groups    {sum(books.groups.values()):,} all-or-nothing: {_listed(books.groups)}",
         f"repeats   {books.duplicates:,} asked again and given the first answer"
-        + "".join(f"; {stage} {code} {count:,}" for (stage, code), count in books.again_refused.items()),
+        + (f"; refused: {_coded(books.again_refused)}" if books.again_refused else ""),
     ]
     if books.violations:
-        named = (f"{code} {books.violations[stage, code]:,}" for stage, code in _in_order(books.violations))
-        lines.append(f"excess    {', '.join(named)}")
+        lines.append(f"excess    {_coded(books.violations)}")
     lines += _upgrade_lines(result)
     rate = f"{books.calls / result.seconds:,.0f} calls/s, {result.frames / result.seconds:,.0f} frames/s"
     lines.append(
@@ -235,6 +234,10 @@ def _upgrade_lines(result: Result) -> list[str]:
 
 def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {word}" for word, count in sorted(counts.items())) or "none"
+
+
+def _coded(counts: dict[Reason, int]) -> str:
+    return ", ".join(f"{stage} {code} {counts[stage, code]:,}" for stage, code in _in_order(counts))
 
 
 def _told(words: str, count: int) -> str:
