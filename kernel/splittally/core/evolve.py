@@ -103,6 +103,7 @@ DEFINITIONS = {
     "accounts": AccountDef,
     "caps": CapDef,
     "effects": EffectDef,
+    "manifests": dict[str, bytes],
     "modules": bytes,
     "resources": ResourceDef,
     "rules": list[Rule],

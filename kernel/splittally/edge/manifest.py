@@ -250,6 +250,8 @@ class _Reader:
             return source
         if isinstance(source, bytes):
             return self._carry(source)
+        if isinstance(source, Mapping):
+            return self._named_by_manifest(where, source)
         if not isinstance(source, str):
             raise InvalidManifest(f"`{where}` is a module's name, hash or file", field=where)
         if is_name(source):
@@ -268,6 +270,17 @@ class _Reader:
             return self._carry(path.read_bytes())
         except OSError as error:
             raise InvalidManifest(f"`{where}`: `{path}` cannot be read", field=where) from error
+
+    def _named_by_manifest(self, where: str, source: Mapping[str, Any]) -> bytes:
+        """The module that an applied manifest, named by its hash, installed under a name."""
+        _refuse_unknown(f"`{where}`", source, ("manifest_hash", "module_name"))
+        modules = self.state.caps.manifests.get(str(source.get("manifest_hash")).lower(), {})
+        digest = modules.get(str(source.get("module_name")))
+        if digest is None:
+            raise InvalidManifest(
+                f"`{where}`: no applied manifest of this hash names this module", field=where
+            )
+        return digest
 
     def _carry(self, wasm: bytes) -> bytes:
         digest = hash_module(wasm)

@@ -202,6 +202,11 @@ class Queries:
         return Table({name: Row(msgspec.structs.asdict(caps[name])) for name in sorted(caps)})
 
     @property
+    def manifests(self) -> Table:
+        """The manifests that named modules: hash in hex -> module name -> module hash."""
+        return Table({key: dict(named) for key, named in sorted(self._current().caps.manifests.items())})
+
+    @property
     def modules(self) -> Table:
         """Installed modules: name -> hash."""
         modules = self._current().caps.modules

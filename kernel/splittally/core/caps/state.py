@@ -58,11 +58,13 @@ class Chain(NamedTuple):
 class Caps:
     """The tables of definitions and grants."""
 
-    __slots__ = ("blobs", "caps", "chains", "effects", "grants", "modules", "revoked", "rules")
+    __slots__ = ("blobs", "caps", "chains", "effects", "grants", "manifests", "modules", "revoked",
+                 "rules")  # fmt: skip
 
     def __init__(self) -> None:
         self.blobs: dict[bytes, bytes] = {}
         self.modules: dict[str, bytes] = {}
+        self.manifests: dict[str, dict[str, bytes]] = {}  # hash in hex -> the modules it names
         self.effects: dict[str, EffectDef] = {}
         self.caps: dict[str, CapDef] = {}
         self.grants: dict[str, Grant] = {}
@@ -113,6 +115,7 @@ class Caps:
             "caps": self.caps,
             "effects": self.effects,
             "grants": self.grants,
+            "manifests": self.manifests,
             "modules": self.modules,
             "revoked": self.revoked,
             "rules": self.rules,

@@ -255,6 +255,9 @@ def manifest_events(state: State, manifest: Manifest) -> list[Event]:
         else:
             _extend(fork, events, change_events(fork, old, grant, terms.params))
     _extend(fork, events, _policy_events(fork, manifest))
+    if events and manifest.modules:
+        digest = hash_manifest(encode(msgspec.to_builtins(manifest, builtin_types=(bytes,))))
+        events.append(Defined("manifests", digest.hex(), encode(manifest.modules)))
     return events
 
 
