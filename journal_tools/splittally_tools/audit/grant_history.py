@@ -162,7 +162,7 @@ def _outcome(record: Record, intent_hash: bytes) -> str:
 
 
 def _differences(old: Grant | None, new: Grant) -> Fields:
-    """Each field that differs, with its old and new value; of a new grant, every field that says something."""
+    """Each field that differs, old and new; of a new grant, every field that says something."""
     before = _plain(old) if old is not None else {}
     return {
         name: (before.get(name), value)

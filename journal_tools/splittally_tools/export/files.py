@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,19 +37,31 @@ def write_export(reader: Reader, kind: str, target: Path | None, start: int, sto
     pieces = FORMATS[kind](reader, start, stop)
     if target is None:
         return _write(pieces, sys.stdout.buffer)
+    with _aside(target) as out:
+        return _write(pieces, out)
+
+
+def write_file(target: Path, data: bytes) -> None:
+    """Writes a whole file, or nothing."""
+    with _aside(target) as out:
+        out.write(data)
+
+
+@contextmanager
+def _aside(target: Path) -> Iterator[IO[bytes]]:
+    """A file that takes its name when the block ends well, and is gone otherwise."""
     try:
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as aside:
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as out:
             try:
-                frames = _write(pieces, aside)
-                aside.flush()
-                os.fsync(aside.fileno())
-                os.replace(aside.name, target)
+                yield out
+                out.flush()
+                os.fsync(out.fileno())
+                os.replace(out.name, target)
             except BaseException:
-                os.unlink(aside.name)
+                os.unlink(out.name)
                 raise
     except OSError as error:
         raise DiskFull(f"`{target}` cannot be written: {error.strerror}") from error
-    return frames
 
 
 def _write(pieces: Iterator[bytes], out: IO[bytes]) -> int:

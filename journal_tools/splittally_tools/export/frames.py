@@ -21,7 +21,7 @@ _CANONICAL = (
     (Member, "params"),
     (Settle, "payload"),
     (Judged, "answer"),
-)  # fields whose bytes say something to people
+)  # whose bytes say something
 
 
 def frame_json(record: Record, brief: bool = True, with_evidence: bool = False) -> dict[str, Any]:
@@ -33,11 +33,11 @@ def frame_json(record: Record, brief: bool = True, with_evidence: bool = False) 
         "prev": record.prev.hex(),
         "at_ns": body.at_ns,
         "by": body.by,
-        "command": _tagged(body.command, brief),
+        "command": tagged_json(body.command, brief),
     }
     if with_evidence:
-        shown["seen"] = [_tagged(evidence, brief) for evidence in body.seen]
-    shown["events"] = [_tagged(event, brief) for event in body.out]
+        shown["seen"] = [tagged_json(evidence, brief) for evidence in body.seen]
+    shown["events"] = [tagged_json(event, brief) for event in body.out]
     return shown
 
 
@@ -69,7 +69,8 @@ def kinds_of(record: Record) -> set[str]:
     return words
 
 
-def _tagged(record: Struct, brief: bool) -> dict[str, Any]:
+def tagged_json(record: Struct, brief: bool = True) -> dict[str, Any]:
+    """A command, event or piece of evidence as an object with its `type` in front."""
     return {"type": type_of(record), **_fields(record, brief)}
 
 

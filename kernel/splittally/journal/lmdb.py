@@ -13,7 +13,6 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from weakref import WeakSet
 
 import lmdb
 
@@ -25,7 +24,7 @@ from splittally.journal.freelist import check_free_pages, check_length
 from splittally.journal.pages import BadPage, key_of
 from splittally.journal.salvage import first_bad, is_frame
 from splittally.journal.store import Conflict, Store, Unknown, absent
-from splittally.journal.tree import Tree
+from splittally.journal.tree import LOAD_TRIES_MAX, Tree
 
 FILE = "data.mdb"
 FRESH_FRAMES_MAX = 1_024  # frames of this process kept until the tree is read again
@@ -120,10 +119,24 @@ class LmdbStore(Store):
             self._tree, self.head = tree, head
         return self.head
 
+    def verify_pages(self) -> None:
+        """Refuses a file in which the next writer would write over frames, as opening for writing does."""
+        fd = self._open_fd()
+        for _ in range(LOAD_TRIES_MAX):
+            tree = Tree.load(fd)
+            try:
+                check_length(fd, tree)
+                check_free_pages(fd, tree)
+                return
+            except BadPage as bad:
+                if Tree.load(fd).meta == tree.meta:  # no writer has been here in between
+                    raise _damaged(bad, first_bad(fd)) from bad
+
     def close(self) -> None:
         if self._fd >= 0:
             if self._env is not None and os.getpid() == self._pid:
                 self._env.close()
+                disk.let_go(self._fd)  # also for a fork that has not let go yet
             self.forget()
 
     def forget(self) -> None:
@@ -228,7 +241,7 @@ class _OtherEnd(Exception):
     """The file does not end where this process left it."""
 
 
-_held: WeakSet[LmdbStore] = WeakSet()
+_held: set[LmdbStore] = set()
 
 
 def _forget_in_child() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from splittally.core.commands import Open
 from splittally.core.errors import InvalidInput, JournalDamaged, NoWorld
 from splittally.core.frames import Body, read_body
 from splittally.core.history import Trace
@@ -71,6 +72,13 @@ class Reader:
     def head(self) -> Head:
         """How many frames there are, and the hash of the last."""
         return self.store.head
+
+    @property
+    def world(self) -> bytes:
+        """The id that the world was given when it was made."""
+        command = self.record(0).body.command
+        assert isinstance(command, Open)
+        return command.world
 
     def refresh(self) -> Head:
         """The head after looking again; only `records` and `record` see what came since."""
