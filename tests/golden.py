@@ -73,6 +73,11 @@ def play_host() -> Tour:
     return tour
 
 
+def transcript(*tours: Tour) -> str:
+    """What the tours wrote down, as the text of one file."""
+    return "\n".join(line for tour in tours for line in tour.lines).lstrip() + "\n"
+
+
 def frames_of(world: worlds.World) -> list[bytes]:
     """The frames of a world as bytes."""
     return [data for _, data in world.writer.store.scan()]
@@ -137,11 +142,11 @@ def all_roots() -> dict[str, Any]:
 
 def write() -> None:
     """Rewrite everything that is generated."""
-    tour = play_tour()
+    tour, host = play_tour(), play_host()
     frames = frames_of(tour.world)
     JOURNALS.mkdir(parents=True, exist_ok=True)
     (JOURNALS / "tour.cborseq").write_bytes(b"".join(frames))
-    (JOURNALS / "tour.txt").write_text("\n".join(tour.lines + play_host().lines).lstrip() + "\n", "utf-8")
+    (JOURNALS / "tour.txt").write_text(transcript(tour, host), "utf-8")
     facts = {
         "format": tour.world.state.format,
         "engine": tour.world.state.engine,
@@ -150,7 +155,7 @@ def write() -> None:
     }
     (JOURNALS / "tour.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
     golden_vectors.write(FIXTURES / "vectors")
-    spec.write()
+    spec.write(tour.found + host.found)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class Tour:
         self.world = world
         self.lines: list[str] = []
         self.hashes: dict[str, bytes] = {}
-        self.codes: set[str] = set()
+        self.found: list[Finding] = []
         self.at = 0
 
     def scene(self, title: str) -> None:
@@ -148,7 +148,7 @@ class Tour:
         self.before = self.world.state.size
 
     def _told(self, finding: Finding) -> None:
-        self.codes.add(finding.code)
+        self.found.append(finding)
         facts = {name: self._label_of(value) for name, value in finding.facts.items()}
         self.lines.append(f"{MARGIN}   {finding.stage}: {finding.code} {_short(facts)}")
 

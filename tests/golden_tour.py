@@ -195,6 +195,11 @@ def doubts(t: Tour) -> None:
     t.native("attest", "outcome.attest", intent_hash=t.hashes["u2"], happened=True, usage={"USD": 90})
     t.native("attest-not", "outcome.attest", intent_hash=t.hashes["u3"], happened=False)
     t.native("attest-again", "outcome.attest", intent_hash=t.hashes["u3"], happened=True)
+    for label in ("u6", "u7"):
+        t.ask(label, "mill.run", {}, "mill")
+        t.settle(label, "unknown")
+    t.release("u6", "cancel")
+    t.release("u7", "governance", order="order-9")
     t.tick(at=start + 600)
 
 
@@ -243,10 +248,16 @@ def approvals(t: Tour) -> None:
     t.answer("b2", "reject")
     t.settle("b1", "ok", {"delivered": True}, "alice")
     t.settle("b3", "ok", {"delivered": True}, "alice")
+    for label in ("b5", "b6", "b7"):
+        t.ask(label, "mail.send", boss, "alice_mail", "alice")
+    t.release("b5", "cancel", "alice")
+    t.release("b6", "governance", order="order-10")
+    t.settle("b7", "unknown", None, "alice")
+    t.native("attest-b7", "outcome.attest", intent_hash=t.hashes["b7"], happened=False)
     grants = {**GRANTS, "alice_mail": {**GRANTS["alice_mail"], "expiry_ns": DAY_ONE + 6 * DAY * SECOND}}
     t.apply("m3", {**FIRST, "grants": grants, "policy": POLICY})
     t.answer("b4", "approve", at=6 * DAY)
-    t.ask("b5", "mail.send", boss, "alice_mail", "alice")
+    t.ask("b8", "mail.send", boss, "alice_mail", "alice")
 
 
 def authority(t: Tour) -> None:
