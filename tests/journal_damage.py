@@ -160,6 +160,15 @@ def noise_in_meta(file: Path, chance: random.Random) -> object:
     return slot, field, data
 
 
+def noise_in_transaction_number(file: Path, chance: random.Random) -> object:
+    """Not the newest dated two back, which is a sound file of yesterday (see `rolled_back`)."""
+    slot, number = chance.randrange(2), chance.choice([chance.randrange(1 << 64), chance.randrange(100)])
+    txns = [struct.unpack_from("=Q", page(file, slot), 144)[0] for slot in range(2)]
+    if number not in (max(txns) - 2, max(txns) + 1):
+        write(file, slot * 4096 + 144, struct.pack("=Q", number))
+    return slot, number
+
+
 def swapped_metas(file: Path, chance: random.Random) -> object:
     a, b = page(file, 0), page(file, 1)
     write(file, 0, b[:8] + a[8:] if chance.random() < 0.5 else b)
@@ -190,14 +199,15 @@ def rolled_back(file: Path, chance: random.Random) -> object:
 
 
 FILE_DAMAGE: dict[str, tuple[Damage, int]] = {
-    "flipped bit": (random_flip, 300),
+    "flipped bit": (random_flip, 240),
     "cut short": (truncated, 80),
     "zeroed tail": (zeroed_tail, 40),
     "torn page": (torn_page, 80),
     "swapped pages": (swapped_pages, 80),
     "copied page": (copied_page, 60),
     "noise in a page header": (noise_in_header, 120),
-    "noise in a meta page": (noise_in_meta, 150),
+    "noise in a meta page": (noise_in_meta, 120),
+    "noise in a transaction number": (noise_in_transaction_number, 60),
     "swapped meta pages": (swapped_metas, 4),
     "free page in use": (free_page_in_use, 40),
 }

@@ -104,6 +104,26 @@ def test_a_forked_child_neither_holds_the_lock_nor_keeps_it_alive(path):
         assert os.waitpid(child, 0)[1] == 0
 
 
+ORPHAN = """
+import os, sys, time
+from splittally.journal.lock import WriterLock
+WriterLock(sys.argv[1]).acquire()
+if os.fork() == 0:
+    os.write(1, b"%d" % os.getpid())
+time.sleep(60)
+"""
+
+
+def test_the_fork_of_a_killed_holder_does_not_keep_the_lock(path):
+    env = os.environ | {"PYTHONPATH": str(KERNEL)}
+    with subprocess.Popen([sys.executable, "-c", ORPHAN, path], env=env, stdout=subprocess.PIPE) as process:
+        orphan = int(os.read(process.stdout.fileno(), 20))
+        process.kill()
+        process.wait()
+        WriterLock(path, seconds=0).acquire()
+        os.kill(orphan, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"pid":"x"}', b"\xff\xfe", b'{"pid": 1}'])
 def test_a_lock_file_that_says_nothing_useful_still_locks(path, content):
     with WriterLock(path):

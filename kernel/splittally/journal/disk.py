@@ -38,6 +38,11 @@ def hold_file(fd: int, path: Path) -> None:
         raise WorldLocked(f"the journal at `{path.parent}` is already open for writing") from None
 
 
+def let_go(fd: int) -> None:
+    """Gives back what `hold_file` took."""
+    fcntl.flock(fd, fcntl.LOCK_UN)
+
+
 def size_if_named(fd: int, path: Path) -> int:
     """The size of the open file; -1 when `path` is no longer its name."""
     held = os.fstat(fd)

@@ -13,7 +13,6 @@ import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from weakref import WeakSet
 
 from splittally.core.errors import NoWorld, WorldLocked
 from splittally.core.limits import WRITER_LOCK_SECONDS_MAX
@@ -52,6 +51,7 @@ class WriterLock:
         """Gives the lock back; does nothing when it is not held."""
         if self._fd >= 0:
             os.ftruncate(self._fd, 0)
+            fcntl.flock(self._fd, fcntl.LOCK_UN)  # also for a fork that has not let go yet
             self.forget()
 
     def forget(self) -> None:
@@ -108,7 +108,7 @@ def _locked(path: Path, fd: int) -> WorldLocked:
     return WorldLocked(text, pid=pid, since=since)
 
 
-_held: WeakSet[WriterLock] = WeakSet()
+_held: set[WriterLock] = set()
 
 
 def _drop_in_child() -> None:
