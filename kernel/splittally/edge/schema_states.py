@@ -15,7 +15,8 @@ from splittally.core.canonical import encode
 from splittally.edge.schema_places import BYTES, SECRET, SET, Place, refuse
 
 SCHEMA_POSITIONS_MAX = 4_096
-SCHEMA_WORK_MAX = 400_000  # subschemas in all positions together, while loading
+SCHEMA_WORK_MAX = 400_000  # looks at a subschema while the positions are drawn; about half a second
+_COMPLICATED = "too complicated; use fewer combinations or split it"
 
 Choice = tuple[Callable[[Any], bool], frozenset[bytes]]  # what the validator takes, and what is meant
 CompileEnum = Callable[[list[Any]], Callable[[Any], bool]]
@@ -116,12 +117,12 @@ class _Map:
         certain = _closed(sure, lambda place: () if place.ref is None else (place.ref,))
         inner = (part for place in certain for part in place.here())
         possible = _closed((*may, *inner), Place.all_here) - certain
+        self.spend(len(certain) + len(possible))
         key = (certain, possible)
         if key in self.positions:
             return self.positions[key]
-        self.work += len(certain) + len(possible) + 1
-        if len(self.positions) == SCHEMA_POSITIONS_MAX or self.work > SCHEMA_WORK_MAX:
-            refuse("", "too complicated; split it or use fewer combinations")
+        if len(self.positions) == SCHEMA_POSITIONS_MAX:
+            refuse("", _COMPLICATED)
         for place in possible:
             if found := next((name for name in (SET, SECRET, BYTES) if place.body.get(name)), None):
                 refuse(place.pointer, _out_of_reach(found))
@@ -132,6 +133,11 @@ class _Map:
             refuse(min(place.pointer for place in certain), "a value has one `x-` keyword")
         self.pending.append((position, certain, possible))
         return position
+
+    def spend(self, work: int) -> None:
+        self.work += work + 1
+        if self.work > SCHEMA_WORK_MAX:
+            refuse("", _COMPLICATED)
 
     def choices_of(self, place: Place) -> list[Choice]:
         if place not in self.choices:
@@ -155,6 +161,7 @@ class _Map:
 
     def property(self, name: str | None, sure: _Places, may: _Places) -> Position:
         """The position under a key; under every key that no `properties` names when `name` is None."""
+        self.spend(len(sure) + len(may))
         certain: list[Place] = []
         possible: list[Place] = []
         for place in (*sure, *may):
@@ -172,6 +179,7 @@ class _Map:
 
     def item(self, at: int | None, sure: _Places, may: _Places) -> Position:
         """The position at an index; behind every `prefixItems` when `at` is None."""
+        self.spend(len(sure) + len(may))
         certain: list[Place] = []
         possible: list[Place] = []
         for place in (*sure, *may):

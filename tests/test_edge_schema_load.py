@@ -1,0 +1,216 @@
+"""Schemas are refused when they are loaded: nothing outside is opened, nothing is silently ignored."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from splittally.core.errors import InvalidInput, InvalidSchema
+from splittally.edge.schema import SCHEMA_BYTES_MAX, ParamsSchema
+from splittally.edge.schema_places import SCHEMA_PLACES_MAX, SCHEMA_REACH_MAX, SCHEMA_VISITS_MAX
+from splittally.edge.schema_states import SCHEMA_POSITIONS_MAX
+
+SETS = {"x-set": True}
+BYTES = {"x-bytes": True}
+
+REFUSED: list[tuple[str, Any, str]] = [
+    ("no schema", None, "a map, true or false"),
+    ("a list", [], "a map, true or false"),
+    ("a number", 1, "a map, true or false"),
+    ("a keyword of a wrong type", {"type": "text"}, "not a JSON Schema"),
+    ("a bound that is text", {"properties": {"a": {"minimum": "1"}}}, "not a JSON Schema"),
+    ("an old form of items", {"items": [{}]}, "not a JSON Schema"),
+    ("an integer beyond the data model", {"minimum": 2**100}, "integer outside"),
+    ("not-a-number", {"minimum": float("nan")}, "not-a-number"),
+    ("bytes", {"const": b"x"}, "not a JSON Schema"),
+    ("a key that is not text", {1: 1}, "map keys are text"),
+    ("a tuple", {"enum": (1,)}, "outside the data model"),
+    ("a pattern that looks ahead", {"pattern": "(?=a)b"}, "regex"),
+    ("a pattern with a back reference", {"pattern": r"(a)\1"}, "regex"),
+    ("a pattern that explodes", {"pattern": "(a{1000}){1000}"}, "regex"),
+    ("a pattern of keys that looks behind", {"patternProperties": {"(?<=a)b": {}}}, "regex"),
+    ("another dialect", {"$schema": "http://json-schema.org/draft-07/schema#"}, "`$schema` is"),
+    ("an unknown dialect", {"$schema": "http://127.0.0.1:9/meta"}, "`$schema` is"),
+    ("another dialect inside", {"items": {"$schema": "http://json-schema.org/draft-07/schema#"}}, ""),
+    ("an identifier inside", {"$defs": {"a": {"$id": "http://a/b"}}}, "only the whole document"),
+    ("a dynamic reference", {"$dynamicRef": "#a", "$dynamicAnchor": "a"}, "`$dynamicRef` is not read"),
+    ("a recursive reference", {"$recursiveRef": "#"}, "`$recursiveRef` is not read"),
+    ("a reference to nothing", {"$ref": "#/$defs/a"}, "does not exist"),
+    ("a reference to no anchor", {"$ref": "#a"}, "does not exist"),
+    ("a reference to what is no subschema", {"$ref": "#/$defs", "$defs": {"a": {}}}, "no subschema"),
+    ("a reference into a constant", {"$ref": "#/const", "const": {}}, "no subschema"),
+    ("a reference into an unknown keyword", {"$ref": "#/mine", "mine": {}}, "no subschema"),
+    ("an anchor twice", {"$anchor": "a", "items": {"$anchor": "a"}}, "stands in the document already"),
+    ("a reference to itself", {"$ref": "#"}, "leads back"),
+    ("a circle of references", {"$ref": "#/$defs/a", "$defs": {"a": {"not": {"$ref": "#"}}}}, "leads back"),
+    ("an unknown x- keyword", {"properties": {"a": {"x-secrets": True}}}, "no keyword `x-secrets`"),
+    ("an x- keyword that is no claim", {"x-set": 1}, "true or false"),
+    ("a set with positions", {"x-set": True, "prefixItems": [{}]}, "no place beside `x-set`"),
+    ("a secret with a pattern", {"x-secret": True, "pattern": "a"}, "no place beside `x-secret`"),
+    ("a secret with a default shape", {"x-secret": True, "properties": {}}, "no place beside `x-secret`"),
+    ("a secret that is a number", {"x-secret": True, "type": "integer"}, "is object or absent"),
+    ("bytes with an enumeration", {"x-bytes": True, "enum": ["a"]}, "no place beside `x-bytes`"),
+    ("bytes and a secret", {"x-bytes": True, "x-secret": True}, "no place beside"),
+    ("bytes and a set by $ref", {"$ref": "#/$defs/a", **SETS, "$defs": {"a": BYTES}}, "one `x-` keyword"),
+    ("a set under allOf", {"allOf": [SETS]}, "counts only where"),
+    ("a set under anyOf", {"anyOf": [{"properties": {"a": SETS}}]}, "counts only where"),
+    ("a set under oneOf", {"oneOf": [SETS]}, "counts only where"),
+    ("a set under not", {"not": SETS}, "counts only where"),
+    ("a set under if", {"if": SETS}, "counts only where"),
+    ("a set under then", {"if": {}, "then": SETS}, "counts only where"),
+    ("a set under else", {"if": {}, "else": SETS}, "counts only where"),
+    ("a set under dependentSchemas", {"dependentSchemas": {"a": SETS}}, "counts only where"),
+    ("a set under patternProperties", {"patternProperties": {"a": SETS}}, "counts only where"),
+    ("a set beside a pattern", {"patternProperties": {"a": {}}, "additionalProperties": SETS}, "counts only"),
+    ("a set under propertyNames", {"propertyNames": SETS}, "counts only where"),
+    ("a set under contains", {"contains": SETS}, "counts only where"),
+    ("a set under unevaluatedItems", {"unevaluatedItems": SETS}, "counts only where"),
+    ("a set under unevaluatedProperties", {"unevaluatedProperties": SETS}, "counts only where"),
+    ("a set under contentSchema", {"contentSchema": SETS}, "counts only where"),
+    ("bytes by way of anyOf", {"anyOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": BYTES}}, "counts only where"),
+    ("bytes by way of a pattern", {"patternProperties": {"a": {"items": BYTES}}}, "counts only where"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("schema", "why"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_a_schema_that_would_mean_something_else_is_refused(schema: Any, why: str) -> None:
+    with pytest.raises(InvalidSchema) as refusal:
+        ParamsSchema.load(schema)
+    assert why in str(refusal.value)
+    assert str(refusal.value).isprintable() and len(str(refusal.value)) < 600
+
+
+def test_an_x_keyword_in_data_or_as_a_name_is_no_keyword() -> None:
+    for schema in (
+        {"const": {"x-set": 1}},
+        {"default": {"x-foo": 1}},
+        {"properties": {"x-set": {"type": "integer"}, "x-foo": {}}},
+        {"$defs": {"x-bar": {"x-set": True}}},
+        {"mine": {"x-set": 1}},
+    ):
+        ParamsSchema.load(schema)
+
+
+FILE_AND_NET = """
+import sys
+from splittally.core.errors import InvalidSchema
+from splittally.edge.schema import ParamsSchema
+file, port = sys.argv[1:]
+net = f"http://127.0.0.1:{port}/schema"
+here = f"127.0.0.1:{port}"
+refused = 0
+for uri in (f"file://{file}", file, net, f"{net}#/$defs/a", f"//{here}", f"ftp://{here}/", "schema.json"):
+    for schema in (
+        {"$ref": uri}, {"properties": {"a": {"$ref": uri}}}, {"not": {"$ref": uri}},
+        {"$defs": {"a": {"$ref": uri}}}, {"$ref": "#/a", "a": {"$ref": uri}}, {"$dynamicRef": uri},
+        {"$schema": uri}, {"$id": uri, "$schema": uri}, {"$vocabulary": {uri: True}, "$schema": uri},
+        {"$id": uri, "$ref": "other"}, {"items": {"$id": uri, "$ref": "x"}},
+    ):
+        try:
+            ParamsSchema.load(schema)
+        except InvalidSchema:
+            refused += 1
+print(refused)
+"""
+
+
+def test_no_reference_opens_a_file_or_a_connection(tmp_path: Path) -> None:
+    """The file is a pipe without a writer: opening it would wait for ever. The socket listens and counts."""
+    pipe = tmp_path / "schema.json"
+    os.mkfifo(pipe)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        arguments = [sys.executable, "-c", FILE_AND_NET, str(pipe), port]
+        run = subprocess.run(arguments, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+        assert (run.returncode, run.stdout, run.stderr) == (0, "77\n", "")
+        server.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+def chain(length: int) -> dict[str, Any]:
+    links: dict[str, Any] = {f"a{at}": {"$ref": f"#/$defs/a{at + 1}"} for at in range(length - 2)}
+    return {"$ref": "#/$defs/a0", "$defs": links | {f"a{length - 2}": {}}}
+
+
+def wide(size: int) -> dict[str, Any]:
+    return {"$defs": {f"a{at}": {} for at in range(size - 1)}}
+
+
+def doubled(levels: int) -> dict[str, Any]:
+    links: dict[str, Any] = {
+        f"a{at}": {"allOf": [{"properties": {"x": {"$ref": f"#/$defs/a{at + 1}"}}}] * 2}
+        for at in range(levels)
+    }
+    return {"$ref": "#/$defs/a0", "$defs": links | {f"a{levels}": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize(
+    ("make", "most"),
+    [
+        (chain, SCHEMA_REACH_MAX),
+        (wide, SCHEMA_PLACES_MAX),
+        (lambda size: {"title": "a" * (size - 12)}, SCHEMA_BYTES_MAX),
+    ],
+    ids=["references one after the other", "subschemas", "bytes"],
+)
+def test_each_bound_of_a_schema_admits_its_number_and_refuses_one_more(make: Any, most: int) -> None:
+    for size in (most - 1, most):
+        ParamsSchema.load(make(size))
+    with pytest.raises(InvalidSchema):
+        ParamsSchema.load(make(most + 1))
+
+
+def test_a_schema_that_doubles_its_work_with_every_line_is_refused() -> None:
+    """The validator visits one value once for each path that leads to it: 2^30 paths would be 13 s."""
+    assert 2**9 < SCHEMA_VISITS_MAX < 2**20
+    ParamsSchema.load(doubled(9))
+    with pytest.raises(InvalidSchema, match="too many subschemas"):
+        ParamsSchema.load(doubled(20))
+    tree = {f"a{at}": {"properties": {k: {"$ref": f"#/$defs/a{at + 1}"} for k in "xy"}} for at in range(25)}
+    ParamsSchema.load({"$ref": "#/$defs/a0", "$defs": tree | {"a25": {}}})  # wide is not deep
+
+
+def test_positions_are_bounded_where_sets_of_subschemas_would_multiply() -> None:
+    """Each key leads to another subset: 2^n positions out of n subschemas."""
+    count = 14
+    parts = [
+        {"properties": {f"k{key}": {"$ref": f"#/$defs/s{at}"} for key in range(count) if key != at}}
+        for at in range(count)
+    ]
+    places = {f"s{at}": part for at, part in enumerate(parts)}
+    schema = {"$defs": places, "allOf": [{"$ref": f"#/$defs/{name}"} for name in places]}
+    assert 2**count > SCHEMA_POSITIONS_MAX
+    started = time.monotonic()
+    with pytest.raises(InvalidSchema, match="too complicated"):
+        ParamsSchema.load(schema)
+    assert time.monotonic() - started < 30
+
+
+def test_an_unfit_value_under_nested_choices_is_refused_in_bounded_time() -> None:
+    """The validator's own list of errors doubles with every level: 16 levels took 20 s and 3 GB."""
+    node = {"$ref": "#/$defs/n"}
+    choices = [{"type": "object", "properties": {"x": node, "kind": {"const": kind}}} for kind in "abc"]
+    schema = ParamsSchema.load({"$defs": {"n": {"anyOf": [*choices, {"type": "integer"}]}}, **node})
+    value: Any = "unfit"
+    for _ in range(40):
+        value = {"x": value, "kind": "a"}
+    started = time.monotonic()
+    with pytest.raises(InvalidInput):
+        schema.seal(value)
+    assert time.monotonic() - started < 10
+
+
+def test_patterns_run_in_linear_time() -> None:
+    schema = ParamsSchema.load(
+        {"pattern": "^(a+)+$", "patternProperties": {"^(b|b)*$": {"pattern": "(x+x+)+y"}}}
+    )
+    started = time.monotonic()
+    with pytest.raises(InvalidInput):
+        schema.seal("a" * 60_000 + "!")
+    schema.seal({"b" * 60_000 + "!": "x" * 60_000})
+    assert time.monotonic() - started < 10

@@ -1,0 +1,79 @@
+"""A refusal of params names places and what the schema says there, never what the value holds."""
+
+import random
+import traceback
+from typing import Any
+
+from splittally.core.canonical import decode, encode
+from splittally.core.errors import InvalidInput
+from splittally.edge.schema import ANY_PARAMS, ParamsSchema
+
+from tests.test_edge_schema import MAIL, TREE, refusal_of
+
+
+def test_every_place_that_does_not_fit_is_named_up_to_eight() -> None:
+    """Pointers count in the normal form: in a set, after sorting."""
+    value = {"to": ["a", 1], "max_cents": -1, "ratio": "x", "cc": 1, "headers": {"a/b": 2}}
+    pointers = ["/to/0", "/max_cents", "/ratio", "/cc", "/headers/a~1b"]
+    refusal = refusal_of(MAIL, value)
+    assert refusal.facts["pointers"] == pointers
+    assert all(f"`{pointer}` " in str(refusal) for pointer in pointers)
+    assert refusal_of({"items": False}, [1] * 100).facts["pointers"] == [f"/{at}" for at in range(8)]
+    assert refusal_of(MAIL, {}).facts["reasons"] == ['"to" is a required property']
+
+
+def test_a_refusal_repeats_no_value_and_stays_short() -> None:
+    schema = {
+        "properties": {
+            "type": {"type": "integer"},
+            "enum": {"enum": ["a", 1]},
+            "pattern": {"pattern": "^[0-9]+$"},
+            "length": {"maxLength": 3},
+            "any": {"anyOf": [{"type": "integer"}, {"maxLength": 1}]},
+            "unique": {"uniqueItems": True},
+            "least": {"minimum": 0},
+        }
+    }
+    marker = "hunter2" * 40
+    value = dict.fromkeys(schema["properties"], marker) | {"unique": [marker, marker], "least": -7741}
+    refusal = refusal_of(schema, value)
+    assert len(refusal.facts["pointers"]) == 7  # type: ignore[arg-type]
+    told = "".join(traceback.format_exception(refusal)) + repr(refusal.facts)
+    assert "hunter2" not in told and "7741" not in told
+    assert len(str(refusal)) < 2_000
+
+
+def test_keys_in_a_refusal_cannot_move_a_terminal_or_fill_it() -> None:
+    refusal = refusal_of({"additionalProperties": False}, {"\x1b[2J\u202e" + "k" * 5_000: 1})
+    assert str(refusal).isprintable() and len(str(refusal)) < 400
+
+
+def test_random_junk_is_sealed_or_refused_and_nothing_else() -> None:
+    rng = random.Random(7)
+    junk = [
+        None,
+        True,
+        1,
+        1.0,
+        float("inf"),
+        "a",
+        "\ud800",
+        b"",
+        (),
+        {1},
+        object(),
+        2**70,
+        1j,
+        range(3),
+        {b"": 1},
+        {1: 1},
+    ]
+    for schema in (ParamsSchema.load(MAIL), ParamsSchema.load(TREE), ANY_PARAMS):
+        for _ in range(300):
+            keys = [*MAIL["properties"], "left", "tags", "z"]  # type: ignore[misc]
+            value: Any = {rng.choice(keys): rng.choice([*junk, [rng.choice(junk)]]) for _ in range(3)}
+            try:
+                data = schema.seal(rng.choice([value, [value], rng.choice(junk)]))
+            except InvalidInput:
+                continue
+            assert encode(decode(data)) == data
