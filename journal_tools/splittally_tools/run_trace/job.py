@@ -61,6 +61,7 @@ class Result(NamedTuple):
     seconds: float
     peak_bytes: int
     growth_bytes: int
+    verifying_bytes: int
     ended: OldModule | None
     verdict: Verdict | None
 
@@ -69,27 +70,33 @@ def run(order: Order, surveyed: Survey, progress: Progress) -> Result:
     """Drive the trace through a new world at `order.world`; the world must not exist."""
     fleet = assemble(surveyed, order.agents, order.repeat)
     total = surveyed.rows * order.repeat
-    peak = Peak()
-
-    def tell(made: int) -> None:
-        peak.sample()
-        progress("calls", made, total)
-
+    driving = Peak()
+    tell = _watched(driving, progress)
     started = time.perf_counter()
     with splittally.open(order.world, clock="given", chance=Chance(order.seed)) as kernel:
         drive = Drive(kernel, fleet, order.seed, total, order.group)
-        books = drive.run(calls(order.trace, surveyed, order.repeat), tell)
+        books = drive.run(calls(order.trace, surveyed, order.repeat), lambda made: tell("calls", made, total))
         seconds = time.perf_counter() - started
         use, team = _use(kernel, fleet), _team(kernel, sum(books.funded))
         open_holds, root = len(kernel.state.reservations), kernel.state.root
     head = head_of(order.world)
     ended = old_module(order.world, books.upgrade) if books.upgrade is not None else None
-    verdict = verify(order.world, root, progress) if order.is_verified else None
-    peak.sample()
+    verifying = Peak()
+    verdict = verify(order.world, root, _watched(verifying, progress)) if order.is_verified else None
     return Result(
         order, surveyed, fleet, books, use, team, open_holds, head.size, head.hash, root, seconds,
-        peak.peak_bytes, peak.peak_bytes - peak.start_bytes, ended, verdict,
+        driving.peak_bytes, driving.peak_bytes - driving.start_bytes, verifying.peak_bytes, ended, verdict,
     )  # fmt: skip
+
+
+def _watched(peak: Peak, progress: Progress) -> Progress:
+    """`progress` that looks at the memory each time."""
+
+    def tell(what: str, done: int, whole: int) -> None:
+        peak.sample()
+        progress(what, done, whole)
+
+    return tell
 
 
 def _use(kernel: Kernel, fleet: Fleet) -> dict[str, dict[str, Balance]]:

@@ -59,7 +59,11 @@ def document(result: Result) -> dict[str, Any]:
             "calls_per_s": round(books.calls / seconds),
             "frames_per_s": round(frames / seconds),
         },
-        "memory": {"rss_anon_peak_bytes": result.peak_bytes, "rss_anon_growth_bytes": result.growth_bytes},
+        "memory": {
+            "rss_anon_peak_bytes": result.peak_bytes,
+            "rss_anon_growth_bytes": result.growth_bytes,
+            "rss_anon_verifying_bytes": result.verifying_bytes,
+        },
         "world": {
             "frames": frames,
             "head_hash": result.head_hash.hex(),
@@ -115,6 +119,7 @@ def _verified(result: Result) -> dict[str, Any] | None:
     return {
         "sound": verdict.is_sound,
         "frames": verdict.frames,
+        "intents": verdict.intents,
         "rejudged": verdict.rejudged,
         "state_root": verdict.root.hex(),
         "same_root": verdict.is_same_root,
@@ -249,14 +254,19 @@ def _show_verdict(result: Result, out: Console) -> None:
     if verdict is None:
         say(out, f"not verified, as asked; state root {result.root.hex()}", "yellow")
         return
+    if verdict.is_sound:
+        say(
+            out,
+            f"verified: {verdict.frames:,} frames with {verdict.intents:,} intents folded from genesis and "
+            f"judged again, same state root {verdict.root.hex()} ({verdict.seconds:.2f} s)",
+            "green",
+        )
+        return
     for problem in verdict.problems:
         say(out, problem, "red")
-    if not verdict.is_same_root:
-        say(out, f"the run ended with state root {result.root.hex()}", "red")
-    word, style = ("verified", "green") if verdict.is_sound else ("NOT verified", "red")
     say(
         out,
-        f"{word}: {verdict.frames:,} frames folded from genesis, {verdict.rejudged:,} judged again, "
-        f"same state root {verdict.root.hex()} ({verdict.seconds:.2f} s)",
-        style,
+        f"NOT verified: {verdict.frames:,} frames, {verdict.rejudged:,} judged again; folded, "
+        f"the state root is {verdict.root.hex()}; the run ended with {result.root.hex()}",
+        "red",
     )

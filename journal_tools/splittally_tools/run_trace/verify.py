@@ -1,7 +1,7 @@
 """Verifies what a run wrote, from its journal alone: fold from genesis, judge again, same state root.
 
-Rule 1. The world is opened again for reading; nothing that the run had in memory is used but the root it
-        claims and which calls were in flight when the enforcer was replaced.
+Rule 1. The world is opened again for reading by the same audit as `tally verify --rejudge`; of what the
+        run had in memory only the root that it claims is used, and which calls were in flight.
 """
 
 import time
@@ -9,21 +9,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from splittally.core.errors import JournalDamaged
 from splittally.core.events import Released, Settled
-from splittally.core.state import state_root
 from splittally.journal.frame import Head
 from splittally.runtime.reading import Reader, open_reader
-from splittally.runtime.recover import fold
 
+from splittally_tools.audit import sound
+from splittally_tools.audit.ranges import rejudge_here
 from splittally_tools.run_trace.books import Upgrade
 
 Progress = Callable[[str, int, int], None]
 
 
 class Verdict(NamedTuple):
-    """What verifying found; `root` is the state root of a fold from genesis."""
+    """What verifying found; `root` is the state root of a fold from genesis, `rejudged` counts frames."""
 
     frames: int
+    intents: int
     rejudged: int
     root: bytes
     is_same_root: bool
@@ -32,8 +34,8 @@ class Verdict(NamedTuple):
 
     @property
     def is_sound(self) -> bool:
-        """Whether everything that was written says the same when it is read again."""
-        return self.is_same_root and not self.problems
+        """Whether everything that was written says the same when it is read and judged again."""
+        return self.is_same_root and self.rejudged == self.frames and not self.problems
 
 
 class OldModule(NamedTuple):
@@ -46,13 +48,37 @@ class OldModule(NamedTuple):
 
 
 def verify(world: Path, root: bytes, progress: Progress) -> Verdict:
-    """Read the world's journal again and compare its fold with `root`."""
+    """Fold the world's journal, judge all of it again, and compare the fold with `root`."""
     started = time.perf_counter()
     with open_reader(world) as reader:
         frames = reader.head.size
-        state = fold(reader.store, progress=lambda seq: progress("frames verified", seq, frames))
-        found = state_root(state)
-        return Verdict(frames, 0, found, found == root, [], time.perf_counter() - started)
+        report = sound.verify(reader, progress=lambda done: progress("folded", done, frames))
+        problems = list(report.problems)
+        if report.damage is not None:
+            problems.append(str(report.damage["message"]))
+        rejudged = _rejudge(reader, problems, progress) if report.is_sound else 0
+    is_same_root = report.state_root == root
+    seconds = time.perf_counter() - started
+    return Verdict(frames, report.intents, rejudged, report.state_root, is_same_root, problems, seconds)
+
+
+def _rejudge(reader: Reader, problems: list[str], progress: Progress) -> int:
+    """How many frames come out the same again; what does not is added to `problems`."""
+    frames, done = reader.head.size, 0
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        progress("judged again", done, frames)
+
+    try:
+        result = rejudge_here(reader, True, frames, tell)  # its index runs were just found equal
+    except JournalDamaged as error:
+        problems.append(str(error))
+        return 0
+    if result.drift is not None:
+        problems.append(f"frame {result.drift.seq}: {result.drift.message}")
+    return result.compared
 
 
 def head_of(world: Path) -> Head:

@@ -1,0 +1,33 @@
+"""`tally bench`: what the kernel costs against a straight-line floor, in one run."""
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from splittally_tools.bench.programme import DEFAULT, QUICK, measure
+from splittally_tools.bench.report import document, show
+from splittally_tools.cli.output import emit, progress
+from splittally_tools.cli.session import Session, shared
+
+
+@click.command("bench")
+@click.option("--quick", is_flag=True, help="A few seconds, for a look; the numbers are rough.")
+@click.option("--holds", type=click.IntRange(1_000, 4_000_000), metavar="N",
+              help="How many open holds are many (30,000).")  # fmt: skip
+@click.option("--dir", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
+              help="Where to measure; the disk there is part of the numbers.")  # fmt: skip
+@shared
+@click.pass_obj
+def bench(session: Session, /, quick: bool, holds: int | None, folder: Path | None) -> None:
+    """Measure the kernel against a floor that does nothing but the work itself.
+
+    Ratios are taken in turns within one run, so they hold on a busy machine; rates do not.
+    """
+    size = QUICK if quick else DEFAULT
+    if holds is not None:
+        size = size._replace(many_holds=holds)
+    with tempfile.TemporaryDirectory(prefix="tally-bench-", dir=folder) as work, progress(session) as bar:
+        task = bar.add_task("", total=None)
+        measured = measure(Path(work), size, lambda what: bar.update(task, description=what))
+    emit(session, document(measured), lambda out: show(measured, out))
