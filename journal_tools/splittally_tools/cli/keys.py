@@ -24,7 +24,7 @@ def signing_key(file: Path | None, is_new: bool) -> Ed25519PrivateKey:
     named = file or (Path(os.environ[KEY_VARIABLE]) if os.environ.get(KEY_VARIABLE) else None)
     if named is None:
         raise click.UsageError(
-            f"which key signs? say `--key FILE` (`--new-key` makes it) or set {KEY_VARIABLE}"
+            f"which key signs? say `--key FILE` (and `--new-key` to make it) or set {KEY_VARIABLE}"
         )
     return generate_key(named) if is_new else load_key(named)
 

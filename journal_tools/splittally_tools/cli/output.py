@@ -49,7 +49,7 @@ def console() -> Console:
     return Console(file=sys.stdout, width=width, highlight=False, soft_wrap=True)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+def table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> Table:
     """A table whose numbers stand right; every cell is text of the world."""
     made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     cells = [list(row) for row in rows]
@@ -80,11 +80,20 @@ def word(value: object) -> str:
         case bytes():
             return value.hex()
         case dict():
-            return " ".join(f"{word(key)}={word(item)}" for key, item in sorted(value.items())) or "-"
+            return " ".join(f"{word(key)}={_inner(item)}" for key, item in sorted(value.items())) or "-"
         case list() | tuple():
-            return " ".join(map(word, value)) or "-"
+            return " ".join(map(_inner, value)) or "-"
         case _:
             return printable(str(value))
+
+
+def _inner(value: object) -> str:
+    """A value inside another, in brackets where it has parts of its own."""
+    if isinstance(value, dict) and value:
+        return f"{{{word(value)}}}"
+    if isinstance(value, list | tuple) and len(value) > 1:
+        return f"[{word(value)}]"
+    return word(value)
 
 
 def say(out: Console, text: str, style: str = "") -> None:

@@ -1,0 +1,172 @@
+"""Why an intent was allowed or refused: by which grants, modules and rules, with the numbers.
+
+Rule 1. Everything is read from the frames and from the state in which the intent was decided.
+Rule 2. The present state stands in for that one only where every terms hash of the chain is still the same.
+"""
+
+from typing import Any
+
+from splittally.core.ask import member_questions
+from splittally.core.canonical import decode
+from splittally.core.caps.state import Link
+from splittally.core.commands import Judged, Member
+from splittally.core.errors import CanonicalError
+from splittally.core.findings import Finding
+from splittally.core.history import Trace
+from splittally.core.policy import NO_MATCH
+from splittally.core.reasons import REASONS
+from splittally.core.state import State
+from splittally.core.types import DENY
+from splittally.core.verdict import Fault, read_check
+from splittally.edge.records import finding_json, readable
+from splittally.runtime.reading import Reader, Record
+
+from splittally_tools.export.frames import tagged_json
+
+NEW_KEY = "this answer is final for its key: to ask again, give a new key"
+NOT_FINAL = "not now: the same intent may be asked again, and is judged afresh"
+
+
+def explain(reader: Reader, intent_hash: bytes) -> dict[str, Any] | None:
+    """The explanation of an intent; None when no frame decides it."""
+    found = reader.trace(intent_hash)
+    if found is None:
+        return None
+    record = reader.record(found.seq)
+    state = _state_of(reader, found)
+    member = found.member
+    return {
+        "intent_hash": member.intent_hash.hex(),
+        "seq": found.seq,
+        "at_ns": found.at_ns,
+        "principal": found.by,
+        "kind": member.kind,
+        "grant": member.grant,
+        "params": _readable(member.params),
+        "origin": {"kind": member.origin_kind, "name": member.origin_name},
+        "outcome": found.decided.outcome,
+        "final": found.is_final,
+        "findings": [explained(finding) for finding in found.decided.findings],
+        "chain": _chain(state, record, found),
+        "policy": _policy(state, found),
+        "reserve": found.reserve,
+        "draws": [readable(draw) for draw in found.held.draws] if found.held is not None else [],
+        "status": found.status,
+        "phase": found.phase,
+        "then": _then(found),
+        "next": _next(found),
+    }
+
+
+def explained(finding: Finding) -> dict[str, Any]:
+    """A finding with what its code means."""
+    reason = REASONS.get(finding.code)
+    is_ours = reason is not None and reason.stage == finding.stage
+    meaning = reason.meaning if reason is not None and is_ours else str(finding.facts.get("message", ""))
+    return {**finding_json(finding), "meaning": meaning}
+
+
+def _state_of(reader: Reader, found: Trace) -> State:
+    """A state in which the intent's chain is what it was."""
+    now = reader.folded
+    member = found.member
+    links = found.held.legs if found.held is not None else found.decided.authority
+    recorded = [(link.grant, link.terms_hash) for link in links]
+    if member.grant in now.caps.grants and member.kind in now.caps.effects:
+        chain = now.caps.chain(member.grant, member.kind)
+        same = [(link.grant.name, link.terms_hash) for link in chain.links] == recorded
+        if same and now.policy_hash == found.decided.policy:
+            return now
+    return reader.state_before(found.seq)
+
+
+def _chain(state: State, record: Record, found: Trace) -> list[dict[str, Any]]:
+    """The grants above the intent, leaf first, each with what its module was asked and answered."""
+    member = found.member
+    answers = _answers(state, record, member, found.at_ns)
+    reserves = {leg.grant: leg.reserve for leg in found.held.legs} if found.held is not None else {}
+    names = {digest: name for name, digest in state.caps.modules.items()}
+    chain = []
+    for link in state.caps.chain(member.grant, member.kind).links:
+        row: dict[str, Any] = {
+            "grant": link.grant.name,
+            "cap": link.cap.name,
+            "grant_hash": link.grant.grant_hash.hex(),
+            "terms_hash": link.terms_hash.hex(),
+            "covers": link.covers,
+            "reserve": reserves.get(link.grant.name),
+            "module": None,
+            "answer": None,
+        }
+        if link.template is not None:
+            digest = link.cap.enforcer
+            row["module"] = {"name": names.get(digest), "hash": digest.hex()}
+            row["answer"] = _answer(answers.get(link.grant.name))
+        chain.append(row)
+    return chain
+
+
+def _answers(state: State, record: Record, member: Member, at_ns: int) -> dict[str, Judged]:
+    """What each asked grant's module answered, found by the hash of its question."""
+    by_question = {x.question: x for x in record.body.seen if isinstance(x, Judged)}
+    asked: tuple[Link, ...] = state.caps.chain(member.grant, member.kind).asked
+    questions = member_questions(state.caps, at_ns, member)
+    pairs = zip(asked, questions, strict=True)
+    return {
+        link.grant.name: by_question[question.hash]
+        for link, question in pairs
+        if question.hash in by_question
+    }
+
+
+def _answer(judged: Judged | None) -> dict[str, Any] | None:
+    """A Check's answer as a person reads it; None where the module was not asked."""
+    if judged is None:
+        return None
+    verdict = Fault(judged.fault) if judged.fault else read_check(judged.answer)
+    if isinstance(verdict, Fault):
+        return {"fault": verdict.cls}
+    if verdict.deny_code:
+        return {"deny": {"code": verdict.deny_code, "message": verdict.deny_message}}
+    return {"constraints_ok": True, "reserve_estimate": verdict.reserve}
+
+
+def _policy(state: State, found: Trace) -> dict[str, Any]:
+    """Which rule decided; `reached` is false where the stage was not, or where the world has no policy."""
+    at = found.decided.rule
+    has_name = 0 <= at < len(state.rules)
+    return {
+        "exists": bool(found.decided.policy),
+        "reached": at >= NO_MATCH,
+        "rule": at if at >= 0 else None,
+        "name": state.rules[at].name if has_name else None,
+        "hash": found.decided.policy.hex() or None,
+    }
+
+
+def _then(found: Trace) -> list[dict[str, Any]]:
+    """What happened to it afterwards, in order."""
+    later: list[tuple[int, Any]] = [*found.changes, *found.endings, *found.refunds]
+    later += [(seq, posted) for seq, posted in found.postings]
+    return [{"seq": seq, **tagged_json(event)} for seq, event in sorted(later, key=lambda pair: pair[0])]
+
+
+def _next(found: Trace) -> list[str]:
+    """What the caller can do now, in the words of `facts["next"]`, and what the answer allows."""
+    advice: list[str] = []
+    for finding in found.decided.findings:
+        word = finding.facts.get("next")
+        if isinstance(word, str) and word not in advice:
+            advice.append(word)
+    if found.decided.outcome == DENY and found.member.keyed:
+        advice.append(NEW_KEY)
+    if not found.is_final:
+        advice.append(NOT_FINAL)
+    return advice
+
+
+def _readable(params: bytes) -> Any:
+    try:
+        return readable(decode(params))
+    except CanonicalError:
+        return params.hex()

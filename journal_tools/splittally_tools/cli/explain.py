@@ -1,0 +1,88 @@
+"""`explain`: why an intent was allowed or refused, and what to do next."""
+
+from typing import Any
+
+import click
+from rich.console import Console
+from splittally.edge.seal import require_hash
+
+from splittally_tools.audit.explanation import explain as explain_intent
+from splittally_tools.cli.answers import ADVICE
+from splittally_tools.cli.effects import not_found
+from splittally_tools.cli.ending import DONE
+from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.output import emit, say, word
+from splittally_tools.cli.session import Session, shared
+
+
+@click.command()
+@shared
+@click.argument("intent_hash", metavar="HASH")
+@click.pass_obj
+def explain(session: Session, intent_hash: str) -> int:
+    """Why an intent was allowed or refused: the grants, the module that judged, the rule, the numbers."""
+    with reader_of(session) as reader:
+        document = explain_intent(reader, require_hash(intent_hash))
+    if document is None:
+        return not_found(session, intent_hash)
+    emit(session, document, lambda out: _show(out, document))
+    return DONE
+
+
+def _show(out: Console, document: dict[str, Any]) -> None:
+    style = "green" if document["outcome"] == "allow" else "red"
+    place = f"seq {document['seq']} at {document['at_ns']}"
+    what = f"{document['kind']} under {document['grant']} for {document['principal']}"
+    say(out, f"{document['outcome']}: {word(what)} ({place})", style)
+    say(out, f"  asked for {word(document['params'])}")
+    for link in document["chain"]:
+        _show_link(out, link)
+    for finding in document["findings"]:
+        facts = {key: value for key, value in finding["facts"].items() if key not in ("next", "message")}
+        numbers = f" ({word(facts)})" if facts else ""
+        say(out, f"  because {finding['stage']} {finding['code']}: {word(finding['meaning'])}{numbers}")
+    say(out, f"  policy: {_policy(document['policy'])}")
+    if document["reserve"]:
+        say(out, f"  reserved {word(document['reserve'])}")
+    for later in document["then"]:
+        fields = {key: value for key, value in later.items() if key in _TOLD and value not in ("", None)}
+        if later["type"] == "settled":
+            fields["used"] = later["legs"][0]["usage"] if later["legs"] else {}
+        say(out, f"  then, seq {later['seq']}: {later['type']} {word(fields)}")
+    if document["status"]:
+        say(out, f"  now {document['status']}{', ' + document['phase'] if document['phase'] else ''}")
+    for advice in document["next"]:
+        say(out, f"  next: {ADVICE.get(advice, advice)}", "bold")
+
+
+_TOLD = ("phase", "due_ns", "how", "status", "cause", "order", "debit", "credit", "resource", "amount")
+
+
+def _show_link(out: Console, link: dict[str, Any]) -> None:
+    lead = f"  grant {word(link['grant'])} (cap {word(link['cap'])})"
+    if not link["covers"]:
+        say(out, f"{lead} does not cover this kind")
+        return
+    if link["module"] is None:
+        say(out, f"{lead} asks nobody")
+        return
+    module = f"{word(link['module']['name'] or 'a module')} {link['module']['hash']}"
+    answer = link["answer"]
+    if answer is None:
+        say(out, f"{lead} would ask {module}, which was not reached")
+    elif "fault" in answer:
+        say(out, f"{lead} asked {module}, which gave no answer: {answer['fault']}")
+    elif "deny" in answer:
+        say(out, f"{lead} asked {module}, which denies: {word(answer['deny'])}")
+    else:
+        say(out, f"{lead} asked {module}, which estimates {word(answer['reserve_estimate'])}")
+
+
+def _policy(policy: dict[str, Any]) -> str:
+    if not policy["exists"]:
+        return "this world had none"
+    if not policy["reached"]:
+        return "not reached"
+    if policy["rule"] is None:
+        return "no rule matched"
+    return f"rule {policy['rule']} {word(policy['name'])}"

@@ -1,0 +1,217 @@
+"""`native KIND`: one sub-command for each native effect, made from the kernel's own table.
+
+Rule 1. Kinds, options and help come from `core.native.NATIVE` and the records of its params; nothing is
+        listed here by hand. A field that is a record of its own gives its fields as options.
+Rule 2. Amounts may have units, bytes are hex or `@FILE`, maps are `KEY=NUMBER` or JSON, as the type says.
+"""
+
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+import click
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import FieldInfo, fields
+from splittally.core.errors import InvalidInput
+from splittally.core.limits import NATIVE_PARAMS_BYTES_MAX
+from splittally.core.native import NATIVE
+from splittally.edge.json_values import parse_json
+from splittally.edge.records import answer_json
+
+from splittally_tools.cli.answers import code_of_answer, show_answer
+from splittally_tools.cli.interrupts import whole
+from splittally_tools.cli.opening import writer_of
+from splittally_tools.cli.output import emit
+from splittally_tools.cli.session import Session, shared
+
+SEPARATE = ("manifest.apply",)  # has a command of its own, which reads files
+Parse = Callable[[str, tuple[str, ...]], Any]
+
+
+class Field(NamedTuple):
+    """One option: where its value goes in the params, and how its words are read."""
+
+    path: tuple[str, ...]
+    parse: Parse
+    is_many: bool
+    is_required: bool
+    hint: str
+
+
+@click.group()
+@shared
+def native() -> None:
+    """Effects that the kernel itself finishes, under the grant that you hold.
+
+    The operator acts under the root grant, anybody else under a native grant; `--under` names another.
+    """
+
+
+def _command(kind: str) -> click.Command:
+    row = NATIVE[kind]
+    known = _fields_of(row.params, ())
+    options: list[click.Parameter] = [_option(name, field) for name, field in known.items()]
+    options.append(click.Option(["--under"], metavar="GRANT", help="The grant to act under."))
+
+    @click.pass_obj
+    def run(session: Session, /, under: str | None, **words: Any) -> int:
+        params: dict[str, Any] = {}
+        for name, field in known.items():
+            said = words[_variable(name)]
+            said = tuple(said) if field.is_many else (() if said is None else (said,))
+            if said:
+                _put(params, field.path, field.parse(name, said))
+        with writer_of(session) as kernel, whole():
+            decision = kernel.native(kind, grant=under, now_ns=session.now_ns, **params)
+        emit(session, answer_json(decision), lambda out: show_answer(out, decision))
+        return code_of_answer(decision)
+
+    about = f"{row.help.capitalize()}.\n\n{row.params.__doc__ or ''}"
+    command = click.Command(kind, callback=run, params=options, help=about, short_help=row.help)
+    return _shared(command)
+
+
+def _shared(command: click.Command) -> click.Command:
+    """The command with the options that every command has."""
+    holder = shared(click.pass_obj(lambda session: None))
+    command.params += click.command()(holder).params
+    return command
+
+
+def _option(name: str, field: Field) -> click.Option:
+    return click.Option(
+        [f"--{name.replace('_', '-')}", _variable(name)],
+        required=field.is_required,
+        multiple=field.is_many,
+        metavar=field.hint,
+        help="May be given several times." if field.is_many else None,
+    )
+
+
+def _variable(name: str) -> str:
+    """The Python name of an option, which no keyword and no other parameter has."""
+    return f"field_{name}"
+
+
+def _put(params: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for name in path[:-1]:
+        params = params.setdefault(name, {})
+    params[path[-1]] = value
+
+
+# --- from types to options ----------------------------------------------------------------------
+
+
+def _fields_of(kind: type, above: tuple[str, ...]) -> dict[str, Field]:
+    """The options of a record of params, by name; those of a record inside it beside its own."""
+    hints = get_type_hints(kind)
+    found: dict[str, Field] = {}
+    for info in fields(kind):
+        hint = _plain(hints[info.name])
+        path = (*above, info.encode_name)
+        if isinstance(hint, type) and issubclass(hint, Struct):
+            found |= _fields_of(hint, path)
+        else:
+            found[info.encode_name] = _field(path, hint, _is_required(info))
+    return found
+
+
+def _is_required(info: FieldInfo) -> bool:
+    return info.default is NODEFAULT and info.default_factory is NODEFAULT
+
+
+def _plain(hint: Any) -> Any:
+    """A type without its None."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return next(part for part in get_args(hint) if part is not type(None))
+    return hint
+
+
+def _field(path: tuple[str, ...], hint: Any, is_required: bool) -> Field:
+    name, of = path[-1], get_args(hint)
+    if name == "params":
+        return Field(path, _json, False, is_required, "JSON")
+    if hint is bool:
+        return Field(path, _bool, False, is_required, "yes|no")
+    if hint is int:
+        return Field(path, _amount if name == "amount" else _integer, False, is_required, "NUMBER")
+    if hint is bytes:
+        return Field(path, _bytes, False, is_required, "HEX|@FILE")
+    if hint is str:
+        return Field(path, _text, False, is_required, "TEXT")
+    if get_origin(hint) is dict and of == (str, int):
+        return Field(path, _numbers, True, is_required, "KEY=NUMBER")
+    if get_origin(hint) is dict and of == (str, str):
+        return Field(path, _texts, True, is_required, "KEY=TEXT")
+    if get_origin(hint) is list and of == (str,):
+        return Field(path, _list, True, is_required, "TEXT")
+    return Field(path, _json, False, is_required, "JSON")
+
+
+def _text(name: str, said: tuple[str, ...]) -> str:
+    return said[0]
+
+
+def _list(name: str, said: tuple[str, ...]) -> list[str]:
+    return list(said)
+
+
+def _integer(name: str, said: tuple[str, ...]) -> int:
+    text = said[0]
+    if not (text.removeprefix("-").isascii() and text.removeprefix("-").isdigit()) or len(text) > 20:
+        raise InvalidInput(f"`--{name}` is a whole number", field=name)
+    return int(text)
+
+
+def _amount(name: str, said: tuple[str, ...]) -> int | str:
+    """Digits are minor units; anything else has a unit or a fraction, and the edge reads it."""
+    return int(said[0]) if said[0].isascii() and said[0].isdigit() and len(said[0]) <= 20 else said[0]
+
+
+def _bool(name: str, said: tuple[str, ...]) -> bool:
+    if said[0] not in ("yes", "no", "true", "false"):
+        raise InvalidInput(f"`--{name}` is yes or no", field=name)
+    return said[0] in ("yes", "true")
+
+
+def _bytes(name: str, said: tuple[str, ...]) -> bytes:
+    text = said[0]
+    if not text.startswith("@"):
+        try:
+            return bytes.fromhex(text)
+        except ValueError:
+            raise InvalidInput(f"`--{name}` is hex text, or `@FILE`", field=name) from None
+    file = Path(text[1:])
+    try:
+        if file.stat().st_size > NATIVE_PARAMS_BYTES_MAX:
+            raise InvalidInput(f"`{file}` is larger than {NATIVE_PARAMS_BYTES_MAX} bytes", field=name)
+        return file.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"`{file}` cannot be read: {error.strerror}", field=name) from error
+
+
+def _json(name: str, said: tuple[str, ...]) -> Any:
+    try:
+        return parse_json(said[0])
+    except InvalidInput as error:
+        raise InvalidInput(f"`--{name}` is JSON: {error}", field=name) from error
+
+
+def _numbers(name: str, said: tuple[str, ...]) -> dict[str, int]:
+    return {key: _integer(name, (text,)) for key, text in _texts(name, said).items()}
+
+
+def _texts(name: str, said: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in said:
+        key, sign, text = pair.partition("=")
+        if not sign or not key or key in found:
+            raise InvalidInput(f"`--{name}` is KEY=VALUE, each key once", field=name)
+        found[key] = text
+    return found
+
+
+for _kind in sorted(NATIVE):
+    if _kind not in SEPARATE:
+        native.add_command(_command(_kind))
