@@ -323,6 +323,8 @@ def test_no_page_in_use_may_be_listed_as_free(file, fd, tree, kind):
     assert caught.value.facts["seq"] == tree.size
     reader = LmdbStore(file.parent, writable=False)
     assert reader.verify_chain() == reader.head
+    with pytest.raises(JournalDamaged):
+        reader.verify_pages()
     reader.close()
 
 

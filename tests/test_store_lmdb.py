@@ -71,6 +71,23 @@ def test_lmdb_reads_what_the_store_wrote_and_calls_it_sound(folder):
     assert lmdb_verify(str(folder)) == []
 
 
+def test_the_format_does_not_depend_on_the_surroundings(folder, monkeypatch):
+    """The binding bundles two engines, and a variable of the environment chooses one for new files."""
+    monkeypatch.setenv("LMDB_DEFAULT_LIB_VERSION", "1")
+    result = run(
+        "import random, sys\n"
+        "from splittally.journal.lmdb import LmdbStore\n"
+        "from tests.journal_damage import append\n"
+        "append(LmdbStore(sys.argv[1], writable=True), 5, random.Random(1))\n",
+        folder,
+    )
+    assert result.returncode == 0, result.stderr
+    store = LmdbStore(folder, writable=True)
+    assert store.verify_chain().size == 5
+    assert store._env.lib_version()[:2] == (0, 9)
+    store.close()
+
+
 def test_every_commit_is_synced(folder):
     store = LmdbStore(folder, writable=True)
     flags = store._env.flags()
@@ -288,6 +305,7 @@ while last.size < int(sys.argv[2]):
     head = store.refresh()
     assert store.verify_chain(last) == head
     assert store.verify_chain().size == head.size
+    store.verify_pages()
     last = head
     rounds += 1
 print(rounds)

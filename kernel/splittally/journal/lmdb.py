@@ -10,15 +10,15 @@ Rule 5. A value is the hash that was sealed with the frame, then the frame.
 """
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import lmdb
 
-from splittally.core.errors import DiskFull, JournalDamaged, KernelStopped, NoWorld
+from splittally.core.errors import DiskFull, JournalDamaged, KernelStopped
 from splittally.core.limits import HASH_BYTES, MAP_BYTES_FIRST, MAP_BYTES_MAX
 from splittally.journal import disk
+from splittally.journal.environment import FILE, create_journal, open_environment
 from splittally.journal.frame import EMPTY, Frame, Head, extend
 from splittally.journal.freelist import check_free_pages, check_length
 from splittally.journal.pages import BadPage, key_of
@@ -26,7 +26,6 @@ from splittally.journal.salvage import first_bad, is_frame
 from splittally.journal.store import Conflict, Store, Unknown, absent
 from splittally.journal.tree import LOAD_TRIES_MAX, Tree
 
-FILE = "data.mdb"
 FRESH_FRAMES_MAX = 1_024  # frames of this process kept until the tree is read again
 FRESH_BYTES_MAX = 4 * 1024 * 1024
 
@@ -43,7 +42,7 @@ class LmdbStore(Store):
     ) -> None:
         self.file = Path(path) / FILE
         if writable and not self.file.parent.exists():
-            _create(self.file.parent)
+            create_journal(self.file.parent)
         self._fd = disk.open_file(self.file)
         self._env: lmdb.Environment | None = None
         self._pid = os.getpid()
@@ -175,11 +174,7 @@ class LmdbStore(Store):
         disk.refuse_full(self.file, 0)
         while map_bytes < min(2 * os.fstat(self._fd).st_size, MAP_BYTES_MAX):
             map_bytes *= 2
-        folder = str(self.file.parent)
-        try:
-            return lmdb.open(folder, map_size=map_bytes, create=False, lock=False, max_spare_txns=0)
-        except lmdb.Error as error:
-            raise KernelStopped(f"the journal cannot be opened for writing: {error}") from error
+        return open_environment(self.file.parent, map_bytes)
 
     def _writer(self) -> "lmdb.Environment":
         self._open_fd()
@@ -251,21 +246,6 @@ def _forget_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_in_child)
-
-
-def _create(folder: Path) -> None:
-    """An empty journal, under its name only when it is whole."""
-    if not folder.parent.is_dir():
-        raise NoWorld(f"there is no folder `{folder.parent}`")
-    disk.refuse_full(folder.parent, 0)
-    unfinished = folder.with_name(f"{folder.name}.new")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(mode=0o700)
-    lmdb.open(str(unfinished), map_size=MAP_BYTES_FIRST, lock=False, mode=0o600).close()
-    disk.sync(unfinished / FILE)
-    disk.sync(unfinished)
-    unfinished.rename(folder)
-    disk.sync(folder.parent)
 
 
 def _load(fd: int, writable: bool) -> tuple[Tree, Head]:

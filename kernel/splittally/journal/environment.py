@@ -1,0 +1,51 @@
+"""liblmdb as the journal uses it: one format, synced, unlocked (spec/07-journal.md, "The file").
+
+Rule 1. What a setting is here it is everywhere; nothing of the surroundings changes it.
+Rule 2. A new journal gets its name only when it is whole and lasting.
+"""
+
+import shutil
+from pathlib import Path
+
+import lmdb
+
+from splittally.core.errors import KernelStopped, NoWorld
+from splittally.core.limits import MAP_BYTES_FIRST
+from splittally.journal import disk
+
+FILE = "data.mdb"
+LIBRARY_MAJOR = 0  # the binding also bundles LMDB 1.0, which writes other pages
+
+
+def open_environment(folder: Path, map_bytes: int, create: bool = False) -> "lmdb.Environment":
+    """The environment in `folder`; `KernelStopped` when liblmdb refuses, as when address space is short."""
+    try:
+        return lmdb.open(
+            str(folder),
+            map_size=map_bytes,
+            create=create,
+            mode=0o600,
+            sync=True,
+            metasync=True,
+            writemap=False,
+            lock=False,
+            max_spare_txns=0,
+            lib_version=LIBRARY_MAJOR,
+        )
+    except lmdb.Error as error:
+        raise KernelStopped(f"the journal cannot be opened for writing: {error}") from error
+
+
+def create_journal(folder: Path) -> None:
+    """An empty journal at `folder`, whose parent is there; `DiskFull` without room for it."""
+    if not folder.parent.is_dir():
+        raise NoWorld(f"there is no folder `{folder.parent}`")
+    disk.refuse_full(folder.parent, 0)
+    unfinished = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(mode=0o700)
+    open_environment(unfinished, MAP_BYTES_FIRST, create=True).close()
+    disk.sync(unfinished / FILE)
+    disk.sync(unfinished)
+    unfinished.rename(folder)
+    disk.sync(folder.parent)
