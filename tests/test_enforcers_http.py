@@ -182,6 +182,7 @@ def test_without_prefixes_any_path_is_allowed() -> None:
         ({"max_body_bytes": 9}, {"url": "http://x.org", "body_bytes": 10}, "body_too_large"),
         ({"hosts": ["x.org"]}, {"url": "http://x.org", "headers": {"accept": "a"}}, ""),
         ({"hosts": ["x.org"]}, {"url": "http://x.org", "headers": {"HOST": "y"}}, "host_not_allowed"),
+        ({"hosts": ["x.org"]}, {"url": "http://x.org", "headers": {":authority": "y"}}, "host_not_allowed"),
         ({}, {"url": "http://x.org", "headers": {"host": "y"}}, ""),
         ({}, {}, "params_invalid"),
         ({}, {"url": 5}, "params_invalid"),

@@ -214,6 +214,33 @@ def test_a_settle_reads_what_there_is(
     assert (settled.usage, settled.violation_code) == (usage, violation)
 
 
+@pytest.mark.parametrize(
+    ("number", "tokens"),
+    [
+        ("17", 23),
+        ("1818", 24),
+        ("18ff", 255),
+        ("190100", 256),
+        ("1a00010000", 2**16),
+        ("1b0000000100000000", 2**32),
+        ("1817", None),
+        ("1900ff", None),
+        ("1a0000ffff", None),
+        ("1b00000000ffffffff", None),
+        ("c105", None),
+        ("1c", None),
+        ("1f", None),
+        ("18", None),
+    ],
+)
+def test_a_number_is_read_in_its_shortest_form_only(number: str, tokens: int | None) -> None:
+    params = b"\xa1\x6amax_tokens" + bytes.fromhex(number)
+    verdict = check(LLM, KIND, {}, params)
+    assert (verdict.reserve, verdict.deny_code) == (
+        ({"tokens": tokens}, "") if tokens else ({}, "params_invalid")
+    )
+
+
 # --- the model ----------------------------------------------------------------------------------------
 
 edges = st.one_of(

@@ -106,23 +106,27 @@ pub fn parseHost(bytes: []const u8, buffer: *[256]u8) Malformed!Host {
 fn foldName(bytes: []const u8, buffer: *[256]u8) Malformed![]const u8 {
     const has_dot = bytes.len > 0 and bytes[bytes.len - 1] == '.';
     const size = bytes.len - @intFromBool(has_dot);
-    if (size == 0 or size > name_bytes_max) return error.Malformed;
-    var label: usize = 0;
+    if (size > name_bytes_max) return error.Malformed;
+    var start: usize = 0;
     for (bytes[0..size], 0..) |byte, i| {
-        const lower = toLower(byte);
+        const lower = name_bytes[byte];
+        if (lower == 0) return error.Malformed;
         buffer[i] = lower;
-        if (byte == '.') {
-            if (label == 0) return error.Malformed;
-            label = 0;
-            continue;
-        }
-        label += 1;
-        const is_letter = lower >= 'a' and lower <= 'z';
-        if (!is_letter and !isDigit(byte) and byte != '-' and byte != '_') return error.Malformed;
-        if (label > label_bytes_max) return error.Malformed;
+        if (lower != '.') continue;
+        if (i == start or i - start > label_bytes_max) return error.Malformed;
+        start = i + 1;
     }
-    return if (label > 0) buffer[0..size] else error.Malformed;
+    if (size == start or size - start > label_bytes_max) return error.Malformed;
+    return buffer[0..size];
 }
+
+/// What each byte of a name is folded to; 0 for bytes that no name has.
+const name_bytes: [256]u8 = fold: {
+    var table: [256]u8 = @splat(0);
+    for ("abcdefghijklmnopqrstuvwxyz0123456789-_.") |byte| table[byte] = byte;
+    for ('A'..'Z' + 1) |upper| table[upper] = toLower(upper);
+    break :fold table;
+};
 
 /// Whether a client takes a host that ends in this label for an IPv4 address (WHATWG, "ends in a number").
 pub fn isNumeric(label: []const u8) bool {
