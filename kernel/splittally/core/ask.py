@@ -5,7 +5,7 @@ Rule 1. One question per leg that asks somebody, leaf first, each with its pinne
 Rule 2. A Settle asks what its Check asked, read back from the frame that decided (`Recall`).
 """
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from splittally.core.caps.check import check_chain, may_end
 from splittally.core.caps.state import Caps
@@ -24,7 +24,7 @@ from splittally.core.state import State
 from splittally.core.types import RECEIPT_STATUSES, RELEASED, Leg
 
 
-class Recall(NamedTuple):
+class Recall(Struct, frozen=True, gc=False):
     """The decided intent as its frame holds it, verified."""
 
     kind: str
@@ -34,7 +34,7 @@ class Recall(NamedTuple):
     at_ns: int
 
 
-class Needs(NamedTuple):
+class Needs(Struct, frozen=True, gc=False):
     """What must be known before a command can be decided."""
 
     questions: list[Question]

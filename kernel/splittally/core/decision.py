@@ -6,7 +6,8 @@ Rule 3. The record is one: decision, hold, postings and counters stand in the sa
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from splittally.core.canonical import decode
 from splittally.core.caps.check import check_chain
@@ -37,7 +38,7 @@ NO_WINDOWS: list[Window] = []  # shared: most legs touch life counters only
 NO_POLICY = PolicyVerdict(ALLOW, [], NO_STAGE, [], [])
 
 
-class Judgement(NamedTuple):
+class Judgement(Struct, frozen=True, gc=False):
     """How one intent was decided and what committing it records."""
 
     outcome: str
@@ -46,7 +47,7 @@ class Judgement(NamedTuple):
     events: list[Event]
 
 
-class Reserve(NamedTuple):
+class Reserve(Struct, frozen=True, gc=False):
     """The legs of an intent with what checking their limits found, and the money they draw."""
 
     legs: list[Leg]

@@ -8,6 +8,8 @@ Rule 3. Rates count what is admitted, in windows of logical time.
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 from splittally.core import expr
 from splittally.core.events import Count, Event
 from splittally.core.findings import Finding, find
@@ -44,7 +46,7 @@ class Asked(NamedTuple):
     now_ns: int
 
 
-class PolicyVerdict(NamedTuple):
+class PolicyVerdict(Struct, frozen=True, gc=False):
     """What the policy says: the outcome, why, by which rule, and what committing it records."""
 
     outcome: str

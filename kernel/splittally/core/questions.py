@@ -5,7 +5,7 @@ Rule 1. The bytes are spliced from parts that are canonical themselves; `test_qu
 Rule 2. A Settle repeats the seven fields of its Check byte for byte and adds three.
 """
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from splittally.core.canonical import encode_record
 from splittally.core.hashing import hash_question
@@ -15,7 +15,7 @@ _CHECK = b"\xa1eCheck\xa7"
 _SETTLE = b"\xa1fSettle\xaa"
 
 
-class Question(NamedTuple):
+class Question(Struct, frozen=True, gc=False):
     """What to ask whom: a module by hash and the input bytes. `hash` is recorded with the answer."""
 
     module: bytes

@@ -6,7 +6,9 @@ Rule 3. Settling and releasing are total: whatever the evidence, the hold ends.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple, assert_never
+from typing import assert_never
+
+from msgspec import Struct
 
 from splittally.core.ask import known_legs, member_questions
 from splittally.core.caps.check import may_end
@@ -34,7 +36,7 @@ from splittally.core.findings import Finding, find
 from splittally.core.ledger.settle import NO_USAGE, Answer, Ending, charge_leg, exhaustions, pay_draws
 from splittally.core.ledger.state import Hold
 from splittally.core.ledger.tick import fall_due, release_hold
-from splittally.core.native import NativeCall
+from splittally.core.native import NATIVE, NativeCall
 from splittally.core.native.manifest import read_manifest, release_events
 from splittally.core.questions import Question
 from splittally.core.state import State
@@ -55,7 +57,7 @@ from splittally.core.types import (
 from splittally.core.verdict import Fault, read_settle
 
 
-class MemberReply(NamedTuple):
+class MemberReply(Struct, frozen=True, gc=False):
     """How one intent was decided."""
 
     intent_hash: bytes
@@ -64,7 +66,7 @@ class MemberReply(NamedTuple):
     reserve: dict[str, int]
 
 
-class SettleReply(NamedTuple):
+class SettleReply(Struct, frozen=True, gc=False):
     """What became of a receipt: settled, held, late, duplicate or not_found."""
 
     intent_hash: bytes
@@ -73,7 +75,7 @@ class SettleReply(NamedTuple):
     violations: list[Finding]
 
 
-class HoldReply(NamedTuple):
+class HoldReply(Struct, frozen=True, gc=False):
     """What became of a hold: released, extended, duplicate, not_reserved or refused."""
 
     intent_hash: bytes
@@ -81,7 +83,7 @@ class HoldReply(NamedTuple):
     due_ns: int
 
 
-class Step(NamedTuple):
+class Step(Struct, frozen=True, gc=False):
     """The events to record and the replies to give, one for each intent of a Submit."""
 
     events: list[Event]
@@ -132,6 +134,8 @@ def _step_each(state: State, now_ns: int, by: str, member: Member, seen: list[Ev
 
 
 def _native_call(now_ns: int, by: str, member: Member, seen: list[Evidence]) -> NativeCall:
+    if member.kind not in NATIVE:
+        return NativeCall(now_ns, by, member.grant, member.intent_hash, None, {})
     known = next((evidence for evidence in seen if isinstance(evidence, Known)), None)
     admitted = {evidence.module: evidence.failed for evidence in seen if isinstance(evidence, Admitted)}
     return NativeCall(now_ns, by, member.grant, member.intent_hash, known, admitted)

@@ -5,7 +5,7 @@ Rule 2. All that is found is reported; nothing is changed here.
 Rule 3. The amounts of a grant that the principal does not hold are not shown (`limited_above`).
 """
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from splittally.core.events import LimitCrossed, LimitSet
 from splittally.core.findings import Finding, find, shown
@@ -17,7 +17,7 @@ from splittally.core.types import ALLOW, DEFER, DENY, LIFE, PER_INTENT, REQUIRE_
 _OUTCOME = {"deny": DENY, "defer": DEFER, "ask": REQUIRE_APPROVAL, "tell": ALLOW, "shadow": ALLOW}
 
 
-class Room(NamedTuple):
+class Room(Struct, frozen=True, gc=False):
     """What checking one leg found: the outcomes of its limits and what committing it would record."""
 
     outcomes: list[str]
@@ -29,7 +29,7 @@ class Room(NamedTuple):
 NOTHING = Room([], [], [], [])
 
 
-class Scope(NamedTuple):
+class Scope(Struct, frozen=True, gc=False):
     """Whose counters: the grant's name, and whether the principal may see its amounts."""
 
     name: str

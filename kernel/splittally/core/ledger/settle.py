@@ -6,7 +6,7 @@ Rule 2. Each leg is charged its own usage by its own verdict; a fault concerns i
 Rule 3. An account never pays more than was committed, but for a leg whose grant says `debt`.
 """
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from splittally.core.events import Charge, Event, LimitCrossed, Posted
 from splittally.core.findings import Finding, find, shown
@@ -17,7 +17,7 @@ from splittally.core.types import LIFE, Draw, Leg, Window
 from splittally.core.verdict import Fault, SettleVerdict
 
 
-class Doubt(NamedTuple):
+class Doubt(Struct, frozen=True, gc=False):
     """No answer, because nobody learned whether the effect happened."""
 
 
@@ -25,7 +25,7 @@ Answer = SettleVerdict | Fault | Doubt
 NO_USAGE = SettleVerdict({})
 
 
-class Ending(NamedTuple):
+class Ending(Struct, frozen=True, gc=False):
     """A hold, or a hold that was, with what each leg's enforcer answered.
 
     `is_late` is a receipt for a released intent: nothing is in flight and nothing is reserved.

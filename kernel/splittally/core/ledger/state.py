@@ -6,7 +6,7 @@ Rule 3. The agenda is derived from holds and windows: it stands in no root and c
 """
 
 from heapq import heapify, heappop, heappush
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec import Struct
 
@@ -55,7 +55,7 @@ class Hold(Struct, array_like=True, gc=False):
     frame_hash: bytes = b""
 
 
-class Due(NamedTuple):
+class Due(Struct, frozen=True, order=True, gc=False):
     """An item of the agenda, in the order in which items are worked through."""
 
     due_ns: int

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from splittally.core.canonical import decode
 from splittally.core.commands import Known
@@ -18,7 +19,7 @@ from splittally.core.findings import Finding
 from splittally.core.state import State
 
 
-class NativeCall(NamedTuple):
+class NativeCall(Struct, frozen=True, gc=False):
     """Who asks, when, under which grant, and the evidence that native effects need.
 
     `admitted` maps a module's hash to the admission check it fails, empty when it is admitted.
