@@ -14,13 +14,24 @@ from splittally.core.events import Event
 from splittally.core.state import FORMAT
 
 
-class Body(Struct, frozen=True, gc=False):
-    """A frame's body: logical time, principal, command, evidence, events."""
+class Body(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """A frame's body: logical time, principal, command, evidence, events.
+
+    One record and not five values, because msgspec looks at a bare union anew whenever it is used.
+    """
 
     at_ns: int
     by: str
     command: Command
     seen: list[Evidence]
+    out: list[Event]
+
+
+class _Asked(Struct, frozen=True, gc=False, array_like=True):
+    command: Command
+
+
+class _Told(Struct, frozen=True, gc=False, array_like=True):
     out: list[Event]
 
 
@@ -33,16 +44,10 @@ def body_rows(at_ns: int, by: str, command: Command, seen: list[Evidence], out: 
 def read_body(rows: Any, seq: int) -> Body:
     """The body in `rows`; `JournalDamaged` names `seq` when it is not one."""
     try:
-        version, at_ns, by, command, seen, out = rows
+        version, *body = rows
         if version > FORMAT:
             raise FormatTooNew(f"frame {seq} was written by a later release", seq=seq, format=version)
-        return Body(
-            msgspec.convert(at_ns, int),
-            msgspec.convert(by, str),
-            msgspec.convert(command, Command),
-            msgspec.convert(seen, list[Evidence]),
-            msgspec.convert(out, list[Event]),
-        )
+        return msgspec.convert(body, Body)
     except (ValueError, TypeError) as error:  # msgspec.ValidationError is a ValueError
         raise JournalDamaged(f"frame {seq} does not hold a record", seq=seq) from error
 
@@ -51,7 +56,7 @@ def read_command(rows: Any, seq: int) -> tuple[int, Command]:
     """Time and command of a body: all that a Settle reads back."""
     try:
         _, at_ns, _, command, _, _ = rows
-        return at_ns, msgspec.convert(command, Command)
+        return at_ns, msgspec.convert([command], _Asked).command
     except (ValueError, TypeError) as error:
         raise JournalDamaged(f"frame {seq} does not hold a record", seq=seq) from error
 
@@ -62,6 +67,6 @@ def read_events(rows: Any, seq: int) -> tuple[int, str, list[Event]]:
         version, at_ns, by, _, _, out = rows
         if version > FORMAT:
             raise FormatTooNew(f"frame {seq} was written by a later release", seq=seq, format=version)
-        return at_ns, by, msgspec.convert(out, list[Event])
+        return at_ns, by, msgspec.convert([out], _Told).out
     except (ValueError, TypeError) as error:
         raise JournalDamaged(f"frame {seq} does not hold a record", seq=seq) from error
