@@ -81,7 +81,8 @@ fn checkScheme(cap: *const Cap, url: *const urls.Url, answer: *sdk.Answer) sdk.R
     else
         hasFolded(cap.schemes, url.scheme);
     if (!is_allowed) return answer.refuse("scheme_not_allowed", .{
-        "scheme ", sdk.quote(url.scheme), " is not allowed; use one that the grant lists, or http or https where it lists none",
+        "scheme ",                                                                             sdk.quote(url.scheme),
+        " is not allowed; use one that the grant lists, or http or https where it lists none",
     });
 }
 
@@ -100,7 +101,8 @@ fn checkHost(cap: *const Cap, url: *const urls.Url, params: *const Params, answe
     });
     var headers = params.headers;
     while (headers.next()) |header| {
-        if (equalFolded(header.key, "host") or equalFolded(header.key, ":authority")) return answer.refuse("host_not_allowed", .{
+        const names_host = equalFolded(header.key, "host") or equalFolded(header.key, ":authority");
+        if (names_host) return answer.refuse("host_not_allowed", .{
             "header ", sdk.quote(header.key), " would name another host than the url; leave it out",
         });
     }
@@ -116,7 +118,10 @@ fn matches(pattern: []const u8, host: *const urls.Host) urls.Malformed!bool {
     }
     const is_bare_ipv6 = pattern.len > 0 and pattern[0] != '[' and urls.find(pattern, ":") != null;
     const groups = if (is_bare_ipv6) try urls.parseIpv6(pattern) else null;
-    const wanted = if (is_bare_ipv6) urls.Host{ .name = "", .groups = groups } else try urls.parseHost(pattern, &pattern_buffer);
+    const wanted = if (is_bare_ipv6)
+        urls.Host{ .name = "", .groups = groups }
+    else
+        try urls.parseHost(pattern, &pattern_buffer);
     const wanted_groups = wanted.groups orelse return host.groups == null and sdk.equal(wanted.name, host.name);
     const host_groups = host.groups orelse return false;
     for (wanted_groups, host_groups) |a, b| if (a != b) return false;
@@ -139,7 +144,9 @@ fn checkToken(method: []const u8, answer: *sdk.Answer) sdk.Refused!void {
     for (method) |byte| {
         const lower = urls.toLower(byte);
         const is_plain = (lower >= 'a' and lower <= 'z') or (byte >= '0' and byte <= '9');
-        if (!is_plain and urls.find(&.{byte}, "!#$%&'*+-.^_`|~") == null) return answer.misfitParams("method", "a method such as GET");
+        if (!is_plain and urls.find(&.{byte}, "!#$%&'*+-.^_`|~") == null) {
+            return answer.misfitParams("method", "a method such as GET");
+        }
     }
 }
 
@@ -161,7 +168,8 @@ fn checkPath(cap: *const Cap, url: *const urls.Url, answer: *sdk.Answer) sdk.Ref
         "the path is longer than 8192 bytes; shorten it or ask for a grant without path prefixes",
     });
     const path = paths.normalise(url.path, &path_buffer) catch return answer.refuse("path_not_allowed", .{
-        "path ", sdk.quote(url.path), " holds an escape or dot segment that servers read in different ways; write it plainly",
+        "path ",                                                                                 sdk.quote(url.path),
+        " holds an escape or dot segment that servers read in different ways; write it plainly",
     });
     prefixes = cap.path_prefixes;
     while (prefixes.next()) |prefix| if (paths.isUnder(path, prefix)) return;

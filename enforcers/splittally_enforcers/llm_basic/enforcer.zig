@@ -65,7 +65,8 @@ pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
     if (prices) |table| {
         const price = try priceOf(ask, &table, params.model, answer);
         const reserve = cost(price, prompt, completion) orelse return answer.refuse("cost_overflow", .{
-            "the cost of the whole call is above 2^64-1 of ", sdk.quote(table.resource), "; lower `max_tokens` or the prices",
+            "the cost of the whole call is above 2^64-1 of ", sdk.quote(table.resource),
+            "; lower `max_tokens` or the prices",
         });
         answer.put(table.resource, reserve);
     }
@@ -97,7 +98,8 @@ fn readPrices(ask: *const sdk.Ask, item: sdk.Item, answer: *sdk.Answer) sdk.Refu
     if ((prices.prompt == null) != (prices.completion == null)) return answer.refuse("cap_params_invalid", .{
         "field `prices` of the cap params must give `prompt` and `completion` together",
     });
-    if (!sdk.isDimension(prices.resource) or sdk.same(prices.resource, "tokens")) return answer.refuse("cap_params_invalid", .{
+    const is_resource = sdk.isDimension(prices.resource) and !sdk.same(prices.resource, "tokens");
+    if (!is_resource) return answer.refuse("cap_params_invalid", .{
         "field `prices.resource` of the cap params must be a name of 1 to 128 bytes other than `tokens`",
     });
     return prices;
@@ -178,7 +180,8 @@ fn priceOf(ask: *const sdk.Ask, prices: *const Prices, model: ?[]const u8, answe
     }
     if (prices.prompt) |prompt| return .{ .prompt = prompt, .completion = prices.completion.? };
     return answer.refuse("price_missing", .{
-        "model ", sdk.quote(model orelse ""), " has no price in the grant's table; use a priced model or have its price added",
+        "model ",                                                                         sdk.quote(model orelse ""),
+        " has no price in the grant's table; use a priced model or have its price added",
     });
 }
 

@@ -18,6 +18,9 @@ const operations = [_][]const u8{
 };
 const strategic = [_][]const u8{ "budget.create", "budget.describe", "budget.amend" };
 
+const operations_expected = "field `operations` of the cap params must list kinds or prefixes ending in `.*`";
+const accounts_expected = "field `accounts` of the cap params must list names or prefixes ending in `/*`";
+
 const account_fields = [_][]const u8{ "account", "from", "to", "frm", "payee", "counter" };
 
 const Cap = struct {
@@ -42,9 +45,10 @@ const Params = struct {
 pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
     if (!isOperation(ask.kind)) return answer.kindMismatch(ask.kind);
     const cap = try ask.cap(Cap, answer);
-    try checkPatterns(cap.operations, ".*", "field `operations` of the cap params must list kinds or prefixes ending in `.*`", answer);
-    try checkPatterns(cap.accounts, "/*", "field `accounts` of the cap params must list names or prefixes ending in `/*`", answer);
-    if (!cap.operations.isEmpty() and !covers(cap.operations, ".*", ask.kind)) return answer.refuse("operation_not_covered", .{
+    try checkPatterns(cap.operations, ".*", operations_expected, answer);
+    try checkPatterns(cap.accounts, "/*", accounts_expected, answer);
+    const is_covered = cap.operations.isEmpty() or covers(cap.operations, ".*", ask.kind);
+    if (!is_covered) return answer.refuse("operation_not_covered", .{
         "the grant does not cover ", sdk.quote(ask.kind), "; use a grant whose operations list it",
     });
     try checkRank(&cap, ask.kind, answer);
@@ -73,7 +77,13 @@ fn isOperation(kind: []const u8) bool {
 
 const Check = fn (*const Cap, sdk.Item, []const u8, *sdk.Answer) sdk.Refused!void;
 
-fn checkEach(cap: *const Cap, item: sdk.Item, field: []const u8, comptime each: Check, answer: *sdk.Answer) sdk.Refused!void {
+fn checkEach(
+    cap: *const Cap,
+    item: sdk.Item,
+    field: []const u8,
+    comptime each: Check,
+    answer: *sdk.Answer,
+) sdk.Refused!void {
     var names = item.texts() orelse return answer.misfitParams(field, "a list of texts");
     while (names.items.next()) |name| try each(cap, name, field, answer);
 }
@@ -117,13 +127,18 @@ fn covers(patterns: sdk.Texts, comptime tail: []const u8, name: []const u8) bool
 }
 
 /// A star anywhere but in the tail would match nothing, silently.
-fn checkPatterns(patterns: sdk.Texts, comptime tail: []const u8, comptime wrong: []const u8, answer: *sdk.Answer) sdk.Refused!void {
+fn checkPatterns(
+    patterns: sdk.Texts,
+    comptime tail: []const u8,
+    comptime expected: []const u8,
+    answer: *sdk.Answer,
+) sdk.Refused!void {
     var rest = patterns;
     while (rest.next()) |pattern| {
         const size = if (sdk.endsWith(pattern, tail)) pattern.len - tail.len else pattern.len;
         const is_wrong = size == 0 or for (pattern[0..size]) |byte| {
             if (byte == '*') break true;
         } else false;
-        if (is_wrong) return answer.refuse("cap_params_invalid", .{ wrong, ", not ", sdk.quote(pattern) });
+        if (is_wrong) return answer.refuse("cap_params_invalid", .{ expected, ", not ", sdk.quote(pattern) });
     }
 }

@@ -141,7 +141,9 @@ pub const Answer = struct {
     pub noinline fn unknownField(answer: *Answer, path: []const u8, key: []const u8) Refused {
         const place = if (path.len > 0) path else "cap params";
         return answer.refuse("cap_params_invalid", .{
-            "the grant's ", place, " hold ", quote(key), ", which this enforcer does not know; correct the name or take it out",
+            "the grant's ",                                                         place,
+            " hold ",                                                               quote(key),
+            ", which this enforcer does not know; correct the name or take it out",
         });
     }
 
