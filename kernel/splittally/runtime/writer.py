@@ -10,7 +10,7 @@ Rule 1. A failed commit stops the kernel before any later answer: its state is a
 from splittally.core.ask import Needs, ask, wants_known, wants_recall
 from splittally.core.commands import Admitted, Command, Evidence, Judged, Tick
 from splittally.core.errors import KernelStopped, NotAdmitted
-from splittally.core.events import Decided, Event, Held, Refunded, Released, Settled
+from splittally.core.events import Decided, Event, Held, HoldChanged, Refunded, Released, Settled
 from splittally.core.evolve import remember
 from splittally.core.frames import Body, body_rows
 from splittally.core.hashing import hash_module
@@ -27,7 +27,7 @@ from splittally.runtime.recall import Recaller
 from splittally.sandbox import Sandbox, admit
 
 KERNEL = ""  # the principal of what the kernel does by itself
-_INDEXED = (Decided, Settled, Released, Refunded)
+_INDEXED = (Decided, HoldChanged, Settled, Released, Refunded)
 
 
 class Judge:
