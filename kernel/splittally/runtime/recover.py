@@ -13,7 +13,7 @@ from splittally.core.events import Event
 from splittally.core.evolve import remember
 from splittally.core.frames import Body, read_body, read_events
 from splittally.core.state import State, load_state, state_root, tables
-from splittally.journal.frame import Head, open_frame
+from splittally.journal.frame import EMPTY, Head, open_frame
 from splittally.journal.index import Index
 from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
@@ -62,10 +62,10 @@ def verified_rows(
 ) -> Iterator[tuple[int, list[object]]]:
     """Sequence and body of each frame from `start`, the chain verified on the way."""
     stop = store.head.size if stop is None else min(stop, store.head.size)
-    base = Head(start, store.entry(start - 1)[0]) if start else None
-    if start < stop:
-        store.verify_chain(base, stop)
-    for seq, data in store.scan(start, stop):
+    if start >= stop:
+        return
+    base = Head(start, store.entry(start - 1)[0]) if start else EMPTY
+    for seq, _, data in store.chained(base, stop):
         found, _, body = open_frame(data)
         if found != seq:
             raise JournalDamaged(f"frame {found} stands in the place of frame {seq}", seq=seq)
