@@ -101,7 +101,9 @@ def test_bytes_that_the_lenient_decoder_takes_are_ours_only_when_they_are_canoni
             assert data == encode_model(value), f"seed {SEED}: {data.hex()}"
 
 
-@pytest.mark.parametrize("value", OUTSIDE, ids=repr)
+@pytest.mark.parametrize(
+    "value", OUTSIDE, ids=[f"{at} {type(value).__name__}" for at, value in enumerate(OUTSIDE)]
+)
 def test_a_value_outside_the_data_model_has_no_bytes_wherever_it_stands(value: object) -> None:
     for holder in (value, [value], {"a": value}, {"a": [{"b": value}]}, [1.5, value], ["\x3b", value]):
         assert outcome(canonical.encode, holder) == ("refused", None)
