@@ -9,7 +9,7 @@ from typing import NamedTuple
 from splittally.core.commands import Known, KnownLeg, Member, Paid, Submit
 from splittally.core.events import Decided, Held, HoldChanged, Posted, Refunded, Released, Settled
 from splittally.core.frames import Body
-from splittally.core.types import FINAL, OPEN, RELEASED, RESERVED, SETTLED
+from splittally.core.types import DENY, FINAL, OPEN, RELEASED, RESERVED, SETTLED
 
 
 class Trace(NamedTuple):
@@ -29,7 +29,7 @@ class Trace(NamedTuple):
     @property
     def is_final(self) -> bool:
         """Whether the same hash again gets this answer."""
-        return self.decided.outcome in FINAL
+        return self.decided.outcome in FINAL and not is_foreign(self.decided)
 
     @property
     def status(self) -> str:
@@ -63,6 +63,18 @@ class Trace(NamedTuple):
         return next((ending for _, ending in self.endings if isinstance(ending, Settled)), None)
 
 
+def is_foreign(decided: Decided) -> bool:
+    """Whether somebody asked who does not hold the grant: no answer to its holder, and no use of its key."""
+    return decided.outcome == DENY and any(finding.code == "not_holder" for finding in decided.findings)
+
+
+def own_members(body: Body) -> list[Member]:
+    """The intents of a Submit that were asked by who holds their grants."""
+    assert isinstance(body.command, Submit)
+    foreign = {event.intent_hash for event in body.out if type(event) is Decided and is_foreign(event)}
+    return [member for member in body.command.members if member.intent_hash not in foreign]
+
+
 def trace(intent_hash: bytes, bodies: Iterable[tuple[int, Body]]) -> Trace | None:
     """The life of an intent from the frames that name it, oldest first; None when none decides it.
 
@@ -76,7 +88,7 @@ def trace(intent_hash: bytes, bodies: Iterable[tuple[int, Body]]) -> Trace | Non
             match event:
                 case Decided():
                     member = _member(body, intent_hash)
-                    if member is not None and (found is None or not found.is_final):
+                    if member is not None and (found is None or not (found.is_final or is_foreign(event))):
                         found = Trace(seq, body.at_ns, body.by, member, event, None, [], [], [], [])
                 case Held() if found is not None:
                     found = found._replace(held=event)

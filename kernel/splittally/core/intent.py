@@ -4,6 +4,8 @@
 `{kind, params: bytes, cap: grant name, idempotency_key: 32 bytes}` (spec/01-canonical-form.md).
 """
 
+from functools import lru_cache
+
 from splittally.core.canonical import encode_record
 from splittally.core.hashing import hash_intent, hash_key
 from splittally.core.questions import bytes_head
@@ -11,21 +13,14 @@ from splittally.core.questions import bytes_head
 
 def intent_hash(kind: str, params: bytes, grant: str, key: bytes) -> bytes:
     """The 32 bytes that name this intent. Spliced in canonical key order: cap, kind, params, key."""
-    return hash_intent(
-        b"".join(
-            (
-                b"\xa4ccap",
-                encode_record(grant),
-                b"dkind",
-                encode_record(kind),
-                b"fparams",
-                bytes_head(params),
-                params,
-                b"oidempotency_key\x58\x20",
-                key,
-            )
-        )
-    )
+    front = _front(grant, kind)
+    return hash_intent(b"".join((front, bytes_head(params), params, b"oidempotency_key\x58\x20", key)))
+
+
+@lru_cache(maxsize=4096)
+def _front(grant: str, kind: str) -> bytes:
+    """The part of the preimage before the params, which grants and kinds repeat."""
+    return b"\xa4ccap" + encode_record(grant) + b"dkind" + encode_record(kind) + b"fparams"
 
 
 def key_digest(grant: str, key: bytes) -> bytes:

@@ -95,7 +95,7 @@ def _verdict(state: State, rule: Rule, at: int, asked: Asked) -> PolicyVerdict:
     outcomes = [rule.decision]
     if rule.decision == REQUIRE_APPROVAL:
         findings.append(find("policy_approval", rule=at, name=rule.name))
-    scope = f"policy/{rule.name}"
+    scope = POLICY_SCOPE + rule.name
     rates = tuple(rule.rates)
     room = check_limits(state.ledger, Scope(scope, True), rates, {ATTEMPTS: 1}, asked.now_ns, state.offset_ns)
     outcomes += room.outcomes

@@ -5,6 +5,8 @@ Rule 1. The bytes are spliced from parts that are canonical themselves; `test_qu
 Rule 2. A Settle repeats the seven fields of its Check byte for byte and adds three.
 """
 
+from functools import lru_cache
+
 from msgspec import Struct
 
 from splittally.core.canonical import encode_record
@@ -66,6 +68,7 @@ def settle_input(
     )  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
 def origin_part(kind: str, name: str) -> bytes:
     """The `origin` entry of a question."""
     return b"forigin" + encode_record({"kind": kind, "name": name})

@@ -60,7 +60,7 @@ REASONS: dict[str, Reason] = {
     "account_not_yours": Reason("native", REPLAN, "the issuer does not draw on this account"),
     "chain_too_long": Reason("native", REPLAN, "the chain of grants would be too long"),
     "external_account": Reason("native", REPLAN, "only an issue debits an external account"),
-    "not_reserved": Reason("native", "", "the hold has ended or never was"),
+    "not_reserved": Reason("native", REPLAN, "the hold has ended or never was"),
     "own_approval": Reason("native", ESCALATE, "nobody answers an approval of their own intent"),
     "approval_stale": Reason("native", REPLAN, "what was approved may no longer be done"),
     "refund_too_large": Reason("native", REPLAN, "more than was charged cannot be refunded"),

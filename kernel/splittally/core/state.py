@@ -54,8 +54,8 @@ class State:
     def limit_of(self, scope: str, dim: str, per: str) -> Limit | None:
         """The limit that sets a windowed counter's amount, where one still stands."""
         limits: Iterable[Limit]
-        if scope.startswith("policy/"):
-            limits = [rate for rule in self.rules if f"policy/{rule.name}" == scope for rate in rule.rates]
+        if scope.startswith(POLICY_SCOPE):
+            limits = [rate for rule in self.rules if POLICY_SCOPE + rule.name == scope for rate in rule.rates]
         else:
             grant = self.caps.grants.get(scope)
             limits = grant.limits if grant and scope not in self.caps.revoked else []

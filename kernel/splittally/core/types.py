@@ -20,6 +20,7 @@ CAP_ANY_TYPE = "*"
 OPERATOR = "operator"
 SYS = "sys/"
 EXTERNAL = "external/"
+POLICY_SCOPE = "policy/"  # of the counters of policy rules, so no grant may be called so
 ZERO_HASH = bytes(32)
 
 ALLOW, DENY, REQUIRE_APPROVAL, ESCALATE, DEFER = "allow", "deny", "require_approval", "escalate", "defer"

@@ -169,6 +169,8 @@ def terms_of(caps: Caps, grant: Grant) -> GrantTerms:
 
 def check_new_name(caps: Caps, name: str) -> list[Finding]:
     """Whether a grant may have this name."""
+    if name.startswith(POLICY_SCOPE):
+        return [find("name_reserved", name=name)]
     if name in caps.grants:
         return [find("name_taken", name=name, revoked=name in caps.revoked)]
     return []
