@@ -174,7 +174,8 @@ LEAF_CHECKS = {
     "a node in the header": lambda data: changed(data, 18, U16.pack(8)),
     "a node behind the page": lambda data: changed(data, 18, U16.pack(PAGE - 15)),
     "a frame fewer": lambda data: changed(data, 12, U16.pack(U16.unpack_from(data, 12)[0] - 2)),
-    "another key": lambda data: changed(data, slots(data)[1] + 8, (1 << 40).to_bytes(8)),
+    "another key": lambda data: changed(data, node(data, 0) + 8, (1 << 40).to_bytes(8)),
+    "another key of a large value": lambda data: changed(data, node(data, 1) + 8, (1 << 40).to_bytes(8)),
     "a key of another size": lambda data: changed(data, slots(data)[1] + 6, U16.pack(7)),
     "unknown flags": lambda data: changed(data, node(data, 0) + 4, U16.pack(2)),
     "a value behind the page": lambda data: changed(data, node(data, 0), U32.pack(PAGE)),
@@ -286,6 +287,7 @@ def free_record(fd, meta):
 
 def relist(file, fd, meta, numbers):
     at, _ = free_record(fd, meta)
+    write(file, at - 16, U32.pack(8 * (len(numbers) + 1)))
     write(file, at, struct.pack(f"={len(numbers) + 1}Q", len(numbers), *numbers))
 
 

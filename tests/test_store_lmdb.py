@@ -1,5 +1,6 @@
 """What the LMDB store owes besides being a store: room, locks, forks, live readers, private files."""
 
+import errno
 import json
 import os
 import random
@@ -14,7 +15,7 @@ from pathlib import Path
 import lmdb
 import pytest
 from lmdb.verify import verify as lmdb_verify
-from splittally.core.errors import DiskFull, JournalDamaged, KernelStopped, NoWorld, WorldLocked
+from splittally.core.errors import DiskFull, JournalDamaged, KernelStopped, NoWorld, WorldError, WorldLocked
 from splittally.core.limits import MAP_BYTES_MAX
 from splittally.journal import disk
 from splittally.journal.frame import Head, seal
@@ -114,6 +115,27 @@ def test_a_deleted_journal_file_is_damage_and_never_a_new_world(folder):
         with pytest.raises(JournalDamaged) as caught:
             LmdbStore(folder, writable)
         assert caught.value.facts["seq"] == 0
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.EIO])
+def test_a_file_that_the_system_does_not_open_is_no_damage(folder, monkeypatch, number):
+    filled(folder).close()
+
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(WorldError, match=os.strerror(number)):
+        LmdbStore(folder, writable=False)
+
+
+def test_a_journal_that_cannot_be_made_is_a_typed_error(folder, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(WorldError, match="Read-only"):
+        LmdbStore(folder, writable=True)
 
 
 def test_a_creation_that_was_cut_off_is_done_again(folder):
@@ -338,6 +360,7 @@ def test_a_reader_keeps_its_view_until_it_refreshes(folder):
     for _ in range(50):
         append(store, 9, random.Random(5))
     assert list(reader.scan()) == before
+    assert [reader.verified(seq)[1][0] for seq in range(30)] == list(range(30))
     assert reader.verify_chain().size == 30
     assert reader.refresh() == store.head
     assert list(reader.scan())[:30] == before
@@ -544,6 +567,26 @@ def test_frames_that_another_wrote_behind_our_back_stop_the_store(folder):
     with pytest.raises(JournalDamaged) as caught:
         LmdbStore(folder, writable=True)
     assert caught.value.facts["seq"] == 20
+
+
+def test_frames_that_lmdb_leaves_out_without_a_word_stop_the_store(folder, monkeypatch):
+    """A put with `append` whose key is not the greatest writes nothing and raises nothing."""
+    store = filled(folder)
+    with store._env.begin(write=True) as txn:
+        txn.put((21).to_bytes(8), b"foreign")
+    monkeypatch.setattr(LmdbStore, "_refuse_other_end", lambda *_: None)
+    head = store.head
+    first = seal(20, head.hash, [])
+    assert isinstance(store.append(head, [first, seal(21, first.hash, [])]), Unknown)
+    store.close()
+
+
+def test_the_name_of_a_new_journal_lasts(folder, monkeypatch):
+    synced = []
+    monkeypatch.setattr(disk, "sync", synced.append)
+    LmdbStore(folder, writable=True).close()
+    unfinished = folder.with_name("journal.new")
+    assert synced == [unfinished / "data.mdb", unfinished, folder.parent]
 
 
 def test_a_stale_head_is_a_conflict_and_the_store_goes_on(folder):

@@ -4,6 +4,7 @@ Rule 1. Folders are 0700 and files 0600. A name that is a link, a pipe or a devi
 Rule 2. A new name lasts only when the folder that holds it has been synced.
 """
 
+import errno
 import fcntl
 import os
 import resource
@@ -11,9 +12,19 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from splittally.core.errors import DiskFull, JournalDamaged, NoWorld, WorldLocked
+from splittally.core.errors import DiskFull, JournalDamaged, NoWorld, WorldError, WorldLocked
 
 SPARE_BYTES = 256 * 1024  # left free, so that no writer ever meets the end of the disk inside a commit
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_THERE = (errno.ENOENT, errno.ELOOP)  # no such name, or a link in the place of a file
+
+
+def refusal(what: str, error: OSError) -> WorldError:
+    """The error for people when the system refuses: `DiskFull` for want of room, else `WorldError`."""
+    kind = DiskFull if error.errno in _FULL else WorldError
+    return kind(f"{what}: {error.strerror}")
 
 
 def open_file(path: Path) -> int:
@@ -23,7 +34,9 @@ def open_file(path: Path) -> int:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
-        raise JournalDamaged(f"the journal file cannot be opened: {error.strerror}", seq=0) from error
+        if error.errno in _NOT_THERE:
+            raise JournalDamaged("the journal file is not there", seq=0) from error
+        raise refusal(f"`{path}` cannot be opened", error) from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise JournalDamaged("the journal file is not a regular file", seq=0)
@@ -54,8 +67,11 @@ def size_if_named(fd: int, path: Path) -> int:
 
 
 def has_room(path: Path, size: int) -> bool:
-    """Whether `size` bytes more fit on the disk of `path` and some are left over."""
-    disk = os.statvfs(path)
+    """Whether `size` bytes more fit on the disk of `path` and some are left over; yes if nobody can say."""
+    try:
+        disk = os.statvfs(path)
+    except OSError:
+        return True
     return disk.f_bavail * disk.f_frsize >= size + size // 4 + SPARE_BYTES
 
 
@@ -93,4 +109,4 @@ def write_file(path: Path, parts: Iterable[bytes]) -> None:
         sync(path.parent)
     except OSError as error:
         aside.unlink(missing_ok=True)
-        raise DiskFull(f"`{path.name}` cannot be written: {error.strerror}") from error
+        raise refusal(f"`{path}` cannot be written", error) from error

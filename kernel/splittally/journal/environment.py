@@ -42,10 +42,13 @@ def create_journal(folder: Path) -> None:
         raise NoWorld(f"there is no folder `{folder.parent}`")
     disk.refuse_full(folder.parent, 0)
     unfinished = folder.with_name(f"{folder.name}.new")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(mode=0o700)
-    open_environment(unfinished, MAP_BYTES_FIRST, create=True).close()
-    disk.sync(unfinished / FILE)
-    disk.sync(unfinished)
-    unfinished.rename(folder)
-    disk.sync(folder.parent)
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        open_environment(unfinished, MAP_BYTES_FIRST, create=True).close()
+        disk.sync(unfinished / FILE)
+        disk.sync(unfinished)
+        unfinished.rename(folder)
+        disk.sync(folder.parent)
+    except OSError as error:
+        raise disk.refusal(f"a journal cannot be made at `{folder}`", error) from error

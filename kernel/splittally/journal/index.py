@@ -11,7 +11,7 @@ Rule 3. The index answers where to look. What a frame says is read from the fram
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from splittally.core.errors import DiskFull, JournalDamaged
+from splittally.core.errors import JournalDamaged, WorldError
 from splittally.journal.frame import Head
 from splittally.journal.runs import Cover, Run, bounds_of, seq_bytes, write_run
 from splittally.journal.store import Store
@@ -73,7 +73,7 @@ class Index:
     def flush(self, head: Head) -> None:
         """Makes the rows in memory a run that covers the journal up to `head`.
 
-        Raises `DiskFull` when it cannot be written; the rows then stay in memory and nothing is lost.
+        Raises `WorldError` when it cannot be written; the rows then stay in memory and nothing is lost.
         """
         first = self._runs[-1].cover.stop if self._runs else 0
         if self._folder is None or not self._is_kept or head.size <= first:
@@ -116,7 +116,7 @@ class Index:
         cover = old[-1].cover._replace(first=old[0].cover.first)
         try:
             merged = write_run(folder, cover, count, _merged(old))
-        except DiskFull:  # the runs stay as they are, and the next flush tries again
+        except WorldError:  # the runs stay as they are, and the next flush tries again
             return
         self._runs[at:] = [merged]
         self._aim()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from splittally.core.errors import NoWorld, WorldLocked
 from splittally.core.limits import WRITER_LOCK_SECONDS_MAX
+from splittally.journal.disk import refusal
 
 POLL_SECONDS = 0.02
 HOLDER_BYTES_MAX = 1_024
@@ -82,6 +83,8 @@ def _open(path: Path) -> int:
         return os.open(path, flags, 0o600)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NoWorld(f"there is no world at `{path.parent}`") from error
+    except OSError as error:
+        raise refusal(f"the lock `{path}` cannot be opened", error) from error
 
 
 def _sign(fd: int) -> None:
