@@ -73,7 +73,7 @@ class Sealer:
         if attempt is not None and (type(attempt) is not bytes or len(attempt) != ATTEMPT_BYTES):
             raise Refused(find("input.invalid", field="attempt", message=f"{ATTEMPT_BYTES} bytes"))
         origin_kind, origin_name = _origin(by, intent.origin)
-        expires_ns = intent.expires_ns or 0
+        expires_ns = 0 if intent.expires_ns is None else intent.expires_ns
         if type(expires_ns) is not int or not 0 <= expires_ns <= TIME_NS_MAX:
             raise Refused(find("input.invalid", field="expires_ns", message="nanoseconds below 2^63"))
         params = self._seal_params(state, effect, intent.params)
@@ -97,11 +97,11 @@ class Sealer:
         if type(receipt) is not Receipt:
             raise InvalidInput("a Receipt is expected", field="receipt")
         digest = require_hash(receipt.intent_hash)
-        if receipt.status not in (*RECEIPT_STATUSES, STATUS_UNKNOWN):
+        if type(receipt.status) is not str or receipt.status not in (*RECEIPT_STATUSES, STATUS_UNKNOWN):
             raise InvalidInput(
                 "`status` is ok, error, timeout, or unknown when you cannot tell", field="status"
             )
-        if receipt.adapter_id and not is_id(receipt.adapter_id):
+        if receipt.adapter_id != "" and not is_id(receipt.adapter_id):
             raise InvalidInput("`adapter_id` is a printable name", field="adapter_id")
         cost = receipt.cost_cents
         if cost is not None and (type(cost) is not int or not 0 <= cost <= NATURAL_MAX):
@@ -198,7 +198,7 @@ def _origin(by: str, origin: Any) -> tuple[str, str]:
         kind, name = origin
     else:
         raise Refused(find("input.invalid", field="origin", message="`{kind, name}` is expected"))
-    if kind not in ORIGIN_KINDS:
+    if type(kind) is not str or kind not in ORIGIN_KINDS:
         raise Refused(find("input.invalid", field="origin.kind", message="plan or reducer"))
     if not is_name(name):
         raise Refused(find("input.invalid", field="origin.name", message="a name such as com.acme/p@1"))

@@ -13,15 +13,14 @@ from types import TracebackType
 from typing import Any
 
 from splittally.core import commands as core
-from splittally.core.errors import InvalidInput, KernelStopped, SplittallyError
-from splittally.core.findings import Finding, find
-from splittally.core.history import Trace
+from splittally.core.errors import InvalidInput, KernelStopped
+from splittally.core.findings import find
 from splittally.core.limits import ATTEMPT_BYTES, KEY_BYTES, MEMBERS_MAX, TEXT_BYTES_MAX, TIME_NS_MAX
-from splittally.core.step import HoldReply, MemberReply, SettleReply
+from splittally.core.native import NATIVE
+from splittally.core.step import HoldReply, SettleReply
 from splittally.core.types import (
     ADMITTED,
     CAP_NATIVE_TYPE,
-    DENY,
     OPERATOR,
     RELEASED,
     ROOT,
@@ -41,6 +40,14 @@ from splittally.edge.records import (
     Settlement,
 )
 from splittally.edge.seal import Refused, require_hash
+from splittally.runtime.answers import (
+    decision_of,
+    duplicate_of,
+    not_decided,
+    or_raise,
+    outcome_row,
+    unrecorded,
+)
 from splittally.runtime.queries import Queries, Row
 from splittally.runtime.world import World, open_or_create
 
@@ -125,8 +132,8 @@ class Kernel:
     def settle(self, receipt: Receipt | Iterable[Receipt], now_ns: int | None = None) -> Any:
         """A `Settlement` for a receipt, or a list of them; `InvalidInput` when one cannot be read."""
         if isinstance(receipt, Receipt):
-            return _or_raise(self.run([At(now_ns, receipt)])[0])
-        return [_or_raise(answer) for answer in self.run([At(now_ns, each) for each in receipt])]
+            return or_raise(self.run([At(now_ns, receipt)])[0])
+        return [or_raise(answer) for answer in self.run([At(now_ns, each) for each in receipt])]
 
     def release(
         self,
@@ -143,13 +150,13 @@ class Kernel:
             )
             status = RELEASED if decision.allowed else "not_reserved"
             return HoldChange(decision.seq, digest, status)
-        answer: HoldChange = _or_raise(self.run([At(now_ns, Release(digest, cause, order))])[0])
+        answer: HoldChange = or_raise(self.run([At(now_ns, Release(digest, cause, order))])[0])
         return answer
 
     def extend(self, intent_hash: bytes | str, expires_ns: int, now_ns: int | None = None) -> HoldChange:
         """Move a hold's expiry, at most to what its grants allow."""
         request = Extend(require_hash(intent_hash), expires_ns)
-        answer: HoldChange = _or_raise(self.run([At(now_ns, request)])[0])
+        answer: HoldChange = or_raise(self.run([At(now_ns, request)])[0])
         return answer
 
     def approve(self, intent_hash: bytes | str, now_ns: int | None = None) -> Decision:
@@ -250,17 +257,21 @@ class Kernel:
         with self._lock:
             self._usable()
             waiting: list[Any] = []
-            for request in requests:
-                committed = self._world.writer.commits
-                now_ns, request = (
-                    (request.now_ns, request.request) if isinstance(request, At) else (None, request)
-                )
-                answer = self._answer(request, now_ns)
-                if self._world.writer.commits != committed and self._world.writer.group_size == 0:
-                    yield [*waiting, answer]
-                    waiting = []
-                else:
-                    waiting.append(answer)
+            try:
+                for request in requests:
+                    committed = self._world.writer.commits
+                    now_ns, request = (
+                        (request.now_ns, request.request) if isinstance(request, At) else (None, request)
+                    )
+                    answer = self._answer(request, now_ns)
+                    if self._world.writer.commits != committed and self._world.writer.group_size == 0:
+                        yield [*waiting, answer]
+                        waiting = []
+                    else:
+                        waiting.append(answer)
+            except BaseException:
+                self._world.commit_if_running()
+                raise
             self._world.commit()
             if waiting:
                 yield waiting
@@ -270,11 +281,17 @@ class Kernel:
         """Answers to requests of several principals of one world, in as few commits as they fit in."""
         answers: list[Any] = []
         worlds: set[World] = set()
-        for kernel, item in requests:
-            with kernel._lock:
-                kernel._usable()
-                worlds.add(kernel._world)
-                answers.append(kernel._answer(item.request, item.now_ns))
+        try:
+            for kernel, item in requests:
+                with kernel._lock:
+                    kernel._usable()
+                    worlds.add(kernel._world)
+                    answers.append(kernel._answer(item.request, item.now_ns))
+        except BaseException:
+            for world in worlds:
+                with world.lock:
+                    world.commit_if_running()
+            raise
         for world in worlds:
             with world.lock:
                 world.commit()
@@ -286,12 +303,6 @@ class Kernel:
         world = self._world
         try:
             now_ns = world.clock.read(world.state.now_ns, given_ns)
-        except InvalidInput as error:
-            if not isinstance(request, Intent | Group):
-                return error
-            finding = find(str(error.facts.get("code", "input.invalid")), field="now_ns", message=str(error))
-            return _unrecorded(finding)
-        try:
             match request:
                 case Intent():
                     return self._submit(request, now_ns)
@@ -305,33 +316,37 @@ class Kernel:
                     return self._extend(request, now_ns)
             raise InvalidInput("an Intent, Receipt, Release, Extend or Group is expected", field="request")
         except InvalidInput as error:
-            return error
+            if not isinstance(request, Intent | Group):
+                return error
+            refusal = not_decided(error)
+            if isinstance(request, Intent) or request.mode == "first":
+                return refusal
+            return [refusal] * max(1, len(request.intents))
 
     def _submit(self, intent: Intent, now_ns: int) -> Decision:
         world = self._world
         try:
             member = world.sealer.seal_intent(world.state, self._by, intent)
         except Refused as refused:
-            return _unrecorded(refused.finding)
+            return unrecorded(refused.finding)
         known = self._known(member)
         if known is not None:
             return known
-        if len(world.state.ledger.holds) >= world.open_max:
-            return _unrecorded(find("over_capacity", available=world.open_max), member.intent_hash)
+        if self._is_full([member], now_ns):
+            return unrecorded(find("over_capacity", available=world.open_max), member.intent_hash)
         seq, decided = world.writer.run(self._by, core.Submit("each", [member]), now_ns)
-        return _decision(seq, decided.replies[0], member.attempt)
+        return decision_of(seq, decided.replies[0], member.attempt)
 
     def _submit_group(self, group: Group, now_ns: int) -> Any:
         world = self._world
+        if group.mode not in ("all", "first"):
+            raise InvalidInput("the `mode` of a group is all or first", field="mode")
         if not 0 < len(group.intents) <= MEMBERS_MAX:
-            refusal = _unrecorded(
-                find("input.invalid", field="intents", message=f"1 to {MEMBERS_MAX} intents")
-            )
-            return refusal if group.mode == "first" else [refusal]
+            raise InvalidInput(f"a group has 1 to {MEMBERS_MAX} intents", field="intents")
         try:
             members = self._seal_group(group)
         except Refused as refused:
-            refusal = _unrecorded(refused.finding)
+            refusal = unrecorded(refused.finding)
             return refusal if group.mode == "first" else [refusal for _ in group.intents]
         known = [self._known(member) for member in members]
         if group.mode == "first":
@@ -341,17 +356,28 @@ class Kernel:
             members = [member for member, twin in zip(members, known, strict=True) if twin is None]
         elif any(known):
             return [twin or self._conflicting(known) for twin in known]
-        if len(world.state.ledger.holds) + len(members) > world.open_max:
-            refusal = _unrecorded(find("over_capacity", available=world.open_max))
+        if self._is_full(members[:1] if group.mode == "first" else members, now_ns):
+            refusal = unrecorded(find("over_capacity", available=world.open_max))
             return refusal if group.mode == "first" else [refusal for _ in members]
         seq, decided = world.writer.run(self._by, core.Submit(group.mode, members), now_ns)
         attempts = {member.intent_hash: member.attempt for member in members}
-        decisions = [_decision(seq, reply, attempts[reply.intent_hash]) for reply in decided.replies]
+        decisions = [decision_of(seq, reply, attempts[reply.intent_hash]) for reply in decided.replies]
         return decisions[0] if group.mode == "first" else decisions
+
+    def _is_full(self, members: list[core.Member], now_ns: int) -> bool:
+        """Whether there is no room for so many holds; a native effect opens none, so it always has room."""
+        world = self._world
+        added = sum(member.kind not in NATIVE for member in members)
+        if not added or len(world.state.ledger.holds) + added <= world.open_max:
+            return False
+        world.writer.tick(now_ns)  # what has fallen due makes room
+        return len(world.state.ledger.holds) + added > world.open_max
 
     def _seal_group(self, group: Group) -> list[core.Member]:
         world = self._world
         intents = list(group.intents)
+        if any(type(intent) is not Intent for intent in intents):
+            raise Refused(find("input.invalid", field="intents", message="every member is an Intent"))
         if group.mode == "first" and all(intent.idempotency_key is None for intent in intents):
             key = world.chance(KEY_BYTES)
             intents = [_with_key(intent, key) for intent in intents]
@@ -373,30 +399,23 @@ class Kernel:
 
     def _known(self, member: core.Member) -> Decision | None:
         """The first answer to an intent that is known already, or the conflict of its key."""
-        if not member.keyed:
-            return None
+        grant = self._world.state.caps.grants[member.grant]
+        if not member.keyed or grant.holder != self._by:
+            return None  # who does not hold the grant is refused, and told nothing of its intents
         recaller = self._world.writer.recaller
         twin = recaller.twin(member)
         if twin is not None and twin.intent_hash != member.intent_hash:
             finding = find("idempotency.conflict", grant=member.grant, intent_hash=twin.intent_hash)
-            return _unrecorded(finding, member.intent_hash)
+            return unrecorded(finding, member.intent_hash)
         found = recaller.trace(member.intent_hash)
         if found is None or not found.is_final:
             return None
-        return Decision(
-            found.seq,
-            member.intent_hash,
-            found.decided.outcome,
-            tuple(found.decided.findings),
-            found.reserve,
-            True,
-            found.member.attempt,
-        )
+        return duplicate_of(found)
 
     def _conflicting(self, known: list[Decision | None]) -> Decision:
         first = next(twin for twin in known if twin is not None)
         facts = {"intent_hash": first.intent_hash, "message": "a member of this group is known already"}
-        return _unrecorded(find("idempotency.conflict", **facts))
+        return unrecorded(find("idempotency.conflict", **facts))
 
     def _settle(self, receipt: Receipt, now_ns: int) -> Settlement:
         world = self._world
@@ -414,13 +433,13 @@ class Kernel:
         )
 
     def _release(self, request: Release, now_ns: int) -> HoldChange:
-        if request.cause not in ("cancel", "not_dispatched"):
+        if type(request.cause) is not str or request.cause not in ("cancel", "not_dispatched"):
             raise InvalidInput(
                 "`cause` is cancel or not_dispatched; governance needs an order", field="cause"
             )
-        order = request.order or ""
-        if len(order.encode()) > TEXT_BYTES_MAX:
-            raise InvalidInput(f"`order` has at most {TEXT_BYTES_MAX} bytes", field="order")
+        order = "" if request.order is None else request.order
+        if not _is_text(order, TEXT_BYTES_MAX):
+            raise InvalidInput(f"`order` is text of at most {TEXT_BYTES_MAX} bytes", field="order")
         digest = require_hash(request.intent_hash)
         seq, decided = self._world.writer.run(self._by, core.Release(digest, request.cause, order), now_ns)
         return self._hold_change(seq, decided.replies[0])
@@ -431,7 +450,8 @@ class Kernel:
             raise InvalidInput("`expires_ns` is a time below 2^63", field="expires_ns")
         digest = require_hash(request.intent_hash)
         seq, decided = self._world.writer.run(self._by, core.Extend(digest, expires_ns), now_ns)
-        return self._hold_change(seq, decided.replies[0])
+        change = self._hold_change(seq, decided.replies[0])
+        return HoldChange(seq, digest, "refused") if change.status == "duplicate" else change
 
     def _hold_change(self, seq: int | None, reply: Any) -> HoldChange:
         assert isinstance(reply, HoldReply)
@@ -462,6 +482,7 @@ class Kernel:
             raise KernelStopped("this kernel was opened in another process; open the world again here")
         if self._world.is_closed:
             raise KernelStopped("this kernel is closed; open the world again")
+        self._world.writer.refuse_stopped()  # its state is ahead of its journal
 
 
 def open_world(path: str | Path | None, clock: Any = None, **options: Any) -> Kernel:
@@ -474,49 +495,16 @@ def new_attempt() -> bytes:
     return os.urandom(ATTEMPT_BYTES)
 
 
-def _decision(seq: int | None, reply: Any, attempt: bytes) -> Decision:
-    assert isinstance(reply, MemberReply)
-    return Decision(
-        seq, reply.intent_hash, reply.outcome, tuple(reply.findings), reply.reserve, False, attempt
-    )
-
-
-def _unrecorded(finding: Finding, intent_hash: bytes | None = None) -> Decision:
-    return Decision(None, intent_hash, DENY, (finding,))
-
-
-def _or_raise(answer: Any) -> Any:
-    if isinstance(answer, SplittallyError):
-        raise answer
-    return answer
+def _is_text(text: object, bytes_max: int) -> bool:
+    try:
+        return type(text) is str and len(text.encode()) <= bytes_max
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
 
 
 def _with_key(intent: Intent, key: bytes) -> Intent:
     return Intent(
         intent.kind, intent.params, intent.grant, intent.origin, key, intent.expires_ns, intent.attempt
-    )
-
-
-def outcome_row(found: Trace) -> Row:
-    """What happened to an intent, for people and programs."""
-    ended = found.endings[-1] if found.endings else None
-    settled = found.settled
-    return Row(
-        intent_hash=found.decided.intent_hash,
-        seq=found.seq,
-        kind=found.member.kind,
-        grant=found.member.grant,
-        principal=found.by,
-        outcome=found.decided.outcome,
-        findings=list(found.decided.findings),
-        reserve=found.reserve,
-        status=found.status,
-        phase=found.phase,
-        ended_seq=ended[0] if ended else None,
-        cause=next((x.cause for _, x in found.endings if not hasattr(x, "how")), None),
-        usage=settled.legs[0].usage if settled and settled.legs else None,
-        charged=settled.legs[0].charged if settled and settled.legs else None,
-        attempt=found.member.attempt,
     )
 
 

@@ -26,8 +26,9 @@ from splittally.journal.frame import EMPTY, Head, open_frame
 from splittally.journal.index import Index
 from splittally.journal.lmdb import LmdbStore
 from splittally.journal.snapshot import Snapshots
+from splittally.runtime.answers import outcome_row
 from splittally.runtime.clock import WorldClock
-from splittally.runtime.kernel import Kernel, outcome_row
+from splittally.runtime.kernel import Kernel
 from splittally.runtime.queries import Queries, Row
 from splittally.runtime.recall import Recaller
 from splittally.runtime.recover import Recovered, recover, state_at

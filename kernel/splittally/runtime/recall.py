@@ -10,7 +10,7 @@ from collections import OrderedDict
 from splittally.core.ask import Recall
 from splittally.core.commands import Known, Member, Submit
 from splittally.core.frames import Body, read_body, read_command
-from splittally.core.history import Trace, known_of, trace
+from splittally.core.history import Trace, known_of, own_members, trace
 from splittally.core.intent import key_digest
 from splittally.core.ledger.state import Hold
 from splittally.core.limits import RECALL_FRAMES_MAX
@@ -31,7 +31,7 @@ class Recaller:
         """Remember the body of a frame that is about to be appended."""
         self._pending[seq] = body
         if type(body.command) is Submit:
-            for member in body.command.members:
+            for member in own_members(body):
                 self._recalls[member.intent_hash] = _recall(member, body.at_ns)
 
     def settle_pending(self) -> None:
@@ -74,7 +74,7 @@ class Recaller:
             body = self.body(seq)
             if not isinstance(body.command, Submit):
                 continue
-            for other in body.command.members:
+            for other in own_members(body):
                 if (other.grant, other.key) == (member.grant, member.key):
                     return other
         return None

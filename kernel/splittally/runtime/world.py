@@ -71,6 +71,11 @@ class World:
         if self.snapshots is not None and self.state.size - self.snapshot_size >= SNAPSHOT_FRAMES:
             self.save_projections()
 
+    def commit_if_running(self) -> None:
+        """After a caller's failure: what was decided becomes durable, because every query shows it."""
+        if not self.writer.stopped:
+            self.commit()
+
     def save_projections(self) -> None:
         """Write a snapshot and the index's rows; both can be rebuilt from the journal."""
         if self.snapshots is None:

@@ -9,13 +9,13 @@ Rule 1. A failed commit stops the kernel before any later answer: its state is a
 
 from splittally.core.ask import Needs, ask, wants_known, wants_recall
 from splittally.core.commands import Admitted, Command, Evidence, Judged, Tick
-from splittally.core.errors import KernelStopped, NotAdmitted
+from splittally.core.errors import InvalidInput, KernelStopped, NotAdmitted
 from splittally.core.events import Decided, Event, Held, HoldChanged, Refunded, Released, Settled
 from splittally.core.evolve import remember
 from splittally.core.frames import Body, body_rows
 from splittally.core.hashing import hash_module
 from splittally.core.intent import key_digest
-from splittally.core.limits import GROUP_MAX, TICK_ITEMS_MAX
+from splittally.core.limits import FRAME_BYTES_MAX, GROUP_MAX, TICK_ITEMS_MAX
 from splittally.core.questions import Question
 from splittally.core.state import State
 from splittally.core.step import Step, Unanswered, step
@@ -28,6 +28,19 @@ from splittally.sandbox import Sandbox, admit
 
 KERNEL = ""  # the principal of what the kernel does by itself
 _INDEXED = (Decided, HoldChanged, Settled, Released, Refunded)
+
+
+class FrameTooLarge(InvalidInput):
+    """A record that no journal could read again; nothing of it was remembered."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(
+            f"the record would have {size} bytes; a frame has at most {FRAME_BYTES_MAX}",
+            code="input.too_large",
+            field="record",
+            needed=size,
+            available=FRAME_BYTES_MAX,
+        )
 
 
 class Judge:
@@ -75,7 +88,7 @@ class Writer:
 
     def run(self, by: str, command: Command, now_ns: int) -> tuple[int | None, Step]:
         """Decide a command; the sequence of its frame, None where nothing is recorded."""
-        self._refuse_stopped()
+        self.refuse_stopped()
         self.tick(now_ns)
         seen, decided = decide(self.state, self.judge, self.recaller, by, command, now_ns)
         if not decided.events:
@@ -85,17 +98,23 @@ class Writer:
     def tick(self, now_ns: int) -> int:
         """Work through what is due at `now_ns`; how many frames that took."""
         frames = 0
+        items = TICK_ITEMS_MAX
         while (due := self.state.ledger.next_due()) is not None and due.due_ns <= now_ns:
-            command = Tick(TICK_ITEMS_MAX)
+            command = Tick(items)
             decided = step(self.state, now_ns, KERNEL, command, [])
             assert decided.events
-            self._record(now_ns, KERNEL, command, [], decided.events)
+            try:
+                self._record(now_ns, KERNEL, command, [], decided.events)
+            except FrameTooLarge:
+                items //= 2
+                assert items
+                continue
             frames += 1
         return frames
 
     def commit(self) -> None:
         """Make every frame that was decided durable; no answer leaves the kernel before."""
-        self._refuse_stopped()
+        self.refuse_stopped()
         if not self._group:
             return
         try:
@@ -105,7 +124,7 @@ class Writer:
             raise
         if isinstance(result, Conflict | Unknown):
             self.stopped = f"the commit did not succeed: {result}"
-            self._refuse_stopped()
+            self.refuse_stopped()
         self._group = []
         self.commits += 1
         self.recaller.settle_pending()
@@ -115,7 +134,8 @@ class Writer:
         """Frames that are decided and not durable yet."""
         return len(self._group)
 
-    def _refuse_stopped(self) -> None:
+    def refuse_stopped(self) -> None:
+        """Raises `KernelStopped` once a commit has failed."""
         if self.stopped:
             raise KernelStopped(
                 f"{self.stopped}; open the world again and ask for the outcome of what is open"
@@ -124,6 +144,8 @@ class Writer:
     def _record(self, now_ns: int, by: str, command: Command, seen: list[Evidence], out: list[Event]) -> int:
         seq = self.state.size
         frame = seal(seq, self._tip.hash, body_rows(now_ns, by, command, seen, out))
+        if len(frame.data) > FRAME_BYTES_MAX:
+            raise FrameTooLarge(len(frame.data))
         try:
             remember(self.state, now_ns, by, out)
         except BaseException:
