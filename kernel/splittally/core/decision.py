@@ -145,7 +145,6 @@ def _plan_reserve(state: State, call: NativeCall, chain: Chain, estimates: list[
     rooms: list[Room] = []
     draws: list[Draw] = []
     drawn: set[str] = set()
-    pays_to = next((link.grant.pays_to for link in chain.links if link.grant.pays_to), [])
     for at, link in enumerate(chain.links):
         grant, estimate = link.grant, estimates[at]
         windows = NO_WINDOWS
@@ -164,7 +163,7 @@ def _plan_reserve(state: State, call: NativeCall, chain: Chain, estimates: list[
         for resource, account in grant.draws_on.items():
             if resource in estimate and resource not in drawn:
                 drawn.add(resource)
-                draws.append(Draw(resource, account, estimate[resource], at, pays_to, grant.doubt))
+                draws.append(Draw(resource, account, estimate[resource], at, chain.pays_to, grant.doubt))
     return Reserve(legs, rooms, draws)
 
 

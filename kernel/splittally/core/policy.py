@@ -15,7 +15,7 @@ from splittally.core.events import Count, Event
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import Scope, check_limits
 from splittally.core.state import State
-from splittally.core.types import DENY, LIFE, PER_INTENT, REQUIRE_APPROVAL, Rule, strictest
+from splittally.core.types import DENY, LIFE, PER_INTENT, POLICY_SCOPE, REQUIRE_APPROVAL, Rule, strictest
 
 NO_STAGE, NO_MATCH = -2, -1
 ATTEMPTS = "attempts"

@@ -14,7 +14,7 @@ from splittally.core.canonical import decode, encode_record
 from splittally.core.caps.state import Caps
 from splittally.core.hashing import hash_state
 from splittally.core.ledger.state import Counter, Hold, Ledger
-from splittally.core.types import AccountDef, CapDef, EffectDef, Grant, Limit, ResourceDef, Rule
+from splittally.core.types import POLICY_SCOPE, AccountDef, CapDef, EffectDef, Grant, Limit, ResourceDef, Rule
 
 FORMAT = 1
 POLICY = "policy"

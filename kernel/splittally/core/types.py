@@ -11,7 +11,7 @@ import re
 
 from msgspec import Struct
 
-from splittally.core.limits import NAME_BYTES_MAX
+from splittally.core.limits import NAME_BYTES_MAX, TIME_NS_MAX
 
 ROOT = "root"
 CAP_ALL = "sys/all@1"
@@ -213,5 +213,14 @@ def duration_ns(per: str) -> int:
 
 
 def is_per(per: object) -> bool:
-    """Whether `per` names a limit's period."""
-    return type(per) is str and (per in (LIFE, PER_INTENT, *CALENDAR_WINDOWS) or duration_ns(per) > 0)
+    """Whether `per` names a limit's period; a duration is at most as long as time is."""
+    if type(per) is not str:
+        return False
+    return per in (LIFE, PER_INTENT, *CALENDAR_WINDOWS) or 0 < duration_ns(per) <= TIME_NS_MAX
+
+
+def covers_account(entry: str, account: str) -> bool:
+    """Whether a list's entry, a name or a prefix ending in `/` or `/*`, covers this account or entry."""
+    if entry.endswith(("/", "/*")):
+        return account.startswith(entry.rstrip("*"))
+    return entry == account

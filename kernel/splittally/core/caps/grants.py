@@ -26,9 +26,11 @@ from splittally.core.types import (
     OPERATOR,
     OVERS,
     PER_INTENT,
+    POLICY_SCOPE,
     ROOT,
     Grant,
     Limit,
+    covers_account,
     is_id,
     is_name,
     is_per,
@@ -187,7 +189,17 @@ def check_terms(caps: Caps, grant: Grant) -> list[Finding]:
         return [find("revoked", grant=grant.parent, order="")]
     if len(caps.ancestors(grant.parent)) >= CHAIN_GRANTS_MAX:
         return [find("chain_too_long", grant=grant.name, most=CHAIN_GRANTS_MAX)]
-    return check_narrowing(grant, parent)
+    return check_narrowing(grant, parent) + _check_payees(caps, grant)
+
+
+def _check_payees(caps: Caps, grant: Grant) -> list[Finding]:
+    """Every payee that the nearest grant above with a list of payees does not pay."""
+    above = next((x.pays_to for x in caps.ancestors(grant.parent) if x.pays_to), [])
+    return [
+        find("wider_than_parent", pays_to=payee, available=above)
+        for payee in grant.pays_to
+        if above and not any(covers_account(entry, payee) for entry in above)
+    ]
 
 
 def check_narrowing(grant: Grant, parent: Grant) -> list[Finding]:

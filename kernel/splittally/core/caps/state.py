@@ -26,6 +26,7 @@ from splittally.core.types import (
     Leg,
     Limit,
     Rule,
+    covers_account,
 )
 
 NO_PARAMS = b"\xa0"  # the canonical bytes of an empty map
@@ -48,11 +49,15 @@ class Link(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """The grants above an intent, leaf first, and the earliest expiry among them (0 for none)."""
+    """The grants above an intent, leaf first, and the earliest expiry among them (0 for none).
+
+    `pays_to` is the list of the leafmost grant that has one, less what a list above it does not cover.
+    """
 
     links: tuple[Link, ...]
     expiry_ns: int
     asked: tuple[Link, ...]
+    pays_to: list[str]
 
 
 class Caps:
@@ -126,7 +131,7 @@ class Caps:
         assert len(links) <= CHAIN_GRANTS_MAX
         expiries = [link.grant.expiry_ns for link in links if link.grant.expiry_ns]
         asked = tuple(link for link in links if link.template is not None)
-        return Chain(links, min(expiries, default=0), asked)
+        return Chain(links, min(expiries, default=0), asked, _payees([link.grant for link in links]))
 
     def _derive_link(self, grant: Grant, effect: EffectDef) -> Link:
         cap = self.caps[grant.cap]
@@ -152,6 +157,15 @@ def limits_of(grant: Grant) -> tuple[Limit, ...]:
     """Every limit of a grant: its budget, dimension by dimension, then the others as stated."""
     budget = grant.budget or {}
     return tuple(Limit(dim, LIFE, budget[dim]) for dim in sorted(budget)) + tuple(grant.limits)
+
+
+def _payees(grants: list[Grant]) -> list[str]:
+    lists = [grant.pays_to for grant in grants if grant.pays_to]
+    return [
+        payee
+        for payee in (lists[0] if lists else [])
+        if all(any(covers_account(entry, payee) for entry in above) for above in lists[1:])
+    ]
 
 
 def _covers(cap_type: str, effect_type: str) -> bool:

@@ -13,7 +13,7 @@ from splittally.core.findings import Finding, find, shown
 from splittally.core.ledger.check import spendable
 from splittally.core.ledger.state import Hold, Ledger
 from splittally.core.limits import NATURAL_MAX
-from splittally.core.types import LIFE, Draw, Leg, Window
+from splittally.core.types import LIFE, Draw, Leg, Window, covers_account
 from splittally.core.verdict import Fault, SettleVerdict
 
 
@@ -166,13 +166,6 @@ def payee_of(draw: Draw, named: str, ledger: Ledger, violations: list[Finding]) 
         return named
     violations.append(find("payee_not_permitted", account=named, credited=first))
     return first
-
-
-def covers_account(entry: str, account: str) -> bool:
-    """Whether a list's entry, a name or a prefix ending in `/` or `/*`, covers this account."""
-    if entry.endswith(("/", "/*")):
-        return account.startswith(entry.rstrip("*"))
-    return entry == account
 
 
 def return_draws(hold: Hold, intent_hash: bytes) -> list[Event]:

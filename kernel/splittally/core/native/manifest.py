@@ -30,6 +30,7 @@ from splittally.core.types import (
     LIFE,
     ORIGIN_KINDS,
     PER_INTENT,
+    POLICY_SCOPE,
     REQUIRE_APPROVAL,
     ROOT,
     SYS,
@@ -134,7 +135,7 @@ def check_manifest(
         if failed
     ]
     if not is_release:
-        findings += _check_reserved(manifest)
+        findings += _check_reserved(state, manifest)
     findings += _check_fixed(state, manifest)
     findings += check_debts(state, manifest.accounts)
     findings += _check_references(state, manifest)
@@ -143,17 +144,16 @@ def check_manifest(
     return _check_grants(_defined(state, manifest), manifest)
 
 
-def _check_reserved(manifest: Manifest) -> list[Finding]:
-    names = [*manifest.caps, *manifest.modules]
-    findings = [find("name_reserved", name=name) for name in names if name.startswith(SYS)]
-    findings += [
-        find("name_reserved", name=kind)
+def _check_reserved(state: State, manifest: Manifest) -> list[Finding]:
+    names = [name for name in (*manifest.caps, *manifest.modules) if name.startswith(SYS)]
+    names += [name for name in manifest.grants if name == ROOT or name.startswith(POLICY_SCOPE)]
+    native = {kind for kind, now in state.caps.effects.items() if now.cap_type == CAP_NATIVE_TYPE}
+    names += [
+        kind
         for kind, terms in manifest.effects.items()
-        if terms.cap_type == CAP_NATIVE_TYPE or kind in RELEASE_KINDS
+        if terms.cap_type == CAP_NATIVE_TYPE or kind in RELEASE_KINDS or kind in native
     ]
-    if ROOT in manifest.grants:
-        findings.append(find("name_reserved", name=ROOT))
-    return findings
+    return [find("name_reserved", name=name) for name in names]
 
 
 RELEASE_KINDS = ("llm.generate", "http.request", "blob.put", "blob.get")
