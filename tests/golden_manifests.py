@@ -26,8 +26,9 @@ DEFINITIONS: dict[str, Any] = {
         },
         "mill.run": {"cap_type": "mill"},
     },
+    "modules": {"acme/AllowMail@1": "sys/CapAllowAll@1"},
     "caps": {
-        "acme/mail@1": {"enforcer": "sys/CapAllowAll@1", "cap_type": "mail"},
+        "acme/mail@1": {"enforcer": "acme/AllowMail@1", "cap_type": "mail"},
         "acme/mill@1": {"enforcer": "sys/CapEnforceCost@1", "cap_type": "mill"},
         "acme/fee@1": {"enforcer": "sys/CapEnforceCost@1", "cap_type": "native"},
     },

@@ -7,7 +7,7 @@ from hashlib import sha256
 from itertools import groupby
 from typing import Any
 
-from splittally.core.events import Released
+from splittally.core.events import Released, Settled
 from splittally.core.findings import Finding
 from splittally.core.frames import Body
 from splittally.core.limits import HASH_BYTES
@@ -159,9 +159,8 @@ class Tour:
             runs = [f"{name} x{count}" if count > 1 else name for name, count in _runs(told)]
             self.lines.append(f"{MARGIN}   #{seq} {type(body.command).__name__}: {' '.join(runs)}")
             for event in body.out:
-                if isinstance(event, Released):
-                    for finding in event.findings:
-                        self._told(finding)
+                for finding in _unanswered(event):
+                    self._told(finding)
 
     def body(self, seq: int) -> Body:
         """The body of frame `seq`, committed or about to be."""
@@ -181,6 +180,13 @@ def _event_shown(event: Any) -> str:
         if hasattr(event, field):
             return f"{type(event).__name__}({getattr(event, field)})"
     return type(event).__name__
+
+
+def _unanswered(event: Any) -> list[Finding]:
+    """The findings of an event that stand in nobody's answer."""
+    if isinstance(event, Released):
+        return event.findings
+    return event.violations if isinstance(event, Settled) and event.how in ("unknown", "attested") else []
 
 
 def _runs(names: list[str]) -> list[tuple[str, int]]:

@@ -82,7 +82,7 @@ def codes_page(findings: Iterable[Finding]) -> str:
     return "\n".join(parts)
 
 
-CODES_HEAD = """# 10 · Codes
+CODES_HEAD = """# 10. Codes
 
 Every finding is `{stage, code, facts}`. The code is for programs, the facts are numbers and names, and
 `facts.next` says what the caller can do: `retry_after` (the same again later), `replan` (ask for something

@@ -161,9 +161,12 @@ def test_a_thousand_generated_steps_replay_in_a_fresh_process_to_the_same_ledger
 # --- what it shows ----------------------------------------------------------------------------------
 
 
+ONLY_UNDER_LOAD = {"busy"}  # takes more callers than one at a time
+
+
 def test_every_code_of_the_kernel_is_shown_by_the_tour():
     shown = {finding.code for finding in tour().found + golden.play_host().found}
-    assert set(REASONS) - shown == set()
+    assert set(REASONS) - shown == ONLY_UNDER_LOAD
 
 
 def test_every_outcome_but_the_governors_is_recorded():

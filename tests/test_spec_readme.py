@@ -1,0 +1,53 @@
+"""What the README prints works as printed, on an empty folder."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+SOURCES = os.pathsep.join(str(ROOT / name) for name in ("kernel", "enforcers", "journal_tools"))
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def run(arguments: list[str], folder: Path, path: str = "") -> str:
+    environment = {**os.environ, "PYTHONPATH": SOURCES, "PATH": f"{path}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("TALLY_WORLD", None)
+    done = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.req("X5-01")
+def test_the_python_example_prints_what_the_readme_says(tmp_path):
+    (example,) = blocks("python")
+    printed = next(text for text in blocks("text") if text.startswith("allow"))
+    assert len(example.splitlines()) <= 15
+    assert run([sys.executable, "-c", example], tmp_path) == printed
+
+
+def test_the_first_steps_on_the_command_line_work_in_an_empty_folder(tmp_path):
+    steps = next(block for block in blocks("sh") if "tally init" in block)
+    (tmp_path / "bin").mkdir()
+    tally = tmp_path / "bin" / "tally"
+    tally.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m splittally_tools "$@"\n')
+    tally.chmod(0o755)
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    told = run(["sh", "-e", "-c", steps], folder, str(tally.parent))
+    assert '"outcome":"allow"' in told
+    assert "cap_llm" in told
+    assert "sound" in told
+
+
+def test_the_two_commands_are_targets_of_the_makefile():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", blocks("sh")[0], re.MULTILINE):
+        assert f"\n{target}:" in makefile
