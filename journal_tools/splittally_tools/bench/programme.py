@@ -36,7 +36,7 @@ class Size(NamedTuple):
 
     groups: int  # of 64, in one repeat
     repeats: int
-    stage_groups: int
+    stage_groups: int  # the quietest of them is shown
     caller_calls: int
     few_holds: int
     many_holds: int
@@ -46,7 +46,7 @@ class Size(NamedTuple):
 
 
 DEFAULT = Size(24, 7, 30, 40, 1_000, 30_000, 24, 3, 30_000)
-QUICK = Size(4, 3, 4, 4, 256, 2_048, 4, 1, 2_000)
+QUICK = Size(3, 2, 4, 3, 128, 1_280, 3, 1, 1_000)
 
 
 class Scale(NamedTuple):

@@ -119,7 +119,6 @@ def _verified(result: Result) -> dict[str, Any] | None:
     return {
         "sound": verdict.is_sound,
         "frames": verdict.frames,
-        "intents": verdict.intents,
         "rejudged": verdict.rejudged,
         "state_root": verdict.root.hex(),
         "same_root": verdict.is_same_root,
@@ -257,8 +256,8 @@ def _show_verdict(result: Result, out: Console) -> None:
     if verdict.is_sound:
         say(
             out,
-            f"verified: {verdict.frames:,} frames with {verdict.intents:,} intents folded from genesis and "
-            f"judged again, same state root {verdict.root.hex()} ({verdict.seconds:.2f} s)",
+            f"verified: {verdict.frames:,} frames folded from genesis and each decision judged again, "
+            f"same state root {verdict.root.hex()} ({verdict.seconds:.2f} s)",
             "green",
         )
         return

@@ -1,7 +1,10 @@
 """Verifies what a run wrote, from its journal alone: fold from genesis, judge again, same state root.
 
-Rule 1. The world is opened again for reading by the same audit as `tally verify --rejudge`; of what the
-        run had in memory only the root that it claims is used, and which calls were in flight.
+Rule 1. The world is opened again for reading. Of what the run had in memory only the root that it claims
+        is used, and which calls were in flight.
+Rule 2. One pass of the audit does it: each frame is chained to the one before it, decided again in the
+        state that the frames before it make, compared to the byte, and folded. Memory stays bounded.
+Rule 3. The index on disk may be used: what it hides or invents comes out as a drift, never as soundness.
 """
 
 import time
@@ -11,21 +14,20 @@ from typing import NamedTuple
 
 from splittally.core.errors import JournalDamaged
 from splittally.core.events import Released, Settled
+from splittally.core.state import State, state_root
 from splittally.journal.frame import Head
 from splittally.runtime.reading import Reader, open_reader
 
-from splittally_tools.audit import sound
-from splittally_tools.audit.ranges import rejudge_here
+from splittally_tools.audit.rejudge import full_index, rejudge_range
 from splittally_tools.run_trace.books import Upgrade
 
 Progress = Callable[[str, int, int], None]
 
 
 class Verdict(NamedTuple):
-    """What verifying found; `root` is the state root of a fold from genesis, `rejudged` counts frames."""
+    """What verifying found: how many frames were judged again, and the state root they fold to."""
 
     frames: int
-    intents: int
     rejudged: int
     root: bytes
     is_same_root: bool
@@ -48,37 +50,27 @@ class OldModule(NamedTuple):
 
 
 def verify(world: Path, root: bytes, progress: Progress) -> Verdict:
-    """Fold the world's journal, judge all of it again, and compare the fold with `root`."""
+    """Judge all of the world's journal again, and compare what it folds to with `root`."""
     started = time.perf_counter()
+    state, problems, done = State(), list[str](), 0
     with open_reader(world) as reader:
         frames = reader.head.size
-        report = sound.verify(reader, progress=lambda done: progress("folded", done, frames))
-        problems = list(report.problems)
-        if report.damage is not None:
-            problems.append(str(report.damage["message"]))
-        rejudged = _rejudge(reader, problems, progress) if report.is_sound else 0
-    is_same_root = report.state_root == root
-    seconds = time.perf_counter() - started
-    return Verdict(frames, report.intents, rejudged, report.state_root, is_same_root, problems, seconds)
 
+        def tell(more: int) -> None:
+            nonlocal done
+            done += more
+            progress("frames judged again", done, frames)
 
-def _rejudge(reader: Reader, problems: list[str], progress: Progress) -> int:
-    """How many frames come out the same again; what does not is added to `problems`."""
-    frames, done = reader.head.size, 0
-
-    def tell(more: int) -> None:
-        nonlocal done
-        done += more
-        progress("judged again", done, frames)
-
-    try:
-        result = rejudge_here(reader, True, frames, tell)  # its index runs were just found equal
-    except JournalDamaged as error:
-        problems.append(str(error))
-        return 0
-    if result.drift is not None:
-        problems.append(f"frame {result.drift.seq}: {result.drift.message}")
-    return result.compared
+        try:
+            result = rejudge_range(reader, full_index(reader, True), state, frames, tell)
+            rejudged, drift = result.compared, result.drift
+        except JournalDamaged as error:
+            rejudged, drift = 0, None
+            problems.append(str(error))
+    if drift is not None:
+        problems.append(f"frame {drift.seq}: {drift.message}")
+    found = state_root(state)
+    return Verdict(frames, rejudged, found, found == root, problems, time.perf_counter() - started)
 
 
 def head_of(world: Path) -> Head:
