@@ -18,7 +18,7 @@ from splittally.core.state import State, state_root
 from splittally.journal.frame import Head
 from splittally.runtime.reading import Reader, open_reader
 
-from splittally_tools.audit.rejudge import full_index, rejudge_range
+from splittally_tools.audit.rejudge import Result, full_index, rejudge_range
 from splittally_tools.run_trace.books import Upgrade
 
 Progress = Callable[[str, int, int], None]
@@ -52,25 +52,29 @@ class OldModule(NamedTuple):
 def verify(world: Path, root: bytes, progress: Progress) -> Verdict:
     """Judge all of the world's journal again, and compare what it folds to with `root`."""
     started = time.perf_counter()
-    state, problems, done = State(), list[str](), 0
+    state = State()
+    try:
+        frames, result = _judge_again(world, state, progress)
+    except JournalDamaged as error:
+        return Verdict(state.size, 0, b"", False, [str(error)], time.perf_counter() - started)
+    problems = [f"frame {result.drift.seq}: {result.drift.message}"] if result.drift is not None else []
+    found = state_root(state)
+    seconds = time.perf_counter() - started
+    return Verdict(frames, result.compared, found, found == root, problems, seconds)
+
+
+def _judge_again(world: Path, state: State, progress: Progress) -> tuple[int, Result]:
+    """How many frames there are and what judging them again found; `state` is folded on the way."""
+    done = 0
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        progress("frames judged again", done, frames)
+
     with open_reader(world) as reader:
         frames = reader.head.size
-
-        def tell(more: int) -> None:
-            nonlocal done
-            done += more
-            progress("frames judged again", done, frames)
-
-        try:
-            result = rejudge_range(reader, full_index(reader, True), state, frames, tell)
-            rejudged, drift = result.compared, result.drift
-        except JournalDamaged as error:
-            rejudged, drift = 0, None
-            problems.append(str(error))
-    if drift is not None:
-        problems.append(f"frame {drift.seq}: {drift.message}")
-    found = state_root(state)
-    return Verdict(frames, rejudged, found, found == root, problems, time.perf_counter() - started)
+        return frames, rejudge_range(reader, full_index(reader, True), state, frames, tell)
 
 
 def head_of(world: Path) -> Head:
