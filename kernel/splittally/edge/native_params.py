@@ -2,10 +2,13 @@
 
 Rule 1. The typed params of the table of native effects decide what is valid; here only the spelling
         changes.
+Rule 2. Defaults are written out, so that an enforcer sees every account and amount that is meant.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
+
+import msgspec
 
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput
@@ -28,9 +31,8 @@ def seal_native(state: State, kind: str, params: Any, schema_of: SchemaOf) -> by
         spelled["terms"] = seal_terms(state, spelled["terms"], schema_of)
     if isinstance(spelled.get("amount"), str):
         spelled["amount"] = _amount(state, spelled)
-    data = encode(spelled)
-    native.read(data)
-    return data
+    typed = native.read(encode(spelled))
+    return encode(msgspec.to_builtins(typed, builtin_types=(bytes,)))
 
 
 def seal_terms(state: State, terms: Mapping[str, Any], schema_of: SchemaOf) -> dict[str, Any]:
