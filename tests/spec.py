@@ -34,7 +34,7 @@ HOLD = [
     ("", "Held(open)", "open"),
     ("", "Held(approval)", "approval"),
     ("approval", "HoldChanged(open)", "open"),
-    ("approval", "HoldChanged(unknown)", "unknown"),
+    ("approval", "HoldChanged(approval)", "approval"),
     ("open", "HoldChanged(open)", "open"),
     ("open", "HoldChanged(unknown)", "unknown"),
     ("open", "Settled(receipt)", "settled"),

@@ -246,10 +246,10 @@ def _mark_unknown(state: State, now_ns: int, intent_hash: bytes, hold: Hold) -> 
         waits = waits or state.caps.grants[leg.grant].unknown_ns
     due_ns = now_ns + waits if waits else 0
     reply = SettleReply(intent_hash, "held", {}, [])
-    if hold.phase != OPEN:
-        # Said before: the time-out counts from the first time. And what waits for approval goes on waiting:
-        # marked, it could be neither rejected nor be seen to have run without approval.
-        return Step([], [reply])
+    if hold.phase == UNKNOWN:
+        return Step([], [reply])  # said before: the time-out counts from the first time
+    if hold.phase == APPROVAL:  # still to be answered, and a receipt still shows that nobody had approved
+        return Step([HoldChanged(intent_hash, APPROVAL, hold.due_ns)], [reply])
     return Step([HoldChanged(intent_hash, UNKNOWN, due_ns)], [reply])
 
 
