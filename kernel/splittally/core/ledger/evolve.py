@@ -99,9 +99,12 @@ def post(ledger: Ledger, event: Posted) -> None:
 
 
 def count(ledger: Ledger, counted: Count) -> None:
-    """Count one more in a window of a rule."""
+    """Count one more in a window of a rule, also in one that this very record opens."""
     key = (counted.scope, counted.dim, counted.per, counted.start_ns)
-    _charge(ledger, key, 0, counted.amount)
+    counter = ledger.counters.get(key, UNUSED)
+    ledger.counters[key] = Counter(
+        counter.limit, counter.reserved, counter.spent + counted.amount, counter.refunded, counter.told
+    )
 
 
 def set_limit(ledger: Ledger, event: LimitSet, seq: int, position: int, offset_ns: int) -> None:
