@@ -6,6 +6,7 @@ Rule 2. An unknown key is refused by name, with the keys that are known.
 """
 
 import datetime
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +38,8 @@ RULE_KEYS = (
     "rates", "rate",
 )  # fmt: skip
 MATCH_KEYS = ("effect_kind", "cap_name", "cap_type", "origin_kind", "origin_name")
+_HASH = re.compile(r"[0-9a-fA-F]{64}")
+_SHARE = re.compile(r"([0-9]{1,9})(?:%|/([0-9]{1,9}))")
 
 
 def read_manifest_document(
@@ -101,7 +104,7 @@ class _Reader:
         }
         try:
             msgspec.convert(params, Manifest, strict=True)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeError) as error:
             raise InvalidManifest(f"the manifest cannot be read: {error}") from error
         return params
 
@@ -112,10 +115,7 @@ class _Reader:
         return dict(table)
 
     def _rules(self) -> list[Any]:
-        rules = self.document.get("policy", [])
-        if not isinstance(rules, list):
-            raise InvalidManifest("`policy` is an array of rules", field="policy")
-        return rules
+        return _list("policy", self.document.get("policy", []))
 
     def _offset(self) -> int:
         world = self._table("world")
@@ -142,7 +142,7 @@ class _Reader:
             "cap_type": entry.get("cap_type", kind),
             "params_schema": self._schema(f"{where}.params_schema", entry.get("params_schema")),
             "receipt_schema": self._schema(f"{where}.receipt_schema", entry.get("receipt_schema")),
-            "adapters": list(entry.get("adapters", [])),
+            "adapters": _list(f"{where}.adapters", entry.get("adapters", [])),
             **{key: entry[key] for key in ("params_bytes_max",) if key in entry},
         }
 
@@ -207,9 +207,7 @@ class _Reader:
             raise InvalidManifest(f"`{where}`: {error}", field=where) from error
 
     def _limits(self, where: str, limits: Any) -> list[dict[str, Any]]:
-        if not isinstance(limits, list):
-            raise InvalidManifest(f"`{where}` is an array of limits", field=where)
-        return [self._limit(f"{where}[{at}]", limit) for at, limit in enumerate(limits)]
+        return [self._limit(f"{where}[{at}]", limit) for at, limit in enumerate(_list(where, limits))]
 
     def _limit(self, where: str, limit: Any) -> dict[str, Any]:
         terms = dict(_mapping(where, limit))
@@ -230,7 +228,7 @@ class _Reader:
             match
         )
         terms.setdefault("name", f"rule-{at}")
-        rates = list(rule.get("rates", [])) + ([rule["rate"]] if "rate" in rule else [])
+        rates = _list(f"{where}.rates", rule.get("rates", [])) + ([rule["rate"]] if "rate" in rule else [])
         if rates:
             rates = [{"dim": "attempts", **_mapping(f"{where}.rates", rate)} for rate in rates]
             terms["rates"] = self._limits(f"{where}.rates", rates)
@@ -259,7 +257,7 @@ class _Reader:
             if digest is None:
                 raise InvalidManifest(f"`{where}`: no module `{source}` is installed", field=where)
             return digest
-        if len(source) == 2 * HASH_BYTES and not source.endswith(".wasm"):
+        if _HASH.fullmatch(source):
             return bytes.fromhex(source)
         path = self.folder / source
         try:
@@ -302,6 +300,12 @@ class _Reader:
         if schema.hash not in self.state.caps.blobs:
             self.schemas[schema.hash] = schema.data
         return schema.hash
+
+
+def _list(where: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise InvalidManifest(f"`{where}` is an array", field=where)
+    return value
 
 
 def _mapping(where: str, value: Any) -> Mapping[str, Any]:
@@ -354,12 +358,8 @@ def _instant(where: str, value: Any) -> int:
 
 def _share(where: str, value: Any) -> list[int]:
     """A share as numerator and denominator, from `50%`, `1/2` or [1, 2]."""
-    if isinstance(value, str) and value.endswith("%") and value[:-1].isdecimal():
-        return [int(value[:-1]), 100]
-    if isinstance(value, str) and value.count("/") == 1:
-        parts = value.split("/")
-        if all(part.isdecimal() for part in parts):
-            return [int(part) for part in parts]
+    if isinstance(value, str) and (share := _SHARE.fullmatch(value)):
+        return [int(share[1]), int(share[2] or 100)]
     if isinstance(value, list) and len(value) == 2 and all(type(part) is int for part in value):
         return value
     raise InvalidManifest(f"`{where}` is a share such as 50% or 1/2", field=where)
