@@ -19,7 +19,6 @@ from splittally.core.commands import Command, Open, Submit
 from splittally.core.errors import JournalDamaged, WorldError
 from splittally.core.frames import Body, body_rows
 from splittally.core.state import State
-from splittally.journal.frame import seal
 from splittally.journal.index import Index
 from splittally.runtime.reading import Reader, Record
 from splittally.runtime.recall import Recaller
@@ -107,7 +106,7 @@ class Rejudge:
             text = f"cannot be decided again ({type(error).__name__})"
             return Drift(record.seq, _intent_of(body.command), text)
         rows = body_rows(body.at_ns, body.by, body.command, seen, decided.events)
-        if seal(record.seq, record.prev, rows).data == record.data:
+        if encode_record([record.seq, record.prev, rows]) == record.data:
             return None
         return _drift(record.seq, body, Body(body.at_ns, body.by, body.command, seen, decided.events))
 

@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 
 import click
 from splittally.core.errors import (
-    DiskFull,
     InvalidManifest,
     JournalDamaged,
     NotAdmitted,
@@ -53,15 +52,15 @@ def _run(session: Session, command: Callable[[], Any]) -> int:
         return leave.exit_code
     except click.ClickException as error:
         return _told(session, USAGE, "usage", error.format_message(), {}, usage=_usage_of(error))
-    except (click.Abort, KeyboardInterrupt):
+    except click.Abort:
         return INTERRUPTED
     except BrokenPipeError:
         raise
     except SplittallyError as error:
         return _told(session, code_of(error), error.code, str(error), error.facts)
     except OSError as error:
-        full = DiskFull(f"{error.strerror}: `{error.filename}`" if error.filename else str(error))
-        return _told(session, ENVIRONMENT, "environment", str(full), {})
+        text = f"{error.strerror}: `{error.filename}`" if error.filename else str(error)
+        return _told(session, ENVIRONMENT, "environment", text, {})
 
 
 def code_of(error: SplittallyError) -> int:

@@ -5,14 +5,14 @@ Rule 1. A command is imported when it is asked for, here and nowhere else, so th
 Rule 2. The options of `session.shared` may stand before the command or after it.
 """
 
+import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import click
 
-from splittally_tools.cli.ending import ended
+from splittally_tools.cli.ending import INTERRUPTED, READER_GONE, ended
 from splittally_tools.cli.session import Session, shared
 
 
@@ -62,23 +62,14 @@ class Menu(click.Group):
     """A group that imports a command when it is run or its own help is wanted."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name, entry in MENU.items() if entry.heading != "Runs" or find_spec(entry.module)]
+        return list(MENU)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = MENU.get(cmd_name)
-        if entry is None or cmd_name not in self.list_commands(ctx):
+        if entry is None:
             return None
         command: click.Command = getattr(import_module(entry.module), entry.attribute)
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that the arguments name; one that has no `--json` of ours is told of it."""
-        name, command, rest = super().resolve_command(ctx, args)
-        if ctx.find_object(Session) and _wants_flag(ctx.ensure_object(Session), command):
-            rest = ["--json", *rest]
-        return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         headings: dict[str, list[tuple[str, str]]] = {}
@@ -88,20 +79,22 @@ class Menu(click.Group):
             with formatter.section(heading):
                 formatter.write_dl(rows)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; click would say something of its own to these two."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return READER_GONE
+        except KeyboardInterrupt:
+            return INTERRUPTED
+
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
-        options["standalone_mode"] = False
-        options.setdefault("prog_name", "tally")
+        said = list(sys.argv[1:] if args is None else args)
         session = Session()
-        ended(session, lambda: super(Menu, self).main(args, *rest, obj=session, **options))
-
-
-def _wants_flag(session: Session, command: click.Command | None) -> bool:
-    """Whether a command of another package has a flag `--json` of its own that was given before it."""
-    return (
-        session.as_json
-        and command is not None
-        and any("--json" in option.opts and option.expose_value for option in command.params)
-    )
+        session.as_json = "--json" in said  # also where the rest cannot be understood
+        options |= {"standalone_mode": False, "obj": session}
+        options.setdefault("prog_name", "tally")
+        ended(session, lambda: super(Menu, self).main(said, *rest, **options))
 
 
 @click.group(cls=Menu, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
