@@ -9,13 +9,13 @@ from msgspec import Struct
 
 from splittally.core.caps.check import check_chain, may_end
 from splittally.core.caps.state import Caps
-from splittally.core.commands import TOO_LARGE, Command, Known, Member, Open, Settle, Submit
+from splittally.core.commands import DROPPED, Command, Known, Member, Open, Settle, Submit
 from splittally.core.native import NATIVE
 from splittally.core.native.manifest import read_manifest
 from splittally.core.questions import (
-    CheckTemplate,
     Question,
     check_input,
+    check_template,
     origin_part,
     receipt_part,
     settle_input,
@@ -121,14 +121,14 @@ def _ask_settle(
         legs = known_legs(known)
     else:
         return []
-    if command.status not in RECEIPT_STATUSES or command.fits == TOO_LARGE:
+    if command.status not in RECEIPT_STATUSES or command.fits in DROPPED:
         return []
     origin = origin_part(recall.origin_kind, recall.origin_name)
     receipt = receipt_part(command.status, command.adapter, command.payload, command.cost_cents)
     questions = []
     for leg in legs:
         if leg.enforcer_ref:
-            template = CheckTemplate(leg.cap, state.caps.cap_params(leg), leg.grant, recall.kind)
+            template = check_template(leg.cap, state.caps.cap_params(leg), leg.grant, recall.kind)
             data = settle_input(
                 template, origin, recall.params, recall.at_ns, leg, receipt, command.intent_hash
             )

@@ -42,6 +42,12 @@ class CheckTemplate:
         self.head = self.cap_def + self.rest + b"meffect_params"
 
 
+@lru_cache(maxsize=1024)
+def check_template(cap: str, params: bytes, grant: str, kind: str) -> CheckTemplate:
+    """The template of these terms; made once, because settling asks with the terms of old holds."""
+    return CheckTemplate(cap, params, grant, kind)
+
+
 def check_input(template: CheckTemplate, origin: bytes, params: bytes, now_ns: int) -> bytes:
     """CapCheckInput in its union: `{Check: {7 keys}}`. `origin` comes from `origin_part`."""
     return b"".join(

@@ -14,7 +14,7 @@ from splittally.core.events import Authority
 from splittally.core.hashing import hash_terms
 from splittally.core.limits import CHAIN_GRANTS_MAX
 from splittally.core.overlay import Overlay
-from splittally.core.questions import CheckTemplate
+from splittally.core.questions import CheckTemplate, check_template
 from splittally.core.types import (
     CAP_ALL,
     CAP_ANY_TYPE,
@@ -141,7 +141,7 @@ class Caps:
         asks_nobody = grant.cap == CAP_ALL or delegates
         template = None
         if not asks_nobody:
-            template = CheckTemplate(grant.cap, self.cap_params(grant), grant.name, effect.kind)
+            template = check_template(grant.cap, self.cap_params(grant), grant.name, effect.kind)
         return Link(
             grant,
             cap,
