@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from click.testing import CliRunner
-
 from splittally.journal.frame import EMPTY, open_frame, seal
 from splittally.journal.lmdb import LmdbStore
 from splittally_tools.cli import tally

@@ -7,14 +7,14 @@ import subprocess
 import sys
 
 import pytest
-
 import splittally
 from splittally_tools.cli.menu import MENU
+
 from tests.cli_tools import busy_world, command, environment, intent, make_world, process, run
 
 DESIGNED = (
-    "init", "apply", "submit", "settle", "release", "extend", "approve", "reject", "tick", "decide", "outcome",
-    "grants", "ledger", "reservations", "accounts", "log", "show", "explain", "state", "verify", "checkpoint",
+    "init", "apply", "submit", "settle", "release", "extend", "approve", "reject", "tick", "decide",
+    "outcome", "grants", "ledger", "reservations", "accounts", "log", "show", "explain", "state", "verify", "checkpoint",
     "prove", "export", "upgrade", "native", "enforcer", "run-trace", "bench",
 )  # fmt: skip
 NOBODY = "00" * 32

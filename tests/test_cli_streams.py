@@ -7,9 +7,9 @@ import subprocess
 import tracemalloc
 
 import pytest
-
 from splittally.core.limits import GROUP_MAX, LINE_BYTES_MAX
 from splittally_tools.cli.lines import Lines
+
 from tests.cli_tools import command, environment, intent, make_world, receipt, run
 
 DECISION = {"seq", "intent_hash", "outcome", "findings", "reserve", "duplicate"}
@@ -56,7 +56,7 @@ def test_a_malformed_line_is_answered_with_its_number_and_the_rest_goes_on(world
         ({"kind": "llm.generate"}, "input.invalid", "grant"),
         ({"kind": "llm.generate", "grant": "cap_llm", "prams": {}}, "input.invalid", "prams"),
         ({"kind": "llm.generate", "grant": "cap_llm", "idempotency_key": "zz"}, "input.invalid", "hex"),
-        ({"kind": "llm.generate", "grant": "cap_llm", "idempotency_key": "0102030405"}, "idempotency.invalid", ""),
+        ({"kind": "llm.generate", "grant": "cap_llm", "idempotency_key": "01" * 5}, "idempotency.invalid", ""),
         ({"kind": "llm.generate", "grant": "cap_llm", "idempotency_key": ""}, "idempotency.invalid", ""),
         ({"kind": "llm.generate", "grant": "cap_llm", "origin": {"kind": "plan"}}, "input.invalid", "origin"),
         ({"kind": "llm.generate", "grant": "cap_llm", "now_ns": -1}, "input.invalid", "now_ns"),
