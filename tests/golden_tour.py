@@ -254,6 +254,7 @@ def approvals(t: Tour) -> None:
     t.release("b6", "governance", order="order-10")
     t.settle("b7", "unknown", None, "alice")
     t.native("attest-b7", "outcome.attest", intent_hash=t.hashes["b7"], happened=False)
+    t.settle("b7", "ok", {"delivered": True}, "alice")
     grants = {**GRANTS, "alice_mail": {**GRANTS["alice_mail"], "expiry_ns": DAY_ONE + 6 * DAY * SECOND}}
     t.apply("m3", {**FIRST, "grants": grants, "policy": POLICY})
     t.answer("b4", "approve", at=6 * DAY)
