@@ -170,6 +170,58 @@ def test_a_verified_read_returns_the_hash_and_the_body(store):
         assert open_frame(store.read(seq))[0] == seq
 
 
+def tampered(change):
+    """A memory store of ten frames, one of them changed behind its back."""
+    store = filled(MemoryStore(), 10)
+    change(store._frames)
+    return store
+
+
+def put(seq, **fields):
+    def change(frames):
+        frames[seq] = frames[seq]._replace(**fields)
+
+    return change
+
+
+def impostor(seq, prev=None):
+    """Another sound frame in the place of `seq`."""
+
+    def change(frames):
+        frames[seq] = seal(seq, frames[seq - 1].hash if prev is None else prev, ["impostor"])
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "bad"),
+    [
+        (put(4, data=seal(4, bytes(32), ["rot"]).data), 4),
+        (put(4, hash=bytes(32)), 4),
+        (put(9, data=seal(9, bytes(32), ["rot"]).data), 9),
+        (put(9, hash=bytes(32)), 9),
+        (impostor(4), 4),
+        (impostor(4, bytes(32)), 4),
+        (impostor(9), 9),
+        (impostor(0, bytes(32)), 0),
+        (lambda frames: frames.__setitem__(4, frames[5]), 4),
+        (lambda frames: frames.__setitem__(5, frames[4]), 5),
+    ],
+)
+def test_the_bad_frame_is_named_by_the_chain_and_by_reading_it(change, bad):
+    store = tampered(change)
+    with pytest.raises(JournalDamaged) as caught:
+        store.verify_chain()
+    assert caught.value.facts["seq"] == bad
+    with pytest.raises(JournalDamaged) as caught:
+        store.verified(bad)
+    assert caught.value.facts["seq"] == bad
+    with pytest.raises(JournalDamaged):
+        [store.verified(seq) for seq in range(10)]
+    good = [seq for seq in range(10) if seq not in (bad - 1, bad)]
+    assert [store.verified(seq)[1] for seq in good] == [[seq, "body"] for seq in good]
+
+
 def test_a_closed_store_neither_reads_nor_writes(store):
     filled(store, 2)
     head = store.head
