@@ -33,6 +33,7 @@ READS: list[tuple[str, Any]] = [
     (r'"\u0061\n\/\u20ac"', "a\n/€"),
     (r'"\ud83d\ude00"', "😀"),
     (r'"\\ud800"', "\\ud800"),
+    (r'"\ud800\udc00\udbff\udfff"', "\U00010000\U0010ffff"),
     ('"\u2028"', "\u2028"),
     ('{"a":{},"b":[]}', {"a": {}, "b": []}),
     ('{"$bytes":""}', b""),
@@ -52,6 +53,13 @@ REFUSED = [
     ("  \n ", 2, 2, "a value is expected"),
     ("1 2", 1, 3, "the document ends"),
     ("{} x", 1, 4, "not JSON"),
+    ("\n\nx", 3, 1, "not JSON"),
+    ("\nx", 2, 1, "not JSON"),
+    ("[,]", 1, 2, "a value is expected"),
+    ("[:]", 1, 2, "a value is expected"),
+    ("{[", 1, 2, "a key in double quotes"),
+    ("{,}", 1, 2, "a key in double quotes"),
+    ("{:1}", 1, 2, "a key in double quotes"),
     ("[1,]", 1, 4, "a value is expected"),
     ("[1 2]", 1, 4, "`,` or `]`"),
     ('{"a" 1}', 1, 6, "`:`"),
@@ -132,9 +140,9 @@ def test_text_that_is_not_unicode_is_refused_with_its_place() -> None:
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")], ids=["arrays", "maps"])
 def test_sixty_four_levels_are_read_and_one_more_is_refused(opening: str, closing: str) -> None:
-    for levels in (DEPTH_MAX - 1, DEPTH_MAX):
-        value = parse_json(opening * levels + "1" + closing * levels)
-        assert len(encode_model(value)) >= levels
+    for read in (parse_json, read_plainly):
+        value = read(opening * DEPTH_MAX + "1" + closing * DEPTH_MAX)
+        assert len(encode_model(value)) > DEPTH_MAX
     with pytest.raises(InvalidInput, match="nested deeper than 64"):
         parse_json(opening * (DEPTH_MAX + 1) + "1" + closing * (DEPTH_MAX + 1))
     wide = "[" + ",".join(["[]", "{}"] * 500) + ',"[[[["]'

@@ -24,6 +24,10 @@ def test_an_expression_of_the_page_has_the_value_of_the_page(text: str, meant: s
     assert repr(found) == repr(parse_json(meant))
 
 
+def test_the_version_of_the_page_is_the_version_of_the_code() -> None:
+    assert f"This is version {expr.EXPRESSION_VERSION} of the language" in PAGE
+
+
 def test_the_faults_of_the_page_are_the_faults_of_the_code() -> None:
     rows = table("code | when | example")
     assert [row[0] for row in rows] == list(FAULT_CODES)

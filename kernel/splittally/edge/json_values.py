@@ -18,7 +18,7 @@ from splittally.core.limits import DEPTH_MAX, INT_MAX, INT_MIN, LINE_BYTES_MAX
 
 BYTES_KEY = "$bytes"
 EXACT_IN_JSON = 2**53  # the largest magnitude up to which every JSON reader keeps each integer
-_DIGITS_MAX = 20  # of an integer of the data model
+_DIGITS_MAX = 20  # of an integer of the data model, the sign of a negative one included
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})*")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _TOKEN = re.compile(
@@ -86,7 +86,7 @@ def _map(pairs: list[tuple[str, Any]]) -> Any:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > _DIGITS_MAX + 1 or not INT_MIN <= (value := int(digits)) <= INT_MAX:
+    if len(digits) > _DIGITS_MAX or not INT_MIN <= (value := int(digits)) <= INT_MAX:
         raise _Refused
     return value
 
@@ -207,18 +207,18 @@ class _Reader:
 
 
 def _lone_surrogates(token: str) -> Iterator[int]:
-    high = -1
+    high = 0  # where half of a pair stands; the quote is at 0, so 0 is none
     for match in re.finditer(r"\\u([0-9a-fA-F]{4})|\\.|[^\\]+", token):
         code = int(match.group(1) or "0", 16)
-        if 0xDC00 <= code <= 0xDFFF and high >= 0:
-            high = -1
+        if 0xDC00 <= code <= 0xDFFF and high:
+            high = 0
             continue
-        if high >= 0:
+        if high:
             yield high
-        high = match.start() if 0xD800 <= code <= 0xDBFF else -1
+        high = match.start() if 0xD800 <= code <= 0xDBFF else 0
         if 0xDC00 <= code <= 0xDFFF:
             yield match.start()
-    if high >= 0:
+    if high:
         yield high
 
 
