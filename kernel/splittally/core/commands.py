@@ -10,7 +10,9 @@ from msgspec import Struct
 
 from splittally.core.types import Draw, Window
 
-FITS, MISFIT, TOO_LARGE = "ok", "misfit", "too_large"  # what the edge says of a receipt's payload
+# What the edge says of a receipt's payload; the last two are dropped.
+FITS, MISFIT, TOO_LARGE, WITHHELD = "ok", "misfit", "too_large", "withheld"
+DROPPED = (TOO_LARGE, WITHHELD)
 
 
 class Member(Struct, frozen=True, array_like=True, gc=False):
@@ -53,8 +55,9 @@ class Submit(Struct, frozen=True, array_like=True, gc=False, tag=1):
 class Settle(Struct, frozen=True, array_like=True, gc=False, tag=2):
     """Report what became of an effect; `cost_cents` is -1 where the receipt has none.
 
-    `fits` is what the edge said of the payload: `ok`, `misfit` (not of the receipt schema), or
-    `too_large` (then the payload was dropped and every leg charges what it reserved).
+    `fits` is what the edge said of the payload: `ok`, `misfit` (not of the receipt schema), `too_large`,
+    or `withheld` (a misfit that may hold a secret). The last two were dropped: every leg charges what it
+    reserved.
     """
 
     intent_hash: bytes

@@ -14,8 +14,9 @@ from splittally.core.ask import known_legs, member_questions
 from splittally.core.caps.check import may_end
 from splittally.core.caps.grants import GrantTerms, build_grant
 from splittally.core.commands import (
+    DROPPED,
     MISFIT,
-    TOO_LARGE,
+    WITHHELD,
     Admitted,
     Command,
     Evidence,
@@ -264,17 +265,16 @@ def _settle(
     is_late = isinstance(ended, Known)
     judged = (evidence for evidence in seen if isinstance(evidence, Judged))
     answers: list[Answer] = [_settle_answer(leg, command, judged) for leg in legs]
-    if command.fits == MISFIT:
+    if command.fits in (MISFIT, WITHHELD):
         violations.append(find("receipt_invalid", status=command.status))
-    charges = [
-        charge_leg(state.ledger, leg, answer, is_late) for leg, answer in zip(legs, answers, strict=True)
-    ]
+    books, pairs = state.ledger, zip(legs, answers, strict=True)
+    charges = [charge_leg(books, leg, answer, is_late) for leg, answer in pairs]
     ending = Ending(command.intent_hash, legs, tuple(ended.draws), answers, command.pays_to, is_late)
-    postings, unpaid = pay_draws(state.ledger, ending)
+    postings, unpaid = pay_draws(books, ending)
     violations = [*violations, *unpaid]
     how = "late" if is_late else "receipt"
     settled = Settled(command.intent_hash, how, command.status, charges, violations)
-    crossed = exhaustions(state.ledger, legs, charges, is_late)
+    crossed = exhaustions(books, legs, charges, is_late)
     every = [*violations, *(violation for charge in charges for violation in charge.violations)]
     reply = SettleReply(command.intent_hash, "late" if is_late else SETTLED, charges[0].usage, every)
     return Step([settled, *postings, *crossed], [reply])
@@ -283,7 +283,7 @@ def _settle(
 def _settle_answer(leg: Leg, command: Settle, judged: Iterator[Judged]) -> Answer:
     if not leg.enforcer_ref:
         return NO_USAGE
-    if command.fits == TOO_LARGE:
+    if command.fits in DROPPED:
         return Fault("over_limit")
     evidence = next(judged)
     return Fault(evidence.fault) if evidence.fault else read_settle(evidence.answer)

@@ -31,13 +31,17 @@ _OPTIONS: dict[str, Any] = {
 
 
 class ParamsSchema:
-    """A loaded schema: `data` its canonical bytes, `hash` their hash, `seal` what it is for."""
+    """A loaded schema: `data` its canonical bytes, `hash` their hash, `seal` what it is for.
+
+    `has_secrets` says that a value may hold a secret where it should hold a reference to one.
+    """
 
     def __init__(self, data: bytes, document: Any, places: dict[str, Place]) -> None:
         self.data = data
         self.hash = hash_schema(data)
         self._root = places[""]
         self._document = document
+        self.has_secrets = any(place.body.get(SECRET) for place in places.values())
         self._has_bytes = any(place.body.get(BYTES) for place in places.values())
         self._start = root_position(self._root, lambda allowed: _compiled({"enum": allowed}).is_valid)
         self._is_valid = _compiled(document).is_valid
@@ -76,6 +80,7 @@ class _AnyParams(ParamsSchema):
     def __init__(self) -> None:
         self.data = b""
         self.hash = b""
+        self.has_secrets = False
 
     def seal(self, value: Any) -> bytes:
         try:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from splittally.core.canonical import decode, encode
-from splittally.core.commands import FITS, MISFIT, TOO_LARGE, Member, Settle
+from splittally.core.commands import FITS, MISFIT, TOO_LARGE, WITHHELD, Member, Settle
 from splittally.core.errors import CanonicalError, InvalidInput, SplittallyError
 from splittally.core.findings import Finding, find
 from splittally.core.intent import intent_hash
@@ -92,8 +92,11 @@ class Sealer:
             intent_hash(kind, params, grant, sealed_key),
         )
 
-    def seal_receipt(self, state: State, receipt: Receipt) -> Settle:
-        """The sealed receipt; `InvalidInput` names the field that cannot be understood."""
+    def seal_receipt(self, state: State, receipt: Receipt, kind_of: Callable[[bytes], str]) -> Settle:
+        """The sealed receipt; `InvalidInput` names the field that cannot be understood.
+
+        `kind_of` gives the kind of an intent by its hash, empty where there is none.
+        """
         if type(receipt) is not Receipt:
             raise InvalidInput("a Receipt is expected", field="receipt")
         digest = require_hash(receipt.intent_hash)
@@ -109,7 +112,7 @@ class Sealer:
         pays_to = receipt.pays_to
         if pays_to is not None and not is_id(pays_to):
             raise InvalidInput("`pays_to` is an account's name", field="pays_to")
-        payload, fits = self._seal_payload(state, digest, receipt.payload)
+        payload, fits = self._seal_payload(state, kind_of(digest), receipt.payload)
         return Settle(
             digest,
             receipt.status,
@@ -134,27 +137,28 @@ class Sealer:
             raise Refused(find("input.too_large", field="params", needed=len(data), available=most))
         return data
 
-    def _seal_payload(self, state: State, digest: bytes, payload: Any) -> tuple[bytes, str]:
-        """Canonical bytes of a payload and how it fits; never an error, because receipts always settle."""
-        hold = state.ledger.holds.get(digest)
-        effect = state.caps.effects.get(hold.kind) if hold is not None else None
+    def _seal_payload(self, state: State, kind: str, payload: Any) -> tuple[bytes, str]:
+        """Canonical bytes of a payload and how it fits; never an error, because receipts always settle.
+
+        What does not fit a schema with secrets is dropped: it may hold one.
+        """
+        effect = state.caps.effects.get(kind)
         schema = self.schema(state, effect.receipt_schema if effect else b"")
-        fits = FITS
-        if type(payload) is bytes:
-            data = payload
-            if effect is not None and effect.receipt_schema:
-                try:
-                    schema.seal(decode(payload))
-                except SplittallyError:
-                    fits = MISFIT
-        else:
-            try:
-                data = schema.seal({} if payload is None else payload)
-            except SplittallyError:
-                data, fits = _forced(payload), MISFIT
-        if len(data) > PAYLOAD_BYTES_MAX:
+        if type(payload) is bytes and len(payload) > PAYLOAD_BYTES_MAX:
             return b"", TOO_LARGE
-        return data, fits
+        fits = FITS
+        try:
+            if type(payload) is bytes:
+                data = payload
+                if schema.data:
+                    schema.seal(decode(payload))
+            else:
+                data = schema.seal({} if payload is None else payload)
+        except SplittallyError:
+            if schema.has_secrets:
+                return b"", WITHHELD
+            data, fits = payload if type(payload) is bytes else _forced(payload), MISFIT
+        return (b"", TOO_LARGE) if len(data) > PAYLOAD_BYTES_MAX else (data, fits)
 
     def schema(self, state: State, digest: bytes) -> ParamsSchema:
         """The compiled schema with this hash; the one that accepts everything for the empty hash."""

@@ -420,7 +420,7 @@ class Kernel:
     def _settle(self, receipt: Receipt, now_ns: int) -> Settlement:
         world = self._world
         world.writer.tick(now_ns)
-        command = world.sealer.seal_receipt(world.state, receipt)
+        command = world.sealer.seal_receipt(world.state, receipt, world.writer.kind_of)
         seq, decided = world.writer.run(self._by, command, now_ns)
         reply = decided.replies[0]
         assert isinstance(reply, SettleReply)

@@ -129,6 +129,12 @@ class Writer:
         self.commits += 1
         self.recaller.settle_pending()
 
+    def kind_of(self, intent_hash: bytes) -> str:
+        """The kind of an intent, also of one that has ended; empty where no frame decides it."""
+        hold = self.state.ledger.holds.get(intent_hash)
+        found = self.recaller.trace(intent_hash) if hold is None else None
+        return hold.kind if hold is not None else found.member.kind if found is not None else ""
+
     @property
     def group_size(self) -> int:
         """Frames that are decided and not durable yet."""
