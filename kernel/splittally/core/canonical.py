@@ -101,6 +101,19 @@ def encode_record(value: Any) -> bytes:
     return data
 
 
+def decode_record(data: bytes) -> Any:
+    """The value of bytes that `encode_record` wrote, for callers that compare what it amounts to.
+
+    Nothing is judged on the way: walking a million rows for what they cannot hold takes a minute.
+    """
+    if _cbrrr is None:
+        return cbor2.loads(data)
+    value, used = _cbrrr.decode_dag_cbor(data, _NeverCid, False)
+    if used != len(data):
+        raise CanonicalError("bytes follow the value")
+    return value
+
+
 def _refuse_deep(value: Any, left: int) -> None:
     kind = value.__class__
     if kind is dict:

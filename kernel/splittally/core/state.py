@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from splittally.core.canonical import decode, encode_record
+from splittally.core.canonical import decode_record, encode_record
 from splittally.core.caps.state import Caps
 from splittally.core.hashing import hash_state
 from splittally.core.ledger.state import Counter, Hold, Ledger
@@ -91,8 +91,8 @@ def dump_state(state: State) -> bytes:
 
 
 def load_state(data: bytes) -> State:
-    """The state that `dump_state` wrote."""
-    size, rows = decode(data)
+    """The state that `dump_state` wrote; whether it is, its root says."""
+    size, rows = decode_record(data)
     state = State()
     world = dict(rows.pop("world"))
     for name, value in world.items():
