@@ -8,6 +8,7 @@ Rule 3. Every method acts for one principal (`as_principal`), who may use only t
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -98,7 +99,7 @@ class Kernel:
     @property
     def state(self) -> Queries:
         """Read-only queries on the state: grants, counters, reservations, accounts."""
-        return Queries(self._committed)
+        return Queries(self._committed, self._lock)
 
     def as_principal(self, name: str) -> "Kernel":
         """A view of the same world that may use only the grants `name` holds."""
@@ -281,19 +282,19 @@ class Kernel:
         """Answers to requests of several principals of one world, in as few commits as they fit in."""
         answers: list[Any] = []
         worlds: set[World] = set()
-        try:
-            for kernel, item in requests:
-                with kernel._lock:
+        with ExitStack() as held:  # until the commit, so that no query sees what is not durable
+            try:
+                for kernel, item in requests:
+                    if kernel._world not in worlds:
+                        held.enter_context(kernel._lock)
+                        worlds.add(kernel._world)
                     kernel._usable()
-                    worlds.add(kernel._world)
                     answers.append(kernel._answer(item.request, item.now_ns))
-        except BaseException:
-            for world in worlds:
-                with world.lock:
+            except BaseException:
+                for world in worlds:
                     world.commit_if_running()
-            raise
-        for world in worlds:
-            with world.lock:
+                raise
+            for world in worlds:
                 world.commit()
         return answers
 

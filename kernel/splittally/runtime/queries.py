@@ -3,10 +3,13 @@
 Rule 1. A view is a copy taken at one sequence number: nothing in it changes, and changing it changes
         nothing.
 Rule 2. A row reads by key and by attribute; calling a table filters it.
+Rule 3. A view is taken while no command runs, whichever thread asks.
 """
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
@@ -43,42 +46,70 @@ def _matches(row: Any, fields: dict[str, Any]) -> bool:
     return True
 
 
-class Queries:
-    """The state of a world at one sequence number, for people and programs."""
+P = ParamSpec("P")
+R = TypeVar("R")
 
-    def __init__(self, current: Callable[[], State]) -> None:
+
+def _held_still(view: Callable[Concatenate["Queries", P], R]) -> Callable[Concatenate["Queries", P], R]:
+    """The view, with every command waiting until it is taken."""
+
+    @wraps(view)
+    def taken(self: "Queries", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._still:
+            return view(self, *args, **kwargs)
+
+    return taken
+
+
+class Queries:
+    """The state of a world at one sequence number, for people and programs.
+
+    Each view is of one sequence; `tables` gives everything at once. `still` keeps commands waiting.
+    """
+
+    def __init__(
+        self, current: Callable[[], State], still: AbstractContextManager[Any] | None = None
+    ) -> None:
         self._current = current
+        self._still = nullcontext() if still is None else still
 
     @property
+    @_held_still
     def seq(self) -> int:
         """How many frames this state has seen."""
         return self._current().size
 
     @property
+    @_held_still
     def now_ns(self) -> int:
         """The logical time of the last frame."""
         return self._current().now_ns
 
     @property
+    @_held_still
     def root(self) -> bytes:
         """The state root."""
         return state_root(self._current())
 
     @property
+    @_held_still
     def clock(self) -> str:
         """The world's clock: host or given."""
         return self._current().clock
 
     @property
+    @_held_still
     def engine(self) -> str:
         """The engine id under which the world was opened last."""
         return self._current().engine
 
+    @_held_still
     def tables(self) -> dict[str, list[list[Any]]]:
         """Every table of the state as canonical rows."""
         return tables(self._current())
 
     @property
+    @_held_still
     def grants(self) -> Table:
         """Grants by name, with their hashes, whether revoked, and their chain."""
         caps = self._current().caps
@@ -101,6 +132,7 @@ class Queries:
                 return True
         return False
 
+    @_held_still
     def grant(self, name_or_hash: str | bytes) -> Row | None:
         """A grant by its name, or by its hash as bytes or hex."""
         grants = self.grants
@@ -111,6 +143,7 @@ class Queries:
         return next((row for row in grants.values() if row["grant_hash"] == wanted), None)
 
     @property
+    @_held_still
     def counters(self) -> Table:
         """Life counters as grant -> dimension -> {limit, reserved, spent}, and refunded once used."""
         rows = Table()
@@ -120,6 +153,7 @@ class Queries:
         return rows
 
     @property
+    @_held_still
     def windows(self) -> Table:
         """Windowed counters as (scope, dim, per, start_ns) -> {limit, reserved, spent}."""
         return Table(
@@ -131,6 +165,7 @@ class Queries:
         )
 
     @property
+    @_held_still
     def reservations(self) -> Table:
         """Open holds by intent hash, sorted by hash, with their age in logical nanoseconds."""
         state = self._current()
@@ -156,6 +191,7 @@ class Queries:
         return rows
 
     @property
+    @_held_still
     def accounts(self) -> Table:
         """Accounts by name: {kind, debt_limit, balances: {resource: minor units}, in_flight}."""
         ledger = self._current().ledger
@@ -172,6 +208,7 @@ class Queries:
         return rows
 
     @property
+    @_held_still
     def resources(self) -> Table:
         """Resources by name with their scale, what is in flight, and the sum that must be zero."""
         ledger = self._current().ledger
@@ -185,28 +222,33 @@ class Queries:
         return rows
 
     @property
+    @_held_still
     def policy(self) -> list[Row]:
         """The policy's rules in order."""
         return [Row(msgspec.structs.asdict(rule)) for rule in self._current().rules]
 
     @property
+    @_held_still
     def effects(self) -> Table:
         """The kinds of effects that are defined."""
         effects = self._current().caps.effects
         return Table({kind: Row(msgspec.structs.asdict(effects[kind])) for kind in sorted(effects)})
 
     @property
+    @_held_still
     def caps(self) -> Table:
         """The caps that are defined, with the hash of the module that judges each."""
         caps = self._current().caps.caps
         return Table({name: Row(msgspec.structs.asdict(caps[name])) for name in sorted(caps)})
 
     @property
+    @_held_still
     def manifests(self) -> Table:
         """The manifests that named modules: hash in hex -> module name -> module hash."""
         return Table({key: dict(named) for key, named in sorted(self._current().caps.manifests.items())})
 
     @property
+    @_held_still
     def modules(self) -> Table:
         """Installed modules: name -> hash."""
         modules = self._current().caps.modules
