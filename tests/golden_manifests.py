@@ -24,7 +24,10 @@ DEFINITIONS: dict[str, Any] = {
             "adapters": ["mailer"],
             "params_bytes_max": 200,
         },
-        "mill.run": {"cap_type": "mill"},
+        "mill.run": {
+            "cap_type": "mill",
+            "receipt_schema": {"type": "object", "properties": {"password": {"x-secret": True}}},
+        },
     },
     "modules": {"acme/AllowMail@1": "sys/CapAllowAll@1"},
     "caps": {

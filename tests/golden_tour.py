@@ -296,6 +296,8 @@ def broken(t: Tour) -> None:
     t.settle("x1", "ok", {"prompt_tokens": "many"})
     t.settle("x2", "ok", {"text": "z" * 25_000})
     t.settle("x3", "ok", {"text": "z" * 70_000})
+    t.ask("x8", "mill.run", {}, "mill")
+    t.settle("x8", "ok", {"password": "in plain text"}, cost_cents=1)
     for label in ("x4", "x5"):
         t.ask(label, "http.request", {"url": "https://a.example/"}, "meter")
     t.settle("x4", "ok", {}, cost_cents=NATURAL_MAX - 12)

@@ -9,9 +9,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from splittally.core.canonical import encode
 from splittally.core.caps.grants import GrantTerms, build_grant
+from splittally.core.caps.state import Caps
+from splittally.core.hashing import hash_params
 from splittally.core.intent import intent_hash
+from splittally.core.limits import HASH_BYTES
+from splittally.core.types import CAP_ALL, ROOT, CapDef, EffectDef
 from splittally.edge.json_values import parse_json
 
 from tests.golden_teller import key_of
@@ -131,6 +136,47 @@ def grant_vectors() -> list[dict[str, Any]]:
     return vectors
 
 
+def terms_vectors() -> list[dict[str, Any]]:
+    """One grant, and the same with one thing changed: what its name does not show, the hashes do."""
+    base: dict[str, Any] = {"cap": "acme/put@1", "budget": {"bytes": 100}}
+    enforcer, schema = b"\x01" * HASH_BYTES, b"\x02" * HASH_BYTES
+    changes: list[tuple[str, dict[str, Any], bytes, bytes]] = [
+        ("nothing", {}, enforcer, schema),
+        ("budget", {"budget": {"bytes": 101}}, enforcer, schema),
+        ("expiry_ns", {"expiry_ns": 1}, enforcer, schema),
+        ("params", {"params": encode({"namespaces": ["n"]})}, enforcer, schema),
+        ("holder", {"holder": "alice"}, enforcer, schema),
+        ("hold_ns_max", {"hold_ns_max": 60_000_000_000}, enforcer, schema),
+        ("pays_to", {"pays_to": ["vendors/mill"]}, enforcer, schema),
+        ("enforcer", {}, b"\x03" * HASH_BYTES, schema),
+        ("params_schema", {}, enforcer, b"\x04" * HASH_BYTES),
+    ]
+    return [
+        {"changed": changed, **_terms_vector({**base, **terms}, module, accepted)}
+        for changed, terms, module, accepted in changes
+    ]
+
+
+def _terms_vector(terms: dict[str, Any], enforcer: bytes, schema: bytes) -> dict[str, Any]:
+    caps = Caps()
+    caps.caps = {
+        CAP_ALL: CapDef(CAP_ALL, "*", b"", b""), "acme/put@1": CapDef("acme/put@1", "put", enforcer, b""),
+    }  # fmt: skip
+    caps.effects = {"acme.put": EffectDef("acme.put", "put", schema, b"", [], 1)}
+    grant = build_grant("g", GrantTerms(**terms), "manifest")
+    caps.grants = {ROOT: build_grant(ROOT, GrantTerms(cap=CAP_ALL, parent=""), "release"), "g": grant}
+    caps.blobs = {hash_params(terms["params"]): terms["params"]} if "params" in terms else {}
+    record = msgspec.to_builtins(grant, builtin_types=(bytes,))
+    return {
+        "grant": spelled(record),
+        "enforcer": enforcer.hex(),
+        "params_schema": schema.hex(),
+        "preimage": encode([record, enforcer, schema]).hex(),
+        "grant_hash": grant.grant_hash.hex(),
+        "terms_hash": caps.chain("g", "acme.put").links[0].terms_hash.hex(),
+    }
+
+
 def schema_hashes() -> dict[str, str]:
     """SHA-256 of each wire schema: a released file is never edited."""
     return {path.name: sha256(path.read_bytes()).hexdigest() for path in sorted(SCHEMAS.glob("*.cddl"))}
@@ -144,6 +190,7 @@ def write(folder: Path) -> None:
         "grant_hash": grant_vectors(),
         "intent_hash": intent_vectors(),
         "schemas": schema_hashes(),
+        "terms_hash": terms_vectors(),
     }
     for name, vectors in files.items():
         text = json.dumps(vectors, indent=1, ensure_ascii=False)

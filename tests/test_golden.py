@@ -20,6 +20,7 @@ from splittally.core.frames import body_rows
 from splittally.core.intent import intent_hash
 from splittally.core.reasons import REASONS
 from splittally.core.state import State, state_root
+from splittally.core.types import RELEASE_CAUSES
 from splittally.edge.records import Intent, Receipt
 from splittally.journal.frame import open_frame, seal
 from splittally.runtime.kernel import Kernel
@@ -172,6 +173,16 @@ def test_every_code_of_the_kernel_is_shown_by_the_tour():
 def test_every_outcome_but_the_governors_is_recorded():
     outcomes = Counter(x.outcome for body in bodies() for x in body.out if isinstance(x, Decided))
     assert set(outcomes) == {"allow", "deny", "require_approval", "defer"}
+
+
+def test_every_way_in_which_a_hold_ends_or_a_payload_fits_is_recorded():
+    told = [event for body in bodies() for event in body.out]
+    assert {x.how for x in told if isinstance(x, Settled)} == {
+        "receipt", "late", "unknown", "attested", "native",
+    }  # fmt: skip
+    assert {x.cause for x in told if isinstance(x, Released)} == set(RELEASE_CAUSES)
+    fits = {body.command.fits for body in bodies() if isinstance(body.command, Settle)}
+    assert fits == {"ok", "misfit", "too_large", "withheld"}
 
 
 @pytest.mark.req("S4-24")

@@ -177,6 +177,21 @@ def test_the_same_name_with_another_meaning_has_another_terms_hash(grant, cap, i
 
 
 @pytest.mark.req("S4-97")
+def test_every_change_of_a_grants_meaning_shows_in_its_terms_hash():
+    """Four things show in the grant hash as well; the terms hash covers the rest."""
+    vectors = golden.read_vectors("terms_hash")
+    for vector in vectors:
+        parts = [vector["enforcer"], vector["params_schema"]]
+        data = plain_encode([unspelled(vector["grant"]), *map(bytes.fromhex, parts)])
+        assert data.hex() == vector["preimage"]
+        digest = blake3(data, derive_key_context="splittally 1 terms").hexdigest()
+        assert digest == vector["terms_hash"]
+    assert len({vector["terms_hash"] for vector in vectors}) == len(vectors)
+    same = [vector["changed"] for vector in vectors if vector["grant_hash"] == vectors[0]["grant_hash"]]
+    assert same == ["nothing", "holder", "hold_ns_max", "pays_to", "enforcer", "params_schema"]
+
+
+@pytest.mark.req("S4-97")
 def test_a_terms_hash_is_reproduced_from_what_the_world_shows():
     with splittally.open(None, clock="given") as kernel:
         kernel.apply({"grants": {"g": {"cap": "sys/llm.basic@1", "budget": {"tokens": 100}}}})
