@@ -13,6 +13,7 @@ from splittally.core.commands import Open, Submit
 from splittally.core.errors import JournalDamaged
 from splittally.core.events import Decided, Opened
 from splittally.core.frames import body_rows
+from splittally.core.history import is_foreign
 from splittally.core.intent import intent_hash
 from splittally.core.limits import HASH_BYTES
 from splittally.core.types import FINAL
@@ -65,7 +66,7 @@ class Intents:
             if isinstance(event, Decided):
                 if event.intent_hash not in asked:
                     raise JournalDamaged(f"frame {record.seq} decides what was not asked", seq=record.seq)
-                if event.outcome in FINAL:
+                if event.outcome in FINAL and not is_foreign(event):
                     self._finals.add(event.intent_hash, record.seq)
 
     def finish(self) -> None:

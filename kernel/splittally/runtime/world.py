@@ -164,7 +164,7 @@ def open_or_create(
     exists = is_world(folder)
     if not exists and not create:
         raise NoWorld(f"there is no world at `{folder}`; make one with `tally init`", path=str(folder))
-    if not exists and folder.exists() and any(folder.iterdir()):
+    if not exists and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise NoWorld(f"`{folder}` is not empty and holds no world", path=str(folder))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = WriterLock(folder / "lock") if lock_seconds is None else WriterLock(folder / "lock", lock_seconds)
