@@ -21,20 +21,10 @@ _STAGES = list(dict.fromkeys(reason.stage for reason in REASONS.values()))
 
 def document(result: Result) -> dict[str, Any]:
     """The report as one JSON value; amounts of money are minor units."""
-    books, surveyed, order = result.books, result.surveyed, result.order
-    frames, seconds = result.frames, result.seconds
+    books = result.books
     return {
-        "trace": {
-            "rows": surveyed.rows,
-            "copies": order.repeat,
-            "skipped": surveyed.skipped,
-            "problems": [problem._asdict() for problem in surveyed.problems],
-            "context_tokens": surveyed.context_tokens,
-            "generated_tokens": surveyed.generated_tokens,
-            "first_ns": surveyed.first_ns,
-            "last_ns": surveyed.last_ns + (order.repeat - 1) * surveyed.span_ns,
-        },
-        "seed": order.seed,
+        "trace": _trace(result),
+        "seed": result.order.seed,
         "calls": {
             "made": books.calls,
             "allowed": books.allowed,
@@ -54,9 +44,32 @@ def document(result: Result) -> dict[str, Any]:
         "groups": dict(sorted(books.groups.items())),
         "asked_again": {"duplicates": books.duplicates, "refused": _by_stage(books.again_refused)},
         "upgrade": _upgrade(result),
+        **_machine(result),
+        "verified": _verified(result),
+    }
+
+
+def _trace(result: Result) -> dict[str, Any]:
+    surveyed, order = result.surveyed, result.order
+    return {
+        "rows": surveyed.rows,
+        "copies": order.repeat,
+        "skipped": surveyed.skipped,
+        "problems": [problem._asdict() for problem in surveyed.problems],
+        "context_tokens": surveyed.context_tokens,
+        "generated_tokens": surveyed.generated_tokens,
+        "first_ns": surveyed.first_ns,
+        "last_ns": surveyed.last_ns + (order.repeat - 1) * surveyed.span_ns,
+    }
+
+
+def _machine(result: Result) -> dict[str, Any]:
+    """How fast, in how much memory, and what stands on disk."""
+    frames, seconds = result.frames, result.seconds
+    return {
         "rate": {
             "seconds": round(seconds, 3),
-            "calls_per_s": round(books.calls / seconds),
+            "calls_per_s": round(result.books.calls / seconds),
             "frames_per_s": round(frames / seconds),
         },
         "memory": {
@@ -68,9 +81,8 @@ def document(result: Result) -> dict[str, Any]:
             "frames": frames,
             "head_hash": result.head_hash.hex(),
             "state_root": result.root.hex(),
-            "folder": str(order.world) if order.is_kept else None,
+            "folder": str(result.order.world) if result.order.is_kept else None,
         },
-        "verified": _verified(result),
     }
 
 
