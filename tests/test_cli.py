@@ -14,7 +14,8 @@ from tests.cli_tools import busy_world, command, environment, intent, make_world
 
 DESIGNED = (
     "init", "apply", "submit", "settle", "release", "extend", "approve", "reject", "tick", "decide",
-    "outcome", "grants", "ledger", "reservations", "accounts", "log", "show", "explain", "state", "verify", "checkpoint",
+    "outcome", "grants", "ledger", "reservations", "accounts", "log", "show", "explain", "state", "verify",
+    "checkpoint",
     "prove", "export", "upgrade", "native", "enforcer", "run-trace", "bench",
 )  # fmt: skip
 NOBODY = "00" * 32

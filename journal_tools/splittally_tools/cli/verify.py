@@ -136,7 +136,11 @@ def _show(out: Console, document: dict[str, Any]) -> None:
         if error["facts"].get("intent_hash"):
             say(out, f"  intent {word(error['facts']['intent_hash'])}")
     for problem in document["problems"]:
-        say(out, f"damaged: {problem}; the journal stands: remove the file, the next writer makes it anew", "red")
+        say(
+            out,
+            f"damaged: {problem}; the journal stands: remove the file, the next writer makes it anew",
+            "red",
+        )
     if error is not None and error["code"] == "damaged":
         return
     if document["sound"]:
