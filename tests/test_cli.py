@@ -8,9 +8,10 @@ import sys
 
 import pytest
 import splittally
+from splittally.journal import disk
 from splittally_tools.cli.menu import MENU
 
-from tests.cli_tools import busy_world, command, environment, intent, make_world, process, run
+from tests.cli_tools import ROOT, busy_world, command, environment, intent, make_world, process, run
 
 DESIGNED = (
     "init", "apply", "submit", "settle", "release", "extend", "approve", "reject", "tick", "decide",
@@ -226,3 +227,19 @@ def test_the_module_runs_as_a_program(world):
     ran = process("-w", world, "state", "--root")
     assert ran.code == 0
     assert ran.out == run("-w", world, "state", "--root").out
+
+
+def test_a_full_disk_is_an_environment_error_and_nothing_is_answered(fresh, monkeypatch):
+    monkeypatch.setattr(disk, "has_room", lambda *_: False)
+    ran = run("-w", fresh, "submit", text=intent())
+    assert ran.code == 3
+    assert "room" in ran.err
+    assert ran.out == ""
+    monkeypatch.undo()
+    assert run("-w", fresh, "state", "--json").json["seq"] == 1
+
+
+def test_the_chapter_on_the_command_line_names_every_command():
+    chapter = (ROOT / "spec" / "09-command-line.md").read_text()
+    for name in MENU:
+        assert f"`{name}" in chapter, name
