@@ -297,6 +297,14 @@ def test_opening_names_a_damaged_counter_and_builds_the_snapshot_anew(long, targ
     assert verify(target)["snapshots_equal"] == 1
 
 
+@pytest.mark.req("X5-21")
+def test_a_command_that_writes_says_what_opening_had_to_rebuild(long, target):
+    spoil_snapshot(copied(long, target), is_consistent=False)
+    ran = run("-w", target, "tick")
+    assert ran.code == 0
+    assert "counters ['pool', 'tokens', 'life', 0]" in ran.err
+
+
 def test_a_snapshot_that_is_no_snapshot_is_named(long, target):
     file = next((copied(long, target) / "snapshots").iterdir())
     file.write_bytes(file.read_bytes()[:-1] + b"\0")

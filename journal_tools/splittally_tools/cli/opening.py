@@ -1,5 +1,7 @@
 """The world of a session, opened for reading or for writing, and never made by accident."""
 
+import click
+from splittally.edge.json_values import printable
 from splittally.runtime import Kernel, open_world
 from splittally.runtime.reading import Reader, open_reader
 
@@ -7,9 +9,14 @@ from splittally_tools.cli.session import Session
 
 
 def writer_of(session: Session) -> Kernel:
-    """The world opened for writing, for the session's principal; a context manager."""
+    """The world opened for writing, for the session's principal; a context manager.
+
+    What opening had to rebuild is said on standard error.
+    """
     kernel = open_world(session.folder, create=False, lock_seconds=session.wait_seconds)
     try:
+        for repair in kernel.repairs:
+            click.echo(f"tally: note: {printable(repair)}", err=True)
         return kernel.as_principal(session.principal)
     except BaseException:
         kernel.close()

@@ -58,14 +58,14 @@ def apply(session: Session, manifest: Path, dry_run: bool) -> int:
         with reader_of(session) as reader:
             fork = reader.fork(session.principal)
             decision = fork.apply(manifest, now_ns=session.now_ns)
-            changes = _changes(reader.state, fork.state)
+            changes = _difference(_definitions(reader.state), _definitions(fork.state))
             fork.close()
         decision = Decision(None, decision.intent_hash, decision.outcome, decision.findings)
     else:
         with writer_of(session) as kernel, whole():
-            before = kernel.state.tables()
+            before = _definitions(kernel.state)
             decision = kernel.apply(manifest, now_ns=session.now_ns)
-            changes = _difference(before, kernel.state.tables())
+            changes = _difference(before, _definitions(kernel.state))
     document = {**answer_json(decision), "dry_run": dry_run, "changes": changes}
     emit(session, document, lambda out: _show(out, decision, changes, dry_run))
     return code_of_answer(decision)
@@ -82,22 +82,33 @@ def _show(out: Console, decision: Decision, changes: list[Change], dry_run: bool
         say(out, f"  {change['table']} {word(change['key'])} {verb}")
 
 
-def _changes(before: Queries, after: Queries) -> list[Change]:
-    return _difference(before.tables(), after.tables())
+def _definitions(state: Queries) -> dict[str, dict[str, Any]]:
+    """What a manifest can change, by table and name; nothing here grows with use."""
+    return {
+        "accounts": {name: (row.kind, row.debt_limit) for name, row in state.accounts.items()},
+        "caps": dict(state.caps),
+        "effects": dict(state.effects),
+        "grants": dict(state.grants),
+        "modules": dict(state.modules),
+        "policy": {rule.name: rule for rule in state.policy},
+        "resources": {name: row.scale for name, row in state.resources.items()},
+    }
 
 
-def _difference(before: dict[str, list[list[Any]]], after: dict[str, list[list[Any]]]) -> list[Change]:
-    """Which entries of which tables differ, in their order; blobs are named by what uses them."""
+def _difference(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> list[Change]:
+    """Which entries of which tables differ: added, changed, removed or revoked."""
     changes = []
-    for table in sorted(after):
-        if table in ("world", "blobs"):
-            continue
-        old = {repr(key): value for key, value in before[table]}
-        for key, value in after[table]:
-            was = old.pop(repr(key), None)
-            if was != value:
-                changes.append({"table": table, "key": key, "change": "added" if was is None else "changed"})
-        changes += [
-            {"table": table, "key": key, "change": "removed"} for key, _ in before[table] if repr(key) in old
-        ]
+    for table, entries in after.items():
+        old = before[table]
+        for key in sorted({*old, *entries}):
+            if old.get(key) != entries.get(key):
+                changes.append({"table": table, "key": key, "change": _verb(old.get(key), entries.get(key))})
     return changes
+
+
+def _verb(old: Any, new: Any) -> str:
+    if old is None:
+        return "added"
+    if new is None:
+        return "removed"
+    return "revoked" if isinstance(new, dict) and new.get("revoked") else "changed"
