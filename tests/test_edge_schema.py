@@ -100,6 +100,13 @@ def test_a_secret_reference_has_a_name_and_a_natural_version(broken: Any) -> Non
         assert refusal_of({"x-secret": True}, {key: broken}).facts["pointers"] == [""]
 
 
+def test_a_secret_reference_may_reach_its_bounds() -> None:
+    for alias, version in (("k", 0), ("k" * 128, 1), ("é" * 64, INT_MAX)):
+        reference = {"alias": alias, "version": version}
+        assert sealed({"x-secret": True}, {"secret": reference}) == {"$secret": reference}
+    refusal_of({"x-secret": True}, {"secret": {"alias": "é" * 65, "version": 1}})
+
+
 ONE = {"const": 1}
 BYTES = {"x-bytes": True}
 REFUSED_BY_THE_WALK = [
