@@ -9,7 +9,7 @@ from typing import NamedTuple
 from splittally.core.commands import Known, KnownLeg, Member, Paid, Submit
 from splittally.core.events import Decided, Held, HoldChanged, Posted, Refunded, Released, Settled
 from splittally.core.frames import Body
-from splittally.core.types import DENY, FINAL, OPEN, RELEASED, RESERVED, SETTLED
+from splittally.core.types import DENY, FINAL, OPEN, RELEASED, RESERVED, SETTLED, Leg
 
 
 class Trace(NamedTuple):
@@ -108,7 +108,7 @@ def known_of(found: Trace) -> Known:
     settled, held = found.settled, found.held
     released = next((ending for _, ending in found.endings if isinstance(ending, Released)), None)
     legs = []
-    for at, leg in enumerate(held.legs if held is not None else []):
+    for at, leg in enumerate(_legs(found)):
         charged = settled.legs[at].charged if settled is not None else {}
         refunded: dict[str, int] = {}
         for _, refund in found.refunds:
@@ -129,11 +129,23 @@ def known_of(found: Trace) -> Known:
         found.status,
         released.cause if released is not None else "",
         released is not None and settled is not None,
-        found.endings[0][0] if found.endings else -1,
+        found.endings[-1][0] if found.endings else -1,
         legs,
         held.draws if held is not None else [],
         _paid(found),
     )
+
+
+def _legs(found: Trace) -> list[Leg]:
+    """The legs as they were held; of a native effect, which is never held, as they were charged."""
+    if found.held is not None:
+        return found.held.legs
+    return [
+        Leg(
+            x.grant, x.grant_hash, x.terms_hash, x.enforcer_ref, "", b"", x.usage, x.windows, "charge"
+        )
+        for x in (found.settled.legs if found.settled is not None else [])
+    ]  # fmt: skip
 
 
 def _paid(found: Trace) -> list[Paid]:

@@ -107,7 +107,7 @@ def _verdict(state: State, rule: Rule, at: int, asked: Asked) -> PolicyVerdict:
 
 
 def _as_rate(finding: Finding, at: int, rule: Rule) -> Finding:
-    if finding.code in ("budget_exceeded", "approval_threshold"):
+    if finding.code in ("budget_exceeded", "budget_deferred", "approval_threshold"):
         return find("rate_exceeded", rule=at, name=rule.name, **_numbers(finding))
     return finding
 

@@ -42,6 +42,7 @@ REASONS: dict[str, Reason] = {
     "enforcer_fault": Reason("enforcer", REPLAN, "the enforcer gave no answer; the class says how"),
     # --- ledger ---------------------------------------------------------------------------------
     "budget_exceeded": Reason("ledger", TOP_UP, "a limit would be passed"),
+    "budget_deferred": Reason("ledger", RETRY_AFTER, "a limit would be passed until its window rolls"),
     "limited_above": Reason("ledger", TOP_UP, "a limit further up the chain would be passed"),
     "intent_limit_exceeded": Reason("ledger", REPLAN, "one intent asks for more than it may"),
     "amount_overflow": Reason("ledger", REPLAN, "an amount would pass 2^64-1"),

@@ -383,6 +383,9 @@ class Kernel:
             key = world.chance(KEY_BYTES)
             intents = [_with_key(intent, key) for intent in intents]
         members = [world.sealer.seal_intent(world.state, self._by, intent) for intent in intents]
+        if any(member.kind in NATIVE and NATIVE[member.kind].target for member in members):
+            message = "an effect that rests on an ended intent stands alone"
+            raise Refused(find("input.invalid", field="intents", message=message))
         hashes = {member.intent_hash for member in members}
         if len(hashes) != len(members):
             raise Refused(

@@ -15,6 +15,13 @@ from splittally.core.limits import NATURAL_MAX
 from splittally.core.types import ALLOW, DEFER, DENY, LIFE, PER_INTENT, REQUIRE_APPROVAL, Draw, Limit, Window
 
 _OUTCOME = {"deny": DENY, "defer": DEFER, "ask": REQUIRE_APPROVAL, "tell": ALLOW, "shadow": ALLOW}
+_CODE = {
+    "deny": "budget_exceeded",
+    "defer": "budget_deferred",
+    "ask": "approval_threshold",
+    "tell": "limit_approaching",
+    "shadow": "shadow_exceeded",
+}
 
 
 class Room(Struct, frozen=True, gc=False):
@@ -52,7 +59,8 @@ def check_limits(
         asked = estimate.get(limit.dim, 0)
         if limit.per == PER_INTENT:
             if asked > limit.amount:
-                _refuse(room, scope, limit, asked, limit.amount, "intent_limit_exceeded")
+                code = _CODE[limit.over] if limit.over in ("ask", "shadow") else "intent_limit_exceeded"
+                _refuse(room, scope, limit, asked, limit.amount, code)
             continue
         start_ns = 0
         if limit.per == LIFE:
@@ -81,20 +89,14 @@ def _compare(
                 LimitCrossed(scope.name, limit.dim, limit.per, start_ns, "tell", limit.amount, shown(left))
             )
     elif left < 0:
-        code = "budget_exceeded"
         if limit.over == "shadow":
-            code = "shadow_exceeded"
             room.events.append(
                 LimitCrossed(scope.name, limit.dim, limit.per, start_ns, "shadow", limit.amount, shown(left))
             )
-        elif limit.over == "ask":
-            code = "approval_threshold"
-        _refuse(room, scope, limit, asked, left + asked, code)
+        _refuse(room, scope, limit, asked, left + asked, _CODE[limit.over])
 
 
 def _refuse(room: Room, scope: Scope, limit: Limit, asked: int, available: int, code: str) -> None:
-    if limit.over == "ask":
-        code = "approval_threshold"
     room.outcomes.append(_OUTCOME[limit.over])
     if scope.is_visible or limit.over == "shadow":
         finding = find(

@@ -3,9 +3,9 @@
 One table `kind -> (params, check, make)`; sub-commands and their help are generated from it.
 """
 
-from splittally.core.native import grants, holds, manifest, money
+from splittally.core.native import grants, holds, manifest, modules, money
 from splittally.core.native.row import Native, NativeCall
 
-NATIVE: dict[str, Native] = {**manifest.ROWS, **grants.ROWS, **money.ROWS, **holds.ROWS}
+NATIVE: dict[str, Native] = {**manifest.ROWS, **modules.ROWS, **grants.ROWS, **money.ROWS, **holds.ROWS}
 
 __all__ = ["NATIVE", "Native", "NativeCall"]

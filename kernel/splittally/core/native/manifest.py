@@ -12,11 +12,12 @@ from msgspec import Struct
 
 from splittally.core.canonical import decode, encode
 from splittally.core.caps.grants import GrantTerms, LimitTerms, build_grant, check_terms, grant_events
+from splittally.core.errors import ExpressionError
 from splittally.core.events import Defined, Event
 from splittally.core.evolve import evolve
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_manifest, hash_module, hash_schema
-from splittally.core.limits import NAME_BYTES_MAX, PARAMS_BYTES_MAX, POLICY_RULES_MAX
+from splittally.core.limits import PARAMS_BYTES_MAX, POLICY_RULES_MAX
 from splittally.core.native.grants import change_events, check_accounts, check_change, revoke_events
 from splittally.core.native.money import SCALE_MAX, account_value, check_debts, resource_value
 from splittally.core.native.row import Native, NativeCall
@@ -85,7 +86,10 @@ class RuleTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if any(rate.dim != ATTEMPTS or rate.per in (LIFE, PER_INTENT) for rate in self.rates):
             raise ValueError(f"a rate counts `{ATTEMPTS}` in a window such as 60s or day")
         if self.when:
-            condition(self.when)
+            try:
+                condition(self.when)
+            except ExpressionError as error:
+                raise ValueError(f"the `when` of rule `{self.name}`: {error}") from error
 
     def rule(self) -> Rule:
         """The record of this rule."""
@@ -265,9 +269,9 @@ def definition_events(state: State, manifest: Manifest) -> list[Event]:
     """The definitions that are new or differ."""
     events: list[Event] = []
     for data in manifest.wasm:
-        _define_blob(state, events, hash_module(data), data)
+        define_blob(state, events, hash_module(data), data)
     for data in manifest.schemas:
-        _define_blob(state, events, hash_schema(data), data)
+        define_blob(state, events, hash_schema(data), data)
     wanted: dict[str, dict[str, bytes]] = {
         "modules": {name: encode(module) for name, module in manifest.modules.items()},
         "resources": {name: resource_value(name, scale) for name, scale in manifest.resources.items()},
@@ -299,7 +303,8 @@ def release_events(state: State, release: Manifest) -> list[Event]:
     return definition_events(state, msgspec.structs.replace(release, offset_ns=state.offset_ns))
 
 
-def _define_blob(state: State, events: list[Event], digest: bytes, data: bytes) -> None:
+def define_blob(state: State, events: list[Event], digest: bytes, data: bytes) -> None:
+    """Add the definition of some bytes to `events` where nobody has defined them yet."""
     event = Defined("blobs", digest.hex(), data)
     if digest not in state.caps.blobs and event not in events:
         events.append(event)
@@ -348,38 +353,8 @@ def read_manifest(data: bytes) -> Manifest:
     return msgspec.convert(decode(data), Manifest, strict=True)
 
 
-class InstallModule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A module under a name; a cap uses it once a manifest says so."""
-
-    name: str
-    wasm: bytes
-
-    def __post_init__(self) -> None:
-        if not is_name(self.name) or len(self.name) > NAME_BYTES_MAX:
-            raise ValueError("a module's name is like acme/mail@1")
-
-
-def _check_install(state: State, call: NativeCall, params: InstallModule) -> list[Finding]:
-    if params.name.startswith(SYS):
-        return [find("name_reserved", name=params.name)]
-    failed = call.admitted.get(hash_module(params.wasm), "")
-    return [find("not_admitted", module=hash_module(params.wasm), failed=failed)] if failed else []
-
-
-def _make_install(state: State, call: NativeCall, params: InstallModule) -> list[Event]:
-    events: list[Event] = []
-    digest = hash_module(params.wasm)
-    _define_blob(state, events, digest, params.wasm)
-    if state.caps.modules.get(params.name) != digest:
-        events.append(Defined("modules", params.name, encode(digest)))
-    return events
-
-
 ROWS = {
     "manifest.apply": Native(
         Manifest, _check, _make, "make the world what a manifest says", modules=lambda manifest: manifest.wasm
-    ),
-    "module.install": Native(
-        InstallModule, _check_install, _make_install, "install a module", modules=lambda params: [params.wasm]
     ),
 }
