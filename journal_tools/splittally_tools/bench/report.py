@@ -13,12 +13,18 @@ from splittally_tools.bench.series import Ratio, Series, ratio
 from splittally_tools.cli.output import say
 
 CODEC = "cbrrr" if FAST else "cbor2"
-# name of a ratio -> the contestant, its floor, and what design asks for
+# name of a ratio -> the contestant and its floor
 RATIOS = {
     "decisions": ("decisions", "decisions_floor"),
     "pairs": ("pairs", "pairs_floor"),
     "depth3": ("depth3", "decisions_floor"),
     "depth3_three_calls": ("depth3", "depth3_floor"),
+}
+LABELS = {
+    "decisions": "decisions",
+    "pairs": "decision and settlement",
+    "depth3": "decisions, chain of 3",
+    "depth3_three_calls": "the same, floor of 3 calls",
 }
 
 
@@ -83,7 +89,7 @@ def _ratio_table(measured: Measured) -> Table:
         kernel, under = measured.series[ours], measured.series[floor]
         found = ratio(kernel, under)
         table.add_row(
-            name.replace("_", ", "),
+            LABELS[name],
             *_rates(kernel),
             *_rates(under),
             f"{found.median:.2f}",

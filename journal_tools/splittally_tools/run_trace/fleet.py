@@ -123,4 +123,4 @@ def _share(whole: int, thousandths: int, room: int) -> int:
 
 
 def _read(name: str) -> dict[str, Any]:
-    return tomllib.loads((files(__package__) / name).read_text("utf-8"))
+    return tomllib.loads((files("splittally_tools.run_trace") / name).read_text("utf-8"))
