@@ -110,6 +110,7 @@ class Kernel:
     def fork(self) -> "Kernel":
         """A what-if: a kernel over a copy that reads through to this world and writes nothing to it."""
         with self._lock:
+            self._usable()
             return Kernel(self._world.fork(), self._by)
 
     # --- asking --------------------------------------------------------------------------------
