@@ -1,4 +1,4 @@
-"""Changing grants and manifests while amounts are spent and reserved: what carries over and what is refused."""
+"""Changing grants and manifests while amounts are spent and reserved: what carries over, what is refused."""
 
 import hypothesis.strategies as st
 import pytest
