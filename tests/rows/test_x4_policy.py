@@ -1,0 +1,182 @@
+"""Policy: the first rule that matches decides, by five fields; rates refill by logical time."""
+
+import itertools
+
+import hypothesis.strategies as st
+import pytest
+import splittally
+from hypothesis import given
+from splittally import Intent, Receipt
+from splittally.core.events import Decided
+from splittally.runtime.recover import fold
+
+from tests.rows.worlds import ACT, CAP, act, books, budget, codes, few, held, recorded, reserves, world
+
+SECOND = 10**9
+EFFECTS = {"test.act": {"cap_type": "test"}, "test.other": {"cap_type": "test"}}
+FIELDS = {
+    "effect_kind": ("test.act", "test.other"),
+    "cap_name": ("g", "h"),
+    "cap_type": ("test", "llm.basic"),
+    "origin_kind": ("plan", "reducer"),
+    "origin_name": ("com.acme/p@1", "com.acme/q@1"),
+}
+MATCHES = st.fixed_dictionaries({}, optional={name: st.sampled_from(both) for name, both in FIELDS.items()})
+RULES = st.lists(
+    st.tuples(MATCHES, st.sampled_from(["allow", "deny", "require_approval"])), min_size=1, max_size=5
+)
+
+
+def policy_world(rules, **more):
+    named = [
+        {"name": f"rule {at}", **match, "decision": decision} for at, (match, decision) in enumerate(rules)
+    ]
+    return world({"g": {}, "h": {}}, effects=EFFECTS, policy=named, **more)
+
+
+@pytest.mark.req("X4-15", "X4-16")
+@few
+@given(
+    rules=RULES, asked=st.fixed_dictionaries({name: st.sampled_from(both) for name, both in FIELDS.items()})
+)
+def test_the_first_rule_whose_every_field_matches_decides_and_no_match_denies(rules, asked):
+    asked["cap_type"] = "test"
+    with policy_world(rules) as kernel:
+        params = {"a": reserves({"tokens": 1})}
+        origin = (asked["origin_kind"], asked["origin_name"])
+        decision = kernel.submit(Intent(asked["effect_kind"], params, asked["cap_name"], origin))
+        rule, outcome = next(
+            (
+                (at, decided)
+                for at, (match, decided) in enumerate(rules)
+                if all(asked[name] == value for name, value in match.items())
+            ),
+            (-1, "deny"),
+        )
+        assert decision.outcome == outcome
+        assert recorded(kernel, Decided)[-1].rule == rule
+        if rule < 0:
+            assert codes(decision) == ["policy_unmatched"]
+        assert bool(kernel.state.reservations) == (outcome != "deny")
+
+
+@pytest.mark.req("X4-15")
+def test_a_rule_for_kind_a_leaves_kind_b_denied_with_no_rule():
+    with policy_world([({"effect_kind": "test.act"}, "allow")]) as kernel:
+        assert act(kernel, {"tokens": 1}).allowed
+        decision = kernel.submit(Intent("test.other", {"a": reserves({})}, "g"))
+        assert (decision.outcome, codes(decision)) == ("deny", ["policy_unmatched"])
+        assert "rule" not in decision.findings[0].facts
+        assert [event.rule for event in recorded(kernel, Decided)[-2:]] == [0, -1]
+
+
+@pytest.mark.req("X4-16")
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_rule_on_each_field_matches_and_fails_as_it_says(name):
+    right, wrong = FIELDS[name]
+    for value, outcome in [(right, "allow"), (wrong, "deny")]:
+        with policy_world([({name: value}, "allow")]) as kernel:
+            params = {"a": reserves({})}
+            origin = ("plan", "com.acme/p@1")
+            assert kernel.submit(Intent("test.act", params, "g", origin)).outcome == outcome
+
+
+@pytest.mark.req("X4-16")
+@pytest.mark.parametrize("spelling", ["match", "flat"])
+def test_a_match_table_and_flat_fields_are_one_rule(spelling):
+    match = {"effect_kind": ACT, "cap_name": "g"}
+    rule = {"name": "r", "decision": "allow", **(match if spelling == "flat" else {"match": match})}
+    with world({"g": {}, "h": {}}, policy=[rule]) as kernel:
+        assert act(kernel, {}, "g").allowed
+        assert not act(kernel, {}, "h").allowed
+        assert kernel.state.policy[0].cap_name == "g"
+
+
+# --- a denial is an answer --------------------------------------------------------------------------
+
+
+@pytest.mark.req("X4-17")
+def test_a_plan_goes_on_after_a_denial():
+    with policy_world([({"effect_kind": "test.act"}, "allow")]) as kernel:
+
+        def plan():
+            first = kernel.submit(Intent("test.other", {"a": reserves({"tokens": 9})}, "g"))
+            if not first.allowed:
+                first = act(kernel, {"tokens": 3})
+            return kernel.settle(Receipt(first.intent_hash, "ok", "adapter", b"")), first
+
+        settlement, decision = plan()
+        assert (decision.outcome, settlement.status) == ("allow", "settled")
+
+
+@pytest.mark.req("X4-17")
+@few
+@given(kinds=st.lists(st.sampled_from(["test.act", "test.other", "never.heard"]), max_size=9))
+def test_a_denial_in_a_list_leaves_the_answers_around_it_alone(kinds):
+    with policy_world([({"effect_kind": "test.act"}, "allow")]) as kernel:
+        answers = kernel.submit([Intent(kind, {"a": reserves({})}, "g") for kind in kinds])
+        assert [answer.allowed for answer in answers] == [kind == "test.act" for kind in kinds]
+
+
+# --- rates ------------------------------------------------------------------------------------------
+
+RATED = [{"name": "calls", "decision": "allow", "rate": {"amount": 5, "per": "60s"}}]
+
+
+@pytest.mark.req("X4-19")
+def test_the_sixth_call_of_a_minute_is_denied_and_the_next_minute_is_free():
+    with world(budget(tokens=100), policy=RATED) as kernel:
+        assert all(act(kernel, {}, now_ns=at * SECOND).allowed for at in range(5))
+        sixth = act(kernel, {}, now_ns=59 * SECOND)
+        assert codes(sixth) == ["rate_exceeded"]
+        assert sixth.findings[0].facts["next"] == "retry_after"
+        assert act(kernel, {}, now_ns=60 * SECOND).allowed
+        assert fold(kernel._world.writer.store).ledger.counters == kernel._world.state.ledger.counters
+
+
+@pytest.mark.req("X4-19")
+@few
+@given(
+    waits=st.lists(st.integers(0, 40), min_size=1, max_size=25),
+    amount=st.integers(0, 4),
+    seconds=st.integers(1, 90),
+)
+def test_a_rate_admits_its_amount_in_each_window_of_logical_time_and_the_same_on_replay(
+    waits, amount, seconds
+):
+    rule = {"name": "calls", "decision": "allow", "rate": {"amount": amount, "per": f"{seconds}s"}}
+    with world({"g": {}}, policy=[rule]) as kernel:
+        start, count = None, 0
+        for now in itertools.accumulate(waits):
+            if start is None or now >= start + seconds:
+                start, count = now if amount else None, 0  # a window opens with what it admits first
+            decision = act(kernel, {}, now_ns=now * SECOND)
+            assert decision.allowed == (count < amount)
+            count += decision.allowed
+        assert kernel.at(kernel.state.seq - 1).root == kernel.state.root
+
+
+@pytest.mark.req("X4-19")
+def test_what_is_denied_or_asked_dry_uses_up_no_rate():
+    with world(budget(tokens=10), policy=RATED) as kernel:
+        for _ in range(9):
+            assert kernel.decide(Intent(ACT, {"a": reserves({})}, "g")).allowed
+            assert codes(act(kernel, {"tokens": 11})) == ["budget_exceeded"]
+        assert sum(act(kernel, {}).allowed for _ in range(9)) == 5
+
+
+@pytest.mark.req("X4-19")
+def test_no_grant_shares_the_window_of_a_rule(tmp_path):
+    """A grant of that name could otherwise open the window with a limit of its own."""
+    limit = {"dim": "attempts", "per": "60s", "amount": 1_000}
+    with world({"g": {"delegations": 1}}, tmp_path / "w", policy=RATED) as kernel:
+        terms = {"cap": CAP, "limits": [limit]}
+        assert codes(kernel.native("grant.issue", grant="g", name="policy/calls", terms=terms)) == [
+            "name_reserved"
+        ]
+        assert sum(act(kernel, {}).allowed for _ in range(9)) == 5
+    with splittally.open(tmp_path / "w") as kernel:
+        assert not act(kernel, {}).allowed
+        before = books(kernel)
+        assert held(kernel, {}, now_ns=60 * SECOND)
+        assert books(kernel) != before
