@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from msgspec.structs import replace
+
 from splittally.core import commands as core
 from splittally.core.errors import InvalidInput, KernelStopped
 from splittally.core.findings import find
@@ -25,6 +27,7 @@ from splittally.core.types import (
     OPERATOR,
     RELEASED,
     ROOT,
+    SETTLED,
     is_id,
     is_name,
 )
@@ -382,7 +385,7 @@ class Kernel:
             raise Refused(find("input.invalid", field="intents", message="every member is an Intent"))
         if group.mode == "first" and all(intent.idempotency_key is None for intent in intents):
             key = world.chance(KEY_BYTES)
-            intents = [_with_key(intent, key) for intent in intents]
+            intents = [replace(intent, idempotency_key=key) for intent in intents]
         members = [world.sealer.seal_intent(world.state, self._by, intent) for intent in intents]
         if any(member.kind in NATIVE and NATIVE[member.kind].target for member in members):
             message = "an effect that rests on an ended intent stands alone"
@@ -447,7 +450,7 @@ class Kernel:
             raise InvalidInput(f"`order` is text of at most {TEXT_BYTES_MAX} bytes", field="order")
         digest = require_hash(request.intent_hash)
         seq, decided = self._world.writer.run(self._by, core.Release(digest, request.cause, order), now_ns)
-        return self._hold_change(seq, decided.replies[0])
+        return self._hold_change(seq, decided.replies[0], {RELEASED: "duplicate"})
 
     def _extend(self, request: Extend, now_ns: int) -> HoldChange:
         expires_ns = request.expires_ns
@@ -455,16 +458,16 @@ class Kernel:
             raise InvalidInput("`expires_ns` is a time below 2^63", field="expires_ns")
         digest = require_hash(request.intent_hash)
         seq, decided = self._world.writer.run(self._by, core.Extend(digest, expires_ns), now_ns)
-        change = self._hold_change(seq, decided.replies[0])
-        return HoldChange(seq, digest, "refused") if change.status == "duplicate" else change
+        return self._hold_change(seq, decided.replies[0], {RELEASED: "refused", SETTLED: "refused"})
 
-    def _hold_change(self, seq: int | None, reply: Any) -> HoldChange:
+    def _hold_change(self, seq: int | None, reply: Any, ended: dict[str, str]) -> HoldChange:
+        """`ended` says how a request for one's own intent is answered once that has ended."""
         assert isinstance(reply, HoldReply)
         status = reply.status
         if status == "not_reserved" and reply.intent_hash not in self._world.state.ledger.holds:
             known = self._world.writer.recaller.known(reply.intent_hash)
-            if known is not None and known.status == RELEASED and known.by == self._by:
-                status = "duplicate"
+            if known is not None and known.by == self._by:
+                status = ended.get(known.status, status)
         return HoldChange(seq, reply.intent_hash, status, reply.due_ns or None)
 
     def _native_grant(self) -> str:
@@ -505,12 +508,6 @@ def _is_text(text: object, bytes_max: int) -> bool:
         return type(text) is str and len(text.encode()) <= bytes_max
     except UnicodeEncodeError:  # half of a surrogate pair
         return False
-
-
-def _with_key(intent: Intent, key: bytes) -> Intent:
-    return Intent(
-        intent.kind, intent.params, intent.grant, intent.origin, key, intent.expires_ns, intent.attempt
-    )
 
 
 __all__ = ["Answer", "At", "Kernel", "new_attempt", "open_world"]
