@@ -323,6 +323,7 @@ from splittally.journal.lmdb import LmdbStore
 store = LmdbStore(sys.argv[1], writable=False)
 last = store.head
 rounds = 0
+print("ready", flush=True)
 while last.size < int(sys.argv[2]):
     head = store.refresh()
     assert store.verify_chain(last) == head
@@ -344,6 +345,7 @@ def test_readers_follow_a_running_writer_and_see_only_whole_commits(folder):
         )
         for _ in range(2)
     ]
+    assert [reader.stdout.readline() for reader in readers] == ["ready\n"] * 2
     chance = random.Random(3)
     while store.head.size < total:
         append(store, chance.choice([1, 5, 20]), chance)
