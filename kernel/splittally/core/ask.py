@@ -118,7 +118,7 @@ def _ask_settle(
     elif known is not None and known.status == RELEASED and not known.late:
         if not may_end(state.caps, by, known.by, known.kind):
             return []
-        legs = known_legs(known)
+        legs = [ended.leg for ended in known.legs]
     else:
         return []
     if command.status not in RECEIPT_STATUSES or command.fits in DROPPED:
@@ -134,14 +134,3 @@ def _ask_settle(
             )
             questions.append(Question(leg.enforcer_ref, data))
     return questions
-
-
-def known_legs(known: Known) -> list[Leg]:
-    """The legs of an intent that has ended, as they were held."""
-    return [
-        Leg(
-            leg.grant, leg.grant_hash, leg.terms_hash, leg.enforcer_ref, leg.cap, leg.params, leg.reserve,
-            leg.windows, leg.above,
-        )
-        for leg in known.legs
-    ]  # fmt: skip

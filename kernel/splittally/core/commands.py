@@ -8,7 +8,7 @@ Rule 2. Evidence is what was not in the state: an enforcer's answer, what the in
 
 from msgspec import Struct
 
-from splittally.core.types import Draw, Window
+from splittally.core.types import Draw, Leg
 
 # What the edge says of a receipt's payload; the last two are dropped.
 FITS, MISFIT, TOO_LARGE, WITHHELD = "ok", "misfit", "too_large", "withheld"
@@ -110,17 +110,9 @@ class Paid(Struct, frozen=True, array_like=True, gc=False):
 
 
 class KnownLeg(Struct, frozen=True, array_like=True, gc=False):
-    """A leg of an ended intent, as its frames tell it."""
+    """A leg of an ended intent, with what it was charged and what came back since."""
 
-    grant: str
-    grant_hash: bytes
-    terms_hash: bytes
-    enforcer_ref: bytes
-    cap: str
-    params: bytes
-    reserve: dict[str, int]
-    windows: list[Window]
-    above: str
+    leg: Leg
     charged: dict[str, int]
     refunded: dict[str, int]
 

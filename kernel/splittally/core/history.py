@@ -114,12 +114,7 @@ def known_of(found: Trace) -> Known:
         for _, refund in found.refunds:
             for dim, amount in refund.legs[at].amounts.items():
                 refunded[dim] = refunded.get(dim, 0) + amount
-        legs.append(
-            KnownLeg(
-                leg.grant, leg.grant_hash, leg.terms_hash, leg.enforcer_ref, leg.cap, leg.params, leg.reserve,
-                leg.windows, leg.above, charged, refunded,
-            )
-        )  # fmt: skip
+        legs.append(KnownLeg(leg, charged, refunded))
     return Known(
         found.decided.intent_hash,
         found.seq,

@@ -10,7 +10,7 @@ from typing import assert_never
 
 from msgspec import Struct
 
-from splittally.core.ask import known_legs, member_questions
+from splittally.core.ask import member_questions
 from splittally.core.caps.check import may_end
 from splittally.core.caps.grants import GrantTerms, build_grant
 from splittally.core.commands import (
@@ -238,7 +238,7 @@ def _step_settle(state: State, now_ns: int, by: str, command: Settle, seen: list
         return Step([], [SettleReply(intent_hash, "duplicate", {}, [])])
     assert known.status == RELEASED
     violations = [find("receipt_after_release", cause=known.cause)] if known.cause == "cancel" else []
-    return _settle(state, command, tuple(known_legs(known)), known, violations, seen)
+    return _settle(state, command, tuple(ended.leg for ended in known.legs), known, violations, seen)
 
 
 def _mark_unknown(state: State, now_ns: int, intent_hash: bytes, hold: Hold) -> Step:

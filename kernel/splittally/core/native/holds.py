@@ -179,11 +179,11 @@ def _make_refund(state: State, call: NativeCall, params: RefundSettlement) -> li
     known = call.known
     assert known is not None
     legs = []
-    for leg in known.legs:
-        left = {dim: leg.charged.get(dim, 0) - leg.refunded.get(dim, 0) for dim in params.amounts}
+    for ended in known.legs:
+        left = {dim: ended.charged.get(dim, 0) - ended.refunded.get(dim, 0) for dim in params.amounts}
         amounts = {dim: min(amount, left[dim]) for dim, amount in params.amounts.items() if left[dim]}
-        legs.append(RefundLeg(leg.grant, amounts, leg.windows))
-    payers = {draw.resource: (draw.account, known.legs[draw.leg].grant) for draw in known.draws}
+        legs.append(RefundLeg(ended.leg.grant, amounts, ended.leg.windows))
+    payers = {draw.resource: (draw.account, known.legs[draw.leg].leg.grant) for draw in known.draws}
     events: list[Event] = [Refunded(params.intent_hash, legs)]
     for payee, resource, amount in _repaid(known, params.amounts):
         account, grant = payers[resource]
