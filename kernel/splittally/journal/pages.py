@@ -35,7 +35,6 @@ _META = Struct("=QHHHH II QQ IHHQQQQQ IHHQQQQQ QQ".replace(" ", ""))
 _HEADER = Struct("=QHHHH")
 _NODE = Struct("=I12s")  # size, then flags, key size and key
 _PAGE_NUMBER = Struct("=Q")
-_SLOT = Struct("=H")
 key_of = Struct(">Q").pack
 INLINE, SPILLED = pack("=HH", 0, 8), pack("=HH", BIG_DATA, 8)  # flags and key size of a frame's node
 
@@ -90,6 +89,7 @@ class Spill(NamedTuple):
     size: int
 
 
+Slots = tuple[tuple[int, ...], int]  # the node offsets of a page, and the least that one may have
 Fetch = Callable[[Spill, int], bytes]  # reads the value of a frame that is not in its leaf
 
 
@@ -160,7 +160,7 @@ def pages_of(size: int, meta: Meta) -> int:
     return (HEADER_BYTES - 1 + size) // meta.page_bytes + 1
 
 
-def slots_of(data: bytes, page: int, kind: int) -> tuple[tuple[int, ...], int]:
+def slots_of(data: bytes, page: int, kind: int) -> Slots:
     """The node offsets of a branch or leaf page and the least offset that one may have."""
     number, _, flags, lower, upper = _HEADER.unpack_from(data)
     if number != page or flags != kind:
@@ -215,13 +215,12 @@ def read_leaf(data: bytes, page: int, meta: Meta, lower: int, stop: int, fetch: 
     return values
 
 
-def read_value(data: bytes, page: int, meta: Meta, lower: int, seq: int) -> bytes | Spill:
-    """The value of `seq` alone, from leaf page `page` whose first key is `lower`."""
-    number, _, flags, low, upper = _HEADER.unpack_from(data)
-    at = HEADER_BYTES + 2 * (seq - lower)
-    if number != page or flags != LEAF or not at < low <= upper <= len(data):
-        raise BadPage(f"leaf page {page} does not hold this frame", seq)
-    slot = _SLOT.unpack_from(data, at)[0]
+def read_value(data: bytes, slots: Slots, meta: Meta, lower: int, seq: int) -> bytes | Spill:
+    """The value of `seq` alone, from a leaf page with `slots` whose first key is `lower`."""
+    offsets, upper = slots
+    if seq - lower >= len(offsets):
+        raise BadPage("a leaf page does not hold this frame", seq)
+    slot = offsets[seq - lower]
     if not upper <= slot <= len(data) - NODE_BYTES:
         raise BadPage("a node lies outside its page", seq)
     size, rest = _NODE.unpack_from(data, slot)

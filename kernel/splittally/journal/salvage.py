@@ -116,8 +116,9 @@ def _values(fd: int, meta: Meta, page: int, lower: int, seq: int) -> Iterator[by
     """The values of a leaf from `seq` on, as far as they can be read."""
     try:
         data = read_at(fd, page * meta.page_bytes, meta.page_bytes)
-        for wanted in range(seq, lower + len(slots_of(data, page, LEAF)[0])):
-            value = read_value(data, page, meta, lower, wanted)
+        slots = slots_of(data, page, LEAF)
+        for wanted in range(seq, lower + len(slots[0])):
+            value = read_value(data, slots, meta, lower, wanted)
             yield read_spill(fd, value, meta) if isinstance(value, Spill) else value
     except BadPage:
         return

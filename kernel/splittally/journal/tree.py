@@ -14,10 +14,12 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 from splittally.journal.pages import (
+    LEAF,
     NO_PAGE,
     BadPage,
     Branch,
     Meta,
+    Slots,
     Spill,
     newest,
     read_at,
@@ -27,11 +29,13 @@ from splittally.journal.pages import (
     read_spill,
     read_upto,
     read_value,
+    slots_of,
 )
 
 LOAD_TRIES_MAX = 100  # a writer commits about every millisecond, a load takes a tenth of one
 PARENTS_KEPT_MAX = 4_096  # about 15 MB; each leads to one or two thousand frames
 RUN_PAGES_MAX = 16  # neighbouring leaves fetched by one read of a scan
+Leaf = tuple[int, int, int, bytes, Slots]  # first key, stop, page, bytes, nodes
 
 
 class Tree:
@@ -46,7 +50,7 @@ class Tree:
         self._kept: dict[int, Branch] = {}  # by position in `parents`
         self._last_at, self._last_parent = -1, Branch(array("Q"), array("Q"))
         self._last_page, self._last_leaf = NO_PAGE, b""
-        self._recent = (0, 0, NO_PAGE, b"")  # the leaf that was read last: lower, stop, page, bytes
+        self._recent: Leaf = (0, 0, NO_PAGE, b"", ((), 0))  # the leaf that was read last
         if self.size:
             self._load_upper()
 
@@ -68,10 +72,10 @@ class Tree:
 
     def read(self, seq: int) -> bytes:
         """The value of one frame, 0 <= `seq` < `size`."""
-        lower, stop, page, data = self._recent
+        lower, stop, _, data, slots = self._recent
         if not lower <= seq < stop:
-            lower, page, data = self._seek(seq)
-        value = read_value(data, page, self.meta, lower, seq)
+            lower, stop, _, data, slots = self._seek(seq)
+        value = read_value(data, slots, self.meta, lower, seq)
         return self._fetch(value, seq) if isinstance(value, Spill) else value
 
     def scan(self, start: int, stop: int) -> Iterator[bytes]:
@@ -93,8 +97,8 @@ class Tree:
 
     def place(self, seq: int) -> tuple[int, Spill | None]:
         """The leaf page of `seq` and, when its value is not in the leaf, where it lies."""
-        lower, page, data = self._seek(seq)
-        value = read_value(data, page, self.meta, lower, seq)
+        lower, _, page, data, slots = self._seek(seq)
+        value = read_value(data, slots, self.meta, lower, seq)
         return page, value if isinstance(value, Spill) else None
 
     def _load_upper(self) -> None:
@@ -141,8 +145,8 @@ class Tree:
     def _stop(self, at: int) -> int:
         return self._lowers[at + 1] if at + 1 < len(self._lowers) else self.size
 
-    def _seek(self, seq: int) -> tuple[int, int, bytes]:
-        """Lower, page and bytes of the leaf that holds `seq`; the next read looks there first."""
+    def _seek(self, seq: int) -> Leaf:
+        """The leaf that holds `seq`; the next read looks there first."""
         at = bisect_right(self._lowers, seq) - 1
         branch = self._kept.get(at) or self._parent(at)
         lowers = branch.lowers
@@ -153,8 +157,11 @@ class Tree:
         data = self._last_leaf if page == self._last_page else read_upto(self._fd, page * size, size)
         if len(data) != size:
             raise BadPage("the file ends before this page", lower)
-        self._recent = lower, stop, page, data
-        return lower, page, data
+        try:
+            leaf = self._recent = lower, stop, page, data, slots_of(data, page, LEAF)
+        except BadPage as bad:
+            raise bad.hiding(lower) from None
+        return leaf
 
     def _leaves(self, start: int, stop: int) -> Iterator[tuple[int, int, int, bytes]]:
         """Lower, stop, page and bytes of the leaves that hold `start` ... `stop` - 1."""
