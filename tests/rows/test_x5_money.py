@@ -1,0 +1,231 @@
+"""Above the hold, back from the payee, up the chain: what each grant pays and gets back."""
+
+import hypothesis.strategies as st
+import pytest
+import splittally
+from hypothesis import given
+from splittally import Intent
+from splittally.core.events import Settled
+
+from tests.rows.worlds import ACT, CAP, act, books, codes, few, held, recorded, reserves, settle, tally, world
+
+ACCOUNTS = {
+    "accounts/team": {},
+    "accounts/vendor": {},
+    "accounts/other": {},
+    "accounts/credit": {"debt_limit": 20},
+}
+DRAWS = {"draws_on": {"USD": "accounts/team"}, "pays_to": ["accounts/vendor"]}
+
+
+def money_world(grants, path=None):
+    return world(grants, path, resources={"USD": 0}, accounts=ACCOUNTS)
+
+
+def issue(kernel, amount, to="accounts/team"):
+    assert kernel.native("ledger.issue", resource="USD", amount=amount, to=to).allowed
+
+
+def balance(kernel, name):
+    return kernel.state.accounts[f"accounts/{name}"].balances.get("USD", 0)
+
+
+def violations(settlement):
+    return {violation.code: violation.facts for violation in settlement.violations}
+
+
+# --- above the hold ---------------------------------------------------------------------------------
+
+
+@pytest.mark.req("X5-05")
+@pytest.mark.parametrize(("above", "spent"), [("charge", 60), ("cap", 50), ("debt", 60)])
+def test_the_grant_says_what_a_usage_of_60_on_a_reserve_of_50_costs(above, spent):
+    with world({"g": {"budget": {"tokens": 100}, "above": above}}) as kernel:
+        settlement = settle(kernel, held(kernel, {"tokens": 50}), {"tokens": 60})
+        found = violations(settlement)["usage_exceeds_reserve"]
+        assert (found["reserve"], found["usage"]) == (50, 60)
+        assert settlement.usage == {"tokens": 60}
+        assert kernel.state.counters["g"]["tokens"] == {"limit": 100, "reserved": 0, "spent": spent}
+        (charge,) = [leg for leg in recorded(kernel, Settled)[-1].legs if leg.grant == "g"]
+        assert (charge.usage, charge.charged) == ({"tokens": 60}, {"tokens": spent})
+
+
+@pytest.mark.req("X5-05")
+def test_debt_takes_an_account_to_minus_ten():
+    terms = {"draws_on": {"USD": "accounts/credit"}, "pays_to": ["accounts/vendor"], "above": "debt"}
+    with money_world({"g": terms}) as kernel:
+        issue(kernel, 50, "accounts/credit")
+        settlement = settle(kernel, held(kernel, {"USD": 50}), {"USD": 60})
+        assert (balance(kernel, "credit"), balance(kernel, "vendor")) == (-10, 60)
+        assert "unfunded" not in violations(settlement)
+
+
+@pytest.mark.req("X5-05")
+@few
+@given(
+    above=st.sampled_from(["charge", "cap", "debt"]),
+    account=st.sampled_from(["team", "credit"]),
+    funds=st.integers(0, 90),
+    reserve=st.integers(0, 60),
+    usage=st.integers(0, 120),
+)
+def test_an_account_pays_what_the_grant_allows_and_the_rest_is_said(above, account, funds, reserve, usage):
+    debt_limit = ACCOUNTS[f"accounts/{account}"].get("debt_limit", 0)
+    terms = {"draws_on": {"USD": f"accounts/{account}"}, "pays_to": ["accounts/vendor"], "above": above}
+    with money_world({"g": terms}) as kernel:
+        if funds:
+            issue(kernel, funds, f"accounts/{account}")
+        decision = act(kernel, {"USD": reserve})
+        assert decision.allowed == (reserve <= funds + debt_limit)
+        if not decision.allowed:
+            return
+        settlement = settle(kernel, decision.intent_hash, {"USD": usage})
+        paid = min(usage, reserve)
+        if above == "debt" and usage > reserve:
+            paid += min(usage - reserve, funds + debt_limit - reserve)
+        assert (balance(kernel, account), balance(kernel, "vendor")) == (funds - paid, paid)
+        assert ("unfunded" in violations(settlement)) == (paid < usage and above != "cap")
+        assert kernel.state.resources["USD"].imbalance == kernel.state.resources["USD"].in_flight == 0
+
+
+# --- refunds ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.req("X5-08")
+def test_a_refund_comes_back_to_counter_and_account_and_stands_beside_the_settlement(tmp_path):
+    with money_world({"g": {"budget": {"USD": 100}, **DRAWS}}, tmp_path / "w") as kernel:
+        issue(kernel, 100)
+        digest = held(kernel, {"USD": 30})
+        settle(kernel, digest, {"USD": 30})
+        assert codes(kernel.native("settlement.refund", intent_hash=digest, amounts={"USD": 31})) == [
+            "refund_too_large"
+        ]
+        assert kernel.native("settlement.refund", intent_hash=digest, amounts={"USD": 10}).allowed
+        row = kernel.state.counters["g"]["USD"]
+        assert row == {"limit": 100, "reserved": 0, "spent": 30, "refunded": 10}
+        assert (balance(kernel, "team"), balance(kernel, "vendor")) == (80, 20)
+        assert act(kernel, {"USD": 81}).outcome == "deny"
+        assert act(kernel, {"USD": 80}).allowed  # as after a spend of 20
+    code, shown = tally(tmp_path / "w", "show", digest.hex())
+    kinds = [event["type"] for frame in shown["frames"] for event in frame["events"]]
+    assert code == 0
+    assert kinds.index("settled") < kinds.index("refunded")
+
+
+@pytest.mark.req("X5-08")
+@few
+@given(usage=st.integers(0, 40), refunds=st.lists(st.integers(1, 30), max_size=5), late=st.booleans())
+def test_refunds_never_give_back_more_than_was_charged_at_any_level(usage, refunds, late):
+    grants = {"top": {"budget": {"USD": 100}, **DRAWS}, "g": {"parent": "top", "budget": {"USD": 60}}}
+    with money_world(grants) as kernel:
+        issue(kernel, 100)
+        digest = held(kernel, {"USD": 40}, expires_ns=10)
+        settle(kernel, digest, {"USD": usage}, now_ns=20 if late else 5)
+        given_back = 0
+        for amount in refunds:
+            decision = kernel.native("settlement.refund", intent_hash=digest, amounts={"USD": amount})
+            assert decision.allowed == (given_back + amount <= usage)
+            given_back += amount if decision.allowed else 0
+        assert balance(kernel, "team") == 100 - usage + given_back
+        assert balance(kernel, "vendor") == usage - given_back
+        for name in grants:
+            assert kernel.state.counters[name]["USD"].get("refunded", 0) == given_back
+        assert kernel.state.resources["USD"].imbalance == 0
+
+
+@pytest.mark.req("X5-08")
+def test_what_was_not_settled_or_is_no_longer_with_the_payee_is_not_refunded():
+    with money_world({"g": {"budget": {"USD": 100}, **DRAWS}}) as kernel:
+        issue(kernel, 100)
+        digest = held(kernel, {"USD": 30})
+
+        def refund(intent_hash, amount=10):
+            return codes(kernel.native("settlement.refund", intent_hash=intent_hash, amounts={"USD": amount}))
+
+        assert refund(digest) == ["not_found"]
+        assert refund(bytes(32)) == ["not_found"]
+        settle(kernel, digest, {"USD": 30})
+        move = {"from": "accounts/vendor", "to": "accounts/other"}
+        assert kernel.native("ledger.transfer", resource="USD", amount=25, **move).allowed
+        assert refund(digest) == ["insufficient_balance"]
+        assert refund(digest, 5) == []
+        cancelled = held(kernel, {"USD": 10})
+        kernel.release(cancelled)
+        assert refund(cancelled) == ["not_found"]
+
+
+@pytest.mark.req("X5-08")
+def test_a_native_effect_that_cost_something_can_be_refunded_or_is_refused_in_words():
+    """Its charge has no hold; asking for a refund must not end in an error of ours."""
+    caps = {
+        CAP: {"cap_type": "test", "enforcer": "sys/CapAllowAll@1"},
+        "test/paid@1": {"cap_type": "native", "enforcer": "sys/CapAllowAll@1"},
+    }
+    grants = {"g": {"cap": "test/paid@1", "params": {"reserve": {"calls": 3}}, "budget": {"calls": 9}}}
+    with splittally.open(None, clock="given") as kernel:
+        assert kernel.apply({"caps": caps, "grants": grants}).allowed
+        decision = kernel.native("account.open", grant="g", account="a")
+        assert (decision.allowed, decision.reserve) == (True, {"calls": 3})
+        assert kernel.state.counters["g"]["calls"].spent == 3
+        answer = kernel.native("settlement.refund", intent_hash=decision.intent_hash, amounts={"calls": 2})
+        left = kernel.state.counters["g"]["calls"]
+        assert left.get("refunded", 0) == (2 if answer.allowed else 0)
+        assert kernel.outcome(decision.intent_hash).status == "settled"
+
+
+# --- every ancestor, or nothing ---------------------------------------------------------------------
+
+CHAIN = {
+    "grand": {"budget": {"tokens": 1_000, "USD": 50}},
+    "mid": {"parent": "grand", "budget": {"tokens": 500}},
+    "g": {"parent": "mid", "budget": {"tokens": 100}},
+}
+
+
+@pytest.mark.req("X5-16")
+def test_a_dimension_that_does_not_fit_two_levels_up_changes_no_counter_anywhere():
+    with money_world(CHAIN) as kernel:
+        held(kernel, {"tokens": 1, "USD": 40})
+        before = books(kernel)
+        decision = act(kernel, {"tokens": 10, "USD": 11})
+        assert (decision.outcome, codes(decision)) == ("deny", ["budget_exceeded"])
+        assert (decision.findings[0].facts["grant"], decision.findings[0].facts["dim"]) == ("grand", "USD")
+        assert books(kernel) == before
+
+
+@pytest.mark.req("X5-16")
+@few
+@given(
+    asked=st.lists(
+        st.fixed_dictionaries({"tokens": st.integers(0, 60), "USD": st.integers(0, 30)}), max_size=8
+    )
+)
+def test_a_hold_is_in_every_level_and_dimension_or_in_none(asked):
+    used = {"tokens": 0, "USD": 0}
+    with money_world(CHAIN) as kernel:
+        for reserve in asked:
+            decision = act(kernel, reserve)
+            wanted = {dim: used[dim] + amount for dim, amount in reserve.items()}
+            assert decision.allowed == (wanted["tokens"] <= 100 and wanted["USD"] <= 50)
+            used = wanted if decision.allowed else used
+            for name, terms in CHAIN.items():
+                for dim in terms["budget"]:
+                    assert kernel.state.counters[name][dim].reserved == used[dim]
+            for row in kernel.state.reservations.values():
+                assert [leg.grant for leg in row.legs] == ["g", "mid", "grand", "root"]
+
+
+@pytest.mark.req("X5-16")
+def test_an_account_that_holds_too_little_keeps_every_counter_as_it_was():
+    with money_world({**CHAIN, "grand": {**CHAIN["grand"], **DRAWS}}) as kernel:
+        issue(kernel, 5)
+        before = books(kernel)
+        decision = kernel.submit(Intent(ACT, {"a": reserves({"tokens": 5, "USD": 6})}, "g"))
+        assert codes(decision) == ["insufficient_balance"]
+        assert {k: decision.findings[0].facts[k] for k in ("needed", "available", "shortage")} == {
+            "needed": 6,
+            "available": 5,
+            "shortage": 1,
+        }
+        assert books(kernel) == before
+        assert act(kernel, {"tokens": 5, "USD": 5}).allowed
