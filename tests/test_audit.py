@@ -349,6 +349,14 @@ def test_projections_of_another_journal_are_named(world, long, target):
     assert all("journal" in problem for problem in problems)
 
 
+def test_a_snapshot_of_another_journal_is_named_though_its_state_is_right(long, target):
+    snapshots = Snapshots(copied(long, target) / "snapshots")
+    saved = snapshots.latest()
+    snapshots.save(saved.seq, bytes(32), saved.root, saved.data)
+    (problem,) = verify(target)["problems"]
+    assert "another journal" in problem
+
+
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 500)), max_size=60))
 def test_digests_find_what_was_added_twice(pairs):
     digests, seen, again = Digests(), set(), []

@@ -7,6 +7,9 @@ import shutil
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from splittally.journal.checkpoint import parse_and_verify, sign
+from splittally.journal.merkle import inclusion_proof, root
+from splittally.journal.note import load_key
 
 from tests.cli_tools import busy_world, copied, forged, intent, make_world, run
 from tests.journal_damage import rolled_back
@@ -128,6 +131,16 @@ def test_another_world_is_named(home, tmp_path):
     assert (seq, "the checkpoint is of" in message) == (0, True)
 
 
+def test_a_state_that_is_not_the_signed_one_is_found(home):
+    key = load_key(home / "key.pem")
+    signed = parse_and_verify((home / "signed").read_text(), (home / "public").read_text())
+    other = home / "other"
+    other.write_text(sign(signed._replace(state=bytes(32)), key, signed.origin))
+    ran = run("-w", home / "world", "verify", "--against", other, "--public", home / "public", "--json")
+    assert ran.code == 1
+    assert "the state is not what was signed" in ran.json["error"]["message"]
+
+
 def test_a_checkpoint_counts_only_with_the_signature_that_the_reader_chose(home, tmp_path):
     world = home / "world"
     made = run("-w", world, "checkpoint", "--key", tmp_path / "other.pem", "--new-key", "--json").json
@@ -177,6 +190,17 @@ def test_every_field_of_a_proof_counts(home, tmp_path):
         assert (checked.code, checked.json["holds"]) == (1, False), field
     file.write_text(json.dumps({**proof, "extra": 1}))
     assert run("prove", "--check", file, "--public", home / "public").code == 2
+
+
+def test_a_frame_in_the_place_of_another_is_not_proved(home, tmp_path):
+    frames = [bytes.fromhex(run("-w", home / "world", "prove", seq).json["frame"]) for seq in (0, 2, 1)]
+    proof = {
+        "origin": "splittally/00", "seq": 1, "size": 3, "root": root(frames).hex(), "frame": frames[1].hex(),
+        "steps": [step.hex() for step in inclusion_proof(frames, 1)], "checkpoint": "",
+    }  # fmt: skip
+    (tmp_path / "proof").write_text(json.dumps(proof))
+    checked = run("prove", "--check", tmp_path / "proof", "--json")
+    assert (checked.code, "does not say that it is frame 1" in checked.json["message"]) == (1, True)
 
 
 def test_an_unsigned_proof_says_that_it_is_unsigned(home, tmp_path):

@@ -133,6 +133,18 @@ def test_a_range_must_end_in_the_state_that_the_next_begins_with(world):
     assert (result.drift.seq, "the next range begins" in result.drift.message) == (FRAMES - 1, True)
 
 
+def test_what_an_open_intent_drew_is_what_is_in_flight(tmp_path):
+    def edit(_, body):
+        for event in body[5]:
+            if event[0] == HELD and event[8]:
+                event[8][0][2] += 1
+        return body
+
+    ran = run("-w", forged(everything(tmp_path / "world"), tmp_path / "forged", edit), "verify", "--json")
+    assert ran.code == 1
+    assert "what open intents drew" in ran.json["error"]["message"]
+
+
 # --- drift ------------------------------------------------------------------------------------------
 
 
@@ -286,6 +298,16 @@ def test_an_upgrade_shows_what_would_be_judged_otherwise_and_records_nothing(old
     ]  # fmt: skip
     assert run("-w", old, "state", "--root").out == before
     assert "say `--apply`" in run("-w", old, "upgrade").out
+
+
+def test_a_module_that_differs_in_bytes_alone_judges_nothing_otherwise(tmp_path, monkeypatch):
+    custom_section = b"\x00\x05\x04note"
+    monkeypatch.setattr(world_module, "builtin", lambda name: builtin(name) + custom_section)
+    world = make_world(tmp_path / "world")
+    run("-w", world, "submit", text=intent("cap_llm", 10) + intent("cap_llm", 500))
+    monkeypatch.undo()
+    shown = run("-w", world, "upgrade", "--json").json
+    assert (len(shown["modules"]), shown["checks"], shown["otherwise"]) == (6, 2, [])
 
 
 def test_an_upgrade_judges_anew_what_comes_and_settles_with_the_old_what_is_open(old):
