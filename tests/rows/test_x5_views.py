@@ -184,7 +184,6 @@ def assert_told(decision):
             assert {"account", "resource", "needed", "available", "shortage"} <= finding.facts.keys()
 
 
-@pytest.mark.soak
 @pytest.mark.req("X5-12")
 def test_a_dry_run_agrees_with_the_real_decision_10_000_times():
     chance = random.Random(10_000)
