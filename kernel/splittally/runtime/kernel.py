@@ -372,6 +372,8 @@ class Kernel:
     def _is_full(self, members: list[core.Member], now_ns: int) -> bool:
         """Whether there is no room for so many holds; a native effect opens none, so it always has room."""
         world = self._world
+        if len(world.state.ledger.holds) + len(members) <= world.open_max:
+            return False
         added = sum(member.kind not in NATIVE for member in members)
         if not added or len(world.state.ledger.holds) + added <= world.open_max:
             return False

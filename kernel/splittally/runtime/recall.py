@@ -1,14 +1,14 @@
 """What the journal says of an intent, found by the index and read back verified.
 
 Rule 1. A hit is checked against its frame: a row that names a frame without the intent is ignored.
-Rule 2. The cache of decided intents is bounded and keyed by intent hash; what enters it was decided
-        here. An intent that was refused as not final is overwritten when it is decided again.
+Rule 2. The cache of held intents is bounded and keyed by intent hash; what enters it was held here.
 """
 
 from collections import OrderedDict
 
 from splittally.core.ask import Recall
 from splittally.core.commands import Known, Member, Submit
+from splittally.core.events import Held
 from splittally.core.frames import Body, read_body, read_command
 from splittally.core.history import Trace, known_of, own_members, trace
 from splittally.core.intent import key_digest
@@ -30,9 +30,10 @@ class Recaller:
     def keep(self, seq: int, body: Body) -> None:
         """Remember the body of a frame that is about to be appended."""
         self._pending[seq] = body
-        if type(body.command) is Submit:
-            for member in own_members(body):
-                self._recalls[member.intent_hash] = _recall(member, body.at_ns)
+        for event in body.out:
+            if type(event) is Held:
+                assert isinstance(body.command, Submit)
+                self._recalls[event.intent_hash] = _recall(body.command.members[event.member], body.at_ns)
 
     def settle_pending(self) -> None:
         """The pending frames are durable and can be read back."""

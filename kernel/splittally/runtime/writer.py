@@ -190,10 +190,10 @@ def decide(
 
 def index_events(index: Index, seq: int, command: Command, out: list[Event]) -> None:
     """Enter a frame's intents into the index, each once, and the keys that hosts gave."""
-    done: set[bytes] = set()
+    done: list[bytes] = []
     for event in out:
         if isinstance(event, _INDEXED) and event.intent_hash not in done:
-            done.add(event.intent_hash)
+            done.append(event.intent_hash)
             index.put(event.intent_hash, seq)
     for member in getattr(command, "members", ()):
         if member.keyed and member.intent_hash in done:
