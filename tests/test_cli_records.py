@@ -1,0 +1,183 @@
+"""The frames from the command line: the feed of changes, one intent's life, why, and export."""
+
+import csv
+import io
+import json
+import subprocess
+
+import cbor2
+import pytest
+import splittally
+from splittally import Intent
+from splittally.core.hashing import hash_frame
+
+from tests.cli_tools import MANIFEST, busy_world, command, environment, intent, make_world, receipt, run
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return busy_world(tmp_path_factory.mktemp("records") / "world")
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    return make_world(tmp_path / "world")
+
+
+# --- the feed of changes ----------------------------------------------------------------------------
+
+
+@pytest.mark.req("X5-20")
+def test_a_reader_that_resumes_sees_exactly_what_came_since(fresh):
+    with splittally.open(fresh) as kernel:
+        kernel.submit([Intent("llm.generate", {"model": "m", "max_tokens": 1}, "pool") for _ in range(698)])
+    first = run("-w", fresh, "log").lines
+    assert [line["seq"] for line in first] == list(range(700))
+    with splittally.open(fresh) as kernel:
+        kernel.submit([Intent("llm.generate", {"model": "m", "max_tokens": 1}, "pool") for _ in range(300)])
+    resumed = run("-w", fresh, "log", "--from", first[-1]["seq"] + 1).lines
+    assert [line["seq"] for line in resumed] == list(range(700, 1_000))
+    assert resumed[0]["prev"] == first[-1]["hash"]
+    assert run("-w", fresh, "log", "--from", 1_000).out == ""
+    assert [line["seq"] for line in run("-w", fresh, "log", "--from", 5, "--to", 7).lines] == [5, 6, 7]
+
+
+@pytest.mark.req("X5-20")
+def test_a_follower_is_told_of_every_frame_that_comes(fresh):
+    child = subprocess.Popen(
+        command("-w", fresh, "log", "--from", 2, "--follow"), env=environment(), stdout=subprocess.PIPE
+    )
+    run("-w", fresh, "submit", text=intent("pool", 1) * 70)
+    run("-w", fresh, "submit", text=intent("pool", 1) * 30)
+    seqs = [json.loads(child.stdout.readline())["seq"] for _ in range(100)]
+    child.terminate()
+    child.wait(30)
+    child.stdout.close()
+    assert seqs == list(range(2, 102))
+
+
+def test_the_feed_can_be_narrowed_to_a_kind(world):
+    assert {line["command"]["type"] for line in run("-w", world, "log", "--kind", "settle").lines} == {
+        "settle"
+    }
+    assert len(run("-w", world, "log", "--kind", "released").lines) == 1
+    assert len(run("-w", world, "log", "--kind", "money").lines) == 2
+    assert [line["seq"] for line in run("-w", world, "log", "--kind", "grant").lines] == [0, 1]
+    assert len(run("-w", world, "log", "--kind", "llm.generate").lines) == 9
+
+
+def test_an_intent_shows_every_frame_that_speaks_of_it(world):
+    settled = run("-w", world, "log", "--kind", "settle").lines[0]
+    digest = settled["command"]["intent_hash"]
+    frames = run("-w", world, "show", digest, "--json").json["frames"]
+    assert [frame["command"]["type"] for frame in frames] == ["submit", "settle"]
+    assert frames[0]["command"]["members"][0]["params"] == {"model": "m", "max_tokens": 5}
+    assert "Check" in frames[0]["seen"][0]["answer"]
+    by_seq = run("-w", world, "show", settled["seq"], "--json").json
+    assert by_seq == run("-w", world, "show", by_seq["hash"], "--json").json["frames"][0]
+
+
+# --- why --------------------------------------------------------------------------------------------
+
+
+def test_a_refusal_names_grant_module_numbers_and_what_to_do(world):
+    denied = next(
+        event
+        for line in run("-w", world, "log").lines
+        for event in line["events"]
+        if event["type"] == "decided" and event["outcome"] == "deny"
+    )
+    found = run("-w", world, "explain", denied["intent_hash"], "--json").json
+    leaf, root = found["chain"]
+    modules = {
+        row["name"]: row["module"] for row in run("-w", world, "enforcer", "list", "--json").json["modules"]
+    }
+    assert leaf["module"] == {
+        "name": "sys/CapEnforceLlmBasic@1", "hash": modules["sys/CapEnforceLlmBasic@1"],
+    }  # fmt: skip
+    assert leaf["answer"] == {"constraints_ok": True, "reserve_estimate": {"tokens": 500}}
+    assert (root["grant"], root["module"]) == ("root", None)
+    finding = found["findings"][0]
+    facts = finding["facts"]
+    assert (finding["stage"], finding["code"], facts["grant"]) == ("ledger", "budget_exceeded", "cap_llm")
+    assert (facts["needed"], facts["available"], facts["dim"]) == (500, 100, "tokens")
+    assert found["next"] == ["top_up"]
+    people = run("-w", world, "explain", denied["intent_hash"]).out
+    for said in (
+        "budget_exceeded",
+        "needed=500",
+        "available=100",
+        "sys/CapEnforceLlmBasic@1",
+        "raise the limit",
+    ):
+        assert said in people
+
+
+def test_an_allowed_intent_is_explained_with_its_whole_life(world):
+    settled = run("-w", world, "log", "--kind", "settle").lines[0]
+    found = run("-w", world, "explain", settled["command"]["intent_hash"], "--json").json
+    assert (found["outcome"], found["status"], found["reserve"]) == ("allow", "settled", {"tokens": 5})
+    assert [link["grant"] for link in found["chain"]] == ["child", "pool", "root"]
+    assert [later["type"] for later in found["then"]] == ["settled"]
+    assert not found["policy"]["exists"]
+
+
+def test_an_explanation_is_of_the_time_of_the_decision(fresh):
+    manifest = json.loads(json.dumps(MANIFEST))
+    manifest["policy"] = [
+        {"name": "no-models", "decision": "deny", "effect_kind": "llm.generate", "cap_name": "pool"},
+        {"name": "rest", "decision": "allow"},
+    ]
+    file = fresh.with_suffix(".policy.json")
+    file.write_text(json.dumps(manifest))
+    run("-w", fresh, "apply", file)
+    denied = run("-w", fresh, "submit", text=intent("pool", 1, idempotency_key="ab" * 32)).lines[0]
+    run("-w", fresh, "apply", fresh.with_suffix(".json"))
+    found = run("-w", fresh, "explain", denied["intent_hash"], "--json").json
+    assert found["policy"]["name"] == "no-models"
+    assert found["policy"]["rule"] == 0
+    assert found["findings"][0]["code"] == "policy_denied"
+    assert any("new key" in advice for advice in found["next"])
+
+
+# --- export -----------------------------------------------------------------------------------------
+
+
+def test_a_cbor_sequence_is_the_journal_byte_for_byte(world, tmp_path):
+    file = tmp_path / "journal.cborseq"
+    assert run("-w", world, "export", "--format", "cborseq", "--out", file).code == 0
+    data, frames = io.BytesIO(file.read_bytes()), []
+    while data.tell() < len(file.read_bytes()):
+        start = data.tell()
+        cbor2.load(data)
+        frames.append(file.read_bytes()[start : data.tell()])
+    hashes = [line["hash"] for line in run("-w", world, "log").lines]
+    assert [hash_frame(frame).hex() for frame in frames] == hashes
+
+
+def test_an_ndjson_export_leaves_nothing_out(world):
+    lines = run("-w", world, "export").lines
+    assert len(lines) == len(run("-w", world, "log").lines)
+    wasm = [event["value"] for event in lines[0]["events"] if event.get("table") == "blobs"]
+    assert any(value.startswith("0061736d") for value in wasm)
+    assert lines[2]["seen"]
+
+
+def test_a_csv_cell_starts_no_formula(fresh):
+    manifest = json.loads(json.dumps(MANIFEST))
+    manifest["grants"]["=1+1"] = {"cap": "sys/allow@1"}
+    file = fresh.with_suffix(".csv.json")
+    file.write_text(json.dumps(manifest))
+    run("-w", fresh, "apply", file)
+    decided = run("-w", fresh, "submit", text=intent("=1+1", 1)).lines[0]
+    run("-w", fresh, "settle", text=receipt(decided["intent_hash"]))
+    rows = list(csv.DictReader(io.StringIO(run("-w", fresh, "export", "--format", "csv").out)))
+    assert {"'=1+1"} == {row["grant"] for row in rows if row["intent_hash"] == decided["intent_hash"]}
+    assert [row["event"] for row in rows][-2:] == ["decided", "settled"]
+
+
+def test_an_export_that_cannot_be_written_says_so_and_leaves_nothing(world, tmp_path):
+    assert run("-w", world, "export", "--format", "parquet").code == 2
+    ran = run("-w", world, "export", "--out", tmp_path / "none" / "file")
+    assert ran.code == 3
+    assert list(tmp_path.iterdir()) == []
