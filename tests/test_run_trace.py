@@ -58,6 +58,7 @@ def test_the_sample_shows_approvals_groups_and_every_way_a_call_ends(sample):
     assert sample["asked_again"]["duplicates"] > 0
 
 
+@pytest.mark.req("S4-42")
 def test_calls_in_flight_at_an_upgrade_are_settled_by_the_module_that_checked_them(sample):
     upgrade = sample["upgrade"]
     assert upgrade["old_module"] != upgrade["new_module"]
