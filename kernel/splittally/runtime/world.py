@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from splittally.core.commands import Open
-from splittally.core.errors import InvalidInput, NoWorld
+from splittally.core.errors import InvalidInput, NoWorld, WorldError
 from splittally.core.events import Event
 from splittally.core.expr import EXPRESSION_VERSION
 from splittally.core.limits import OPEN_HOLDS_MAX, SNAPSHOT_FRAMES
@@ -28,7 +28,7 @@ from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
 from splittally.runtime.clock import GIVEN, HOST, WorldClock
 from splittally.runtime.fork import ForkIndex, ForkStore
-from splittally.runtime.recover import recover, state_at
+from splittally.runtime.recover import INDEX_FLUSH_ROWS, recover, state_at
 from splittally.runtime.writer import KERNEL, Judge, Writer
 from splittally.sandbox import Sandbox, engine_id
 from splittally.sandbox.registry import builtin, builtin_names
@@ -68,8 +68,10 @@ class World:
     def commit(self) -> None:
         """Make what was decided durable, and keep the projections from growing."""
         self.writer.commit()
-        if self.snapshots is not None and self.state.size - self.snapshot_size >= SNAPSHOT_FRAMES:
+        if self.state.size - self.snapshot_size >= SNAPSHOT_FRAMES:
             self.save_projections()
+        elif self.writer.index.size_in_memory >= INDEX_FLUSH_ROWS and self.snapshots is not None:
+            self._keep_going(lambda: self.writer.index.flush(self.writer.store.head))
 
     def commit_if_running(self) -> None:
         """After a caller's failure: what was decided becomes durable, because every query shows it."""
@@ -80,10 +82,19 @@ class World:
         """Write a snapshot and the index's rows; both can be rebuilt from the journal."""
         if self.snapshots is None:
             return
-        head = self.writer.store.head
-        self.snapshots.save(head.size - 1, head.hash, state_root(self.state), dump_state(self.state))
-        self.writer.index.flush(head)
+        snapshots, head = self.snapshots, self.writer.store.head
+        root, data = state_root(self.state), dump_state(self.state)
+        self._keep_going(lambda: snapshots.save(head.size - 1, head.hash, root, data))
+        self._keep_going(lambda: self.writer.index.flush(head))
         self.snapshot_size = head.size
+
+    def _keep_going(self, save: Callable[[], None]) -> None:
+        """Save a projection; when the disk refuses, say so and do without until the world is opened again."""
+        try:
+            save()
+        except WorldError as error:
+            self.repairs.append(f"a projection could not be saved and will be rebuilt: {error}")
+            self.snapshots = None
 
     def state_after(self, seq: int) -> State:
         """The state after frame `seq`; `InvalidInput` where there is no such frame."""
