@@ -218,9 +218,12 @@ def test_a_settle_and_a_replay_pass_the_recorded_time_and_not_the_hosts():
         calls = listen(kernel)
         digest = held(kernel, {"tokens": 5})
         now[0] += HOUR
+        kernel.release(held(kernel, {}))
+        now[0] += HOUR
         settle(kernel, digest, {"tokens": 3})
-        assert [call.message["logical_now_ns"] for call in calls] == [10**18, 10**18]
-        assert [body.at_ns for body in bodies(kernel)][-2:] == [10**18, 10**18 + HOUR]
+        times = [call.message["logical_now_ns"] for call in calls]
+        assert times == [10**18, 10**18 + HOUR, 10**18]
+        assert bodies(kernel)[-1].at_ns == 10**18 + 2 * HOUR
         now[0] += HOUR
         assert [asked.data for asked in questions_of(bodies(kernel))] == [call.data for call in calls]
 

@@ -6,7 +6,7 @@ import shutil
 import hypothesis.strategies as st
 import pytest
 import splittally
-from hypothesis import given
+from hypothesis import example, given
 from splittally import Intent, InvalidManifest
 from splittally.sandbox import Sandbox
 
@@ -51,6 +51,7 @@ def test_an_estimate_is_reserved_when_asked_and_usage_is_spent_when_reported():
 
 @pytest.mark.req("S4-01")
 @few
+@example(limit=100, asked=101, used=0)
 @given(limit=AMOUNTS, asked=AMOUNTS, used=AMOUNTS)
 def test_reserving_and_settling_move_exactly_the_estimate_and_the_usage(limit, asked, used):
     with world(budget(tokens=limit)) as kernel:
@@ -70,9 +71,11 @@ def test_a_hint_above_what_is_left_is_denied_and_changes_nothing():
     with world(budget(tokens=100)) as kernel:
         held(kernel, {"tokens": 60})
         before = books(kernel)
-        decision = act(kernel, {"tokens": 50})
-        assert (decision.outcome, codes(decision), decision.reserve) == ("deny", ["budget_exceeded"], {})
-        assert books(kernel) == before
+        for hint in (50, 41, NATURAL_MAX):
+            decision = act(kernel, {"tokens": hint})
+            assert (decision.outcome, decision.reserve) == ("deny", {})
+            assert books(kernel) == before
+        assert act(kernel, {"tokens": 40}).allowed
 
 
 @pytest.mark.req("S4-02")
@@ -202,14 +205,15 @@ def test_renaming_a_dimension_changes_no_verdict_and_no_number(name, history, li
 
 
 @pytest.mark.req("S4-07")
-def test_spending_under_one_grant_leaves_anothers_entry_alone():
-    with world({"one": {"budget": {"tokens": 100}}, "other": {"budget": {"tokens": 70}}}) as kernel:
-        first = held(kernel, {"tokens": 40}, "one")
-        held(kernel, {"tokens": 30}, "one")
+@pytest.mark.parametrize(("one", "other"), [("a", "b"), ("b", "a")])
+def test_spending_under_one_grant_leaves_anothers_entry_alone(one, other):
+    with world({one: {"budget": {"tokens": 100}}, other: {"budget": {"tokens": 70}}}) as kernel:
+        first = held(kernel, {"tokens": 40}, one)
+        held(kernel, {"tokens": 30}, one)
         settle(kernel, first, {"tokens": 25})
         assert kernel.state.counters == {
-            "one": {"tokens": {"limit": 100, "reserved": 30, "spent": 25}},
-            "other": {"tokens": {"limit": 70, "reserved": 0, "spent": 0}},
+            one: {"tokens": {"limit": 100, "reserved": 30, "spent": 25}},
+            other: {"tokens": {"limit": 70, "reserved": 0, "spent": 0}},
         }
 
 
@@ -244,15 +248,15 @@ def test_settling_in_any_order_frees_what_each_intent_had_reserved(amounts, orde
 def test_a_new_dimension_needs_only_an_enforcer_that_returns_it():
     shipped = canned(reserves({"gpu_ms": 6000}), uses({"gpu_ms": 5500}))
     with world(
-        {"g": {"budget": {"gpu_ms": 5000}}, "rich": {"budget": {"gpu_ms": 7000}}}, enforcer=shipped
+        {"g": {"budget": {"gpu_ms": 5999}}, "rich": {"budget": {"gpu_ms": 6000}}}, enforcer=shipped
     ) as kernel:
         refused = act(kernel, b"")
         assert (refused.outcome, codes(refused)) == ("deny", ["budget_exceeded"])
         facts = refused.findings[0].facts
-        assert (facts["dim"], facts["needed"], facts["available"]) == ("gpu_ms", 6000, 5000)
+        assert (facts["dim"], facts["needed"], facts["available"]) == ("gpu_ms", 6000, 5999)
         allowed = act(kernel, b"", "rich")
         settle(kernel, allowed.intent_hash, b"")
-        assert kernel.state.counters["rich"]["gpu_ms"] == {"limit": 7000, "reserved": 0, "spent": 5500}
+        assert kernel.state.counters["rich"]["gpu_ms"] == {"limit": 6000, "reserved": 0, "spent": 5500}
 
 
 def test_the_two_encoders_agree_on_what_the_parrot_says():

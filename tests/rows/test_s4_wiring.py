@@ -36,7 +36,7 @@ from tests.rows.worlds import (
 )
 
 
-def asked_with(kernel, params):
+def asked_with(params):
     return manifest({"g": {"budget": {"tokens": 100}, "params": params}})
 
 
@@ -45,10 +45,10 @@ def asked_with(kernel, params):
 def test_a_settle_repeats_the_context_in_which_the_intent_was_asked(folder, is_restarted):
     """Cap params, origin, kind and effect params are those of the Check, whatever the grant says by now."""
     with splittally.open(folder, clock="given") as kernel:
-        apply(kernel, asked_with(kernel, {"zone": "old"}))
+        apply(kernel, asked_with({"zone": "old"}))
         calls = listen(kernel)
         digest = held(kernel, {"tokens": 5}, origin=("reducer", "com.acme/p@7"), now_ns=3)
-        apply(kernel, asked_with(kernel, {"zone": "new"}))
+        apply(kernel, asked_with({"zone": "new"}), now_ns=5)
         if is_restarted:
             save_snapshot(kernel)
             kernel.close()
@@ -110,6 +110,8 @@ def test_a_module_that_cannot_settle_ends_in_a_defined_error(wasm, fault):
         settlement = settle(kernel, act(kernel, b"").intent_hash, b"")
         assert (settlement.status, settlement.usage) == ("settled", {"tokens": 50})
         assert (settlement.violation.code, settlement.violation.facts["fault"]) == ("enforcer_fault", fault)
+        assert kernel.state.reservations == {}
+        assert kernel.state.counters["g"]["tokens"] == {"limit": 100, "reserved": 0, "spent": 50}
 
 
 @pytest.mark.req("S4-62")

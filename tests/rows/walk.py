@@ -70,14 +70,13 @@ class Walk:
         dims = self.chance.sample(DIMS, self.chance.randrange(len(DIMS)))
         return {dim: self.chance.choice((0, self.chance.randrange(90))) for dim in dims}
 
-    def any(self, among: Any) -> bytes:
+    def any(self, among: list[bytes]) -> bytes:
         """One of these intents; an unknown one where there is none."""
-        found = sorted(among)
-        return self.chance.choice(found) if found else self.chance.randbytes(32)
+        return self.chance.choice(among) if among else self.chance.randbytes(32)
 
     def open(self, phase: str = "") -> bytes:
         held = self.kernel.state.reservations
-        return self.any(digest for digest, row in held.items() if phase in ("", row.phase))
+        return self.any([digest for digest, row in held.items() if phase in ("", row.phase)])
 
     # --- the steps ----------------------------------------------------------------------------------
 

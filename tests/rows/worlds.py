@@ -26,7 +26,7 @@ from tests.golden_questions import bodies_of
 ROOT = Path(__file__).parent.parent.parent
 NATURAL_MAX = 2**64 - 1
 ACT, CAP = "test.act", "test/parrot@1"
-few = settings(max_examples=max(1, settings.default.max_examples * 2 // 5))  # a world for each example
+few = settings(max_examples=max(1, settings.default.max_examples * 3 // 10))  # a world for each example
 BOOKS = ("accounts", "balances", "counters", "holds", "inflight", "windows")
 
 
@@ -192,8 +192,8 @@ def world(grants: dict[str, Any], path: Path | None = None, enforcer: bytes = PA
         yield kernel
 
 
-def apply(kernel, document):
-    decision = kernel.apply(document)
+def apply(kernel, document, now_ns: int | None = None):
+    decision = kernel.apply(document, now_ns=now_ns)
     assert decision.allowed, decision
     return decision
 
