@@ -70,7 +70,7 @@ TEXTS = [
 ]  # fmt: skip
 SHAPES = [
     None, [], [[]], (), (1,), {}, {"a": 1}, {1: 2}, {None: 1}, {"kind": "plan"}, {"kind": "plan", "name": 5},
-    {"\ud800": 1}, {"x"}, object(), print, ValueError("x"), Intent, nested(70), nested(10_000), LOOP,
+    {"\ud800": 1}, {"x"}, object(), print, ValueError("x"), Intent, nested(70), nested(200), LOOP,
     range(3), Origin("plan", "a/b@1"),
 ]  # fmt: skip
 ODD = [*NUMBERS, *TEXTS, *SHAPES]
