@@ -5,6 +5,7 @@ from collections import Counter
 import hypothesis.strategies as st
 import pytest
 import splittally
+from blake3 import blake3
 from hypothesis import given
 from splittally import Intent, InvalidManifest, Receipt
 from splittally.core.events import Held, HoldChanged, LimitSet, Refunded, Released, Settled
@@ -16,6 +17,7 @@ from tests.rows.worlds import (
     CAP,
     PARROT,
     act,
+    another,
     apply,
     bodies,
     books,
@@ -146,6 +148,31 @@ def test_an_enforcer_is_named_by_its_hash(spell):
         apply(kernel, with_enforcer(spell(module_hash(PARROT))))
         digest = held(kernel, {"tokens": 5})
         assert kernel.state.reservations[digest].legs[0].enforcer_ref == module_hash(PARROT)
+
+
+@pytest.mark.req("S4-36")
+def test_a_module_is_named_by_a_manifest_and_the_name_that_it_had_there():
+    """The reference keeps its meaning when the name is given to another module."""
+    caps = {CAP: {"cap_type": "test", "enforcer": "acme/Parrot@1"}}
+    first = {**manifest(budget(tokens=100)), "modules": {"acme/Parrot@1": PARROT}, "caps": caps}
+    with splittally.open(None, clock="given") as kernel:
+        apply(kernel, first)
+        ((digest, named),) = kernel.state.manifests.items()
+        assert named == {"acme/Parrot@1": module_hash(PARROT)}
+        params = bodies(kernel)[-1].command.members[0].params
+        assert digest == blake3(params, derive_key_context="splittally 1 manifest").hexdigest()
+        apply(kernel, {**first, "modules": {"acme/Parrot@1": another()}})
+        assert kernel.state.caps[CAP].enforcer == module_hash(another())
+        reference = {"manifest_hash": digest, "module_name": "acme/Parrot@1"}
+        apply(kernel, with_enforcer(reference))
+        intent = held(kernel, {"tokens": 5})
+        assert kernel.state.reservations[intent].legs[0].enforcer_ref == module_hash(PARROT)
+        for part, wrong in (("manifest_hash", bytes(32).hex()), ("module_name", "acme/Other@1")):
+            with pytest.raises(InvalidManifest, match="enforcer"):
+                kernel.apply(with_enforcer({**reference, part: wrong}))
+            lacking = {name: value for name, value in reference.items() if name != part}
+            with pytest.raises(InvalidManifest, match="enforcer"):
+                kernel.apply(with_enforcer(lacking))
 
 
 @pytest.mark.req("S4-36")
