@@ -153,7 +153,8 @@ class Kernel:
             decision = self.native(
                 "reservation.release", intent_hash=digest, order=order or "", now_ns=now_ns
             )
-            status = RELEASED if decision.allowed else "not_reserved"
+            is_gone = any(finding.code == "not_reserved" for finding in decision.findings)
+            status = RELEASED if decision.allowed else "not_reserved" if is_gone else "refused"
             return HoldChange(decision.seq, digest, status)
         answer: HoldChange = or_raise(self.run([At(now_ns, Release(digest, cause, order))])[0])
         return answer
