@@ -153,10 +153,10 @@ def test_governance_needs_an_order_and_a_grant_that_covers_it():
     with world(budget(tokens=100)) as kernel:
         digest = held(kernel, RESERVE)
         before = books(kernel)
-        assert kernel.release(digest, cause="governance").status == "not_reserved"
+        assert kernel.release(digest, cause="governance").status == "refused"
         assert isinstance(kernel.run([Release(digest, "governance", "order-7")])[0], InvalidInput)
         stranger = kernel.as_principal("stranger")
-        assert stranger.release(digest, cause="governance", order="order-7").status == "not_reserved"
+        assert stranger.release(digest, cause="governance", order="order-7").status == "refused"
         assert books(kernel) == before
         terms = {"cap": "sys/native@1", "holder": "warden", "params": {"operations": ["reservation.release"]}}
         assert kernel.native("grant.issue", name="warden", terms=terms).allowed
