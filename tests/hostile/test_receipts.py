@@ -162,7 +162,7 @@ def test_nobody_ends_what_another_principal_asked_for():
         assert (kernel.state.seq, books(kernel)) == (frames, before)
         for attempt in (lambda: bob.approve(mine), lambda: bob.reject(mine)):
             assert attempt().outcome == "deny"
-        assert bob.release(mine, "governance", order="mine now").status == "not_reserved"
+        assert bob.release(mine, "governance", order="mine now").status == "refused"
         assert books(kernel) == before
         assert settle(courier, mine, {"tokens": 1}).status == "settled"
         assert settle(courier, theirs, {"tokens": 1}).status == "settled"
