@@ -247,7 +247,7 @@ def test_logical_time_is_a_natural_that_never_goes_back(times):
 @pytest.mark.req("S4-23")
 def test_a_settle_has_the_seven_fields_of_its_check_and_three_more():
     with world({"g": {"budget": {"tokens": 9}, "params": {"any": 1}}}) as kernel:
-        check, told, digest = asked_both(kernel, now_ns=42)
+        check, told, digest = asked_both(kernel, origin=("reducer", "com.acme/p@1"), now_ns=42)
     assert set(told.message) == SETTLE_KEYS
     assert {key: told.message[key] for key in CHECK_KEYS} == check.message
     assert told.message["intent_hash"] == digest

@@ -228,6 +228,14 @@ def test_bytes_reserve_their_upper_bound_and_may_not_pass_it(sent, violations):
         assert kernel.state.counters["g"]["bytes"] == {"limit": 4096, "reserved": 0, "spent": sent}
 
 
+@pytest.mark.req("S4-88")
+@pytest.mark.parametrize(("used", "violations"), [(2048, []), (2049, [("settle", "usage_exceeds_reserve")])])
+def test_the_kernel_finds_over_use_whether_or_not_the_enforcer_reports_it(used, violations):
+    with world(budget(bytes=4096)) as kernel:
+        settlement = settle(kernel, held(kernel, {"bytes": 2048}), {"bytes": used})
+        assert [(x.stage, x.code) for x in settlement.violations] == violations
+
+
 @pytest.mark.req("S4-89")
 def test_an_unbounded_dimension_may_pass_its_limit_at_settle_and_then_nothing_is_left():
     with world(budget(cost=10)) as kernel:

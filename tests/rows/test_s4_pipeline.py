@@ -7,7 +7,7 @@ import pytest
 import splittally
 from blake3 import blake3
 from hypothesis import given
-from splittally import Intent
+from splittally import Intent, Receipt
 from splittally.core.commands import Submit
 from splittally.core.events import Decided, Held
 from splittally.runtime.reading import open_reader
@@ -121,6 +121,22 @@ def test_the_value_of_a_secret_is_refused_and_stands_nowhere(value):
         assert (decision.seq, codes(decision)) == (None, ["params.invalid"])
         assert "sk-live" not in repr(decision)
         assert (calls, kernel.state.seq) == ([], size)
+        assert all(b"sk-live" not in data for _, data in kernel._world.writer.store.scan())
+
+
+@pytest.mark.req("S4-67")
+def test_the_value_of_a_secret_in_a_receipt_is_withheld_and_the_receipt_settles():
+    schema = {"type": "object", "properties": {"session": {"x-secret": True}}}
+    document = manifest(budget(tokens=100))
+    document["effects"][ACT]["receipt_schema"] = schema
+    with splittally.open(None, clock="given") as kernel:
+        apply(kernel, document)
+        digest = held(kernel, {"tokens": 5})
+        calls = listen(kernel)
+        settlement = kernel.settle(Receipt(digest, "ok", "adapter", {"session": "sk-live-4242"}))
+        assert settlement.status == "settled"
+        assert settlement.violations
+        assert b"sk-live" not in b"".join(call.data for call in calls)
         assert all(b"sk-live" not in data for _, data in kernel._world.writer.store.scan())
 
 
