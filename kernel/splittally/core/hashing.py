@@ -7,37 +7,50 @@ from hashlib import sha256
 
 from blake3 import blake3
 
+# One keyed hasher for each context; copying one is cheaper than deriving its key again.
+_INTENT = blake3(derive_key_context="splittally 1 intent")
+_FRAME = blake3(derive_key_context="splittally 1 frame")
+_MODULE = blake3(derive_key_context="splittally 1 module")
+_MANIFEST = blake3(derive_key_context="splittally 1 manifest")
+_TERMS = blake3(derive_key_context="splittally 1 terms")
+_SCHEMA = blake3(derive_key_context="splittally 1 schema")
+_STATE = blake3(derive_key_context="splittally 1 state")
+_PRICES = blake3(derive_key_context="splittally 1 prices")
+_QUESTION = blake3(derive_key_context="splittally 1 question")
+_PARAMS = blake3(derive_key_context="splittally 1 params")
+_KEY = blake3(derive_key_context="splittally 1 key")
+
 
 def hash_intent(data: bytes) -> bytes:
-    return blake3(data, derive_key_context="splittally 1 intent").digest()
+    return _INTENT.copy().update(data).digest()
 
 
 def hash_frame(data: bytes) -> bytes:
-    return blake3(data, derive_key_context="splittally 1 frame").digest()
+    return _FRAME.copy().update(data).digest()
 
 
 def hash_module(data: bytes) -> bytes:
-    return blake3(data, derive_key_context="splittally 1 module").digest()
+    return _MODULE.copy().update(data).digest()
 
 
 def hash_manifest(data: bytes) -> bytes:
-    return blake3(data, derive_key_context="splittally 1 manifest").digest()
+    return _MANIFEST.copy().update(data).digest()
 
 
 def hash_terms(data: bytes) -> bytes:
-    return blake3(data, derive_key_context="splittally 1 terms").digest()
+    return _TERMS.copy().update(data).digest()
 
 
 def hash_schema(data: bytes) -> bytes:
-    return blake3(data, derive_key_context="splittally 1 schema").digest()
+    return _SCHEMA.copy().update(data).digest()
 
 
 def hash_state(data: bytes) -> bytes:
-    return blake3(data, derive_key_context="splittally 1 state").digest()
+    return _STATE.copy().update(data).digest()
 
 
 def hash_prices(data: bytes) -> bytes:
-    return blake3(data, derive_key_context="splittally 1 prices").digest()
+    return _PRICES.copy().update(data).digest()
 
 
 def hash_grant(data: bytes) -> bytes:
@@ -45,12 +58,12 @@ def hash_grant(data: bytes) -> bytes:
 
 
 def hash_question(data: bytes) -> bytes:
-    return blake3(data, derive_key_context="splittally 1 question").digest()
+    return _QUESTION.copy().update(data).digest()
 
 
 def hash_params(data: bytes) -> bytes:
-    return blake3(data, derive_key_context="splittally 1 params").digest()
+    return _PARAMS.copy().update(data).digest()
 
 
 def hash_key(data: bytes) -> bytes:
-    return blake3(data, derive_key_context="splittally 1 key").digest()
+    return _KEY.copy().update(data).digest()
