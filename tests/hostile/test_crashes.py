@@ -106,8 +106,8 @@ def killed_at_random(folder, seed, rounds, seconds):
         begun = child.stdout.readline()
         time.sleep(chance.random() * seconds)
         child.kill()
-        output, _ = child.communicate(timeout=60)
-        again, more = said(begun + output)
+        with child:
+            again, more = said(begun + child.stdout.read())
         assert all(asked.get(key, answer) == answer for key, answer in again.items())
         asked, settled = asked | again, settled | more
         stands(path, asked, settled)
