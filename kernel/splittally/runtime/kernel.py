@@ -18,7 +18,14 @@ from msgspec.structs import replace
 from splittally.core import commands as core
 from splittally.core.errors import InvalidInput, KernelStopped
 from splittally.core.findings import find
-from splittally.core.limits import ATTEMPT_BYTES, KEY_BYTES, MEMBERS_MAX, TEXT_BYTES_MAX, TIME_NS_MAX
+from splittally.core.limits import (
+    ATTEMPT_BYTES,
+    GROUP_MAX,
+    KEY_BYTES,
+    MEMBERS_MAX,
+    TEXT_BYTES_MAX,
+    TIME_NS_MAX,
+)
 from splittally.core.native import NATIVE
 from splittally.core.step import HoldReply, SettleReply
 from splittally.core.types import (
@@ -52,7 +59,9 @@ from splittally.runtime.answers import (
     outcome_row,
     unrecorded,
 )
+from splittally.runtime.clock import HOST
 from splittally.runtime.queries import Queries, Row
+from splittally.runtime.staging import Staged, stage
 from splittally.runtime.world import World, open_or_create
 
 Request = Intent | Receipt | Release | Extend | Group
@@ -264,12 +273,9 @@ class Kernel:
             self._usable()
             waiting: list[Any] = []
             try:
-                for request in requests:
+                for request, now_ns, ahead in self._staged(requests):
                     committed = self._world.writer.commits
-                    now_ns, request = (
-                        (request.now_ns, request.request) if isinstance(request, At) else (None, request)
-                    )
-                    answer = self._answer(request, now_ns)
+                    answer = self._answer(request, now_ns, ahead)
                     if self._world.writer.commits != committed and self._world.writer.group_size == 0:
                         yield [*waiting, answer]
                         waiting = []
@@ -281,6 +287,30 @@ class Kernel:
             self._world.commit()
             if waiting:
                 yield waiting
+
+    def _staged(self, requests: Iterable[Any]) -> Iterator[tuple[Any, int | None, Staged | None]]:
+        """Each request with its time; of a list, intents that follow each other are staged together."""
+        items = ((x.request, x.now_ns) if isinstance(x, At) else (x, None) for x in requests)
+        if type(requests) is not list:
+            yield from ((request, now_ns, None) for request, now_ns in items)
+            return
+        world, at = self._world, 0
+        asked: list[tuple[object, int | None]] = list(items)
+        while at < len(asked):
+            ahead: list[Staged | None] = [
+                *stage(
+                    world.state,
+                    world.sealer,
+                    world.writer.judge,
+                    world.clock,
+                    self._by,
+                    asked[at : at + GROUP_MAX],
+                    lambda member: self._known(member) is not None,
+                )
+            ]
+            for each in ahead or [None]:
+                yield (*asked[at], each)
+                at += 1
 
     @staticmethod
     def run_for(requests: Iterable[tuple["Kernel", At]]) -> list[Any]:
@@ -305,11 +335,15 @@ class Kernel:
 
     # --- one request ---------------------------------------------------------------------------
 
-    def _answer(self, request: Request, given_ns: int | None) -> Any:
+    def _answer(self, request: Request, given_ns: int | None, ahead: Staged | None = None) -> Any:
         world = self._world
         try:
+            if ahead is not None and world.clock.kind == HOST:
+                return self._submit_staged(ahead, max(ahead.now_ns, world.state.now_ns))
             now_ns = world.clock.read(world.state.now_ns, given_ns)
             match request:
+                case Intent() if ahead is not None:
+                    return self._submit_staged(ahead, now_ns)
                 case Intent():
                     return self._submit(request, now_ns)
                 case Group():
@@ -335,12 +369,23 @@ class Kernel:
             member = world.sealer.seal_intent(world.state, self._by, intent)
         except Refused as refused:
             return unrecorded(refused.finding)
+        return self._decide(member, now_ns, None)
+
+    def _submit_staged(self, staged: Staged, now_ns: int) -> Decision:
+        """The answer to an intent that was staged; what was judged for another time is judged again."""
+        if staged.member is None:
+            assert staged.refused is not None
+            return unrecorded(staged.refused.finding)
+        return self._decide(staged.member, now_ns, staged.seen if now_ns == staged.now_ns else None)
+
+    def _decide(self, member: core.Member, now_ns: int, seen: list[core.Evidence] | None) -> Decision:
+        world = self._world
         known = self._known(member)
         if known is not None:
             return known
         if self._is_full([member], now_ns):
             return unrecorded(find("over_capacity", available=world.open_max), member.intent_hash)
-        seq, decided = world.writer.run(self._by, core.Submit("each", [member]), now_ns)
+        seq, decided = world.writer.run(self._by, core.Submit("each", [member]), now_ns, seen)
         return decision_of(seq, decided.replies[0], member.attempt)
 
     def _submit_group(self, group: Group, now_ns: int) -> Any:

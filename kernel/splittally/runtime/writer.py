@@ -86,11 +86,19 @@ class Writer:
         self._group: list[Frame] = []
         self._tip = store.head
 
-    def run(self, by: str, command: Command, now_ns: int) -> tuple[int | None, Step]:
-        """Decide a command; the sequence of its frame, None where nothing is recorded."""
+    def run(
+        self, by: str, command: Command, now_ns: int, seen: list[Evidence] | None = None
+    ) -> tuple[int | None, Step]:
+        """Decide a command; the sequence of its frame, None where nothing is recorded.
+
+        `seen` is the evidence where it was gathered ahead at the same time (`staging.py`).
+        """
         self.refuse_stopped()
         self.tick(now_ns)
-        seen, decided = decide(self.state, self.judge, self.recaller, by, command, now_ns)
+        if seen is None:
+            seen, decided = decide(self.state, self.judge, self.recaller, by, command, now_ns)
+        else:
+            decided = step(self.state, now_ns, by, command, seen)
         if not decided.events:
             return None, decided
         return self._record(now_ns, by, command, seen, decided.events), decided
