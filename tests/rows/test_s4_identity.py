@@ -228,4 +228,5 @@ def test_the_recorded_deltas_of_each_grant_and_dimension_sum_to_the_final_ledger
             row, key = counters[grant][dim], (grant, dim)
             assert (row.reserved, row.spent) == (reserved[key], spent[key])
             assert row.get("refunded", 0) == refunded[key]
+        assert spent["team", "tokens"] > 0
         assert reserved["team", "tokens"] + reserved["agent", "tokens"] + reserved["team", "bytes"] > 0
