@@ -14,6 +14,8 @@ from pathlib import Path
 
 import splittally
 from splittally import Intent, Receipt
+from splittally.core.canonical import encode
+from splittally.core.intent import intent_hash
 from splittally.core.ledger import evolve as ledger
 from splittally.journal.lmdb import LmdbStore
 
@@ -29,6 +31,11 @@ def amounts(number: int) -> tuple[int, int]:
 def intent(number: int) -> Intent:
     params = {"a": reserve_answer(amounts(number)[0])}
     return Intent("test.act", params, "g", idempotency_key=number.to_bytes(32), attempt=number.to_bytes(16))
+
+
+def hash_of(number: int) -> bytes:
+    asked = intent(number)
+    return intent_hash(asked.kind, encode(asked.params), asked.grant, asked.idempotency_key)
 
 
 def reserve_answer(amount: int) -> bytes:

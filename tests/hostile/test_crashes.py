@@ -58,8 +58,7 @@ def stands(path, asked, settled):
         assert len(ended) == len(set(ended))
         reserved = spent = numbered = 0
         for number in range(max(asked, default=0) + 2 * crash_child.GROUP):
-            intent = crash_child.intent(number)
-            row = kernel.outcome(kernel.decide(intent).intent_hash)
+            row = kernel.outcome(crash_child.hash_of(number))
             if row is not None:
                 numbered += 1
                 reserve, usage = crash_child.amounts(number)
@@ -115,7 +114,7 @@ def killed_at_random(folder, seed, rounds, seconds):
 
 
 def test_a_host_that_is_killed_again_and_again_keeps_its_word(folder):
-    killed_at_random(folder, 1, 4, 0.3)
+    killed_at_random(folder, 1, 3, 0.2)
 
 
 @pytest.mark.soak

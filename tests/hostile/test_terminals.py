@@ -1,4 +1,4 @@
-"""Text of others reaches a terminal or a line of JSON only escaped: it can neither colour nor forge a line."""
+"""Text of others reaches a terminal or a line of JSON only escaped; it can neither colour nor forge one."""
 
 import json
 import os
@@ -52,16 +52,31 @@ VIEWS = [
 OF_AN_INTENT = ["show", "outcome", "explain"]
 
 
-def printed(path, *arguments, **environment):
-    command = [sys.executable, "-m", "splittally_tools", "-w", str(path), *arguments]
+MANY = """
+import json, sys
+from splittally_tools.cli import main
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["tally", *arguments]
+    try:
+        main()
+    except SystemExit:
+        sys.stdout.flush()
+        print(chr(30), end="", flush=True)
+"""
+
+
+def printed(path, commands, **environment):
+    """What each of several commands prints, run one after the other in one process."""
+    whole = json.dumps([["-w", str(path), *map(str, arguments)] for arguments in commands])
     done = subprocess.run(
-        command,
+        [sys.executable, "-c", MANY, whole],
         env={"PYTHONPATH": _PATHS, "PATH": os.environ["PATH"], **environment},
         capture_output=True,
         check=False,
     )
-    assert b"Traceback" not in done.stderr
-    return (done.stdout + done.stderr).decode()
+    assert done.stderr == b""
+    texts = done.stdout.decode().split(chr(30))[:-1]
+    return dict(zip(map(tuple, commands), texts, strict=True))
 
 
 def asked_of(hashes):
@@ -70,8 +85,8 @@ def asked_of(hashes):
 
 def test_no_view_for_people_prints_a_control_character_of_others(nasty_world):
     path, hashes = nasty_world
-    for arguments in asked_of(hashes):
-        text = printed(path, *arguments).replace("\r\n", "\n" if "csv" in arguments else "\r\n")
+    for arguments, text in printed(path, asked_of(hashes)).items():
+        text = text.replace("\r\n", "\n") if "csv" in arguments else text
         assert text
         found = ALLOWED.match(text)
         assert found.end() == len(text), (arguments, text[found.end() - 40 : found.end() + 20])
@@ -79,8 +94,8 @@ def test_no_view_for_people_prints_a_control_character_of_others(nasty_world):
 
 def test_no_view_in_colour_prints_an_escape_that_is_not_its_own(nasty_world):
     path, hashes = nasty_world
-    for arguments in (["log"], ["show", hashes[0].hex()], ["explain", hashes[0].hex()]):
-        text = printed(path, *arguments, FORCE_COLOR="1", TERM="xterm-256color", COLUMNS="200")
+    commands = [["log"], ["show", hashes[0].hex()], ["explain", hashes[0].hex()]]
+    for arguments, text in printed(path, commands, FORCE_COLOR="1", TERM="xterm-256color").items():
         ours = re.sub(r"\x1b\[[0-9;]*m", "", text)
         assert ALLOWED.fullmatch(ours), arguments
         assert "\x1b[31mred" not in text
@@ -88,14 +103,13 @@ def test_no_view_in_colour_prints_an_escape_that_is_not_its_own(nasty_world):
 
 def test_every_line_of_json_is_one_document_in_ascii(nasty_world):
     path, hashes = nasty_world
-    for arguments in asked_of(hashes):
-        if arguments[0] == "export":
-            continue
-        text = printed(path, "--json", *arguments)
+    commands = [["--json", *arguments] for arguments in asked_of(hashes) if arguments[0] != "export"]
+    explained = ["--json", "explain", hashes[0].hex()]
+    told = printed(path, [*commands, explained])
+    for text in told.values():
         assert text.isascii()
         assert all(isinstance(json.loads(line), dict | list) for line in text.splitlines())
-    told = json.loads(printed(path, "--json", "explain", hashes[0].hex()).splitlines()[0])
-    assert NASTY in str_of(told)
+    assert NASTY in str_of(json.loads(told[tuple(explained)]))
 
 
 def str_of(value):
