@@ -24,8 +24,8 @@ SOURCE_ROOTS = os.pathsep.join(str(ROOT / name) for name in ("kernel", "enforcer
 FUNCTION_LINES_MAX = 50
 FILE_LINES_MAX = 330
 FILES_OVER = {
-    "splittally.runtime.kernel": 562, "splittally.core.native.manifest": 360,
-    "splittally.edge.manifest": 365, "splittally.core.step": 340,
+    "splittally.core.native.manifest": 360, "splittally.edge.manifest": 365,
+    "splittally.core.step": 340,
 }  # fmt: skip
 FUNCTIONS_OVER = {
     "splittally.core.decision:judge_member": 51,

@@ -12,7 +12,7 @@ from typing import Any
 
 from splittally.edge.seal import Sealer
 from splittally.journal.lmdb import LmdbStore
-from splittally.runtime import writer
+from splittally.runtime import staging, writer
 from splittally.runtime.recall import Recaller
 
 from splittally_tools.bench.course import Course
@@ -22,7 +22,7 @@ from splittally_tools.bench.series import Run
 STAGES: dict[str, tuple[tuple[Any, str], ...]] = {
     "seal": ((Sealer, "seal_intent"), (Sealer, "seal_receipt")),
     "recall": ((Recaller, "known"), (Recaller, "recall"), (Recaller, "keep")),
-    "ask": ((writer, "ask"),),
+    "ask": ((writer, "ask"), (staging, "ask")),
     "judge": ((writer.Judge, "answer"),),
     "step": ((writer, "step"),),
     "record": ((writer, "body_rows"),),

@@ -8,7 +8,7 @@ Rule 2. A Settle asks what its Check asked, read back from the frame that decide
 from msgspec import Struct
 
 from splittally.core.caps.check import check_chain, may_end
-from splittally.core.caps.state import Caps
+from splittally.core.caps.state import Caps, Chain
 from splittally.core.commands import DROPPED, Command, Known, Member, Open, Settle, Submit
 from splittally.core.native import NATIVE
 from splittally.core.native.manifest import read_manifest
@@ -86,7 +86,7 @@ def _ask_submit(state: State, now_ns: int, by: str, command: Submit) -> Needs:
             continue
         if member.expires_ns and now_ns >= member.expires_ns:
             continue
-        questions += member_questions(state.caps, now_ns, member)
+        questions += _check_questions(chain, now_ns, member)
         native = NATIVE.get(member.kind)
         if native is not None and native.modules is not None:
             modules += native.modules(native.read(member.params))
@@ -95,7 +95,11 @@ def _ask_submit(state: State, now_ns: int, by: str, command: Submit) -> Needs:
 
 def member_questions(caps: Caps, now_ns: int, member: Member) -> list[Question]:
     """The Check questions of one intent, leaf first."""
-    asked = caps.chain(member.grant, member.kind).asked
+    return _check_questions(caps.chain(member.grant, member.kind), now_ns, member)
+
+
+def _check_questions(chain: Chain, now_ns: int, member: Member) -> list[Question]:
+    asked = chain.asked
     if not asked:
         return []
     origin = origin_part(member.origin_kind, member.origin_name)

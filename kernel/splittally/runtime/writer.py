@@ -8,7 +8,7 @@ Rule 1. A failed commit stops the kernel before any later answer: its state is a
 """
 
 from splittally.core.ask import Needs, ask, wants_known, wants_recall
-from splittally.core.commands import Admitted, Command, Evidence, Judged, Tick
+from splittally.core.commands import Admitted, Command, Evidence, Judged, Submit, Tick
 from splittally.core.errors import InvalidInput, KernelStopped, NotAdmitted
 from splittally.core.events import Decided, Event, Held, HoldChanged, Refunded, Released, Settled
 from splittally.core.evolve import remember
@@ -95,16 +95,20 @@ class Writer:
         """
         self.refuse_stopped()
         self.tick(now_ns)
+        state = self.state
         if seen is None:
-            seen, decided = decide(self.state, self.judge, self.recaller, by, command, now_ns)
+            seen, decided = decide(state, self.judge, self.recaller, by, command, now_ns)
         else:
-            decided = step(self.state, now_ns, by, command, seen)
+            decided = step(state, now_ns, by, command, seen)
         if not decided.events:
             return None, decided
         return self._record(now_ns, by, command, seen, decided.events), decided
 
     def tick(self, now_ns: int) -> int:
         """Work through what is due at `now_ns`; how many frames that took."""
+        agenda = self.state.ledger.agenda
+        if not agenda or agenda[0].due_ns > now_ns:  # the first is the earliest, standing or not
+            return 0
         frames = 0
         items = TICK_ITEMS_MAX
         while (due := self.state.ledger.next_due()) is not None and due.due_ns <= now_ns:
@@ -156,12 +160,13 @@ class Writer:
             )
 
     def _record(self, now_ns: int, by: str, command: Command, seen: list[Evidence], out: list[Event]) -> int:
-        seq = self.state.size
+        state = self.state
+        seq = state.size
         frame = seal(seq, self._tip.hash, body_rows(now_ns, by, command, seen, out))
         if len(frame.data) > FRAME_BYTES_MAX:
             raise FrameTooLarge(len(frame.data))
         try:
-            remember(self.state, now_ns, by, out)
+            remember(state, now_ns, by, out)
         except BaseException:
             self.stopped = f"the events of frame {seq} could not be applied"
             raise
@@ -169,8 +174,8 @@ class Writer:
         self._group.append(frame)
         index_events(self.index, seq, command, out)
         for event in out:
-            if isinstance(event, Held):
-                self.state.ledger.holds[event.intent_hash].frame_hash = frame.hash
+            if type(event) is Held:
+                state.ledger.holds[event.intent_hash].frame_hash = frame.hash
         self.recaller.keep(seq, Body(now_ns, by, command, seen, out))
         if len(self._group) >= GROUP_MAX:
             self.commit()
@@ -203,6 +208,7 @@ def index_events(index: Index, seq: int, command: Command, out: list[Event]) -> 
         if isinstance(event, _INDEXED) and event.intent_hash not in done:
             done.append(event.intent_hash)
             index.put(event.intent_hash, seq)
-    for member in getattr(command, "members", ()):
-        if member.keyed and member.intent_hash in done:
-            index.put(key_digest(member.grant, member.key), seq)
+    if type(command) is Submit:
+        for member in command.members:
+            if member.keyed and member.intent_hash in done:
+                index.put(key_digest(member.grant, member.key), seq)
