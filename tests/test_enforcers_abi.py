@@ -16,10 +16,12 @@ from splittally_enforcers.build import MODULES
 
 ALLOW, BLOB, COST = "sys/CapAllowAll@1", "sys/CapEnforceBlob@1", "sys/CapEnforceCost@1"
 HTTP, LLM, NATIVE = "sys/CapEnforceHttpOut@1", "sys/CapEnforceLlmBasic@1", "sys/CapEnforceNative@1"
+SPEND = "sys/CapEnforceSpend@1"
 NAMES = tuple(MODULES)
 INPUT_BYTES_BUILTIN_MAX = 24 * 1024
 TYPICAL_FUEL_MAX = 25_000  # of CHECK_FUEL_MAX = 2,000,000; about 3,000 is the copying of message texts
 NATURAL_MAX = 2**64 - 1
+NOW_NS = 1_700_000_000_000_000_000
 words = str.split
 
 
@@ -41,7 +43,7 @@ def as_bytes(value: Any) -> bytes:
     return value if type(value) is bytes else encode(value)
 
 
-def check_body(kind: str, cap: Any, params: Any) -> dict[str, Any]:
+def check_body(kind: str, cap: Any, params: Any, now_ns: int = NOW_NS) -> dict[str, Any]:
     return {
         "cap_def": "sys/test@1",
         "grant_name": "grants/test",
@@ -49,7 +51,7 @@ def check_body(kind: str, cap: Any, params: Any) -> dict[str, Any]:
         "effect_kind": kind,
         "effect_params": as_bytes(params),
         "origin": {"kind": "plan", "name": "host/operator@1"},
-        "logical_now_ns": 1_700_000_000_000_000_000,
+        "logical_now_ns": now_ns,
     }
 
 
@@ -69,9 +71,9 @@ def settle_body(
     return check_body(kind, cap, params) | settling
 
 
-def check(name: str, kind: str, cap: Any, params: Any) -> CheckVerdict:
+def check(name: str, kind: str, cap: Any, params: Any, now_ns: int = NOW_NS) -> CheckVerdict:
     """The verdict on a Check; the test fails when the module gave none."""
-    answer = judge(name, encode({"Check": check_body(kind, cap, params)}))
+    answer = judge(name, encode({"Check": check_body(kind, cap, params, now_ns)}))
     assert isinstance(answer, bytes), answer
     verdict = read_check(answer)
     assert isinstance(verdict, CheckVerdict), answer
@@ -133,6 +135,24 @@ TYPICAL: dict[str, tuple[str, Any, Any, dict[str, int], Any]] = {
         {},
         {},
     ),
+    SPEND: (
+        "task.post",
+        {
+            "resources": ["USD", "API-Credits"],
+            "purposes": ["ads"],
+            "payees": ["vendors/*"],
+            "failure_returns": [4, 5],
+        },
+        {
+            "result": "a banner of 300 by 250 pixels",
+            "amounts": {"USD": 100_000},
+            "compute": {"API-Credits": 50},
+            "purpose": "ads",
+            "payee": "vendors/mill",
+        },
+        {"USD": 100_000, "API-Credits": 50},
+        {"amounts": {"USD": 90_000}},
+    ),
 }
 
 
@@ -170,7 +190,7 @@ def test_an_input_is_taken_up_to_24_kib(name: str, size: int) -> None:
 
 
 @pytest.mark.req("S4-17")
-@pytest.mark.parametrize("name", [BLOB, HTTP, LLM, NATIVE])
+@pytest.mark.parametrize("name", [BLOB, HTTP, LLM, NATIVE, SPEND])
 def test_a_foreign_kind_is_denied_and_its_receipt_uses_nothing(name: str) -> None:
     _, cap, params, reserve, payload = TYPICAL[name]
     verdict = check(name, "acme.other", cap, params)
@@ -180,7 +200,7 @@ def test_a_foreign_kind_is_denied_and_its_receipt_uses_nothing(name: str) -> Non
     assert (settled.violation_code, settled.usage) == ("effect_kind_mismatch", {})
 
 
-@pytest.mark.parametrize("name", [BLOB, COST, HTTP, LLM, NATIVE])
+@pytest.mark.parametrize("name", [BLOB, COST, HTTP, LLM, NATIVE, SPEND])
 def test_a_misspelt_restriction_denies_because_it_would_restrict_nothing(name: str) -> None:
     kind, cap, params, _, _ = TYPICAL[name]
     verdict = check(name, kind, cap | {"modles": ["gpt-x"]}, params)
@@ -200,7 +220,8 @@ def test_unreadable_bytes_are_answered_not_trapped(name: str, broken: bytes) -> 
         assert check(name, kind, cap, broken).deny_code == "params_invalid"
     settled = settle(name, kind, cap, params, reserve, broken)
     if name not in (COST, NATIVE):
-        assert (settled.violation_code, settled.usage) == ("receipt_unreadable", {})
+        used = reserve if name == SPEND else {}  # a task is paid for unless its receipt says otherwise
+        assert (settled.violation_code, settled.usage) == ("receipt_unreadable", used)
 
 
 # --- whatever bytes there are, the host gets an answer or a fault --------------------------------------
@@ -214,10 +235,12 @@ scalars = st.one_of(
     st.binary(max_size=12),
 )
 FIELDS = words(
-    "account accounts allow_userinfo body_bytes bytes completion default_tokens dimension from function "
-    "headers hosts kinds max_body_bytes max_bytes max_cost_cents max_tokens max_tokens_max messages method "
-    "methods model models name namespace namespaces operations path_prefixes ports prices prompt "
-    "prompt_tokens provider providers rank reserve resource resources schemes size to tools url usage"
+    "account accounts allow_userinfo amounts body_bytes bytes completion compute criteria default_tokens "
+    "dimension failure_returns from function gets headers hosts kinds max_body_bytes max_bytes "
+    "max_cost_cents max_tokens max_tokens_max messages method methods model models name namespace "
+    "namespaces offset_minutes operations part_of path_prefixes payee payees ports prices prompt "
+    "prompt_tokens provider providers purpose purposes qualifying rank rate rates reserve resource "
+    "resources result schemes seasons size time title to tools url usage"
 )
 values = st.recursive(
     scalars,
@@ -301,7 +324,7 @@ def test_mutated_bytes_get_an_answer_or_a_fault(name: str, is_settle: bool, data
         assert answer == Fault("trap")
 
 
-@given(name=st.sampled_from([ALLOW, BLOB, HTTP, LLM]), data=st.data())
+@given(name=st.sampled_from([ALLOW, BLOB, HTTP, LLM, SPEND]), data=st.data())
 def test_a_mutated_payload_never_stops_a_settle(name: str, data: st.DataObject) -> None:
     kind, cap, params, reserve, payload = TYPICAL[name]
     mutated = bytearray(encode(payload))

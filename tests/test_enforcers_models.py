@@ -5,6 +5,7 @@ the violation code. Messages are not modelled.
 """
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 NATURAL_MAX = 2**64 - 1
@@ -195,7 +196,7 @@ OPERATIONS = words(
     "resource.define ledger.issue ledger.transfer ledger.convert approval.answer reservation.release "
     "settlement.refund outcome.attest metric.record plan.reserve"
 )
-STRATEGIC = ("budget.create", "budget.describe", "budget.amend")
+STRATEGIC = ("budget.create", "budget.describe", "budget.amend", "budget.split")
 ACCOUNT_FIELDS = ("account", "from", "to", "frm", "payee", "counter")
 
 
@@ -213,7 +214,7 @@ def native_check(kind: str, cap: Any, params: Any) -> dict[str, int]:
     if kind not in OPERATIONS and not (kind.startswith("budget.") and kind != "budget."):
         raise Denied("effect_kind_mismatch")
     fields: Fields = {"operations": is_texts, "accounts": is_texts, "resources": is_texts, "rank": is_text}
-    cap = read(cap, fields, "cap_params_invalid")
+    cap = read(cap, fields | {"rates": is_list}, "cap_params_invalid")
     operations, accounts, resources = (cap.get(name, []) for name in ("operations", "accounts", "resources"))
     if not all(pattern_fits(pattern, ".*") for pattern in operations):
         raise Denied("cap_params_invalid")
@@ -227,7 +228,7 @@ def native_check(kind: str, cap: Any, params: Any) -> dict[str, int]:
         raise Denied("rank_too_low")
     params = read(
         params,
-        dict.fromkeys((*ACCOUNT_FIELDS, "accounts", "resource", "resources"), is_anything),
+        dict.fromkeys((*ACCOUNT_FIELDS, "accounts", "resource", "resources", "gets", "rate"), is_anything),
         "params_invalid",
     )
     if accounts:
@@ -242,7 +243,32 @@ def native_check(kind: str, cap: Any, params: Any) -> dict[str, int]:
         require_names(
             params, ("resource",), "resources", lambda name: name in resources, "resource_not_covered"
         )
+        if kind == "ledger.convert":
+            require_names(params, ("gets",), "", lambda name: name in resources, "resource_not_covered")
+    if kind == "ledger.convert" and cap.get("rates"):
+        require_rate(params, cap["rates"])
     return {}
+
+
+RATE: Fields = {"resource": is_text, "gets": is_text, "rate": is_anything}
+
+
+def is_fraction(value: Any) -> bool:
+    return is_naturals(value) and len(value) == 2 and value[1] > 0
+
+
+def require_rate(params: dict[str, Any], rates: list[Any]) -> None:
+    names = tuple(params.get(name) for name in ("resource", "gets"))
+    if not all(map(is_text, names)) or not is_fraction(params.get("rate")):
+        raise Denied("params_invalid")
+    covered = []
+    for rate in rates:
+        listed = read(rate, RATE, "cap_params_invalid", ("resource", "gets"))
+        if not is_fraction(listed.get("rate")):
+            raise Denied("cap_params_invalid")
+        covered.append((listed["resource"], listed["gets"], Fraction(*listed["rate"])))
+    if (*names, Fraction(*params["rate"])) not in covered:
+        raise Denied("rate_not_covered")
 
 
 def require_names(

@@ -216,6 +216,7 @@ def test_a_cost_may_be_counted_in_another_dimension() -> None:
         ("budget.amend", {"rank": "tactical"}, {}, "rank_too_low"),
         ("budget.create", {"rank": "tactical"}, {}, "rank_too_low"),
         ("budget.describe", {"rank": "tactical"}, {}, "rank_too_low"),
+        ("budget.split", {"rank": "tactical"}, {}, "rank_too_low"),
         ("budget.solve", {"rank": "tactical"}, {}, ""),
         ("metric.record", {"rank": "tactical"}, {}, ""),
         ("budget.solve", {"rank": "chief"}, {}, "cap_params_invalid"),
@@ -224,6 +225,43 @@ def test_a_cost_may_be_counted_in_another_dimension() -> None:
 def test_each_restriction_on_native_effects_has_its_code(kind: str, cap: Any, params: Any, code: str) -> None:
     verdict = check(NATIVE, kind, cap, params)
     assert (verdict.deny_code, verdict.reserve) == (code, {})
+
+
+USD_TO_EUR = {"resource": "usd", "gets": "eur", "rate": [9, 10]}
+NINE_TENTHS = {"rates": [{"resource": "eur", "gets": "usd", "rate": [11, 10]}, USD_TO_EUR]}
+LARGE = {"resource": "usd", "gets": "eur", "rate": [NATURAL_MAX - 1, NATURAL_MAX]}
+
+
+@pytest.mark.parametrize(
+    ("cap", "params", "code"),
+    [
+        (NINE_TENTHS, USD_TO_EUR, ""),
+        (NINE_TENTHS, USD_TO_EUR | {"rate": [18, 20]}, ""),
+        (NINE_TENTHS, USD_TO_EUR | {"rate": [10, 9]}, "rate_not_covered"),
+        (NINE_TENTHS, USD_TO_EUR | {"rate": [91, 100]}, "rate_not_covered"),
+        (NINE_TENTHS, USD_TO_EUR | {"resource": "gbp"}, "rate_not_covered"),
+        (NINE_TENTHS, USD_TO_EUR | {"gets": "usd"}, "rate_not_covered"),
+        (NINE_TENTHS, USD_TO_EUR | {"rate": [9, 0]}, "params_invalid"),
+        (NINE_TENTHS, USD_TO_EUR | {"rate": [9]}, "params_invalid"),
+        (NINE_TENTHS, USD_TO_EUR | {"rate": 0.9}, "params_invalid"),
+        (NINE_TENTHS, {"resource": "usd", "rate": [9, 10]}, "params_invalid"),
+        ({"rates": [LARGE]}, LARGE, ""),
+        ({"rates": [LARGE]}, LARGE | {"rate": [NATURAL_MAX - 2, NATURAL_MAX - 1]}, "rate_not_covered"),
+        ({"rates": [{"resource": "usd", "gets": "eur"}]}, USD_TO_EUR, "cap_params_invalid"),
+        ({"rates": [USD_TO_EUR | {"rate": [9, 0]}]}, USD_TO_EUR, "cap_params_invalid"),
+        ({"rates": [USD_TO_EUR | {"from": "a"}]}, USD_TO_EUR, "cap_params_invalid"),
+        ({"rates": []}, {"rate": "any"}, ""),
+        ({"resources": ["usd"]}, USD_TO_EUR, "resource_not_covered"),
+        ({"resources": ["usd", "eur"]}, USD_TO_EUR, ""),
+    ],
+)
+def test_a_conversion_is_at_a_listed_rate_and_of_listed_resources(cap: Any, params: Any, code: str) -> None:
+    assert check(NATIVE, "ledger.convert", cap, params).deny_code == code
+
+
+def test_rates_and_what_is_got_concern_conversions_only() -> None:
+    params = {"resource": "usd", "gets": "eur", "rate": [1, 2]}
+    assert check(NATIVE, "ledger.transfer", NINE_TENTHS | {"resources": ["usd"]}, params).deny_code == ""
 
 
 # --- the models ---------------------------------------------------------------------------------------
@@ -240,6 +278,11 @@ natural_maps = st.dictionaries(
 statuses = st.sampled_from(["ok", "error", "timeout"])
 costs = st.sampled_from([None, 0, 1, 10, 11, NATURAL_MAX])
 patterns = st.lists(st.sampled_from(["a", "a/*", "a/b/*", "é", "/*", "*", "a*", "", "b"]), max_size=2)
+
+fractions = st.one_of(st.lists(st.integers(0, 3), min_size=2, max_size=2), st.lists(edges, max_size=3))
+rates = st.fixed_dictionaries(
+    {"resource": names, "gets": names, "rate": fractions}, optional={"from": st.just("a")}
+)
 
 CAPS: dict[str, st.SearchStrategy[Any]] = {
     ALLOW: st.fixed_dictionaries(
@@ -263,6 +306,7 @@ CAPS: dict[str, st.SearchStrategy[Any]] = {
             "accounts": st.one_of(patterns, lists),
             "resources": lists,
             "rank": st.sampled_from(["strategic", "tactical", "tactical", "chief", None]),
+            "rates": st.one_of(st.lists(st.one_of(rates, edges), max_size=2), edges),
         },
     ),
 }
@@ -274,15 +318,23 @@ PARAMS: dict[str, st.SearchStrategy[Any]] = {
     COST: st.just({}),
     NATIVE: st.fixed_dictionaries(
         {},
-        optional=dict.fromkeys((*models.ACCOUNT_FIELDS, "resource"), st.one_of(names, names, edges))
-        | dict.fromkeys(("accounts", "resources"), lists),
+        optional=dict.fromkeys((*models.ACCOUNT_FIELDS, "resource", "gets"), st.one_of(names, names, edges))
+        | dict.fromkeys(("accounts", "resources"), lists)
+        | {"rate": st.one_of(fractions, edges)},
     ),
 }
 KINDS = {
     ALLOW: ["any.kind"],
     BLOB: ["blob.put", "blob.get", "blob.delete"],
     COST: ["mail.send", "x"],
-    NATIVE: [*models.OPERATIONS, "budget.solve", *models.STRATEGIC, "budget.", "llm.generate"],
+    NATIVE: [
+        *models.OPERATIONS,
+        *["ledger.convert"] * 20,
+        "budget.solve",
+        *models.STRATEGIC,
+        "budget.",
+        "llm.generate",
+    ],
 }
 CHECKS = {
     ALLOW: models.allow_check,

@@ -33,6 +33,7 @@ MODULES = {
     "sys/CapEnforceHttpOut@1": "http_out",
     "sys/CapEnforceLlmBasic@1": "llm_basic",
     "sys/CapEnforceNative@1": "native",
+    "sys/CapEnforceSpend@1": "spend",
 }
 
 # Without the mvp processor a copy may become an instruction that admission refuses. Every safety check

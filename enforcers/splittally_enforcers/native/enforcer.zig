@@ -2,7 +2,8 @@
 //!
 //! 1. A list that is missing or empty restricts nothing; a field that no list restricts is not looked at.
 //! 2. Every account and resource that the params name must be covered, not only one of them.
-//! 3. Native effects carry their amounts in their params, so nothing is reserved and nothing is used.
+//! 3. Where the grant lists rates, a conversion must be at one of them, compared as exact fractions.
+//! 4. Native effects carry their amounts in their params, so nothing is reserved and nothing is used.
 
 const sdk = @import("splittally");
 pub const panic = sdk.panic;
@@ -16,10 +17,12 @@ const operations = [_][]const u8{
     "ledger.convert", "approval.answer", "reservation.release", "settlement.refund", "outcome.attest",
     "metric.record",  "plan.reserve",
 };
-const strategic = [_][]const u8{ "budget.create", "budget.describe", "budget.amend" };
+const strategic = [_][]const u8{ "budget.create", "budget.describe", "budget.amend", "budget.split" };
 
 const operations_expected = "field `operations` of the cap params must list kinds or prefixes ending in `.*`";
 const accounts_expected = "field `accounts` of the cap params must list names or prefixes ending in `/*`";
+
+const fraction_expected = "a list of a numerator and a denominator above 0";
 
 const account_fields = [_][]const u8{ "account", "from", "to", "frm", "payee", "counter" };
 
@@ -28,7 +31,10 @@ const Cap = struct {
     accounts: sdk.Texts = .none,
     resources: sdk.Texts = .none,
     rank: ?[]const u8 = null,
+    rates: sdk.Items = .none,
 };
+
+const CapRate = struct { resource: []const u8, gets: []const u8, rate: ?sdk.Item = null };
 
 const Params = struct {
     account: ?sdk.Item = null,
@@ -40,6 +46,8 @@ const Params = struct {
     accounts: ?sdk.Item = null,
     resource: ?sdk.Item = null,
     resources: ?sdk.Item = null,
+    gets: ?sdk.Item = null,
+    rate: ?sdk.Item = null,
 };
 
 pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
@@ -53,6 +61,7 @@ pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
     });
     try checkRank(&cap, ask.kind, answer);
     const params = try ask.params(Params, answer);
+    const is_conversion = sdk.same(ask.kind, "ledger.convert");
     if (!cap.accounts.isEmpty()) {
         const named = [_]?sdk.Item{ params.account, params.from, params.to, params.frm, params.payee, params.counter };
         for (named, account_fields) |item, field| {
@@ -63,7 +72,9 @@ pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
     if (!cap.resources.isEmpty()) {
         if (params.resource) |item| try checkResource(&cap, item, "resource", answer);
         if (params.resources) |item| try checkEach(&cap, item, "resources", checkResource, answer);
+        if (is_conversion) if (params.gets) |item| try checkResource(&cap, item, "gets", answer);
     }
+    if (is_conversion and cap.rates.count > 0) try checkRate(ask, &cap, &params, answer);
 }
 
 /// The kernel finishes a native effect itself and does not ask; a receipt all the same used nothing.
@@ -100,6 +111,54 @@ fn checkResource(cap: *const Cap, item: sdk.Item, field: []const u8, answer: *sd
     if (!cap.resources.has(resource)) return answer.refuse("resource_not_covered", .{
         "the grant does not cover resource ", sdk.quote(resource), "; use a grant whose resources list it",
     });
+}
+
+const Rate = struct { resource: []const u8, gets: []const u8, share: Fraction };
+const Fraction = struct { numerator: u64, denominator: u64 };
+
+fn checkRate(ask: *const sdk.Ask, cap: *const Cap, params: *const Params, answer: *sdk.Answer) sdk.Refused!void {
+    const asked = try askedRate(params, answer);
+    var rest = cap.rates;
+    var is_listed = false;
+    while (rest.next()) |item| {
+        const listed = try ask.capItem(item, CapRate, "rates", answer);
+        const share = fractionIn(listed.rate) orelse return answer.refuse("cap_params_invalid", .{
+            "field `rates.rate` of the cap params must be ", fraction_expected,
+        });
+        if (isSame(asked, .{ .resource = listed.resource, .gets = listed.gets, .share = share })) is_listed = true;
+    }
+    if (!is_listed) return answer.refuse("rate_not_covered", .{
+        "the grant does not cover the rate ", asked.share.numerator, "/",
+        asked.share.denominator,              " from ",              sdk.quote(asked.resource),
+        " to ",                               sdk.quote(asked.gets), "; use one that its rates list",
+    });
+}
+
+fn askedRate(params: *const Params, answer: *sdk.Answer) sdk.Refused!Rate {
+    const resource = params.resource orelse return answer.misfitParams("resource", "present");
+    const gets = params.gets orelse return answer.misfitParams("gets", "present");
+    return .{
+        .resource = resource.text() orelse return answer.misfitParams("resource", "a text"),
+        .gets = gets.text() orelse return answer.misfitParams("gets", "a text"),
+        .share = fractionIn(params.rate) orelse return answer.misfitParams("rate", fraction_expected),
+    };
+}
+
+fn fractionIn(stated: ?sdk.Item) ?Fraction {
+    const item = stated orelse return null;
+    const pair = item.naturals() orelse return null;
+    if (pair.items.count != 2) return null;
+    var rest = pair.items;
+    const numerator = rest.next().?.natural().?;
+    const denominator = rest.next().?.natural().?;
+    return if (denominator == 0) null else .{ .numerator = numerator, .denominator = denominator };
+}
+
+/// Both products are below 2^128, so nothing is rounded.
+fn isSame(a: Rate, b: Rate) bool {
+    if (!sdk.equal(a.resource, b.resource) or !sdk.equal(a.gets, b.gets)) return false;
+    const left = @as(u128, a.share.numerator) * b.share.denominator;
+    return left == @as(u128, b.share.numerator) * a.share.denominator;
 }
 
 /// A strategic operation changes the plan, a tactical one works within it. No rank restricts nothing.

@@ -9,6 +9,7 @@ const quoting = @import("quoting.zig");
 const Ask = @import("splittally.zig").Ask;
 
 const message_bytes_max = 512;
+const listed_max = 4; // so that a message with a list and two quotations more stays within its bytes
 const output_bytes_max = 10 * 1024; // 64 dimensions of 128 bytes, one message and the frame around them
 
 /// Returned once a refusal or a violation stands in the answer.
@@ -19,6 +20,13 @@ pub const Quoted = struct { bytes: []const u8 };
 
 pub fn quote(bytes: []const u8) Quoted {
     return .{ .bytes = bytes };
+}
+
+/// A list of others' texts, to stand in a message: the first few, and how many more there are.
+pub const Listed = struct { texts: cbor.Texts };
+
+pub fn list(texts: cbor.Texts) Listed {
+    return .{ .texts = texts };
 }
 
 /// Where a value comes from decides the code of a misfit and how strictly its names are read.
@@ -92,7 +100,7 @@ pub const Answer = struct {
     }
 
     /// Ends the judgement: a deny at Check, a violation at Settle. `parts` are texts of the enforcer's
-    /// own, naturals, and `quote`d texts of others.
+    /// own, naturals, `quote`d texts and `list`s of texts of others.
     pub fn refuse(answer: *Answer, comptime code: []const u8, parts: anytype) Refused {
         answer.say(code, parts);
         return error.Refused;
@@ -105,6 +113,7 @@ pub const Answer = struct {
         inline for (parts) |part| switch (@TypeOf(part)) {
             u64 => answer.number(part),
             Quoted => answer.quoted(part.bytes),
+            Listed => answer.listed(part.texts),
             else => answer.literal(part),
         };
     }
@@ -154,6 +163,18 @@ pub const Answer = struct {
 
     noinline fn quoted(answer: *Answer, bytes: []const u8) void {
         answer.message_len += quoting.write(answer.message[answer.message_len..], bytes);
+    }
+
+    noinline fn listed(answer: *Answer, texts: cbor.Texts) void {
+        var rest = texts;
+        for (0..@min(texts.items.count, listed_max)) |at| {
+            if (at > 0) answer.literal(", ");
+            answer.quoted(rest.next().?);
+        }
+        if (rest.items.count == 0) return;
+        answer.literal(" and ");
+        answer.number(rest.items.count);
+        answer.literal(" more");
     }
 
     noinline fn number(answer: *Answer, natural: u64) void {

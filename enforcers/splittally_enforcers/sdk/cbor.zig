@@ -213,6 +213,18 @@ pub const Item = struct {
         return inside.natural() catch null;
     }
 
+    pub fn integer(item: Item) ?i64 {
+        var inside = item.reader();
+        const found = inside.head() catch return null;
+        if (found.argument >> 63 != 0) return null;
+        const size: i64 = @intCast(found.argument);
+        return switch (found.major) {
+            .natural => size,
+            .negative => -1 - size,
+            else => null,
+        };
+    }
+
     pub noinline fn text(item: Item) ?[]const u8 {
         var inside = item.reader();
         return inside.text() catch null;
@@ -231,6 +243,11 @@ pub const Item = struct {
     pub fn texts(item: Item) ?Texts {
         var inside = item.reader();
         return .{ .items = inside.items(.text) catch return null };
+    }
+
+    pub fn naturals(item: Item) ?Naturals {
+        var inside = item.reader();
+        return .{ .items = inside.items(.natural) catch return null };
     }
 
     /// The bytes of all texts and byte strings that stand as values inside; keys of maps do not count.

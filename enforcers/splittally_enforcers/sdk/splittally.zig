@@ -41,6 +41,7 @@ const fields = @import("fields.zig");
 pub const Answer = answers.Answer;
 pub const Refused = answers.Refused;
 pub const isDimension = cbor.isDimension;
+pub const list = answers.list;
 pub const quote = answers.quote;
 pub const Amounts = cbor.Amounts;
 pub const Item = cbor.Item;
@@ -91,6 +92,15 @@ pub const Ask = struct {
     /// A value of the intent's params as a `T`; `path` names it in a message.
     pub fn paramsItem(_: *const Ask, item: Item, comptime T: type, path: []const u8, answer: *Answer) Refused!T {
         return fields.read(T, .params, path, item.bytes, answer);
+    }
+
+    /// The logical time of the Check, in nanoseconds since 1970; the Settle is given the same.
+    /// It stands right behind the params, so it is read there and costs nothing where nobody asks.
+    pub fn nowNs(ask: *const Ask) u64 {
+        const behind = @intFromPtr(ask.effect_params.ptr) + ask.effect_params.len - @intFromPtr(&input);
+        var reader: cbor.Reader = .{ .bytes = &input, .at = behind };
+        reader.expect("\x6Elogical_now_ns") catch @trap();
+        return reader.natural() catch @trap();
     }
 
     /// What the Check reserved for `dim`, 0 when it reserved nothing.

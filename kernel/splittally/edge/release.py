@@ -22,10 +22,13 @@ CAPS = {
     "sys/blob@1": ("blob", "sys/CapEnforceBlob@1"),
     "sys/cost@1": (CAP_ANY_TYPE, "sys/CapEnforceCost@1"),
     "sys/native@1": (CAP_NATIVE_TYPE, "sys/CapEnforceNative@1"),
+    "sys/spend@1": ("spend", "sys/CapEnforceSpend@1"),
 }
 
 _NATURAL = {"type": "integer", "minimum": 0}
 _TEXT = {"type": "string"}
+_AMOUNTS = {"type": "object", "additionalProperties": _NATURAL, "maxProperties": 64}
+_SHARE = {"type": "array", "items": _NATURAL, "minItems": 2, "maxItems": 2}
 
 # kind -> (type of cap, schema of its params)
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -65,6 +68,26 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "blob.get": (
         "blob",
         {"type": "object", "properties": {"namespace": _TEXT, "key": _TEXT, "size": _NATURAL}},
+    ),
+    "task.post": (
+        "spend",
+        {
+            "type": "object",
+            "required": ["result", "amounts"],
+            "properties": {
+                "result": {"type": "string", "minLength": 1},
+                "amounts": _AMOUNTS,
+                "compute": _AMOUNTS,
+                "qualifying": _AMOUNTS,
+                "title": _TEXT,
+                "purpose": _TEXT,
+                "payee": _TEXT,
+                "time": {"type": "object", "properties": {"deadline_ns": _NATURAL, "hours": _NATURAL}},
+                "failure_returns": _SHARE,
+                "part_of": {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},
+                "criteria": {"type": "array"},
+            },
+        },
     ),
 }
 
