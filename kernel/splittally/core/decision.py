@@ -7,8 +7,10 @@ Rule 3. The record is one: decision, hold, postings and counters stand in the sa
 
 from collections.abc import Iterator
 
+import msgspec
 from msgspec import Struct
 
+from splittally.core.budget.check import Debit
 from splittally.core.canonical import decode
 from splittally.core.caps.check import check_chain
 from splittally.core.caps.state import Chain
@@ -16,13 +18,15 @@ from splittally.core.commands import Judged, Member
 from splittally.core.events import Charge, Decided, Event, Held, Posted, Settled
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import Room, Scope, check_accounts, check_limits
-from splittally.core.native import NATIVE, NativeCall
+from splittally.core.native import NATIVE, Native, NativeCall
+from splittally.core.native.plans import plan_findings
 from splittally.core.policy import NO_STAGE, Asked, PolicyVerdict, check_policy
 from splittally.core.state import State
 from splittally.core.types import (
     ADMITTED,
     ALLOW,
     APPROVAL,
+    CAP_SPEND_TYPE,
     DENY,
     OPEN,
     REQUIRE_APPROVAL,
@@ -30,6 +34,7 @@ from splittally.core.types import (
     Draw,
     Leg,
     Window,
+    covers_account,
     strictest,
 )
 from splittally.core.verdict import CheckVerdict, Fault, read_check
@@ -69,18 +74,17 @@ def judge_member(
     if findings:
         return _refuse(chain, member, DENY, findings, NO_STAGE, state.policy_hash)
     reserve = _plan_reserve(state, call, chain, estimates)
-    outcomes: list[str] = []
-    for room in reserve.rooms:
-        findings += room.findings
-        outcomes += room.outcomes
-    shortfalls = check_accounts(state.ledger, reserve.draws)
+    payee, unlisted = _payee(state, chain, member, reserve)
+    reserve = _paid_to(reserve, payee)
     native = NATIVE.get(member.kind)
-    if native is not None:
-        shortfalls += native.check(state, call, native.read(member.params))
-    outcome = DENY if shortfalls else strictest(outcomes)
-    findings += shortfalls
-    if outcome not in ADMITTED:
+    outcome, found = _check_books(state, call, member, reserve, native)
+    findings += found + unlisted
+    if unlisted or outcome not in ADMITTED:
+        outcome = DENY if unlisted else outcome
         return _refuse(chain, member, outcome, findings, NO_STAGE, state.policy_hash)
+    unplanned = _check_plans(state, call, member, reserve, native)
+    if unplanned:
+        return _refuse(chain, member, DENY, [*findings, *unplanned], NO_STAGE, state.policy_hash)
     policy = _ask_policy(state, call, chain, member, estimates[0])
     outcome = strictest([outcome, policy.outcome])
     findings += policy.findings
@@ -104,6 +108,33 @@ def judge_member(
     else:
         events += _hold(call, chain, member, at, outcome, reserve)
     return Judgement(outcome, findings, estimates[0], events)
+
+
+def _check_books(
+    state: State, call: NativeCall, member: Member, reserve: Reserve, native: Native | None
+) -> tuple[str, list[Finding]]:
+    """Stage 5: what limits and accounts say, and what a native effect finds wrong with itself."""
+    findings = [finding for room in reserve.rooms for finding in room.findings]
+    outcomes = [outcome for room in reserve.rooms for outcome in room.outcomes]
+    shortfalls = check_accounts(state.ledger, reserve.draws)
+    if native is not None:
+        shortfalls += native.check(state, call, native.read(member.params))
+    return (DENY if shortfalls else strictest(outcomes)), findings + shortfalls
+
+
+def _check_plans(
+    state: State, call: NativeCall, member: Member, reserve: Reserve, native: Native | None
+) -> list[Finding]:
+    """Stage 6: what the plans of the budgets that are debited say. Root's native effects end before it."""
+    if not state.plans.budgets:
+        return []
+    if native is None:
+        debits = [Debit(draw.account, draw.resource, draw.amount) for draw in reserve.draws]
+    elif call.grant == ROOT or native.debits is None:
+        return []
+    else:
+        debits = native.debits(native.read(member.params))
+    return plan_findings(state, debits)
 
 
 def refuse_member(state: State, member: Member, findings: list[Finding]) -> Judgement:
@@ -165,6 +196,31 @@ def _plan_reserve(state: State, call: NativeCall, chain: Chain, estimates: list[
                 drawn.add(resource)
                 draws.append(Draw(resource, account, estimate[resource], at, chain.pays_to, grant.doubt))
     return Reserve(legs, rooms, draws)
+
+
+def _payee(state: State, chain: Chain, member: Member, reserve: Reserve) -> tuple[str, list[Finding]]:
+    """The payee that a spending intent names, and whether the chain pays it."""
+    if not reserve.draws or state.caps.effects[member.kind].cap_type != CAP_SPEND_TYPE:
+        return "", []
+    payee = decode(member.params).get("payee")
+    if type(payee) is not str:
+        return "", []
+    if payee not in state.ledger.accounts:
+        return "", [find("not_found", account=payee)]
+    if not any(covers_account(entry, payee) for entry in chain.pays_to):
+        return "", [find("payee_unlisted", account=payee, available=chain.pays_to)]
+    return payee, []
+
+
+def _paid_to(reserve: Reserve, payee: str) -> Reserve:
+    """The same reserve with this payee first in every draw, so that a receipt that names none pays it."""
+    if not payee:
+        return reserve
+    draws = []
+    for draw in reserve.draws:
+        others = [entry for entry in draw.pays_to if entry != payee]
+        draws.append(msgspec.structs.replace(draw, pays_to=[payee, *others]))
+    return Reserve(reserve.legs, reserve.rooms, draws)
 
 
 def _ask_policy(

@@ -2,13 +2,13 @@
 
 Rule 1. Events are facts: `evolve` remembers them without deciding anything, and replay needs nothing
         else. A tag is never reused (`schemas/records.cddl`).
-Rule 2. The tags 14 to 17 belong to Measured, Solved, RuleFired and Noted of economic budgets.
+Rule 2. Tag 17 belongs to Noted, of economic budgets.
 """
 
 from msgspec import Struct
 
 from splittally.core.findings import Finding
-from splittally.core.types import Draw, Grant, Leg, Window
+from splittally.core.types import Cell, Draw, Grant, Leg, Window
 
 
 class Authority(Struct, frozen=True, array_like=True, gc=False):
@@ -186,6 +186,45 @@ class Defined(Struct, frozen=True, array_like=True, gc=False, tag=13):
     value: bytes
 
 
+class Measured(Struct, frozen=True, array_like=True, gc=False, tag=14):
+    """A budget's metric got a value."""
+
+    budget: str
+    metric: str
+    value: int
+
+
+class Solved(Struct, frozen=True, array_like=True, gc=False, tag=15):
+    """A budget got a solution: rows of name, value and unit, and the input that was read for them."""
+
+    budget: str
+    version: int
+    solver: str
+    cells: list[Cell]
+    input: dict[str, dict[str, int]]
+
+
+class RuleFired(Struct, frozen=True, array_like=True, gc=False, tag=16):
+    """A rule of a budget fell due, or what became of it: due, done, skipped or waiting.
+
+    `item` is the sequence and place of the event that said `due`, empty in that event itself. `cause`
+    is the intent that made it fall due, for the calendar the one that adopted the plan; `dim` and
+    `amount` are what came in or was measured.
+    """
+
+    budget: str
+    rule: str
+    version: int
+    status: str
+    item: list[int]
+    cause: bytes
+    dim: str
+    amount: int
+    depth: int
+    due_ns: int
+    findings: list[Finding]
+
+
 Event = (
     Opened
     | Decided
@@ -201,4 +240,7 @@ Event = (
     | GrantSet
     | GrantRevoked
     | Defined
+    | Measured
+    | Solved
+    | RuleFired
 )

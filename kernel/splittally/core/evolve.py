@@ -8,6 +8,7 @@ from typing import assert_never
 
 import msgspec
 
+from splittally.core.budget import evolve as plans
 from splittally.core.canonical import decode
 from splittally.core.events import (
     Decided,
@@ -19,16 +20,19 @@ from splittally.core.events import (
     HoldChanged,
     LimitCrossed,
     LimitSet,
+    Measured,
     Opened,
     Posted,
     Refunded,
     Released,
+    RuleFired,
     Settled,
+    Solved,
     WindowRolled,
 )
 from splittally.core.ledger import evolve as ledger
 from splittally.core.state import State
-from splittally.core.types import AccountDef, CapDef, EffectDef, ResourceDef, Rule
+from splittally.core.types import AccountDef, BudgetDef, CapDef, EffectDef, ResourceDef, Rule
 
 
 def remember(state: State, at_ns: int, by: str, events: list[Event]) -> None:
@@ -75,8 +79,23 @@ def evolve(state: State, event: Event, by: str, position: int) -> None:
         case Opened():
             state.world, state.clock = event.world, event.clock
             state.format, state.engine = event.format, event.engine
+        case Measured():
+            plans.measure(state.plans, event, state.size)
+        case Solved():
+            plans.solve(state.plans, event, state.size, by)
+        case RuleFired():
+            _fire(state, event, position)
         case _:
             assert_never(event)
+
+
+def _fire(state: State, event: RuleFired, position: int) -> None:
+    """A rule that falls due is on the agenda of the ledger until it was worked through."""
+    plans.fire(state.plans, event, state.size, position)
+    if event.status == plans.DUE:
+        ledger.appoint(state.ledger, state.size, position, event.due_ns)
+    else:
+        ledger.keep_appointment(state.ledger, event.item[0], event.item[1])
 
 
 def _define(state: State, event: Defined) -> None:
@@ -90,7 +109,8 @@ def _define(state: State, event: Defined) -> None:
     if event.table == "blobs":
         caps.blobs[bytes.fromhex(event.key)] = event.value
         return
-    table = getattr(state.ledger if event.table in ("resources", "accounts") else caps, event.table)
+    owner = state.plans if event.table == "budgets" else caps
+    table = getattr(state.ledger if event.table in ("resources", "accounts") else owner, event.table)
     if not event.value:
         table.pop(event.key, None)
         return
@@ -101,6 +121,7 @@ def _define(state: State, event: Defined) -> None:
 
 DEFINITIONS = {
     "accounts": AccountDef,
+    "budgets": BudgetDef,
     "caps": CapDef,
     "effects": EffectDef,
     "manifests": dict[str, bytes],

@@ -47,6 +47,13 @@ LIMITS_PER_GRANT_MAX = 128
 BUDGET_DIMS_MAX = 64
 POLICY_RULES_MAX = 1_000
 
+# --- economic budgets (spec/11-budgets.md) ------------------------------------------------------
+PLAN_ITEMS_MAX = 256  # lines, metrics, constraints, rules, formulas: each list of a plan
+PLAN_BYTES_MAX = 64 * 1024  # a plan is read by people
+ACTIONS_PER_RULE_MAX = 16
+CASCADE_DEPTH_MAX = 8  # rules that make rules fall due
+WEIGHT_MAX = 10**9  # of a share, and of a side of a rate's fraction: products stay far below 2^128
+
 # --- accounts: together they keep every balance inside -2^63 ... 2^64-1 -----------------------------
 ISSUED_MAX = 2**63  # of one resource, from all external accounts
 DEBTS_MAX = 2**63 - 1  # the debt limits of all accounts

@@ -10,21 +10,39 @@ from typing import Any
 
 import msgspec
 
+from splittally.core.budget.state import Firing, Measure, Plans, Solution
 from splittally.core.canonical import decode_record, encode_record
 from splittally.core.caps.state import Caps
 from splittally.core.hashing import hash_state
 from splittally.core.ledger.state import Counter, Hold, Ledger
-from splittally.core.types import POLICY_SCOPE, AccountDef, CapDef, EffectDef, Grant, Limit, ResourceDef, Rule
+from splittally.core.types import (
+    POLICY_SCOPE,
+    AccountDef,
+    BudgetDef,
+    CapDef,
+    EffectDef,
+    Grant,
+    Limit,
+    ResourceDef,
+    Rule,
+)
 
 FORMAT = 1
+LATER_TABLES = (
+    "appointments",
+    "budgets",
+    "firings",
+    "metrics",
+    "solutions",
+)  # in the root once they hold something
 POLICY = "policy"
 
 
 class State:
     """A world as its journal tells it up to `size` frames, at logical time `now_ns`."""
 
-    __slots__ = ("caps", "clock", "engine", "format", "ledger", "now_ns", "offset_ns", "policy_hash",
-                 "size", "world")  # fmt: skip
+    __slots__ = ("caps", "clock", "engine", "format", "ledger", "now_ns", "offset_ns", "plans",
+                 "policy_hash", "size", "world")  # fmt: skip
 
     def __init__(self) -> None:
         self.world = b""
@@ -37,13 +55,14 @@ class State:
         self.now_ns = 0
         self.caps = Caps()
         self.ledger = Ledger()
+        self.plans = Plans()
 
     def fork(self) -> "State":
         """A state that reads through to this one and keeps its own changes."""
         child = State()
         for name in ("world", "clock", "engine", "format", "offset_ns", "policy_hash", "size", "now_ns"):
             setattr(child, name, getattr(self, name))
-        child.caps, child.ledger = self.caps.fork(), self.ledger.fork()
+        child.caps, child.ledger, child.plans = self.caps.fork(), self.ledger.fork(), self.plans.fork()
         return child
 
     @property
@@ -76,7 +95,8 @@ def tables(state: State) -> dict[str, list[list[Any]]]:
         "policy_hash": state.policy_hash,
         "world": state.world,
     }
-    every = {"world": world, **state.caps.tables(), **state.ledger.tables()}
+    every = {"world": world, **state.caps.tables(), **state.ledger.tables(), **state.plans.tables()}
+    every = {name: table for name, table in every.items() if table or name not in LATER_TABLES}
     return {name: _rows(table, _LISTED.get(name, _plain)) for name, table in every.items()}
 
 
@@ -98,7 +118,7 @@ def load_state(data: bytes) -> State:
     for name, value in world.items():
         setattr(state, name, value)
     state.size = size
-    targets = {**state.caps.tables(), **state.ledger.tables()}
+    targets = {**state.caps.tables(), **state.ledger.tables(), **state.plans.tables()}
     for name, entries in rows.items():
         read = _READ.get(name, _same)
         targets[name].update((_key(key), read(value)) for key, value in entries)
@@ -142,6 +162,10 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
 
 _LISTED: dict[str, Callable[[Any], Any]] = {
     "accounts": _builtin,
+    "budgets": _builtin,
+    "firings": _builtin,
+    "metrics": _builtin,
+    "solutions": _builtin,
     "caps": _builtin,
     "counters": _builtin,
     "effects": _builtin,
@@ -154,6 +178,10 @@ _LISTED: dict[str, Callable[[Any], Any]] = {
 
 _READ: dict[str, Callable[[Any], Any]] = {
     "accounts": _reader(AccountDef),
+    "budgets": _reader(BudgetDef),
+    "firings": _reader(Firing),
+    "metrics": _reader(Measure),
+    "solutions": _reader(Solution),
     "caps": _reader(CapDef),
     "counters": _reader(Counter),
     "effects": _reader(EffectDef),

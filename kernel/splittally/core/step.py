@@ -31,14 +31,16 @@ from splittally.core.commands import (
     Tick,
 )
 from splittally.core.decision import Judgement, judge_member, refuse_member
-from splittally.core.events import Decided, Event, GrantSet, HoldChanged, Opened, Settled
+from splittally.core.due import due_events
+from splittally.core.events import Decided, Event, GrantSet, HoldChanged, Opened, Posted, Settled
 from splittally.core.evolve import evolve
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.settle import NO_USAGE, Answer, Ending, charge_leg, exhaustions, pay_draws
 from splittally.core.ledger.state import Hold
-from splittally.core.ledger.tick import fall_due, release_hold
+from splittally.core.ledger.tick import release_hold
 from splittally.core.native import NATIVE, NativeCall
 from splittally.core.native.manifest import read_manifest, release_events
+from splittally.core.native.plans import deposit_events
 from splittally.core.questions import Question
 from splittally.core.state import State
 from splittally.core.types import (
@@ -103,7 +105,7 @@ def step(state: State, now_ns: int, by: str, command: Command, seen: list[Eviden
     """Decide `command` for principal `by` at logical time `now_ns` on the evidence `seen`."""
     assert now_ns >= state.now_ns
     if isinstance(command, Tick):
-        return _step_tick(state, now_ns, command)
+        return Step(due_events(state, now_ns, command.items), [])
     due = state.ledger.next_due()
     assert due is None or due.due_ns > now_ns
     match command:
@@ -226,7 +228,7 @@ def _step_settle(state: State, now_ns: int, by: str, command: Settle, seen: list
         violations = []
         if hold.phase == APPROVAL:
             violations.append(find("executed_without_approval"))
-        return _settle(state, command, hold.legs, hold, violations, seen)
+        return _settle(state, now_ns, command, hold.legs, hold, violations, seen)
     if (
         hold is not None
         or known is None
@@ -238,7 +240,8 @@ def _step_settle(state: State, now_ns: int, by: str, command: Settle, seen: list
         return Step([], [SettleReply(intent_hash, "duplicate", {}, [])])
     assert known.status == RELEASED
     violations = [find("receipt_after_release", cause=known.cause)] if known.cause == "cancel" else []
-    return _settle(state, command, tuple(ended.leg for ended in known.legs), known, violations, seen)
+    legs = tuple(ended.leg for ended in known.legs)
+    return _settle(state, now_ns, command, legs, known, violations, seen)
 
 
 def _mark_unknown(state: State, now_ns: int, intent_hash: bytes, hold: Hold) -> Step:
@@ -256,6 +259,7 @@ def _mark_unknown(state: State, now_ns: int, intent_hash: bytes, hold: Hold) -> 
 
 def _settle(
     state: State,
+    now_ns: int,
     command: Settle,
     legs: tuple[Leg, ...],
     ended: Hold | Known,
@@ -277,7 +281,10 @@ def _settle(
     crossed = exhaustions(books, legs, charges, is_late)
     every = [*violations, *(violation for charge in charges for violation in charge.violations)]
     reply = SettleReply(command.intent_hash, "late" if is_late else SETTLED, charges[0].usage, every)
-    return Step([settled, *postings, *crossed], [reply])
+    income = [
+        x for x in postings if isinstance(x, Posted) and x.credit not in {y.account for y in ended.draws}
+    ]
+    return Step([settled, *postings, *crossed, *deposit_events(state, income, now_ns)], [reply])
 
 
 def _settle_answer(leg: Leg, command: Settle, judged: Iterator[Judged]) -> Answer:
@@ -315,26 +322,4 @@ def _step_open(state: State, command: Open) -> Step:
         events += release_events(state, read_manifest(command.release))
     if ROOT not in state.caps.grants:
         events.append(GrantSet(build_grant(ROOT, GrantTerms(cap=CAP_ALL, parent=""), "release")))
-    return Step(events, [])
-
-
-def _step_tick(state: State, now_ns: int, command: Tick) -> Step:
-    """Items that only release need no fork; windows and doubts see what came before them."""
-    offset_ns = state.offset_ns
-    items = state.ledger.due_items(now_ns, command.items)
-    if all(item.hold and state.ledger.holds[item.hold].phase != UNKNOWN for item in items):
-        events = [
-            event for item in items for event in fall_due(state.ledger, item, state.limit_of, offset_ns)
-        ]
-        return Step(events, [])
-    fork = state.fork()
-    fork.now_ns = now_ns
-    events = []
-    for _ in range(command.items):
-        item = fork.ledger.next_due()
-        if item is None or item.due_ns > now_ns:
-            break
-        for event in fall_due(fork.ledger, item, fork.limit_of, offset_ns):
-            evolve(fork, event, "", len(events))
-            events.append(event)
     return Step(events, [])

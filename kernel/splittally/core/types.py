@@ -15,11 +15,15 @@ from splittally.core.limits import NAME_BYTES_MAX, TIME_NS_MAX
 
 ROOT = "root"
 CAP_ALL = "sys/all@1"
+CAP_NATIVE = "sys/native@1"
+CAP_SPEND = "sys/spend@1"
 CAP_NATIVE_TYPE = "native"
 CAP_ANY_TYPE = "*"
+CAP_SPEND_TYPE = "spend"
 OPERATOR = "operator"
 SYS = "sys/"
 EXTERNAL = "external/"
+BUDGETS = "budgets/"
 POLICY_SCOPE = "policy/"  # of the counters of policy rules, so no grant may be called so
 ZERO_HASH = bytes(32)
 
@@ -32,7 +36,7 @@ OPEN, APPROVAL, UNKNOWN = "open", "approval", "unknown"  # phases of a reserved 
 RESERVED, SETTLED, RELEASED = "reserved", "settled", "released"  # a hold's status
 
 LIFE, PER_INTENT = "life", "intent"
-CALENDAR_WINDOWS = ("hour", "day", "week", "month")
+CALENDAR_WINDOWS = ("hour", "day", "week", "month", "quarter", "year")
 OVERS = ("deny", "defer", "ask", "tell", "shadow")
 
 RELEASE_CAUSES = ("cancel", "expiry", "governance", "rejected", "approval_timeout", "not_dispatched")
@@ -70,9 +74,9 @@ def is_id(text: object) -> bool:
 class Limit(Struct, frozen=True, array_like=True, gc=False):
     """One bound: at most `amount` of `dim` per `per`; `over` says what happens above it.
 
-    `per` is `life`, `intent`, a calendar window (`hour`, `day`, `week`, `month`) or a duration
-    (`60s`). `rollover` is the share of what is left that a window hands to the next, as
-    numerator and denominator; empty for none.
+    `per` is `life`, `intent`, a calendar window (`hour` ... `year`) or a duration (`60s`). `rollover` is
+    the share of what is left that a window hands to the next, as numerator and denominator; empty for
+    none.
     """
 
     dim: str
@@ -193,6 +197,30 @@ class Rule(Struct, frozen=True, array_like=True, gc=False):
     origin_name: str
     when: str
     rates: list[Limit]
+
+
+class BudgetDef(Struct, frozen=True, array_like=True, gc=False):
+    """A budget: an account of its own name under a plan. `schema` is the hash of the plan's bytes.
+
+    `grant` is its charter, below that of `parent` where it has one. `adopted_by` is the grant under
+    which this version of the plan was adopted, `template` the budget whose plan it took over.
+    """
+
+    name: str
+    parent: str
+    grant: str
+    schema: bytes
+    version: int
+    template: str
+    adopted_by: str
+
+
+class Cell(Struct, frozen=True, array_like=True, gc=False):
+    """A row of a solution: an integer of a named unit."""
+
+    name: str
+    value: int
+    unit: str
 
 
 def strictest(outcomes: list[str]) -> str:

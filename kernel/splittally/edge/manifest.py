@@ -19,10 +19,12 @@ from splittally.core.hashing import hash_module, hash_schema
 from splittally.core.limits import ENFORCER_BYTES_MAX, HASH_BYTES, NATIVE_PARAMS_BYTES_MAX
 from splittally.core.native.manifest import Manifest
 from splittally.core.state import State
-from splittally.core.types import CAP_ANY_TYPE, duration_ns, is_name
+from splittally.core.types import CAP_ANY_TYPE, is_name
 from splittally.edge.amounts import parse_amount
 from splittally.edge.json_values import parse_json
 from splittally.edge.native_params import SchemaOf
+from splittally.edge.permission import complete_terms
+from splittally.edge.quantities import instant, natural, share, span
 from splittally.edge.schema import ParamsSchema
 
 TABLES = ("resources", "accounts", "effects", "caps", "modules", "grants", "policy", "world")
@@ -30,7 +32,7 @@ EFFECT_KEYS = ("cap_type", "params_schema", "receipt_schema", "adapters", "param
 CAP_KEYS = ("enforcer", "params_schema", "cap_type")
 GRANT_KEYS = (
     "cap", "params", "budget", "limits", "expiry", "expiry_ns", "parent", "holder", "draws_on", "pays_to",
-    "delegations", "hold_ns_max", "approval_ns", "unknown_ns", "doubt", "above",
+    "delegations", "hold_ns_max", "approval_ns", "unknown_ns", "doubt", "above", "permission",
 )  # fmt: skip
 LIMIT_KEYS = ("dim", "amount", "per", "over", "rollover")
 RULE_KEYS = (
@@ -39,7 +41,6 @@ RULE_KEYS = (
 )  # fmt: skip
 MATCH_KEYS = ("effect_kind", "cap_name", "cap_type", "origin_kind", "origin_name")
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
-_SHARE = re.compile(r"([0-9]{1,9})(?:%|/([0-9]{1,9}))")
 
 
 def read_manifest_document(
@@ -132,7 +133,7 @@ class _Reader:
     def _account(self, name: str, value: Any) -> int:
         entry = value if isinstance(value, Mapping) else {"debt_limit": value}
         _refuse_unknown(f"account `{name}`", entry, ("debt_limit",))
-        return _natural(f"accounts.{name}.debt_limit", entry.get("debt_limit", 0))
+        return natural(f"accounts.{name}.debt_limit", entry.get("debt_limit", 0))
 
     def _effect(self, kind: str, entry: Any) -> dict[str, Any]:
         where = f"effects.{kind}"
@@ -174,15 +175,16 @@ class _Reader:
         where = f"grants.{name}"
         entry = _mapping(where, entry)
         _refuse_unknown(f"grant `{name}`", entry, GRANT_KEYS)
+        entry = self._completed(where, entry, caps)
         terms = {
             key: value for key, value in entry.items() if key not in ("expiry", "params", "budget", "limits")
         }
         for key in ("hold_ns_max", "approval_ns", "unknown_ns"):
             if key in terms:
-                terms[key] = _span(f"{where}.{key}", terms[key])
+                terms[key] = span(f"{where}.{key}", terms[key])
         expiry = entry.get("expiry", entry.get("expiry_ns"))
         if expiry is not None:
-            terms["expiry_ns"] = _instant(f"{where}.expiry", expiry)
+            terms["expiry_ns"] = instant(f"{where}.expiry", expiry)
         if entry.get("params") is not None:
             terms["params"] = self._cap_params(
                 f"{where}.params", str(entry.get("cap")), entry["params"], caps
@@ -195,6 +197,17 @@ class _Reader:
         if "limits" in entry:
             terms["limits"] = self._limits(f"{where}.limits", entry["limits"])
         return terms
+
+    def _completed(self, where: str, entry: Mapping[str, Any], caps: Mapping[str, Any]) -> dict[str, Any]:
+        types = {name: cap.cap_type for name, cap in self.state.caps.caps.items()}
+        types |= {name: cap["cap_type"] for name, cap in caps.items()}
+        try:
+            return complete_terms(entry, self.scales, types, self._permission)
+        except SplittallyError as error:
+            raise InvalidManifest(f"`{where}`: {error}", field=where) from error
+
+    def _permission(self, text: str) -> Any:
+        return parse_json(text) if text.lstrip().startswith("{") else _load(self.folder / text)
 
     def _cap_params(self, where: str, cap: str, params: Any, caps: Mapping[str, Any]) -> bytes:
         digest = caps[cap]["params_schema"] if cap in caps else b""
@@ -215,7 +228,7 @@ class _Reader:
         if "amount" in terms:
             terms["amount"] = self._amount(f"{where}.amount", str(terms.get("dim")), terms["amount"])
         if "rollover" in terms:
-            terms["rollover"] = _share(f"{where}.rollover", terms["rollover"])
+            terms["rollover"] = share(f"{where}.rollover", terms["rollover"])
         return terms
 
     def _rule(self, at: int, rule: Any) -> dict[str, Any]:
@@ -240,7 +253,7 @@ class _Reader:
                 return parse_amount(value, dim, self.scales[dim])
             except SplittallyError as error:
                 raise InvalidManifest(f"`{where}`: {error}", field=where) from error
-        return _natural(where, value)
+        return natural(where, value)
 
     def _module(self, where: str, source: Any) -> bytes:
         """The hash of a module given by name, by hash, by file or as bytes; its bytes travel along."""
@@ -322,44 +335,7 @@ def _refuse_unknown(what: str, table: Mapping[str, Any], known: tuple[str, ...])
         )
 
 
-def _natural(where: str, value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 2**64:
-        raise InvalidManifest(f"`{where}` is a natural below 2^64, not `{value!r}`", field=where)
-    return value
-
-
 def _scale(name: str, value: Any) -> int:
     entry = value if isinstance(value, Mapping) else {"scale": value}
     _refuse_unknown(f"resource `{name}`", entry, ("scale",))
-    return _natural(f"resources.{name}.scale", entry.get("scale", 0))
-
-
-def _span(where: str, value: Any) -> int:
-    """Nanoseconds, as a number or as text such as `15m`."""
-    if isinstance(value, str) and duration_ns(value):
-        return duration_ns(value)
-    return _natural(where, value)
-
-
-def _instant(where: str, value: Any) -> int:
-    """A time in nanoseconds since 1970, as a number or as a date-time with an offset."""
-    if isinstance(value, str):
-        try:
-            value = datetime.datetime.fromisoformat(value)
-        except ValueError:
-            raise InvalidManifest(f"`{where}` is a time in nanoseconds or a date-time", field=where) from None
-    if isinstance(value, datetime.datetime):
-        if value.tzinfo is None:
-            raise InvalidManifest(f"`{where}` needs an offset such as Z or +02:00", field=where)
-        since = value - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-        value = (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
-    return _natural(where, value)
-
-
-def _share(where: str, value: Any) -> list[int]:
-    """A share as numerator and denominator, from `50%`, `1/2` or [1, 2]."""
-    if isinstance(value, str) and (share := _SHARE.fullmatch(value)):
-        return [int(share[1]), int(share[2] or 100)]
-    if isinstance(value, list) and len(value) == 2 and all(type(part) is int for part in value):
-        return value
-    raise InvalidManifest(f"`{where}` is a share such as 50% or 1/2", field=where)
+    return natural(f"resources.{name}.scale", entry.get("scale", 0))

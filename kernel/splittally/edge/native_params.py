@@ -15,6 +15,7 @@ from splittally.core.errors import InvalidInput
 from splittally.core.native import NATIVE
 from splittally.core.state import State
 from splittally.edge.amounts import parse_amount
+from splittally.edge.permission import complete_terms
 from splittally.edge.schema import ParamsSchema
 
 SchemaOf = Callable[[State, bytes], ParamsSchema]
@@ -36,8 +37,9 @@ def seal_native(state: State, kind: str, params: Any, schema_of: SchemaOf) -> by
 
 
 def seal_terms(state: State, terms: Mapping[str, Any], schema_of: SchemaOf) -> dict[str, Any]:
-    """A grant's terms with its params sealed by the schema of its cap."""
-    sealed = dict(terms)
+    """A grant's terms with its permission compiled and its params sealed by the schema of its cap."""
+    scales = {name: resource.scale for name, resource in state.ledger.resources.items()}
+    sealed = complete_terms(terms, scales, {name: cap.cap_type for name, cap in state.caps.caps.items()})
     params = sealed.get("params")
     if params is not None and type(params) is not bytes:
         cap = state.caps.caps.get(str(sealed.get("cap")))

@@ -131,6 +131,17 @@ def roll_window(ledger: Ledger, event: WindowRolled, seq: int, position: int, of
         _open_window(ledger, window, event.next_ns, seq, position, offset_ns)
 
 
+def appoint(ledger: Ledger, seq: int, position: int, due_ns: int) -> None:
+    """Put something of another domain on the agenda."""
+    ledger.appointments[seq, position] = due_ns
+    ledger.schedule(Due(due_ns, seq, position, b"", NO_WINDOW))
+
+
+def keep_appointment(ledger: Ledger, seq: int, position: int) -> None:
+    """Take it off the agenda again."""
+    ledger.appointments.pop((seq, position), None)
+
+
 def cross_limit(ledger: Ledger, event: LimitCrossed) -> None:
     """Remember the highest soft limit that was reported."""
     if event.over != "tell":

@@ -2,7 +2,7 @@
 
 Rule 1. A counter is keyed by (scope, dim, per, start); entries are replaced, never mutated.
 Rule 2. Per resource, after every record, balances and what is in flight sum to zero.
-Rule 3. The agenda is derived from holds and windows: it stands in no root and can be rebuilt.
+Rule 3. The agenda is derived from holds, windows and appointments: it stands in no root and can be rebuilt.
 """
 
 from heapq import heapify, heappop, heappush
@@ -56,7 +56,10 @@ class Hold(Struct, array_like=True, gc=False):
 
 
 class Due(Struct, frozen=True, order=True, gc=False):
-    """An item of the agenda, in the order in which items are worked through."""
+    """An item of the agenda, in the order in which items are worked through.
+
+    It names a hold or a window; one with neither is an appointment that another domain made.
+    """
 
     due_ns: int
     seq: int
@@ -71,8 +74,8 @@ NO_WINDOW: WindowKey = ("", "", "")
 class Ledger:
     """The tables of the ledger."""
 
-    __slots__ = ("accounts", "agenda", "agenda_is_shared", "balances", "counters", "holds", "inflight",
-                 "resources", "windows")  # fmt: skip
+    __slots__ = ("accounts", "agenda", "agenda_is_shared", "appointments", "balances", "counters", "holds",
+                 "inflight", "resources", "windows")  # fmt: skip
 
     def __init__(self) -> None:
         self.resources: dict[str, ResourceDef] = {}
@@ -82,6 +85,7 @@ class Ledger:
         self.counters: dict[CounterKey, Counter] = {}
         self.windows: dict[WindowKey, tuple[int, int, int, int]] = {}  # start, end, seq, position
         self.holds: dict[bytes, Hold] = {}
+        self.appointments: dict[tuple[int, int], int] = {}  # seq, position -> due time, of other domains
         self.agenda: list[Due] = []
         self.agenda_is_shared = False
 
@@ -95,6 +99,7 @@ class Ledger:
         child.counters = Overlay(self.counters)
         child.windows = Overlay(self.windows)
         child.holds = Overlay(self.holds)
+        child.appointments = Overlay(self.appointments)
         child.agenda = self.agenda
         child.agenda_is_shared = True
         return child
@@ -103,8 +108,11 @@ class Ledger:
         """Put an item on the agenda."""
         self._own_agenda()
         heappush(self.agenda, due)
-        if len(self.agenda) > 1024 and len(self.agenda) > 2 * (len(self.holds) + len(self.windows)):
+        if len(self.agenda) > 1024 and len(self.agenda) > 2 * self._standing():
             self.rebuild_agenda()
+
+    def _standing(self) -> int:
+        return len(self.holds) + len(self.windows) + len(self.appointments)
 
     def next_due(self) -> Due | None:
         """The first item that still stands, without taking it."""
@@ -132,9 +140,10 @@ class Ledger:
         return items
 
     def rebuild_agenda(self) -> None:
-        """Derive the agenda from holds and windows."""
+        """Derive the agenda from holds, windows and appointments."""
         due = [Due(h.due_ns, h.seq, h.member, key, NO_WINDOW) for key, h in self.holds.items() if h.due_ns]
         due += [Due(end, seq, at, b"", key) for key, (_, end, seq, at) in self.windows.items() if end]
+        due += [Due(due_ns, *key, b"", NO_WINDOW) for key, due_ns in self.appointments.items()]
         heapify(due)
         self.agenda, self.agenda_is_shared = due, False
 
@@ -142,6 +151,8 @@ class Ledger:
         if item.hold:
             hold = self.holds.get(item.hold)
             return hold is not None and hold.due_ns == item.due_ns
+        if item.window == NO_WINDOW:
+            return self.appointments.get((item.seq, item.position)) == item.due_ns
         window = self.windows.get(item.window)
         return window is not None and window[1:] == (item.due_ns, item.seq, item.position)
 
@@ -153,6 +164,7 @@ class Ledger:
         """The tables that stand in the state root."""
         return {
             "accounts": self.accounts,
+            "appointments": self.appointments,
             "balances": self.balances,
             "counters": self.counters,
             "holds": self.holds,

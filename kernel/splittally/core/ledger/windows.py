@@ -9,6 +9,7 @@ from splittally.core.types import duration_ns
 SECOND_NS = 10**9
 HOUR_NS = 3600 * SECOND_NS
 DAY_NS = 24 * HOUR_NS
+_MONTHS = {"month": 1, "quarter": 3, "year": 12}
 _MONDAY_DAYS = 4  # 1970-01-05, the first Monday, in days
 
 
@@ -25,6 +26,10 @@ def window_start(per: str, now_ns: int, offset_ns: int) -> int:
     if per == "month":
         year, month = _year_and_month(local // DAY_NS)
         return _days_of_month(year, month) * DAY_NS - offset_ns
+    if per in ("quarter", "year"):
+        year, month = _year_and_month(local // DAY_NS)
+        first = 1 if per == "year" else (month - 1) // 3 * 3 + 1
+        return _days_of_month(year, first) * DAY_NS - offset_ns
     return now_ns
 
 
@@ -36,9 +41,11 @@ def window_end(per: str, start_ns: int, offset_ns: int) -> int:
         return start_ns + DAY_NS
     if per == "week":
         return start_ns + 7 * DAY_NS
-    if per == "month":
+    months = _MONTHS.get(per)
+    if months:
         year, month = _year_and_month((start_ns + offset_ns) // DAY_NS)
-        year, month = (year, month + 1) if month < 12 else (year + 1, 1)
+        month += months
+        year, month = (year, month) if month <= 12 else (year + 1, month - 12)
         return _days_of_month(year, month) * DAY_NS - offset_ns
     return start_ns + duration_ns(per)
 

@@ -3,9 +3,18 @@
 One table `kind -> (params, check, make)`; sub-commands and their help are generated from it.
 """
 
-from splittally.core.native import grants, holds, manifest, modules, money
+from splittally.core.native import budgets, grants, holds, manifest, modules, money, solutions, splits
 from splittally.core.native.row import Native, NativeCall
 
-NATIVE: dict[str, Native] = {**manifest.ROWS, **modules.ROWS, **grants.ROWS, **money.ROWS, **holds.ROWS}
+NATIVE: dict[str, Native] = {
+    **manifest.ROWS,
+    **modules.ROWS,
+    **grants.ROWS,
+    **money.ROWS,
+    **holds.ROWS,
+    **budgets.ROWS,
+    **solutions.ROWS,
+    **splits.ROWS,
+}
 
 __all__ = ["NATIVE", "Native", "NativeCall"]

@@ -2,13 +2,17 @@
 
 Rule 1. An issued grant is a child of the intent's own grant. Amending, topping up and revoking reach
         what descends from it; a native grant reaches what descends from its parent.
-Rule 2. Revoking voids all that descends and releases what waits for approval under it; what is in
+Rule 2. Who lets an account be drawn on is root, draws on it itself, or holds a native grant over it.
+Rule 3. Revoking voids all that descends and releases what waits for approval under it; what is in
         flight still settles.
 """
+
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from splittally.core.canonical import decode
 from splittally.core.caps.grants import (
     GrantTerms,
     LimitTerms,
@@ -26,7 +30,7 @@ from splittally.core.ledger.tick import release_hold
 from splittally.core.limits import NATURAL_MAX
 from splittally.core.native.row import Native, NativeCall
 from splittally.core.state import State
-from splittally.core.types import APPROVAL, CAP_NATIVE_TYPE, LIFE, ROOT, Grant, is_id
+from splittally.core.types import APPROVAL, CAP_NATIVE, CAP_NATIVE_TYPE, LIFE, ROOT, Grant, is_id
 
 
 class IssueGrant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,7 +77,7 @@ def _check_issue(state: State, call: NativeCall, params: IssueGrant) -> list[Fin
         return [find("cannot_change", field="parent", value=terms.parent, needed=call.grant)]
     grant = build_grant(params.name, msgspec.structs.replace(terms, parent=call.grant), call.by)
     findings = check_new_name(state.caps, params.name) or check_terms(state.caps, grant)
-    return findings or check_accounts(state, call.grant, grant)
+    return findings or check_accounts(state, call, grant)
 
 
 def _make_issue(state: State, call: NativeCall, params: IssueGrant) -> list[Event]:
@@ -82,7 +86,7 @@ def _make_issue(state: State, call: NativeCall, params: IssueGrant) -> list[Even
     return grant_events(state.caps, grant, terms.params, None)
 
 
-def check_accounts(state: State, issuer: str, grant: Grant) -> list[Finding]:
+def check_accounts(state: State, call: NativeCall, grant: Grant) -> list[Finding]:
     """Whether the accounts of a grant exist and its issuer may let them be drawn on."""
     findings = []
     for resource, account in sorted(grant.draws_on.items()):
@@ -92,7 +96,7 @@ def check_accounts(state: State, issuer: str, grant: Grant) -> list[Finding]:
             findings.append(find("not_found", account=account))
         elif account.startswith("external/"):
             findings.append(find("external_account", account=account))
-        elif issuer != ROOT and not _draws(state, issuer, resource, account):
+        elif not _may_lend(state, call, resource, account):
             findings.append(find("account_not_yours", account=account, resource=resource))
     for account in grant.pays_to[:1]:
         if account not in state.ledger.accounts:
@@ -100,11 +104,43 @@ def check_accounts(state: State, issuer: str, grant: Grant) -> list[Finding]:
     return findings
 
 
-def _draws(state: State, issuer: str, resource: str, account: str) -> bool:
-    for grant in state.caps.ancestors(issuer):
+def _may_lend(state: State, call: NativeCall, resource: str, account: str) -> bool:
+    """Whether the issuer is root, draws on the account itself, or holds a native grant over it."""
+    if call.grant == ROOT:
+        return True
+    for grant in state.caps.ancestors(call.grant):
         if resource in grant.draws_on:
-            return grant.draws_on[resource] == account
+            return grant.draws_on[resource] == account or _governs(state, call, resource, account)
+    return _governs(state, call, resource, account)
+
+
+def _governs(state: State, call: NativeCall, resource: str, account: str) -> bool:
+    """Whether the principal holds a live native grant that covers issuing grants over this account."""
+    caps = state.caps
+    for name in sorted(caps.grants):
+        grant = caps.grants[name]
+        if grant.holder != call.by or grant.cap != CAP_NATIVE:
+            continue
+        if caps.is_revoked(name) or any(
+            x.expiry_ns and call.now_ns >= x.expiry_ns for x in caps.ancestors(name)
+        ):
+            continue
+        lists = decode(caps.cap_params(grant))
+        wanted = {"operations": "grant.issue", "accounts": account, "resources": resource}
+        if all(_lists(lists.get(key), value) for key, value in wanted.items()):
+            return True
     return False
+
+
+def _lists(entries: Any, value: str) -> bool:
+    """Whether a list of the native enforcer covers a value; a missing or empty one restricts nothing."""
+    if not entries:
+        return True
+    return type(entries) is list and any(
+        value.startswith(entry[:-1]) if entry.endswith(("/*", ".*")) else entry == value
+        for entry in entries
+        if type(entry) is str
+    )
 
 
 def _check_reach(state: State, call: NativeCall, name: str) -> list[Finding]:
@@ -154,7 +190,7 @@ def _check_amend(state: State, call: NativeCall, params: AmendGrant) -> list[Fin
         return findings
     old = state.caps.grants[params.name]
     new = build_grant(params.name, params.terms, old.made_by)
-    return check_change(state, old, new) + check_accounts(state, call.grant, new)
+    return check_change(state, old, new) + check_accounts(state, call, new)
 
 
 def _make_amend(state: State, call: NativeCall, params: AmendGrant) -> list[Event]:
@@ -177,6 +213,15 @@ def _topped_up(state: State, params: TopUpGrant) -> GrantTerms | None:
             limits[at] = msgspec.structs.replace(limit, amount=min(amount, NATURAL_MAX))
             return msgspec.structs.replace(terms, limits=limits) if amount <= NATURAL_MAX else None
     return None
+
+
+def raised_events(state: State, name: str, dim: str, amount: int) -> list[Event] | None:
+    """The events that raise a lifetime limit of a grant; None where it has none or would pass 2^64-1."""
+    terms = _topped_up(state, TopUpGrant(name=name, dim=dim, amount=amount))
+    if terms is None:
+        return None
+    old = state.caps.grants[name]
+    return change_events(state, old, build_grant(name, terms, old.made_by), terms.params)
 
 
 def _check_topup(state: State, call: NativeCall, params: TopUpGrant) -> list[Finding]:

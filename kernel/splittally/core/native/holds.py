@@ -1,8 +1,8 @@
 """Native effects on what is held or was settled: answer, release, attest, refund.
 
 Rule 1. Except under root, nobody answers an approval of their own intent.
-Rule 2. Approving asks again whether the chain is live; if it is not, the hold is released with the
-        finding. It reserves nothing: that was done when the intent was decided.
+Rule 2. Approving asks again whether the chain is live and the plans of the budgets drawn on hold; if not,
+        the hold is released with the finding. It reserves nothing: that was done when it was decided.
 Rule 3. A refund gives back at most what was charged, in the counters that were charged, and takes the
         money from whoever was paid.
 """
@@ -18,6 +18,7 @@ from splittally.core.ledger.settle import Doubt, Ending, charge_leg, exhaustions
 from splittally.core.ledger.state import Hold
 from splittally.core.ledger.tick import release_hold
 from splittally.core.limits import HASH_BYTES, NATURAL_MAX, TEXT_BYTES_MAX
+from splittally.core.native.plans import standing_findings
 from splittally.core.native.row import Native, NativeCall
 from splittally.core.state import State
 from splittally.core.types import APPROVAL, OPEN, ROOT, SETTLED, UNKNOWN
@@ -103,6 +104,7 @@ def _make_answer(state: State, call: NativeCall, params: AnswerApproval) -> list
     leaf = hold.legs[0].grant
     chain = state.caps.chain(leaf, hold.kind)
     findings = check_chain(state.caps, chain, hold.by, hold.kind, call.now_ns)
+    findings += standing_findings(state, [draw.account for draw in hold.draws if draw.amount])
     if not findings:
         return [HoldChanged(params.intent_hash, OPEN, hold.expires_ns)]
     released, *postings = release_hold(hold, params.intent_hash, "rejected", call.by)

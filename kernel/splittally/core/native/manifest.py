@@ -129,23 +129,20 @@ def _require(holds: bool, message: str) -> None:
         raise ValueError(message)
 
 
-def check_manifest(
-    state: State, manifest: Manifest, admitted: dict[bytes, str], is_release: bool
-) -> list[Finding]:
+def _check_manifest(state: State, call: NativeCall, manifest: Manifest) -> list[Finding]:
     """Everything that keeps a manifest from being applied."""
     findings = [
         find("not_admitted", module=module, failed=failed)
-        for module, failed in sorted(admitted.items())
+        for module, failed in sorted(call.admitted.items())
         if failed
     ]
-    if not is_release:
-        findings += _check_reserved(state, manifest)
+    findings += _check_reserved(state, manifest)
     findings += _check_fixed(state, manifest)
     findings += check_debts(state, manifest.accounts)
     findings += _check_references(state, manifest)
     if findings:
         return findings
-    return _check_grants(_defined(state, manifest), manifest)
+    return _check_grants(_defined(state, manifest), manifest, call)
 
 
 def _check_reserved(state: State, manifest: Manifest) -> list[Finding]:
@@ -208,7 +205,7 @@ def _check_references(state: State, manifest: Manifest) -> list[Finding]:
     return findings
 
 
-def _check_grants(defined: State, manifest: Manifest) -> list[Finding]:
+def _check_grants(defined: State, manifest: Manifest, call: NativeCall) -> list[Finding]:
     """Check grants parents first, on a fork in which the definitions stand already."""
     findings: list[Finding] = []
     for name in _parents_first(manifest, findings):
@@ -216,7 +213,7 @@ def _check_grants(defined: State, manifest: Manifest) -> list[Finding]:
         grant = build_grant(name, terms, MANIFEST)
         old = defined.caps.grants.get(name)
         found = check_change(defined, old, grant) if old else check_terms(defined.caps, grant)
-        found += check_accounts(defined, ROOT, grant)
+        found += check_accounts(defined, call, grant)
         findings += found
         if not found:
             defined.caps.grants[name] = grant
@@ -341,7 +338,7 @@ def _extend(fork: State, events: list[Event], more: list[Event]) -> None:
 def _check(state: State, call: NativeCall, manifest: Manifest) -> list[Finding]:
     if call.grant != ROOT:
         return [find("root_only", grant=call.grant)]
-    return check_manifest(state, manifest, call.admitted, False)
+    return _check_manifest(state, call, manifest)
 
 
 def _make(state: State, call: NativeCall, manifest: Manifest) -> list[Event]:

@@ -1,18 +1,23 @@
-"""Native effects on resources and accounts: define, open, issue, transfer.
+"""Native effects on resources and accounts: define, open, issue, transfer, convert.
 
 Rule 1. Only `ledger.issue` debits an `external/` account, and nothing else draws on one.
 Rule 2. An account never goes below its `debt_limit`; amounts are positive naturals below 2^64.
 Rule 3. What is issued and what may be owed is bounded (`ISSUED_MAX`, `DEBTS_MAX`), so that no payment
         that is due can ever overflow a balance.
+Rule 4. A conversion is two transfers with a counter-account that must hold what it gives. What is got is
+        rounded down; the remainder stays with the counter-account.
 """
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
+from splittally.core.budget.check import Debit
+from splittally.core.budget.plan import require_rate
 from splittally.core.canonical import encode
 from splittally.core.events import Defined, Event, Posted
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import spendable
-from splittally.core.limits import DEBTS_MAX, ISSUED_MAX, NATURAL_MAX
+from splittally.core.limits import DEBTS_MAX, ISSUED_MAX, NATURAL_MAX, TEXT_BYTES_MAX
+from splittally.core.native.plans import deposit_events
 from splittally.core.native.row import Native, NativeCall
 from splittally.core.state import State
 from splittally.core.types import EXTERNAL, is_id
@@ -44,15 +49,46 @@ class OpenAccount(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class IssueMoney(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"debit": "from"}):
-    """Value that enters the world: an external account is debited and `to` is credited."""
+    """Value that enters the world: an external account is debited and `to` is credited.
+
+    `note` says what it is or how it was valued.
+    """
 
     resource: str
     amount: int
     to: str
     debit: str = ISSUER
+    note: str | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         _require_amount(self.amount)
+        require_note(self.note)
+
+
+class ConvertMoney(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"debit": "from"}):
+    """One resource for another at a stated rate, `[got, given]`, in minor units of each.
+
+    `from` gives `amount` of `resource` to `counter`, which gives `to` the worth of it in `gets`.
+    """
+
+    resource: str
+    amount: int
+    gets: str
+    rate: list[int]
+    counter: str
+    debit: str
+    to: str
+    note: str | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        _require_amount(self.amount)
+        require_rate(self.rate)
+        require_note(self.note)
+
+    @property
+    def got(self) -> int:
+        """What the amount is worth at the rate, rounded down."""
+        return self.amount * self.rate[0] // self.rate[1]
 
 
 class TransferMoney(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"debit": "from"}):
@@ -62,14 +98,22 @@ class TransferMoney(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     amount: int
     debit: str
     to: str
+    note: str | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         _require_amount(self.amount)
+        require_note(self.note)
 
 
 def _require_amount(amount: int) -> None:
     if not 0 < amount <= NATURAL_MAX:
         raise ValueError("`amount` is a positive natural below 2^64")
+
+
+def require_note(note: str | UnsetType) -> None:
+    """Raises `ValueError` for a note that is too long."""
+    if note is not UNSET and len(note.encode("utf-8", "surrogatepass")) > TEXT_BYTES_MAX:
+        raise ValueError(f"`note` has at most {TEXT_BYTES_MAX} bytes")
 
 
 def account_value(name: str, debt_limit: int) -> bytes:
@@ -128,15 +172,49 @@ def _check_issue(state: State, call: NativeCall, params: IssueMoney) -> list[Fin
 
 def _check_transfer(state: State, call: NativeCall, params: TransferMoney) -> list[Finding]:
     findings = _check_exist(state, params.resource, [params.debit, params.to])
+    return findings or check_source(state, params.debit, params.resource, params.amount)
+
+
+def check_source(state: State, account: str, resource: str, amount: int) -> list[Finding]:
+    """Whether an account that exists may give so much of a resource."""
+    if account.startswith(EXTERNAL):
+        return [find("external_account", account=account)]
+    available = spendable(state.ledger, account, resource)
+    if amount <= available:
+        return []
+    facts = {"needed": amount, "available": available, "shortage": amount - available}
+    return [find("insufficient_balance", account=account, resource=resource, **facts)]
+
+
+def _check_convert(state: State, call: NativeCall, params: ConvertMoney) -> list[Finding]:
+    findings = _check_exist(state, params.resource, [params.debit, params.counter, params.to])
+    findings += _check_exist(state, params.gets, [])
     if findings:
         return findings
-    if params.debit.startswith(EXTERNAL):
-        return [find("external_account", account=params.debit)]
-    available = spendable(state.ledger, params.debit, params.resource)
-    if params.amount > available:
-        facts = {"needed": params.amount, "available": available, "shortage": params.amount - available}
-        return [find("insufficient_balance", account=params.debit, resource=params.resource, **facts)]
-    return []
+    if params.counter.startswith(EXTERNAL):
+        return [find("external_account", account=params.counter)]
+    findings = check_source(state, params.debit, params.resource, params.amount)
+    return findings + check_cover(state, params.counter, params.gets, params.got)
+
+
+def check_cover(state: State, counter: str, gets: str, got: int) -> list[Finding]:
+    """Whether a counter-account that exists holds what a conversion gives."""
+    if got <= 0:
+        return [find("conversion_too_small", resource=gets)]
+    available = spendable(state.ledger, counter, gets)
+    if got <= available:
+        return []
+    facts = {"needed": got, "available": available, "shortage": got - available}
+    return [find("conversion_uncovered", account=counter, resource=gets, **facts)]
+
+
+def _make_convert(state: State, call: NativeCall, params: ConvertMoney) -> list[Event]:
+    grant, cause = call.grant, call.intent_hash
+    postings: list[Event] = [
+        Posted(params.debit, params.counter, params.resource, params.amount, grant, cause),
+        Posted(params.counter, params.to, params.gets, params.got, grant, cause),
+    ]
+    return postings + deposit_events(state, postings, call.now_ns)
 
 
 def _check_exist(state: State, resource: str, accounts: list[str]) -> list[Finding]:
@@ -148,12 +226,29 @@ def _check_exist(state: State, resource: str, accounts: list[str]) -> list[Findi
 
 
 def _make_posting(state: State, call: NativeCall, params: IssueMoney | TransferMoney) -> list[Event]:
-    return [Posted(params.debit, params.to, params.resource, params.amount, call.grant, call.intent_hash)]
+    posted = Posted(params.debit, params.to, params.resource, params.amount, call.grant, call.intent_hash)
+    return [posted, *deposit_events(state, [posted], call.now_ns)]
 
 
 ROWS = {
     "resource.define": Native(DefineResource, _check_define, _make_define, "define a resource"),
     "account.open": Native(OpenAccount, _check_open, _make_open, "open an account"),
     "ledger.issue": Native(IssueMoney, _check_issue, _make_posting, "let value enter the world"),
-    "ledger.transfer": Native(TransferMoney, _check_transfer, _make_posting, "move value between accounts"),
+    "ledger.transfer": Native(
+        TransferMoney,
+        _check_transfer,
+        _make_posting,
+        "move value between accounts",
+        debits=lambda params: [Debit(params.debit, params.resource, params.amount)],
+    ),
+    "ledger.convert": Native(
+        ConvertMoney,
+        _check_convert,
+        _make_convert,
+        "convert one resource into another at a rate",
+        debits=lambda params: [
+            Debit(params.debit, params.resource, params.amount),
+            Debit(params.counter, params.gets, params.got),
+        ],
+    ),
 }

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from splittally.core.budget.check import Debit
 from splittally.core.canonical import decode
 from splittally.core.commands import Known
 from splittally.core.errors import InvalidInput
@@ -34,7 +35,10 @@ class NativeCall(Struct, frozen=True, gc=False):
 
 
 class Native(NamedTuple):
-    """One native effect. `target` names the intent whose history it needs; `modules` what to admit."""
+    """One native effect. `target` names the intent whose history it needs; `modules` what to admit.
+
+    `debits` lists what it takes from accounts, for the plans of budgets to be asked.
+    """
 
     params: type
     check: Callable[[State, NativeCall, Any], list[Finding]]
@@ -42,6 +46,7 @@ class Native(NamedTuple):
     help: str
     target: Callable[[Any], bytes] | None = None
     modules: Callable[[Any], list[bytes]] | None = None
+    debits: Callable[[Any], list[Debit]] | None = None
 
     def read(self, params: bytes) -> Any:
         """The typed params; `InvalidInput` when they are not this effect's."""

@@ -1,0 +1,70 @@
+"""What budgets remember: which plan is in force, what was measured and solved, which rules wait.
+
+Rule 1. A budget's name is its account's. Entries are replaced, never mutated.
+Rule 2. A firing is keyed by the sequence and place of the event that made it fall due.
+"""
+
+from typing import Any
+
+from msgspec import Struct
+
+from splittally.core.overlay import Overlay
+from splittally.core.types import BudgetDef, Cell
+
+FiringKey = tuple[int, int]
+
+
+class Measure(Struct, frozen=True, array_like=True, gc=False):
+    """The last value of a metric, how many there were, and the frame that told it."""
+
+    value: int
+    count: int
+    seq: int
+
+
+class Solution(Struct, frozen=True, array_like=True, gc=False):
+    """What a solver said, and what it had read."""
+
+    version: int
+    solver: str
+    cells: list[Cell]
+    input: dict[str, dict[str, int]]
+    seq: int
+    by: str
+
+
+class Firing(Struct, frozen=True, array_like=True, gc=False):
+    """A rule that fell due, or waits for an answer; the fields are those of `RuleFired`."""
+
+    budget: str
+    rule: str
+    version: int
+    status: str
+    cause: bytes
+    dim: str
+    amount: int
+    depth: int
+    due_ns: int
+
+
+class Plans:
+    """The tables of budgets."""
+
+    __slots__ = ("budgets", "firings", "metrics", "solutions")
+
+    def __init__(self) -> None:
+        self.budgets: dict[str, BudgetDef] = {}
+        self.metrics: dict[tuple[str, str], Measure] = {}
+        self.solutions: dict[str, Solution] = {}
+        self.firings: dict[FiringKey, Firing] = {}
+
+    def fork(self) -> "Plans":
+        """Tables that read through to these and keep their own writes."""
+        child = Plans()
+        for name in self.__slots__:
+            setattr(child, name, Overlay(getattr(self, name)))
+        return child
+
+    def tables(self) -> dict[str, dict[Any, Any]]:
+        """The tables that stand in the state root."""
+        return {name: getattr(self, name) for name in self.__slots__}

@@ -1,0 +1,314 @@
+"""Native effects on budgets: create and amend.
+
+Rule 1. A budget is an account of its own, a plan, and a charter: a grant that draws on the account. Creating
+        one is one record, with its funding or without.
+Rule 2. Planning, funding and authority stay apart: amending moves nothing and grants nothing.
+Rule 3. A child holds at most what its parent may hold, and its charter stands below the parent's.
+"""
+
+import msgspec
+from msgspec import Struct
+
+from splittally.core.budget.check import Debit
+from splittally.core.budget.narrowing import check_narrower
+from splittally.core.budget.plan import ALLOCATIONS, Plan
+from splittally.core.budget.shares import shared
+from splittally.core.canonical import encode
+from splittally.core.caps.grants import GrantTerms, build_grant, check_new_name, check_terms, grant_events
+from splittally.core.events import Defined, Event, Posted
+from splittally.core.findings import Finding, find
+from splittally.core.hashing import hash_schema
+from splittally.core.limits import NATURAL_MAX, PLAN_BYTES_MAX
+from splittally.core.native.firing import RESERVED_ACCOUNT
+from splittally.core.native.money import account_value, check_debts, check_source, resource_value
+from splittally.core.native.plans import calendar_events, deposit_events, plan_of
+from splittally.core.native.row import Native, NativeCall
+from splittally.core.state import State
+from splittally.core.types import BUDGETS, CAP_SPEND, OPERATOR, ROOT, BudgetDef, Grant, is_id
+
+
+class CreateBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"debit": "from"}):
+    """A budget with this plan, or with that of a `template`; `amount` of `resource` comes `from` an account.
+
+    `holder` gets the charter, a grant of the budget's name that draws on its account.
+    """
+
+    budget: str
+    schema: Plan | None = None
+    template: str = ""
+    parent: str = ""
+    holder: str = OPERATOR
+    delegations: int = 8
+    pays_to: list[str] = []
+    debt_limit: int = 0
+    resource: str = ""
+    amount: int = 0
+    debit: str = ""
+
+    def __post_init__(self) -> None:
+        if not is_id(self.budget) or not self.budget.startswith(BUDGETS) or self.budget == BUDGETS:
+            raise ValueError(f"`budget` is a name that begins with `{BUDGETS}`")
+        if (self.schema is None) == (not self.template):
+            raise ValueError("a budget has a `schema`, or a `template` to take it from")
+        if not 0 <= self.debt_limit <= NATURAL_MAX or not 0 <= self.amount <= NATURAL_MAX:
+            raise ValueError("`amount` and `debt_limit` are naturals below 2^64")
+        if bool(self.amount) != bool(self.resource) or bool(self.amount) != bool(self.debit):
+            raise ValueError("funding is an `amount` of a `resource` `from` an account, or none of them")
+
+
+class AmendBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new version of a budget's plan, at most as wide as the one in force."""
+
+    budget: str
+    schema: Plan
+
+
+# --- create -----------------------------------------------------------------------------------------
+
+
+def _plan(state: State, params: CreateBudget) -> Plan:
+    """The plan that the new budget adopts; an empty one where the template does not exist."""
+    if params.schema is not None:
+        return params.schema
+    template = state.plans.budgets.get(params.template)
+    return plan_of(state, template) if template is not None else Plan()
+
+
+def _check_create(state: State, call: NativeCall, params: CreateBudget) -> list[Finding]:
+    findings = [
+        find("not_found", budget=name)
+        for name in (params.template, params.parent)
+        if name and name not in state.plans.budgets
+    ]
+    taken = params.budget in state.ledger.accounts
+    findings += (
+        [find("name_taken", name=params.budget)] if taken else check_new_name(state.caps, params.budget)
+    )
+    if findings:
+        return findings
+    plan = _plan(state, params)
+    findings = check_plan_terms(state, plan) + check_debts(state, {params.budget: params.debt_limit})
+    findings += _check_parent(state, params, plan) + _check_funding(state, params, plan)
+    if findings:
+        return findings
+    charter = _charter(state, call, params, plan)
+    return check_terms(state.caps, charter) + _check_parts(state, call, params, plan, charter)
+
+
+def check_plan_terms(state: State, plan: Plan) -> list[Finding]:
+    """Whether what a plan names exists or is new, and it is not too large."""
+    size = len(_plan_bytes(plan))
+    findings = [find("input.too_large", field="schema", needed=size, available=PLAN_BYTES_MAX)]
+    findings = findings if size > PLAN_BYTES_MAX else []
+    for name, scale in sorted(plan.resources.items()):
+        now = state.ledger.resources.get(name)
+        if now is not None and now.scale != scale:
+            findings.append(
+                find("cannot_change", resource=name, field="scale", value=scale, needed=now.scale)
+            )
+    findings += [
+        find("not_found", account=conversion.counter)
+        for _, conversion in sorted(plan.conversions.items())
+        if conversion.counter not in state.ledger.accounts
+    ]
+    return findings
+
+
+def _check_parent(state: State, params: CreateBudget, plan: Plan) -> list[Finding]:
+    if not params.parent:
+        return []
+    allowed = plan_of(state, state.plans.budgets[params.parent]).resources
+    return [
+        find("wider_than_parent", resource=name, parent=params.parent, available=sorted(allowed))
+        for name in sorted(plan.resources)
+        if name not in allowed
+    ]
+
+
+def _check_funding(state: State, params: CreateBudget, plan: Plan) -> list[Finding]:
+    if not params.amount:
+        return []
+    if params.resource not in plan.resources:
+        return [find("not_found", resource=params.resource, budget=params.budget)]
+    if params.resource not in state.ledger.resources:
+        return [find("not_found", resource=params.resource)]
+    if params.debit not in state.ledger.accounts:
+        return [find("not_found", account=params.debit)]
+    return check_source(state, params.debit, params.resource, params.amount)
+
+
+def _charter(state: State, call: NativeCall, params: CreateBudget, plan: Plan) -> Grant:
+    return build_grant(params.budget, _charter_terms(state, params, plan), call.by)
+
+
+def _charter_terms(state: State, params: CreateBudget, plan: Plan) -> GrantTerms:
+    parent = state.plans.budgets[params.parent].grant if params.parent else ROOT
+    above = state.caps.grants[parent].delegations
+    return GrantTerms(
+        cap=CAP_SPEND,
+        params=encode({"resources": sorted(plan.resources)}),
+        parent=parent,
+        holder=params.holder,
+        draws_on=dict.fromkeys(sorted(plan.resources), params.budget),
+        pays_to=params.pays_to,
+        delegations=min(params.delegations, above) if parent != ROOT else params.delegations,
+        doubt="payee",
+    )
+
+
+def _check_parts(
+    state: State, call: NativeCall, params: CreateBudget, plan: Plan, charter: Grant
+) -> list[Finding]:
+    """Whether every part of the plan's own allocations may be named so."""
+    return [
+        finding
+        for weights in plan.allocations.values()
+        for name in sorted(weights)
+        for finding in check_new_name(state.caps, f"{charter.name}/{name}")
+    ]
+
+
+def _make_create(state: State, call: NativeCall, params: CreateBudget) -> list[Event]:
+    plan = _plan(state, params)
+    digest = hash_schema(_plan_bytes(plan))
+    budget = BudgetDef(params.budget, params.parent, params.budget, digest, 1, params.template, call.grant)
+    events = definition_events(state, plan)
+    events.append(Defined("accounts", budget.name, account_value(budget.name, params.debt_limit)))
+    events += _reserved_events(state, budget, plan)
+    events.append(Defined("budgets", budget.name, _budget_value(budget)))
+    terms = _charter_terms(state, params, plan)
+    events += grant_events(state.caps, build_grant(budget.name, terms, call.by), terms.params, None)
+    for resource, weights in sorted(plan.allocations.items()):
+        whole = params.amount if resource == params.resource else 0
+        parts = shared(whole, weights)
+        events += part_events(state, call, terms, budget.name, resource, parts, {})
+    fork = state.fork()
+    fork.plans.budgets[budget.name] = budget
+    fork.caps.blobs[digest] = _plan_bytes(plan)
+    events += calendar_events(fork, budget, plan, call.intent_hash, call.now_ns)
+    if params.amount:
+        funding = Posted(
+            params.debit, budget.name, params.resource, params.amount, call.grant, call.intent_hash
+        )
+        events += [funding, *deposit_events(fork, [funding], call.now_ns, skip=(ALLOCATIONS,))]
+    return events
+
+
+def definition_events(state: State, plan: Plan) -> list[Event]:
+    """The plan's bytes and the resources that it is the first to name."""
+    data = _plan_bytes(plan)
+    digest = hash_schema(data)
+    events: list[Event] = []
+    if digest not in state.caps.blobs:
+        events.append(Defined("blobs", digest.hex(), data))
+    events += [
+        Defined("resources", name, resource_value(name, scale))
+        for name, scale in sorted(plan.resources.items())
+        if name not in state.ledger.resources
+    ]
+    return events
+
+
+def _reserved_events(state: State, budget: BudgetDef, plan: Plan) -> list[Event]:
+    """The account of what conversions keep, where the plan has one that does."""
+    name = budget.name + RESERVED_ACCOUNT
+    is_needed = any(conversion.keeps for conversion in plan.conversions.values())
+    if not is_needed or name in state.ledger.accounts:
+        return []
+    return [Defined("accounts", name, account_value(name, 0))]
+
+
+def _plan_bytes(plan: Plan) -> bytes:
+    return encode(msgspec.to_builtins(plan, builtin_types=(bytes,)))
+
+
+def _budget_value(budget: BudgetDef) -> bytes:
+    return encode(msgspec.to_builtins(budget, builtin_types=(bytes,)))
+
+
+# --- amend and split --------------------------------------------------------------------------------
+
+
+def _check_amend(state: State, call: NativeCall, params: AmendBudget) -> list[Finding]:
+    budget = state.plans.budgets.get(params.budget)
+    if budget is None:
+        return [find("not_found", budget=params.budget)]
+    findings = check_plan_terms(state, params.schema)
+    if budget.parent:
+        allowed = plan_of(state, state.plans.budgets[budget.parent]).resources
+        findings += [
+            find("wider_than_parent", resource=name, parent=budget.parent, available=sorted(allowed))
+            for name in sorted(params.schema.resources)
+            if name not in allowed
+        ]
+    return findings + check_narrower(plan_of(state, budget), params.schema)
+
+
+def _make_amend(state: State, call: NativeCall, params: AmendBudget) -> list[Event]:
+    return adopt_events(state, call, state.plans.budgets[params.budget], params.schema)
+
+
+def adopt_events(state: State, call: NativeCall, old: BudgetDef, plan: Plan) -> list[Event]:
+    """The events that put a new version of a plan in force; nothing where it is the one in force."""
+    data = _plan_bytes(plan)
+    if hash_schema(data) == old.schema:
+        return []
+    budget = msgspec.structs.replace(
+        old, schema=hash_schema(data), version=old.version + 1, adopted_by=call.grant
+    )
+    events = definition_events(state, plan) + _reserved_events(state, old, plan)
+    events.append(Defined("budgets", budget.name, _budget_value(budget)))
+    return events + calendar_events(state, budget, plan, call.intent_hash, call.now_ns)
+
+
+def charter_now(state: State, budget: BudgetDef) -> GrantTerms:
+    """The terms of a budget's charter as they stand, for grants below it."""
+    from_charter = state.caps.grants[budget.grant]
+    return GrantTerms(
+        cap=from_charter.cap,
+        params=state.caps.blobs[from_charter.params] if from_charter.params else None,
+        parent=from_charter.parent,
+        holder=from_charter.holder,
+        delegations=from_charter.delegations,
+        doubt=from_charter.doubt,
+    )
+
+
+def part_terms(terms: GrantTerms, charter: str, resource: str, amount: int, holder: str) -> GrantTerms:
+    """The terms of one part of a split: its amount as a limit, drawing on the pool itself."""
+    return GrantTerms(
+        cap=terms.cap,
+        params=encode({"resources": [resource]}),
+        budget={resource: amount},
+        parent=charter,
+        holder=holder or terms.holder,
+        draws_on={resource: charter},
+        delegations=terms.delegations,
+        doubt=terms.doubt,
+    )
+
+
+def part_events(
+    state: State, call: NativeCall, terms: GrantTerms, charter: str, resource: str, parts: dict[str, int],
+    holders: dict[str, str],
+) -> list[Event]:  # fmt: skip
+    events: list[Event] = []
+    for name in sorted(parts):
+        part = part_terms(terms, charter, resource, parts[name], holders.get(name, ""))
+        grant = build_grant(f"{charter}/{name}", part, call.by)
+        known = [x for x in events if isinstance(x, Defined)]
+        more = grant_events(state.caps, grant, part.params, None)
+        events += [event for event in more if event not in known]
+    return events
+
+
+def _funding_debits(params: CreateBudget) -> list[Debit]:
+    return [Debit(params.debit, params.resource, params.amount)] if params.amount else []
+
+
+ROWS = {
+    "budget.create": Native(
+        CreateBudget, _check_create, _make_create, "create a budget, funded or not", debits=_funding_debits
+    ),
+    "budget.amend": Native(AmendBudget, _check_amend, _make_amend, "give a budget a narrower plan"),
+}

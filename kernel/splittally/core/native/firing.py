@@ -1,0 +1,198 @@
+"""What a rule does when a Tick comes to it: all of its actions or none, and a record either way.
+
+Rule 1. Its authority is the grant under which its version of the plan was adopted, as it stands now.
+Rule 2. It posts only from its own budget's accounts, and from the counter-accounts of the plan's conversions.
+Rule 3. A firing that cannot be carried out is recorded as skipped with its finding and not tried again.
+Rule 4. Its deposits make other rules fall due, at most `CASCADE_DEPTH_MAX` deep.
+"""
+
+from typing import Any
+
+from splittally.core import expr
+from splittally.core.budget.check import Debit
+from splittally.core.budget.evolve import DONE, SKIPPED, WAITING
+from splittally.core.budget.plan import (
+    ALLOCATIONS,
+    Convert,
+    Plan,
+    PlanRule,
+    Transfer,
+    amount_of,
+    condition_of,
+)
+from splittally.core.budget.shares import shared
+from splittally.core.budget.state import Firing
+from splittally.core.events import Event, Posted, RuleFired
+from splittally.core.evolve import evolve
+from splittally.core.findings import Finding, find
+from splittally.core.limits import CASCADE_DEPTH_MAX, NATURAL_MAX
+from splittally.core.native.grants import raised_events
+from splittally.core.native.money import check_cover, check_source
+from splittally.core.native.plans import calendar_events, deposit_events, plan_findings, plan_of
+from splittally.core.state import State
+from splittally.core.types import CALENDAR_WINDOWS, BudgetDef
+
+RESERVED_ACCOUNT = "/reserved"
+
+
+class Skipped(Exception):
+    """A firing that is not carried out, and why."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.code)
+        self.finding = finding
+
+
+def fire(state: State, key: tuple[int, int], now_ns: int) -> list[Event]:
+    """The events of a rule that fell due; the state is not changed."""
+    firing = state.plans.firings[key]
+    budget = state.plans.budgets[firing.budget]
+    plan = plan_of(state, budget)
+    rule = next((rule for rule in plan.rules if rule.name == firing.rule), None)
+    events: list[Event]
+    try:
+        require_live(state, budget, firing, now_ns)
+        if rule is not None:
+            _require_condition(state, budget, rule, firing, now_ns)
+        if rule is not None and rule.approval:
+            events = [told(firing, key, WAITING)]
+        else:
+            events = [told(firing, key, DONE), *carry_out(state, firing, now_ns)]
+    except Skipped as skipped:
+        events = [told(firing, key, SKIPPED, [skipped.finding])]
+    if rule is not None and rule.on in CALENDAR_WINDOWS and firing.version == budget.version:
+        again = calendar_events(state, budget, plan, firing.cause, now_ns)
+        events += [x for x in again if isinstance(x, RuleFired) and x.rule == rule.name]
+    return events
+
+
+def told(
+    firing: Firing, key: tuple[int, int], status: str, findings: list[Finding] | None = None
+) -> RuleFired:
+    """What became of a firing."""
+    return RuleFired(
+        firing.budget, firing.rule, firing.version, status, list(key), firing.cause, firing.dim,
+        firing.amount, firing.depth, firing.due_ns, findings or [],
+    )  # fmt: skip
+
+
+def carry_out(state: State, firing: Firing, now_ns: int) -> list[Event]:
+    """The events of a rule's actions, and the rules that their deposits make due; `Skipped` if one fails."""
+    budget = state.plans.budgets[firing.budget]
+    plan = plan_of(state, budget)
+    fork = state.fork()
+    fork.now_ns = now_ns
+    if firing.rule == ALLOCATIONS:
+        return _raise_parts(fork, budget, plan, firing)
+    rule = next(rule for rule in plan.rules if rule.name == firing.rule)
+    postings: list[Event] = []
+    for action in rule.do:
+        for posted in _postings(fork, budget, plan, action, firing):
+            evolve(fork, posted, "", 0)
+            postings.append(posted)
+    return postings + deposit_events(state, postings, now_ns, firing.depth + 1)
+
+
+def require_live(state: State, budget: BudgetDef, firing: Firing, now_ns: int) -> None:
+    """`Skipped` unless the rule's version is in force and its authority is live."""
+    if firing.version != budget.version:
+        raise Skipped(find("rule_skipped", rule=firing.rule, reason="replaced", version=budget.version))
+    if firing.depth > CASCADE_DEPTH_MAX:
+        raise Skipped(find("rule_skipped", rule=firing.rule, reason="cascade", most=CASCADE_DEPTH_MAX))
+    for grant in state.caps.ancestors(budget.adopted_by):
+        if grant.name in state.caps.revoked:
+            raise Skipped(find("revoked", grant=grant.name, order=state.caps.revoked[grant.name]))
+        if grant.expiry_ns and now_ns >= grant.expiry_ns:
+            raise Skipped(find("expired", grant=grant.name, expiry_ns=grant.expiry_ns))
+
+
+def _require_condition(state: State, budget: BudgetDef, rule: PlanRule, firing: Firing, now_ns: int) -> None:
+    if not rule.when:
+        return
+    held = condition_of(rule.when).evaluate(context_of(state, budget, firing, now_ns))
+    if isinstance(held, expr.ExprFault):
+        raise Skipped(find("rule_skipped", rule=rule.name, reason="fault", fault=held.code))
+    if not held:
+        raise Skipped(find("rule_skipped", rule=rule.name, reason="condition"))
+
+
+def context_of(state: State, budget: BudgetDef, firing: Firing | None, now_ns: int) -> dict[str, Any]:
+    """What an expression of a plan reads: the names of `plan.NAMES`."""
+    plan = plan_of(state, budget)
+    cause = {"amount": firing.amount, "dim": firing.dim} if firing else {"amount": 0, "dim": ""}
+    return {
+        "cause": cause,
+        "balance": {name: state.ledger.balances.get((budget.name, name), 0) for name in plan.resources},
+        "metric": {
+            name: state.plans.metrics[budget.name, name].value
+            for name in plan.metrics
+            if (budget.name, name) in state.plans.metrics
+        },
+        "input": {},
+        "now_ns": now_ns,
+    }
+
+
+def _postings(
+    fork: State, budget: BudgetDef, plan: Plan, action: Transfer | Convert, firing: Firing
+) -> list[Event]:
+    """What one action posts; nothing for an amount of 0."""
+    amount = amount_of(action.amount).evaluate(context_of(fork, budget, firing, fork.now_ns))
+    if isinstance(amount, expr.ExprFault):
+        raise Skipped(find("rule_skipped", rule=firing.rule, reason="fault", fault=amount.code))
+    if not 0 <= amount <= NATURAL_MAX:
+        raise Skipped(find("rule_skipped", rule=firing.rule, reason="amount", amount=amount))
+    if not amount:
+        return []
+    match action:
+        case Transfer():
+            moves = [(budget.name, action.to, action.resource or firing.dim, amount)]
+        case Convert():
+            moves = conversion_moves(budget, plan, action.conversion, amount)
+    findings = _check_moves(fork, moves)
+    if findings:
+        raise Skipped(findings[0])
+    return [Posted(*move, budget.adopted_by, firing.cause) for move in moves]
+
+
+def conversion_moves(
+    budget: BudgetDef, plan: Plan, name: str, amount: int
+) -> list[tuple[str, str, str, int]]:
+    """The two sides of a conversion of the plan: debit, credit, resource, amount."""
+    conversion = plan.conversions[name]
+    kept = budget.name + RESERVED_ACCOUNT if conversion.keeps else conversion.counter
+    got = amount * conversion.rate[0] // conversion.rate[1]
+    return [
+        (budget.name, kept, conversion.gives, amount),
+        (conversion.counter, budget.name, conversion.gets, got),
+    ]
+
+
+def _check_moves(fork: State, moves: list[tuple[str, str, str, int]]) -> list[Finding]:
+    ledger = fork.ledger
+    for debit, credit, resource, amount in moves:
+        for account in (debit, credit):
+            if account not in ledger.accounts:
+                return [find("not_found", account=account)]
+        if resource not in ledger.resources:
+            return [find("not_found", resource=resource)]
+        is_own = debit in fork.plans.budgets
+        checked = (check_source if is_own else check_cover)(fork, debit, resource, amount)
+        if checked:
+            return checked
+    return plan_findings(fork, [Debit(debit, resource, amount) for debit, _, resource, amount in moves])
+
+
+def _raise_parts(fork: State, budget: BudgetDef, plan: Plan, firing: Firing) -> list[Event]:
+    """Every part of the split gets its share of the deposit as more limit; revoked parts' shares lapse."""
+    events: list[Event] = []
+    parts = shared(firing.amount, plan.allocations[firing.dim])
+    for name, amount in parts.items():
+        grant = f"{budget.name}/{name}"
+        if not amount or grant not in fork.caps.grants or fork.caps.is_revoked(grant):
+            continue
+        raised = raised_events(fork, grant, firing.dim, amount)
+        if raised is None:
+            raise Skipped(find("amount_overflow", grant=grant, dim=firing.dim))
+        events += raised
+    return events

@@ -1,0 +1,109 @@
+"""Native effects on what budgets know: record a metric, solve.
+
+Rule 1. Solving moves nothing and changes no plan. The same input gives the same solution.
+Rule 2. The built-in solver evaluates the plan's formulas in exact integers. Whoever brings cells of their
+        own is named with them, and the kernel checks their form.
+"""
+
+from msgspec import Struct
+
+from splittally.core import expr
+from splittally.core.budget.plan import Plan, amount_of
+from splittally.core.events import Event, Measured, Solved
+from splittally.core.findings import Finding, find
+from splittally.core.limits import INT_MAX, INT_MIN, PLAN_ITEMS_MAX
+from splittally.core.native.firing import context_of
+from splittally.core.native.plans import metric_events, plan_of
+from splittally.core.native.row import Native, NativeCall
+from splittally.core.state import State
+from splittally.core.types import BudgetDef, Cell, is_id
+
+FORMULAS = "formulas"
+
+
+class RecordMetric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A value of a metric of a budget, in the metric's unit."""
+
+    budget: str
+    metric: str
+    value: int
+
+    def __post_init__(self) -> None:
+        if not INT_MIN <= self.value <= INT_MAX:
+            raise ValueError("`value` is an integer of the data model")
+
+
+class SolveBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A solution: by the plan's formulas over `input`, or the `cells` that `solver` proposes."""
+
+    budget: str
+    input: dict[str, int] = {}
+    cells: list[Cell] = []
+    solver: str = FORMULAS
+
+    def __post_init__(self) -> None:
+        if len(self.cells) > PLAN_ITEMS_MAX or len(self.input) > PLAN_ITEMS_MAX:
+            raise ValueError(f"at most {PLAN_ITEMS_MAX} cells and inputs")
+        if (self.solver == FORMULAS) == bool(self.cells) or not is_id(self.solver):
+            raise ValueError(f"`cells` come with the name of their `solver`, which is not `{FORMULAS}`")
+        names = [cell.name for cell in self.cells]
+        if len(names) != len(set(names)) or not all(map(is_id, [*names, *self.input])):
+            raise ValueError("each cell and input has a name of its own")
+        if not all(INT_MIN <= x <= INT_MAX for x in [*self.input.values(), *(y.value for y in self.cells)]):
+            raise ValueError("cells and inputs are integers of the data model")
+
+
+def _check_metric(state: State, call: NativeCall, params: RecordMetric) -> list[Finding]:
+    budget = state.plans.budgets.get(params.budget)
+    if budget is None:
+        return [find("not_found", budget=params.budget)]
+    known = params.metric in plan_of(state, budget).metrics
+    return [] if known else [find("not_found", metric=params.metric, budget=params.budget)]
+
+
+def _make_metric(state: State, call: NativeCall, params: RecordMetric) -> list[Event]:
+    measured = Measured(params.budget, params.metric, params.value)
+    return [measured, *metric_events(state, measured, call.intent_hash, call.now_ns)]
+
+
+def _check_solve(state: State, call: NativeCall, params: SolveBudget) -> list[Finding]:
+    budget = state.plans.budgets.get(params.budget)
+    if budget is None:
+        return [find("not_found", budget=params.budget)]
+    if params.cells:
+        return []
+    return [
+        find("formula_fault", budget=params.budget, cell=name, fault=value.code)
+        for name, value in _evaluated(state, call, params, budget).items()
+        if isinstance(value, expr.ExprFault)
+    ]
+
+
+def _evaluated(state: State, call: NativeCall, params: SolveBudget, budget: BudgetDef) -> dict[str, object]:
+    """Each formula's value, or its fault."""
+    plan: Plan = plan_of(state, budget)
+    context = context_of(state, budget, None, call.now_ns) | {"input": params.input}
+    return {name: amount_of(plan.formulas[name].value).evaluate(context) for name in sorted(plan.formulas)}
+
+
+def _make_solve(state: State, call: NativeCall, params: SolveBudget) -> list[Event]:
+    budget = state.plans.budgets[params.budget]
+    context = context_of(state, budget, None, call.now_ns)
+    cells = params.cells
+    if not cells:
+        formulas = plan_of(state, budget).formulas
+        values = _evaluated(state, call, params, budget)
+        cells = [Cell(name, _integer(value), formulas[name].unit) for name, value in values.items()]
+    read = {"balance": context["balance"], "metric": context["metric"], "input": params.input}
+    return [Solved(budget.name, budget.version, params.solver, cells, read)]
+
+
+def _integer(value: object) -> int:
+    assert type(value) is int
+    return value
+
+
+ROWS = {
+    "budget.solve": Native(SolveBudget, _check_solve, _make_solve, "bring a budget's solution up to date"),
+    "metric.record": Native(RecordMetric, _check_metric, _make_metric, "record a value of a metric"),
+}

@@ -1,0 +1,52 @@
+"""Naturals, spans, instants and shares as a manifest writes them.
+
+Rule 1. Integers only: a date-time becomes nanoseconds since 1970, a share a numerator and a denominator.
+Rule 2. What is not understood is refused with the place where it stands.
+"""
+
+import datetime
+import re
+from typing import Any
+
+from splittally.core.errors import InvalidManifest
+from splittally.core.types import duration_ns
+
+_SHARE = re.compile(r"([0-9]{1,9})(?:%|/([0-9]{1,9}))")
+
+
+def natural(where: str, value: Any) -> int:
+    """The value, which is a natural below 2^64; `InvalidManifest` when it is anything else."""
+    if type(value) is not int or not 0 <= value < 2**64:
+        raise InvalidManifest(f"`{where}` is a natural below 2^64, not `{value!r}`", field=where)
+    return value
+
+
+def span(where: str, value: Any) -> int:
+    """Nanoseconds, as a number or as text such as `15m`."""
+    if isinstance(value, str) and duration_ns(value):
+        return duration_ns(value)
+    return natural(where, value)
+
+
+def instant(where: str, value: Any) -> int:
+    """A time in nanoseconds since 1970, as a number or as a date-time with an offset."""
+    if isinstance(value, str):
+        try:
+            value = datetime.datetime.fromisoformat(value)
+        except ValueError:
+            raise InvalidManifest(f"`{where}` is a time in nanoseconds or a date-time", field=where) from None
+    if isinstance(value, datetime.datetime):
+        if value.tzinfo is None:
+            raise InvalidManifest(f"`{where}` needs an offset such as Z or +02:00", field=where)
+        since = value - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+        value = (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
+    return natural(where, value)
+
+
+def share(where: str, value: Any) -> list[int]:
+    """A share as numerator and denominator, from `50%`, `1/2` or [1, 2]."""
+    if isinstance(value, str) and (found := _SHARE.fullmatch(value)):
+        return [int(found[1]), int(found[2] or 100)]
+    if isinstance(value, list) and len(value) == 2 and all(type(part) is int for part in value):
+        return value
+    raise InvalidManifest(f"`{where}` is a share such as 50% or 1/2", field=where)
