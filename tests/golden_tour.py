@@ -18,7 +18,7 @@ def play(tour: Tour) -> None:
     """Every scene in its order."""
     for scene in (
         making, value, settling, refusals, chain, endings, windows, cards, refunds, doubts, groups,
-        policy, approvals, authority, broken, capacity,
+        policy, approvals, authority, budgets, broken, capacity,
     ):  # fmt: skip
         tour.scene((scene.__doc__ or "").rstrip("."))
         scene(tour)
@@ -287,6 +287,53 @@ def authority(t: Tour) -> None:
 def hire(t: Tour, label: str, name: str, terms: dict[str, Any], at: int | None = None) -> None:
     """Ask for a grant below alice's."""
     t.native(label, "grant.issue", "alice", grant="alice_llm", name=name, terms=terms, at=at)
+
+
+PLAN: dict[str, Any] = {
+    "resources": {"USD": 2, "Stars": 0},
+    "constraints": [{"name": "runway", "resource": "USD", "minimum": 1_000}],
+    "metrics": {"stars": {"description": "stars given", "nature": "maximise"}},
+    "formulas": {"half": {"value": "balance.USD / 2", "unit": "USD"}},
+    "rules": [
+        {"name": "savings", "on": "deposit", "of": "USD",
+         "do": [{"kind": "transfer", "to": "vendors/tea", "amount": "cause.amount / 20"}]},
+        {"name": "bonus", "on": "metric", "of": "stars", "when": "cause.amount > 3", "approval": True,
+         "do": [{"kind": "transfer", "to": "vendors/tea", "resource": "USD", "amount": "7"}]},
+    ],
+}  # fmt: skip
+SHOP = "budgets/shop"
+
+
+def budgets(t: Tour) -> None:
+    """A budget has a plan, and the plan is asked before anything is committed."""
+    plain = {"from": "accounts/team"}
+    pays = {"pays_to": ["vendors/mill"]}
+    t.native("shop", "budget.create", budget=SHOP, schema=PLAN, **pays)
+    task = {"result": "a sign", "amounts": {"USD": 100}}
+    t.native("fund-little", "ledger.transfer", resource="USD", amount=500, to=SHOP, **plain)
+    t.ask("sign-early", "task.post", task, SHOP)
+    t.native("fund", "ledger.transfer", resource="USD", amount=2_000, to=SHOP, **plain)
+    t.ask("sign", "task.post", task, SHOP)
+    t.settle("sign", "ok", {})
+    t.ask("sign-much", "task.post", {**task, "amounts": {"USD": 2_000}}, SHOP)
+    t.ask("sign-payee", "task.post", {**task, "payee": "vendors/tea"}, SHOP)
+    t.native("stars-few", "metric.record", budget=SHOP, metric="stars", value=2)
+    t.native("stars", "metric.record", budget=SHOP, metric="stars", value=4)
+    t.tick(t.at + 1)
+    waiting = min(t.world.state.plans.firings)
+    t.native("bonus", "budget.answer", budget=SHOP, item=list(waiting), answer="approve")
+    t.native("solve", "budget.solve", budget=SHOP)
+    fault = {**PLAN, "formulas": {"half": {"value": "balance.USD / 0"}}}
+    t.native("fault", "budget.create", budget="budgets/fault", schema=fault)
+    t.native("solve-fault", "budget.solve", budget="budgets/fault")
+    t.native("split-much", "budget.split", budget=SHOP, resource="USD", shares={"a": 61, "b": 40})
+    t.native("split", "budget.split", budget=SHOP, resource="USD", shares={"a": 60, "b": 40})
+    t.native("amend", "budget.amend", budget=SHOP, schema={**PLAN, "constraints": []})
+    rate = {"resource": "USD", "gets": "Stars", "counter": "vendors/mill", "to": "accounts/team", **plain}
+    t.native("convert", "ledger.convert", amount=10, rate=[1, 2], **rate)
+    t.native("convert-little", "ledger.convert", amount=1, rate=[1, 2], **rate)
+    t.native("stars-issued", "ledger.issue", resource="Stars", amount=9, to="vendors/mill")
+    t.native("convert-again", "ledger.convert", amount=11, rate=[1, 2], **rate)
 
 
 def broken(t: Tour) -> None:

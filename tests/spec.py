@@ -23,6 +23,7 @@ STAGES = {
     "kernel's own code here says that it gave no answer.",
     "ledger": "Stage 5: is there enough? Limits of every leg, and every account drawn on.",
     "native": "What a native effect itself finds (stage 5), and what comes beside its answer.",
+    "plan": "Stage 6: do the plans of the budgets whose accounts are debited still hold?",
     "policy": "Stage 7.",
     "group": "Intents that are decided together.",
     "settle": "Violations: found when a hold is settled. They change no outcome; settling always ends a "

@@ -41,7 +41,7 @@ DIMENSIONS = {
     "completion_tokens", "max_tokens", "credits", "usd", "USD",
 }  # fmt: skip
 PURE = {
-    "blake3", "cbor2", "cbrrr", "collections", "collections.abc", "functools", "hashlib", "heapq",
+    "blake3", "cbor2", "cbrrr", "collections", "collections.abc", "fractions", "functools", "hashlib", "heapq",
     "itertools", "math", "msgspec", "operator", "re", "struct", "typing",
 }  # fmt: skip
 RECEIPT_FIELDS = {"cost_cents"}  # a key of the ABI's receipt (schemas/abi.cddl), not a dimension
