@@ -7,7 +7,7 @@ from hashlib import sha256
 from itertools import groupby
 from typing import Any
 
-from splittally.core.events import Released, Settled
+from splittally.core.events import Released, RuleFired, Settled
 from splittally.core.findings import Finding
 from splittally.core.frames import Body
 from splittally.core.limits import HASH_BYTES
@@ -176,15 +176,15 @@ class Tour:
 
 def _event_shown(event: Any) -> str:
     """An event by its name and the word in it that says which case it is."""
-    for field in ("how", "cause", "over", "phase", "table"):
-        if hasattr(event, field):
+    for field in ("how", "cause", "over", "phase", "table", "status"):
+        if isinstance(getattr(event, field, None), str):
             return f"{type(event).__name__}({getattr(event, field)})"
     return type(event).__name__
 
 
 def _unanswered(event: Any) -> list[Finding]:
     """The findings of an event that stand in nobody's answer."""
-    if isinstance(event, Released):
+    if isinstance(event, Released | RuleFired):
         return event.findings
     return event.violations if isinstance(event, Settled) and event.how in ("unknown", "attested") else []
 
