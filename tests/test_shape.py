@@ -41,8 +41,8 @@ DIMENSIONS = {
     "completion_tokens", "max_tokens", "credits", "usd", "USD",
 }  # fmt: skip
 PURE = {
-    "blake3", "cbor2", "cbrrr", "collections", "collections.abc", "fractions", "functools", "hashlib", "heapq",
-    "itertools", "math", "msgspec", "operator", "re", "struct", "typing",
+    "blake3", "cbor2", "cbrrr", "collections", "collections.abc", "fractions", "functools", "hashlib",
+    "heapq", "itertools", "math", "msgspec", "operator", "re", "struct", "typing",
 }  # fmt: skip
 RECEIPT_FIELDS = {"cost_cents"}  # a key of the ABI's receipt (schemas/abi.cddl), not a dimension
 IMPURE_CALLS = {"open", "print", "input", "eval", "exec", "compile", "hash", "id", "__import__", "globals"}
