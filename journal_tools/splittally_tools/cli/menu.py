@@ -53,6 +53,7 @@ MENU: dict[str, Entry] = {
     "checkpoint": Entry("Audit", _CLI + "checkpoint", "checkpoint", "sign what the journal is now"),
     "prove": Entry("Audit", _CLI + "checkpoint", "prove", "prove that a frame is in a checkpoint"),
     "enforcer": Entry("Modules", _CLI + "enforcer", "enforcer", "check modules, list those of this release"),
+    "offers": Entry("Runs", _CLI + "offers", "offers", "rank offers by weighted criteria"),
     "run-trace": Entry("Runs", "splittally_tools.run_trace.command", "run_trace", "drive a trace of calls"),
     "bench": Entry("Runs", "splittally_tools.bench.command", "bench", "measure the kernel against a floor"),
 }
