@@ -18,10 +18,9 @@ from typing import Any, NamedTuple
 
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import NATURAL_MAX
+from splittally.core.types import CAP_SPEND, CAP_SPEND_TYPE
 from splittally.edge.json_values import parse_json
 
-SPEND_CAP = "sys/spend@1"
-SPEND_TYPE = "spend"
 PERMISSION_BYTES_MAX = 8 * 1024  # it travels in every question to the enforcer, which takes 24 KiB
 PROSE = ("title", "description", "$comment", "$schema", "$id")
 KEYWORDS = (*PROSE, "type", "properties", "additionalProperties")
@@ -53,7 +52,7 @@ def complete_terms(
     if permission is not None:
         schema = load(permission) if isinstance(permission, str) else permission
         _merge(whole, compile_permission(schema, scales))
-    if cap_types.get(str(whole.get("cap"))) == SPEND_TYPE:
+    if cap_types.get(str(whole.get("cap"))) == CAP_SPEND_TYPE:
         whole.setdefault("doubt", "payee")
     return whole
 
@@ -71,7 +70,7 @@ def _merge(terms: dict[str, Any], permission: Permission) -> None:
                 f"the permission states `{name}`; take it out of `params`", field="params", name=name
             )
     if terms.get("cap") is None:
-        terms["cap"] = SPEND_CAP
+        terms["cap"] = CAP_SPEND
     terms["params"] = {**params, "resources": permission.resources, TEXT_PARAM: permission.text}
     terms["limits"] = [*limits, *({"dim": dim, "amount": x} for dim, x in permission.limits.items())]
 

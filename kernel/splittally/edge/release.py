@@ -12,7 +12,7 @@ from splittally.core.hashing import hash_module, hash_schema
 from splittally.core.limits import NATIVE_PARAMS_BYTES_MAX
 from splittally.core.native import NATIVE
 from splittally.core.native.money import ISSUER
-from splittally.core.types import CAP_ALL, CAP_ANY_TYPE, CAP_NATIVE_TYPE
+from splittally.core.types import CAP_ALL, CAP_ANY_TYPE, CAP_NATIVE_TYPE, CAP_SPEND, CAP_SPEND_TYPE
 
 # cap -> (type of cap, the module that judges it)
 CAPS = {
@@ -22,7 +22,7 @@ CAPS = {
     "sys/blob@1": ("blob", "sys/CapEnforceBlob@1"),
     "sys/cost@1": (CAP_ANY_TYPE, "sys/CapEnforceCost@1"),
     "sys/native@1": (CAP_NATIVE_TYPE, "sys/CapEnforceNative@1"),
-    "sys/spend@1": ("spend", "sys/CapEnforceSpend@1"),
+    CAP_SPEND: (CAP_SPEND_TYPE, "sys/CapEnforceSpend@1"),
 }
 
 _NATURAL = {"type": "integer", "minimum": 0}
@@ -70,7 +70,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": "object", "properties": {"namespace": _TEXT, "key": _TEXT, "size": _NATURAL}},
     ),
     "task.post": (
-        "spend",
+        CAP_SPEND_TYPE,
         {
             "type": "object",
             "required": ["result", "amounts"],
