@@ -48,7 +48,7 @@ def test_a_module_that_differs_in_bytes_alone_judges_nothing_otherwise(tmp_path,
     run("-w", world, "submit", text=intent("cap_llm", 10) + intent("cap_llm", 500))
     monkeypatch.undo()
     shown = run("-w", world, "upgrade", "--json").json
-    assert (len(shown["modules"]), shown["checks"], shown["otherwise"]) == (6, 2, [])
+    assert (len(shown["modules"]), shown["checks"], shown["otherwise"]) == (7, 2, [])
 
 
 def test_an_upgrade_judges_anew_what_comes_and_settles_with_the_old_what_is_open(old):
