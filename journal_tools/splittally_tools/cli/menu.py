@@ -44,6 +44,7 @@ MENU: dict[str, Entry] = {
     "ledger": Entry("Views", _CLI + "ledgers", "ledger", "limits, reserved and spent"),
     "reservations": Entry("Views", _CLI + "ledgers", "reservations", "what is reserved, since when"),
     "accounts": Entry("Views", _CLI + "ledgers", "accounts", "balances and what is in flight"),
+    "stats": Entry("Views", _CLI + "statistics", "stats", "sums of postings by window, from a store beside"),
     "state": Entry("Views", _CLI + "views", "state", "everything at one sequence, now or before"),
     "log": Entry("Records", _CLI + "records", "log", "the frames of the journal, and those that come"),
     "show": Entry("Records", _CLI + "records", "show", "one frame, or the frames of an intent"),

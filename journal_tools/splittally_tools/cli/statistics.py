@@ -1,0 +1,255 @@
+"""`stats`: balances and sums of postings by window, from a store beside the journal.
+
+Rule 1. Every answer names the frame that it is of, and how many frames of the journal it has not seen.
+Rule 2. `show` needs no journal: without one it answers what was read, and how far it is behind is unknown.
+"""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+from msgspec import Struct
+from msgspec.structs import asdict
+from rich.console import Console
+from splittally.core.errors import JournalDamaged, WorldError
+from splittally.core.ledger.windows import DAY_NS, window_start
+from splittally.core.limits import TIME_NS_MAX
+from splittally.core.types import CALENDAR_WINDOWS, EXTERNAL
+
+from splittally_tools.cli.ending import DONE, REFUSED
+from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.output import emit, say, table, word
+from splittally_tools.cli.session import Session, shared
+from splittally_tools.statistics.feed import (
+    FILE,
+    Difference,
+    Fed,
+    first_difference,
+    rebuild,
+    require_same,
+    update,
+)
+from splittally_tools.statistics.store import Cursor, Statistics, StatisticsDamaged, open_statistics
+
+EPOCH = date(1970, 1, 1)
+_in_file = click.option(
+    "--file", type=click.Path(dir_okay=False, path_type=Path), help=f"The store (WORLD/{FILE})."
+)
+
+
+class Moment(NamedTuple):
+    """A time in nanoseconds, or the beginning of a day of the world's calendar."""
+
+    ns: int
+    is_day: bool
+
+    def first_ns(self, offset_ns: int) -> int:
+        return self.ns - offset_ns if self.is_day else self.ns
+
+    def last_ns(self, offset_ns: int) -> int:
+        return self.ns - offset_ns + DAY_NS - 1 if self.is_day else self.ns
+
+
+def _moment(ctx: click.Context, option: click.Parameter, value: str | None) -> Moment | None:
+    """Nanoseconds, or a day as YYYY-MM-DD."""
+    if value is None:
+        return None
+    if re.fullmatch("[0-9]{1,19}", value) and int(value) <= TIME_NS_MAX:
+        return Moment(int(value), False)
+    try:
+        day = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        text = f"`{value}` is neither nanoseconds nor a day such as 2026-01-31"
+        raise click.BadParameter(text, ctx, option) from None
+    return Moment((day - EPOCH).days * DAY_NS, True)
+
+
+@click.group()
+@shared
+def stats() -> None:
+    """Statistics of postings: a store beside the journal that may lag and can be made anew."""
+
+
+# --- update and rebuild -------------------------------------------------------------------------
+
+
+@stats.command(name="update")
+@shared
+@_in_file
+@click.pass_obj
+def update_command(session: Session, file: Path | None) -> int:
+    """Reads the frames that came since; makes the store where there is none."""
+    with reader_of(session) as reader:
+        path = _path(session, file)
+        return _told(session, path, update(reader, path), reader.head.size)
+
+
+@stats.command(name="rebuild")
+@shared
+@_in_file
+@click.pass_obj
+def rebuild_command(session: Session, file: Path | None) -> int:
+    """Makes the store anew from the first frame, whatever is there."""
+    with reader_of(session) as reader:
+        path = _path(session, file)
+        return _told(session, path, rebuild(reader, path), reader.head.size)
+
+
+def _path(session: Session, file: Path | None) -> Path:
+    return session.folder / FILE if file is None else file
+
+
+def _told(session: Session, path: Path, fed: Fed, size: int) -> int:
+    head = _head(fed.cursor, size)
+    document = {**head, "frames": fed.frames, "postings": fed.postings, "file": str(path)}
+    text = f"{fed.frames} frames read, {fed.postings} postings; {_standing(head)}"
+    emit(session, document, lambda out: say(out, text))
+    return DONE
+
+
+def _head(cursor: Cursor, size: int | None) -> dict[str, Any]:
+    """The frame that an answer is of, and how many frames of the journal came after it."""
+    behind = None if size is None else size - cursor.size
+    return {"seq": cursor.size - 1, "now_ns": cursor.now_ns, "behind": behind}
+
+
+def _standing(head: dict[str, Any]) -> str:
+    if head["behind"] is None:
+        return f"as of frame {head['seq']}; the journal cannot be read"
+    return f"as of frame {head['seq']}, {head['behind']} behind the journal"
+
+
+# --- check --------------------------------------------------------------------------------------
+
+
+@stats.command()
+@shared
+@_in_file
+@click.pass_obj
+def check(session: Session, file: Path | None) -> int:
+    """Compares the store with the ledger at the store's frame; names the first difference."""
+    with reader_of(session) as reader, open_statistics(_path(session, file)) as statistics:
+        found = first_difference(reader, statistics)
+        head = _head(statistics.cursor, reader.refresh().size)
+    document = {**head, "equal": found is None, "difference": found and _difference(found)}
+    emit(session, document, lambda out: _show_check(out, document))
+    return DONE if found is None else REFUSED
+
+
+def _difference(found: Difference) -> dict[str, Any]:
+    sides = [asdict(side) if isinstance(side, Struct) else side for side in (found.ledger, found.statistics)]
+    return {"what": found.what, "key": list(found.key), "ledger": sides[0], "statistics": sides[1]}
+
+
+def _show_check(out: Console, document: dict[str, Any]) -> None:
+    found = document["difference"]
+    if found is None:
+        say(out, f"equal to the ledger; {_standing(document)}", "green")
+        return
+    say(
+        out,
+        f"{found['what'].replace('_', ' ')} of {word(found['key'])}: the ledger says"
+        f" {word(found['ledger'])}, the statistics {word(found['statistics'])}; {_standing(document)}",
+        "red",
+    )
+    say(out, "the ledger is right; make the statistics anew with `tally stats rebuild`")
+
+
+# --- show ---------------------------------------------------------------------------------------
+
+
+@stats.command()
+@shared
+@_in_file
+@click.option("--account", help="Only this account.")
+@click.option("--resource", help="Only this resource.")
+@click.option("--per", type=click.Choice(CALENDAR_WINDOWS), help="Also sums by window of this kind.")
+@click.option("--from", "first", callback=_moment, metavar="NS|DAY", help="The first window's time.")
+@click.option("--to", "last", callback=_moment, metavar="NS|DAY", help="The last window's time.")
+@click.pass_obj
+def show(
+    session: Session,
+    file: Path | None,
+    account: str | None,
+    resource: str | None,
+    per: str | None,
+    first: Moment | None,
+    last: Moment | None,
+) -> int:
+    """Balance, in flight and spendable by account and resource, in minor units; sums by window."""
+    if per is None and (first or last):
+        raise click.UsageError("say which windows: `--per day` beside `--from` and `--to`")
+    path = _path(session, file)
+    with open_statistics(path) as statistics, statistics.held_still():
+        cursor = statistics.cursor
+        document = {
+            **_head(cursor, _journal_size(session, cursor, path)),
+            "accounts": _accounts(statistics, account, resource),
+        }
+        if per is not None:
+            offset_ns = cursor.offset_ns
+            since_ns = first and window_start(per, first.first_ns(offset_ns), offset_ns)
+            until_ns = last and last.last_ns(offset_ns)
+            found = statistics.totals(per, account, resource, since_ns, until_ns)
+            document["windows"] = [{**key._asdict(), **asdict(total)} for key, total in found]
+    emit(session, document, lambda out: _show(out, document, cursor.offset_ns))
+    return DONE
+
+
+def _journal_size(session: Session, cursor: Cursor, path: Path) -> int | None:
+    """How long the journal is; None where it cannot be read. `StatisticsDamaged` if it is another."""
+    try:
+        with reader_of(session) as reader:
+            require_same(reader, cursor, path)
+            return reader.head.size
+    except StatisticsDamaged:
+        raise
+    except (WorldError, JournalDamaged):
+        return None
+
+
+def _accounts(statistics: Statistics, account: str | None, resource: str | None) -> dict[str, Any]:
+    """Accounts by name; nothing is drawn on an external one, so none of it is spendable."""
+    flying = statistics.in_flight()
+    rows: dict[str, Any] = {
+        name: {**asdict(found), "resources": {}}
+        for name, found in statistics.accounts().items()
+        if account in (None, name)
+    }
+    for (name, of), balance in statistics.balances().items():
+        if name in rows and resource in (None, of):
+            limit = rows[name]["debt_limit"]
+            rows[name]["resources"][of] = {
+                "balance": balance,
+                "in_flight": flying.get((name, of), 0),
+                "spendable": 0 if name.startswith(EXTERNAL) else balance + limit,
+            }
+    return rows
+
+
+def _show(out: Console, document: dict[str, Any], offset_ns: int) -> None:
+    rows = [
+        (name, resource, *amounts.values(), account["debt_limit"])
+        for name, account in document["accounts"].items()
+        for resource, amounts in account["resources"].items()
+    ]
+    out.print(table(("account", "resource", "balance", "in flight", "spendable", "debt limit"), rows))
+    if "windows" in document:
+        columns = ("account", "resource", "direction", "from", "count", "sum", "min", "max", "last")
+        windows = [
+            (
+                *(row[name] for name in columns[:3]),
+                _local(row["start_ns"], offset_ns),
+                *(row[name] for name in columns[4:]),
+            )
+            for row in document["windows"]
+        ]
+        out.print(table(columns, windows))
+    say(out, _standing(document), "dim")
+
+
+def _local(start_ns: int, offset_ns: int) -> str:
+    moment = datetime(1970, 1, 1) + timedelta(microseconds=(start_ns + offset_ns) // 1_000)
+    return moment.strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,113 @@
+"""What a run of frames adds to the statistics. Pure: it reads no file.
+
+Rule 1. A posting counts once in each kind of window, for the account that gave (`out`) and for the one
+        that got (`in`). What is in flight is no account and has no windows of its own.
+Rule 2. In flight is what the open holds of an account drew; its balance has already paid it.
+Rule 3. Windows stand at the world's offset as it was at the frame.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from msgspec import Struct
+from splittally.core.canonical import decode
+from splittally.core.events import Defined, Held, Posted, Released, Settled
+from splittally.core.ledger.windows import window_start
+from splittally.core.types import CALENDAR_WINDOWS, Draw
+from splittally.runtime.reading import Record
+
+IN, OUT = "in", "out"
+
+
+class Key(NamedTuple):
+    """One row of the statistics: a window of an account, a resource and a direction."""
+
+    account: str
+    resource: str
+    direction: str
+    per: str
+    start_ns: int
+
+
+class Total(Struct, frozen=True, array_like=True, gc=False):
+    """What was posted in a window; `last` is the amount of the newest posting."""
+
+    count: int
+    sum: int
+    min: int
+    max: int
+    last: int
+
+    def then(self, later: "Total") -> "Total":
+        """Both together, `later` being the newer."""
+        least, most = min(self.min, later.min), max(self.max, later.max)
+        return Total(self.count + later.count, self.sum + later.sum, least, most, later.last)
+
+
+class Account(Struct, frozen=True, array_like=True, gc=False):
+    """An account as it is defined."""
+
+    kind: str
+    debt_limit: int
+
+
+class Batch:
+    """The sum of the frames that were added; whoever stores it merges it with what is there."""
+
+    def __init__(self, size: int, offset_ns: int) -> None:
+        self.size = size
+        self.hash = b""
+        self.now_ns = 0
+        self.offset_ns = offset_ns
+        self.postings = 0
+        self.totals: dict[Key, Total] = {}
+        self.moved: dict[tuple[str, str], int] = {}
+        self.accounts: dict[str, Account | None] = {}
+        self.drawn: dict[bytes, list[Draw]] = {}
+        self.ended: list[bytes] = []
+
+    def add(self, record: Record) -> None:
+        """Take the next frame; a frame that was taken before changes nothing."""
+        if record.seq < self.size:
+            return
+        assert record.seq == self.size
+        self.size, self.hash, self.now_ns = record.seq + 1, record.hash, record.body.at_ns
+        for event in record.body.out:
+            match event:
+                case Posted():
+                    self._post(event)
+                case Held() if event.draws:
+                    self.drawn[event.intent_hash] = event.draws
+                case Settled() | Released():
+                    if self.drawn.pop(event.intent_hash, None) is None:
+                        self.ended.append(event.intent_hash)
+                case Defined(table="accounts"):
+                    self.accounts[event.key] = _account(event.value)
+                case Defined(table="world", key="offset_ns"):
+                    self.offset_ns = decode(event.value)
+                case _:
+                    pass
+
+    def _post(self, event: Posted) -> None:
+        self.postings += 1
+        once = Total(1, event.amount, event.amount, event.amount, event.amount)
+        for account, direction, sign in ((event.debit, OUT, -1), (event.credit, IN, 1)):
+            if not account:
+                continue
+            place = (account, event.resource)
+            self.moved[place] = self.moved.get(place, 0) + sign * event.amount
+            for key in self._windows(account, event.resource, direction):
+                before = self.totals.get(key)
+                self.totals[key] = once if before is None else before.then(once)
+
+    def _windows(self, account: str, resource: str, direction: str) -> Iterator[Key]:
+        for per in CALENDAR_WINDOWS:
+            start_ns = window_start(per, self.now_ns, self.offset_ns)
+            yield Key(account, resource, direction, per, start_ns)
+
+
+def _account(value: bytes) -> Account | None:
+    if not value:
+        return None
+    _, kind, debt_limit = decode(value)
+    return Account(kind, debt_limit)

@@ -1,0 +1,284 @@
+"""The statistics in one SQLite file: what postings amount to up to a cursor.
+
+Rule 1. The cursor, the hash of the last frame that was read and what the frames changed are written in
+        one transaction; taking the same frames again changes nothing.
+Rule 2. The journal is right. The file may lag, be deleted or be damaged: it is rebuilt, never repaired.
+Rule 3. Amounts are kept as decimal text: they pass 2^63, and SQLite's integers do not.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from msgspec.structs import astuple
+from splittally.core.errors import DiskFull, JournalDamaged, WorldError, WorldLocked
+from splittally.runtime.reading import Record
+
+from splittally_tools.statistics.batch import Account, Batch, Key, Total
+
+APPLICATION_ID = 0x54414C59  # `TALY`, at byte 68 of the file
+VERSION = 1
+WAIT_SECONDS = 10.0
+_HEADER = b"SQLite format 3\x00"
+_BESIDE = ("-journal", "-wal", "-shm")  # what SQLite leaves beside a file after a crash
+_TABLES = """
+CREATE TABLE cursor (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, hash BLOB NOT NULL,
+    now_ns INTEGER NOT NULL, offset_ns INTEGER NOT NULL) STRICT;
+CREATE TABLE accounts (account TEXT PRIMARY KEY, kind TEXT NOT NULL, debt_limit TEXT NOT NULL) STRICT;
+CREATE TABLE balances (account TEXT, resource TEXT, amount TEXT NOT NULL,
+    PRIMARY KEY (account, resource)) STRICT, WITHOUT ROWID;
+CREATE TABLE draws (intent_hash BLOB, place INTEGER, account TEXT NOT NULL, resource TEXT NOT NULL,
+    amount TEXT NOT NULL, PRIMARY KEY (intent_hash, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE totals (account TEXT, resource TEXT, direction TEXT, per TEXT, start_ns INTEGER,
+    count INTEGER NOT NULL, sum TEXT NOT NULL, min TEXT NOT NULL, max TEXT NOT NULL, last TEXT NOT NULL,
+    PRIMARY KEY (account, resource, direction, per, start_ns)) STRICT, WITHOUT ROWID;
+INSERT INTO cursor VALUES (1, 0, x'', 0, 0);
+"""
+
+
+class NoStatistics(WorldError):
+    """There is no file of statistics at this path."""
+
+    code = "no_statistics"
+
+
+class StatisticsDamaged(JournalDamaged):
+    """The file is not what was written, or not of this journal; `tally stats rebuild` makes it anew."""
+
+    code = "statistics_damaged"
+
+
+class Cursor(NamedTuple):
+    """How many frames were read, the hash and time of the last, and the world's offset after it."""
+
+    size: int
+    hash: bytes
+    now_ns: int
+    offset_ns: int
+
+
+class Statistics:
+    """An open file of statistics. Made by `open_statistics`."""
+
+    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+        self.path = path
+        self.db = db
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.db.close()
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def take(self, records: Iterable[Record]) -> Batch:
+        """Add frames that follow each other from the cursor or before it; what they came to."""
+        with _told(self.path), _transaction(self.db, "IMMEDIATE"):
+            before = self._cursor()
+            batch = Batch(before.size, before.offset_ns)
+            for record in records:
+                batch.add(record)
+            if batch.size > before.size:
+                self._merge(batch)
+        return batch
+
+    def _merge(self, batch: Batch) -> None:
+        db = self.db
+        for key, total in batch.totals.items():
+            found = self._totals("account=? AND resource=? AND direction=? AND per=? AND start_ns=?", key)
+            merged = found[0][1].then(total) if found else total
+            count, *amounts = astuple(merged)
+            row = (*key, count, *map(str, amounts))
+            db.execute("INSERT OR REPLACE INTO totals VALUES (?,?,?,?,?,?,?,?,?,?)", row)
+        for place, moved in batch.moved.items():
+            rows = db.execute("SELECT amount FROM balances WHERE account=? AND resource=?", place).fetchall()
+            amount = moved + (int(rows[0][0]) if rows else 0)
+            db.execute("INSERT OR REPLACE INTO balances VALUES (?,?,?)", (*place, str(amount)))
+        for name, account in batch.accounts.items():
+            db.execute("DELETE FROM accounts WHERE account=?", (name,))
+            if account is not None:
+                limit = str(account.debt_limit)
+                db.execute("INSERT INTO accounts VALUES (?,?,?)", (name, account.kind, limit))
+        db.executemany("DELETE FROM draws WHERE intent_hash=?", [(digest,) for digest in batch.ended])
+        db.executemany(
+            "INSERT OR REPLACE INTO draws VALUES (?,?,?,?,?)",
+            [
+                (digest, place, draw.account, draw.resource, str(draw.amount))
+                for digest, draws in batch.drawn.items()
+                for place, draw in enumerate(draws)
+            ],
+        )
+        db.execute(
+            "UPDATE cursor SET size=?, hash=?, now_ns=?, offset_ns=?",
+            (batch.size, batch.hash, batch.now_ns, batch.offset_ns),
+        )
+
+    # --- reading -------------------------------------------------------------------------------
+
+    @contextmanager
+    def held_still(self) -> Iterator[None]:
+        """What is read inside is of one cursor, whoever writes meanwhile."""
+        with _told(self.path), _transaction(self.db, "DEFERRED"):
+            yield
+
+    @property
+    def cursor(self) -> Cursor:
+        """How far the journal was read."""
+        with _told(self.path):
+            return self._cursor()
+
+    def _cursor(self) -> Cursor:
+        ((size, hash_, now_ns, offset_ns),) = self.db.execute(
+            "SELECT size, hash, now_ns, offset_ns FROM cursor"
+        ).fetchall()
+        return Cursor(size, bytes(hash_), now_ns, offset_ns)
+
+    def accounts(self) -> dict[str, Account]:
+        """Accounts by name, as they are defined."""
+        with _told(self.path):
+            rows = self.db.execute("SELECT account, kind, debt_limit FROM accounts ORDER BY account")
+            return {name: Account(kind, int(limit)) for name, kind, limit in rows}
+
+    def balances(self) -> dict[tuple[str, str], int]:
+        """Balances by account and resource."""
+        with _told(self.path):
+            rows = self.db.execute("SELECT account, resource, amount FROM balances ORDER BY 1, 2")
+            return {(account, resource): int(amount) for account, resource, amount in rows}
+
+    def in_flight(self) -> dict[tuple[str, str], int]:
+        """What open holds drew, by account and resource."""
+        found: dict[tuple[str, str], int] = {}
+        with _told(self.path):
+            for account, resource, amount in self.db.execute(
+                "SELECT account, resource, amount FROM draws ORDER BY 1, 2"
+            ):
+                found[account, resource] = found.get((account, resource), 0) + int(amount)
+        return found
+
+    def totals(
+        self,
+        per: str = "",
+        account: str | None = None,
+        resource: str | None = None,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+    ) -> list[tuple[Key, Total]]:
+        """The windows of one kind, or of every kind, that start in `since_ns` ... `until_ns`, by key."""
+        wanted = (
+            ("per=?", per or None),
+            ("account=?", account),
+            ("resource=?", resource),
+            ("start_ns>=?", since_ns),
+            ("start_ns<=?", until_ns),
+        )
+        said = [(condition, value) for condition, value in wanted if value is not None]
+        with _told(self.path):
+            return self._totals(" AND ".join(text for text, _ in said) or "1", [value for _, value in said])
+
+    def _totals(self, condition: str, values: Iterable[Any]) -> list[tuple[Key, Total]]:
+        rows = self.db.execute(
+            f"SELECT * FROM totals WHERE {condition} ORDER BY 1, 2, 3, 5, 4", tuple(values)
+        )
+        return [(Key(*row[:5]), Total(row[5], *map(int, row[6:]))) for row in rows]
+
+
+# --- opening ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def open_statistics(path: Path, *, create: bool = False) -> Iterator[Statistics]:
+    """The file at `path`; `NoStatistics` where it is missing and may not be made."""
+    if not create and (not path.is_file() or not path.stat().st_size):
+        raise NoStatistics(
+            f"there are no statistics at `{path}`; make them with `tally stats update`", path=str(path)
+        )
+    with _told(path):
+        mode = "rwc" if create else "rw"
+        db = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=WAIT_SECONDS, isolation_level=None
+        )
+    try:
+        with _told(path):
+            _prepare(path, db, create)
+        yield Statistics(path, db)
+    finally:
+        db.close()
+
+
+def _prepare(path: Path, db: sqlite3.Connection, create: bool) -> None:
+    if create:
+        with _transaction(db, "IMMEDIATE"):
+            if not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+                db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+                db.execute(f"PRAGMA user_version={VERSION}")
+                for statement in _TABLES.strip().removesuffix(";").split(";\n"):
+                    db.execute(statement)
+    if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise StatisticsDamaged(f"`{path}` holds no statistics; name another file", path=str(path))
+    if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+        raise StatisticsDamaged(
+            f"`{path}` was made by another release; make it anew with `tally stats rebuild`", path=str(path)
+        )
+
+
+def replace(fresh: Path, path: Path) -> None:
+    """Put the closed file `fresh` in the place of `path`.
+
+    What a crash left beside the old file must go first: SQLite would roll it back into the new one.
+    """
+    path.unlink(missing_ok=True)
+    remove(path)
+    os.replace(fresh, path)
+
+
+def remove(path: Path) -> None:
+    """Delete a file of statistics and what SQLite keeps beside it."""
+    for name in (path.name, *(path.name + end for end in _BESIDE)):
+        path.with_name(name).unlink(missing_ok=True)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether the file at `path` says that it holds statistics, however damaged; so does no file at all."""
+    if not path.exists():
+        return True
+    with open(path, "rb") as file:
+        head = file.read(72)
+    return not head or (head.startswith(_HEADER) and head[68:] == APPLICATION_ID.to_bytes(4, "big"))
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection, kind: str) -> Iterator[None]:
+    db.execute(f"BEGIN {kind}")
+    try:
+        yield
+    except BaseException:
+        with suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """SQLite's errors as ours, which say what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "") or ""
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            raise WorldLocked(f"`{path}` is being written; try again", path=str(path)) from error
+        if name.startswith("SQLITE_FULL"):
+            raise DiskFull(f"no room to write `{path}`", path=str(path)) from error
+        if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_PERM")):
+            raise WorldError(f"`{path}` cannot be used: {error}", path=str(path)) from error
+        raise _damaged(path) from error
+    except (ValueError, TypeError) as error:  # a cell that is no number
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> StatisticsDamaged:
+    return StatisticsDamaged(
+        f"the statistics at `{path}` are damaged; make them anew with `tally stats rebuild`", path=str(path)
+    )
