@@ -6,8 +6,11 @@ Rule 3. The body is a list that only the runtime understands. It holds no float,
         reason to leave the fast codec: what that reads and canonical form does not have is refused here.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
+
+import msgspec
 
 from splittally.core.canonical import decode_plain, encode_record
 from splittally.core.errors import CanonicalError, JournalDamaged
@@ -20,7 +23,8 @@ except ImportError:  # the accelerator is optional; the plain path is the defini
     _cbrrr = None  # type: ignore[assignment]
 
 ZERO_HASH = bytes(HASH_BYTES)
-_FLOAT64_HEAD, _NEGATIVE64_HEAD = 0xFB, 0x3B
+_FLOAT64_HEAD = 0xFB
+_BELOW_INT_MIN = re.compile(rb"\x3b[\x80-\xff]")  # a negative integer's argument of 2^63 or more
 _NATURAL_HEADS = {b"\x18": 1, b"\x19": 2, b"\x1a": 4, b"\x1b": 8}  # argument bytes by initial byte
 
 
@@ -54,10 +58,10 @@ def open_frame(data: bytes) -> tuple[int, bytes, list[Any]]:
         value = _decode_record(data)
     except CanonicalError as error:
         raise JournalDamaged(f"a frame is not canonical: {error}") from error
-    match value:
-        case [int() as seq, bytes() as prev, list() as body] if (
-            type(seq) is int and seq >= 0 and len(prev) == HASH_BYTES
-        ):
+    if type(value) is list and len(value) == 3:
+        seq, prev, body = value
+        is_chained = type(prev) is bytes and len(prev) == HASH_BYTES
+        if is_chained and type(seq) is int and seq >= 0 and type(body) is list:
             return seq, prev, body
     raise JournalDamaged("a frame is not `[seq, prev, body]`")
 
@@ -126,8 +130,32 @@ def _decode_record(data: bytes) -> Any:
         raise CanonicalError("bytes are not canonical CBOR") from error
     if used != len(data):
         raise CanonicalError("bytes follow the value")
-    is_doubtful = _FLOAT64_HEAD in data or _NEGATIVE64_HEAD in data
-    return _within_records(value) if is_doubtful else value
+    if _FLOAT64_HEAD in data and _may_hold_float(data):
+        return _within_records(value)
+    if _BELOW_INT_MIN.search(data) and _may_be_below_int_min(value):
+        return _within_records(value)
+    return value
+
+
+def _may_hold_float(data: bytes) -> bool:
+    """Whether a float may be in canonical bytes: the fast codec's other mode has none and refuses them.
+
+    Most hashes that hold the byte are cleared here, at a third of what walking the value costs.
+    """
+    try:
+        _cbrrr.decode_dag_cbor(data, _NeverCid, True)
+    except Exception:  # also for keys that mean something in that mode, so the walk decides
+        return True
+    return False
+
+
+def _may_be_below_int_min(value: Any) -> bool:
+    """Whether an integer below -2^63 may be in a value, which MessagePack has no room for either."""
+    try:
+        msgspec.msgpack.encode(value)
+    except Exception:  # also for what is nested too deep for it
+        return True
+    return False
 
 
 def _within_records(value: Any) -> Any:
