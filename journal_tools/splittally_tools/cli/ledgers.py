@@ -12,6 +12,7 @@ from splittally.edge.amounts import format_amount
 from splittally.runtime.queries import Row
 
 from splittally_tools.cli.ending import DONE
+from splittally_tools.cli.entries import list_entries
 from splittally_tools.cli.opening import reader_of
 from splittally_tools.cli.output import age, emit, table
 from splittally_tools.cli.session import Session, shared
@@ -24,9 +25,27 @@ from splittally_tools.cli.views import head_of
 @shared
 @click.option("--grant", help="Only this grant.")
 @click.option("--dim", help="Only this dimension.")
+@click.option("--entries", is_flag=True, help="The lines of the ledger instead: a debit and a credit each.")
+@click.option("--account", help="With --entries: only lines of this account.")
+@click.option("--from", "start", type=click.IntRange(0), metavar="SEQ", help="With --entries: first frame.")
+@click.option("--to", "last", type=click.IntRange(0), metavar="SEQ", help="With --entries: last frame.")
 @click.pass_obj
-def ledger(session: Session, grant: str | None, dim: str | None) -> int:
-    """Limit, reserved, spent and available of every counter."""
+def ledger(
+    session: Session,
+    grant: str | None,
+    dim: str | None,
+    entries: bool,
+    account: str | None,
+    start: int | None,
+    last: int | None,
+) -> int:
+    """Limit, reserved, spent and available of every counter; with --entries every debit and credit."""
+    if entries and (grant or dim):
+        raise click.UsageError("--entries goes with --account, --from and --to")
+    if not entries and (account, start, last) != (None, None, None):
+        raise click.UsageError("--account, --from and --to go with --entries")
+    if entries:
+        return list_entries(session, account, start or 0, last)
     with reader_of(session) as reader:
         state = reader.state
         head = head_of(state)
@@ -140,12 +159,13 @@ def _show_reservations(out: Console, document: dict[str, Any]) -> None:
 
 
 @click.command()
+@click.option("--at", "at_seq", type=click.IntRange(0), metavar="SEQ", help="After this frame, not the last.")
 @shared
 @click.pass_obj
-def accounts(session: Session) -> int:
-    """Balances and what is in flight, by account and resource, in minor units."""
+def accounts(session: Session, at_seq: int | None) -> int:
+    """Balances, what is in flight and what may be spent, at one sequence number, present or past."""
     with reader_of(session) as reader:
-        state = reader.state
+        state = reader.state if at_seq is None else reader.at(at_seq)
         document = {**head_of(state), "accounts": state.accounts, "resources": state.resources}
     emit(session, document, lambda out: _show_accounts(out, document))
     return DONE
@@ -158,7 +178,7 @@ def _show_accounts(out: Console, document: dict[str, Any]) -> None:
         for resource in sorted({**row["balances"], **row["in_flight"]}) or [""]:
             amounts = [
                 format_amount(part.get(resource, 0), resource, scales[resource]) if resource else None
-                for part in (row["balances"], row["in_flight"])
+                for part in (row["balances"], row["in_flight"], row["spendable"])
             ]
             rows.append((name, row["kind"], *amounts, row["debt_limit"]))
-    out.print(table(("account", "kind", "balance", "in flight", "debt limit"), rows))
+    out.print(table(("account", "kind", "balance", "in flight", "spendable", "debt limit"), rows))

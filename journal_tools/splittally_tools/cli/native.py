@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 import click
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields
+from splittally.core.budget.plan import Plan
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import NATIVE_PARAMS_BYTES_MAX
 from splittally.core.native import NATIVE
@@ -110,7 +111,9 @@ def _fields_of(kind: type, above: tuple[str, ...]) -> dict[str, Field]:
     for info in fields(kind):
         hint = _plain(hints[info.name])
         path = (*above, info.encode_name)
-        if isinstance(hint, type) and issubclass(hint, Struct):
+        if isinstance(hint, type) and issubclass(hint, Plan):
+            found[info.encode_name] = Field(path, _document, False, _is_required(info), "JSON|@FILE")
+        elif isinstance(hint, type) and issubclass(hint, Struct):
             found |= _fields_of(hint, path)
         else:
             found[info.encode_name] = _field(path, hint, _is_required(info))
@@ -196,6 +199,12 @@ def _json(name: str, said: tuple[str, ...]) -> Any:
         return parse_json(said[0])
     except InvalidInput as error:
         raise InvalidInput(f"`--{name}` is JSON: {error}", field=name) from error
+
+
+def _document(name: str, said: tuple[str, ...]) -> Any:
+    """JSON in place, or in a file."""
+    text = said[0]
+    return _json(name, (_bytes(name, said).decode("utf-8", "replace"),) if text.startswith("@") else said)
 
 
 def _numbers(name: str, said: tuple[str, ...]) -> dict[str, int]:

@@ -8,14 +8,16 @@ Rule 3. A view is taken while no command runs, whichever thread asks.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
-from splittally.core.caps.state import limits_of
+from splittally.core.canonical import decode
+from splittally.core.caps.state import NO_PARAMS, limits_of
 from splittally.core.state import State, state_root, tables
 from splittally.core.types import LIFE, RESERVED
+from splittally.runtime.budget_views import budget_row
 
 
 class Row(dict[str, Any]):
@@ -121,6 +123,7 @@ class Queries:
             row["chain"] = [above.name for above in caps.ancestors(name)]
             row["revoked"] = caps.is_revoked(name)
             row["exhausted"] = self._exhausted(name)
+            row["permission"] = permission_of(caps.cap_params(grant))
             rows[name] = row
         return rows
 
@@ -193,19 +196,39 @@ class Queries:
     @property
     @_held_still
     def accounts(self) -> Table:
-        """Accounts by name: {kind, debt_limit, balances: {resource: minor units}, in_flight}."""
+        """Accounts by name: {kind, debt_limit, balances: {resource: minor units}, in_flight, spendable}."""
         ledger = self._current().ledger
         rows = Table()
         for name in sorted(ledger.accounts):
             account = ledger.accounts[name]
-            rows[name] = Row(kind=account.kind, debt_limit=account.debt_limit, balances={}, in_flight={})
+            rows[name] = Row(
+                kind=account.kind, debt_limit=account.debt_limit, balances={}, in_flight={}, spendable={}
+            )
         for (name, resource), balance in sorted(ledger.balances.items()):
             rows[name]["balances"][resource] = balance
+            rows[name]["spendable"][resource] = balance + rows[name]["debt_limit"]
         for hold in ledger.holds.values():
             for draw in hold.draws:
                 flying = rows[draw.account]["in_flight"]
                 flying[draw.resource] = flying.get(draw.resource, 0) + draw.amount
         return rows
+
+    @property
+    @_held_still
+    def budgets(self) -> Table:
+        """Budgets by name: schema, solution, input, stage, what is missing, funds, lines and parts."""
+        return self.budgets_per("total")
+
+    @_held_still
+    def budgets_per(self, per: str) -> Table:
+        """The same with lines at a horizon: hour, day, week, month, quarter or year."""
+        state, accounts = self._current(), self.accounts
+        return Table(
+            {
+                name: Row(budget_row(state, name, accounts[name].in_flight, per))
+                for name in sorted(state.plans.budgets)
+            }
+        )
 
     @property
     @_held_still
@@ -262,6 +285,13 @@ def _counter_row(counter: Any) -> Row:
     if counter.refunded:
         row["refunded"] = counter.refunded
     return row
+
+
+@lru_cache(maxsize=4096)
+def permission_of(params: bytes) -> str | None:
+    """The permission as its author wrote it, where the grant was made from one (spec/06-manifest.md)."""
+    text = decode(params).get("x-permission") if params != NO_PARAMS else None
+    return text if type(text) is str else None
 
 
 def _from_hex(text: str) -> bytes:

@@ -102,7 +102,10 @@ class Writer:
             decided = step(state, now_ns, by, command, seen)
         if not decided.events:
             return None, decided
-        return self._record(now_ns, by, command, seen, decided.events), decided
+        seq = self._record(now_ns, by, command, seen, decided.events)
+        if self.state.ledger.appointments:
+            self.tick(now_ns)  # a rule that this record made due acts before anybody looks
+        return seq, decided
 
     def tick(self, now_ns: int) -> int:
         """Work through what is due at `now_ns`; how many frames that took."""

@@ -187,6 +187,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
             "formulas",
         ):
             _require(len(getattr(self, name)) <= PLAN_ITEMS_MAX, f"at most {PLAN_ITEMS_MAX} `{name}`")
+        _require(len(self.resources) > 0, "a plan lists the `resources` that the budget may hold")
         names = [*self.resources, *self.lines, *self.metrics, *self.conversions, *self.formulas]
         _require(all(map(is_id, names)), "what a plan lists has printable names")
         _require(all(0 <= scale <= 18 for scale in self.resources.values()), "a scale is 0 to 18")

@@ -67,11 +67,8 @@ class AmendBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 def _plan(state: State, params: CreateBudget) -> Plan:
-    """The plan that the new budget adopts; an empty one where the template does not exist."""
-    if params.schema is not None:
-        return params.schema
-    template = state.plans.budgets.get(params.template)
-    return plan_of(state, template) if template is not None else Plan()
+    """The plan that the new budget adopts; its template exists."""
+    return params.schema or plan_of(state, state.plans.budgets[params.template])
 
 
 def _check_create(state: State, call: NativeCall, params: CreateBudget) -> list[Finding]:

@@ -1,0 +1,93 @@
+"""`budgets`: plans, stages, funds and solutions at one sequence; `--export` writes a plan to a file.
+
+Rule 1. A plan that is exported and created elsewhere has the same hash: that is its identity.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from splittally.core.errors import InvalidInput
+from splittally.edge.amounts import format_amount
+
+from splittally_tools.cli.ending import DONE
+from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.output import emit, say, table, to_line
+from splittally_tools.cli.session import Session, shared
+from splittally_tools.cli.views import head_of
+
+PERIODS = ("total", "year", "quarter", "month", "week", "day", "hour")
+PARTS = ("schema", "solution", "input")
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--per", type=click.Choice(PERIODS), default="total", help="The horizon of the plan's lines.")
+@click.option("--part", type=click.Choice(PARTS), help="Only this part of the budget NAME.")
+@click.option("--cell", help="Only this cell of the solution of the budget NAME.")
+@click.option("--export", "file", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write the plan of NAME as JSON, for `native budget.create --schema @FILE`.")  # fmt: skip
+@shared
+@click.pass_obj
+def budgets(
+    session: Session, name: str | None, per: str, part: str | None, cell: str | None, file: Path | None
+) -> int:
+    """Budgets: their plans, stages, funds and solutions."""
+    with reader_of(session) as reader:
+        rows = reader.state.budgets_per(per)
+        scales = {resource: row["scale"] for resource, row in reader.state.resources.items()}
+        head = head_of(reader.state)
+    if name is None and (part or cell or file):
+        raise InvalidInput("say which budget: `tally budgets NAME`", field="name")
+    if name is None:
+        document: dict[str, Any] = {**head, "budgets": rows}
+        emit(session, document, lambda out: _show(out, rows, scales))
+        return DONE
+    if name not in rows:
+        raise InvalidInput(f"there is no budget `{name}`; `tally budgets` lists them", field="name")
+    row = rows[name]
+    if file is not None:
+        file.write_text(to_line(row["schema"]) + "\n", "utf-8")
+        written = {**head, "budget": name, "file": str(file), "schema_hash": row["schema_hash"]}
+        emit(session, written, lambda out: say(out, f"wrote the plan of {name} to {file}"))
+        return DONE
+    shown: Any = row[part] if part else _cell(row, name, cell) if cell else row
+    emit(session, {**head, "budget": name, **_named(part, cell, shown)}, lambda out: _show_one(out, shown))
+    return DONE
+
+
+def _named(part: str | None, cell: str | None, shown: Any) -> dict[str, Any]:
+    if part or cell:
+        return {part or "cell": shown}
+    return dict(shown)
+
+
+def _cell(row: dict[str, Any], name: str, cell: str) -> dict[str, Any]:
+    """A cell with what it rests on: the solver, who asked, the plan's version and what was read."""
+    solution = row["solution"]
+    if solution is None or cell not in solution["cells"]:
+        raise InvalidInput(f"the solution of `{name}` has no cell `{cell}`", field="cell")
+    about = {key: solution[key] for key in ("version", "solver", "seq", "by")}
+    return {"name": cell, **solution["cells"][cell], **about, "input": row["input"]}
+
+
+def _show(out: Console, rows: dict[str, Any], scales: dict[str, int]) -> None:
+    lines = [
+        (
+            name,
+            row["stage"],
+            format_amount(row["balances"][resource], resource, scales[resource]),
+            format_amount(row["in_flight"].get(resource, 0), resource, scales[resource]),
+            row["version"],
+            row["parent"],
+        )
+        for name, row in rows.items()
+        for resource in row["balances"]
+    ]
+    out.print(table(("budget", "stage", "balance", "in flight", "plan", "parent"), lines))
+
+
+def _show_one(out: Console, shown: Any) -> None:
+    rows = shown.items() if isinstance(shown, dict) else [("", shown)]
+    out.print(table(("part", "what"), [(name, value) for name, value in rows]))

@@ -1,0 +1,103 @@
+"""Budgets as people and programs read them: schema, solution and input, and what follows from the ledger.
+
+Rule 1. Everything is derived from one state; nothing here is recorded or decides.
+"""
+
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+
+from splittally.core.budget.check import gaps, stage_of
+from splittally.core.budget.horizon import at_horizon, days_left
+from splittally.core.budget.plan import TOTAL, Plan
+from splittally.core.native.plans import plan_of
+from splittally.core.state import State
+from splittally.core.types import BudgetDef
+
+
+def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL) -> dict[str, Any]:
+    """One budget: its three parts, its stage and what is missing, its funds, lines, metrics and parts.
+
+    `flying` is what is in flight from its account, by resource; `per` is the horizon of its lines.
+    """
+    budget = state.plans.budgets[name]
+    plan = plan_of(state, budget)
+    held = {resource: _balance(state, name, resource) or 0 for resource in sorted(plan.resources)}
+    solution = state.plans.solutions.get(name)
+    return {
+        **_identity(budget),
+        "schema": msgspec.to_builtins(plan),
+        "solution": _solution(solution) if solution else None,
+        "input": solution.input if solution else None,
+        "stage": stage_of(name, plan, lambda *key: _balance(state, *key)),
+        "missing": gaps(name, plan, lambda *key: _balance(state, *key)),
+        "balances": held,
+        "in_flight": flying,
+        "spendable": {x: amount + state.ledger.accounts[name].debt_limit for x, amount in held.items()},
+        "lines": {x: _line(state, plan, name, x, per) for x in sorted(plan.lines)},
+        "metrics": {x: _metric(state, plan, name, x) for x in sorted(plan.metrics)},
+        "expected": _expected(plan, held),
+        "waiting": [
+            {"item": list(key), "rule": firing.rule, "amount": firing.amount}
+            for key, firing in sorted(state.plans.firings.items())
+            if (firing.budget, firing.status) == (name, "waiting")
+        ],
+        "parts": sorted(x for x, grant in state.caps.grants.items() if grant.parent == budget.grant),
+    }
+
+
+def _identity(budget: BudgetDef) -> dict[str, Any]:
+    row: dict[str, Any] = msgspec.structs.asdict(budget)
+    row["schema_hash"] = row.pop("schema")
+    return row
+
+
+def _balance(state: State, account: str, resource: str) -> int | None:
+    return state.ledger.balances.get((account, resource))
+
+
+def _solution(solution: Any) -> dict[str, Any]:
+    row: dict[str, Any] = msgspec.structs.asdict(solution)
+    row.pop("input")
+    row["cells"] = {cell.name: {"value": cell.value, "unit": cell.unit} for cell in solution.cells}
+    return row
+
+
+def _line(state: State, plan: Plan, name: str, line_name: str, per: str) -> dict[str, Any]:
+    line = plan.lines[line_name]
+    row: dict[str, Any] = {
+        "resource": line.resource,
+        "planned": exact(at_horizon(plan, line, per)),
+        "per": line.per if per == TOTAL else per,
+        "description": line.description,
+    }
+    if line.calendar:
+        return row | {"left": days_left(plan, line, state.now_ns)}
+    filled = sum(_balance(state, account, line.resource) or 0 for account in (name, f"{name}/reserved"))
+    return row | {"filled": filled, "share": exact(Fraction(filled, line.amount)) if line.amount else "1"}
+
+
+def exact(value: Fraction) -> int | str:
+    """An integer where it is one, else `numerator/denominator`."""
+    return int(value) if value.denominator == 1 else f"{value.numerator}/{value.denominator}"
+
+
+def _metric(state: State, plan: Plan, name: str, metric: str) -> dict[str, Any]:
+    row: dict[str, Any] = msgspec.structs.asdict(plan.metrics[metric])
+    measure = state.plans.metrics.get((name, metric))
+    return row | {"value": measure.value if measure else None, "count": measure.count if measure else 0}
+
+
+def _expected(plan: Plan, held: dict[str, int]) -> list[dict[str, Any]]:
+    """What the plan's conversions would bring for what is held, apart from what is there already."""
+    return [
+        {
+            "conversion": name,
+            "gives": x.gives,
+            "held": held[x.gives],
+            "gets": x.gets,
+            "expected": held[x.gives] * x.rate[0] // x.rate[1],
+        }
+        for name, x in sorted(plan.conversions.items())
+    ]
