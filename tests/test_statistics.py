@@ -31,8 +31,9 @@ def stats(path, *arguments, code=0):
 
 
 def windows(path, *arguments):
-    rows = stats(path, "show", "--per", *arguments)["windows"]
-    return {(row["account"], row["direction"], row["start_ns"]): row for row in rows}
+    """Windows of US dollars by account, direction and start."""
+    rows = stats(path, "show", "--resource", "USD", "--per", *arguments)["windows"]
+    return {(row["account"], row["direction"], int(row["start_ns"])): row for row in rows}
 
 
 def issue(kernel, amount, at_ns=None, to=A, resource="USD"):
@@ -272,5 +273,7 @@ def test_an_empty_file_is_one_that_was_not_made_yet(small):
 def test_every_posting_of_the_journal_is_counted(small):
     with open_reader(small) as reader:
         posted = [event for record in reader.records() for event in record.body.out if type(event) is Posted]
-    assert sum(row["count"] for row in windows(small, "hour").values()) == 2 * len(posted) - 1
+    for per in ("hour", "year"):
+        rows = stats(small, "show", "--per", per)["windows"]
+        assert sum(row["count"] for row in rows) == 2 * len(posted)
     assert stats(small, "rebuild")["postings"] == len(posted) == 3
