@@ -1,0 +1,63 @@
+"""`ledger --entries`: the lines of the ledger, two for each posting, a debit and a credit.
+
+Rule 1. A line is never changed or taken away; what corrects it is another line.
+Rule 2. What is in flight has no account: such a side names the intent.
+"""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from splittally.edge.amounts import format_amount
+from splittally.runtime.reading import Reader
+
+from splittally_tools.cli.ending import DONE
+from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.output import console, say, to_line, word
+from splittally_tools.cli.session import Session
+from splittally_tools.cli.trace import refused
+from splittally_tools.lineage import Untraceable
+from splittally_tools.lineage.causes import postings_of
+
+
+def list_entries(session: Session, account: str | None, start: int, last: int | None) -> int:
+    """The lines of the frames `start` ... `last`, of one account or of all, in order."""
+    with reader_of(session) as reader:
+        if account is not None and account not in reader.state.accounts:
+            return refused(session, Untraceable(f"there is no account `{word(account)}`", field="account"))
+        rows = (row for row in entries(reader, start, last) if account in (None, row["account"]))
+        if session.as_json:
+            sys.stdout.writelines(to_line(row) + "\n" for row in rows)
+        else:
+            scales = {name: row["scale"] for name, row in reader.state.resources.items()}
+            _show(console(), rows, scales)
+    return DONE
+
+
+def entries(reader: Reader, start: int, last: int | None) -> Iterator[dict[str, Any]]:
+    """A row for each side of each posting; the account is empty where value is in flight."""
+    for record in reader.records(start, None if last is None else last + 1):
+        for position, kind, permission, posted in postings_of(record.body):
+            for direction, account in (("debit", posted.debit), ("credit", posted.credit)):
+                yield {
+                    "seq": record.seq,
+                    "position": position,
+                    "direction": direction,
+                    "account": account,
+                    "amount": posted.amount,
+                    "unit": posted.resource,
+                    "grant": posted.grant,
+                    "permission": permission,
+                    "intent_hash": posted.intent_hash,
+                    "kind": kind,
+                }
+
+
+def _show(out: Console, rows: Iterator[dict[str, Any]], scales: dict[str, int]) -> None:
+    for row in rows:
+        place = word(row["account"]) if row["account"] else f"in flight of {row['intent_hash'].hex()}"
+        amount = format_amount(row["amount"], row["unit"], scales[row["unit"]])
+        direction = row["direction"].upper()
+        cause = f"seq {row['seq']}, {word(row['kind'])} under {word(row['permission'])}"
+        say(out, f"{direction:<6}  {place}  {word(amount)}  ({cause})")

@@ -1,0 +1,91 @@
+"""`trace`: where value came from, walked back to what issued it."""
+
+import sys
+from collections.abc import Iterable
+
+import click
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+from splittally.edge.amounts import format_amount
+
+from splittally_tools.cli.ending import DONE, REFUSED
+from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.output import console, emit, say, to_line, word
+from splittally_tools.cli.session import Session, shared
+from splittally_tools.lineage import History, Level, Untraceable, read_history, trace_in
+
+_STYLES = {"issue": "green", "debt": "red", "balance": "bold"}
+
+
+@click.command()
+@shared
+@click.argument("target", metavar="HASH|SEQ|ACCOUNT")
+@click.option("--resource", metavar="NAME", help="Only this resource.")
+@click.pass_obj
+def trace(session: Session, target: str, resource: str | None) -> int:
+    """Where value came from: the payments of an intent, the postings of a frame, an account's balance.
+
+    First in, first out over the postings of each account, back to what was issued. With --json one level a
+    line, depth first; `level` says how deep.
+    """
+    with reader_of(session) as reader:
+        history = read_history((record.seq, record.body) for record in reader.records())
+    try:
+        levels = trace_in(history, target, resource)
+    except Untraceable as error:
+        return refused(session, error)
+    if session.as_json:
+        sys.stdout.writelines(to_line(level.document()) + "\n" for level in levels)
+    else:
+        _show(console(), target, history, levels)
+    return DONE
+
+
+def refused(session: Session, error: Untraceable) -> int:
+    """Says what there is nothing of."""
+    message = str(error)
+    document = {"error": {"code": error.code, "message": message, "facts": error.facts}}
+    emit(session, document, lambda out: say(out, message, "red"))
+    return REFUSED
+
+
+def _show(out: Console, target: str, history: History, levels: Iterable[Level]) -> None:
+    branches: list[Tree] = [Tree(Text(word(target)))]
+    tops: list[int] = [-1]
+    for level in levels:
+        while tops[-1] >= level.level:
+            branches.pop()
+            tops.pop()
+        branches.append(branches[-1].add(_label(history, level)))
+        tops.append(level.level)
+    if len(branches) == 1:
+        say(out, f"{word(target)} holds nothing")
+        return
+    out.print(branches[0])
+
+
+def _label(history: History, level: Level) -> Text:
+    amount = format_amount(level.amount, level.resource, history.scales.get(level.resource, 0))
+    label = Text(f"{level.what} ", style=_STYLES.get(level.what, ""))
+    label.append(word(amount), style="bold")
+    if level.seq is None:
+        return label.append(f" in {word(level.credit)}")
+    label.append(f" {_moved(level)}, seq {level.seq} at {level.at_ns} for {word(level.principal)}")
+    label.append(f", under {' < '.join(map(word, level.chain)) or '-'}")
+    if level.part_of:
+        label.append(f", part of {word(level.part_of)}")
+    if level.is_repeated:
+        label.append(", told above")
+    return label
+
+
+def _moved(level: Level) -> str:
+    """The side of the posting that a level is about, or both where it is one."""
+    match level.what:
+        case "commitment" | "debit" | "debt":
+            return f"from {word(level.debit)}"
+        case "issue":
+            return f"from {word(level.debit)} to {word(level.credit)}"
+        case _:
+            return f"to {word(level.credit)}"

@@ -1,0 +1,147 @@
+"""The walk from a posting back to what issued it, one level a side of a posting.
+
+Rule 1. A transfer is two levels, what was credited and the debit it came from; a settlement, a commitment
+        and a return have one side in flight and are one level; an issue is one, and there a walk ends.
+Rule 2. Levels come depth first: a level belongs to the nearest one before it whose number is one less. Those
+        below it sum to its amount, but for what was given in a conversion, which is of another resource.
+Rule 3. What was given in a conversion is walked whole. The same units on the same side of a conversion are
+        walked once; where they are met again they are only named, or money changed to and fro would double
+        the walk with every turn.
+Rule 4. A walk keeps its own stack: no chain is too long for it.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from splittally.core.lineage import DEBT, ISSUE, LOT, NOBODY, Source, Traced
+
+from splittally_tools.lineage.causes import REFUND, RELEASE
+from splittally_tools.lineage.history import History
+
+ISSUED, OWED, COMMITMENT, SETTLEMENT, RETURN = "issue", "debt", "commitment", "settlement", "return"
+FUNDING, EXCHANGE, GIVEN, REFUNDED, DEBIT, BALANCE = (
+    "funding", "exchange", "given", "refund", "debit", "balance",
+)  # fmt: skip
+
+
+class Level(NamedTuple):
+    """One side of a posting, or the part of it that the walk is about.
+
+    `amount` is that part, in minor units. `grant` is the grant that pays, `chain` the permission that was
+    used and the grants above it, the root last. `is_repeated` says that its origins stand further up.
+    """
+
+    level: int
+    what: str
+    seq: int | None
+    position: int | None
+    kind: str
+    intent_hash: bytes
+    debit: str
+    credit: str
+    resource: str
+    amount: int
+    grant: str
+    chain: list[str]
+    at_ns: int | None
+    principal: str
+    part_of: str = ""
+    is_repeated: bool = False
+
+    def document(self) -> dict[str, Any]:
+        """The level as one line of JSON; `part_of` and `is_repeated` only where they say something."""
+        told = self._asdict()
+        for name in ("part_of", "is_repeated"):
+            if not told[name]:
+                del told[name]
+        return told
+
+
+class _Step(NamedTuple):
+    depth: int
+    what: str  # empty where the posting itself says what it is
+    run: Source
+
+
+def walk(history: History, runs: Iterable[Source]) -> Iterator[Level]:
+    """The levels of these runs of units and of everything they came from."""
+    stack = [_Step(1, "", run) for run in reversed(list(runs))]
+    seen: set[Source] = set()
+    while stack:
+        step = stack.pop()
+        traced = history.lineage.postings[step.run.posting]
+        what = step.what or what_of(history, traced, step.run)
+        is_repeated = what in (GIVEN, EXCHANGE) and step.run in seen
+        yield level_of(history, step, what, is_repeated)
+        if not is_repeated:
+            stack += reversed(_below(history, step, what, traced))
+        if what in (GIVEN, EXCHANGE):
+            seen.add(step.run)
+
+
+def what_of(history: History, traced: Traced, run: Source) -> str:
+    """The word for the credited side of a posting, or for its only side."""
+    posted = traced.posted
+    if run.kind == DEBT:
+        return OWED
+    if traced.sources[0].kind == ISSUE:
+        return ISSUED
+    if not posted.credit:
+        return COMMITMENT
+    if traced.kind == RELEASE or _is_return(history, traced):
+        return RETURN
+    if traced.kind == REFUND:
+        return REFUNDED
+    if traced.exchanged_for != NOBODY:
+        return EXCHANGE
+    return SETTLEMENT if not posted.debit or traced.kind in _SETTLING else FUNDING
+
+
+_SETTLING = ("settle", "late")
+
+
+def _is_return(history: History, traced: Traced) -> bool:
+    """Whether what was in flight goes back to the account it came from."""
+    if traced.posted.debit:
+        return False
+    first = traced.sources[0]
+    return first.kind == LOT and history.lineage.postings[first.posting].posted.debit == traced.posted.credit
+
+
+def _below(history: History, step: _Step, what: str, traced: Traced) -> list[_Step]:
+    """What stands directly under a level, in order."""
+    if what in (ISSUED, OWED):
+        return []
+    has_two_sides = bool(traced.posted.debit and traced.posted.credit)
+    if what == DEBIT or not has_two_sides:
+        return [_Step(step.depth + 1, "", source) for source in history.lineage.sources_of(step.run)]
+    below = [_Step(step.depth + 1, DEBIT, step.run)]
+    if traced.exchanged_for != NOBODY:
+        given = history.lineage.postings[traced.exchanged_for]
+        whole = Source(LOT, traced.exchanged_for, 0, given.posted.amount)
+        below.append(_Step(step.depth + 1, GIVEN, whole))
+    return below
+
+
+def level_of(history: History, step: _Step, what: str, is_repeated: bool) -> Level:
+    """A level as it is told."""
+    traced = history.lineage.postings[step.run.posting]
+    posted, moment = traced.posted, history.moments[step.run.posting]
+    return Level(
+        level=step.depth,
+        what=what,
+        seq=traced.seq,
+        position=traced.position,
+        kind=traced.kind,
+        intent_hash=posted.intent_hash,
+        debit=posted.debit,
+        credit=posted.credit,
+        resource=posted.resource,
+        amount=step.run.amount,
+        grant=posted.grant,
+        chain=history.chain_of(moment.permission),
+        at_ns=moment.at_ns,
+        principal=moment.principal,
+        part_of=history.part_of.get(posted.intent_hash, "") if what == COMMITMENT else "",
+        is_repeated=is_repeated,
+    )

@@ -1,0 +1,121 @@
+"""What a walk starts from: an intent's payments, the postings of a frame, or the balance of an account.
+
+Rule 1. An intent's payments are what was credited under it. Where nothing was paid it is what is still in
+        flight, and where that has gone back, what went back.
+Rule 2. What was given in a conversion stands under what was got for it, not beside it.
+Rule 3. An account's balance is told as it is now, lot by lot, the oldest first, debts after the lots.
+"""
+
+from collections.abc import Iterator
+
+from splittally.core.errors import InvalidInput
+from splittally.core.lineage import LOT, NOBODY, Source, Traced
+from splittally.core.types import EXTERNAL
+from splittally.edge.json_values import printable
+from splittally.runtime.reading import Reader
+
+from splittally_tools.lineage.history import History, read_history
+from splittally_tools.lineage.levels import BALANCE, COMMITMENT, RETURN, Level, walk, what_of
+
+_DIGITS_MAX = 19
+_HASH_DIGITS = 64
+_CHARACTERS_SHOWN = 80
+
+
+class Untraceable(InvalidInput):
+    """The journal has nothing to walk from: no such intent, frame, account or resource, or no value moved."""
+
+    code = "not_found"
+
+
+def trace(reader: Reader, target: str | int | bytes, resource: str | None = None) -> list[Level]:
+    """The levels of an intent's hash, a sequence or an account; `Untraceable` where there is nothing."""
+    history = read_history((record.seq, record.body) for record in reader.records())
+    return list(trace_in(history, target, resource))
+
+
+def trace_in(history: History, target: str | int | bytes, resource: str | None = None) -> Iterator[Level]:
+    """The same in a history that was read before; levels come as they are walked."""
+    if resource is not None and resource not in history.scales:
+        raise Untraceable(f"there is no resource `{_shown(resource)}`", field="resource")
+    if isinstance(target, int):
+        return walk(history, _of_frame(history, target, resource))
+    if isinstance(target, bytes):
+        return walk(history, _of_intent(history, target, resource))
+    if target.isascii() and target.isdecimal() and len(target) <= _DIGITS_MAX:
+        return walk(history, _of_frame(history, int(target), resource))
+    digest = _digest(target)
+    if digest is not None and target not in history.accounts:
+        return walk(history, _of_intent(history, digest, resource))
+    return _of_account(history, target, resource)
+
+
+def _digest(text: str) -> bytes | None:
+    if len(text) != _HASH_DIGITS:
+        return None
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return None
+
+
+def _of_frame(history: History, seq: int, resource: str | None) -> list[Source]:
+    if not 0 <= seq < history.size:
+        raise Untraceable(f"there is no frame {seq}; the last is {history.size - 1}", field="seq")
+    found = [(at, x) for at, x in enumerate(history.lineage.postings) if x.seq == seq]
+    if not found:
+        raise Untraceable(f"frame {seq} moves no value", field="seq")
+    return _runs(_without_given(found), resource)
+
+
+def _of_intent(history: History, digest: bytes, resource: str | None) -> list[Source]:
+    every = enumerate(history.lineage.postings)
+    found = [(at, x) for at, x in every if x.posted.intent_hash == digest]
+    if not found:
+        text = f"no value moved under `{digest.hex()}`; `tally explain` says whether it was decided"
+        raise Untraceable(text, field="hash")
+    told = [(what_of(history, x, _whole(at, x)), at, x) for at, x in found]
+    paid = [(at, x) for what, at, x in told if what not in (COMMITMENT, RETURN)]
+    flying = [run for r in history.scales for run in history.lineage.in_flight(digest, r)]
+    back = [(at, x) for what, at, x in told if what == RETURN]
+    if paid or not flying:
+        return _runs(_without_given(paid or back), resource)
+    return [
+        run for run in flying if resource in (None, history.lineage.postings[run.posting].posted.resource)
+    ]
+
+
+def _without_given(found: list[tuple[int, Traced]]) -> list[tuple[int, Traced]]:
+    given = {x.exchanged_for for _, x in found if x.exchanged_for != NOBODY}
+    return [(at, x) for at, x in found if at not in given]
+
+
+def _runs(found: list[tuple[int, Traced]], resource: str | None) -> list[Source]:
+    return [_whole(at, x) for at, x in found if resource in (None, x.posted.resource)]
+
+
+def _whole(number: int, traced: Traced) -> Source:
+    return Source(LOT, number, 0, traced.posted.amount)
+
+
+def _of_account(history: History, account: str, resource: str | None) -> Iterator[Level]:
+    if account not in history.accounts:
+        text = f"`{_shown(account)}` is no account, no sequence and no hash in 64 hex digits"
+        raise Untraceable(text, field="account")
+    if account.startswith(EXTERNAL):
+        raise Untraceable(f"`{_shown(account)}` issues value and holds none", field="account")
+    return _balances(history, account, sorted(history.scales) if resource is None else [resource])
+
+
+def _balances(history: History, account: str, resources: list[str]) -> Iterator[Level]:
+    """Per resource a level 0 with the balance, then the walk of each of its lots and debts."""
+    for resource in resources:
+        lots, debts = history.lineage.held(account, resource), history.lineage.owed(account, resource)
+        if lots or debts:
+            balance = sum(lot.amount for lot in lots) - sum(debt.amount for debt in debts)
+            yield Level(0, BALANCE, None, None, "", b"", "", account, resource, balance, "", [], None, "")
+            yield from walk(history, [*lots, *debts])
+
+
+def _shown(text: str) -> str:
+    return printable(text[:_CHARACTERS_SHOWN])
