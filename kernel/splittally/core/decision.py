@@ -40,6 +40,7 @@ from splittally.core.types import (
 from splittally.core.verdict import CheckVerdict, Fault, read_check
 
 NO_WINDOWS: list[Window] = []  # shared: most legs touch life counters only
+NO_FINDINGS: list[Finding] = []
 NO_POLICY = PolicyVerdict(ALLOW, [], NO_STAGE, [], [])
 
 
@@ -58,6 +59,7 @@ class Reserve(Struct, frozen=True, gc=False):
     legs: list[Leg]
     rooms: list[Room]  # of the legs that have limits
     draws: list[Draw]
+    unpaid: list[Finding]  # why nobody may be paid as the intent says
 
 
 def judge_member(
@@ -73,16 +75,12 @@ def judge_member(
     estimates, findings = _read_checks(chain, answers)
     if findings:
         return _refuse(chain, member, DENY, findings, NO_STAGE, state.policy_hash)
-    reserve = _plan_reserve(state, call, chain, estimates)
-    payee, unlisted = _payee(state, chain, member, reserve)
-    reserve = _paid_to(reserve, payee)
+    reserve = _plan_reserve(state, call, chain, member, estimates)
     native = NATIVE.get(member.kind)
-    outcome, found = _check_books(state, call, member, reserve, native)
-    findings += found + unlisted
-    if unlisted or outcome not in ADMITTED:
-        outcome = DENY if unlisted else outcome
+    outcome, findings = _check_books(state, call, member, reserve, native)
+    if outcome not in ADMITTED:
         return _refuse(chain, member, outcome, findings, NO_STAGE, state.policy_hash)
-    unplanned = _check_plans(state, call, member, reserve, native)
+    unplanned = _check_plans(state, call, member, reserve, native) if state.plans.budgets else []
     if unplanned:
         return _refuse(chain, member, DENY, [*findings, *unplanned], NO_STAGE, state.policy_hash)
     policy = _ask_policy(state, call, chain, member, estimates[0])
@@ -114,11 +112,15 @@ def _check_books(
     state: State, call: NativeCall, member: Member, reserve: Reserve, native: Native | None
 ) -> tuple[str, list[Finding]]:
     """Stage 5: what limits and accounts say, and what a native effect finds wrong with itself."""
-    findings = [finding for room in reserve.rooms for finding in room.findings]
-    outcomes = [outcome for room in reserve.rooms for outcome in room.outcomes]
+    findings: list[Finding] = []
+    outcomes: list[str] = []
+    for room in reserve.rooms:
+        findings += room.findings
+        outcomes += room.outcomes
     shortfalls = check_accounts(state.ledger, reserve.draws)
     if native is not None:
         shortfalls += native.check(state, call, native.read(member.params))
+    shortfalls += reserve.unpaid
     return (DENY if shortfalls else strictest(outcomes)), findings + shortfalls
 
 
@@ -126,8 +128,6 @@ def _check_plans(
     state: State, call: NativeCall, member: Member, reserve: Reserve, native: Native | None
 ) -> list[Finding]:
     """Stage 6: what the plans of the budgets that are debited say. Root's native effects end before it."""
-    if not state.plans.budgets:
-        return []
     if native is None:
         debits = [Debit(draw.account, draw.resource, draw.amount) for draw in reserve.draws]
     elif call.grant == ROOT or native.debits is None:
@@ -171,7 +171,9 @@ def _read_checks(chain: Chain, answers: Iterator[Judged]) -> tuple[list[dict[str
     return estimates, findings
 
 
-def _plan_reserve(state: State, call: NativeCall, chain: Chain, estimates: list[dict[str, int]]) -> Reserve:
+def _plan_reserve(
+    state: State, call: NativeCall, chain: Chain, member: Member, estimates: list[dict[str, int]]
+) -> Reserve:
     legs: list[Leg] = []
     rooms: list[Room] = []
     draws: list[Draw] = []
@@ -195,32 +197,26 @@ def _plan_reserve(state: State, call: NativeCall, chain: Chain, estimates: list[
             if resource in estimate and resource not in drawn:
                 drawn.add(resource)
                 draws.append(Draw(resource, account, estimate[resource], at, chain.pays_to, grant.doubt))
-    return Reserve(legs, rooms, draws)
+    reserve = Reserve(legs, rooms, draws, NO_FINDINGS)
+    if draws and state.caps.effects[member.kind].cap_type == CAP_SPEND_TYPE:
+        return _with_payee(state, chain, member, reserve)
+    return reserve
 
 
-def _payee(state: State, chain: Chain, member: Member, reserve: Reserve) -> tuple[str, list[Finding]]:
-    """The payee that a spending intent names, and whether the chain pays it."""
-    if not reserve.draws or state.caps.effects[member.kind].cap_type != CAP_SPEND_TYPE:
-        return "", []
+def _with_payee(state: State, chain: Chain, member: Member, reserve: Reserve) -> Reserve:
+    """The same reserve, every draw paying first whom a spending intent names; unpaid where it may not."""
     payee = decode(member.params).get("payee")
     if type(payee) is not str:
-        return "", []
-    if payee not in state.ledger.accounts:
-        return "", [find("not_found", account=payee)]
-    if not any(covers_account(entry, payee) for entry in chain.pays_to):
-        return "", [find("payee_unlisted", account=payee, available=chain.pays_to)]
-    return payee, []
-
-
-def _paid_to(reserve: Reserve, payee: str) -> Reserve:
-    """The same reserve with this payee first in every draw, so that a receipt that names none pays it."""
-    if not payee:
         return reserve
+    is_listed = any(covers_account(entry, payee) for entry in chain.pays_to)
+    if payee not in state.ledger.accounts or not is_listed:
+        unpaid = [find("payee_unlisted", account=payee, available=chain.pays_to)]
+        return Reserve(reserve.legs, reserve.rooms, reserve.draws, unpaid)
     draws = []
     for draw in reserve.draws:
         others = [entry for entry in draw.pays_to if entry != payee]
         draws.append(msgspec.structs.replace(draw, pays_to=[payee, *others]))
-    return Reserve(reserve.legs, reserve.rooms, draws)
+    return Reserve(reserve.legs, reserve.rooms, draws, [])
 
 
 def _ask_policy(

@@ -13,7 +13,14 @@ from msgspec import Struct
 from splittally.core import expr
 from splittally.core.canonical import decode
 from splittally.core.errors import ExpressionError
-from splittally.core.limits import ACTIONS_PER_RULE_MAX, INT_MIN, NATURAL_MAX, PLAN_ITEMS_MAX, WEIGHT_MAX
+from splittally.core.limits import (
+    ACTIONS_PER_RULE_MAX,
+    INT_MIN,
+    NATURAL_MAX,
+    PART_NAME_BYTES_MAX,
+    PLAN_ITEMS_MAX,
+    WEIGHT_MAX,
+)
 from splittally.core.types import CALENDAR_WINDOWS, is_id
 
 NATURES = ("maximise", "minimise", "capped", "spend", "output", "debt")
@@ -237,9 +244,14 @@ def condition_of(text: str) -> expr.Expression:
 def require_shares(shares: dict[str, int]) -> None:
     """Raises `ValueError` unless these are names with weights."""
     _require(0 < len(shares) <= PLAN_ITEMS_MAX, f"a split has 1 to {PLAN_ITEMS_MAX} parts")
-    _require(all(is_id(name) and "/" not in name for name in shares), "a part's name is text without `/`")
+    _require(all(map(is_part, shares)), f"a part's name is text without `/`, {PART_NAME_BYTES_MAX} bytes")
     _require(all(0 <= x <= WEIGHT_MAX for x in shares.values()), f"a weight is 0 to {WEIGHT_MAX}")
     _require(sum(shares.values()) > 0, "a split gives something to somebody")
+
+
+def is_part(name: object) -> bool:
+    """Whether a part of a split may have this name."""
+    return is_id(name) and "/" not in str(name) and len(str(name).encode()) <= PART_NAME_BYTES_MAX
 
 
 def require_rate(rate: list[int]) -> None:

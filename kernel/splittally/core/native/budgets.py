@@ -18,7 +18,7 @@ from splittally.core.caps.grants import GrantTerms, build_grant, check_new_name,
 from splittally.core.events import Defined, Event, Posted
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_schema
-from splittally.core.limits import NATURAL_MAX, PLAN_BYTES_MAX
+from splittally.core.limits import BUDGET_NAME_BYTES_MAX, NATURAL_MAX, PLAN_BYTES_MAX
 from splittally.core.native.firing import RESERVED_ACCOUNT
 from splittally.core.native.money import account_value, check_debts, check_source, resource_value
 from splittally.core.native.plans import calendar_events, deposit_events, plan_of
@@ -48,6 +48,11 @@ class CreateBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def __post_init__(self) -> None:
         if not is_id(self.budget) or not self.budget.startswith(BUDGETS) or self.budget == BUDGETS:
             raise ValueError(f"`budget` is a name that begins with `{BUDGETS}`")
+        if len(self.budget.encode()) > BUDGET_NAME_BYTES_MAX or self.budget.endswith("/"):
+            raise ValueError(f"`budget` has at most {BUDGET_NAME_BYTES_MAX} bytes and no `/` at its end")
+        if type(self.delegations) is not int or self.delegations < 0:
+            raise ValueError("`delegations` is a natural")
+        GrantTerms(cap=CAP_SPEND, holder=self.holder, pays_to=self.pays_to, delegations=self.delegations)
         if (self.schema is None) == (not self.template):
             raise ValueError("a budget has a `schema`, or a `template` to take it from")
         if not 0 <= self.debt_limit <= NATURAL_MAX or not 0 <= self.amount <= NATURAL_MAX:

@@ -9,18 +9,18 @@ import msgspec
 from msgspec import Struct
 
 from splittally.core.budget.evolve import DONE, SKIPPED, WAITING
-from splittally.core.budget.plan import require_shares
+from splittally.core.budget.plan import is_part, require_shares
 from splittally.core.budget.shares import shared
-from splittally.core.caps.grants import build_grant, check_new_name, check_terms
+from splittally.core.caps.grants import GrantTerms, build_grant, check_new_name, check_terms
 from splittally.core.events import Event
 from splittally.core.findings import Finding, find
-from splittally.core.limits import NATURAL_MAX, PLAN_ITEMS_MAX
+from splittally.core.limits import NATURAL_MAX, PART_NAME_BYTES_MAX, PLAN_ITEMS_MAX
 from splittally.core.native.budgets import adopt_events, charter_now, part_events, part_terms
 from splittally.core.native.firing import Skipped, carry_out, require_live, told
 from splittally.core.native.plans import plan_of
 from splittally.core.native.row import Native, NativeCall
 from splittally.core.state import State
-from splittally.core.types import BudgetDef, Grant, is_id
+from splittally.core.types import CAP_SPEND, BudgetDef, Grant
 
 WHOLE = 100
 
@@ -47,8 +47,10 @@ class SplitBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             0 <= x <= NATURAL_MAX for x in self.amounts.values()
         ):
             raise ValueError("`amounts` are naturals below 2^64")
-        if not all(is_id(name) and "/" not in name for name in self.amounts):
-            raise ValueError("a part's name is text without `/`")
+        if not all(map(is_part, self.amounts)):
+            raise ValueError(f"a part's name is text without `/`, {PART_NAME_BYTES_MAX} bytes")
+        for holder in self.holders.values():
+            GrantTerms(cap=CAP_SPEND, holder=holder)
         if not set(self.holders) <= set(self.shares or self.amounts):
             raise ValueError("`holders` names principals for parts of this split")
 
