@@ -13,6 +13,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from splittally.core.dumped import dumped_root
 from splittally.core.errors import JournalDamaged
 from splittally.core.state import State, load_state, state_root
 from splittally.runtime.reading import Reader, open_reader
@@ -117,8 +118,9 @@ def _work(pipe: Connection, at: int, work: Range) -> None:
 def _rejudge(work: Range, progress: Callable[[int], None]) -> Result:
     state = State()
     if work.start is not None:
-        state = load_state(work.start.file.read_bytes())
-        if state_root(state) != work.start.root:
+        data = work.start.file.read_bytes()
+        state = load_state(data)
+        if dumped_root(data) != work.start.root:
             raise RuntimeError("the state at a boundary is not what was folded")
     with open_reader(work.folder) as reader:
         index = full_index(reader, work.is_index_trusted)

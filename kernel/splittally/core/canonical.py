@@ -101,17 +101,17 @@ def encode_record(value: Any) -> bytes:
     return data
 
 
-def decode_record(data: bytes) -> Any:
-    """The value of bytes that `encode_record` wrote, for callers that compare what it amounts to.
-
-    Nothing is judged on the way: walking a million rows for what they cannot hold takes a minute.
-    """
+def decode_record_at(data: bytes, at: int) -> tuple[Any, int]:
+    """The value whose canonical bytes begin at `at`, and where they end; depth and floats are not judged."""
     if _cbrrr is None:
-        return cbor2.loads(data)
-    value, used = _cbrrr.decode_dag_cbor(data, _NeverCid, False)
-    if used != len(data):
-        raise CanonicalError("bytes follow the value")
-    return value
+        end = _item_end(data, at, DEPTH_MAX)
+        return decode_plain(data[at:end]), end
+    try:
+        rest: Any = memoryview(data)[at:]
+        value, used = _cbrrr.decode_dag_cbor(rest, _NeverCid, False)
+    except Exception as error:
+        raise CanonicalError("bytes are not canonical CBOR") from error
+    return value, at + used
 
 
 def _refuse_deep(value: Any, left: int) -> None:

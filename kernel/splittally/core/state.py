@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from splittally.core.budget.state import Firing, Measure, Plans, Solution
-from splittally.core.canonical import decode_record, encode_record
+from splittally.core.canonical import encode_record
 from splittally.core.caps.state import Caps
+from splittally.core.dumped import Shared, dumped_size, dumped_tables
 from splittally.core.hashing import hash_state
 from splittally.core.ledger.state import Counter, Hold, Ledger
 from splittally.core.types import (
@@ -20,8 +21,10 @@ from splittally.core.types import (
     AccountDef,
     BudgetDef,
     CapDef,
+    Draw,
     EffectDef,
     Grant,
+    Leg,
     Limit,
     ResourceDef,
     Rule,
@@ -36,6 +39,7 @@ LATER_TABLES = (
     "solutions",
 )  # in the root once they hold something
 POLICY = "policy"
+_WORLD = ("clock", "engine", "format", "now_ns", "offset_ns", "policy_hash", "world")
 
 
 class State:
@@ -86,18 +90,14 @@ class State:
 
 def tables(state: State) -> dict[str, list[list[Any]]]:
     """Every table as an array of [key, value] in the order of the keys' canonical bytes."""
-    world = {
-        "clock": state.clock,
-        "engine": state.engine,
-        "format": state.format,
-        "now_ns": state.now_ns,
-        "offset_ns": state.offset_ns,
-        "policy_hash": state.policy_hash,
-        "world": state.world,
-    }
+    return {name: _rows(table, _LISTED.get(name, _plain)) for name, table in _tables(state).items()}
+
+
+def _tables(state: State) -> dict[str, dict[Any, Any]]:
+    """The tables that stand in the root."""
+    world = {name: getattr(state, name) for name in _WORLD}
     every = {"world": world, **state.caps.tables(), **state.ledger.tables(), **state.plans.tables()}
-    every = {name: table for name, table in every.items() if table or name not in LATER_TABLES}
-    return {name: _rows(table, _LISTED.get(name, _plain)) for name, table in every.items()}
+    return {name: table for name, table in every.items() if table or name not in LATER_TABLES}
 
 
 def state_root(state: State) -> bytes:
@@ -111,19 +111,48 @@ def dump_state(state: State) -> bytes:
 
 
 def load_state(data: bytes) -> State:
-    """The state that `dump_state` wrote; whether it is, its root says."""
-    size, rows = decode_record(data)
-    state = State()
-    world = dict(rows.pop("world"))
+    """The state that `dump_state` wrote, with the root that `dumped_root` gives.
+
+    `ValueError` or `CanonicalError` where the state would be dumped otherwise than it is here.
+    """
+    state, shared = State(), Shared()
+    state.size = dumped_size(data)
+    world: dict[str, Any] = {}
+    targets = {"world": world, **state.caps.tables(), **state.ledger.tables(), **state.plans.tables()}
+    names = []
+    for name, rows in dumped_tables(data):
+        names.append(name)
+        if name == "holds":
+            for key, value, _ in rows:
+                state.ledger.holds[key] = _read_hold(value, shared)
+            continue
+        read, listed = _READ.get(name, _same), _LISTED.get(name, _plain)
+        for key, value, found in rows:
+            record = read(value)
+            if encode_record([key, listed(record)]) != found:
+                raise ValueError(f"a row of `{name}` is not in the form of this release")
+            targets[name][_key(key)] = record
+    if world.keys() != set(_WORLD):
+        raise ValueError("it does not say of the world what this release does")
     for name, value in world.items():
         setattr(state, name, value)
-    state.size = size
-    targets = {**state.caps.tables(), **state.ledger.tables(), **state.plans.tables()}
-    for name, entries in rows.items():
-        read = _READ.get(name, _same)
-        targets[name].update((_key(key), read(value)) for key, value in entries)
+    if names != sorted(_tables(state), key=encode_record):
+        raise ValueError("it does not have the tables of this release")
     state.ledger.rebuild_agenda()
     return state
+
+
+def _read_hold(row: list[Any], shared: Shared) -> Hold:
+    *atoms, legs, draws = row
+    return msgspec.convert(
+        [
+            *map(shared.part, atoms),
+            [shared.record(leg, Leg) for leg in legs],
+            [shared.record(draw, Draw) for draw in draws],
+            b"",
+        ],
+        Hold,
+    )
 
 
 def _rows(table: dict[Any, Any], listed: Callable[[Any], Any]) -> list[list[Any]]:
@@ -186,7 +215,6 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "counters": _reader(Counter),
     "effects": _reader(EffectDef),
     "grants": _reader(Grant),
-    "holds": lambda row: msgspec.convert([*row, b""], Hold),
     "resources": _reader(ResourceDef),
     "rules": _reader(list[Rule]),
     "windows": tuple,

@@ -8,11 +8,12 @@ Rule 2. Every frame that is folded is verified: dense, chained, its own hash.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from splittally.core.dumped import dumped_root
 from splittally.core.errors import JournalDamaged, SplittallyError
 from splittally.core.events import Event
 from splittally.core.evolve import remember
 from splittally.core.frames import Body, read_body, read_events
-from splittally.core.state import State, load_state, state_root, tables
+from splittally.core.state import State, load_state, tables
 from splittally.journal.frame import EMPTY, Head, open_frame
 from splittally.journal.index import Index
 from splittally.journal.snapshot import Snapshots
@@ -112,7 +113,7 @@ def _last_snapshot(store: Store, snapshots: Snapshots, size: int) -> tuple[State
         state = load_state(snapshot.data)
         if kept != snapshot.frame_hash or state.size != snapshot.seq + 1:
             problem = "it belongs to another journal"
-        elif state_root(state) != snapshot.root:
+        elif dumped_root(snapshot.data) != snapshot.root:
             problem = (
                 f"its root is not that of its tables: {first_difference(fold(store, state.size), state)}"
             )
