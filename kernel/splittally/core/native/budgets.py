@@ -161,13 +161,11 @@ def _charter_terms(state: State, params: CreateBudget, plan: Plan) -> GrantTerms
 def _check_parts(
     state: State, call: NativeCall, params: CreateBudget, plan: Plan, charter: Grant
 ) -> list[Finding]:
-    """Whether every part of the plan's own allocations may be named so."""
-    return [
-        finding
-        for weights in plan.allocations.values()
-        for name in sorted(weights)
-        for finding in check_new_name(state.caps, f"{charter.name}/{name}")
-    ]
+    """Whether every part of the plan's own allocations may be named so: a part is of one resource."""
+    names = [f"{charter.name}/{part}" for weights in plan.allocations.values() for part in sorted(weights)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    findings = [finding for name in names for finding in check_new_name(state.caps, name)]
+    return findings + [find("name_taken", name=name) for name in twice]
 
 
 def _make_create(state: State, call: NativeCall, params: CreateBudget) -> list[Event]:
