@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 SOURCES := kernel enforcers journal_tools tests
 
-.PHONY: setup run test check format lint types contracts enforcers bench soak golden \
+.PHONY: setup run test check format lint types contracts enforcers bench soak golden economies \
 	coverage-of-requirements clean
 
 setup: $(VENV)/.ready
@@ -56,6 +56,10 @@ soak: setup
 
 golden: setup
 	$(BIN)/python -m tests.golden
+
+# `make economies REWRITE=--rewrite` writes the transcripts anew
+economies: setup
+	$(BIN)/python -m splittally_tools.economies $(REWRITE)
 
 coverage-of-requirements: setup
 	@$(BIN)/python -m tests.requirements

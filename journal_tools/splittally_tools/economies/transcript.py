@@ -1,0 +1,237 @@
+"""A run as text for a reviewer: what was asked, what came of it, and where everything is at the end.
+
+Rule 1. Amounts stand in units, times in UTC, intents by label; no hash stands anywhere.
+Rule 2. What a rule or a Tick did stands below the step before which it was worked through.
+"""
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from splittally.core.events import Event, HoldChanged, Posted, Released, RuleFired
+from splittally.core.findings import Finding
+from splittally.core.frames import Body
+from splittally.core.state import State
+from splittally.core.types import LIFE
+from splittally.edge.amounts import format_amount
+from splittally.edge.records import Answer as Answered
+from splittally.edge.records import Decision, Settlement
+from splittally.runtime.queries import Queries
+
+from splittally_tools.economies.economy import Answer, AnyStep, Native, Receipt, Release, Submit, Wait
+
+WIDTH = 100
+MARGIN = " " * 8
+FLIGHT = "in flight"
+SHOWN_APART = (Posted, RuleFired, HoldChanged, Released)
+NO_AMOUNT = ("retry_after", "version", "seq")
+
+
+class Transcript:
+    """The lines of one run."""
+
+    def __init__(self, title: str, about: str, hashes: dict[str, bytes]) -> None:
+        self._hashes = hashes
+        self._lines = [title, "=" * len(title), "", *textwrap.wrap(about, WIDTH), ""]
+
+    @property
+    def text(self) -> str:
+        """What was written down, as the text of a file."""
+        return "\n".join(self._lines) + "\n"
+
+    def start(self, state: State, keys: list[str]) -> None:
+        """The manifest."""
+        self._lines += [f"{moment(state.now_ns)}  a manifest with {', '.join(keys)}"]
+
+    def step(
+        self,
+        number: int,
+        step: AnyStep,
+        state: State,
+        answer: Answered | None,
+        frames: list[tuple[int, Body]],
+    ) -> None:
+        """One step: what was asked, the answer, and what the records say."""
+        self._lines.append("")
+        if step.note:
+            self._lines += textwrap.wrap(f"# {step.note}", WIDTH, subsequent_indent="# ")
+        asked = f"{number:>3}  {moment(state.now_ns)}  {step.by}: {self._asked(step)}"
+        self._lines += textwrap.wrap(asked, WIDTH + 10, subsequent_indent=MARGIN, break_on_hyphens=False)
+        if answer is not None:
+            self._answer(state, answer)
+        for seq, body in frames:
+            self._lines += [MARGIN + line for line in self._recorded(state, seq, body)]
+
+    def _asked(self, step: AnyStep) -> str:
+        match step:
+            case Native():
+                under = f" under {step.under}" if step.under else ""
+                return f"{step.kind}{under} {self._shown(step.params)}"
+            case Submit():
+                under = step.under if isinstance(step.under, str) else ", else ".join(step.under)
+                return f"`{step.label}`: {step.kind} under {under} {self._shown(step.params)}"
+            case Receipt():
+                payee = f", pay {step.pays_to}" if step.pays_to else ""
+                return f"receipt of `{step.of}`: {step.status} {self._shown(step.payload)}{payee}"
+            case Release():
+                return f"release `{step.of}`: {step.cause}"
+            case Answer():
+                return (
+                    f"{step.answer} `{step.of}`"
+                    if step.of
+                    else f"{step.answer} rule {step.rule} of {step.budget}"
+                )
+            case Wait():
+                return "time passes"
+
+    def _answer(self, state: State, answer: Answered) -> None:
+        told = answer.outcome if isinstance(answer, Decision) else answer.status
+        used = answer.reserve if isinstance(answer, Decision) else getattr(answer, "usage", {})
+        word = "reserves" if isinstance(answer, Decision) else "used"
+        amounts = ", ".join(self._amount(state, dim, used[dim]) for dim in sorted(used))
+        self._lines.append(f"{MARGIN}-> {told}" + (f", {word} {amounts}" if amounts else ""))
+        findings = answer.findings if isinstance(answer, Decision) else ()
+        findings = answer.violations if isinstance(answer, Settlement) else findings
+        for finding in findings:
+            self._lines += self._finding(state, finding)
+
+    def _finding(self, state: State, finding: Finding) -> list[str]:
+        facts = finding.facts
+        unit = facts.get("resource", facts.get("dim", ""))
+        shown = [
+            f"{name} {self._amount(state, unit, value)}"
+            if type(value) is int
+            and unit in state.ledger.resources
+            and name not in NO_AMOUNT
+            and not name.endswith("_ns")
+            else f"{name} {moment(value) if name.endswith('_ns') else self._shown(value)}"
+            for name, value in facts.items()
+        ]
+        line = f"{finding.stage}: {finding.code}: {', '.join(shown)}"
+        return textwrap.wrap(line, WIDTH, initial_indent=MARGIN + "   ", subsequent_indent=MARGIN + "      ",
+                             break_on_hyphens=False)  # fmt: skip
+
+    def _recorded(self, state: State, seq: int, body: Body) -> Iterator[str]:
+        """The lines of one frame."""
+        others = Counter(type(event).__name__ for event in body.out if not isinstance(event, SHOWN_APART))
+        names = [f"{name} x{count}" if count > 1 else name for name, count in others.items()]
+        yield f"frame {seq} {type(body.command).__name__}: {', '.join(names)}".removesuffix(": ")
+        for event in body.out:
+            yield from self._event(state, event)
+
+    def _event(self, state: State, event: Event) -> Iterator[str]:
+        match event:
+            case Posted():
+                amount = self._amount(state, event.resource, event.amount)
+                yield f"   {event.debit or FLIGHT} -> {event.credit or FLIGHT}: {amount}"
+            case RuleFired():
+                due = f" at {moment(event.due_ns)}" if event.status == "due" else ""
+                yield f"   rule {event.rule} of {event.budget}: {event.status}{due}"
+                for finding in event.findings:
+                    yield from (line.removeprefix(MARGIN) for line in self._finding(state, finding))
+            case HoldChanged():
+                yield f"   `{self._label(event.intent_hash)}` is {event.phase}"
+            case Released():
+                yield f"   `{self._label(event.intent_hash)}` is released: {event.cause}"
+
+    # --- the end ------------------------------------------------------------------------------------
+
+    def end(self, state: State, conserved: bool, folds: bool) -> None:
+        """Where everything is, and whether it adds up."""
+        queries = Queries(lambda: state)
+        self._lines += ["", "At the end", "----------"]
+        self._table("accounts", self._accounts(state, queries))
+        self._table("budgets", self._budgets(state, queries))
+        self._table("limits", self._limits(state))
+        self._lines += ["", f"{state.size} frames"]
+        self._lines.append(
+            "balances and what is in flight sum to zero after every step" if conserved else "NOT CONSERVED"
+        )
+        self._lines.append(
+            "the journal folds to the live state" if folds else "THE JOURNAL DOES NOT FOLD TO THE STATE"
+        )
+
+    def _table(self, title: str, rows: Iterable[tuple[str, str]]) -> None:
+        listed = list(rows)
+        if not listed:
+            return
+        width = max(len(name) for name, _ in listed)
+        self._lines += ["", title, *(f"  {name:<{width}}  {what}".rstrip() for name, what in listed)]
+
+    def _accounts(self, state: State, queries: Queries) -> Iterator[tuple[str, str]]:
+        for name, row in queries.accounts.items():
+            held = [self._amount(state, unit, amount) for unit, amount in row.balances.items()]
+            held += [
+                f"{self._amount(state, unit, amount)} in flight" for unit, amount in row.in_flight.items()
+            ]
+            if held:
+                yield name, ", ".join(held)
+
+    def _budgets(self, state: State, queries: Queries) -> Iterator[tuple[str, str]]:
+        for name, row in queries.budgets.items():
+            parent = f", below {row.parent}" if row.parent else ""
+            yield name, f"{row.stage}, plan {row.version}{parent}"
+            for line, item in row.lines.items():
+                if "filled" in item:
+                    unit, per = item["resource"], item["per"]
+                    filled, planned = (self._amount(state, unit, item[x]) for x in ("filled", "planned"))
+                    yield "", f"line {line}: {filled} of {planned} {per}"
+            for metric, item in row.metrics.items():
+                yield "", f"metric {metric}: {item['value']}, {item['nature']}, target {item['target']}"
+            for item in row.expected:
+                gives, gets = (
+                    self._amount(state, item[a], item[b])
+                    for a, b in (("gives", "held"), ("gets", "expected"))
+                )
+                yield "", f"expected by {item['conversion']}: {gets} for {gives}"
+            for cell, item in (row.solution or {"cells": {}})["cells"].items():
+                yield "", f"cell {cell}: {self._amount(state, item['unit'], item['value'])}"
+            for item in row.waiting:
+                yield "", f"waits: rule {item['rule']}"
+
+    def _limits(self, state: State) -> Iterator[tuple[str, str]]:
+        for (scope, dim, per, start), counter in sorted(state.ledger.counters.items()):
+            if counter.limit < 0:
+                continue
+            window = "life" if per == LIFE else f"{per} from {moment(start)}"
+            names = ("limit", "reserved", "spent", "refunded")
+            amounts = [(name, getattr(counter, name)) for name in names]
+            shown = [
+                f"{name} {self._amount(state, dim, value)}"
+                for name, value in amounts
+                if value or name == "limit"
+            ]
+            yield f"{scope}, {window}", ", ".join(shown)
+
+    # --- words --------------------------------------------------------------------------------------
+
+    def _amount(self, state: State, unit: str, amount: Any) -> str:
+        if unit not in state.ledger.resources or type(amount) is not int:
+            return f"{amount} {unit}".rstrip()
+        return format_amount(amount, unit, state.ledger.resources[unit].scale)
+
+    def _label(self, digest: bytes) -> str:
+        return next((label for label, known in self._hashes.items() if known == digest), "unlabelled")
+
+    def _shown(self, value: Any) -> str:
+        match value:
+            case dict():
+                items = [
+                    f"{name} ({', '.join(item)})" if name == "schema" else f"{name} {self._shown(item)}"
+                    for name, item in value.items()
+                ]
+                return "{" + ", ".join(items) + "}"
+            case list() | tuple():
+                return "[" + ", ".join(map(self._shown, value)) + "]"
+            case bytes():
+                return f"`{self._label(value)}`"
+            case bool():
+                return str(value).lower()
+        return str(value)
+
+
+def moment(now_ns: int) -> str:
+    """A time in UTC, to the minute."""
+    return datetime.fromtimestamp(now_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M")
