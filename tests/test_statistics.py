@@ -22,6 +22,7 @@ DAY_NS = 86_400 * 10**9
 ACCOUNTS = {"accounts/a": {}, "accounts/b": {}}
 A, B = ACCOUNTS
 MANIFEST = {"resources": {"USD": 0, "EUR": 0}, "accounts": ACCOUNTS}
+METRIC = {"description": "stars given", "nature": "maximise"}
 
 
 def stats(path, *arguments, code=0):
@@ -128,6 +129,28 @@ def test_sums_that_no_integer_of_the_file_could_hold_are_exact(tmp_path):
         "balance": str(-huge), "in_flight": 0, "spendable": 0,
     }  # fmt: skip
     assert stats(path, "check")["equal"]
+
+
+def test_values_of_a_metric_are_counted_under_their_budget(tmp_path):
+    path, budget = tmp_path / "w", "budgets/shop"
+    schema = {"resources": {"USD": 0}, "metrics": {"stars": METRIC}}
+    with splittally.open(path, clock="given") as kernel:
+        assert kernel.apply(MANIFEST).allowed
+        assert kernel.native("budget.create", budget=budget, schema=schema).allowed
+        for at_ns, value in [(1, 4), (2, -3), (DAY_NS, 2**63)]:
+            decision = kernel.native(
+                "metric.record", now_ns=at_ns, budget=budget, metric="stars", value=value
+            )
+            assert decision.allowed, decision
+    stats(path, "update")
+    rows = stats(path, "show", "--per", "day", "--account", budget)["windows"]
+    assert [(row["resource"], row["direction"], int(row["start_ns"])) for row in rows] == [
+        ("stars", "measured", 0), ("stars", "measured", DAY_NS),
+    ]  # fmt: skip
+    assert [rows[0][name] for name in ("count", "sum", "min", "max", "last")] == [2, 1, -3, 4, -3]
+    assert rows[1]["sum"] == str(2**63)
+    assert stats(path, "check")["equal"]
+    assert "stars" not in json.dumps(stats(path, "show"))  # a metric is no balance
 
 
 def test_windows_are_chosen_by_account_resource_and_time(small):

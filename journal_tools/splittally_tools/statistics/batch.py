@@ -2,25 +2,25 @@
 
 Rule 1. A posting counts once in each kind of window, for the account that gave (`out`) and for the one
         that got (`in`). What is in flight is no account and has no windows of its own.
+        A value of a budget's metric counts as `measured`, under the budget and the metric.
 Rule 2. In flight is what the open holds of an account drew; its balance has already paid it.
 Rule 3. Windows stand at the world's offset as it was at the frame.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from msgspec import Struct
 from splittally.core.canonical import decode
-from splittally.core.events import Defined, Held, Posted, Released, Settled
+from splittally.core.events import Defined, Held, Measured, Posted, Released, Settled
 from splittally.core.ledger.windows import window_start
 from splittally.core.types import CALENDAR_WINDOWS, Draw
 from splittally.runtime.reading import Record
 
-IN, OUT = "in", "out"
+IN, OUT, MEASURED = "in", "out", "measured"
 
 
 class Key(NamedTuple):
-    """One row of the statistics: a window of an account, a resource and a direction."""
+    """One row: a window of an account (or budget), a resource (or metric) and a direction."""
 
     account: str
     resource: str
@@ -76,6 +76,8 @@ class Batch:
             match event:
                 case Posted():
                     self._post(event)
+                case Measured():
+                    self._count(event.budget, event.metric, MEASURED, event.value)
                 case Held() if event.draws:
                     self.drawn[event.intent_hash] = event.draws
                 case Settled() | Released():
@@ -90,20 +92,21 @@ class Batch:
 
     def _post(self, event: Posted) -> None:
         self.postings += 1
-        once = Total(1, event.amount, event.amount, event.amount, event.amount)
         for account, direction, sign in ((event.debit, OUT, -1), (event.credit, IN, 1)):
             if not account:
                 continue
             place = (account, event.resource)
             self.moved[place] = self.moved.get(place, 0) + sign * event.amount
-            for key in self._windows(account, event.resource, direction):
-                before = self.totals.get(key)
-                self.totals[key] = once if before is None else before.then(once)
+            self._count(account, event.resource, direction, event.amount)
 
-    def _windows(self, account: str, resource: str, direction: str) -> Iterator[Key]:
+    def _count(self, account: str, resource: str, direction: str, amount: int) -> None:
+        """One more amount in each kind of window."""
+        once = Total(1, amount, amount, amount, amount)
         for per in CALENDAR_WINDOWS:
             start_ns = window_start(per, self.now_ns, self.offset_ns)
-            yield Key(account, resource, direction, per, start_ns)
+            key = Key(account, resource, direction, per, start_ns)
+            before = self.totals.get(key)
+            self.totals[key] = once if before is None else before.then(once)
 
 
 def _account(value: bytes) -> Account | None:
