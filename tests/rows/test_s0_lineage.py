@@ -3,8 +3,8 @@
 import pytest
 import splittally
 from splittally import Intent, Receipt
+from splittally.runtime.lineage import trace
 from splittally.runtime.reading import open_reader
-from splittally_tools.lineage import trace
 
 from tests.cli_tools import run
 from tests.rows.worlds import tally
@@ -148,6 +148,9 @@ def test_a_sub_task_names_the_task_that_it_is_part_of(economy):
     part = pay(kernel, 300, part_of=prime.hex())
     levels = walked(where, part.hex())
     assert [x.get("part_of") for x in levels] == [None, prime.hex(), None, None, None]
+    assert [x.get("parts") for x in walked(where, prime.hex())] == [None, [part.hex()], None, None, None]
+    shown = run("-w", where, "trace", prime.hex()).out
+    assert f"has the part {part.hex()}" in shown
 
 
 def test_what_is_unknown_is_said_with_exit_code_1(economy):
@@ -239,5 +242,6 @@ def test_a_reader_traces_from_python_too(economy):
     kernel, where = economy
     paid = pay(kernel, 1_000)
     with open_reader(where) as reader:
-        assert [x.what for x in trace(reader, paid)] == [x.what for x in trace(reader, paid.hex())]
-        assert [x.amount for x in trace(reader, DESIGNER, "USD")][:2] == [1_000, 1_000]
+        frames = [(record.seq, record.body) for record in reader.records()]
+    assert trace(frames, paid) == trace(frames, paid.hex()) == trace(iter(frames), paid)
+    assert [x.amount for x in trace(frames, DESIGNER, "USD")][:2] == [1_000, 1_000]

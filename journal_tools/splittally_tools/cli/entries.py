@@ -10,6 +10,8 @@ from typing import Any
 
 from rich.console import Console
 from splittally.edge.amounts import format_amount
+from splittally.runtime.lineage import Untraceable
+from splittally.runtime.lineage.causes import postings_of
 from splittally.runtime.reading import Reader
 
 from splittally_tools.cli.ending import DONE
@@ -17,8 +19,6 @@ from splittally_tools.cli.opening import reader_of
 from splittally_tools.cli.output import console, say, to_line, word
 from splittally_tools.cli.session import Session
 from splittally_tools.cli.trace import refused
-from splittally_tools.lineage import Untraceable
-from splittally_tools.lineage.causes import postings_of
 
 
 def list_entries(session: Session, account: str | None, start: int, last: int | None) -> int:

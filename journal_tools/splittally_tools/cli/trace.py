@@ -1,20 +1,23 @@
 """`trace`: where value came from, walked back to what issued it."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import click
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
+from splittally.core.frames import Body
 from splittally.edge.amounts import format_amount
+from splittally.runtime.lineage import History, Level, Untraceable, read_history, trace_in
+from splittally.runtime.reading import Reader
 
 from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.opening import reader_of
-from splittally_tools.cli.output import console, emit, say, to_line, word
+from splittally_tools.cli.output import console, emit, progress, say, to_line, word
 from splittally_tools.cli.session import Session, shared
-from splittally_tools.lineage import History, Level, Untraceable, read_history, trace_in
 
+FRAMES_BETWEEN = 1_024  # between two moves of the progress bar
 _STYLES = {"issue": "green", "debt": "red", "balance": "bold"}
 
 
@@ -29,8 +32,9 @@ def trace(session: Session, target: str, resource: str | None) -> int:
     First in, first out over the postings of each account, back to what was issued. With --json one level a
     line, depth first; `level` says how deep.
     """
-    with reader_of(session) as reader:
-        history = read_history((record.seq, record.body) for record in reader.records())
+    with reader_of(session) as reader, progress(session) as bar:
+        task = bar.add_task("reading", total=reader.head.size)
+        history = read_history(_frames(reader, lambda done: bar.update(task, completed=done)))
     try:
         levels = trace_in(history, target, resource)
     except Untraceable as error:
@@ -40,6 +44,14 @@ def trace(session: Session, target: str, resource: str | None) -> int:
     else:
         _show(console(), target, history, levels)
     return DONE
+
+
+def _frames(reader: Reader, progress: Callable[[int], None]) -> Iterator[tuple[int, Body]]:
+    """Sequence and body of every frame; how many were read is told now and then."""
+    for record in reader.records():
+        yield record.seq, record.body
+        if record.seq % FRAMES_BETWEEN == 0:
+            progress(record.seq)
 
 
 def refused(session: Session, error: Untraceable) -> int:
@@ -75,6 +87,8 @@ def _label(history: History, level: Level) -> Text:
     label.append(f", under {' < '.join(map(word, level.chain)) or '-'}")
     if level.part_of:
         label.append(f", part of {word(level.part_of)}")
+    for part in level.parts:
+        label.append(f", has the part {part.hex()}")
     if level.is_repeated:
         label.append(", told above")
     return label

@@ -14,9 +14,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from splittally.core.lineage import DEBT, ISSUE, LOT, NOBODY, Source, Traced
-
-from splittally_tools.lineage.causes import REFUND, RELEASE
-from splittally_tools.lineage.history import History
+from splittally.runtime.lineage.causes import REFUND, RELEASE
+from splittally.runtime.lineage.history import History
 
 ISSUED, OWED, COMMITMENT, SETTLEMENT, RETURN = "issue", "debt", "commitment", "settlement", "return"
 FUNDING, EXCHANGE, GIVEN, REFUNDED, DEBIT, BALANCE = (
@@ -28,7 +27,9 @@ class Level(NamedTuple):
     """One side of a posting, or the part of it that the walk is about.
 
     `amount` is that part, in minor units. `grant` is the grant that pays, `chain` the permission that was
-    used and the grants above it, the root last. `is_repeated` says that its origins stand further up.
+    used and the grants above it, the root last. On a commitment `part_of` is the task, in hex, that this
+    task says it is part of, `parts` are those that say so of this one. `is_repeated` says that the origins
+    stand further up.
     """
 
     level: int
@@ -46,12 +47,13 @@ class Level(NamedTuple):
     at_ns: int | None
     principal: str
     part_of: str = ""
+    parts: tuple[bytes, ...] = ()
     is_repeated: bool = False
 
     def document(self) -> dict[str, Any]:
-        """The level as one line of JSON; `part_of` and `is_repeated` only where they say something."""
+        """The level as one line of JSON; its last three fields only where they say something."""
         told = self._asdict()
-        for name in ("part_of", "is_repeated"):
+        for name in ("part_of", "parts", "is_repeated"):
             if not told[name]:
                 del told[name]
         return told
@@ -127,6 +129,7 @@ def level_of(history: History, step: _Step, what: str, is_repeated: bool) -> Lev
     """A level as it is told."""
     traced = history.lineage.postings[step.run.posting]
     posted, moment = traced.posted, history.moments[step.run.posting]
+    is_task = what == COMMITMENT
     return Level(
         level=step.depth,
         what=what,
@@ -142,6 +145,7 @@ def level_of(history: History, step: _Step, what: str, is_repeated: bool) -> Lev
         chain=history.chain_of(moment.permission),
         at_ns=moment.at_ns,
         principal=moment.principal,
-        part_of=history.part_of.get(posted.intent_hash, "") if what == COMMITMENT else "",
+        part_of=history.part_of.get(posted.intent_hash, "") if is_task else "",
+        parts=tuple(history.parts.get(posted.intent_hash.hex(), ())) if is_task else (),
         is_repeated=is_repeated,
     )

@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 from splittally.core.canonical import decode
 from splittally.core.commands import Submit
-from splittally.core.events import Defined, GrantSet
+from splittally.core.events import Defined, GrantSet, Posted
 from splittally.core.frames import Body
 from splittally.core.lineage import Lineage
-
-from splittally_tools.lineage.causes import postings_of
+from splittally.runtime.lineage.causes import postings_of
 
 TASK = "task.post"
 
@@ -35,6 +34,7 @@ class History:
         self.accounts: set[str] = set()
         self.scales: dict[str, int] = {}
         self.part_of: dict[bytes, str] = {}  # task -> the hash, in hex, of the task it is part of
+        self.parts: dict[str, list[bytes]] = {}  # the same from the other side: tasks that were committed
         self.size = 0
 
     def read(self, seq: int, body: Body) -> None:
@@ -53,6 +53,7 @@ class History:
         for moved in postings_of(body):
             self.lineage.add(seq, moved.position, moved.kind, moved.posted)
             self.moments.append(Moment(body.at_ns, body.by, moved.permission))
+            self._link(moved.posted)
 
     def chain_of(self, grant: str) -> list[str]:
         """The grant and those above it, the root last."""
@@ -61,6 +62,12 @@ class History:
             chain.append(grant)
             grant = self.parents.get(grant, "")
         return chain
+
+    def _link(self, posted: Posted) -> None:
+        """A task whose value is committed is listed with the task that it says it is part of."""
+        whole = "" if posted.credit else self.part_of.get(posted.intent_hash, "")
+        if whole and posted.intent_hash not in self.parts.setdefault(whole, []):
+            self.parts[whole].append(posted.intent_hash)
 
     def _read_tasks(self, command: Submit) -> None:
         for member in command.members:

@@ -6,16 +6,15 @@ Rule 2. What was given in a conversion stands under what was got for it, not bes
 Rule 3. An account's balance is told as it is now, lot by lot, the oldest first, debts after the lots.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from splittally.core.errors import InvalidInput
+from splittally.core.frames import Body
 from splittally.core.lineage import LOT, NOBODY, Source, Traced
 from splittally.core.types import EXTERNAL
 from splittally.edge.json_values import printable
-from splittally.runtime.reading import Reader
-
-from splittally_tools.lineage.history import History, read_history
-from splittally_tools.lineage.levels import BALANCE, COMMITMENT, RETURN, Level, walk, what_of
+from splittally.runtime.lineage.history import History, read_history
+from splittally.runtime.lineage.levels import BALANCE, COMMITMENT, RETURN, Level, walk, what_of
 
 _DIGITS_MAX = 19
 _HASH_DIGITS = 64
@@ -28,10 +27,14 @@ class Untraceable(InvalidInput):
     code = "not_found"
 
 
-def trace(reader: Reader, target: str | int | bytes, resource: str | None = None) -> list[Level]:
-    """The levels of an intent's hash, a sequence or an account; `Untraceable` where there is nothing."""
-    history = read_history((record.seq, record.body) for record in reader.records())
-    return list(trace_in(history, target, resource))
+def trace(
+    frames: Iterable[tuple[int, Body]], target: str | int | bytes, resource: str | None = None
+) -> list[Level]:
+    """The levels of an intent's hash, a sequence or an account; `Untraceable` where there is nothing.
+
+    `frames` are sequences and bodies from the first frame on, each read once.
+    """
+    return list(trace_in(read_history(frames), target, resource))
 
 
 def trace_in(history: History, target: str | int | bytes, resource: str | None = None) -> Iterator[Level]:
