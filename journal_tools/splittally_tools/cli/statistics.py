@@ -83,7 +83,7 @@ def update_command(session: Session, file: Path | None) -> int:
     """Reads the frames that came since; makes the store where there is none."""
     with reader_of(session) as reader:
         path = _path(session, file)
-        return _told(session, path, update(reader, path), reader.head.size)
+        return _told(session, path, update(reader, path), reader.refresh().size)
 
 
 @stats.command(name="rebuild")
@@ -94,7 +94,7 @@ def rebuild_command(session: Session, file: Path | None) -> int:
     """Makes the store anew from the first frame, whatever is there."""
     with reader_of(session) as reader:
         path = _path(session, file)
-        return _told(session, path, rebuild(reader, path), reader.head.size)
+        return _told(session, path, rebuild(reader, path), reader.refresh().size)
 
 
 def _path(session: Session, file: Path | None) -> Path:
@@ -131,8 +131,8 @@ def _standing(head: dict[str, Any]) -> str:
 def check(session: Session, file: Path | None) -> int:
     """Compares the store with the ledger at the store's frame; names the first difference."""
     with reader_of(session) as reader, open_statistics(_path(session, file)) as statistics:
-        found = first_difference(reader, statistics)
-        head = _head(statistics.cursor, reader.refresh().size)
+        cursor, found = first_difference(reader, statistics)
+        head = _head(cursor, reader.refresh().size)
     document = {**head, "equal": found is None, "difference": found and _difference(found)}
     emit(session, document, lambda out: _show_check(out, document))
     return DONE if found is None else REFUSED

@@ -7,6 +7,7 @@ Rule 2. In flight is what the open holds of an account drew; its balance has alr
 Rule 3. Windows stand at the world's offset as it was at the frame.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -102,11 +103,16 @@ class Batch:
     def _count(self, account: str, resource: str, direction: str, amount: int) -> None:
         """One more amount in each kind of window."""
         once = Total(1, amount, amount, amount, amount)
-        for per in CALENDAR_WINDOWS:
-            start_ns = window_start(per, self.now_ns, self.offset_ns)
+        for per, start_ns in _starts(self.now_ns, self.offset_ns):
             key = Key(account, resource, direction, per, start_ns)
             before = self.totals.get(key)
             self.totals[key] = once if before is None else before.then(once)
+
+
+@lru_cache(maxsize=16)  # a frame asks for the same ones twice a posting
+def _starts(now_ns: int, offset_ns: int) -> list[tuple[str, int]]:
+    """Each kind of window and the start of the one that holds `now_ns`."""
+    return [(per, window_start(per, now_ns, offset_ns)) for per in CALENDAR_WINDOWS]
 
 
 def _account(value: bytes) -> Account | None:

@@ -92,8 +92,8 @@ class Difference(NamedTuple):
     statistics: Any
 
 
-def first_difference(reader: Reader, statistics: Statistics) -> Difference | None:
-    """What differs first at the cursor: accounts, balances, in flight, then windows, each by key."""
+def first_difference(reader: Reader, statistics: Statistics) -> tuple[Cursor, Difference | None]:
+    """The cursor, and what differs first at it: accounts, balances, in flight, then windows, each by key."""
     with statistics.held_still():
         cursor = statistics.cursor
         require_same(reader, cursor, statistics.path)
@@ -108,8 +108,8 @@ def first_difference(reader: Reader, statistics: Statistics) -> Difference | Non
         for key in sorted(rows.keys() | held[what].keys()):
             ours, theirs = rows.get(key), held[what].get(key)
             if ours != theirs:
-                return Difference(what, tuple(key), ours, theirs)
-    return None
+                return cursor, Difference(what, tuple(key), ours, theirs)
+    return cursor, None
 
 
 def _expected(reader: Reader, size: int) -> dict[str, dict[Any, Any]]:
