@@ -177,9 +177,10 @@ class Transcript:
                 if "filled" in item:
                     unit, per = item["resource"], item["per"]
                     filled, planned = (self._amount(state, unit, item[x]) for x in ("filled", "planned"))
-                    yield "", f"line {line}: {filled} of {planned} {per}"
+                    yield "", f"line {line}: planned {planned} {per}, held {filled}"
             for metric, item in row.metrics.items():
-                yield "", f"metric {metric}: {item['value']}, {item['nature']}, target {item['target']}"
+                target = "" if item["target"] is None else f", target {item['target']}"
+                yield "", f"metric {metric}: {item['value']}, {item['nature']}{target}"
             for item in row.expected:
                 gives, gets = (
                     self._amount(state, item[a], item[b])
