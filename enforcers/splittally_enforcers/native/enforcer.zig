@@ -24,7 +24,7 @@ const accounts_expected = "field `accounts` of the cap params must list names or
 
 const fraction_expected = "a list of a numerator and a denominator above 0";
 
-const account_fields = [_][]const u8{ "account", "from", "to", "frm", "payee", "counter" };
+const account_fields = [_][]const u8{ "account", "from", "to", "frm", "payee", "counter", "budget", "parent" };
 
 const Cap = struct {
     operations: sdk.Texts = .none,
@@ -43,6 +43,8 @@ const Params = struct {
     frm: ?sdk.Item = null,
     payee: ?sdk.Item = null,
     counter: ?sdk.Item = null,
+    budget: ?sdk.Item = null,
+    parent: ?sdk.Item = null,
     accounts: ?sdk.Item = null,
     resource: ?sdk.Item = null,
     resources: ?sdk.Item = null,
@@ -63,7 +65,10 @@ pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
     const params = try ask.params(Params, answer);
     const is_conversion = sdk.same(ask.kind, "ledger.convert");
     if (!cap.accounts.isEmpty()) {
-        const named = [_]?sdk.Item{ params.account, params.from, params.to, params.frm, params.payee, params.counter };
+        const named = [_]?sdk.Item{
+            params.account, params.from,    params.to,     params.frm,
+            params.payee,   params.counter, params.budget, params.parent,
+        };
         for (named, account_fields) |item, field| {
             if (item) |account| try checkAccount(&cap, account, field, answer);
         }
@@ -101,6 +106,7 @@ fn checkEach(
 
 fn checkAccount(cap: *const Cap, item: sdk.Item, field: []const u8, answer: *sdk.Answer) sdk.Refused!void {
     const account = item.text() orelse return answer.misfitParams(field, "a text");
+    if (account.len == 0) return; // what the params leave out, written out as a default, names no account
     if (!covers(cap.accounts, "/*", account)) return answer.refuse("account_not_covered", .{
         "the grant does not cover account ", sdk.quote(account), "; use a grant whose accounts list it",
     });
