@@ -18,7 +18,8 @@ from splittally_tools.statistics.store import APPLICATION_ID
 from tests.cli_tools import copied, run
 from tests.rows.worlds import few
 
-DAY_NS = 86_400 * 10**9
+HOUR_NS = 3_600 * 10**9
+DAY_NS = 24 * HOUR_NS
 ACCOUNTS = {"accounts/a": {}, "accounts/b": {}}
 A, B = ACCOUNTS
 MANIFEST = {"resources": {"USD": 0, "EUR": 0}, "accounts": ACCOUNTS}
@@ -50,7 +51,7 @@ def small(tmp_path):
         assert kernel.apply(MANIFEST).allowed
         issue(kernel, 500, 1)
         issue(kernel, 20, 2, resource="EUR")
-        issue(kernel, 300, DAY_NS + 1)
+        issue(kernel, 300, DAY_NS + 5 * HOUR_NS)
     stats(path, "update")
     return path
 
@@ -164,6 +165,8 @@ def test_windows_are_chosen_by_account_resource_and_time(small):
     for last in ("1970-01-01", "0", str(DAY_NS - 1)):
         assert {start for _, _, start in windows(small, "day", "--to", last)} == {0}
     assert len(windows(small, "day", "--from", "1970-01-01", "--to", "1970-01-02")) == 4
+    hours = windows(small, "hour", "--from", "1970-01-02", "--to", "1970-01-02")  # the whole of that day
+    assert {start for _, _, start in hours} == {DAY_NS + 5 * HOUR_NS}
     assert not windows(small, "day", "--from", "1970-01-03")
     assert not windows(small, "day", "--account", "nobody")
 
