@@ -20,7 +20,7 @@ WORLD = {
         "native/clerk": {
             "cap": "sys/native@1",
             "holder": "clerk",
-            "params": {"operations": ["budget.create"], "accounts": ["accounts/petty"]},
+            "params": {"operations": ["budget.create"], "accounts": ["accounts/petty", "budgets/*"]},
         }
     },
 }

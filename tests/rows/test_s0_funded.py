@@ -140,5 +140,9 @@ def test_balances_and_what_is_in_flight_are_what_was_issued_after_any_sequence(s
                 )
                 for name in issued
             }
-            in_flight = {name: kernel.state.resources[name].in_flight for name in issued}
+            in_flight = {
+                name: sum(row.in_flight.get(name, 0) for row in kernel.state.accounts.values())
+                for name in issued
+            }
+            assert in_flight == {name: kernel.state.resources[name].in_flight for name in issued}
             assert {name: held[name] + in_flight[name] for name in issued} == issued

@@ -61,7 +61,8 @@ def permit(kernel, name, **terms):
 
 def post(kernel, amount, grant=MARKETING, resource="USD", **params):
     unit = USD if resource == "USD" else 1
-    params = {"result": "a banner", "amounts": {resource: amount * unit}, "payee": JANE, **params}
+    amounts = {resource: round(amount * unit)}
+    params = {"result": "a banner", "amounts": amounts, "payee": JANE, **params}
     return kernel.submit(Intent("task.post", params, grant))
 
 
@@ -146,7 +147,9 @@ def test_a_balance_of_900_refuses_1000_and_says_that_100_are_missing(kernel):
 
 
 @pytest.mark.req("S0-171")
-@pytest.mark.parametrize(("amount", "refused"), [(5_000, []), (5_001, ["constraint_unmet"])])
+@pytest.mark.parametrize(
+    ("amount", "refused"), [(5_000, []), (5_000.01, ["constraint_unmet"]), (5_001, ["constraint_unmet"])]
+)
 def test_after_a_commitment_the_minimum_still_stands(kernel, amount, refused):
     budget(kernel, amount=10_000, minimum=5_000)
     decision = post(kernel, amount)
