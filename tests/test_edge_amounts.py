@@ -43,7 +43,7 @@ REFUSED = [
     ("12.50 USD ", "not in `USD`"),
     ("12.50  USD", "not in `USD`"),
     ("12.50 USD\n", "not in `USD`"),
-    ("-1", "not an amount"),
+    ("-1", "below 0"),
     ("+1", "not an amount"),
     ("1e2", "not an amount"),
     ("1,000", "not an amount"),

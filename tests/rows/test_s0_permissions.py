@@ -87,7 +87,7 @@ def test_the_example_loads_unchanged_from_a_manifest_and_its_text_stays(kernel: 
         ({"USD": 5_000_001}, ["budget_exceeded"]),
         ({"USD": 5_000_100}, ["budget_exceeded"]),
         ({"USD": 0}, []),
-        ({"USD": -100}, ["params.invalid"]),
+        ({"USD": -100}, ["amount.negative"]),
         ({"API-Credits": 1_000_000}, []),
         ({"API-Credits": 1_000_001}, ["budget_exceeded"]),
         ({"USD": 5_000_000, "API-Credits": 1_000_000}, []),
@@ -132,7 +132,7 @@ def test_a_resource_that_is_not_listed_is_refused_even_where_the_schema_lets_it_
 @pytest.mark.req("X0-03")
 def test_a_negative_spend_is_refused_although_the_schema_has_no_minimum(kernel: Any) -> None:
     grant(kernel, permission=EXAMPLE)
-    assert codes(post(kernel, {"API-Credits": -1})) == ["params.invalid"]
+    assert codes(post(kernel, {"API-Credits": -1})) == ["amount.negative"]
     assert kernel.state.counters["g"]["API-Credits"].reserved == 0
 
 

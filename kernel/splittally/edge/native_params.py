@@ -13,8 +13,9 @@ import msgspec
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput
 from splittally.core.native import NATIVE
+from splittally.core.native.money import SCALE_MAX
 from splittally.core.state import State
-from splittally.edge.amounts import parse_amount
+from splittally.edge.amounts import minor_units, parse_amount
 from splittally.edge.permission import complete_terms
 from splittally.edge.schema import ParamsSchema
 
@@ -30,16 +31,21 @@ def seal_native(state: State, kind: str, params: Any, schema_of: SchemaOf) -> by
     spelled = {name: _spell(name, value, hints.get(name)) for name, value in params.items()}
     if isinstance(spelled.get("terms"), Mapping):
         spelled["terms"] = seal_terms(state, spelled["terms"], schema_of)
-    if isinstance(spelled.get("amount"), str):
-        spelled["amount"] = _amount(state, spelled)
+    if "amount" in spelled:
+        spelled["amount"] = _amount(state, spelled, spelled["amount"])
+    if isinstance(spelled.get("amounts"), Mapping) and "resource" in spelled:
+        spelled["amounts"] = {name: _amount(state, spelled, x) for name, x in spelled["amounts"].items()}
+    if isinstance(spelled.get("schema"), Mapping):
+        spelled["schema"] = _spelled_plan(state, spelled["schema"])
     typed = native.read(encode(spelled))
     return encode(msgspec.to_builtins(typed, builtin_types=(bytes,)))
 
 
 def seal_terms(state: State, terms: Mapping[str, Any], schema_of: SchemaOf) -> dict[str, Any]:
     """A grant's terms with its permission compiled and its params sealed by the schema of its cap."""
-    scales = {name: resource.scale for name, resource in state.ledger.resources.items()}
-    sealed = complete_terms(terms, scales, {name: cap.cap_type for name, cap in state.caps.caps.items()})
+    sealed = complete_terms(
+        terms, scales_of(state), {name: cap.cap_type for name, cap in state.caps.caps.items()}
+    )
     params = sealed.get("params")
     if params is not None and type(params) is not bytes:
         cap = state.caps.caps.get(str(sealed.get("cap")))
@@ -56,8 +62,38 @@ def _spell(name: str, value: Any, hint: Any) -> Any:
     return value
 
 
-def _amount(state: State, params: Mapping[str, Any]) -> int:
-    resource = state.ledger.resources.get(str(params.get("resource")))
-    if resource is None:
+def scales_of(state: State) -> dict[str, int]:
+    """The decimals of every defined resource."""
+    return {name: resource.scale for name, resource in state.ledger.resources.items()}
+
+
+def _amount(state: State, params: Mapping[str, Any], value: Any) -> Any:
+    name = params.get("resource")
+    resource = state.ledger.resources.get(name) if type(name) is str else None
+    if resource is None and type(value) is str:
         raise InvalidInput("an amount with a unit needs a defined resource", field="amount")
-    return parse_amount(params["amount"], resource.name, resource.scale)
+    return minor_units(value, str(name), resource.scale if resource is not None else 0)
+
+
+def _spelled_plan(state: State, plan: Mapping[str, Any]) -> dict[str, Any]:
+    """A plan with the amounts of its lines and constraints in minor units."""
+    own = plan.get("resources")
+    scales = scales_of(state) | (dict(own) if isinstance(own, Mapping) else {})
+    spelled = dict(plan)
+    if isinstance(plan.get("lines"), Mapping):
+        spelled["lines"] = {
+            name: _spelled_item(item, "amount", scales) for name, item in plan["lines"].items()
+        }
+    if isinstance(plan.get("constraints"), list):
+        spelled["constraints"] = [_spelled_item(item, "minimum", scales) for item in plan["constraints"]]
+    return spelled
+
+
+def _spelled_item(item: Any, field: str, scales: Mapping[str, Any]) -> Any:
+    if not isinstance(item, Mapping) or type(item.get(field)) is not str:
+        return item
+    resource = item.get("resource")
+    scale = scales.get(resource) if type(resource) is str else None
+    if type(resource) is not str or type(scale) is not int or not 0 <= scale <= SCALE_MAX:
+        raise InvalidInput(f"`{field}` with a unit needs a `resource` that the plan lists", field=field)
+    return {**item, field: parse_amount(item[field], resource, scale)}

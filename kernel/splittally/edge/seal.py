@@ -28,6 +28,7 @@ from splittally.core.limits import (
 from splittally.core.native import NATIVE
 from splittally.core.state import State
 from splittally.core.types import (
+    CAP_SPEND_TYPE,
     ORIGIN_KINDS,
     RECEIPT_STATUSES,
     STATUS_UNKNOWN,
@@ -35,7 +36,8 @@ from splittally.core.types import (
     is_id,
     is_name,
 )
-from splittally.edge.native_params import seal_native
+from splittally.edge.amounts import amounts_by_resource
+from splittally.edge.native_params import scales_of, seal_native
 from splittally.edge.records import Intent, Origin, Receipt
 from splittally.edge.schema import ANY_PARAMS, ParamsSchema
 
@@ -129,10 +131,14 @@ class Sealer:
                 data = seal_native(state, effect.kind, params, self.schema)
                 most = NATIVE_PARAMS_BYTES_MAX
             else:
+                if effect.cap_type == CAP_SPEND_TYPE:
+                    params = spelled_task(state, params)
                 data = self.schema(state, effect.params_schema).seal(params)
                 most = effect.params_bytes_max
         except SplittallyError as error:
-            raise Refused(find("params.invalid", message=str(error), **_plain(error.facts))) from error
+            facts = _plain(error.facts)
+            code = str(facts.pop("code", "params.invalid"))
+            raise Refused(find(code, message=str(error), **facts)) from error
         if len(data) > most:
             raise Refused(find("input.too_large", field="params", needed=len(data), available=most))
         return data
@@ -182,6 +188,15 @@ def require_hash(digest: object) -> bytes:
             f"`intent_hash` has {HASH_BYTES} bytes, or {2 * HASH_BYTES} hex digits", field="intent_hash"
         )
     return digest
+
+
+def spelled_task(state: State, params: Any) -> Any:
+    """The params of a spending intent with its amounts in minor units."""
+    if not isinstance(params, Mapping):
+        return params
+    scales = scales_of(state)
+    named = {x: amounts_by_resource(params[x], scales) for x in ("amounts", "compute") if x in params}
+    return {**params, **named}
 
 
 def _forced(payload: Any) -> bytes:
