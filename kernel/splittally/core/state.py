@@ -139,6 +139,7 @@ def load_state(data: bytes) -> State:
     if names != sorted(_tables(state), key=encode_record):
         raise ValueError("it does not have the tables of this release")
     state.ledger.rebuild_agenda()
+    state.ledger.rebuild_issued()
     return state
 
 

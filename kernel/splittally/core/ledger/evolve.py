@@ -18,7 +18,7 @@ from splittally.core.events import (
 )
 from splittally.core.ledger.state import NO_WINDOW, UNUSED, Counter, CounterKey, Due, Hold, Ledger
 from splittally.core.ledger.windows import window_end
-from splittally.core.types import LIFE, Leg, Window
+from splittally.core.types import EXTERNAL, LIFE, Leg, Window
 
 
 def hold(ledger: Ledger, event: Held, seq: int, now_ns: int, by: str) -> None:
@@ -89,11 +89,15 @@ def post(ledger: Ledger, event: Posted) -> None:
     if event.debit:
         key = (event.debit, resource)
         ledger.balances[key] = ledger.balances.get(key, 0) - amount
+        if event.debit.startswith(EXTERNAL):
+            ledger.issued[resource] = ledger.issued.get(resource, 0) + amount
     else:
         ledger.inflight[resource] = ledger.inflight.get(resource, 0) - amount
     if event.credit:
         key = (event.credit, resource)
         ledger.balances[key] = ledger.balances.get(key, 0) + amount
+        if event.credit.startswith(EXTERNAL):
+            ledger.issued[resource] = ledger.issued.get(resource, 0) - amount
     else:
         ledger.inflight[resource] = ledger.inflight.get(resource, 0) + amount
 

@@ -2,7 +2,8 @@
 
 Rule 1. A counter is keyed by (scope, dim, per, start); entries are replaced, never mutated.
 Rule 2. Per resource, after every record, balances and what is in flight sum to zero.
-Rule 3. The agenda is derived from holds, windows and appointments: it stands in no root and can be rebuilt.
+Rule 3. The agenda is derived from holds, windows and appointments, `issued` from balances: they stand in
+        no root and can be rebuilt.
 """
 
 from heapq import heapify, heappop, heappush
@@ -11,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from splittally.core.overlay import Overlay
-from splittally.core.types import AccountDef, Draw, Leg, ResourceDef
+from splittally.core.types import EXTERNAL, AccountDef, Draw, Leg, ResourceDef
 
 CounterKey = tuple[str, str, str, int]
 WindowKey = tuple[str, str, str]
@@ -75,13 +76,14 @@ class Ledger:
     """The tables of the ledger."""
 
     __slots__ = ("accounts", "agenda", "agenda_is_shared", "appointments", "balances", "counters", "holds",
-                 "inflight", "resources", "windows")  # fmt: skip
+                 "inflight", "issued", "resources", "windows")  # fmt: skip
 
     def __init__(self) -> None:
         self.resources: dict[str, ResourceDef] = {}
         self.accounts: dict[str, AccountDef] = {}
         self.balances: dict[tuple[str, str], int] = {}
         self.inflight: dict[str, int] = {}
+        self.issued: dict[str, int] = {}  # resource -> what external accounts have given, less what came back
         self.counters: dict[CounterKey, Counter] = {}
         self.windows: dict[WindowKey, tuple[int, int, int, int]] = {}  # start, end, seq, position
         self.holds: dict[bytes, Hold] = {}
@@ -96,6 +98,7 @@ class Ledger:
         child.accounts = Overlay(self.accounts)
         child.balances = Overlay(self.balances)
         child.inflight = Overlay(self.inflight)
+        child.issued = Overlay(self.issued)
         child.counters = Overlay(self.counters)
         child.windows = Overlay(self.windows)
         child.holds = Overlay(self.holds)
@@ -146,6 +149,13 @@ class Ledger:
         due += [Due(due_ns, *key, b"", NO_WINDOW) for key, due_ns in self.appointments.items()]
         heapify(due)
         self.agenda, self.agenda_is_shared = due, False
+
+    def rebuild_issued(self) -> None:
+        """Derive what is issued from the balances of external accounts."""
+        self.issued.clear()
+        for (account, resource), balance in self.balances.items():
+            if account.startswith(EXTERNAL):
+                self.issued[resource] = self.issued.get(resource, 0) - balance
 
     def _stands(self, item: Due) -> bool:
         if item.hold:

@@ -157,11 +157,7 @@ def _check_issue(state: State, call: NativeCall, params: IssueMoney) -> list[Fin
     findings = _check_exist(state, params.resource, [params.debit, params.to])
     if not findings and not params.debit.startswith(EXTERNAL):
         findings.append(find("external_account", account=params.debit, needed=EXTERNAL))
-    issued = sum(
-        -balance
-        for (account, resource), balance in state.ledger.balances.items()
-        if resource == params.resource and account.startswith(EXTERNAL)
-    )
+    issued = state.ledger.issued.get(params.resource, 0)
     if not findings and issued + params.amount > ISSUED_MAX:
         left = ISSUED_MAX - issued
         findings.append(
