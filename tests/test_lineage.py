@@ -348,3 +348,22 @@ def test_a_rule_that_converts_is_walked_like_a_conversion():
             (0, "balance", 10), (1, "exchange", 10), (2, "debit", 10), (3, "issue", 10),
             (2, "given", 100), (3, "debit", 100), (4, "issue", 100),
         ]  # fmt: skip
+
+
+def test_two_conversions_in_a_row_by_one_rule_are_two_pairs():
+    """The second begins where the first ends: what the first got is not given for what the second gives."""
+    convert = {"kind": "convert", "conversion": "hire", "amount": "50"}
+    plan = {
+        "resources": {"USD": 2, "Hours": 0},
+        "conversions": {"hire": {"gives": "USD", "gets": "Hours", "rate": [1, 10], "counter": "accounts/b"}},
+        "rules": [{"name": "hire", "on": "deposit", "of": "USD", "do": [convert, convert]}],
+    }
+    with splittally.open(None, clock="given") as kernel:
+        assert kernel.apply({"resources": {"USD": 2}, "accounts": {"accounts/b": {}}}).allowed
+        assert kernel.native("budget.create", budget="budgets/team", schema=plan).allowed
+        issue(kernel, 20, "accounts/b", "Hours")
+        issue(kernel, 200, "budgets/team")
+        kernel.tick(now_ns=1)
+        postings = history_of(kernel).lineage.postings[-4:]
+        given = [x.exchanged_for != -1 for x in postings]
+        assert given == [False, True, False, True]
