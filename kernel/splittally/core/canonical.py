@@ -5,9 +5,9 @@ Rule 1. The data model is null, bool, integers -2^63 ... 2^64-1, finite floats, 
 Rule 2. Decoding is strict. What is not canonical is refused, never repaired.
 Rule 3. `encode` and `decode` use the fast codec where it is installed and give the same bytes and the
         same refusals as `encode_plain` and `decode_plain`, which need `cbor2` alone.
-Rule 4. The fast codec writes 64-bit floats only and has negative integers down to -2^64, so what looks
-        like either in the bytes sends the value to the plain path; and whatever the fast codec refuses
-        the plain path judges.
+Rule 4. The fast codec writes 64-bit floats only and has negative integers down to -2^64, so a value with
+        either takes the plain path; it is looked for only where the bytes look so. Whatever the fast
+        codec refuses the plain path judges.
 """
 
 import math
@@ -49,12 +49,12 @@ def encode(value: Any) -> bytes:
         data: bytes = _cbrrr.encode_dag_cbor(value, _NeverCid, False)
     except Exception:  # whatever the fast codec refuses the definition judges
         return encode_plain(value)
-    return encode_plain(value) if _is_doubtful(data) else data
+    return encode_plain(value) if _is_doubtful(data) and _holds_doubtful(value) else data
 
 
 def decode(data: bytes) -> Any:
     """The value whose canonical bytes are `data`; `CanonicalError` for any other bytes."""
-    if _cbrrr is None or type(data) is not bytes or _is_doubtful(data):
+    if _cbrrr is None or type(data) is not bytes:
         return decode_plain(data)
     try:
         value, used = _cbrrr.decode_dag_cbor(data, _NeverCid, False)
@@ -64,7 +64,7 @@ def decode(data: bytes) -> Any:
         raise CanonicalError("bytes follow the value")
     if used > DEPTH_MAX:  # a level takes a byte at least
         _refuse_deep(value, DEPTH_MAX)
-    return value
+    return decode_plain(data) if _is_doubtful(data) and _holds_doubtful(value) else value
 
 
 def encode_plain(value: Any) -> bytes:
@@ -91,6 +91,20 @@ def decode_plain(data: bytes) -> Any:
 def _is_doubtful(data: bytes) -> bool:
     """Whether the bytes may hold a float or an integer below -2^63; text with such bytes is judged too."""
     return _FLOAT64_HEAD in data or (_NEGATIVE64_HEAD in data and _BELOW_INT_MIN.search(data) is not None)
+
+
+def _holds_doubtful(value: Any) -> bool:
+    """Whether a float or an integer below -2^63 is in the value; most bytes that look so are neither."""
+    left = [value]
+    for item in left:  # which grows while it is walked
+        kind = item.__class__
+        if kind is list:
+            left += item
+        elif kind is dict:
+            left += item.values()
+        elif kind is float or (kind is int and item < INT_MIN):
+            return True
+    return False
 
 
 def encode_record(value: Any) -> bytes:

@@ -84,8 +84,9 @@ def judge_member(
     if unplanned:
         return _refuse(chain, member, DENY, [*findings, *unplanned], NO_STAGE, state.policy_hash)
     policy = _ask_policy(state, call, chain, member, estimates[0])
-    outcome = strictest([outcome, policy.outcome])
-    findings += policy.findings
+    if policy is not NO_POLICY:
+        outcome = strictest([outcome, policy.outcome])
+        findings += policy.findings
     if outcome == REQUIRE_APPROVAL and native is not None:
         outcome = DENY  # a native effect is finished in its own record: nothing of it can wait
     if outcome not in ADMITTED:

@@ -225,9 +225,10 @@ class Cell(Struct, frozen=True, array_like=True, gc=False):
 
 def strictest(outcomes: list[str]) -> str:
     """The strictest of these outcomes; allow when there is none."""
-    for word in STRICTEST_FIRST:
-        if word in outcomes:
-            return word
+    if outcomes:
+        for word in STRICTEST_FIRST:
+            if word in outcomes:
+                return word
     return ALLOW
 
 

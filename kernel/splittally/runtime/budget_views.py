@@ -74,8 +74,21 @@ def _line(state: State, plan: Plan, name: str, line_name: str, per: str) -> dict
     }
     if line.calendar:
         return row | {"left": days_left(plan, line, state.now_ns)}
-    filled = sum(_balance(state, account, line.resource) or 0 for account in (name, f"{name}/reserved"))
+    filled = _filled(state, plan, name, line_name)
     return row | {"filled": filled, "share": exact(Fraction(filled, line.amount)) if line.amount else "1"}
+
+
+def _filled(state: State, plan: Plan, name: str, line_name: str) -> int:
+    """What the budget holds for a line: lines of one resource fill in the order of their names."""
+    resource = plan.lines[line_name].resource
+    rest = sum(_balance(state, account, resource) or 0 for account in (name, f"{name}/reserved"))
+    same = sorted(x for x, line in plan.lines.items() if line.resource == resource and not line.calendar)
+    for other in same:
+        if other == line_name:
+            break
+        rest -= max(0, min(plan.lines[other].amount, rest))
+    is_last = same[-1] == line_name
+    return rest if is_last else min(plan.lines[line_name].amount, rest)
 
 
 def exact(value: Fraction) -> int | str:

@@ -20,6 +20,7 @@ from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_schema
 from splittally.core.limits import BUDGET_NAME_BYTES_MAX, NATURAL_MAX, PLAN_BYTES_MAX
 from splittally.core.native.firing import RESERVED_ACCOUNT
+from splittally.core.native.grants import covers_native
 from splittally.core.native.money import account_value, check_debts, check_source, resource_value
 from splittally.core.native.plans import calendar_events, deposit_events, plan_of
 from splittally.core.native.row import Native, NativeCall
@@ -89,7 +90,7 @@ def _check_create(state: State, call: NativeCall, params: CreateBudget) -> list[
     if findings:
         return findings
     plan = _plan(state, params)
-    findings = check_plan_terms(state, plan) + check_debts(state, {params.budget: params.debt_limit})
+    findings = check_plan_terms(state, call, plan) + check_debts(state, {params.budget: params.debt_limit})
     findings += _check_parent(state, params, plan) + _check_funding(state, params, plan)
     if findings:
         return findings
@@ -97,8 +98,8 @@ def _check_create(state: State, call: NativeCall, params: CreateBudget) -> list[
     return check_terms(state.caps, charter) + _check_parts(state, call, params, plan, charter)
 
 
-def check_plan_terms(state: State, plan: Plan) -> list[Finding]:
-    """Whether what a plan names exists or is new, and it is not too large."""
+def check_plan_terms(state: State, call: NativeCall, plan: Plan) -> list[Finding]:
+    """Whether what a plan names exists or is new, and who adopts it may let counter-accounts give."""
     size = len(_plan_bytes(plan))
     findings = [find("input.too_large", field="schema", needed=size, available=PLAN_BYTES_MAX)]
     findings = findings if size > PLAN_BYTES_MAX else []
@@ -112,6 +113,12 @@ def check_plan_terms(state: State, plan: Plan) -> list[Finding]:
         find("not_found", account=conversion.counter)
         for _, conversion in sorted(plan.conversions.items())
         if conversion.counter not in state.ledger.accounts
+    ]
+    own = state.caps.grants[call.grant]
+    findings += [
+        find("account_not_yours", account=x.counter, resource=x.gets)
+        for _, x in sorted(plan.conversions.items())
+        if call.grant != ROOT and not covers_native(state.caps, own, "ledger.convert", x.gets, x.counter)
     ]
     return findings
 
@@ -233,7 +240,7 @@ def _check_amend(state: State, call: NativeCall, params: AmendBudget) -> list[Fi
     budget = state.plans.budgets.get(params.budget)
     if budget is None:
         return [find("not_found", budget=params.budget)]
-    findings = check_plan_terms(state, params.schema)
+    findings = check_plan_terms(state, call, params.schema)
     if budget.parent:
         allowed = plan_of(state, state.plans.budgets[budget.parent]).resources
         findings += [

@@ -23,6 +23,7 @@ from splittally.core.caps.grants import (
     grant_events,
     terms_of,
 )
+from splittally.core.caps.state import Caps
 from splittally.core.events import Event, GrantRevoked, LimitSet
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import hard_amount
@@ -119,17 +120,20 @@ def _governs(state: State, call: NativeCall, resource: str, account: str) -> boo
     caps = state.caps
     for name in sorted(caps.grants):
         grant = caps.grants[name]
-        if grant.holder != call.by or grant.cap != CAP_NATIVE:
+        if grant.holder != call.by or grant.cap != CAP_NATIVE or caps.is_revoked(name):
             continue
-        if caps.is_revoked(name) or any(
-            x.expiry_ns and call.now_ns >= x.expiry_ns for x in caps.ancestors(name)
-        ):
+        if any(above.expiry_ns and call.now_ns >= above.expiry_ns for above in caps.ancestors(name)):
             continue
-        lists = decode(caps.cap_params(grant))
-        wanted = {"operations": "grant.issue", "accounts": account, "resources": resource}
-        if all(_lists(lists.get(key), value) for key, value in wanted.items()):
+        if covers_native(caps, grant, "grant.issue", resource, account):
             return True
     return False
+
+
+def covers_native(caps: Caps, grant: Grant, operation: str, resource: str, account: str) -> bool:
+    """Whether the lists of a native grant cover an operation on this resource of this account."""
+    lists = decode(caps.cap_params(grant))
+    wanted = {"operations": operation, "accounts": account, "resources": resource}
+    return all(_lists(lists.get(key), value) for key, value in wanted.items())
 
 
 def _lists(entries: Any, value: str) -> bool:
