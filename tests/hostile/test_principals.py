@@ -302,3 +302,59 @@ def test_a_principals_name_cannot_pretend_to_be_another():
                 kernel.as_principal(name)
         assert kernel.as_principal("Operator").principal == "Operator"
         assert codes(act(kernel.as_principal("Operator"), {}, "root"))[0] == "not_holder"
+
+
+def test_a_plan_cannot_let_an_account_give_that_its_adopter_does_not_govern():
+    """A rule converts by itself, so a plan is a way to take from whatever counter-account it names."""
+    takes = {"gives": "A", "gets": "B", "rate": [1000, 1], "counter": "accounts/rich"}
+    action = {"kind": "convert", "conversion": "c", "amount": "1"}
+    plan = {
+        "resources": {"A": 0, "B": 0},
+        "conversions": {"c": takes},
+        "rules": [{"name": "r", "on": "deposit", "of": "A", "do": [action]}],
+    }
+    native = {"cap": "sys/native@1", "holder": "eve"}
+    lists = {"operations": ["budget.create", "ledger.convert"], "accounts": ["accounts/petty", "budgets/*"]}
+    manifest = {
+        "resources": {"A": 0, "B": 0},
+        "accounts": {"accounts/rich": {}, "accounts/petty": {}},
+        "grants": {"n": native | {"params": lists}},
+    }
+    with splittally.open(None, clock="given") as kernel:
+        assert kernel.apply(manifest).allowed
+        assert kernel.native("ledger.issue", resource="B", amount=5000, to="accounts/rich").allowed
+        assert kernel.native("ledger.issue", resource="A", amount=5, to="accounts/petty").allowed
+        asked = {
+            "budget": "budgets/x",
+            "schema": plan,
+            "resource": "A",
+            "amount": 2,
+            "from": "accounts/petty",
+        }
+        decision = kernel.as_principal("eve").native("budget.create", **asked)
+        assert [finding.code for finding in decision.findings] == ["account_not_yours"]
+        assert kernel.state.accounts["accounts/rich"].balances == {"B": 5000}
+        assert kernel.native("budget.create", **asked).allowed  # the operator may
+        assert kernel.state.accounts["accounts/rich"].balances == {"A": 1, "B": 4000}
+
+
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        ("budget.split", {"resource": "A", "shares": {"eve": 100}, "holders": {"eve": "eve"}}),
+        ("budget.amend", {"schema": {"resources": {"A": 0}, "title": "mine"}}),
+        ("budget.create", {"schema": {"resources": {"A": 0}}}),
+    ],
+)
+def test_a_native_grant_over_some_budgets_reaches_no_other(kind, params):
+    lists = {"operations": ["budget.*"], "accounts": ["budgets/eve/*"]}
+    grants = {"n": {"cap": "sys/native@1", "holder": "eve", "params": lists}}
+    with splittally.open(None, clock="given") as kernel:
+        assert kernel.apply({"resources": {"A": 0}, "grants": grants}).allowed
+        schema = {"resources": {"A": 0}}
+        assert kernel.native("budget.create", budget="budgets/team", schema=schema).allowed
+        name = "budgets/other" if kind == "budget.create" else "budgets/team"
+        decision = kernel.as_principal("eve").native(kind, budget=name, **params)
+        assert [finding.code for finding in decision.findings] == ["account_not_covered"]
+        assert kernel.state.budgets.keys() == {"budgets/team"}
+        assert kernel.state.budgets["budgets/team"].version == 1

@@ -245,3 +245,18 @@ def test_a_reader_traces_from_python_too(economy):
         frames = [(record.seq, record.body) for record in reader.records()]
     assert trace(frames, paid) == trace(frames, paid.hex()) == trace(iter(frames), paid)
     assert [x.amount for x in trace(frames, DESIGNER, "USD")][:2] == [1_000, 1_000]
+
+
+def test_a_kernel_walks_its_own_payments_as_the_command_line_does(tmp_path):
+    with splittally.open(tmp_path / "w", clock="given") as kernel:
+        assert kernel.apply(
+            {"resources": {"USD": 0}, "accounts": {"accounts/a": {}, "accounts/b": {}}}
+        ).allowed
+        assert kernel.native("ledger.issue", resource="USD", amount=9, to="accounts/a").allowed
+        moved = {"resource": "USD", "amount": 4, "from": "accounts/a", "to": "accounts/b"}
+        assert kernel.native("ledger.transfer", **moved).allowed
+        levels = kernel.trace("accounts/b")
+        assert [level.what for level in levels] == ["balance", "funding", "debit", "issue"]
+        assert [level.document() for level in kernel.fork().trace("accounts/b")] == [
+            level.document() for level in levels
+        ]

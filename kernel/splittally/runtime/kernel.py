@@ -24,6 +24,7 @@ from splittally.edge.records import Answer, Decision, Extend, Group, HoldChange,
 from splittally.edge.seal import require_hash
 from splittally.runtime.answering import Answerer, At, Request
 from splittally.runtime.answers import or_raise, outcome_row
+from splittally.runtime.lineage import Level, trace
 from splittally.runtime.queries import Queries, Row
 from splittally.runtime.world import World, open_or_create
 
@@ -195,6 +196,17 @@ class Kernel:
             self._usable()
             found = self._world.writer.recaller.trace(require_hash(intent_hash))
             return outcome_row(found) if found is not None else None
+
+    def trace(self, target: bytes | str | int, resource: str | None = None) -> list[Level]:
+        """Where value came from, level by level: of an intent by its hash, of a frame, of an account.
+
+        `Untraceable` where there is no such thing. It reads the journal from the first frame on.
+        """
+        with self._lock:
+            self._usable()
+            body = self._world.writer.recaller.body
+            frames = ((seq, body(seq)) for seq in range(self._world.state.size))
+            return trace(frames, target, resource)
 
     def at(self, seq: int) -> Queries:
         """Queries on the state after frame `seq`: the same as a fold of the frames 0 ... `seq`."""

@@ -206,7 +206,8 @@ class Queries:
             )
         for (name, resource), balance in sorted(ledger.balances.items()):
             rows[name]["balances"][resource] = balance
-            rows[name]["spendable"][resource] = balance + rows[name]["debt_limit"]
+            free = 0 if rows[name]["kind"] == "external" else balance + rows[name]["debt_limit"]
+            rows[name]["spendable"][resource] = free
         for hold in ledger.holds.values():
             for draw in hold.draws:
                 flying = rows[draw.account]["in_flight"]
