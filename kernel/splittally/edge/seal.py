@@ -59,6 +59,12 @@ class Sealer:
         self._chance = chance
         self._schemas: dict[bytes, ParamsSchema] = {}
 
+    def drawing(self, chance: Chance) -> "Sealer":
+        """The same sealer with keys and ids from elsewhere: compiled schemas are shared."""
+        twin = Sealer(chance)
+        twin._schemas = self._schemas
+        return twin
+
     def seal_intent(self, state: State, by: str, intent: Intent) -> Member:
         """The sealed intent of principal `by`; `Refused` with the finding when it cannot be understood."""
         if type(intent) is not Intent:

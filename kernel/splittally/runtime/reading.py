@@ -27,6 +27,7 @@ from splittally.journal.index import Index
 from splittally.journal.lmdb import LmdbStore
 from splittally.journal.snapshot import Snapshots
 from splittally.runtime.answers import outcome_row
+from splittally.runtime.chance import Pool
 from splittally.runtime.clock import WorldClock
 from splittally.runtime.kernel import Kernel
 from splittally.runtime.queries import Queries, Row
@@ -160,7 +161,7 @@ class Reader:
     def _world(self) -> World:
         writer = Writer(self.folded, self.store, self.index, Judge(Sandbox()))
         clock = WorldClock(self.folded.clock)
-        return World(writer, clock, os.urandom, OPEN_HOLDS_MAX, threading.RLock())
+        return World(writer, clock, Pool(), OPEN_HOLDS_MAX, threading.RLock())
 
     def fork(self, by: str = OPERATOR) -> Kernel:
         """A what-if: a kernel for principal `by` over a copy; nothing it does is written here."""

@@ -26,6 +26,7 @@ from splittally.journal.lock import WriterLock
 from splittally.journal.memory import MemoryStore
 from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
+from splittally.runtime.chance import Pool
 from splittally.runtime.clock import GIVEN, HOST, WorldClock
 from splittally.runtime.fork import ForkIndex, ForkStore
 from splittally.runtime.recover import INDEX_FLUSH_ROWS, recover, state_at
@@ -118,8 +119,9 @@ class World:
         writer = self.writer
         store = ForkStore(writer.store)
         forked = Writer(self.state.fork(), store, ForkIndex(writer.index), writer.judge)
-        world = World(forked, self.clock, self.chance, self.open_max, threading.RLock())
-        world.sealer = self.sealer
+        chance = Pool() if type(self.chance) is Pool else self.chance  # a pool serves one thread at a time
+        world = World(forked, self.clock, chance, self.open_max, threading.RLock())
+        world.sealer = self.sealer.drawing(chance)
         return world
 
     def close(self) -> None:
@@ -157,7 +159,7 @@ def open_or_create(
     clock: str | Callable[[], int] | None = None,
     *,
     create: bool = True,
-    chance: Chance = os.urandom,
+    chance: Chance | None = None,
     open_max: int = OPEN_HOLDS_MAX,
     lock_seconds: float | None = None,
 ) -> World:
@@ -167,6 +169,7 @@ def open_or_create(
     callable; it is fixed when the world is made. `chance` draws keys and ids.
     """
     kind, source = _clock_of(clock)
+    chance = Pool() if chance is None else chance
     if path is None or path == MEMORY:
         world = _assemble(State(), MemoryStore(), Index(None), kind or HOST, source, chance, open_max)
         _make_world(world, kind or HOST)

@@ -27,7 +27,7 @@ from splittally.runtime.recall import Recaller
 from splittally.sandbox import Sandbox, admit
 
 KERNEL = ""  # the principal of what the kernel does by itself
-_INDEXED = (Decided, HoldChanged, Settled, Released, Refunded)
+_INDEXED = frozenset((Decided, HoldChanged, Settled, Released, Refunded))
 
 
 class FrameTooLarge(InvalidInput):
@@ -208,9 +208,10 @@ def index_events(index: Index, seq: int, command: Command, out: list[Event]) -> 
     """Enter a frame's intents into the index, each once, and the keys that hosts gave."""
     done: list[bytes] = []
     for event in out:
-        if isinstance(event, _INDEXED) and event.intent_hash not in done:
-            done.append(event.intent_hash)
-            index.put(event.intent_hash, seq)
+        digest = event.intent_hash if type(event) in _INDEXED else b""  # type: ignore[union-attr]
+        if digest and digest not in done:
+            done.append(digest)
+            index.put(digest, seq)
     if type(command) is Submit:
         for member in command.members:
             if member.keyed and member.intent_hash in done:

@@ -12,13 +12,15 @@ from splittally.core.findings import Finding, find
 def check_chain(caps: Caps, chain: Chain, by: str, kind: str, now_ns: int) -> list[Finding]:
     """Every reason why the chain does not authorise; empty when it does."""
     leaf = chain.links[0].grant
-    findings = []
+    findings: list[Finding] = []
+    if chain.is_sound and leaf.holder == by and (not chain.expiry_ns or now_ns < chain.expiry_ns):
+        return findings
     if leaf.holder != by:
         findings.append(find("not_holder", grant=leaf.name, principal=by))
     for link in chain.links:
         if not link.covers:
             findings.append(find("kind_not_covered", grant=link.grant.name, kind=kind, cap=link.cap.name))
-        if caps.revoked and link.grant.name in caps.revoked:
+        if link.grant.name in caps.revoked:
             findings.append(find("revoked", grant=link.grant.name, order=caps.revoked[link.grant.name]))
         if link.grant.expiry_ns and now_ns >= link.grant.expiry_ns:
             findings.append(find("expired", grant=link.grant.name, expiry_ns=link.grant.expiry_ns))

@@ -52,12 +52,14 @@ class Chain(NamedTuple):
     """The grants above an intent, leaf first, and the earliest expiry among them (0 for none).
 
     `pays_to` is the list of the leafmost grant that has one, less what a list above it does not cover.
+    `is_sound` says that every grant covers the kind and none is revoked.
     """
 
     links: tuple[Link, ...]
     expiry_ns: int
     asked: tuple[Link, ...]
     pays_to: list[str]
+    is_sound: bool
 
 
 class Caps:
@@ -131,7 +133,9 @@ class Caps:
         assert len(links) <= CHAIN_GRANTS_MAX
         expiries = [link.grant.expiry_ns for link in links if link.grant.expiry_ns]
         asked = tuple(link for link in links if link.template is not None)
-        return Chain(links, min(expiries, default=0), asked, _payees([link.grant for link in links]))
+        is_sound = all(link.covers and link.grant.name not in self.revoked for link in links)
+        payees = _payees([link.grant for link in links])
+        return Chain(links, min(expiries, default=0), asked, payees, is_sound)
 
     def _derive_link(self, grant: Grant, effect: EffectDef) -> Link:
         cap = self.caps[grant.cap]
