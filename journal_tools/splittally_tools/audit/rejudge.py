@@ -91,7 +91,7 @@ class Rejudge:
             self.other_engines[engine] += 1
         if drift is None:
             apply_events(self.state, body.at_ns, body.by, body.out, seq)
-            self._recaller.keep(seq, body)
+            self._recaller.keep_held(body.at_ns, body.command, body.out)
             if seq % KEPT_FRAMES == 0:
                 self._recaller.settle_pending()
         return drift

@@ -52,7 +52,7 @@ class Receipt(Struct, frozen=True):
     pays_to: str | None = None
 
 
-class Decision(Struct, frozen=True):
+class Decision(Struct, frozen=True, gc=False):
     """The answer to an intent. `seq` is None where nothing was recorded and the same key may be tried
     again; `reserve` is what the leaf's leg holds; `attempt` is the recorded one."""
 
@@ -70,7 +70,7 @@ class Decision(Struct, frozen=True):
         return self.outcome == "allow"
 
 
-class Settlement(Struct, frozen=True):
+class Settlement(Struct, frozen=True, gc=False):
     """The answer to a receipt: `status` is settled, held, late, duplicate or not_found.
 
     `usage` is the leaf's; `violation` the first of `violations`, or None.

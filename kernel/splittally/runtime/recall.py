@@ -7,13 +7,14 @@ Rule 2. The cache of held intents is bounded and keyed by intent hash; what ente
 from collections import OrderedDict
 
 from splittally.core.ask import Recall
-from splittally.core.commands import Known, Member, Submit
-from splittally.core.events import Held
+from splittally.core.commands import Command, Known, Member, Submit
+from splittally.core.events import Event, Held
 from splittally.core.frames import Body, read_body, read_command
 from splittally.core.history import Trace, known_of, own_members, trace
 from splittally.core.intent import key_digest
 from splittally.core.ledger.state import Hold
 from splittally.core.limits import RECALL_FRAMES_MAX
+from splittally.journal.frame import Frame, open_frame
 from splittally.journal.index import Index
 from splittally.journal.store import Store
 
@@ -25,15 +26,19 @@ class Recaller:
         self._store = store
         self._index = index
         self._recalls: OrderedDict[bytes, Recall] = OrderedDict()
-        self._pending: dict[int, Body] = {}  # frames of the group that is not appended yet
+        self._pending: dict[int, bytes] = {}  # frames of the group that is not appended yet
 
-    def keep(self, seq: int, body: Body) -> None:
-        """Remember the body of a frame that is about to be appended."""
-        self._pending[seq] = body
-        for event in body.out:
+    def keep(self, frame: Frame, at_ns: int, command: Command, out: list[Event]) -> None:
+        """Remember a frame that is about to be appended, as bytes: most are never asked for again."""
+        self._pending[frame.seq] = frame.data
+        self.keep_held(at_ns, command, out)
+
+    def keep_held(self, at_ns: int, command: Command, out: list[Event]) -> None:
+        """Remember the intents that these events hold."""
+        for event in out:
             if type(event) is Held:
-                assert isinstance(body.command, Submit)
-                self._recalls[event.intent_hash] = _recall(body.command.members[event.member], body.at_ns)
+                assert isinstance(command, Submit)
+                self._recalls[event.intent_hash] = _recall(command.members[event.member], at_ns)
 
     def settle_pending(self) -> None:
         """The pending frames are durable and can be read back."""
@@ -43,8 +48,8 @@ class Recaller:
 
     def body(self, seq: int) -> Body:
         """The verified body of frame `seq`."""
-        body = self._pending.get(seq)
-        return body if body is not None else read_body(self._store.verified(seq)[1], seq)
+        data = self._pending.get(seq)
+        return read_body(open_frame(data)[2] if data is not None else self._store.verified(seq)[1], seq)
 
     def recall(self, intent_hash: bytes, hold: Hold | None) -> Recall | None:
         """The decided intent, for the questions of a Settle."""

@@ -12,7 +12,7 @@ from splittally.core.commands import Admitted, Command, Evidence, Judged, Submit
 from splittally.core.errors import InvalidInput, KernelStopped, NotAdmitted
 from splittally.core.events import Decided, Event, Held, HoldChanged, Refunded, Released, Settled
 from splittally.core.evolve import remember
-from splittally.core.frames import Body, body_rows
+from splittally.core.frames import body_rows
 from splittally.core.hashing import hash_module
 from splittally.core.intent import key_digest
 from splittally.core.limits import FRAME_BYTES_MAX, GROUP_MAX, TICK_ITEMS_MAX
@@ -179,7 +179,7 @@ class Writer:
         for event in out:
             if type(event) is Held:
                 state.ledger.holds[event.intent_hash].frame_hash = frame.hash
-        self.recaller.keep(seq, Body(now_ns, by, command, seen, out))
+        self.recaller.keep(frame, now_ns, command, out)
         if len(self._group) >= GROUP_MAX:
             self.commit()
         return seq
