@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 SOURCES := kernel enforcers journal_tools tests
 
-.PHONY: setup run test check format lint types contracts enforcers bench soak golden economies \
+.PHONY: setup run test check format lint types contracts enforcers bench bench-economy soak golden economies \
 	coverage-of-requirements clean
 
 setup: $(VENV)/.ready
@@ -50,6 +50,9 @@ enforcers: $(VENV)/.zig
 
 bench: setup
 	$(BIN)/tally bench
+
+bench-economy: setup
+	$(BIN)/tally bench --economy 1000000
 
 soak: setup
 	$(BIN)/python -m pytest -n $(JOBS) -m soak --override-ini 'addopts=-q --strict-markers -p no:cacheprovider'

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import click
 
+from splittally_tools.bench.economy import measure_economy
 from splittally_tools.bench.programme import DEFAULT, QUICK, measure
 from splittally_tools.bench.report import document, show
-from splittally_tools.cli.output import emit, progress
+from splittally_tools.cli.output import emit, progress, table
 from splittally_tools.cli.session import Session, shared
 
 
@@ -17,9 +18,21 @@ from splittally_tools.cli.session import Session, shared
               help="How many open holds are many (30,000).")  # fmt: skip
 @click.option("--dir", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
               help="Where to measure; the disk there is part of the numbers.")  # fmt: skip
+@click.option("--economy", "postings", type=click.IntRange(1, 100_000_000), metavar="N",
+              help="Measure tasks in an economy of N postings instead.")  # fmt: skip
+@click.option("--accounts", type=click.IntRange(1, 10_000_000), default=100_000, metavar="N",
+              show_default=True, help="How many accounts that economy has.")  # fmt: skip
 @shared
 @click.pass_obj
-def bench(session: Session, /, quick: bool, holds: int | None, folder: Path | None) -> None:
+def bench(
+    session: Session,
+    /,
+    quick: bool,
+    holds: int | None,
+    folder: Path | None,
+    postings: int | None,
+    accounts: int,
+) -> None:
     """Measure the kernel against a floor that does nothing but the work itself.
 
     Ratios are taken in turns within one run, so they hold on a busy machine; rates do not.
@@ -29,5 +42,15 @@ def bench(session: Session, /, quick: bool, holds: int | None, folder: Path | No
         size = size._replace(many_holds=holds)
     with tempfile.TemporaryDirectory(prefix="tally-bench-", dir=folder) as work, progress(session) as bar:
         task = bar.add_task("", total=None)
+        if postings is not None:
+            found = measure_economy(
+                Path(work), accounts, postings, lambda what: bar.update(task, description=what)
+            )
+            emit(
+                session,
+                found.document(),
+                lambda out: out.print(table(("what", "how much"), found.document().items())),
+            )
+            return
         measured = measure(Path(work), size, lambda what: bar.update(task, description=what))
     emit(session, document(measured), lambda out: show(measured, out))
