@@ -49,7 +49,7 @@ def encode(value: Any) -> bytes:
         data: bytes = _cbrrr.encode_dag_cbor(value, _NeverCid, False)
     except Exception:  # whatever the fast codec refuses the definition judges
         return encode_plain(value)
-    return encode_plain(value) if _is_doubtful(data) and _holds_doubtful(value) else data
+    return encode_plain(value) if _is_doubtful(data) and holds_doubtful(value) else data
 
 
 def decode(data: bytes) -> Any:
@@ -64,7 +64,7 @@ def decode(data: bytes) -> Any:
         raise CanonicalError("bytes follow the value")
     if used > DEPTH_MAX:  # a level takes a byte at least
         _refuse_deep(value, DEPTH_MAX)
-    return decode_plain(data) if _is_doubtful(data) and _holds_doubtful(value) else value
+    return decode_plain(data) if _is_doubtful(data) and holds_doubtful(value) else value
 
 
 def encode_plain(value: Any) -> bytes:
@@ -93,7 +93,7 @@ def _is_doubtful(data: bytes) -> bool:
     return _FLOAT64_HEAD in data or (_NEGATIVE64_HEAD in data and _BELOW_INT_MIN.search(data) is not None)
 
 
-def _holds_doubtful(value: Any) -> bool:
+def holds_doubtful(value: Any) -> bool:
     """Whether a float or an integer below -2^63 is in the value; most bytes that look so are neither."""
     left = [value]
     for item in left:  # which grows while it is walked

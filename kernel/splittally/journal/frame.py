@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from splittally.core.canonical import decode_plain, encode_record
+from splittally.core.canonical import decode_plain, encode_record, holds_doubtful
 from splittally.core.errors import CanonicalError, JournalDamaged
 from splittally.core.hashing import hash_frame
-from splittally.core.limits import HASH_BYTES, INT_MIN
+from splittally.core.limits import HASH_BYTES
 
 try:
     from cbrrr import _cbrrr
@@ -160,13 +160,6 @@ def _may_be_below_int_min(value: Any) -> bool:
 
 def _within_records(value: Any) -> Any:
     """`value`, unless a float or an integer below -2^63 is in it, both of which the fast codec reads."""
-    left = [value]
-    for item in left:  # which grows while it is walked
-        kind = item.__class__
-        if kind is list:
-            left += item
-        elif kind is dict:
-            left += item.values()
-        elif kind is float or (kind is int and item < INT_MIN):
-            raise CanonicalError("a record holds no floats and no integers below -2^63")
+    if holds_doubtful(value):
+        raise CanonicalError("a record holds no floats and no integers below -2^63")
     return value

@@ -175,11 +175,16 @@ def check_source(state: State, account: str, resource: str, amount: int) -> list
     """Whether an account that exists may give so much of a resource."""
     if account.startswith(EXTERNAL):
         return [find("external_account", account=account)]
+    return _lacking(state, "insufficient_balance", account, resource, amount)
+
+
+def _lacking(state: State, code: str, account: str, resource: str, amount: int) -> list[Finding]:
+    """What an account lacks to give so much, under this code."""
     available = spendable(state.ledger, account, resource)
     if amount <= available:
         return []
     facts = {"needed": amount, "available": available, "shortage": amount - available}
-    return [find("insufficient_balance", account=account, resource=resource, **facts)]
+    return [find(code, account=account, resource=resource, **facts)]
 
 
 def _check_convert(state: State, call: NativeCall, params: ConvertMoney) -> list[Finding]:
@@ -197,11 +202,7 @@ def check_cover(state: State, counter: str, gets: str, got: int) -> list[Finding
     """Whether a counter-account that exists holds what a conversion gives."""
     if got <= 0:
         return [find("conversion_too_small", resource=gets)]
-    available = spendable(state.ledger, counter, gets)
-    if got <= available:
-        return []
-    facts = {"needed": got, "available": available, "shortage": got - available}
-    return [find("conversion_uncovered", account=counter, resource=gets, **facts)]
+    return _lacking(state, "conversion_uncovered", counter, gets, got)
 
 
 def _make_convert(state: State, call: NativeCall, params: ConvertMoney) -> list[Event]:
