@@ -33,8 +33,15 @@ def test_the_python_example_prints_what_the_readme_says(tmp_path):
     assert run([sys.executable, "-c", example], tmp_path) == printed
 
 
-def test_the_first_steps_on_the_command_line_work_in_an_empty_folder(tmp_path):
-    steps = next(block for block in blocks("sh") if "tally init" in block)
+@pytest.mark.parametrize(
+    ("world", "expected"),
+    [
+        ("demo", ['"outcome":"allow"', "cap_llm", "sound"]),
+        ("money", ['"outcome":"allow"', "120.00 USD", "external/issuer"]),
+    ],
+)
+def test_the_first_steps_on_the_command_line_work_in_an_empty_folder(tmp_path, world, expected):
+    steps = next(block for block in blocks("sh") if f"TALLY_WORLD={world}" in block)
     (tmp_path / "bin").mkdir()
     tally = tmp_path / "bin" / "tally"
     tally.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m splittally_tools "$@"\n')
@@ -42,9 +49,7 @@ def test_the_first_steps_on_the_command_line_work_in_an_empty_folder(tmp_path):
     folder = tmp_path / "empty"
     folder.mkdir()
     told = run(["sh", "-e", "-c", steps], folder, str(tally.parent))
-    assert '"outcome":"allow"' in told
-    assert "cap_llm" in told
-    assert "sound" in told
+    assert [text for text in expected if text not in told] == []
 
 
 def test_the_two_commands_are_targets_of_the_makefile():
