@@ -146,6 +146,8 @@ def _leads_to(tree: Tree, fd: int, first: int, kind: int, head: bytes, page: int
     if kind == BRANCH or first != page:
         return False
     data = read_at(fd, page * tree.meta.page_bytes, tree.meta.page_bytes)
+    if data[:HEADER_BYTES] != head[:HEADER_BYTES]:  # a writer has just taken it, so it was free
+        return False
     slots, _ = slots_of(data, page, LEAF)
     seq = int.from_bytes(data[slots[0] + 8 : slots[0] + 16]) if slots else tree.size
     return seq < tree.size and tree.place(seq)[0] == page
