@@ -18,7 +18,7 @@ def play(tour: Tour) -> None:
     """Every scene in its order."""
     for scene in (
         making, value, settling, refusals, chain, endings, windows, cards, refunds, doubts, groups,
-        policy, approvals, authority, budgets, broken, capacity,
+        policy, approvals, authority, budgets, governor, broken, capacity,
     ):  # fmt: skip
         tour.scene((scene.__doc__ or "").rstrip("."))
         scene(tour)
@@ -337,6 +337,36 @@ def budgets(t: Tour) -> None:
     t.native("convert-little", "ledger.convert", amount=1, rate=[1, 2], **rate)
     t.native("stars-issued", "ledger.issue", resource="Stars", amount=9, to="vendors/mill")
     t.native("convert-again", "ledger.convert", amount=11, rate=[1, 2], **rate)
+
+
+GOVERNOR: dict[str, Any] = {
+    "caps": [
+        {"resource": "USD", "per": "day", "amount": "3.00 USD"},
+        {"resource": "USD", "per": "week", "amount": "4.00 USD"},
+    ],
+    "envelope": {
+        "total": "128 GiB", "reserved": "31.8 GiB", "default_lane": "5.5 GiB", "lanes": {"giant": "97 GiB"},
+    },
+    "fields": {"task.post": {"lane": "/lane", "failure_class": "/failure"}},
+}  # fmt: skip
+
+
+def governor(t: Tour) -> None:
+    """A governor says whether it should happen now; what waits is judged afresh."""
+    standing = {**FIRST, "grants": {name: GRANTS[name] for name in ("llm", "meter", "mill")}}
+    t.apply("g-lost", {**standing, "governor": {"caps": [{"resource": "EUR", "per": "day", "amount": 1}]}})
+    t.apply("g1", {**standing, "governor": GOVERNOR})
+    task = {"result": "a banner", "amounts": {"USD": 200}}
+    t.ask("now", "task.post", {**task, "lane": "small"}, SHOP)
+    t.ask("day", "task.post", task, SHOP)
+    t.ask("giant", "task.post", {**task, "amounts": {"USD": 0}, "lane": "giant"}, SHOP)
+    t.ask("given-up", "task.post", {**task, "amounts": {"USD": 50}, "failure": "kv_cache_derivation"}, SHOP)
+    t.settle("now", "ok", {})
+    t.tick(t.at + DAY)
+    t.ask("day", "task.post", task, SHOP)
+    t.ask("week", "task.post", {**task, "amounts": {"USD": 1}}, SHOP)
+    t.release("day", "cancel")
+    t.apply("g2", standing)
 
 
 def broken(t: Tour) -> None:

@@ -25,6 +25,7 @@ STAGES = {
     "native": "What a native effect itself finds (stage 5), and what comes beside its answer.",
     "plan": "Stage 6: do the plans of the budgets whose accounts are debited still hold?",
     "policy": "Stage 7.",
+    "governor": "Stage 8: should it happen now? A deferred or escalated intent is judged afresh next time.",
     "group": "Intents that are decided together.",
     "settle": "Violations: found when a hold is settled. They change no outcome; settling always ends a "
     "hold.",

@@ -93,7 +93,7 @@ def records_in(body):
 def test_definitions_in_the_golden_journal_are_of_their_table():
     rules = {
         "accounts": "account-def", "budgets": "budget-def", "caps": "cap-def",
-        "effects": "effect-def", "modules": "module",
+        "effects": "effect-def", "governor": "governor-def", "modules": "module",
         "manifests": "manifest-modules", "resources": "resource-def", "rules": "rules",
     }  # fmt: skip
     assert set(rules) == set(DEFINITIONS)

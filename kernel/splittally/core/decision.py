@@ -15,8 +15,11 @@ from splittally.core.canonical import decode
 from splittally.core.caps.check import check_chain
 from splittally.core.caps.state import Chain
 from splittally.core.commands import Judged, Member
-from splittally.core.events import Charge, Decided, Event, Held, Posted, Settled
+from splittally.core.events import Charge, Decided, Event, Held, Noted, Posted, Settled
+from splittally.core.evolve import governed_windows
 from splittally.core.findings import Finding, find
+from splittally.core.governor.check import UNGOVERNED, Governing, GovernorVerdict, check_governor
+from splittally.core.governor.state import GOVERNOR
 from splittally.core.ledger.check import Room, Scope, check_accounts, check_limits
 from splittally.core.native import NATIVE, Native, NativeCall
 from splittally.core.native.plans import plan_findings
@@ -84,13 +87,16 @@ def judge_member(
     if unplanned:
         return _refuse(chain, member, DENY, [*findings, *unplanned], NO_STAGE, state.policy_hash)
     policy = _ask_policy(state, call, chain, member, estimates[0])
-    if policy is not NO_POLICY:
-        outcome = strictest([outcome, policy.outcome])
-        findings += policy.findings
+    governed = _ask_governor(state, call, member, estimates[0])
+    if policy is not NO_POLICY or governed is not UNGOVERNED:
+        outcome = strictest([outcome, policy.outcome, governed.outcome])
+        findings += policy.findings + governed.findings
     if outcome == REQUIRE_APPROVAL and native is not None:
         outcome = DENY  # a native effect is finished in its own record: nothing of it can wait
     if outcome not in ADMITTED:
-        return _refuse(chain, member, outcome, findings, policy.rule, state.policy_hash)
+        refused = _refuse(chain, member, outcome, findings, policy.rule, state.policy_hash)
+        refused.events.extend(_noted(member, governed))
+        return refused
     authority = [link.authority for link in chain.links] if native is not None else []
     # Nothing below can fail.
     events: list[Event] = [
@@ -106,6 +112,7 @@ def judge_member(
         events += native.make(state, call, native.read(member.params))
     else:
         events += _hold(call, chain, member, at, outcome, reserve)
+    events += _noted(member, governed)
     return Judgement(outcome, findings, estimates[0], events)
 
 
@@ -136,6 +143,23 @@ def _check_plans(
     else:
         debits = native.debits(native.read(member.params))
     return plan_findings(state, debits)
+
+
+def _ask_governor(
+    state: State, call: NativeCall, member: Member, estimate: dict[str, int]
+) -> GovernorVerdict:
+    """Stage 8: should it happen now? Params are read only where the governor names fields of this kind."""
+    terms = state.governed.terms
+    if terms is None or (member.grant == ROOT and member.kind in NATIVE):
+        return UNGOVERNED
+    params = decode(member.params) if member.kind in terms.fields else {}
+    starts = governed_windows(state, call.now_ns)
+    return check_governor(state.governed, Governing(member.kind, params, estimate, starts))
+
+
+def _noted(member: Member, governed: GovernorVerdict) -> list[Event]:
+    """What the governor said, with its numbers, where it was asked."""
+    return [] if governed is UNGOVERNED else [Noted(member.intent_hash, GOVERNOR, governed.facts)]
 
 
 def refuse_member(state: State, member: Member, findings: list[Finding]) -> Judgement:

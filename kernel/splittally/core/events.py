@@ -2,8 +2,10 @@
 
 Rule 1. Events are facts: `evolve` remembers them without deciding anything, and replay needs nothing
         else. A tag is never reused (`schemas/records.cddl`).
-Rule 2. Tag 17 belongs to Noted, of economic budgets.
+Rule 2. A nineteenth event needs an argument.
 """
+
+from typing import Any
 
 from msgspec import Struct
 
@@ -225,6 +227,14 @@ class RuleFired(Struct, frozen=True, array_like=True, gc=False, tag=16):
     findings: list[Finding]
 
 
+class Noted(Struct, frozen=True, array_like=True, gc=False, tag=17):
+    """Something that is remembered beside a decision: what the governor said, with its numbers."""
+
+    intent_hash: bytes
+    subject: str
+    facts: dict[str, Any]
+
+
 Event = (
     Opened
     | Decided
@@ -243,4 +253,5 @@ Event = (
     | Measured
     | Solved
     | RuleFired
+    | Noted
 )

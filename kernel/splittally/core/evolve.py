@@ -21,6 +21,7 @@ from splittally.core.events import (
     LimitCrossed,
     LimitSet,
     Measured,
+    Noted,
     Opened,
     Posted,
     Refunded,
@@ -30,7 +31,11 @@ from splittally.core.events import (
     Solved,
     WindowRolled,
 )
+from splittally.core.governor import evolve as governor
+from splittally.core.governor.state import GOVERNOR
+from splittally.core.governor.terms import CAP_WINDOWS, GovernorTerms
 from splittally.core.ledger import evolve as ledger
+from splittally.core.ledger.windows import window_start
 from splittally.core.state import State
 from splittally.core.types import AccountDef, BudgetDef, CapDef, EffectDef, ResourceDef, Rule
 
@@ -46,6 +51,8 @@ def remember(state: State, at_ns: int, by: str, events: list[Event]) -> None:
 def evolve(state: State, event: Event, by: str, position: int) -> None:
     """Apply one event. `position` is its place in the frame, which orders what falls due."""
     books = state.ledger
+    if state.governed.governor:
+        _evolve_governed(state, event)
     match event:
         case Decided():
             for counted in event.counted:
@@ -85,8 +92,36 @@ def evolve(state: State, event: Event, by: str, position: int) -> None:
             plans.solve(state.plans, event, state.size, by)
         case RuleFired():
             _fire(state, event, position)
+        case Noted():
+            is_open = event.intent_hash in books.holds
+            governor.note(state.governed, event, governed_windows(state, state.now_ns), is_open)
         case _:
             assert_never(event)
+
+
+def _evolve_governed(state: State, event: Event) -> None:
+    """What an event means to a governor, before the ledger forgets the hold that it ends."""
+    match event:
+        case Held():
+            governor.reserve(state.governed, event.legs[0].reserve, 1)
+        case Settled():
+            _end_governed(state, event.intent_hash, event.legs[0].charged)
+        case Released():
+            _end_governed(state, event.intent_hash, {})
+
+
+def _end_governed(state: State, intent_hash: bytes, charged: dict[str, int]) -> None:
+    """What an intent reserved is no longer, and what it was charged is spent, in the windows of now."""
+    hold = state.ledger.holds.get(intent_hash)
+    if hold is not None:
+        governor.reserve(state.governed, hold.legs[0].reserve, -1)
+    governor.end(state.governed, intent_hash)
+    governor.spend(state.governed, charged, governed_windows(state, state.now_ns))
+
+
+def governed_windows(state: State, now_ns: int) -> dict[str, int]:
+    """The starts of the calendar windows that hold `now_ns`."""
+    return {per: window_start(per, now_ns, state.offset_ns) for per in CAP_WINDOWS}
 
 
 def _fire(state: State, event: RuleFired, position: int) -> None:
@@ -109,6 +144,9 @@ def _define(state: State, event: Defined) -> None:
     if event.table == "blobs":
         caps.blobs[bytes.fromhex(event.key)] = event.value
         return
+    if event.table == GOVERNOR:
+        _govern(state, event)
+        return
     owner = state.plans if event.table == "budgets" else caps
     table = getattr(state.ledger if event.table in ("resources", "accounts") else owner, event.table)
     if not event.value:
@@ -119,11 +157,22 @@ def _define(state: State, event: Defined) -> None:
     table[event.key] = value if kind is bytes else msgspec.convert(value, kind)
 
 
+def _govern(state: State, event: Defined) -> None:
+    """New terms of the governor, or none; what is open counts under them."""
+    governed = state.governed
+    if event.value:
+        governed.governor[GOVERNOR] = msgspec.convert(decode(event.value), GovernorTerms)
+    else:
+        governed.governor.pop(GOVERNOR, None)
+    governor.govern(governed, governed.terms, (x.legs[0].reserve for x in state.ledger.holds.values()))
+
+
 DEFINITIONS = {
     "accounts": AccountDef,
     "budgets": BudgetDef,
     "caps": CapDef,
     "effects": EffectDef,
+    "governor": GovernorTerms,
     "manifests": dict[str, bytes],
     "modules": bytes,
     "resources": ResourceDef,

@@ -85,6 +85,11 @@ REASONS: dict[str, Reason] = {
     "policy_fault": Reason("policy", ESCALATE, "a rule's condition cannot be evaluated"),
     "policy_approval": Reason("policy", ASK_APPROVAL, "a policy rule asks for approval"),
     "rate_exceeded": Reason("policy", RETRY_AFTER, "the rule's rate is used up for this window"),
+    # --- governor -------------------------------------------------------------------------------
+    "over_daily_cap": Reason("governor", RETRY_AFTER, "the day's cap on spend would be passed"),
+    "over_weekly_cap": Reason("governor", RETRY_AFTER, "the week's cap on spend would be passed"),
+    "local_ceiling": Reason("governor", ESCALATE, "the local model gives up on failures of this class"),
+    "oom_envelope": Reason("governor", RETRY_AFTER, "the lane does not fit into memory now"),
     # --- group ----------------------------------------------------------------------------------
     "group_member_refused": Reason("group", REPLAN, "another intent of the group was refused"),
     # --- settling -------------------------------------------------------------------------------

@@ -14,6 +14,9 @@ from splittally.core.budget.state import Firing, Measure, Plans, Solution
 from splittally.core.canonical import encode_record
 from splittally.core.caps.state import Caps
 from splittally.core.dumped import Shared, dumped_size, dumped_tables
+from splittally.core.governor import evolve as governor
+from splittally.core.governor.state import Governed
+from splittally.core.governor.terms import GovernorTerms
 from splittally.core.hashing import hash_state
 from splittally.core.ledger.state import Counter, Hold, Ledger
 from splittally.core.types import (
@@ -31,13 +34,9 @@ from splittally.core.types import (
 )
 
 FORMAT = 1
-LATER_TABLES = (
-    "appointments",
-    "budgets",
-    "firings",
-    "metrics",
-    "solutions",
-)  # in the root once they hold something
+LATER_TABLES = (  # in the root once they hold something
+    "appointments", "budgets", "firings", "governor", "lanes", "metrics", "solutions", "spent", "verdicts",
+)  # fmt: skip
 POLICY = "policy"
 _WORLD = ("clock", "engine", "format", "now_ns", "offset_ns", "policy_hash", "world")
 
@@ -45,7 +44,7 @@ _WORLD = ("clock", "engine", "format", "now_ns", "offset_ns", "policy_hash", "wo
 class State:
     """A world as its journal tells it up to `size` frames, at logical time `now_ns`."""
 
-    __slots__ = ("caps", "clock", "engine", "format", "ledger", "now_ns", "offset_ns", "plans",
+    __slots__ = ("caps", "clock", "engine", "format", "governed", "ledger", "now_ns", "offset_ns", "plans",
                  "policy_hash", "size", "world")  # fmt: skip
 
     def __init__(self) -> None:
@@ -60,13 +59,15 @@ class State:
         self.caps = Caps()
         self.ledger = Ledger()
         self.plans = Plans()
+        self.governed = Governed()
 
     def fork(self) -> "State":
         """A state that reads through to this one and keeps its own changes."""
         child = State()
         for name in ("world", "clock", "engine", "format", "offset_ns", "policy_hash", "size", "now_ns"):
             setattr(child, name, getattr(self, name))
-        child.caps, child.ledger, child.plans = self.caps.fork(), self.ledger.fork(), self.plans.fork()
+        for name in ("caps", "ledger", "plans", "governed"):
+            setattr(child, name, getattr(self, name).fork())
         return child
 
     @property
@@ -96,8 +97,15 @@ def tables(state: State) -> dict[str, list[list[Any]]]:
 def _tables(state: State) -> dict[str, dict[Any, Any]]:
     """The tables that stand in the root."""
     world = {name: getattr(state, name) for name in _WORLD}
-    every = {"world": world, **state.caps.tables(), **state.ledger.tables(), **state.plans.tables()}
+    every = {"world": world, **_domains(state)}
     return {name: table for name, table in every.items() if table or name not in LATER_TABLES}
+
+
+def _domains(state: State) -> dict[str, dict[Any, Any]]:
+    """The tables of the four domains."""
+    return {
+        **state.caps.tables(), **state.ledger.tables(), **state.plans.tables(), **state.governed.tables(),
+    }  # fmt: skip
 
 
 def state_root(state: State) -> bytes:
@@ -118,7 +126,7 @@ def load_state(data: bytes) -> State:
     state, shared = State(), Shared()
     state.size = dumped_size(data)
     world: dict[str, Any] = {}
-    targets = {"world": world, **state.caps.tables(), **state.ledger.tables(), **state.plans.tables()}
+    targets = {"world": world, **_domains(state)}
     names = []
     for name, rows in dumped_tables(data):
         names.append(name)
@@ -140,6 +148,8 @@ def load_state(data: bytes) -> State:
         raise ValueError("it does not have the tables of this release")
     state.ledger.rebuild_agenda()
     state.ledger.rebuild_issued()
+    for hold in state.ledger.holds.values():
+        governor.reserve(state.governed, hold.legs[0].reserve, 1)
     return state
 
 
@@ -192,6 +202,9 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
 
 _LISTED: dict[str, Callable[[Any], Any]] = {
     "accounts": _builtin,
+    "governor": _builtin,
+    "spent": list,
+    "verdicts": list,
     "budgets": _builtin,
     "firings": _builtin,
     "metrics": _builtin,
@@ -208,6 +221,9 @@ _LISTED: dict[str, Callable[[Any], Any]] = {
 
 _READ: dict[str, Callable[[Any], Any]] = {
     "accounts": _reader(AccountDef),
+    "governor": _reader(GovernorTerms),
+    "spent": tuple,
+    "verdicts": tuple,
     "budgets": _reader(BudgetDef),
     "firings": _reader(Firing),
     "metrics": _reader(Measure),

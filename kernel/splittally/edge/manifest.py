@@ -17,17 +17,18 @@ import msgspec
 from splittally.core.errors import InvalidManifest, SplittallyError
 from splittally.core.hashing import hash_module, hash_schema
 from splittally.core.limits import ENFORCER_BYTES_MAX, HASH_BYTES, NATIVE_PARAMS_BYTES_MAX
-from splittally.core.native.manifest import Manifest
+from splittally.core.native.manifest_terms import Manifest
 from splittally.core.state import State
 from splittally.core.types import CAP_ANY_TYPE, is_name
 from splittally.edge.amounts import parse_amount
+from splittally.edge.governor_terms import spelled_governor
 from splittally.edge.json_values import parse_json
 from splittally.edge.native_params import SchemaOf
 from splittally.edge.permission import complete_terms
 from splittally.edge.quantities import instant, natural, share, span
 from splittally.edge.schema import ParamsSchema
 
-TABLES = ("resources", "accounts", "effects", "caps", "modules", "grants", "policy", "world")
+TABLES = ("resources", "accounts", "effects", "caps", "modules", "grants", "policy", "governor", "world")
 EFFECT_KEYS = ("cap_type", "params_schema", "receipt_schema", "adapters", "params_bytes_max")
 CAP_KEYS = ("enforcer", "params_schema", "cap_type")
 GRANT_KEYS = (
@@ -104,8 +105,12 @@ class _Reader:
             "schemas": [self.schemas[digest] for digest in sorted(self.schemas)],
         }
         try:
+            if "governor" in self.document:
+                params["governor"] = spelled_governor(self.document["governor"], self.scales)
             msgspec.convert(params, Manifest, strict=True)
-        except (msgspec.ValidationError, UnicodeError) as error:
+        except InvalidManifest:
+            raise
+        except (msgspec.ValidationError, UnicodeError, SplittallyError) as error:
             raise InvalidManifest(f"the manifest cannot be read: {error}") from error
         return params
 

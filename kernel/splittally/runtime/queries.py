@@ -18,16 +18,8 @@ from splittally.core.caps.state import NO_PARAMS, limits_of
 from splittally.core.state import State, state_root, tables
 from splittally.core.types import LIFE, RESERVED
 from splittally.runtime.budget_views import budget_row
-
-
-class Row(dict[str, Any]):
-    """A row whose fields also read as attributes."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
+from splittally.runtime.governor_views import governor_row
+from splittally.runtime.rows import Row
 
 
 class Table(dict[Any, Any]):
@@ -244,6 +236,12 @@ class Queries:
                 scale=ledger.resources[name].scale, in_flight=flying, imbalance=balances + flying
             )
         return rows
+
+    @property
+    @_held_still
+    def governor(self) -> Row | None:
+        """What the governor is told and sees now: caps with what counts against them, lanes, verdicts."""
+        return governor_row(self._current())
 
     @property
     @_held_still

@@ -8,125 +8,29 @@ Rule 3. Modules and schemas travel inside: the journal needs nothing beside itse
 """
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, UnsetType
 
 from splittally.core.canonical import decode, encode
-from splittally.core.caps.grants import GrantTerms, LimitTerms, build_grant, check_terms, grant_events
-from splittally.core.errors import ExpressionError
+from splittally.core.caps.grants import build_grant, check_terms, grant_events
 from splittally.core.events import Defined, Event
 from splittally.core.evolve import evolve
 from splittally.core.findings import Finding, find
+from splittally.core.governor.state import GOVERNOR
 from splittally.core.hashing import hash_manifest, hash_module, hash_schema
-from splittally.core.limits import PARAMS_BYTES_MAX, POLICY_RULES_MAX
 from splittally.core.native.grants import change_events, check_accounts, check_change, revoke_events
-from splittally.core.native.money import SCALE_MAX, account_value, check_debts, resource_value
+from splittally.core.native.manifest_terms import Manifest
+from splittally.core.native.money import account_value, check_debts, resource_value
 from splittally.core.native.row import Native, NativeCall
-from splittally.core.policy import ATTEMPTS, condition
 from splittally.core.state import POLICY, State
 from splittally.core.types import (
-    ALLOW,
     CAP_ANY_TYPE,
     CAP_NATIVE_TYPE,
-    DENY,
-    LIFE,
-    ORIGIN_KINDS,
-    PER_INTENT,
     POLICY_SCOPE,
-    REQUIRE_APPROVAL,
     ROOT,
     SYS,
-    Rule,
-    is_id,
-    is_kind,
-    is_name,
 )
 
 MANIFEST = "manifest"
-RULE_DECISIONS = (ALLOW, DENY, REQUIRE_APPROVAL)
-
-
-class EffectTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A kind of effect: which type of cap covers it, its schemas by hash, who else may settle it."""
-
-    cap_type: str
-    params_schema: bytes = b""
-    receipt_schema: bytes = b""
-    adapters: list[str] = []
-    params_bytes_max: int = PARAMS_BYTES_MAX
-
-
-class CapTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A kind of capability: its enforcer by module hash, and the schema of its params by hash."""
-
-    cap_type: str
-    enforcer: bytes
-    params_schema: bytes = b""
-
-
-class RuleTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A policy rule; an empty field matches anything."""
-
-    name: str
-    decision: str
-    effect_kind: str = ""
-    cap_name: str = ""
-    cap_type: str = ""
-    origin_kind: str = ""
-    origin_name: str = ""
-    when: str = ""
-    rates: list[LimitTerms] = []
-
-    def __post_init__(self) -> None:
-        if not is_id(self.name):
-            raise ValueError("a rule's `name` is a name")
-        if self.decision not in RULE_DECISIONS:
-            raise ValueError(f"`decision` is one of {', '.join(RULE_DECISIONS)}")
-        if self.origin_kind not in ("", *ORIGIN_KINDS):
-            raise ValueError("`origin_kind` is plan or reducer")
-        if any(rate.dim != ATTEMPTS or rate.per in (LIFE, PER_INTENT) for rate in self.rates):
-            raise ValueError(f"a rate counts `{ATTEMPTS}` in a window such as 60s or day")
-        if self.when:
-            try:
-                condition(self.when)
-            except ExpressionError as error:
-                raise ValueError(f"the `when` of rule `{self.name}`: {error}") from error
-
-    def rule(self) -> Rule:
-        """The record of this rule."""
-        return Rule(
-            self.name, self.decision, self.effect_kind, self.cap_name, self.cap_type, self.origin_kind,
-            self.origin_name, self.when, [rate.limit() for rate in self.rates],
-        )  # fmt: skip
-
-
-class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A world as stated. `modules` and `schemas` hold bytes that the other parts name by hash."""
-
-    modules: dict[str, bytes] = {}
-    wasm: list[bytes] = []
-    schemas: list[bytes] = []
-    resources: dict[str, int] = {}
-    accounts: dict[str, int] = {}
-    effects: dict[str, EffectTerms] = {}
-    caps: dict[str, CapTerms] = {}
-    grants: dict[str, GrantTerms] = {}
-    policy: list[RuleTerms] = []
-    offset_ns: int = 0
-
-    def __post_init__(self) -> None:
-        _require(all(0 <= scale <= SCALE_MAX for scale in self.resources.values()), "a scale is 0 to 18")
-        _require(all(map(is_id, [*self.resources, *self.accounts, *self.grants])), "names are printable text")
-        _require(all(map(is_kind, self.effects)), "an effect's kind is like mail.send")
-        _require(all(map(is_name, [*self.caps, *self.modules])), "a cap's name is like acme/mail@1")
-        _require(len(self.policy) <= POLICY_RULES_MAX, f"at most {POLICY_RULES_MAX} policy rules")
-        names = [rule.name for rule in self.policy]
-        _require(len(names) == len(set(names)), "two policy rules have one name")
-        _require(abs(self.offset_ns) <= 14 * 3600 * 10**9, "the offset from UTC is at most 14 hours")
-
-
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise ValueError(message)
 
 
 def _check_manifest(state: State, call: NativeCall, manifest: Manifest) -> list[Finding]:
@@ -138,6 +42,7 @@ def _check_manifest(state: State, call: NativeCall, manifest: Manifest) -> list[
     ]
     findings += _check_reserved(state, manifest)
     findings += _check_fixed(state, manifest)
+    findings += _check_governor(state, manifest)
     findings += check_debts(state, manifest.accounts)
     findings += _check_references(state, manifest)
     if findings:
@@ -155,6 +60,17 @@ def _check_reserved(state: State, manifest: Manifest) -> list[Finding]:
         if terms.cap_type == CAP_NATIVE_TYPE or kind in RELEASE_KINDS or kind in native
     ]
     return [find("name_reserved", name=name) for name in names]
+
+
+def _check_governor(state: State, manifest: Manifest) -> list[Finding]:
+    """Whether the resources that the governor caps exist."""
+    caps = [] if isinstance(manifest.governor, UnsetType) else manifest.governor.caps
+    known = {*manifest.resources, *state.ledger.resources}
+    return [
+        find("not_found", resource=cap.resource, field="governor")
+        for cap in caps
+        if cap.resource not in known
+    ]
 
 
 RELEASE_KINDS = ("llm.generate", "http.request", "blob.put", "blob.get")
@@ -255,7 +171,7 @@ def manifest_events(state: State, manifest: Manifest) -> list[Event]:
             _extend(fork, events, grant_events(fork.caps, grant, terms.params, None))
         else:
             _extend(fork, events, change_events(fork, old, grant, terms.params))
-    _extend(fork, events, _policy_events(fork, manifest))
+    _extend(fork, events, _policy_events(fork, manifest) + _governor_events(fork, manifest))
     if events and manifest.modules:
         digest = hash_manifest(encode(msgspec.to_builtins(manifest, builtin_types=(bytes,))))
         events.append(Defined("manifests", digest.hex(), encode(manifest.modules)))
@@ -316,6 +232,15 @@ def _policy_events(state: State, manifest: Manifest) -> list[Event]:
         Defined("rules", POLICY, value if rules else b""),
         Defined("world", "policy_hash", encode(hash_manifest(value) if rules else b"")),
     ]
+
+
+def _governor_events(state: State, manifest: Manifest) -> list[Event]:
+    """The governor is the manifest's, as the policy is: one without takes it away."""
+    terms = None if manifest.governor is UNSET else manifest.governor
+    if terms == state.governed.terms:
+        return []
+    value = encode(msgspec.to_builtins(terms)) if terms is not None else b""
+    return [Defined(GOVERNOR, GOVERNOR, value)]
 
 
 def _defined(state: State, manifest: Manifest) -> State:

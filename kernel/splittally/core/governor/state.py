@@ -1,0 +1,46 @@
+"""What the governor remembers: its terms, what was spent, which lanes are resident, what it has said.
+
+Rule 1. `reserved` is derived from open holds: all of them count in the current window, whenever they began.
+Rule 2. Of spend only the window that is open is kept.
+"""
+
+from typing import Any
+
+from splittally.core.governor.terms import GovernorTerms
+from splittally.core.overlay import Overlay
+
+GOVERNOR = "governor"
+
+
+class Governed:
+    """The tables of the governor."""
+
+    __slots__ = ("governor", "lanes", "reserved", "spent", "verdicts")
+
+    def __init__(self) -> None:
+        self.governor: dict[str, GovernorTerms] = {}
+        self.spent: dict[tuple[str, str], tuple[int, int]] = {}  # resource, per -> start, amount
+        self.lanes: dict[bytes, str] = {}  # open intent -> its lane
+        self.verdicts: dict[str, tuple[int, int]] = {}  # action -> start of the day, count
+        self.reserved: dict[str, int] = {}
+
+    @property
+    def terms(self) -> GovernorTerms | None:
+        """The governor in force; None where the world has none."""
+        return self.governor.get(GOVERNOR)
+
+    def fork(self) -> "Governed":
+        """Tables that read through to these and keep their own writes."""
+        child = Governed()
+        for name in self.__slots__:
+            setattr(child, name, Overlay(getattr(self, name)))
+        return child
+
+    def tables(self) -> dict[str, dict[Any, Any]]:
+        """The tables that stand in the state root."""
+        return {
+            "governor": self.governor,
+            "lanes": self.lanes,
+            "spent": self.spent,
+            "verdicts": self.verdicts,
+        }

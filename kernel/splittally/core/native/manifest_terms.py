@@ -1,0 +1,109 @@
+"""A world as a manifest states it, in types that cannot hold the wrong thing."""
+
+from msgspec import UNSET, Struct, UnsetType
+
+from splittally.core.caps.grants import GrantTerms, LimitTerms
+from splittally.core.errors import ExpressionError
+from splittally.core.governor.terms import GovernorTerms
+from splittally.core.limits import PARAMS_BYTES_MAX, POLICY_RULES_MAX
+from splittally.core.native.money import SCALE_MAX
+from splittally.core.policy import ATTEMPTS, condition
+from splittally.core.types import (
+    ALLOW,
+    DENY,
+    LIFE,
+    ORIGIN_KINDS,
+    PER_INTENT,
+    REQUIRE_APPROVAL,
+    Rule,
+    is_id,
+    is_kind,
+    is_name,
+)
+
+RULE_DECISIONS = (ALLOW, DENY, REQUIRE_APPROVAL)
+
+
+class EffectTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A kind of effect: which type of cap covers it, its schemas by hash, who else may settle it."""
+
+    cap_type: str
+    params_schema: bytes = b""
+    receipt_schema: bytes = b""
+    adapters: list[str] = []
+    params_bytes_max: int = PARAMS_BYTES_MAX
+
+
+class CapTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A kind of capability: its enforcer by module hash, and the schema of its params by hash."""
+
+    cap_type: str
+    enforcer: bytes
+    params_schema: bytes = b""
+
+
+class RuleTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A policy rule; an empty field matches anything."""
+
+    name: str
+    decision: str
+    effect_kind: str = ""
+    cap_name: str = ""
+    cap_type: str = ""
+    origin_kind: str = ""
+    origin_name: str = ""
+    when: str = ""
+    rates: list[LimitTerms] = []
+
+    def __post_init__(self) -> None:
+        if not is_id(self.name):
+            raise ValueError("a rule's `name` is a name")
+        if self.decision not in RULE_DECISIONS:
+            raise ValueError(f"`decision` is one of {', '.join(RULE_DECISIONS)}")
+        if self.origin_kind not in ("", *ORIGIN_KINDS):
+            raise ValueError("`origin_kind` is plan or reducer")
+        if any(rate.dim != ATTEMPTS or rate.per in (LIFE, PER_INTENT) for rate in self.rates):
+            raise ValueError(f"a rate counts `{ATTEMPTS}` in a window such as 60s or day")
+        if self.when:
+            try:
+                condition(self.when)
+            except ExpressionError as error:
+                raise ValueError(f"the `when` of rule `{self.name}`: {error}") from error
+
+    def rule(self) -> Rule:
+        """The record of this rule."""
+        return Rule(
+            self.name, self.decision, self.effect_kind, self.cap_name, self.cap_type, self.origin_kind,
+            self.origin_name, self.when, [rate.limit() for rate in self.rates],
+        )  # fmt: skip
+
+
+class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A world as stated. `modules` and `schemas` hold bytes that the other parts name by hash."""
+
+    modules: dict[str, bytes] = {}
+    wasm: list[bytes] = []
+    schemas: list[bytes] = []
+    resources: dict[str, int] = {}
+    accounts: dict[str, int] = {}
+    effects: dict[str, EffectTerms] = {}
+    caps: dict[str, CapTerms] = {}
+    grants: dict[str, GrantTerms] = {}
+    policy: list[RuleTerms] = []
+    governor: GovernorTerms | UnsetType = UNSET
+    offset_ns: int = 0
+
+    def __post_init__(self) -> None:
+        _require(all(0 <= scale <= SCALE_MAX for scale in self.resources.values()), "a scale is 0 to 18")
+        _require(all(map(is_id, [*self.resources, *self.accounts, *self.grants])), "names are printable text")
+        _require(all(map(is_kind, self.effects)), "an effect's kind is like mail.send")
+        _require(all(map(is_name, [*self.caps, *self.modules])), "a cap's name is like acme/mail@1")
+        _require(len(self.policy) <= POLICY_RULES_MAX, f"at most {POLICY_RULES_MAX} policy rules")
+        names = [rule.name for rule in self.policy]
+        _require(len(names) == len(set(names)), "two policy rules have one name")
+        _require(abs(self.offset_ns) <= 14 * 3600 * 10**9, "the offset from UTC is at most 14 hours")
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)

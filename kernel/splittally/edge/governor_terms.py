@@ -1,0 +1,64 @@
+"""The `[governor]` table of a manifest to the typed terms of the core: amounts and memory with units.
+
+Rule 1. Only the spelling changes here; an unknown key is refused with the keys that are known.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from splittally.core.errors import InvalidManifest
+from splittally.edge.amounts import minor_units
+
+KEYS = ("caps", "envelope", "classes", "fields")
+ENVELOPE_KEYS = ("total", "reserved", "default_lane", "lanes")
+_MEMORY = re.compile(r"([0-9]{1,12})(?:\.([0-9]))? ?(MiB|GiB)")
+
+
+def spelled_governor(table: Any, scales: Mapping[str, int]) -> dict[str, Any]:
+    """The terms of a governor as a manifest states them; `InvalidManifest` for what is no such table."""
+    if not isinstance(table, Mapping):
+        raise InvalidManifest("`governor` is a table", field="governor")
+    for key in table:
+        if key not in KEYS:
+            raise InvalidManifest(f"`governor` has no `{key}`; it has {', '.join(KEYS)}", field="governor")
+    terms = dict(table)
+    if isinstance(table.get("caps"), list):
+        terms["caps"] = [_spelled_cap(cap, scales) for cap in table["caps"]]
+    if isinstance(table.get("envelope"), Mapping):
+        terms["envelope"] = _spelled_envelope(table["envelope"])
+    return terms
+
+
+def _spelled_cap(cap: Any, scales: Mapping[str, int]) -> Any:
+    if not isinstance(cap, Mapping) or cap.get("resource") not in scales:
+        return cap
+    name = cap["resource"]
+    return {**cap, "amount": minor_units(cap.get("amount"), name, scales[name])}
+
+
+def _spelled_envelope(envelope: Mapping[str, Any]) -> dict[str, Any]:
+    for key in envelope:
+        if key not in ENVELOPE_KEYS:
+            known = ", ".join(ENVELOPE_KEYS)
+            raise InvalidManifest(
+                f"`governor.envelope` has no `{key}`; it has {known}", field="governor.envelope"
+            )
+    spelled = {key: _mib(key, value) for key, value in envelope.items() if key != "lanes"}
+    lanes = envelope.get("lanes")
+    if isinstance(lanes, Mapping):
+        spelled["lanes"] = {lane: _mib(f"lanes.{lane}", value) for lane, value in lanes.items()}
+    return spelled
+
+
+def _mib(where: str, value: Any) -> Any:
+    """MiB, as a number or as text such as `5632 MiB` or `5.5 GiB`; a part of a MiB is rounded up."""
+    if not isinstance(value, str):
+        return value
+    match = _MEMORY.fullmatch(value)
+    if match is None:
+        raise InvalidManifest(
+            f"`governor.envelope.{where}` is memory such as `5.5 GiB`", field="governor.envelope"
+        )
+    tenths = int(match[1]) * 10 + int(match[2] or 0)
+    return -(-tenths * (1024 if match[3] == "GiB" else 1) // 10)
