@@ -1,0 +1,1 @@
+"""Should it, now? Caps on spend, classes of failure, memory; never who may, is there enough, or the plan."""
