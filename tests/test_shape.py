@@ -42,12 +42,12 @@ DIMENSIONS = {
     "completion_tokens", "max_tokens", "credits", "usd", "USD",
 }  # fmt: skip
 PURE = {
-    "blake3", "cbor2", "cbrrr", "collections", "collections.abc", "fractions", "functools", "hashlib",
-    "heapq", "itertools", "math", "msgspec", "operator", "re", "struct", "typing",
+    "blake3", "cbor2", "cbrrr", "collections", "collections.abc", "decimal", "fractions", "functools",
+    "hashlib", "heapq", "itertools", "math", "msgspec", "operator", "re", "struct", "typing",
 }  # fmt: skip
 RECEIPT_FIELDS = {"cost_cents"}  # a key of the ABI's receipt (schemas/abi.cddl), not a dimension
 IMPURE_CALLS = {"open", "print", "input", "eval", "exec", "compile", "hash", "id", "__import__", "globals"}
-HEAVY = {"wasmtime", "lmdb", "jsonschema_rs", "cryptography", "rich", "click"}
+HEAVY = {"wasmtime", "lmdb", "jsonschema_rs", "cryptography", "rich", "click", "sqlite3"}
 MUTABLE = {"Hold"}  # its frame's hash is known only when the frame is sealed
 
 

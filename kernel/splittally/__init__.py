@@ -29,11 +29,15 @@ _MENU = {
     "SplittallyError": "splittally.core.errors",
     "new_attempt": "splittally.runtime",
 }
-_ERRORS = (
-    "CanonicalError", "DiskFull", "ExpressionError", "FormatTooNew", "InvalidInput", "InvalidManifest",
-    "InvalidSchema", "JournalDamaged", "KernelStopped", "NoWorld", "NotAdmitted", "WorldError", "WorldExists",
-    "WorldLocked",
+_GOVERNOR = (
+    "BudgetDecision", "BudgetGovernor", "EscalationReason", "MemoryEnvelope", "SpendDigest", "check_budget",
 )  # fmt: skip
+_ERRORS = (
+    "BudgetError", "CanonicalError", "DiskFull", "ExpressionError", "FormatTooNew", "InvalidInput",
+    "InvalidManifest", "InvalidSchema", "JournalDamaged", "KernelStopped", "NoWorld", "NotAdmitted", "WorldError",
+    "WorldExists", "WorldLocked",
+)  # fmt: skip
+_MENU |= dict.fromkeys(_GOVERNOR, "splittally.governor")
 _MENU |= dict.fromkeys(_ERRORS, "splittally.core.errors")
 
 __all__ = [*_MENU, "open"]  # noqa: PLE0604

@@ -50,6 +50,12 @@ class NotAdmitted(InvalidInput):
     code = "not_admitted"
 
 
+class BudgetError(SplittallyError):
+    """The governor cannot answer: a setting, a job or the spend cannot be read (spec/12)."""
+
+    code = "budget_error"
+
+
 class WorldError(SplittallyError):
     """The environment refuses: no world, locked, disk full, stopped kernel."""
 

@@ -80,14 +80,19 @@ def fits(lane_size: Exact, reserved: Exact, total: Exact) -> bool:
     return reserved + lane_size <= total
 
 
+def rounded(spend: Exact) -> Exact:
+    """A spend as it is compared with a cap: to six decimals, half to even; an integer as it is."""
+    return round(spend, PROJECTED_DECIMALS) if isinstance(spend, Decimal) else spend
+
+
 def _over_cap(case: Case) -> Judgement | None:
     if not case.has_ledger or case.spent is None or case.cap is None:
         return None
-    projected = round(case.spent + case.estimate, PROJECTED_DECIMALS)
+    projected = rounded(case.spent + case.estimate)
     if projected <= case.cap:
         return None
-    detail = {"spent": case.spent, "estimate": case.estimate, "projected": projected, "cap": case.cap}
-    return Judgement(DEFER, OVER_DAILY_CAP, {**detail})
+    sums = {"spent": case.spent, "estimate": case.estimate, "projected": projected, "cap": case.cap}
+    return Judgement(DEFER, OVER_DAILY_CAP, {**sums})
 
 
 def _over_usage(case: Case) -> Judgement | None:
@@ -102,8 +107,11 @@ def _over_usage(case: Case) -> Judgement | None:
 def _given_up(case: Case) -> Judgement | None:
     if not case.has_ledger or case.failure_class not in case.classes:
         return None
-    detail = {"failure_class": case.failure_class, "ceiling": case.ceiling, "lane": case.lane}
-    return Judgement(ESCALATE, LOCAL_CEILING, {**detail})
+    return Judgement(
+        ESCALATE,
+        LOCAL_CEILING,
+        {"failure_class": case.failure_class, "ceiling": case.ceiling, "lane": case.lane},
+    )
 
 
 def _too_large(case: Case) -> Judgement | None:
