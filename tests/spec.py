@@ -121,7 +121,9 @@ def _type_shown(hint: Any) -> str:
     names = {int: "integer", str: "text", bytes: "bytes", bool: "true or false", type(None): "null"}
     if hint in names:
         return names[hint]
-    arguments = get_args(hint)
+    arguments = [part for part in get_args(hint) if part is not msgspec.UnsetType]
+    if msgspec.UnsetType in get_args(hint):
+        return " or ".join(_type_shown(part) for part in arguments)
     if get_origin(hint) is list:
         return f"list of {_type_shown(arguments[0])}"
     if get_origin(hint) is dict:

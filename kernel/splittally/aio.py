@@ -22,7 +22,8 @@ from splittally.core.limits import GROUP_MAX, QUEUE_MAX
 from splittally.edge.records import Decision, Extend, Group, HoldChange, Intent, Receipt, Release
 from splittally.edge.seal import require_hash
 from splittally.runtime import At, Kernel, open_world
-from splittally.runtime.queries import Queries, Row
+from splittally.runtime.queries import Queries
+from splittally.runtime.rows import Row
 
 
 class _Waiting(NamedTuple):

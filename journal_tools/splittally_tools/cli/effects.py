@@ -9,7 +9,7 @@ from splittally.core.limits import TIME_NS_MAX
 from splittally.edge.records import Answer, Decision, answer_json, finding_json
 from splittally.edge.seal import require_hash
 from splittally.runtime import At
-from splittally.runtime.queries import Row
+from splittally.runtime.rows import Row
 
 from splittally_tools.cli.answers import code_of_answer, reason, show_answer
 from splittally_tools.cli.ending import DONE, REFUSED

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from splittally.core.types import LIFE
 from splittally.edge.amounts import format_amount
-from splittally.runtime.queries import Row
+from splittally.runtime.rows import Row
 
 from splittally_tools.cli.ending import DONE
 from splittally_tools.cli.entries import list_entries

@@ -9,7 +9,8 @@ import click
 from rich.console import Console
 from splittally.core.errors import InvalidInput
 from splittally.core.types import LIFE
-from splittally.runtime.queries import Queries, Row
+from splittally.runtime.queries import Queries
+from splittally.runtime.rows import Row
 
 from splittally_tools.audit.grant_history import Change, grant_history
 from splittally_tools.cli.ending import DONE, REFUSED

@@ -11,7 +11,7 @@ from splittally.core.history import Trace
 from splittally.core.step import MemberReply
 from splittally.core.types import DENY
 from splittally.edge.records import Decision
-from splittally.runtime.queries import Row
+from splittally.runtime.rows import Row
 
 
 def decision_of(seq: int | None, reply: Any, attempt: bytes) -> Decision:

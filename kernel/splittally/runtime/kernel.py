@@ -25,7 +25,8 @@ from splittally.edge.seal import require_hash
 from splittally.runtime.answering import Answerer, At, Request
 from splittally.runtime.answers import or_raise, outcome_row
 from splittally.runtime.lineage import Level, trace
-from splittally.runtime.queries import Queries, Row
+from splittally.runtime.queries import Queries
+from splittally.runtime.rows import Row
 from splittally.runtime.world import World, open_or_create
 
 

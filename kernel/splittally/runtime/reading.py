@@ -30,9 +30,10 @@ from splittally.runtime.answers import outcome_row
 from splittally.runtime.chance import Pool
 from splittally.runtime.clock import WorldClock
 from splittally.runtime.kernel import Kernel
-from splittally.runtime.queries import Queries, Row
+from splittally.runtime.queries import Queries
 from splittally.runtime.recall import Recaller
 from splittally.runtime.recover import Recovered, recover, state_at
+from splittally.runtime.rows import Row
 from splittally.runtime.world import World, is_world
 from splittally.runtime.writer import Judge, Writer
 from splittally.sandbox import Sandbox
