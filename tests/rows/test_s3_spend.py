@@ -53,6 +53,8 @@ def test_only_runs_that_cost_money_are_counted():
     rows = [("a", cost, NOON) for cost in (0, 0.1, 0.2, None)]
     shown = digest(store(rows))
     assert (shown.n_paid_runs, shown.total_usd) == (2, 0.3)
+    free = digest(store([("local", 0, NOON)]))
+    assert (free.n_paid_runs, free.by_lane, free.display) == (0, [], "$0.0000")
 
 
 @pytest.mark.req("S3-42", "S3-44")

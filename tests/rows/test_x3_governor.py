@@ -18,6 +18,7 @@ BAD = (
     -1e-9,
     Decimal("NaN"),
     Decimal("sNaN"),
+    Decimal("1E-401"),
     "1",
     True,
     [1],
@@ -58,9 +59,12 @@ def test_projected_spend_has_six_decimals():
 @pytest.mark.req("X3-05", "X3-06")
 def test_a_job_without_lane_fits_and_a_lane_may_have_a_size_of_its_own():
     full = MemoryEnvelope(total_gb=31.8, reserved_gb=31.8)
-    assert full.headroom == 0
+    overfull = MemoryEnvelope(total_gb=30.0, reserved_gb=31.8)
+    assert (full.headroom, overfull.headroom) == (0, -1.8)
     for job in ({}, {"lane_id": None}, {"lane_id": ""}):
-        assert decide(job, envelope=full).allowed
+        for envelope in (full, overfull):
+            assert decide(job, envelope=envelope).detail == {"lane_id": None}
+            assert envelope.fits(job.get("lane_id"))
     assert decide({"lane_id": "a"}, envelope=full).detail["lane_gb"] == 5.5
     assert decide({"lane_id": "giant"}, envelope=GIANT).detail["lane_gb"] == 200.0
     assert [GIANT.footprint_gb(lane) for lane in ("giant", "other", None)] == [200.0, 5.5, 0.0]

@@ -28,7 +28,7 @@ Now = Callable[[], datetime]
 _CONNECTIONS = ("connection", "conn", "_connection", "_conn", "db", "_db")
 _STORES = ("store", "_store")
 _DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
-_IS_DATED = f"typeof(created_at) = 'text' AND created_at GLOB '{_DAY}' AND date(created_at) IS NOT NULL"
+_IS_DATED = f"created_at GLOB '{_DAY}' AND date(created_at) IS NOT NULL"
 
 
 def utc_now() -> datetime:
