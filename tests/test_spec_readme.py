@@ -33,6 +33,13 @@ def test_the_python_example_prints_what_the_readme_says(tmp_path):
     assert run([sys.executable, "-c", example], tmp_path) == printed
 
 
+def test_the_example_for_a_scheduler_prints_what_the_readme_says(tmp_path):
+    (example,) = blocks("py")
+    lines = run([sys.executable, "-c", example], tmp_path).splitlines()
+    assert len(lines) == 3
+    assert [line for line in lines if f"`{line}`" not in README] == []
+
+
 @pytest.mark.parametrize(
     ("world", "expected"),
     [

@@ -27,9 +27,8 @@ Now = Callable[[], datetime]
 
 _CONNECTIONS = ("connection", "conn", "_connection", "_conn", "db", "_db")
 _STORES = ("store", "_store")
-_DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
-_SECOND = _DAY + "[ T][0-9][0-9]:[0-9][0-9]:[0-9][0-9]*"
-_IS_DATED = f"created_at GLOB '{_SECOND}' AND substr(created_at, 20) NOT GLOB '*[^0-9.Z]*'"
+_DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
+_IS_DATED = f"created_at GLOB '{_DAY}' AND date(created_at) IS NOT NULL"
 
 
 def utc_now() -> datetime:
@@ -171,7 +170,7 @@ def _query(table: str, columns: set[str]) -> str:
     """Lane, cost and whether the time was readable, of rows of the day `?` and of those without a day."""
     lane = "CAST(NULLIF(lane_id, '') AS TEXT)" if "lane_id" in columns else "NULL"
     dated = _IS_DATED if "created_at" in columns else "0"
-    today = "substr(created_at, 1, 10)" if "created_at" in columns else "''"
+    today = "date(created_at)" if "created_at" in columns else "NULL"
     return (
         f"SELECT {lane}, cost_usd, CASE WHEN {dated} THEN 1 ELSE 0 END FROM {table} "
         f"WHERE cost_usd IS NOT NULL AND CASE WHEN {dated} THEN {today} = ? ELSE 1 END"
