@@ -9,16 +9,9 @@ from tests.rows.worlds import recorded, tally
 
 
 def team(price):
-    return {
-        "resources": {"USD": 6},
-        "grants": {
-            "llm": {
-                "cap": "sys/llm.basic@1",
-                "params": {"prices": {"resource": "USD", "models": {"m": {"prompt": price, "completion": price}}}},
-                "budget": {"USD": 10**9},
-            }
-        },
-    }  # fmt: skip
+    prices = {"resource": "USD", "models": {"m": {"prompt": price, "completion": price}}}
+    grant = {"cap": "sys/llm.basic@1", "params": {"prices": prices}, "budget": {"USD": 10**9}}
+    return {"resources": {"USD": 6}, "grants": {"llm": grant}}
 
 
 def call(kernel):
