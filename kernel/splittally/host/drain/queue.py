@@ -15,11 +15,22 @@ from msgspec import Struct
 
 from splittally.core.errors import InvalidInput
 from splittally.host.drain.jobs import (
-    CLAIMED, DISPATCHED, DONE, FAILED, PARKED, QUEUED, UNKNOWN, WORD, Job, usd, usd_text,
+    CLAIMED,
+    DISPATCHED,
+    DONE,
+    FAILED,
+    PARKED,
+    QUEUED,
+    UNKNOWN,
+    WORD,
+    Job,
+    usd,
+    usd_text,
 )  # fmt: skip
 from splittally.host.drain.tables import Tables, stamp
 
 PROMOTABLE = (QUEUED, PARKED, UNKNOWN, FAILED)
+OPERATOR = "operator"
 PROMOTED = "promoted"  # the class of a promoted job: an earlier failure no longer speaks for it
 
 
@@ -58,13 +69,7 @@ class Queue(Tables):
         except (TypeError, ValueError) as error:
             raise InvalidInput(f"`payload` must be a JSON object: {error}", field="payload") from error
         with self._writing():
-            made = self._db.execute(
-                "INSERT INTO jobs (lane_id, priority, created_at, status, payload_json, est_cost_usd,"
-                " failure_class) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (lane_id, priority, stamp(self.now()), QUEUED, body, estimate, failure_class),
-            )
-        assert made.lastrowid is not None
-        return made.lastrowid
+            return self._insert(priority, lane_id, body, estimate, failure_class)
 
     def spent_usd(self, day: datetime | None = None) -> Decimal:
         """What jobs cost that ended on the UTC day of `day`, today by default."""
@@ -137,15 +142,33 @@ class Queue(Tables):
 
     # --- for an operator ------------------------------------------------------------------------
 
-    def park(self, job_id: int, reason: str = "operator") -> None:
+    def park(self, job_id: int, reason: str = OPERATOR) -> None:
         """Take a job out of the queue until it is promoted."""
-        self._by_operator(job_id, (QUEUED, UNKNOWN), PARKED, "park", reason, None)
+        with self._writing():
+            job = self._require(job_id, (QUEUED, UNKNOWN))
+            self._db.execute("UPDATE jobs SET status = ? WHERE id = ?", (PARKED, job_id))
+            self._note(job_id, "park", reason, _before(job))
 
-    def promote(self, job_id: int, lane_id: str, reason: str = "operator") -> None:
-        """Put a job that is held, parked, failed or unknown into the queue of a lane."""
+    def promote(self, job_id: int, lane_id: str, reason: str = OPERATOR) -> int:
+        """The id of the job that now stands in the queue of a lane.
+
+        It is the same job, unless that failed: then it is a copy, and the failed row keeps what it cost.
+        """
         if not WORD.fullmatch(lane_id):
             raise InvalidInput(f"a lane must be one word, not `{lane_id[:60]}`", field="lane_id")
-        self._by_operator(job_id, PROMOTABLE, QUEUED, "promote", reason, lane_id)
+        with self._writing():
+            job = self._require(job_id, PROMOTABLE)
+            if job.status == FAILED:
+                promoted = self._insert(job.priority, lane_id, job.payload_json, job.est_cost_usd, PROMOTED)
+            else:
+                promoted = job_id
+                self._db.execute(
+                    "UPDATE jobs SET status = ?, lane_id = ?, failure_class = ?, intent_hash = ?,"
+                    " dispatched_at = NULL WHERE id = ?",
+                    (QUEUED, lane_id, PROMOTED, job.intent_hash if lane_id == job.lane_id else None, job_id),
+                )
+            self._note(promoted, "promote", reason, {"job_id": job_id, **_before(job)})
+            return promoted
 
     def resolve(self, job_id: int, status: str, cost_usd: object = None) -> None:
         """Say how an unknown job ended: `done` or `failed`, and what it cost."""
@@ -160,27 +183,24 @@ class Queue(Tables):
             )
             self._note(job_id, "resolve", status, {"cost_usd": cost})
 
-    def _by_operator(
-        self, job_id: int, allowed: tuple[str, ...], status: str, trigger: str, reason: str, lane: str | None
-    ) -> None:
-        with self._writing():
-            job = self._require(job_id, allowed)
-            failure_class = job.failure_class if status == PARKED else PROMOTED
-            self._db.execute(
-                "UPDATE jobs SET status = ?, lane_id = ?, failure_class = ?, dispatched_at = NULL,"
-                " finished_at = NULL, claimed_by = NULL WHERE id = ?",
-                (status, lane or job.lane_id, failure_class, job_id),
-            )
-            self._note(
-                job_id,
-                trigger,
-                reason,
-                {"lane_id": job.lane_id, "was": job.status, "failure_class": job.failure_class},
-            )
-
     def _require(self, job_id: int, allowed: tuple[str, ...]) -> Job:
         job = self.job(job_id)
         if job.status not in allowed:
             text = f"job {job_id} is {job.status}; this is for jobs that are {', '.join(allowed)}"
             raise InvalidInput(text, field="id")
         return job
+
+    def _insert(
+        self, priority: int, lane_id: str | None, payload: str, estimate: str | None, failure: str | None
+    ) -> int:
+        made = self._db.execute(
+            "INSERT INTO jobs (lane_id, priority, created_at, status, payload_json, est_cost_usd,"
+            " failure_class) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (lane_id, priority, stamp(self.now()), QUEUED, payload, estimate, failure),
+        )
+        assert made.lastrowid is not None
+        return made.lastrowid
+
+
+def _before(job: Job) -> dict[str, Any]:
+    return {"lane_id": job.lane_id, "was": job.status, "failure_class": job.failure_class}

@@ -21,6 +21,8 @@ from splittally.host.drain.jobs import Job, QueueError, StaleClaim
 Clock = Callable[[], datetime]
 VERSION = 1
 BUSY_SECONDS = 30.0
+MEMORY = ":memory:"
+HOLD = "budget_"  # the trigger of a hold begins with it
 _COLUMNS = tuple(name for name in Job.__struct_fields__ if name != "payload")
 _SCHEMA = """
 CREATE TABLE jobs (
@@ -117,7 +119,10 @@ class Tables:
             "SELECT id, job_id, trigger, reason, detail_json, created_at FROM job_triggers"
             " WHERE (?1 IS NULL OR job_id = ?1) AND trigger LIKE ?2 ORDER BY id", job_id, trigger,
         )  # fmt: skip
-        return [Trigger(*row[:4], json.loads(row[4]), row[5]) for row in rows]
+        return [
+            Trigger(at, job_id, kind, reason, json.loads(detail), since)
+            for at, job_id, kind, reason, detail, since in rows
+        ]
 
     # --- the file -------------------------------------------------------------------------------
 
