@@ -10,7 +10,8 @@ Rule 5. There is no loop over time: whoever wants a pass each quarter of an hour
 import os
 import secrets
 from collections.abc import Callable, Container, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def drain_jobs(
     governor: Governor | None = None,
     *,
     limit: int | None = None,
-    now: Clock | None = None,
+    now: Clock | datetime | None = None,
     watchdog: Watchdog | None = None,
     cost_cap_usd: object = None,
     lane_bin: Callable[[Any], bool] | None = None,
@@ -80,16 +81,16 @@ def drain_jobs(
     if limit is not None and limit < 0:
         raise InvalidInput("`limit` is a natural number", field="limit")
     cap = None if cost_cap_usd is None else usd(cost_cap_usd, "cost_cap_usd")
-    queue = queue if now is None else queue.with_clock(now)
+    queue = _at(queue, now)
     name = f"{os.getpid()}@{stamp(queue.now())}/{secrets.token_hex(4)}"
     drain = _Pass(name, queue, runner, governor, lane_bin, kernel, prices, watchdog, cap, on_event)
-    try:
-        with _alone(queue.path):
-            recovered = take_over(queue, kernel, retry_dispatched=retry_dispatched)
-            stopped_by = drain.run(limit)
-    except WorldLocked as error:
-        return Report(drain=name, stopped_by=LOCKED, skipped=dict(error.facts))
-    return drain.report(stopped_by, recovered)
+    with ExitStack() as held:
+        try:
+            held.enter_context(_alone(queue.path))
+        except WorldLocked as error:
+            return Report(drain=name, stopped_by=LOCKED, skipped=dict(error.facts))
+        recovered = take_over(queue, kernel, retry_dispatched=retry_dispatched)
+        return drain.report(drain.run(limit), recovered)
 
 
 def run_drain_cycle(
@@ -97,8 +98,14 @@ def run_drain_cycle(
 ) -> dict[str, Any]:
     """One tick: a pass with the options of `drain_jobs`, and the standup after it: `{report, standup}`."""
     report = drain_jobs(queue, runner, governor=governor, **options)
-    now = options.get("now")
-    return {"report": report.as_dict(), "standup": standup(queue if now is None else queue.with_clock(now))}
+    return {"report": report.as_dict(), "standup": standup(_at(queue, options.get("now")))}
+
+
+def _at(queue: Queue, now: Clock | datetime | None) -> Queue:
+    if isinstance(now, datetime):
+        moment = now
+        return queue.with_clock(lambda: moment)
+    return queue if now is None else queue.with_clock(now)
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 Rule 1. It reads the queue and changes nothing.
 Rule 2. No payload, prompt or result is in it: ids, lanes, classes, amounts, counts and single words.
-Rule 3. A job that was held on three passes since an operator last touched it is a blocker.
+Rule 3. A job that was held on three passes since an operator last touched it, or whose drain died as
+        often before running it, is a blocker.
 Rule 4. What an operator may decide is listed as staged, with the command; nothing of it was done.
 """
 
@@ -21,7 +22,8 @@ BLOCKS_AT = 3
 STAGED_ONLY = "staged only"
 SPAN = timedelta(days=1)
 NO_LANE = "none"
-ESCALATE = HOLD + "escalate"
+ESCALATE = "escalate"
+RECOVERED = "recovered"
 BY_OPERATOR = ("park", "promote", "resolve")
 
 
@@ -31,7 +33,7 @@ def standup(queue: Queue, since: datetime | None = None) -> dict[str, Any]:
     ended = [job for job in queue.jobs(DONE, FAILED) if (job.finished_at or "") >= start]
     ended.sort(key=lambda job: (job.finished_at or "", job.id))
     failed = [job for job in ended if job.status == FAILED]
-    queued, unknown, holds = queue.jobs(QUEUED), queue.jobs(UNKNOWN), _holds(queue)
+    queued, unknown, waiting = queue.jobs(QUEUED), queue.jobs(UNKNOWN), _waiting(queue)
     unpriced = [job for job in ended if job.priced is False]
     return {
         "since": start,
@@ -46,11 +48,11 @@ def standup(queue: Queue, since: datetime | None = None) -> dict[str, Any]:
         "parked": [_shown(job) for job in queue.jobs(PARKED)],
         "unknown": [_shown(job) for job in unknown],
         "spend": _spend(ended),
-        "holds": holds,
-        "blockers": [hold for hold in holds if hold["times"] >= BLOCKS_AT],
+        "holds": [row for row in waiting if row["action"] != RECOVERED],
+        "blockers": [row for row in waiting if row["times"] >= BLOCKS_AT],
         "unpriced": [_shown(job) for job in unpriced],
         "warnings": _warnings(ended, unpriced, unknown),
-        "staged": _staged(holds, failed, unknown),
+        "staged": _staged(waiting, unknown),
     }
 
 
@@ -85,39 +87,38 @@ def _spend(ended: list[Job]) -> dict[str, Any]:
     }
 
 
-def _holds(queue: Queue) -> list[dict[str, Any]]:
-    """Queued jobs whose last audit row since an operator touched them is a hold, oldest job first."""
+def _waiting(queue: Queue) -> list[dict[str, Any]]:
+    """Queued jobs that were held or cut off since an operator touched them, with how often."""
     rows: dict[int, list[Trigger]] = {}
     for trigger in queue.triggers():
         if trigger.job_id is not None:
             of_job = rows.setdefault(trigger.job_id, [])
-            if trigger.trigger.startswith(HOLD):
-                of_job.append(trigger)
-            elif trigger.trigger in BY_OPERATOR:
+            if trigger.trigger in BY_OPERATOR:
                 of_job.clear()
+            else:
+                of_job.append(trigger)
     shown = []
     for job in queue.jobs(QUEUED):
-        if held := rows.get(job.id):
-            last = held[-1]
-            action, detail = last.trigger.removeprefix(HOLD), facts_of(last.detail)
-            told = {"action": action, "reason": last.reason, "detail": detail, "at": last.created_at}
-            shown.append({**_shown(job), **told, "times": len(held)})
+        if of_job := rows.get(job.id):
+            last = max(of_job, key=lambda row: (row.trigger.startswith(HOLD), row.id))
+            told = {"action": last.trigger.removeprefix(HOLD), "reason": last.reason, "at": last.created_at}
+            shown.append({**_shown(job), **told, "detail": facts_of(last.detail), "times": len(of_job)})
     return shown
 
 
-def _staged(holds: list[dict[str, Any]], failed: list[Job], unknown: list[Job]) -> dict[str, Any]:
+def _staged(waiting: list[dict[str, Any]], unknown: list[Job]) -> dict[str, Any]:
     decisions = []
-    for hold in holds:
-        if HOLD + hold["action"] == ESCALATE:
-            decisions.append(_decision(hold["job_id"], "promote", hold["reason"]))
-        elif hold["times"] >= BLOCKS_AT:
-            decisions.append(_decision(hold["job_id"], "park", hold["reason"]))
+    for row in waiting:
+        if row["action"] == ESCALATE:
+            decisions.append(_decision(row["job_id"], "promote", row["reason"]))
+        elif row["times"] >= BLOCKS_AT:
+            decisions.append(_decision(row["job_id"], "park", row["reason"]))
     decisions += [_decision(job.id, "resolve", "unknown") for job in unknown]
     return {"note": STAGED_ONLY, "decisions": decisions}
 
 
 def _decision(job_id: int, propose: str, reason: str) -> dict[str, Any]:
-    needs = {"promote": " --lane LANE", "resolve": " --as-done|--as-failed"}.get(propose, "")
+    needs = {"promote": " --lane LANE", "resolve": " --as done|failed"}.get(propose, "")
     command = f"tally drain {propose} {job_id}{needs}"
     return {"job_id": job_id, "propose": propose, "reason": reason, "command": command}
 
