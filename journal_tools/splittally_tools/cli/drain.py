@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.text import Text
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import LINE_BYTES_MAX
 from splittally.edge.json_values import parse_json
@@ -158,7 +157,12 @@ def _show_pass(out: Console, document: dict[str, Any]) -> None:
         say(out, f"skipped: process {report['skipped'].get('pid', '?')} drains this queue", "yellow")
         return
     say(out, f"pass ended: {report['stopped_by']}", "bold")
-    out.print(Text(display(document["standup"])))
+    _show_standup(out, document["standup"])
+
+
+def _show_standup(out: Console, told: dict[str, Any]) -> None:
+    for line in display(told).splitlines():
+        say(out, line)
 
 
 @drain.command(name="queue")
@@ -182,7 +186,7 @@ def standup_command(session: Session, path: Path) -> int:
     """What ran in the last 24 hours, what it cost, what is held, and what waits for a decision."""
     with Queue(path, create=False) as queue:
         told = standup(queue)
-    emit(session, told, lambda out: out.print(Text(display(told))))
+    emit(session, told, lambda out: _show_standup(out, told))
     return ENDED
 
 

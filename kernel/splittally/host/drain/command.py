@@ -45,12 +45,14 @@ class CommandRunner:
             assert child.stdin is not None and child.stdout is not None
             run.on_abort(lambda: _end(child))
             with self._limited(run):
+                telling = threading.Thread(target=_say, args=(child.stdin, told), daemon=True)
                 try:
-                    threading.Thread(target=_say, args=(child.stdin, told), daemon=True).start()
+                    telling.start()
                     output = _heard(child.stdout, run)
                     code = child.wait()
                 finally:
                     _end(child)
+                    telling.join()
         return _result(output, code, run)
 
     @contextlib.contextmanager

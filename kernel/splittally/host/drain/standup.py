@@ -47,7 +47,7 @@ def standup(queue: Queue, since: datetime | None = None) -> dict[str, Any]:
         "queued_by_lane": dict(sorted(Counter(job.lane_id or NO_LANE for job in queued).items())),
         "parked": [_shown(job) for job in queue.jobs(PARKED)],
         "unknown": [_shown(job) for job in unknown],
-        "spend": _spend(ended),
+        "spend": {**_spend(ended), "today_usd": usd_text(queue.spent_usd())},
         "holds": [row for row in waiting if row["action"] != RECOVERED],
         "blockers": [row for row in waiting if row["times"] >= BLOCKS_AT],
         "unpriced": [_shown(job) for job in unpriced],
@@ -99,10 +99,10 @@ def _waiting(queue: Queue) -> list[dict[str, Any]]:
                 of_job.append(trigger)
     shown = []
     for job in queue.jobs(QUEUED):
-        if of_job := rows.get(job.id):
-            last = max(of_job, key=lambda row: (row.trigger.startswith(HOLD), row.id))
+        if held := rows.get(job.id):
+            last = max(held, key=lambda row: (row.trigger.startswith(HOLD), row.id))
             told = {"action": last.trigger.removeprefix(HOLD), "reason": last.reason, "at": last.created_at}
-            shown.append({**_shown(job), **told, "detail": facts_of(last.detail), "times": len(of_job)})
+            shown.append({**_shown(job), **told, "detail": facts_of(last.detail), "times": len(held)})
     return shown
 
 
