@@ -1,6 +1,7 @@
-"""A night's drain, played from `fixtures/drain/night.json`; `python -m tests.drain_night` rewrites the transcript.
+"""A night's drain, played from `fixtures/drain/night.json`.
 
-The governor here is a stand-in with the rules that a drain is written for: cap, then failure class, then memory.
+`python -m tests.drain_night` writes the transcript anew. The governor here is a stand-in with the rules that
+a drain is written for: cap, then failure class, then memory.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Lessons for a drain: one at a time, stopped early where memory or money runs out, and a standup that tells."""
+"""Lessons for a drain: one at a time, stopped where memory or money runs out, and a standup that tells."""
 
 import json
 import os

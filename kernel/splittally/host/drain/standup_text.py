@@ -13,7 +13,7 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
     spend = told["spend"]
     yield f"standup {told['since'][:16]} to {told['now'][:16]} UTC"
     yield f"ran {told['ran']}: {told['done']} done, {len(told['failed'])} failed; queued {told['queued']}"
-    yield f"spend ${spend['total_usd']} in {spend['n_paid_runs']} paid run(s), ${spend['today_usd']} of it today"
+    yield f"spend ${spend['total_usd']} in {spend['n_paid_runs']} paid run(s); today ${spend['today_usd']}"
     yield from (f"  {lane}: ${cost}" for lane, cost in spend["by_lane"].items())
     yield from _section("warnings", [f"  {text}" for text in told["warnings"]])
     yield from _section("failed", [f"  {name}: {count}" for name, count in told["failed_by_class"].items()])
