@@ -14,7 +14,7 @@ from splittally.host.drain import KernelGate, Queue, drain_jobs, standup
 from tests.cli_tools import environment
 
 JOBS = 400
-SECONDS = 4.0
+SECONDS = 3.0
 KILL_AFTER_SECONDS_MAX = 0.12
 GRANT = {"grants": {"g": {"cap": "sys/llm.basic@1", "budget": {"tokens": 10**9}}}}
 

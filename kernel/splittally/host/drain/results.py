@@ -55,7 +55,7 @@ def cost_of(raw: Mapping[str, Any], accrued: Decimal) -> Decimal | None:
     """What a job cost, None where nobody said."""
     stated = raw.get("cost_usd")
     runs: dict[str, Decimal] = {}
-    for at, each in enumerate(raw.get("runs") or ()):
+    for at, each in enumerate(_runs(raw)):
         if each.get("cost_usd") is not None:
             runs[str(each.get("id", f"#{at}"))] = usd(each["cost_usd"], f"runs[{at}].cost_usd")
     named = usd(stated, "cost_usd") if stated is not None else sum(runs.values(), Decimal(0))
@@ -66,8 +66,15 @@ def cost_of(raw: Mapping[str, Any], accrued: Decimal) -> Decimal | None:
 
 def models_of(raw: Mapping[str, Any]) -> list[str]:
     """The models that a result names, for the whole job and in its runs."""
-    named = [raw.get("model"), *(each.get("model") for each in raw.get("runs") or ())]
+    named = [raw.get("model"), *(each.get("model") for each in _runs(raw))]
     return sorted({str(model) for model in named if model is not None})
+
+
+def _runs(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    runs = raw.get("runs", [])
+    if not isinstance(runs, list | tuple) or not all(isinstance(each, Mapping) for each in runs):
+        raise InvalidInput("`runs` is a list of mappings", field="runs")
+    return list(runs)
 
 
 def _status(raw: Mapping[str, Any], run: Run) -> tuple[str, str | None]:

@@ -1,0 +1,311 @@
+"""The drain's queue, its takeover of what the dead left, its place over a kernel, and a whole night."""
+
+import json
+import sqlite3
+from contextlib import contextmanager
+from decimal import Decimal
+
+import pytest
+import splittally
+from splittally import Decision, Finding, InvalidInput
+from splittally.host.drain import (
+    KernelGate,
+    Queue,
+    QueueError,
+    Run,
+    RunAborted,
+    StaleClaim,
+    Watchdog,
+    drain_jobs,
+    resolve_settings,
+    standup,
+)  # fmt: skip
+from splittally.host.drain.jobs import usd, usd_text
+from splittally.host.drain.settings import KNOWN
+
+from tests import drain_night
+from tests.drain_night import Clock, queue_of
+
+CALL = {"lane": "local", "payload": {"model": "m", "max_tokens": 50}}
+USED = {"usage": {"prompt_tokens": 3, "completion_tokens": 7}, "cost_usd": "0.011"}
+
+
+def test_a_night_of_forty_jobs_ends_as_its_transcript_says(tmp_path):
+    document = json.loads((drain_night.FOLDER / "night.json").read_text("utf-8"))
+    text = drain_night.play(document, tmp_path)
+    assert len(document["jobs"]) == 40
+    assert text == (drain_night.FOLDER / "night.txt").read_text("utf-8")
+    assert not [job for job in document["jobs"] if job["payload"]["prompt"] in text]
+
+
+# --- the queue --------------------------------------------------------------------------------------
+
+
+def test_jobs_are_claimed_by_priority_then_age(tmp_path):
+    clock = Clock()
+    with queue_of(tmp_path, clock=clock) as queue:
+        for priority in (0, 5, 0, 5, -1):
+            queue.enqueue("local", priority=priority)
+            clock.forward(1)
+        order = [queue.claim("d").id for _ in range(5)]
+        assert order == [2, 4, 1, 3, 5]
+        assert queue.claim("d") is None
+
+
+def test_a_claim_that_another_drain_took_over_can_write_nothing(tmp_path):
+    with queue_of(tmp_path, CALL) as queue:
+        job = queue.claim("first")
+        queue.release(job, "recovered", "drain_died", {})
+        assert queue.claim("second").claims == 2
+        for late in (lambda: queue.dispatch(job), lambda: queue.release(job, "budget_defer", "x", {})):
+            with pytest.raises(StaleClaim):
+                late()
+        assert (queue.job(1).claimed_by, len(queue.triggers(1))) == ("second", 1)
+
+
+@pytest.mark.parametrize("amount", ["NaN", "inf", "-1", -0.01, float("nan"), True, "1e400", "", [], "1" * 50])
+def test_what_is_no_amount_of_dollars_is_refused(tmp_path, amount):
+    with pytest.raises(InvalidInput):
+        usd(amount, "x")
+    with queue_of(tmp_path) as queue, pytest.raises(InvalidInput):
+        queue.enqueue("local", est_cost_usd=amount)
+
+
+def test_dollars_are_exact_text():
+    assert [usd_text(usd(x, "x")) for x in (0.1, "1.50", 3, Decimal("100"), "0.000001", 0)] == [
+        "0.1", "1.5", "3", "100", "0.000001", "0",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "terms", [{"lane_id": "two words"}, {"failure_class": "a\nb"}, {"payload": {"x": {1}}}]
+)
+def test_a_job_that_cannot_be_kept_is_refused(tmp_path, terms):
+    with queue_of(tmp_path) as queue:
+        with pytest.raises(InvalidInput):
+            queue.enqueue(**terms)
+        assert queue.jobs() == []
+
+
+def test_a_file_that_is_no_queue_of_this_release_is_left_alone(tmp_path):
+    for name, make in (("later", "PRAGMA user_version = 2"), ("other", "CREATE TABLE x (y)")):
+        db = sqlite3.connect(tmp_path / name)
+        db.execute(make)
+        db.close()
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(QueueError):
+            Queue(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == before
+    (tmp_path / "text").write_text("no database at all, but long enough to be looked at" * 20)
+    with pytest.raises(QueueError):
+        Queue(tmp_path / "text")
+    with pytest.raises(QueueError):
+        Queue(tmp_path / "none", create=False)
+
+
+def test_an_operator_parks_promotes_and_resolves_and_each_leaves_a_row(tmp_path):
+    with queue_of(tmp_path, CALL, CALL, CALL) as queue:
+        queue.park(1, "too_big")
+        assert queue.promote(1, "frontier") == 1
+        assert (queue.job(1).status, queue.job(1).lane_id) == ("queued", "frontier")
+        drain_jobs(queue, lambda job, run: {"failure_class": "context_overflow", "cost_usd": 2}, limit=1)
+        copy = queue.promote(1, "frontier-2")
+        assert (copy, queue.job(1).cost_usd, queue.spent_usd()) == (4, "2", 2)
+        assert (queue.job(4).payload, queue.job(4).failure_class) == (CALL["payload"], "promoted")
+        queue.mark_unknown(queue.dispatch(queue.claim("dead")), "drain_died")
+        queue.resolve(2, "done", "0.5")
+        assert (queue.job(2).status, queue.spent_usd()) == ("done", Decimal("2.5"))
+        rows = [(row.job_id, row.trigger) for row in queue.triggers()][1:]
+        assert rows == [(1, "park"), (1, "promote"), (4, "promote"), (2, "unknown"), (2, "resolve")]
+        for refused in (
+            lambda: queue.park(2),
+            lambda: queue.promote(2, "x"),
+            lambda: queue.resolve(3, "done"),
+        ):
+            with pytest.raises(InvalidInput):
+                refused()
+
+
+# --- what a runner brings back ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("result", [None, 3, {"cost_usd": "NaN"}, {"status": "maybe"}, {"x": float("nan")},
+                                    {"runs": [3]}, {"runs": 3}])  # fmt: skip
+def test_a_result_that_cannot_be_read_fails_its_job_and_keeps_what_was_accrued(tmp_path, result):
+    with queue_of(tmp_path, CALL, CALL) as queue:
+        drain_jobs(queue, lambda job, run: run.accrue("0.2") or (result if job.id == 1 else {}))
+        job = queue.job(1)
+        assert (job.status, job.failure_class, job.cost_usd) == ("failed", "bad_result", "0.2")
+        assert queue.job(2).status == "done"
+
+
+def test_what_a_runner_raises_fails_its_job_and_the_pass_goes_on(tmp_path):
+    class GaveUp(Exception):
+        failure_class = "local_low_confidence"
+
+    raised = {1: ValueError("x"), 2: TimeoutError(), 3: GaveUp(), 4: RunAborted("of its own")}
+
+    def runner(job, run):
+        raise raised[job.id]
+
+    with queue_of(tmp_path, CALL, CALL, CALL, CALL) as queue:
+        assert drain_jobs(queue, runner).failed == (1, 2, 3, 4)
+        found = [queue.job(at).failure_class for at in (1, 2, 3, 4)]
+        assert found == ["crash", "timeout", "local_low_confidence", "crash"]
+
+
+def test_a_payload_that_was_damaged_in_the_file_fails_its_job_before_anybody_is_asked(tmp_path):
+    with queue_of(tmp_path, CALL) as queue:
+        queue._db.execute("UPDATE jobs SET payload_json = '{'")
+        drain_jobs(queue, pytest.fail, drain_night.StandIn(queue))
+        assert queue.job(1).failure_class == "bad_payload"
+
+
+def test_an_interruption_leaves_a_running_job_to_the_operator(tmp_path):
+    def interrupted(job, run):
+        raise KeyboardInterrupt
+
+    with queue_of(tmp_path, CALL) as queue:
+        with pytest.raises(KeyboardInterrupt):
+            drain_jobs(queue, interrupted)
+        assert drain_jobs(queue, pytest.fail).recovered == ({"job_id": 1, "became": "unknown"},)
+        assert standup(queue)["staged"]["decisions"][0]["propose"] == "resolve"
+
+
+def test_an_abort_reaches_who_listens_once_and_its_first_cause_stands():
+    run, heard = Run(), []
+    run.on_abort(lambda: heard.append("before"))
+    run.abort("memory")
+    run.abort("cost_cap")
+    run.on_abort(lambda: heard.append("after"))
+    assert (heard, run.aborted_by) == (["before", "after"], "memory")
+    with pytest.raises(InvalidInput):
+        Watchdog(samples=0)
+
+
+def test_a_sampler_that_fails_never_trips(tmp_path):
+    def broken():
+        raise OSError
+
+    with queue_of(tmp_path, CALL) as queue:
+        wait = Watchdog(broken, period_s=0.001)
+        assert drain_jobs(queue, lambda job, run: {"waited": run.signal.wait(0.05)}, watchdog=wait).done == (
+            1,
+        )
+
+
+@pytest.mark.parametrize(("name", "bad"), [(name, bad) for name in KNOWN for bad in ("x", "-1", "nan")])
+def test_a_bad_value_falls_to_the_next_source_and_is_said(name, bad):
+    found = resolve_settings(None, {f"TALLY_DRAIN_{name.upper()}": bad})
+    assert found.rows[name].source == "default"
+    assert name in found.problems[0]
+
+
+# --- over a kernel ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def world(limits=()):
+    grant = {
+        "cap": "sys/llm.basic@1",
+        "holder": "night",
+        "budget": {"tokens": budget},
+        "limits": list(limits),
+    }
+    with splittally.open(None) as kernel:
+        assert kernel.apply({"grants": {"g": grant}}).allowed
+        yield kernel, KernelGate(kernel.as_principal("night"), "g")
+
+
+def test_each_dispatch_is_an_intent_and_each_result_its_receipt(tmp_path):
+    seen = []
+    with world() as (kernel, gate), queue_of(tmp_path, CALL, CALL) as queue:
+        drain_jobs(
+            queue, lambda job, run: seen.append(kernel.outcome(job.intent_hash).phase) or USED, kernel=gate
+        )
+        assert seen == ["open", "open"]  # reserved before the runner was called
+        assert kernel.state.counters["g"]["tokens"].spent == 20
+        assert not kernel.state.reservations
+        assert len({queue.job(at).intent_hash for at in (1, 2)}) == 2
+
+
+def test_a_denial_fails_the_job_with_its_codes_and_the_pass_goes_on(tmp_path):
+    big = {"lane": "local", "payload": {"model": "m", "max_tokens": 5_000}}
+    with world() as (_, gate), queue_of(tmp_path, big, CALL) as queue:
+        report = drain_jobs(queue, lambda job, run: USED, kernel=gate)
+        assert (report.failed, report.done, report.dispatched) == ((1,), (2,), (2,))
+        assert standup(queue)["failed"][0]["codes"] == ["budget_exceeded"]
+        assert queue.job(1).failure_class == "denied"
+
+
+def test_a_kernel_that_defers_holds_as_a_governor_does(tmp_path):
+    limits = [{"dim": "tokens", "per": "day", "amount": 10, "over": "defer"}]
+    with world(limits=limits) as (kernel, gate), queue_of(tmp_path, CALL, CALL) as queue:
+        report = drain_jobs(queue, pytest.fail, kernel=gate)
+        assert (report.held["action"], report.stopped_by) == ("defer", "hold")
+        assert (queue.triggers(1)[0].trigger, queue.triggers(2)) == ("budget_defer", [])
+        assert not kernel.state.reservations
+
+
+def test_a_kernel_that_escalates_holds_too(tmp_path):
+    class Escalates:
+        def submit(self, intent):
+            return Decision(
+                1, bytes(32), "escalate", (Finding("governor", "local_ceiling", {"ceiling": 33}),)
+            )
+
+    with queue_of(tmp_path, CALL) as queue:
+        drain_jobs(queue, pytest.fail, kernel=KernelGate(Escalates(), "g"))
+        assert queue.triggers(1)[0].trigger == "budget_escalate"
+        assert queue.job(1).intent_hash is None
+
+
+def test_an_approval_is_waited_for_and_not_asked_for_twice(tmp_path):
+    limits = [{"dim": "tokens", "per": "intent", "amount": 10, "over": "ask"}]
+    with world(limits=limits) as (kernel, gate), queue_of(tmp_path, CALL) as queue:
+        for _ in range(2):
+            assert drain_jobs(queue, pytest.fail, kernel=gate).held["action"] == "require_approval"
+        (digest,) = kernel.state.reservations
+        assert kernel.approve(digest).allowed
+        assert drain_jobs(queue, lambda job, run: USED, kernel=gate).done == (1,)
+        assert kernel.outcome(digest).status == "settled"
+
+
+@pytest.mark.parametrize("retry", [False, True])
+def test_an_open_intent_of_a_dead_drain_is_unknown_unless_its_runner_is_idempotent(tmp_path, retry):
+    def dies(job, run):
+        raise SystemExit
+
+    with world() as (kernel, gate), queue_of(tmp_path, CALL) as queue:
+        with pytest.raises(SystemExit):
+            drain_jobs(queue, dies, kernel=gate)
+        (digest,) = kernel.state.reservations
+        report = drain_jobs(queue, lambda job, run: USED, kernel=gate, retry_dispatched=retry)
+        assert report.done == ((1,) if retry else ())
+        assert queue.job(1).status == ("done" if retry else "unknown")
+        row = kernel.outcome(digest)
+        assert (row.status, row.phase) == (("settled", "") if retry else ("reserved", "unknown"))
+
+
+def test_an_intent_that_its_adapter_settled_is_not_run_again(tmp_path):
+    def dies(job, run):
+        gate.deliver(job.intent_hash, {"status": "ok", "payload": USED["usage"], "cost_cents": None})
+        raise SystemExit
+
+    with world() as (_, gate), queue_of(tmp_path, CALL) as queue:
+        with pytest.raises(SystemExit):
+            drain_jobs(queue, dies, kernel=gate)
+        report = drain_jobs(queue, pytest.fail, kernel=gate, retry_dispatched=True)
+        assert report.recovered == ({"job_id": 1, "became": "done"},)
+
+
+def test_a_receipt_that_the_kernel_did_not_get_is_delivered_on_the_next_pass(tmp_path):
+    with world() as (kernel, gate), queue_of(tmp_path, CALL) as queue:
+        deliver, gate.deliver = gate.deliver, lambda *_: (_ for _ in ()).throw(OSError("gone"))
+        with pytest.raises(OSError, match="gone"):
+            drain_jobs(queue, lambda job, run: USED, kernel=gate)
+        assert (queue.job(1).status, len(kernel.state.reservations)) == ("done", 1)
+        gate.deliver = deliver
+        drain_jobs(queue, pytest.fail, kernel=gate)
+        assert kernel.state.counters["g"]["tokens"].spent == 10
+        assert queue.job(1).receipt_json is None
