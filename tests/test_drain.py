@@ -1,15 +1,12 @@
-"""The drain's queue, its takeover of what the dead left, its place over a kernel, and a whole night."""
+"""The drain's queue, what its runner brings back, and a whole night."""
 
 import json
 import sqlite3
-from contextlib import contextmanager
 from decimal import Decimal
 
 import pytest
-import splittally
-from splittally import Decision, Finding, InvalidInput
+from splittally import InvalidInput
 from splittally.host.drain import (
-    KernelGate,
     Queue,
     QueueError,
     Run,
@@ -27,7 +24,6 @@ from tests import drain_night
 from tests.drain_night import Clock, queue_of
 
 CALL = {"lane": "local", "payload": {"model": "m", "max_tokens": 50}}
-USED = {"usage": {"prompt_tokens": 3, "completion_tokens": 7}, "cost_usd": "0.011"}
 
 
 def test_a_night_of_forty_jobs_ends_as_its_transcript_says(tmp_path):
@@ -199,113 +195,3 @@ def test_a_bad_value_falls_to_the_next_source_and_is_said(name, bad):
     found = resolve_settings(None, {f"TALLY_DRAIN_{name.upper()}": bad})
     assert found.rows[name].source == "default"
     assert name in found.problems[0]
-
-
-# --- over a kernel ----------------------------------------------------------------------------------
-
-
-@contextmanager
-def world(limits=()):
-    grant = {
-        "cap": "sys/llm.basic@1",
-        "holder": "night",
-        "budget": {"tokens": budget},
-        "limits": list(limits),
-    }
-    with splittally.open(None) as kernel:
-        assert kernel.apply({"grants": {"g": grant}}).allowed
-        yield kernel, KernelGate(kernel.as_principal("night"), "g")
-
-
-def test_each_dispatch_is_an_intent_and_each_result_its_receipt(tmp_path):
-    seen = []
-    with world() as (kernel, gate), queue_of(tmp_path, CALL, CALL) as queue:
-        drain_jobs(
-            queue, lambda job, run: seen.append(kernel.outcome(job.intent_hash).phase) or USED, kernel=gate
-        )
-        assert seen == ["open", "open"]  # reserved before the runner was called
-        assert kernel.state.counters["g"]["tokens"].spent == 20
-        assert not kernel.state.reservations
-        assert len({queue.job(at).intent_hash for at in (1, 2)}) == 2
-
-
-def test_a_denial_fails_the_job_with_its_codes_and_the_pass_goes_on(tmp_path):
-    big = {"lane": "local", "payload": {"model": "m", "max_tokens": 5_000}}
-    with world() as (_, gate), queue_of(tmp_path, big, CALL) as queue:
-        report = drain_jobs(queue, lambda job, run: USED, kernel=gate)
-        assert (report.failed, report.done, report.dispatched) == ((1,), (2,), (2,))
-        assert standup(queue)["failed"][0]["codes"] == ["budget_exceeded"]
-        assert queue.job(1).failure_class == "denied"
-
-
-def test_a_kernel_that_defers_holds_as_a_governor_does(tmp_path):
-    limits = [{"dim": "tokens", "per": "day", "amount": 10, "over": "defer"}]
-    with world(limits=limits) as (kernel, gate), queue_of(tmp_path, CALL, CALL) as queue:
-        report = drain_jobs(queue, pytest.fail, kernel=gate)
-        assert (report.held["action"], report.stopped_by) == ("defer", "hold")
-        assert (queue.triggers(1)[0].trigger, queue.triggers(2)) == ("budget_defer", [])
-        assert not kernel.state.reservations
-
-
-def test_a_kernel_that_escalates_holds_too(tmp_path):
-    class Escalates:
-        def submit(self, intent):
-            return Decision(
-                1, bytes(32), "escalate", (Finding("governor", "local_ceiling", {"ceiling": 33}),)
-            )
-
-    with queue_of(tmp_path, CALL) as queue:
-        drain_jobs(queue, pytest.fail, kernel=KernelGate(Escalates(), "g"))
-        assert queue.triggers(1)[0].trigger == "budget_escalate"
-        assert queue.job(1).intent_hash is None
-
-
-def test_an_approval_is_waited_for_and_not_asked_for_twice(tmp_path):
-    limits = [{"dim": "tokens", "per": "intent", "amount": 10, "over": "ask"}]
-    with world(limits=limits) as (kernel, gate), queue_of(tmp_path, CALL) as queue:
-        for _ in range(2):
-            assert drain_jobs(queue, pytest.fail, kernel=gate).held["action"] == "require_approval"
-        (digest,) = kernel.state.reservations
-        assert kernel.approve(digest).allowed
-        assert drain_jobs(queue, lambda job, run: USED, kernel=gate).done == (1,)
-        assert kernel.outcome(digest).status == "settled"
-
-
-@pytest.mark.parametrize("retry", [False, True])
-def test_an_open_intent_of_a_dead_drain_is_unknown_unless_its_runner_is_idempotent(tmp_path, retry):
-    def dies(job, run):
-        raise SystemExit
-
-    with world() as (kernel, gate), queue_of(tmp_path, CALL) as queue:
-        with pytest.raises(SystemExit):
-            drain_jobs(queue, dies, kernel=gate)
-        (digest,) = kernel.state.reservations
-        report = drain_jobs(queue, lambda job, run: USED, kernel=gate, retry_dispatched=retry)
-        assert report.done == ((1,) if retry else ())
-        assert queue.job(1).status == ("done" if retry else "unknown")
-        row = kernel.outcome(digest)
-        assert (row.status, row.phase) == (("settled", "") if retry else ("reserved", "unknown"))
-
-
-def test_an_intent_that_its_adapter_settled_is_not_run_again(tmp_path):
-    def dies(job, run):
-        gate.deliver(job.intent_hash, {"status": "ok", "payload": USED["usage"], "cost_cents": None})
-        raise SystemExit
-
-    with world() as (_, gate), queue_of(tmp_path, CALL) as queue:
-        with pytest.raises(SystemExit):
-            drain_jobs(queue, dies, kernel=gate)
-        report = drain_jobs(queue, pytest.fail, kernel=gate, retry_dispatched=True)
-        assert report.recovered == ({"job_id": 1, "became": "done"},)
-
-
-def test_a_receipt_that_the_kernel_did_not_get_is_delivered_on_the_next_pass(tmp_path):
-    with world() as (kernel, gate), queue_of(tmp_path, CALL) as queue:
-        deliver, gate.deliver = gate.deliver, lambda *_: (_ for _ in ()).throw(OSError("gone"))
-        with pytest.raises(OSError, match="gone"):
-            drain_jobs(queue, lambda job, run: USED, kernel=gate)
-        assert (queue.job(1).status, len(kernel.state.reservations)) == ("done", 1)
-        gate.deliver = deliver
-        drain_jobs(queue, pytest.fail, kernel=gate)
-        assert kernel.state.counters["g"]["tokens"].spent == 10
-        assert queue.job(1).receipt_json is None

@@ -238,7 +238,7 @@ def promote(session: Session, path: Path, job_id: int, lane: str, reason: str) -
 @drain.command()
 @_with_queue
 @click.argument("job_id", metavar="JOB", type=int)
-@click.option("--as", "status", type=click.Choice((DONE, FAILED)), required=True, help="How it ended.")
+@click.option("--status", type=click.Choice((DONE, FAILED)), required=True, help="How it ended.")
 @click.option("--cost", metavar="USD", help="What it cost.")
 @click.pass_obj
 def resolve(session: Session, path: Path, job_id: int, status: str, cost: str | None) -> int:

@@ -118,7 +118,7 @@ def _staged(waiting: list[dict[str, Any]], unknown: list[Job]) -> dict[str, Any]
 
 
 def _decision(job_id: int, propose: str, reason: str) -> dict[str, Any]:
-    needs = {"promote": " --lane LANE", "resolve": " --as done|failed"}.get(propose, "")
+    needs = {"promote": " --lane LANE", "resolve": " --status done|failed"}.get(propose, "")
     command = f"tally drain {propose} {job_id}{needs}"
     return {"job_id": job_id, "propose": propose, "reason": reason, "command": command}
 
