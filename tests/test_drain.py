@@ -1,8 +1,10 @@
 """The drain's queue, what its runner brings back, and a whole night."""
 
 import json
+import re
 import sqlite3
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from splittally import InvalidInput
@@ -17,12 +19,13 @@ from splittally.host.drain import (
     resolve_settings,
     standup,
 )  # fmt: skip
-from splittally.host.drain.jobs import usd, usd_text
+from splittally.host.drain.jobs import STATUSES, Job, usd, usd_text
 from splittally.host.drain.settings import KNOWN
 
 from tests import drain_night
 from tests.drain_night import Clock, queue_of
 
+CHAPTER = Path(__file__).parent.parent / "spec" / "13-drain.md"
 CALL = {"lane": "local", "payload": {"model": "m", "max_tokens": 50}}
 
 
@@ -195,3 +198,18 @@ def test_a_bad_value_falls_to_the_next_source_and_is_said(name, bad):
     found = resolve_settings(None, {f"TALLY_DRAIN_{name.upper()}": bad})
     assert found.rows[name].source == "default"
     assert name in found.problems[0]
+
+
+def test_the_example_of_the_chapter_runs_as_it_stands(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    example = re.search(r"^```python\n(.*?)^```", CHAPTER.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    exec(example[1], {})
+    told = capsys.readouterr().out
+    assert told.startswith("hold (1,) oom_envelope\nstandup ")
+    assert "staged only" not in told  # a job that was deferred once needs no decision
+
+
+def test_the_chapter_names_every_status_column_and_setting(tmp_path):
+    text = CHAPTER.read_text("utf-8")
+    assert [word for word in (*STATUSES, *KNOWN) if f"`{word}`" not in text] == []
+    assert [name for name in Job.__struct_fields__ if name not in text] == []
