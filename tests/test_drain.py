@@ -171,6 +171,28 @@ def test_an_interruption_leaves_a_running_job_to_the_operator(tmp_path):
         assert standup(queue)["staged"]["decisions"][0]["propose"] == "resolve"
 
 
+def test_a_listener_that_fails_cuts_off_no_job(tmp_path):
+    with queue_of(tmp_path, CALL) as queue:
+        assert drain_jobs(queue, lambda job, run: {}, on_event=lambda *_: 1 / 0).done == (1,)
+
+
+def test_a_queue_can_be_read_where_it_cannot_be_written(tmp_path):
+    with queue_of(tmp_path, CALL) as queue, sqlite3.connect(queue.path) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with Queue(queue.path) as reader:
+            assert standup(reader)["queued"] == 1
+        other.rollback()
+    other.close()
+
+
+def test_a_queue_in_memory_needs_no_lock(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Queue(":memory:") as queue:
+        queue.enqueue("local")
+        assert drain_jobs(queue, lambda job, run: {}).done == (1,)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_abort_reaches_who_listens_once_and_its_first_cause_stands():
     run, heard = Run(), []
     run.on_abort(lambda: heard.append("before"))

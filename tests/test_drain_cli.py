@@ -2,13 +2,14 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 
 import pytest
 import splittally
 
-from tests.cli_tools import make_world, process, run
+from tests.cli_tools import command, environment, make_world, process, run
 from tests.drain_night import StandIn
 
 GOVERNOR = StandIn  # found by name: tests.test_drain_cli:GOVERNOR
@@ -46,8 +47,8 @@ def add(queue, payload=None, *options):
 
 
 def drained(queue, *options):
-    command = f"{sys.executable} {queue.parent / 'runner.py'}"
-    ran = run("drain", "run", "--queue", queue, "--runner", command, *options, "--json")
+    runner = f"{sys.executable} {queue.parent / 'runner.py'}"
+    ran = run("drain", "run", "--queue", queue, "--runner", runner, *options, "--json")
     assert ran.code == 0, ran.err
     return ran.json
 
@@ -72,8 +73,8 @@ def test_a_queue_is_filled_drained_and_told_of(queue):
 def test_people_see_each_job_as_it_ends(queue):
     add(queue)
     add(queue, {"does": "crash"})
-    command = f"{sys.executable} {queue.parent / 'runner.py'}"
-    out = run("drain", "run", "--queue", queue, "--runner", command).out
+    runner = f"{sys.executable} {queue.parent / 'runner.py'}"
+    out = run("drain", "run", "--queue", queue, "--runner", runner).out
     assert "job 1 on local: done, $0.25" in out
     assert "job 2 on local: failed (crash), $0.2" in out
     assert "pass ended: empty" in out
@@ -93,6 +94,22 @@ def test_a_program_that_takes_too_long_is_ended(queue, tmp_path):
     assert (failed["failure_class"], failed["aborted_by"]) == ("timeout", "timeout")
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_terminating_a_pass_ends_the_program_and_leaves_its_job_to_the_operator(queue, tmp_path):
+    add(queue, {"does": "hang", "pid": str(tmp_path / "pid")})
+    runner = f"{sys.executable} {tmp_path / 'runner.py'}"
+    child = subprocess.Popen(command("drain", "run", "--queue", queue, "--runner", runner), env=environment())
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+        assert child.poll() is None
+        time.sleep(0.01)
+    child.terminate()
+    assert child.wait(30) == 143
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert drained(queue)["report"]["recovered"] == [{"job_id": 1, "became": "unknown"}]
+    assert run("drain", "resolve", "--queue", queue, "1", "--status", "failed", "--cost", "0.1").code == 0
+    assert run("digest", "--queue", queue, "--json").json["total_usd"] == "0.1"
 
 
 def test_a_program_that_costs_too_much_is_ended(queue):
@@ -119,8 +136,8 @@ def test_a_model_without_a_price_and_a_bad_settings_file_are_said(queue, tmp_pat
     add(queue)
     (tmp_path / "prices.json").write_text('{"models": {"other": 1}}')
     (tmp_path / "drain.toml").write_text("[drain")
-    command = f"{sys.executable} {tmp_path / 'runner.py'}"
-    ran = run("drain", "run", "--queue", queue, "--runner", command, "--prices", tmp_path / "prices.json",
+    runner = f"{sys.executable} {tmp_path / 'runner.py'}"
+    ran = run("drain", "run", "--queue", queue, "--runner", runner, "--prices", tmp_path / "prices.json",
               "--settings", tmp_path / "drain.toml")  # fmt: skip
     assert ran.code == 0
     assert "without a price" in ran.out

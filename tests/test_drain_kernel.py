@@ -115,6 +115,13 @@ def test_a_receipt_that_the_kernel_did_not_get_is_delivered_on_the_next_pass(tmp
         assert queue.job(1).receipt_json is None
 
 
+def test_a_job_that_cannot_be_made_an_intent_fails_alone(tmp_path):
+    with world() as (kernel, _), queue_of(tmp_path, CALL, CALL) as queue:
+        gate = KernelGate(kernel.as_principal("night"), "g", to_intent=lambda job: {}[job.id])
+        assert drain_jobs(queue, pytest.fail, kernel=gate).failed == (1, 2)
+        assert standup(queue)["failed"][0]["codes"] == ["no_intent"]
+
+
 def test_a_result_that_the_kernel_cannot_read_is_still_a_receipt(tmp_path):
     with world() as (kernel, gate), queue_of(tmp_path, CALL) as queue:
         drain_jobs(queue, lambda job, run: {"receipt": {"prompt_tokens": 1.5}}, kernel=gate)

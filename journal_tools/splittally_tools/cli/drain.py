@@ -31,7 +31,7 @@ from splittally.host.drain import (
 from splittally.host.drain.command import CommandRunner
 from splittally.host.drain.jobs import DONE, FAILED, QUEUED
 
-from splittally_tools.cli.drain_parts import governor_of, lane_programs, prices_of
+from splittally_tools.cli.drain_parts import ended_by_terminate, governor_of, lane_programs, prices_of
 from splittally_tools.cli.ending import DONE as ENDED
 from splittally_tools.cli.opening import writer_of
 from splittally_tools.cli.output import console, emit, say, table
@@ -103,7 +103,7 @@ def run(
     for problem in settings.problems:
         click.echo(f"tally: note: {problem}", err=True)
     command = CommandRunner(shlex.split(runner), timeout)
-    with ExitStack() as held:
+    with ExitStack() as held, ended_by_terminate():
         queue = held.enter_context(Queue(path, create=False))
         gate = KernelGate(held.enter_context(writer_of(session)), under) if under else None
         document = run_drain_cycle(

@@ -1,8 +1,14 @@
-"""What `drain run` is given by name: the governor, the programs of lanes, the models that have a price."""
+"""What `drain run` is given by name: the governor, the programs of lanes, the models that have a price.
+
+Rule 1. What is named and not there is a usage error before the pass begins.
+"""
 
 import shutil
+import signal
+import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -52,3 +58,13 @@ def prices_of(file: Path) -> set[str]:
     if not isinstance(models, dict):
         raise InvalidInput("a price table is a map from model to price", field="prices")
     return set(models)
+
+
+@contextmanager
+def ended_by_terminate() -> Iterator[None]:
+    """While a pass runs, SIGTERM ends it as an interruption does: the program of the job ends too."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -10,7 +10,7 @@ Rule 5. There is no loop over time: whoever wants a pass each quarter of an hour
 import os
 import secrets
 from collections.abc import Callable, Container, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +22,7 @@ from msgspec.structs import asdict
 from splittally.core.errors import InvalidInput, WorldLocked
 from splittally.host.drain import results
 from splittally.host.drain.gate import ALLOW, DENY, KernelGate
-from splittally.host.drain.jobs import DONE, Job, usd, usd_text
+from splittally.host.drain.jobs import DENIED, DONE, Job, usd, usd_text
 from splittally.host.drain.queue import Ending, Queue
 from splittally.host.drain.run import Run
 from splittally.host.drain.standup import standup
@@ -35,7 +35,7 @@ from splittally.journal.lock import WriterLock
 Runner = Callable[[Job, Run], Mapping[str, Any]]
 Listener = Callable[[str, Job, dict[str, Any]], None]
 EMPTY, LIMIT, HELD, LOCKED = "empty", "limit", "hold", "locked"
-BAD_PAYLOAD, DENIED = "bad_payload", "denied"
+BAD_PAYLOAD = "bad_payload"
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -226,4 +226,5 @@ class _Pass:
 
     def _tell(self, event: str, job: Job, **facts: Any) -> None:
         if self._on_event is not None:
-            self._on_event(event, job, facts)
+            with suppress(Exception):  # whoever listens decides nothing, and cannot cut off a job
+                self._on_event(event, job, facts)

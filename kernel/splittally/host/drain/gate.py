@@ -8,6 +8,7 @@ Rule 4. What was dispatched and has no result is reported as unknown, and its re
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, Protocol
@@ -26,6 +27,7 @@ ADAPTER = "drain"
 CENTS_MAX = 2**63 - 1
 PARAMS = ("provider", "model", "max_tokens", "prompt_tokens")
 USAGE = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
+NO_INTENT = "no_intent"
 OPEN, WAITS, SETTLED, GONE = "open", "waits", "settled", "gone"
 
 
@@ -77,7 +79,10 @@ class KernelGate:
                     return Asked(ALLOW, job.intent_hash)
                 case "waits":
                     return Asked(REQUIRE_APPROVAL, job.intent_hash, ("awaiting_approval",))
-        return _asked(self.kernel.submit(self._intent(queue_id, job)))
+        intent = self._intent(queue_id, job)
+        if intent is None:
+            return Asked(DENY, None, (NO_INTENT,))
+        return _asked(self.kernel.submit(intent))
 
     def fate(self, intent_hash: str) -> str:
         """What became of an intent: `open`, `waits` for approval, `settled`, or `gone`."""
@@ -90,17 +95,17 @@ class KernelGate:
 
     def withdraw(self, queue_id: str, job: Job) -> None:
         """Release what a claim reserved that was never dispatched; else nothing is written."""
-        if job.intent_hash is not None:
+        intent = self._intent(queue_id, job) if job.intent_hash is None else None
+        if intent is None:
             return
-        digest = _asked(self.kernel.decide(self._intent(queue_id, job))).intent_hash
+        digest = _asked(self.kernel.decide(intent)).intent_hash
         if digest is not None and self.fate(digest) in (OPEN, WAITS):
             self.kernel.release(digest, cause="not_dispatched")
 
     def receipt(self, ending: Ending, raw: object) -> dict[str, Any]:
         """The receipt of a result, as it waits in the queue until it is delivered."""
         status = "ok" if ending.status == DONE else "timeout" if ending.failure_class == TIMEOUT else "error"
-        payload = self._to_payload(raw) if isinstance(raw, Mapping) else {}
-        return {"status": status, "payload": dict(payload), "cost_cents": cents(ending.cost)}
+        return {"status": status, "payload": self._payload(raw), "cost_cents": cents(ending.cost)}
 
     def deliver(self, intent_hash: str, receipt: Mapping[str, Any]) -> None:
         """Settle an intent; a payload that the kernel cannot read is left out rather than the receipt."""
@@ -115,8 +120,21 @@ class KernelGate:
         """Say that nobody knows how a dispatched intent ended."""
         self.kernel.settle(Receipt(bytes.fromhex(intent_hash), "unknown", self._adapter_id))
 
-    def _intent(self, queue_id: str, job: Job) -> Intent:
-        return replace(self._to_intent(job), idempotency_key=key_of(queue_id, job))
+    def _intent(self, queue_id: str, job: Job) -> Intent | None:
+        """None where the payload cannot be made into one, which is no reason to stop a pass."""
+        try:
+            return replace(self._to_intent(job), idempotency_key=key_of(queue_id, job))
+        except Exception:
+            return None
+
+    def _payload(self, raw: object) -> dict[str, Any]:
+        """What a receipt says; nothing where the result cannot be read or kept."""
+        try:
+            payload = dict(self._to_payload(raw)) if isinstance(raw, Mapping) else {}
+            json.dumps(payload, allow_nan=False)
+        except Exception:
+            return {}
+        return payload
 
     def _generate(self, job: Job) -> Intent:
         payload = job.payload or {}

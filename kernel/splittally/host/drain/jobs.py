@@ -16,6 +16,7 @@ from splittally.core.errors import InvalidInput, WorldError
 QUEUED, CLAIMED, DISPATCHED = "queued", "claimed", "dispatched"
 DONE, FAILED, PARKED, UNKNOWN = "done", "failed", "parked", "unknown"
 STATUSES = (QUEUED, CLAIMED, DISPATCHED, DONE, FAILED, PARKED, UNKNOWN)
+DENIED = "denied"  # the class of a job that a kernel refused
 USD_TEXT_MAX = 40  # no bill is longer, and a sum stays exact
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,127}")  # lanes, classes, reasons: never prose
 

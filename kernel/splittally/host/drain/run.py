@@ -9,7 +9,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from splittally.core.errors import SplittallyError
-from splittally.host.drain.jobs import usd
+from splittally.host.drain.jobs import usd, word_or
 
 COST_CAP, MEMORY = "cost_cap", "memory"
 
@@ -56,7 +56,7 @@ class Run:
         with self._lock:
             if self._by is not None:
                 return
-            self._by = by
+            self._by = word_or(by, "other")
             listeners = list(self._listeners)
             self.signal.set()
         for listener in listeners:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from splittally.host.drain.jobs import DONE, FAILED, PARKED, QUEUED, UNKNOWN, Job, usd_text
+from splittally.host.drain.jobs import DENIED, DONE, FAILED, PARKED, QUEUED, UNKNOWN, Job, usd_text, word_or
 from splittally.host.drain.queue import Queue
 from splittally.host.drain.tables import HOLD, Trigger, stamp
 from splittally.host.drain.verdicts import facts_of
@@ -30,8 +30,7 @@ BY_OPERATOR = ("park", "promote", "resolve")
 def standup(queue: Queue, since: datetime | None = None) -> dict[str, Any]:
     """What happened since `since`, by default in the last 24 hours, and how the queue stands now."""
     start = stamp(since if since is not None else queue.now() - SPAN)
-    ended = [job for job in queue.jobs(DONE, FAILED) if (job.finished_at or "") >= start]
-    ended.sort(key=lambda job: (job.finished_at or "", job.id))
+    ended = queue.ended(start)
     failed = [job for job in ended if job.status == FAILED]
     queued, unknown, waiting = queue.jobs(QUEUED), queue.jobs(UNKNOWN), _waiting(queue)
     unpriced = [job for job in ended if job.priced is False]
@@ -42,7 +41,7 @@ def standup(queue: Queue, since: datetime | None = None) -> dict[str, Any]:
         "done": len(ended) - len(failed),
         "failed": [_failure(job) for job in failed],
         "failed_by_class": dict(sorted(Counter(job.failure_class or "none" for job in failed).items())),
-        "regressed": [_shown(job) for job in ended if _told(job, "regressed")],
+        "regressed": [_shown(job) for job in ended if _told(job)[1].get("regressed") is True],
         "queued": len(queued),
         "queued_by_lane": dict(sorted(Counter(job.lane_id or NO_LANE for job in queued).items())),
         "parked": [_shown(job) for job in queue.jobs(PARKED)],
@@ -61,17 +60,20 @@ def _shown(job: Job) -> dict[str, Any]:
 
 
 def _failure(job: Job) -> dict[str, Any]:
-    told = json.loads(job.result_json or "{}")
+    told, result = _told(job)
     row: dict[str, Any] = {**_shown(job), "failure_class": job.failure_class, "cost_usd": job.cost_usd}
     if told.get("aborted_by"):
         row |= {"aborted_by": told["aborted_by"], "partial": True}
-    if isinstance(told["result"].get("codes"), list) and job.failure_class == "denied":
-        row["codes"] = told["result"]["codes"]
+    codes = result.get("codes")
+    if job.failure_class == DENIED and isinstance(codes, list):
+        row["codes"] = [word_or(code, "other") for code in codes]
     return row
 
 
-def _told(job: Job, name: str) -> bool:
-    return json.loads(job.result_json or "{}").get("result", {}).get(name) is True
+def _told(job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was written when a job ended, and what its runner brought back; an operator may have neither."""
+    told = json.loads(job.result_json or "{}")
+    return told, told.get("result", {})
 
 
 def _spend(ended: list[Job]) -> dict[str, Any]:

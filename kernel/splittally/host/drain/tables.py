@@ -33,6 +33,8 @@ CREATE TABLE jobs (
   result_json TEXT, cost_usd TEXT, priced INTEGER, claimed_by TEXT, claims INTEGER NOT NULL DEFAULT 0,
   intent_hash TEXT, receipt_json TEXT);
 CREATE INDEX jobs_next ON jobs (status, priority DESC, created_at, id);
+CREATE INDEX jobs_ended ON jobs (finished_at, id);
+CREATE INDEX jobs_told ON jobs (id) WHERE receipt_json IS NOT NULL;
 CREATE TABLE job_triggers (
   id INTEGER PRIMARY KEY AUTOINCREMENT, job_id INTEGER REFERENCES jobs (id), trigger TEXT NOT NULL,
   reason TEXT NOT NULL, detail_json TEXT NOT NULL, created_at TEXT NOT NULL);
@@ -73,8 +75,9 @@ class Tables:
             raise QueueError(f"there is no queue at `{path}`; `tally drain add` makes one")
         self._db = _opened(self.path)
         try:
-            with self._writing():
-                self._require_schema()
+            if self._is_empty():
+                self._make()
+            self._require_schema()
             self.id = str(self.triggers(trigger="queue_made")[0].detail["queue"])
         except BaseException:
             self._db.close()
@@ -113,6 +116,14 @@ class Tables:
         chosen = f"WHERE status IN ({', '.join('?' * len(statuses))})" if statuses else ""
         return self._jobs(f"{chosen} ORDER BY priority DESC, created_at, id", *statuses)
 
+    def ended(self, since: str) -> list[Job]:
+        """Jobs that were done or failed since a time, in the order in which they ended."""
+        return self._jobs("WHERE finished_at >= ? ORDER BY finished_at, id", since)
+
+    def with_receipts(self) -> list[Job]:
+        """Ended jobs whose receipt the kernel may not have."""
+        return self._jobs("WHERE receipt_json IS NOT NULL ORDER BY id")
+
     def triggers(self, job_id: int | None = None, trigger: str = "%") -> list[Trigger]:
         """Audit rows in order: of one job or of all, of one kind or of all."""
         rows = self._rows(
@@ -126,16 +137,22 @@ class Tables:
 
     # --- the file -------------------------------------------------------------------------------
 
+    def _is_empty(self) -> bool:
+        return self.version == 0 and not self._rows("SELECT name FROM sqlite_master")
+
+    def _make(self) -> None:
+        with self._writing():
+            if self._is_empty():  # nobody else made it meanwhile
+                for statement in filter(str.strip, _SCHEMA.split(";")):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {VERSION}")
+                self._note(None, "queue_made", "new_file", {"queue": secrets.token_hex(16)})
+
     def _require_schema(self) -> None:
-        version, tables = self.version, self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")
-        if version == 0 and not tables:
-            for statement in filter(str.strip, _SCHEMA.split(";")):
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version = {VERSION}")
-            self._note(None, "queue_made", "new_file", {"queue": secrets.token_hex(16)})
-        elif version != VERSION or ("job_triggers",) not in tables:
-            text = f"`{self.path}` is no queue of this release (version {version}); name another file"
-            raise QueueError(text, version=version)
+        tables = self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")
+        if self.version != VERSION or ("job_triggers",) not in tables:
+            text = f"`{self.path}` is no queue of this release (version {self.version}); name another file"
+            raise QueueError(text, version=self.version)
 
     def _note(self, job_id: int | None, trigger: str, reason: str, detail: Mapping[str, Any]) -> None:
         self._db.execute(

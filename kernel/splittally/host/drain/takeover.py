@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from splittally.host.drain.gate import OPEN, SETTLED, KernelGate
-from splittally.host.drain.jobs import CLAIMED, DISPATCHED, DONE, FAILED, Job
+from splittally.host.drain.jobs import CLAIMED, DISPATCHED, DONE, Job
 from splittally.host.drain.queue import Ending, Queue
 
 DRAIN_DIED, SETTLED_ELSEWHERE = "drain_died", "settled_elsewhere"
@@ -36,10 +36,10 @@ def deliver_waiting(queue: Queue, gate: KernelGate | None) -> None:
     """Deliver the receipts of results that the kernel may not have."""
     if gate is None:
         return
-    for job in queue.jobs(DONE, FAILED):
-        if job.receipt_json is not None and job.intent_hash is not None:
-            gate.deliver(job.intent_hash, json.loads(job.receipt_json))
-            queue.receipt_delivered(job)
+    for job in queue.with_receipts():
+        assert job.intent_hash is not None and job.receipt_json is not None
+        gate.deliver(job.intent_hash, json.loads(job.receipt_json))
+        queue.receipt_delivered(job)
 
 
 def _look_after(queue: Queue, job: Job, gate: KernelGate | None, retry_dispatched: bool) -> None:

@@ -52,7 +52,7 @@ def rule(
     if gate is None:
         return Ruling(ALLOW)
     asked = gate.ask(queue.id, job)
-    reason = asked.codes[0] if asked.codes else asked.outcome
+    reason = word_or(asked.codes[0] if asked.codes else None, asked.outcome)
     facts = facts_of({**asked.facts, "intent_hash": asked.intent_hash})
     waits = asked.intent_hash if asked.outcome in (ALLOW, "require_approval") else None
     return Ruling(asked.outcome, reason, facts, waits, asked.codes)
