@@ -90,7 +90,7 @@ def test_what_a_program_does_wrong_is_a_class_of_failure(queue):
 
 def test_a_program_that_takes_too_long_is_ended(queue, tmp_path):
     add(queue, {"does": "hang", "pid": str(tmp_path / "pid")})
-    (failed,) = drained(queue, "--timeout", "0.7")["standup"]["failed"]
+    (failed,) = drained(queue, "--timeout", "2")["standup"]["failed"]
     assert (failed["failure_class"], failed["aborted_by"]) == ("timeout", "timeout")
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)

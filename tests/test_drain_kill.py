@@ -15,6 +15,7 @@ from tests.cli_tools import environment
 
 JOBS = 400
 SECONDS = 3.0
+KILLS_MIN = 3
 KILL_AFTER_SECONDS_MAX = 0.12
 GRANT = {"grants": {"g": {"cap": "sys/llm.basic@1", "budget": {"tokens": 10**9}}}}
 
@@ -49,10 +50,10 @@ def fill(folder, jobs):
 
 
 def kill_often(folder, seconds, world="", retry="", chance=None):
-    """Starts drains and kills them until the time is up; how many died on duty."""
+    """Starts drains and kills them until the time is up and enough died on duty; how many did."""
     arguments = [str(folder / "jobs.sqlite"), str(folder / "log"), str(world), retry]
     kills, deadline = 0, time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline or kills < KILLS_MIN:
         child = subprocess.Popen(
             [sys.executable, "-c", DRAIN, *arguments], env=environment(), stdout=subprocess.PIPE
         )
@@ -109,7 +110,6 @@ def chance():
 def show_no_job_is_lost(folder, seconds, chance):
     fill(folder, JOBS)
     kills = kill_often(folder, seconds, chance=chance)
-    assert kills > 2
     with finish(folder) as queue:
         check(queue, folder, kills)
         assert queue.version == 1
@@ -120,7 +120,6 @@ def show_intents_match_jobs(folder, seconds, chance):
     with splittally.open(folder / "world") as kernel:
         assert kernel.apply(GRANT).allowed
     kills = kill_often(folder, seconds, folder / "world", chance=chance)
-    assert kills > 1
     with splittally.open(folder / "world") as kernel, finish(folder, KernelGate(kernel, "g")) as queue:
         unknown = check(queue, folder, kills)
         rows = {job.id: kernel.outcome(job.intent_hash) for job in queue.jobs()}
