@@ -84,6 +84,8 @@ def test_an_open_intent_of_a_dead_drain_is_unknown_unless_its_runner_is_idempote
         with pytest.raises(SystemExit):
             drain_jobs(queue, dies, kernel=gate)
         (digest,) = kernel.state.reservations
+        assert drain_jobs(queue, pytest.fail, kernel=gate, retry_dispatched=retry, limit=0).dispatched == ()
+        assert (queue.job(1).dispatched_at is None) is retry  # put back as if it had never been claimed
         report = drain_jobs(queue, lambda job, run: USED, kernel=gate, retry_dispatched=retry)
         assert report.done == ((1,) if retry else ())
         assert queue.job(1).status == ("done" if retry else "unknown")

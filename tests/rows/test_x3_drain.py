@@ -124,7 +124,9 @@ def test_the_standup_has_its_parts_and_never_what_was_asked_or_answered(folder):
         def check_budget(self, job):
             verdict = super().check_budget(job)
             return (
-                verdict if job.id < 4 else said("defer", "the secret recipe", prompt=job.payload, why="a b")
+                verdict
+                if job.id < 4
+                else said("defer", "the secret recipe", prompt=job.payload, why="the secret recipe")
             )
 
     with queue_of(folder, *[JOB] * 5) as queue:
@@ -149,6 +151,9 @@ def test_a_job_that_was_held_on_three_passes_is_a_blocker_until_an_operator_touc
         queue.park(1)
         assert standup(queue)["blockers"] == []
         assert drain_jobs(queue, returns(), StandIn(queue)).dispatched == (2,)
+        queue.promote(1, "local")
+        drain_jobs(queue, returns(), StandIn(queue))
+        assert (standup(queue)["holds"][0]["times"], standup(queue)["blockers"]) == (1, [])
 
 
 @pytest.mark.req("X3-21")
