@@ -59,6 +59,7 @@ soak: setup
 
 golden: setup
 	$(BIN)/python -m tests.golden
+	$(BIN)/python -m tests.drain_night
 
 # `make economies REWRITE=--rewrite` writes the transcripts anew
 economies: setup

@@ -57,6 +57,8 @@ MENU: dict[str, Entry] = {
     "prove": Entry("Audit", _CLI + "checkpoint", "prove", "prove that a frame is in a checkpoint"),
     "enforcer": Entry("Modules", _CLI + "enforcer", "enforcer", "check modules, list those of this release"),
     "offers": Entry("Runs", _CLI + "offers", "offers", "rank offers by weighted criteria"),
+    "drain": Entry("Runs", _CLI + "drain", "drain", "run a queue of jobs, one unattended pass at a time"),
+    "digest": Entry("Runs", _CLI + "drain", "digest", "what the jobs of a queue cost"),
     "run-trace": Entry("Runs", "splittally_tools.run_trace.command", "run_trace", "drive a trace of calls"),
     "bench": Entry("Runs", "splittally_tools.bench.command", "bench", "measure the kernel against a floor"),
 }

@@ -1,0 +1,249 @@
+"""`drain` and `digest`: a queue of jobs, one pass over it, and the standup after it.
+
+Rule 1. `run` makes one pass and ends: whatever starts it again is the operator's scheduler.
+Rule 2. Only `park`, `promote` and `resolve` decide about a job; they are for people.
+Rule 3. A pass that stopped at a hold, or that found another drain at work, did what it should: 0.
+"""
+
+import shlex
+import sys
+from collections.abc import Callable, Container
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from splittally.core.errors import InvalidInput
+from splittally.core.limits import LINE_BYTES_MAX
+from splittally.edge.json_values import parse_json
+from splittally.host.drain import (
+    Job,
+    KernelGate,
+    Queue,
+    Settings,
+    Watchdog,
+    display,
+    resolve_settings,
+    run_drain_cycle,
+    standup,
+)  # fmt: skip
+from splittally.host.drain.command import CommandRunner
+from splittally.host.drain.jobs import DONE, FAILED, QUEUED
+
+from splittally_tools.cli.drain_parts import ended_by_terminate, governor_of, lane_programs, prices_of
+from splittally_tools.cli.ending import DONE as ENDED
+from splittally_tools.cli.opening import writer_of
+from splittally_tools.cli.output import console, emit, say, table
+from splittally_tools.cli.session import Session, shared
+
+QUEUE_VARIABLE = "TALLY_QUEUE"
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def _with_queue(function: Decorated) -> Decorated:
+    text = f"The queue (or {QUEUE_VARIABLE})."
+    option = click.option("--queue", "path", type=_FILE, envvar=QUEUE_VARIABLE, required=True, help=text)
+    return option(shared(function))
+
+
+@click.group()
+@shared
+def drain() -> None:
+    """A durable queue of jobs, and one unattended pass over it."""
+
+
+@drain.command()
+@_with_queue
+@click.option("--lane", metavar="LANE", help="The lane that the job runs in.")
+@click.option("--priority", type=int, default=0, help="A greater one goes first (0).")
+@click.option("--est", metavar="USD", help="What it is estimated to cost.")
+@click.option("--failure-class", metavar="WORD", help="How an earlier try of it failed.")
+@click.argument("payload", metavar="[JSON|@FILE|-]", default="{}")
+@click.pass_obj
+def add(
+    session: Session, path: Path, lane: str | None, priority: int, est: str | None, failure_class: str | None,
+    payload: str,
+) -> int:  # fmt: skip
+    """Puts a job into the queue; makes the queue where there is none."""
+    text = sys.stdin.read() if payload == "-" else payload
+    data = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
+    body = parse_json(data[: LINE_BYTES_MAX + 1])
+    if not isinstance(body, dict):
+        raise InvalidInput("the payload of a job is a JSON object", field="payload")
+    with Queue(path) as queue:
+        job_id = queue.enqueue(lane, body, priority=priority, est_cost_usd=est, failure_class=failure_class)
+    emit(session, {"id": job_id}, lambda out: say(out, f"job {job_id} is queued"))
+    return ENDED
+
+
+@drain.command()
+@_with_queue
+@click.option("--runner", metavar="CMD", required=True, help="The program that runs a job; no shell.")
+@click.option("--governor", metavar="MODULE:NAME", help="Who is asked before each job.")
+@click.option("--under", metavar="GRANT", help="Ask the world (-w DIR) for each job, under this grant.")
+@click.option("--limit", type=click.IntRange(0), help="At most so many jobs.")
+@click.option("--cost-cap", metavar="USD", help="The most that one run may cost.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds that one run may take.")
+@click.option("--lane", "lanes", metavar="LANE=PROGRAM", multiple=True, help="What serves a lane.")
+@click.option("--prices", type=_FILE, help="Models that have a price, TOML or JSON.")
+@click.option("--settings", "file", type=_FILE, help="TOML with a table [drain].")
+@click.option(
+    "--retry-dispatched", is_flag=True, help="The runner is idempotent: run again what was cut off."
+)
+@click.pass_obj
+def run(
+    session: Session, path: Path, runner: str, governor: str | None, under: str | None, limit: int | None,
+    cost_cap: str | None, timeout: float | None, lanes: tuple[str, ...], prices: Path | None,
+    file: Path | None, retry_dispatched: bool,
+) -> int:  # fmt: skip
+    """Makes one pass: claims, checks, runs and settles until a hold or the end of the queue."""
+    settings = resolve_settings(file)
+    for problem in settings.problems:
+        click.echo(f"tally: note: {problem}", err=True)
+    command = CommandRunner(shlex.split(runner), timeout)
+    with ExitStack() as held, ended_by_terminate():
+        queue = held.enter_context(Queue(path, create=False))
+        gate = KernelGate(held.enter_context(writer_of(session)), under) if under else None
+        document = run_drain_cycle(
+            queue,
+            command,
+            governor_of(governor, queue),
+            limit=settings["limit"] if limit is None else limit,
+            cost_cap_usd=settings["cost_cap_usd"] if cost_cap is None else cost_cap,
+            watchdog=_watchdog(settings),
+            lane_bin=lane_programs(lanes),
+            kernel=gate,
+            prices=_priced(prices),
+            retry_dispatched=retry_dispatched,
+            on_event=None if session.as_json else _progress(console()),
+        )
+    document |= settings.as_dict()
+    emit(session, document, lambda out: _show_pass(out, document))
+    return ENDED
+
+
+def _watchdog(settings: Settings) -> Watchdog:
+    names = ("memory_floor_gb", "memory_samples", "memory_period_s")
+    floor_gb, samples, period_s = (settings[name] for name in names)
+    return Watchdog(floor_gb=floor_gb, samples=samples, period_s=period_s)
+
+
+def _priced(file: Path | None) -> Container[str] | None:
+    return None if file is None else prices_of(file)
+
+
+def _progress(out: Console) -> Callable[[str, Job, dict[str, Any]], None]:
+    """A line for each step that a person waits for."""
+
+    def tell(event: str, job: Job, facts: dict[str, Any]) -> None:
+        place = f"job {job.id} on {job.lane_id or 'no lane'}"
+        if event == "dispatch":
+            say(out, f"{place}: running", "dim")
+        elif event == "settle":
+            cost = f", ${job.cost_usd}" if job.cost_usd is not None else ""
+            failure = f" ({job.failure_class})" if job.status == FAILED else ""
+            say(out, f"{place}: {job.status}{failure}{cost}", "green" if job.status == DONE else "red")
+        elif event == "hold":
+            say(out, f"{place}: held, {facts['action']}, {facts['reason']}", "yellow")
+
+    return tell
+
+
+def _show_pass(out: Console, document: dict[str, Any]) -> None:
+    report = document["report"]
+    if report["skipped"] is not None:
+        say(out, f"skipped: process {report['skipped'].get('pid', '?')} drains this queue", "yellow")
+        return
+    say(out, f"pass ended: {report['stopped_by']}", "bold")
+    _show_standup(out, document["standup"])
+
+
+def _show_standup(out: Console, told: dict[str, Any]) -> None:
+    for line in display(told).splitlines():
+        say(out, line)
+
+
+@drain.command(name="queue")
+@_with_queue
+@click.option("--status", multiple=True, help="Only jobs of this status.")
+@click.pass_obj
+def queue_command(session: Session, path: Path, status: tuple[str, ...]) -> int:
+    """Jobs in the order in which they are claimed, without what they ask."""
+    names = ("id", "lane_id", "priority", "status", "est_cost_usd", "failure_class", "cost_usd", "claims")
+    with Queue(path, create=False) as queue:
+        rows = [{name: job[name] for name in names} for job in queue.jobs(*(status or (QUEUED,)))]
+    columns = ("job", "lane", "priority", "status", "estimate", "class", "cost", "claims")
+    emit(session, {"jobs": rows}, lambda out: out.print(table(columns, [row.values() for row in rows])))
+    return ENDED
+
+
+@drain.command(name="standup")
+@_with_queue
+@click.pass_obj
+def standup_command(session: Session, path: Path) -> int:
+    """What ran in the last 24 hours, what it cost, what is held, and what waits for a decision."""
+    with Queue(path, create=False) as queue:
+        told = standup(queue)
+    emit(session, told, lambda out: _show_standup(out, told))
+    return ENDED
+
+
+@click.command()
+@_with_queue
+@click.pass_obj
+def digest(session: Session, path: Path) -> int:
+    """What the jobs of a queue cost in the last 24 hours."""
+    with Queue(path, create=False) as queue:
+        told = standup(queue)
+    document = {**told["spend"], "unpriced": len(told["unpriced"]), "since": told["since"]}
+
+    def show(out: Console) -> None:
+        say(out, f"${document['total_usd']} in {document['n_paid_runs']} paid run(s)", "bold")
+        out.print(table(("lane", "USD"), document["by_lane"].items()))
+
+    emit(session, document, show)
+    return ENDED
+
+
+@drain.command()
+@_with_queue
+@click.argument("job_id", metavar="JOB", type=int)
+@click.option("--reason", default="operator", help="Why, for the audit row.")
+@click.pass_obj
+def park(session: Session, path: Path, job_id: int, reason: str) -> int:
+    """Takes a job out of the queue until it is promoted."""
+    with Queue(path, create=False) as queue:
+        queue.park(job_id, reason)
+    emit(session, {"id": job_id, "status": "parked"}, lambda out: say(out, f"job {job_id} is parked"))
+    return ENDED
+
+
+@drain.command()
+@_with_queue
+@click.argument("job_id", metavar="JOB", type=int)
+@click.option("--lane", required=True, help="The lane that it is to run in.")
+@click.option("--reason", default="operator", help="Why, for the audit row.")
+@click.pass_obj
+def promote(session: Session, path: Path, job_id: int, lane: str, reason: str) -> int:
+    """Puts a job that is held, parked, failed or unknown into the queue of a lane."""
+    with Queue(path, create=False) as queue:
+        promoted = queue.promote(job_id, lane, reason)
+    document = {"id": promoted, "status": QUEUED, "lane_id": lane}
+    emit(session, document, lambda out: say(out, f"job {promoted} is queued on {lane}"))
+    return ENDED
+
+
+@drain.command()
+@_with_queue
+@click.argument("job_id", metavar="JOB", type=int)
+@click.option("--status", type=click.Choice((DONE, FAILED)), required=True, help="How it ended.")
+@click.option("--cost", metavar="USD", help="What it cost.")
+@click.pass_obj
+def resolve(session: Session, path: Path, job_id: int, status: str, cost: str | None) -> int:
+    """Says how a job ended that was cut off while it ran."""
+    with Queue(path, create=False) as queue:
+        queue.resolve(job_id, status, cost)
+    emit(session, {"id": job_id, "status": status}, lambda out: say(out, f"job {job_id} is {status}"))
+    return ENDED

@@ -1,0 +1,1 @@
+"""Programs that stand in front of a kernel: they use its surface and know nothing of its inside."""

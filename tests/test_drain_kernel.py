@@ -1,0 +1,153 @@
+"""A drain over a kernel: each dispatch is an intent, each result a receipt, nothing is asked twice."""
+
+from contextlib import contextmanager
+
+import pytest
+import splittally
+from splittally import Decision, Finding
+from splittally.host.drain import KernelGate, drain_jobs, standup
+
+from tests.drain_night import queue_of
+
+CALL = {"lane": "local", "payload": {"model": "m", "max_tokens": 50}}
+USED = {"usage": {"prompt_tokens": 3, "completion_tokens": 7}, "cost_usd": "0.011"}
+
+
+@contextmanager
+def world(limits=()):
+    grant = {"cap": "sys/llm.basic@1", "holder": "night", "budget": {"tokens": 1_000}}
+    with splittally.open(None) as kernel:
+        assert kernel.apply({"grants": {"g": {**grant, "limits": list(limits)}}}).allowed
+        yield kernel, KernelGate(kernel.as_principal("night"), "g")
+
+
+def test_each_dispatch_is_an_intent_and_each_result_its_receipt(tmp_path):
+    seen = []
+    with world() as (kernel, gate), queue_of(tmp_path, CALL, CALL) as queue:
+        drain_jobs(
+            queue, lambda job, run: seen.append(kernel.outcome(job.intent_hash).phase) or USED, kernel=gate
+        )
+        assert seen == ["open", "open"]  # reserved before the runner was called
+        assert kernel.state.counters["g"]["tokens"].spent == 20
+        assert not kernel.state.reservations
+        assert len({queue.job(at).intent_hash for at in (1, 2)}) == 2
+
+
+def test_a_denial_fails_the_job_with_its_codes_and_the_pass_goes_on(tmp_path):
+    big = {"lane": "local", "payload": {"model": "m", "max_tokens": 5_000}}
+    with world() as (_, gate), queue_of(tmp_path, big, CALL) as queue:
+        report = drain_jobs(queue, lambda job, run: USED, kernel=gate)
+        assert (report.failed, report.done, report.dispatched) == ((1,), (2,), (2,))
+        assert standup(queue)["failed"][0]["codes"] == ["budget_exceeded"]
+        assert queue.job(1).failure_class == "denied"
+
+
+def test_a_kernel_that_defers_holds_as_a_governor_does(tmp_path):
+    limits = [{"dim": "tokens", "per": "day", "amount": 10, "over": "defer"}]
+    with world(limits=limits) as (kernel, gate), queue_of(tmp_path, CALL, CALL) as queue:
+        report = drain_jobs(queue, pytest.fail, kernel=gate)
+        assert (report.held["action"], report.stopped_by) == ("defer", "hold")
+        assert (queue.triggers(1)[0].trigger, queue.triggers(2)) == ("budget_defer", [])
+        assert not kernel.state.reservations
+
+
+def test_a_kernel_that_escalates_holds_too(tmp_path):
+    class Escalates:
+        def submit(self, intent):
+            return Decision(
+                1, bytes(32), "escalate", (Finding("governor", "local_ceiling", {"ceiling": 33}),)
+            )
+
+    with queue_of(tmp_path, CALL) as queue:
+        drain_jobs(queue, pytest.fail, kernel=KernelGate(Escalates(), "g"))
+        assert queue.triggers(1)[0].trigger == "budget_escalate"
+        assert queue.job(1).intent_hash is None
+
+
+def test_an_approval_is_waited_for_and_not_asked_for_twice(tmp_path):
+    limits = [{"dim": "tokens", "per": "intent", "amount": 10, "over": "ask"}]
+    with world(limits=limits) as (kernel, gate), queue_of(tmp_path, CALL) as queue:
+        for _ in range(2):
+            assert drain_jobs(queue, pytest.fail, kernel=gate).held["action"] == "require_approval"
+        (digest,) = kernel.state.reservations
+        assert kernel.approve(digest).allowed
+        assert drain_jobs(queue, lambda job, run: USED, kernel=gate).done == (1,)
+        assert kernel.outcome(digest).status == "settled"
+
+
+@pytest.mark.parametrize("retry", [False, True])
+def test_an_open_intent_of_a_dead_drain_is_unknown_unless_its_runner_is_idempotent(tmp_path, retry):
+    def dies(job, run):
+        raise SystemExit
+
+    with world() as (kernel, gate), queue_of(tmp_path, CALL) as queue:
+        with pytest.raises(SystemExit):
+            drain_jobs(queue, dies, kernel=gate)
+        (digest,) = kernel.state.reservations
+        assert drain_jobs(queue, pytest.fail, kernel=gate, retry_dispatched=retry, limit=0).dispatched == ()
+        assert (queue.job(1).dispatched_at is None) is retry  # put back as if it had never been claimed
+        report = drain_jobs(queue, lambda job, run: USED, kernel=gate, retry_dispatched=retry)
+        assert report.done == ((1,) if retry else ())
+        assert queue.job(1).status == ("done" if retry else "unknown")
+        row = kernel.outcome(digest)
+        assert (row.status, row.phase) == (("settled", "") if retry else ("reserved", "unknown"))
+
+
+def test_an_intent_that_its_adapter_settled_is_not_run_again(tmp_path):
+    def dies(job, run):
+        gate.deliver(job.intent_hash, {"status": "ok", "payload": USED["usage"], "cost_cents": None})
+        raise SystemExit
+
+    with world() as (_, gate), queue_of(tmp_path, CALL) as queue:
+        with pytest.raises(SystemExit):
+            drain_jobs(queue, dies, kernel=gate)
+        report = drain_jobs(queue, pytest.fail, kernel=gate, retry_dispatched=True)
+        assert report.recovered == ({"job_id": 1, "became": "done"},)
+
+
+def test_a_receipt_that_the_kernel_did_not_get_is_delivered_on_the_next_pass(tmp_path):
+    with world() as (kernel, gate), queue_of(tmp_path, CALL) as queue:
+        deliver, gate.deliver = gate.deliver, lambda *_: (_ for _ in ()).throw(OSError("gone"))
+        with pytest.raises(OSError, match="gone"):
+            drain_jobs(queue, lambda job, run: USED, kernel=gate)
+        assert (queue.job(1).status, len(kernel.state.reservations)) == ("done", 1)
+        gate.deliver = deliver
+        drain_jobs(queue, pytest.fail, kernel=gate)
+        assert kernel.state.counters["g"]["tokens"].spent == 10
+        assert queue.job(1).receipt_json is None
+
+
+def test_a_job_that_cannot_be_made_an_intent_fails_alone(tmp_path):
+    with world() as (kernel, _), queue_of(tmp_path, CALL, CALL) as queue:
+        gate = KernelGate(kernel.as_principal("night"), "g", to_intent=lambda job: {}[job.id])
+        assert drain_jobs(queue, pytest.fail, kernel=gate).failed == (1, 2)
+        assert standup(queue)["failed"][0]["codes"] == ["no_intent"]
+
+
+def test_a_result_that_the_kernel_cannot_read_is_still_a_receipt(tmp_path):
+    with world() as (kernel, gate), queue_of(tmp_path, CALL) as queue:
+        drain_jobs(queue, lambda job, run: {"receipt": {"prompt_tokens": 1.5}}, kernel=gate)
+        assert not kernel.state.reservations
+        assert queue.job(1).status == "done"
+
+
+@pytest.mark.parametrize(("cost", "cents"), [("0.011", 2), ("0.01", 1), ("0", 0), (None, None)])
+def test_the_cents_of_a_receipt_are_rounded_up(tmp_path, cost, cents):
+    heard = []
+    with world() as (_, gate), queue_of(tmp_path, CALL) as queue:
+        deliver, gate.deliver = gate.deliver, lambda digest, told: heard.append(told) or deliver(digest, told)
+        drain_jobs(queue, lambda job, run: {} if cost is None else {"cost_usd": cost}, kernel=gate)
+    assert heard[0]["cost_cents"] == cents
+
+
+def test_a_job_promoted_to_another_lane_is_asked_for_anew(tmp_path):
+    limits = [{"dim": "tokens", "per": "intent", "amount": 10, "over": "ask"}]
+    with world(limits=limits) as (kernel, gate), queue_of(tmp_path, CALL) as queue:
+        drain_jobs(queue, pytest.fail, kernel=gate)
+        first = queue.job(1).intent_hash
+        queue.promote(1, "local")
+        assert queue.job(1).intent_hash == first
+        queue.promote(1, "frontier")
+        assert queue.job(1).intent_hash is None
+        drain_jobs(queue, pytest.fail, kernel=gate)
+        assert len(kernel.state.reservations) == 2
