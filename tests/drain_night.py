@@ -1,7 +1,7 @@
 """A night's drain, played from `fixtures/drain/night.json`.
 
-`python -m tests.drain_night` writes the transcript anew. The governor here is a stand-in with the rules that
-a drain is written for: cap, then failure class, then memory.
+`python -m tests.drain_night` writes the transcript anew. The night is governed by the library; `StandIn` is
+any other governor, with the same rules, for tests that look at what it is asked.
 """
 
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from splittally.governor import BudgetGovernor, MemoryEnvelope
 from splittally.host.drain import Queue, Watchdog, display, drain_jobs, standup
 
 FOLDER = Path(__file__).parent.parent / "fixtures" / "drain"
@@ -74,7 +75,10 @@ def play(document: dict[str, Any], folder: Path) -> str:
     """The transcript of a night."""
     clock, lines = Clock(document["starts"]), [document["title"]]
     with queue_of(folder, *document["jobs"], clock=clock) as queue:
-        governor = StandIn(queue, document["day_cap_usd"], **document["envelope"])
+        memory = MemoryEnvelope(**document["envelope"])
+        governor = BudgetGovernor(
+            ledger=queue, envelope=memory, daily_cap_usd=Decimal(document["day_cap_usd"])
+        )
         scripts = {at: job["does"] for at, job in enumerate(document["jobs"], 1)}
         for step in document["steps"]:
             clock.at = datetime.fromisoformat(step["at"]).replace(tzinfo=UTC)

@@ -181,3 +181,15 @@ def test_a_drain_asks_the_world_that_it_is_given(queue, tmp_path):
 def test_the_queue_may_be_named_by_the_environment(queue):
     add(queue)
     assert process("drain", "standup", "--json", TALLY_QUEUE=str(queue)).json["queued"] == 1
+
+
+def test_a_pass_may_ask_the_governor_of_this_release_with_a_daily_cap(queue):
+    runner = f"{sys.executable} {queue.parent / 'runner.py'}"
+    for estimate in ("0.3", "0.1"):
+        assert run("drain", "add", "--queue", queue, "--lane", "local", "--est", estimate, "{}").code == 0
+    done = run("drain", "run", "--queue", queue, "--runner", runner, "--daily-cap", "0.3", "--json").json
+    assert (done["report"]["dispatched"], done["report"]["stopped_by"]) == ([1], "hold")
+    both = ("--daily-cap", "2", "--governor", "tests.test_drain_cli:GOVERNOR")
+    refused = run("drain", "run", "--queue", queue, "--runner", runner, *both)
+    assert refused.code == 2
+    assert "not both" in refused.err

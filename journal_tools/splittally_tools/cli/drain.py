@@ -82,6 +82,7 @@ def add(
 @_with_queue
 @click.option("--runner", metavar="CMD", required=True, help="The program that runs a job; no shell.")
 @click.option("--governor", metavar="MODULE:NAME", help="Who is asked before each job.")
+@click.option("--daily-cap", metavar="USD", help="Ask the governor of this release, with this cap a day.")
 @click.option("--under", metavar="GRANT", help="Ask the world (-w DIR) for each job, under this grant.")
 @click.option("--limit", type=click.IntRange(0), help="At most so many jobs.")
 @click.option("--cost-cap", metavar="USD", help="The most that one run may cost.")
@@ -94,9 +95,9 @@ def add(
 )
 @click.pass_obj
 def run(
-    session: Session, path: Path, runner: str, governor: str | None, under: str | None, limit: int | None,
-    cost_cap: str | None, timeout: float | None, lanes: tuple[str, ...], prices: Path | None,
-    file: Path | None, retry_dispatched: bool,
+    session: Session, path: Path, runner: str, governor: str | None, daily_cap: str | None,
+    under: str | None, limit: int | None, cost_cap: str | None, timeout: float | None,
+    lanes: tuple[str, ...], prices: Path | None, file: Path | None, retry_dispatched: bool,
 ) -> int:  # fmt: skip
     """Makes one pass: claims, checks, runs and settles until a hold or the end of the queue."""
     settings = resolve_settings(file)
@@ -109,7 +110,7 @@ def run(
         document = run_drain_cycle(
             queue,
             command,
-            governor_of(governor, queue),
+            governor_of(governor, daily_cap, queue),
             limit=settings["limit"] if limit is None else limit,
             cost_cap_usd=settings["cost_cap_usd"] if cost_cap is None else cost_cap,
             watchdog=_watchdog(settings),

@@ -9,17 +9,26 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from splittally.core.errors import InvalidInput
 from splittally.edge.json_values import parse_json
+from splittally.governor import BudgetGovernor
 from splittally.host.drain import Queue
 
 
-def governor_of(named: str | None, queue: Queue) -> Any:
-    """The governor `MODULE:NAME`: an object with `check_budget`, or a callable that makes one for a queue."""
+def governor_of(named: str | None, daily_cap: str | None, queue: Queue) -> Any:
+    """The governor of a pass: the library's, with this cap over the queue's own spend, or `MODULE:NAME`.
+
+    What is named is an object with `check_budget`, or a callable that makes one for a queue.
+    """
+    if named is not None and daily_cap is not None:
+        raise InvalidInput("say `--governor` or `--daily-cap`, not both", field="governor")
+    if daily_cap is not None:
+        return BudgetGovernor(ledger=queue, daily_cap_usd=_decimal(daily_cap))
     if named is None:
         return None
     module, _, name = named.partition(":")
@@ -32,6 +41,13 @@ def governor_of(named: str | None, queue: Queue) -> Any:
     if not hasattr(made, "check_budget"):
         raise InvalidInput(f"`{named}` has no `check_budget`", field="governor")
     return made
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except ArithmeticError as error:
+        raise InvalidInput("`--daily-cap` is an amount in dollars", field="daily_cap") from error
 
 
 def lane_programs(lanes: tuple[str, ...]) -> Callable[[str], bool] | None:

@@ -71,7 +71,7 @@ class BudgetGovernor(Struct, frozen=True):
 
     ledger: Any = None
     envelope: MemoryEnvelope = field(default_factory=MemoryEnvelope)
-    daily_cap_usd: float | None = DAILY_CAP_USD
+    daily_cap_usd: float | Decimal | None = DAILY_CAP_USD
     weekly_usage_cap_pct: float = WEEKLY_USAGE_CAP_PCT
     give_up_classes: Collection[str] = tuple(GIVE_UP)
     now: Now = utc_now
@@ -97,7 +97,7 @@ class BudgetGovernor(Struct, frozen=True):
         is_degraded = case.has_ledger and case.spent is None
         return _shown(judgement, _SPEND_UNKNOWN if is_degraded else {})
 
-    def spend_digest(self, cap_usd: float | None = None) -> SpendDigest:
+    def spend_digest(self, cap_usd: float | Decimal | None = None) -> SpendDigest:
         """Today's spend beside `cap_usd`, or beside the daily cap; raises `BudgetError`."""
         cap = self.daily_cap_usd if cap_usd is None else cap_usd
         return SpendDigest.from_store(self.ledger, cap, self.now)

@@ -54,7 +54,7 @@ class SpendDigest(Struct, frozen=True):
 
     total_usd: float | None
     by_lane: list[dict[str, Any]]
-    cap_usd: float | None
+    cap_usd: float | Decimal | None
     n_paid_runs: int | None
     has_cost_plane: bool
     undated: bool = False
@@ -64,7 +64,9 @@ class SpendDigest(Struct, frozen=True):
         exact_or_none(self.cap_usd, "cap_usd")
 
     @classmethod
-    def from_store(cls, store: Any, cap_usd: float | None = None, now: Now = utc_now) -> "SpendDigest":
+    def from_store(
+        cls, store: Any, cap_usd: float | Decimal | None = None, now: Now = utc_now
+    ) -> "SpendDigest":
         """The digest of a store; of None, that of a world without a meter. Raises `BudgetError`."""
         spend = read_spend(store, now)
         lines = sorted(spend.lanes.items(), key=lambda line: (-line[1], line[0] is None, line[0] or ""))

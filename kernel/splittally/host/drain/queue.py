@@ -81,6 +81,10 @@ class Queue(Tables):
         )
         return sum((Decimal(cost) for (cost,) in rows), Decimal(0))
 
+    def session_spend(self) -> Decimal:
+        """What was spent today: a governor takes the queue itself as its ledger."""
+        return self.spent_usd()
+
     # --- for a drain ----------------------------------------------------------------------------
 
     def claim(self, drain: str) -> Job | None:
