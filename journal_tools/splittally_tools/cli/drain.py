@@ -174,7 +174,10 @@ def queue_command(session: Session, path: Path, status: tuple[str, ...]) -> int:
     """Jobs in the order in which they are claimed, without what they ask."""
     names = ("id", "lane_id", "priority", "status", "est_cost_usd", "failure_class", "cost_usd", "claims")
     with Queue(path, create=False) as queue:
-        rows = [{name: job[name] for name in names} for job in queue.jobs(*(status or (QUEUED,)))]
+        rows = [
+            {name: job[name] for name in names} | {"est_cost_usd": job.estimate_text}
+            for job in queue.jobs(*(status or (QUEUED,)))
+        ]
     columns = ("job", "lane", "priority", "status", "estimate", "class", "cost", "claims")
     emit(session, {"jobs": rows}, lambda out: out.print(table(columns, [row.values() for row in rows])))
     return ENDED

@@ -6,15 +6,12 @@ Rule 3. What cannot be read raises; it is never taken for nothing.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from splittally.core.errors import BudgetError
 from splittally.governor.figures import exact
-
-_DECIMAL = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,100})?")
 
 
 class Declared(NamedTuple):
@@ -32,7 +29,7 @@ def read_job(job: object) -> Declared:
     estimate = _first("est_cost_usd", row, payload)
     return Declared(
         lane=_word("lane_id", row, payload),
-        estimate=Decimal(0) if estimate is None else exact(_written(estimate), "est_cost_usd"),
+        estimate=Decimal(0) if estimate is None else exact(estimate, "est_cost_usd"),
         failure_class=_word("failure_class", row, payload),
     )
 
@@ -77,10 +74,3 @@ def _word(field: str, *sources: Mapping[str, Any]) -> str:
         if word:
             return word
     return ""
-
-
-def _written(estimate: object) -> object:
-    """A queue may keep an estimate as decimal text, which is a figure as it is written."""
-    if isinstance(estimate, str) and _DECIMAL.fullmatch(estimate):
-        return Decimal(estimate)
-    return estimate

@@ -37,7 +37,7 @@ class CommandRunner:
 
     def __call__(self, job: Job, run: Run) -> Mapping[str, Any]:
         """What the program brought back for `job`."""
-        told = json.dumps({name: job[name] for name in TOLD})
+        told = json.dumps({name: job[name] for name in TOLD} | {"est_cost_usd": job.estimate_text})
         pipe = subprocess.PIPE
         with subprocess.Popen(
             self._command, stdin=pipe, stdout=pipe, text=True, encoding="utf-8", start_new_session=True

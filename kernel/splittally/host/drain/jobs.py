@@ -46,7 +46,7 @@ class Job(Struct, frozen=True, kw_only=True):
     status: str
     payload_json: str
     payload: dict[str, Any] | None
-    est_cost_usd: str | None
+    est_cost_usd: Decimal | None
     failure_class: str | None
     dispatched_at: str | None
     finished_at: str | None
@@ -57,6 +57,11 @@ class Job(Struct, frozen=True, kw_only=True):
     claims: int
     intent_hash: str | None
     receipt_json: str | None
+
+    @property
+    def estimate_text(self) -> str | None:
+        """The estimate as plain decimal text, for JSON."""
+        return None if self.est_cost_usd is None else usd_text(self.est_cost_usd)
 
     def __getitem__(self, name: str) -> Any:
         if name not in self.__struct_fields__:

@@ -163,7 +163,7 @@ class Queue(Tables):
         with self._writing():
             job = self._require(job_id, PROMOTABLE)
             if job.status == FAILED:
-                promoted = self._insert(job.priority, lane_id, job.payload_json, job.est_cost_usd, PROMOTED)
+                promoted = self._insert(job.priority, lane_id, job.payload_json, job.estimate_text, PROMOTED)
             else:
                 promoted = job_id
                 self._db.execute(

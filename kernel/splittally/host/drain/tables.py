@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
@@ -209,5 +210,7 @@ def _job(row: tuple[Any, ...]) -> Job:
         payload = json.loads(values["payload_json"])
     except ValueError:
         payload = None
+    if values["est_cost_usd"] is not None:
+        values["est_cost_usd"] = Decimal(values["est_cost_usd"])
     priced = None if values.pop("priced") is None else bool(row[_COLUMNS.index("priced")])
     return Job(**values, payload=payload if isinstance(payload, dict) else None, priced=priced)
