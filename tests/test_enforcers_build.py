@@ -13,7 +13,8 @@ from splittally.core.canonical import encode
 from splittally.core.hashing import hash_module
 from splittally.core.verdict import CheckVerdict, read_check
 from splittally.sandbox import ReferenceSandbox, builtin_names
-from splittally_enforcers import build
+from splittally_enforcers import build, toolchains
+from splittally_enforcers.toolchains import LANGUAGES, CompileFailed, compile_source
 
 from tests.test_enforcers_abi import check_body
 
@@ -23,7 +24,7 @@ HERE = build.HERE
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One folder of the compiler's own files for the single compilations; the whole build has its own."""
-    pytest.importorskip("ziglang", reason=build.INSTALL_COMMAND)
+    pytest.importorskip("ziglang", reason=LANGUAGES["zig"].install_command)
     return tmp_path_factory.mktemp("cache")
 
 
@@ -37,7 +38,7 @@ def test_the_index_names_each_module_with_its_hashes() -> None:
 
 
 def test_modules_built_in_another_folder_are_the_committed_bytes(tmp_path: Path) -> None:
-    pytest.importorskip("ziglang", reason=build.INSTALL_COMMAND)
+    pytest.importorskip("ziglang", reason=LANGUAGES["zig"].install_command)
     sources = tmp_path / "a folder with another, longer name" / "sources"
     shutil.copytree(HERE, sources, ignore=shutil.ignore_patterns("*.wasm", "*.py", "__pycache__"))
     modules = build.build_all(sources, tmp_path)
@@ -50,7 +51,7 @@ def test_the_enforcer_of_the_guide_is_built_admitted_and_answers(tmp_path: Path,
     source = re.search(r"```zig\n(.*?)```", guide, re.DOTALL)
     assert source
     (tmp_path / "mail.zig").write_text(source[1])
-    build.compile_enforcer(tmp_path / "mail.zig", tmp_path / "mail.wasm", cache)
+    compile_source(tmp_path / "mail.zig", tmp_path / "mail.wasm", cache)
     sandbox = ReferenceSandbox()
     module = sandbox.load((tmp_path / "mail.wasm").read_bytes())
     cap = {"domains": ["example.org"]}
@@ -66,8 +67,8 @@ def test_the_enforcer_of_the_guide_is_built_admitted_and_answers(tmp_path: Path,
 
 def test_a_source_that_does_not_compile_says_why(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "broken.zig").write_text("pub fn check(")
-    with pytest.raises(build.CompileFailed, match=r"broken\.zig"):
-        build.compile_enforcer(tmp_path / "broken.zig", tmp_path / "broken.wasm", cache)
+    with pytest.raises(CompileFailed, match=r"broken\.zig"):
+        compile_source(tmp_path / "broken.zig", tmp_path / "broken.wasm", cache)
 
 
 def test_check_compares_and_writes_nothing(
@@ -97,6 +98,6 @@ def test_a_missing_or_other_compiler_names_the_command_that_installs_it(
             raise PackageNotFoundError
         return found
 
-    monkeypatch.setattr(build, "version", version)
+    monkeypatch.setattr(toolchains, "version", version)
     assert build.main(["--check"]) == 3
-    assert build.INSTALL_COMMAND in capsys.readouterr().err
+    assert LANGUAGES["zig"].install_command in capsys.readouterr().err
