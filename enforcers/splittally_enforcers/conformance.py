@@ -16,7 +16,7 @@ from typing import Any
 
 import cbor2
 
-_EMBEDDED = ("cap_params", "effect_params", "payload")
+_EMBEDDED = ("cap_params", "effect_params")
 _BYTES = "$bytes"
 
 
@@ -33,7 +33,11 @@ def builtin_folder(folder: str) -> Traversable:
 
 def encode_input(message: Mapping[str, Any]) -> bytes:
     """The canonical bytes of a case's `input`."""
-    return cbor2.dumps(_embed(_from_json(message)), canonical=True)
+    ((variant, body),) = _from_json(message).items()
+    asked = _embed(body, _EMBEDDED)
+    if "receipt" in body:
+        asked["receipt"] = _embed(body["receipt"], ("payload",))
+    return cbor2.dumps({variant: asked}, canonical=True)
 
 
 def differences(case: Mapping[str, Any], answer: bytes) -> list[str]:
@@ -60,12 +64,9 @@ def _from_json(value: Any) -> Any:
     return [_from_json(item) for item in value] if isinstance(value, list) else value
 
 
-def _embed(message: Any) -> Any:
-    if not isinstance(message, dict):
-        return message
+def _embed(fields: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """The fields with these written as byte strings, where they are not already."""
     return {
-        key: cbor2.dumps(item, canonical=True)
-        if key in _EMBEDDED and type(item) is not bytes
-        else _embed(item)
-        for key, item in message.items()
+        key: cbor2.dumps(value, canonical=True) if key in names and type(value) is not bytes else value
+        for key, value in fields.items()
     }

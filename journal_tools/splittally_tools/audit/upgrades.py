@@ -1,46 +1,40 @@
-"""What a release would judge otherwise than the world's own modules did.
+"""Which modules a world is about to get in place of others: by its release, its manifest or by hand.
 
-Rule 1. Every recorded Check under a cap of the release whose module differs is asked again, with the
-        very input of then; verdicts are compared, not bytes.
-Rule 2. Settlements are not asked: a reservation is settled by the module that it pins.
+Rule 1. A call is asked of the module that its cap would get, else of the one that takes over the name of
+        its own. What would be asked of the very same module is passed over.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from splittally.core.ask import member_questions
-from splittally.core.commands import Judged, Member, Submit
+from splittally.core.canonical import decode
 from splittally.core.events import Defined
 from splittally.core.hashing import hash_module
 from splittally.core.native.manifest import read_manifest
-from splittally.core.questions import Question
 from splittally.core.state import State
-from splittally.core.verdict import Fault, read_check
-from splittally.runtime.reading import Reader, Record
-from splittally.runtime.recover import apply_events
+from splittally.runtime.queries import Queries
+from splittally.runtime.reading import Reader, read_record
 from splittally.runtime.world import current_release, release_changes
-from splittally.sandbox import Sandbox
 
-PROGRESS_FRAMES = 256
+from splittally_tools.audit.otherwise import Replacement
+
+_MODULES_TABLE = b"gmodules"  # the name of the table as it stands in a frame
+Row = dict[str, str | None]
+
+
+class Change(NamedTuple):
+    """Modules by name with old and new hash, who would be asked in whose place, and the new bytes."""
+
+    modules: list[Row]
+    replacement: Replacement
+    wasm: dict[bytes, bytes]
 
 
 class Release(NamedTuple):
-    """What this release would define in a world: entries, modules by name (old and new hash), caps."""
+    """What this release would define in a world: entries, and its modules that the world lacks."""
 
     entries: list[dict[str, str]]
-    modules: list[dict[str, str | None]]
-    enforcers: dict[str, bytes]
-
-
-class Otherwise(NamedTuple):
-    """A Check that this release answers otherwise."""
-
-    seq: int
-    intent_hash: bytes
-    grant: str
-    cap: str
-    was: dict[str, Any]
-    now: dict[str, Any]
+    change: Change
 
 
 def release_of(state: State) -> Release:
@@ -48,69 +42,63 @@ def release_of(state: State) -> Release:
     manifest = read_manifest(current_release())
     defined = [event for event in release_changes(state) if isinstance(event, Defined)]
     entries = [{"table": x.table, "key": x.key} for x in defined if x.table != "blobs"]
-    modules: list[dict[str, str | None]] = []
-    for name, digest in sorted(manifest.modules.items()):
-        old = state.caps.modules.get(name)
-        if old != digest:
-            modules.append({"name": name, "old": old.hex() if old else None, "new": digest.hex()})
     enforcers = {name: cap.enforcer for name, cap in manifest.caps.items() if cap.enforcer}
-    return Release(entries, modules, enforcers)
+    wasm = {hash_module(data): data for data in manifest.wasm}
+    rows = _rows(state.caps.modules, manifest.modules)
+    return Release(entries, Change(rows, _in_place_of(enforcers, {}), wasm))
 
 
-def judged_otherwise(
-    reader: Reader, release: Release, progress: Callable[[int], None]
-) -> tuple[int, list[Otherwise]]:
-    """How many Checks were asked again, and those that come out otherwise, oldest first."""
-    asking = _Asking(release)
-    state = State()
-    for record in reader.records():
-        if isinstance(record.body.command, Submit):
-            for member in record.body.command.members:
-                asking.ask(state, record, member)
-        body = record.body
-        apply_events(state, body.at_ns, body.by, body.out, record.seq)
-        if record.seq % PROGRESS_FRAMES == 0:
-            progress(PROGRESS_FRAMES)
-    return asking.asked, asking.otherwise
+def change_of(before: Queries, after: Queries) -> Change:
+    """Which modules that were there before are others after; empty `modules` where none is."""
+    old_modules, new_modules = before.modules, after.modules
+    rows = [row for row in _rows(old_modules, new_modules) if row["old"]]
+    modules = {old: new_modules[name] for name, old in old_modules.items() if new_modules[name] != old}
+    old_caps = {name: cap.enforcer for name, cap in before.caps.items() if cap.enforcer}
+    new_caps = {name: cap.enforcer for name, cap in after.caps.items()}
+    caps = {name: new_caps[name] for name, old in old_caps.items() if new_caps[name] != old}
+    rows += [row for row in _rows(old_caps, caps) if row["old"] not in {x.hex() for x in modules}]
+    wasm = {new: after.wasm(new) or b"" for new in (*modules.values(), *caps.values())}
+    return Change(rows, _in_place_of(caps, modules), wasm)
 
 
-class _Asking:
-    def __init__(self, release: Release) -> None:
-        self.asked = 0
-        self.otherwise: list[Otherwise] = []
-        self._enforcers = release.enforcers
-        self._sandbox = Sandbox()
-        wasm = {hash_module(data): data for data in read_manifest(current_release()).wasm}
-        self._wasm = wasm
-
-    def ask(self, state: State, record: Record, member: Member) -> None:
-        """Asks the modules of the release what those of the world answered for one intent."""
-        links = state.caps.chain(member.grant, member.kind).asked
-        if all(self._enforcers.get(x.cap.name, x.cap.enforcer) == x.cap.enforcer for x in links):
-            return
-        answers = {x.question: x for x in record.body.seen if isinstance(x, Judged)}
-        questions = member_questions(state.caps, record.body.at_ns, member)
-        for link, question in zip(links, questions, strict=True):
-            new = self._enforcers.get(link.cap.name)
-            recorded = answers.get(question.hash)
-            if new is None or new == link.cap.enforcer or recorded is None:
-                continue
-            self.asked += 1
-            was = _verdict(Fault(recorded.fault) if recorded.fault else recorded.answer)
-            now = self._judge(new, question)
-            if was != now:
-                digest = member.intent_hash
-                self.otherwise.append(Otherwise(record.seq, digest, link.grant.name, link.cap.name, was, now))
-
-    def _judge(self, module: bytes, question: Question) -> dict[str, Any]:
-        if not self._sandbox.knows(module):
-            self._sandbox.load(self._wasm[module])
-        return _verdict(self._sandbox.judge(module, question.data))
+def build_for(reader: Reader, names: tuple[str, ...], wasm: bytes) -> Change:
+    """The module `wasm` in place of every module that these names, of modules or caps, have meant here."""
+    new, meant = hash_module(wasm), _meanings(reader, names)
+    return Change([], lambda cap, module: new if cap in names or module in meant else None, {new: wasm})
 
 
-def _verdict(answer: bytes | Fault) -> dict[str, Any]:
-    """A Check's answer without its text, which may be worded anew."""
-    verdict = answer if isinstance(answer, Fault) else read_check(answer)
-    if isinstance(verdict, Fault):
-        return {"fault": verdict.cls}
-    return {"deny": verdict.deny_code} if verdict.deny_code else {"reserve": verdict.reserve}
+def build_after(old: bytes, wasm: bytes) -> Change:
+    """The module `wasm` in place of the one with the hash `old`."""
+    new = hash_module(wasm)
+    return Change([], lambda cap, module: new if module == old else None, {new: wasm})
+
+
+def _meanings(reader: Reader, names: tuple[str, ...]) -> set[bytes]:
+    """The hash of each module that a frame gives one of these names."""
+    found = set()
+    for seq, hash_, data in reader.entries():
+        if _MODULES_TABLE in data:
+            for event in read_record(seq, hash_, data).body.out:
+                if isinstance(event, Defined) and event.table == "modules" and event.key in names:
+                    found.add(decode(event.value))
+    return found
+
+
+def _rows(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> list[Row]:
+    """Each name that means another module, with old and new hash."""
+    rows: list[Row] = []
+    for name, new in sorted(after.items()):
+        old = before.get(name)
+        if old != new:
+            rows.append({"name": name, "old": old.hex() if old else None, "new": new.hex()})
+    return rows
+
+
+def _in_place_of(caps: Mapping[str, bytes], modules: Mapping[bytes, bytes]) -> Replacement:
+    """The new module of a cap, else that of a module; None where it stays the same."""
+
+    def replacement(cap: str, module: bytes) -> bytes | None:
+        new = caps.get(cap) or modules.get(module)
+        return new if new != module else None
+
+    return replacement

@@ -1,18 +1,20 @@
-"""`enforcer check FILE.wasm` and `enforcer list`."""
+"""`enforcer`: the kit of an author of modules, and `enforcer list`."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from splittally.core.hashing import hash_module
-from splittally.core.limits import ENFORCER_BYTES_MAX
-from splittally.sandbox import builtin, builtin_names, failed_checks
+from splittally.sandbox import builtin, builtin_names
 
-from splittally_tools.cli.ending import DONE, REFUSED
+from splittally_tools.cli.ending import DONE
+from splittally_tools.cli.enforcer_cases import test_cases
+from splittally_tools.cli.enforcer_check import check
+from splittally_tools.cli.enforcer_make import build_module, new
+from splittally_tools.cli.enforcer_replay import replay
+from splittally_tools.cli.enforcer_run import run
 from splittally_tools.cli.opening import reader_of
-from splittally_tools.cli.output import emit, say, table, word
+from splittally_tools.cli.output import emit, table
 from splittally_tools.cli.session import WORLD_VARIABLE, Session, shared
 
 COLUMNS = ("where", "name", "module", "bytes")
@@ -21,28 +23,11 @@ COLUMNS = ("where", "name", "module", "bytes")
 @click.group()
 @shared
 def enforcer() -> None:
-    """Check modules that want to judge, and list those that this release and the world have."""
+    """Write, check and try modules that judge; list those that this release and the world have."""
 
 
-@enforcer.command()
-@shared
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.pass_obj
-def check(session: Session, file: Path) -> int:
-    """Whether the module in FILE would be admitted; every check that it fails is named."""
-    with open(file, "rb") as module:
-        wasm = module.read(ENFORCER_BYTES_MAX + 1)
-    failed = failed_checks(wasm)
-    document = {"admitted": not failed, "module": hash_module(wasm).hex(), "failed": failed}
-    emit(session, document, lambda out: _show_check(out, document))
-    return REFUSED if failed else DONE
-
-
-def _show_check(out: Console, document: dict[str, Any]) -> None:
-    if document["admitted"]:
-        say(out, f"admitted: module {document['module']}", "green")
-    for name, message in document["failed"].items():
-        say(out, f"refused: {name}: {word(message)}", "red")
+for _command in (new, build_module, check, run, test_cases, replay):
+    enforcer.add_command(_command)
 
 
 @enforcer.command(name="list")

@@ -18,16 +18,20 @@ from splittally.core.errors import InvalidInput
 from splittally.core.limits import NATIVE_PARAMS_BYTES_MAX
 from splittally.core.native import NATIVE
 from splittally.edge.json_values import parse_json
-from splittally.edge.records import answer_json
+from splittally.edge.records import Decision, answer_json
+from splittally.runtime import Kernel
 
 from splittally_tools.cli.answers import code_of_answer, show_answer
+from splittally_tools.cli.ending import REFUSED
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.opening import writer_of
 from splittally_tools.cli.output import emit
+from splittally_tools.cli.replacing import CONFIRM, DRY_RUN, confirmed, emit_plan, planned
 from splittally_tools.cli.session import Session, shared
 
 SEPARATE = ("manifest.apply",)  # has a command of its own, which reads files
 Parse = Callable[[str, tuple[str, ...]], Any]
+Act = Callable[[Kernel], Decision]
 
 
 class Field(NamedTuple):
@@ -56,28 +60,60 @@ def _command(kind: str) -> click.Command:
     options.append(click.Option(["--under"], metavar="GRANT", help="The grant to act under."))
 
     @click.pass_obj
-    def run(session: Session, /, under: str | None, **words: Any) -> int:
+    def run(
+        session: Session, /, under: str | None, dry_run: bool = False, yes: bool = False, **words: Any
+    ) -> int:
         params: dict[str, Any] = {}
         for name, field in known.items():
             said = words[_variable(name)]
             said = tuple(said) if field.is_many else (() if said is None else (said,))
             if said:
                 _put(params, field.path, field.parse(name, said))
-        with writer_of(session) as kernel, whole():
-            decision = kernel.native(kind, grant=under, now_ns=session.now_ns, **params)
-        emit(session, answer_json(decision), lambda out: show_answer(out, decision))
-        return code_of_answer(decision)
+
+        def act(kernel: Kernel) -> Decision:
+            return kernel.native(kind, grant=under, now_ns=session.now_ns, **params)
+
+        return _finish(session, act) if row.modules is None else _replace(session, act, dry_run, yes)
 
     about = f"{row.help.capitalize()}.\n\n{row.params.__doc__ or ''}"
     command = click.Command(kind, callback=run, params=options, help=about, short_help=row.help)
-    return _shared(command)
+    return _with(command, shared if row.modules is None else _replacing)
 
 
-def _shared(command: click.Command) -> click.Command:
-    """The command with the options that every command has."""
-    holder = shared(click.pass_obj(lambda session: None))
-    command.params += click.command()(holder).params
+def _replacing(function: Callable[..., Any]) -> Callable[..., Any]:
+    return DRY_RUN(CONFIRM(shared(function)))
+
+
+def _finish(session: Session, act: Act) -> int:
+    with writer_of(session) as kernel, whole():
+        decision = act(kernel)
+    emit(session, answer_json(decision), lambda out: show_answer(out, decision))
+    return code_of_answer(decision)
+
+
+def _replace(session: Session, act: Act, dry_run: bool, yes: bool) -> int:
+    """The same for an effect that carries modules, after what they would judge otherwise was shown."""
+    with planned(session, act) as plan:
+        decision = plan.decision
+        if not dry_run:
+            if not confirmed(session, plan, yes):
+                return REFUSED
+            with writer_of(session) as kernel, whole():
+                decision = act(kernel)
+        document = {**answer_json(decision), "dry_run": dry_run}
+        emit_plan(session, document, plan, lambda out: show_answer(out, decision))
+    return code_of_answer(decision)
+
+
+def _with(command: click.Command, options: Callable[[Any], Any]) -> click.Command:
+    """The command with options that are made for functions."""
+    command.params += click.command()(options(_holder)).params
     return command
+
+
+@click.pass_obj
+def _holder(session: Session) -> None:
+    """Carries options and is never called."""
 
 
 def _option(name: str, field: Field) -> click.Option:

@@ -13,9 +13,11 @@ from splittally.runtime.reading import open_reader
 from splittally.runtime.world import is_world
 
 from splittally_tools.cli.answers import code_of_answer, show_answer
+from splittally_tools.cli.ending import REFUSED
 from splittally_tools.cli.interrupts import whole
-from splittally_tools.cli.opening import reader_of, writer_of
+from splittally_tools.cli.opening import writer_of
 from splittally_tools.cli.output import emit, say, word
+from splittally_tools.cli.replacing import CONFIRM, DRY_RUN, confirmed, emit_plan, planned
 from splittally_tools.cli.session import Session, shared
 
 Change = dict[str, Any]
@@ -50,24 +52,27 @@ def _is_made(folder: Path) -> bool:
 @click.command()
 @shared
 @click.argument("manifest", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@DRY_RUN
+@CONFIRM
 @click.pass_obj
-def apply(session: Session, manifest: Path, dry_run: bool) -> int:
-    """Make the world what MANIFEST (.toml or .json) says, all or nothing, as one record."""
-    if dry_run:
-        with reader_of(session) as reader:
-            fork = reader.fork(session.principal)
-            decision = fork.apply(manifest, now_ns=session.now_ns)
-            changes = _difference(_definitions(reader.state), _definitions(fork.state))
-            fork.close()
-        decision = Decision(None, decision.intent_hash, decision.outcome, decision.findings)
-    else:
-        with writer_of(session) as kernel, whole():
-            before = _definitions(kernel.state)
-            decision = kernel.apply(manifest, now_ns=session.now_ns)
-            changes = _difference(before, _definitions(kernel.state))
-    document = {**answer_json(decision), "dry_run": dry_run, "changes": changes}
-    emit(session, document, lambda out: _show(out, decision, changes, dry_run))
+def apply(session: Session, manifest: Path, dry_run: bool, yes: bool) -> int:
+    """Make the world what MANIFEST (.toml or .json) says, all or nothing, as one record.
+
+    Where it replaces an installed module, every recorded question is asked of the new one first and what
+    would be answered otherwise is shown; at a terminal you are asked before anything is recorded.
+    """
+    now_ns = session.now_ns
+    with planned(session, lambda kernel: kernel.apply(manifest, now_ns=now_ns), _difference) as plan:
+        decision, changes = plan.decision, plan.compared
+        if not dry_run:
+            if not confirmed(session, plan, yes):
+                return REFUSED
+            with writer_of(session) as kernel, whole():
+                before = _definitions(kernel.state)
+                decision = kernel.apply(manifest, now_ns=now_ns)
+                changes = _changes(before, _definitions(kernel.state))
+        document = {**answer_json(decision), "dry_run": dry_run, "changes": changes}
+        emit_plan(session, document, plan, lambda out: _show(out, decision, changes, dry_run))
     return code_of_answer(decision)
 
 
@@ -95,7 +100,11 @@ def _definitions(state: Queries) -> dict[str, dict[str, Any]]:
     }
 
 
-def _difference(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> list[Change]:
+def _difference(before: Queries, after: Queries) -> list[Change]:
+    return _changes(_definitions(before), _definitions(after))
+
+
+def _changes(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> list[Change]:
     """Which entries of which tables differ: added, changed, removed or revoked."""
     changes = []
     for table, entries in after.items():

@@ -276,6 +276,11 @@ class Queries:
         modules = self._current().caps.modules
         return Table({name: modules[name] for name in sorted(modules)})
 
+    @_held_still
+    def wasm(self, module: bytes) -> bytes | None:
+        """The bytes of the module with this hash; None where the world has none."""
+        return self._current().caps.blobs.get(module)
+
 
 def _counter_row(counter: Any) -> Row:
     row = Row(

@@ -1,0 +1,169 @@
+"""What would be judged otherwise, for people and programs, and the question before a module is replaced.
+
+Rule 1. The report is made from the journal as it is, before anything is recorded, and writes nothing.
+Rule 2. Only a person at a terminal is asked, and only where an installed module is replaced.
+Rule 3. Differences are written as they are read, so that a program may get millions of them.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+from rich.console import Console
+from splittally.edge.records import Decision
+from splittally.runtime import Kernel
+from splittally.runtime.queries import Queries
+from splittally.runtime.reading import Reader
+
+from splittally_tools.audit.otherwise import Report, judged_otherwise
+from splittally_tools.audit.upgrades import Change, Row, change_of
+from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.output import console, emit, for_people, progress, say, table, to_line, word
+from splittally_tools.cli.session import Session
+
+COLUMNS = ("dimension", "reserve was", "reserve now", "usage was", "usage now")
+CONFIRM = click.option("--yes", is_flag=True, help="Replace an installed module without asking.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+Compare = Callable[[Queries, Queries], Any]  # is given the state before and after
+
+
+class Plan:
+    """What an effect would be answered and which installed modules it would replace.
+
+    `compared` is what the planner's `Compare` found. A context manager.
+    """
+
+    def __init__(self, decision: Decision, compared: Any, modules: list[Row], report: Report) -> None:
+        self.decision = decision
+        self.compared = compared
+        self.modules = modules
+        self.report = report
+        self.is_shown = False
+
+    def __enter__(self) -> "Plan":
+        return self
+
+    def __exit__(self, *ending: object) -> None:
+        self.report.close()
+
+
+def planned(session: Session, act: Callable[[Kernel], Decision], compare: Compare | None = None) -> Plan:
+    """The plan of an effect; nothing is written."""
+    with reader_of(session) as reader:
+        fork = reader.fork(session.principal)
+        try:
+            decision = act(fork)
+            compared = compare(reader.state, fork.state) if compare is not None else None
+            change = change_of(reader.state, fork.state)
+        finally:
+            fork.close()
+        report = report_of(session, reader, change) if change.modules else Report()
+    dry = Decision(None, decision.intent_hash, decision.outcome, decision.findings)
+    return Plan(dry, compared, change.modules, report)
+
+
+def report_of(session: Session, reader: Reader, change: Change) -> Report:
+    """Asks the new modules of a change again, with a bar for people."""
+    with progress(session) as bar:
+        task = bar.add_task("asking the new modules", total=reader.head.size)
+        return judged_otherwise(reader, change.replacement, change.wasm, lambda done: bar.advance(task, done))
+
+
+def confirmed(session: Session, plan: Plan, yes: bool) -> bool:
+    """Whether to go on: a person at a terminal sees the report and is asked; anybody else goes on."""
+    if not plan.modules or not for_people(session):
+        return True
+    show_plan(console(), plan)
+    if yes or not sys.stdin.isatty():
+        return True
+    if click.confirm("replace it?" if len(plan.modules) == 1 else "replace them?", err=True):
+        return True
+    say(console(), "nothing was recorded")
+    return False
+
+
+def emit_plan(
+    session: Session, document: dict[str, Any], plan: Plan, show: Callable[[Console], None]
+) -> None:
+    """Prints an answer with what it replaces as `report`, null where that is nothing."""
+    if not plan.modules:
+        emit(session, {**document, "report": None}, show)
+    elif session.as_json:
+        inside = {"modules": plan.modules, **plan.report.document()}
+        sys.stdout.write(to_line(document)[:-1] + ',"report":')
+        _write_listing(inside, plan.report)
+        sys.stdout.write("}\n")
+    else:
+        if not plan.is_shown:
+            show_plan(console(), plan)
+        show(console())
+
+
+def emit_report(
+    session: Session, document: dict[str, Any], report: Report, show: Callable[[Console], None]
+) -> None:
+    """Prints a document that holds a report, whose differences follow as `otherwise`."""
+    if session.as_json:
+        _write_listing({**document, **report.document()}, report)
+        sys.stdout.write("\n")
+    else:
+        show(console())
+
+
+def _write_listing(document: dict[str, Any], report: Report) -> None:
+    sys.stdout.write(to_line(document)[:-1] + ',"otherwise":[')
+    for at, line in enumerate(report.differences.lines()):
+        sys.stdout.write(f",{line}" if at else line)
+    sys.stdout.write("]}")
+
+
+# --- for people -----------------------------------------------------------------------------------
+
+
+def show_plan(out: Console, plan: Plan) -> None:
+    """The modules with old and new hash, and the report; once."""
+    plan.is_shown = True
+    show_modules(out, plan.modules)
+    show_report(out, plan.report)
+
+
+def show_modules(out: Console, modules: list[Row]) -> None:
+    """One line for each module that another takes the place of."""
+    for module in modules:
+        say(out, f"module {word(module['name'])}: {word(module['old'])} -> {module['new']}")
+
+
+def show_report(out: Console, report: Report) -> None:
+    """The first differences and the totals."""
+    document, differences = report.document(), report.differences
+    asked = f"{document['checks']} recorded checks and {document['settles']} settles asked again"
+    say(out, f"{asked}, {differences.count} answered otherwise", "bold")
+    for each in differences.first:
+        verdicts = f"{word(each['was'])} -> {word(each['now'])}"
+        where = f"{word(each['intent_hash'])} {word(each['kind'])} under {word(each['grant'])}"
+        say(out, f"  seq {each['seq']} {each['asked']} {where}: {verdicts}")
+    if differences.count > len(differences.first):
+        say(out, f"  and {differences.count - len(differences.first)} more; `--json` lists them all")
+    if differences.count:
+        _show_totals(out, document["totals"])
+    if document["reworded"]:
+        say(out, f"{document['reworded']} say the same in other words")
+    if document["other_engines"]:
+        say(out, f"{document['other_engines']} were answered under another engine", "yellow")
+    if document["unmatched"]:
+        say(out, f"{document['unmatched']} questions have no answer here; run `tally verify`", "red")
+
+
+def _show_totals(out: Console, totals: dict[str, Any]) -> None:
+    none = {"was": None, "now": None}
+    rows = []
+    for dim in sorted({*totals["reserve"], *totals["usage"]}):
+        reserve, usage = totals["reserve"].get(dim, none), totals["usage"].get(dim, none)
+        rows.append((dim, reserve["was"], reserve["now"], usage["was"], usage["now"]))
+    if rows:
+        out.print(table(COLUMNS, rows))
+    counts = ("newly_denied", "newly_allowed", "newly_faulting")
+    told = ", ".join(f"{name.replace('_', ' ')} {totals[name]}" for name in counts)
+    violations = totals["violations"]
+    say(out, f"{told}, violations {violations['was']} -> {violations['now']}")

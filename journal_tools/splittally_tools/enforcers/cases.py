@@ -1,0 +1,182 @@
+"""Cases of an enforcer: a question and its whole answer, one JSON file each.
+
+Rule 1. A case is `{"name", "input", "expect", "bounds"?}` as `splittally_enforcers.conformance` reads it.
+        Where no answer is expected, `expect` is `{"fault": CLASS}`.
+Rule 2. A file that is no case is an error that names it, never a case that passes.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from splittally.core.canonical import decode
+from splittally.core.errors import CanonicalError, InvalidInput, SplittallyError
+from splittally.core.limits import LINE_BYTES_MAX
+from splittally.core.verdict import FAULT_CLASSES, Fault, read_check, read_settle
+from splittally.edge.json_values import BYTES_KEY, parse_json
+from splittally_enforcers.conformance import encode_input, unreserved_bounds
+
+from splittally_tools.enforcers.project import Project
+
+CHECK, SETTLE = "Check", "Settle"
+KEYS = ("name", "input", "expect", "bounds")
+FIELDS = {"cap_def", "cap_params", "effect_kind", "effect_params", "grant_name", "logical_now_ns", "origin"}
+FIELDS_OF = {CHECK: FIELDS, SETTLE: FIELDS | {"intent_hash", "receipt", "reserve_estimate"}}
+_ABSENT = object()
+
+
+class Case(NamedTuple):
+    """One case: its file, what it is called, the question as bytes, and the answer that is expected."""
+
+    file: Path
+    name: str
+    variant: str
+    question: bytes
+    expect: dict[str, Any]
+    bounds: dict[str, int]
+
+
+class Difference(NamedTuple):
+    """One place of an answer that is not as expected; None for what is not there."""
+
+    place: str
+    expected: Any
+    found: Any
+
+
+def read_project_cases(project: Project) -> list[Case]:
+    """The cases of a folder, by file name; `InvalidInput` where one cannot be read."""
+    if not project.cases.is_dir():
+        return []
+    return [read_case(file) for file in sorted(project.cases.glob("*.json"))]
+
+
+def require_cases(project: Project) -> list[Case]:
+    """The same; `InvalidInput` where there is none."""
+    cases = read_project_cases(project)
+    if not cases:
+        text = (
+            f"there is no case in `{project.cases}`; write one, or record one with "
+            f"`tally enforcer test {project.folder} --record WORLD --seq N`"
+        )
+        raise InvalidInput(text, path=str(project.cases))
+    return cases
+
+
+def read_case(file: Path) -> Case:
+    """The case in `file`; `InvalidInput` names what is wrong with it."""
+    try:
+        return case_of(file, parse_json(file.read_bytes(), LINE_BYTES_MAX))
+    except (OSError, SplittallyError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInput(f"`{file}` is no case: {why}; correct or remove it", path=str(file)) from error
+
+
+def case_of(file: Path, document: Any) -> Case:
+    """The case that a document says; `InvalidInput` when it says none."""
+    if not isinstance(document, dict) or not {"input", "expect"} <= set(document):
+        raise InvalidInput("a case is `{name, input, expect, bounds?}`")
+    unknown = sorted(set(document) - set(KEYS))
+    if unknown:
+        raise InvalidInput(f"there is no `{unknown[0]}`; there are {', '.join(KEYS)}")
+    variant, question = read_question(document["input"])
+    expect, bounds = document["expect"], document.get("bounds", {})
+    is_fault = isinstance(expect, dict) and set(expect) == {"fault"} and expect["fault"] in FAULT_CLASSES
+    if not is_fault and not (isinstance(expect, dict) and set(expect) == {variant}):
+        raise InvalidInput(f'`expect` is `{{"{variant}": ...}}`, or `{{"fault": CLASS}}`')
+    if not isinstance(bounds, dict) or not all(type(most) is int for most in bounds.values()):
+        raise InvalidInput("`bounds` maps dimensions to naturals")
+    return Case(file, str(document.get("name", file.stem)), variant, question, expect, bounds)
+
+
+def read_question(message: Any) -> tuple[str, bytes]:
+    """Which question an `input` is, and its bytes; `InvalidInput` when it is none."""
+    variants = list(message) if isinstance(message, dict) else []
+    if len(variants) != 1 or variants[0] not in FIELDS_OF or not isinstance(message[variants[0]], dict):
+        raise InvalidInput('`input` is `{"Check": {...}}` or `{"Settle": {...}}`')
+    (variant,) = variants
+    wanted, given = FIELDS_OF[variant], set(message[variant])
+    if given != wanted:
+        names = ", ".join(sorted(wanted ^ given))
+        raise InvalidInput(f"`input.{variant}` has exactly the fields of spec/03-abi.md; look at {names}")
+    question = encode_input(message)
+    decode(question)  # refuses what no kernel would ask
+    return variant, question
+
+
+def found_answer(variant: str, answer: bytes | Fault) -> dict[str, Any]:
+    """An answer as a case writes it; a fault where the kernel reads none."""
+    if isinstance(answer, Fault):
+        return {"fault": answer.cls}
+    verdict = read_check(answer) if variant == CHECK else read_settle(answer)
+    if isinstance(verdict, Fault):
+        return {"fault": verdict.cls}
+    found: dict[str, Any] = decode(answer)
+    return found
+
+
+def differences(expected: Any, found: Any, place: str = "") -> Iterator[Difference]:
+    """Every place in which two answers differ."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        for key in sorted({*expected, *found}):
+            inner = f"{place}.{key}" if place else key
+            yield from differences(expected.get(key, _ABSENT), found.get(key, _ABSENT), inner)
+    elif expected is not found and (type(expected) is not type(found) or expected != found):
+        yield Difference(place, *(None if x is _ABSENT else x for x in (expected, found)))
+
+
+def unreserved(case: Case, found: Mapping[str, Any]) -> tuple[str, ...]:
+    """The dimensions of which the case states a bound and the answer reserves nothing (S4-59)."""
+    body = found.get(CHECK, {})
+    return unreserved_bounds(case.bounds, body["reserve_estimate"]) if body.get("constraints_ok") else ()
+
+
+def write_case(file: Path, document: Mapping[str, Any]) -> None:
+    """Writes a case for people to read."""
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+
+
+def rewrite_case(case: Case, found: Mapping[str, Any]) -> None:
+    """The case with another expected answer; the rest stands as it was written."""
+    document = json.loads(case.file.read_text("utf-8"))
+    write_case(case.file, document | {"expect": found})
+
+
+def question_json(question: bytes) -> dict[str, Any]:
+    """A question as a case writes it: what is CBOR inside it as values, where they have a JSON form."""
+    ((variant, body),) = decode(question).items()
+    opened = {variant: {key: _opened(key, value) for key, value in body.items()}}
+    if encode_input(opened) == question and _has_json_form(opened):
+        return {variant: _exact(opened[variant])}
+    return {variant: _exact(body)}
+
+
+def _opened(key: str, value: Any) -> Any:
+    """A value out of its byte string, unless it is another byte string or no canonical value."""
+    if key == "receipt":
+        return {inner: _opened(inner, item) for inner, item in value.items()}
+    if key not in ("cap_params", "effect_params", "payload"):
+        return value
+    try:
+        opened = decode(value)
+    except CanonicalError:
+        return value
+    return value if type(opened) is bytes else opened
+
+
+def _has_json_form(value: Any) -> bool:
+    """Whether `value` comes back from its JSON: a map with a key `$bytes` does not."""
+    if isinstance(value, dict):
+        return BYTES_KEY not in value and all(map(_has_json_form, value.values()))
+    return all(map(_has_json_form, value)) if isinstance(value, list) else True
+
+
+def _exact(value: Any) -> Any:
+    """A value for JSON, with every integer as a number: cases are read exactly."""
+    if isinstance(value, dict):
+        return {key: _exact(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_exact(item) for item in value]
+    return {BYTES_KEY: value.hex()} if isinstance(value, bytes) else value

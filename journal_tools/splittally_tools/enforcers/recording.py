@@ -1,0 +1,58 @@
+"""Cases out of a journal: a recorded question with the answer that was recorded.
+
+Rule 1. The question stands byte for byte, so a module that is asked the case is asked what the world asked.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from splittally.core.errors import InvalidInput
+from splittally.runtime.reading import Reader
+
+from splittally_tools.audit.recorded import Call, Recording
+from splittally_tools.enforcers.cases import case_of, found_answer, question_json, write_case
+from splittally_tools.enforcers.project import Project
+
+
+class Recorded(NamedTuple):
+    """A case that is about to be written, and where."""
+
+    file: Path
+    document: dict[str, Any]
+
+
+def calls_at(reader: Reader, seqs: tuple[int, ...], names: tuple[str, ...]) -> list[Call]:
+    """The calls of these frames: those of the module or cap that `names` name, else all of them."""
+    calls: list[Call] = []
+    for seq in seqs:
+        recording = Recording(reader, lambda cap, module: True)
+        calls += recording.calls_of(reader.state_before(seq), reader.record(seq))
+    meant = {reader.folded.caps.modules.get(name) for name in names}
+    own = [call for call in calls if call.cap in names or call.question.module in meant]
+    return own or calls
+
+
+def recorded_cases(project: Project, calls: list[Call], base: str) -> list[Recorded]:
+    """A case for each call, `base` being the name of the first; `InvalidInput` where one is taken."""
+    found = []
+    for at, call in enumerate(calls):
+        name = base if len(calls) == 1 else f"{base}-{at + 1}"
+        file = project.cases / f"{name}.json"
+        if file.exists():
+            text = f"`{file}` is there already; say --as-case with another name"
+            raise InvalidInput(text, path=str(file))
+        document = {
+            "name": f"{call.variant} of frame {call.seq} under {call.grant}",
+            "input": question_json(call.question.data),
+            "expect": found_answer(call.variant, call.answer),
+        }
+        if case_of(file, document).question != call.question.data:
+            raise InvalidInput(f"the question of frame {call.seq} has no form as a case", seq=call.seq)
+        found.append(Recorded(file, document))
+    return found
+
+
+def write_cases(cases: list[Recorded]) -> None:
+    """Writes them."""
+    for case in cases:
+        write_case(case.file, case.document)
