@@ -1,7 +1,8 @@
 """Builds the built-in enforcers from source, or checks that the committed modules are what it builds.
 
 `python -m splittally_enforcers.build` writes `<folder>/enforcer.wasm` and `HASHES.toml`; `--check`
-builds in a temporary folder and compares every byte. Exit 0 done, 1 different, 3 no such compiler.
+builds in a temporary folder and compares every byte. Exit 0 done, 1 different, 3 no such compiler. In a
+checkout of the repository the modules of `fixtures/sdk`, one a language, are built and compared too.
 
 1. The bytes depend on the sources and the compiler's version only (`toolchains`).
 2. Nothing here runs when worlds are opened: the kernel reads the committed modules.
@@ -17,10 +18,11 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from splittally_enforcers.toolchains import CompileFailed, CompilerMissing, compile_source
+from splittally_enforcers.toolchains import LANGUAGES, CompileFailed, CompilerMissing, compile_source
 
 HERE = Path(__file__).parent
 HASHES = "HASHES.toml"
+EXAMPLES = HERE.parents[1] / "fixtures" / "sdk"
 
 # Every built-in and the folder of its source. `sys/all@1` asks nobody, so it has no module.
 MODULES = {
@@ -41,6 +43,20 @@ def build_all(sources: Path, work: Path) -> dict[str, bytes]:
         target = work / f"{folder}.wasm"
         compile_source(sources / folder / "enforcer.zig", target, work / "cache", sources / "sdk")
         modules[name] = target.read_bytes()
+    return modules
+
+
+def build_examples(folder: Path, sdk: Path, work: Path) -> dict[Path, bytes]:
+    """The modules of the enforcers in `folder`, by their files in it: one for each that has a source in a language.
+
+    Empty where there is no such folder, as where the package is installed.
+    """
+    modules: dict[Path, bytes] = {}
+    for name, language in LANGUAGES.items():
+        for source in sorted(folder.glob(f"*/enforcer{language.suffix}")):
+            target = work / f"{source.parent.name}-{name}.wasm"
+            compile_source(source, target, work / "cache", sdk)
+            modules[Path(source.parent.name, f"{name}.wasm")] = target.read_bytes()
     return modules
 
 
@@ -70,23 +86,35 @@ def committed_modules(folder: Path = HERE) -> dict[str, bytes]:
     return {name: (folder / row["file"]).read_bytes() for name, row in rows.items()}
 
 
-def _write(modules: Mapping[str, bytes]) -> int:
+def _write(modules: Mapping[str, bytes], examples: Mapping[Path, bytes]) -> int:
     for name, module in modules.items():
         (HERE / MODULES[name] / "enforcer.wasm").write_bytes(module)
-        print(f"{name}  {len(module)} bytes  {hash_module(module)}")
+        print(_row(name, module))
     (HERE / HASHES).write_text(hashes_text(modules))
+    for file, module in examples.items():
+        (EXAMPLES / file).write_bytes(module)
+        print(_row(file.as_posix(), module))
     return 0
 
 
-def _compare(modules: Mapping[str, bytes]) -> int:
+def _compare(modules: Mapping[str, bytes], examples: Mapping[Path, bytes]) -> int:
     committed = committed_modules()
+    lie_there = {file.relative_to(EXAMPLES): file.read_bytes() for file in EXAMPLES.glob("*/*.wasm")}
     for name, module in modules.items():
-        verdict = "same" if committed.get(name) == module else "different"
-        print(f"{name}  {len(module)} bytes  {hash_module(module)}  {verdict}")
+        print(_row(name, module), "same" if committed.get(name) == module else "different", sep="  ")
+    for file, module in examples.items():
+        print(
+            _row(file.as_posix(), module), "same" if lie_there.get(file) == module else "different", sep="  "
+        )
     is_same = committed == dict(modules) and (HERE / HASHES).read_text() == hashes_text(modules)
-    if not is_same:
+    if not is_same or lie_there != dict(examples):
         print(f"{HASHES} or a module differs from its source; run `python -m splittally_enforcers.build`")
-    return 0 if is_same else 1
+        return 1
+    return 0
+
+
+def _row(name: str, module: bytes) -> str:
+    return f"{name}  {len(module)} bytes  {hash_module(module)}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -96,13 +124,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory() as work:
             modules = build_all(HERE, Path(work))
+            examples = build_examples(EXAMPLES, HERE / "sdk", Path(work))
     except CompilerMissing as missing:
         print(missing, file=sys.stderr)
         return 3
     except CompileFailed as failed:
         print(failed, file=sys.stderr)
         return 1
-    return _compare(modules) if chosen.check else _write(modules)
+    return _compare(modules, examples) if chosen.check else _write(modules, examples)
 
 
 if __name__ == "__main__":

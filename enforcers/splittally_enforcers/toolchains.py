@@ -13,7 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
-from wasmtime import WasmtimeError, wat2wasm
+
+from splittally_enforcers.assembler import AssemblyFailed, assemble
 
 ZIG_VERSION = "0.17.1"
 WASMTIME_VERSION = "50.0.1"
@@ -75,7 +76,7 @@ def compile_source(source: Path, target: Path, cache: Path, sdk: Path = SDK) -> 
         raise CompileFailed(f"there is no source `{source}`")
     match language.suffix:
         case ".wat":
-            _assemble(source, target)
+            _assemble(source, target, sdk.absolute())
         case ".c":
             _run_zig(source, target, cache, _c_arguments(source, sdk.absolute()))
         case _:
@@ -130,8 +131,10 @@ def _run_zig(source: Path, target: Path, cache: Path, arguments: tuple[str, ...]
         raise CompileFailed(said or f"the compiler ended with {done.returncode}")
 
 
-def _assemble(source: Path, target: Path) -> None:
+def _assemble(source: Path, target: Path, sdk: Path) -> None:
     try:
-        target.write_bytes(wat2wasm(source.read_text("utf-8")))
-    except (WasmtimeError, UnicodeDecodeError) as refused:
-        raise CompileFailed(f"{source.name}: {refused}") from refused
+        target.write_bytes(assemble(source.read_text("utf-8"), sdk / "wat"))
+    except AssemblyFailed as failed:
+        raise CompileFailed(f"{source.name}:{failed}") from failed
+    except UnicodeDecodeError as refused:
+        raise CompileFailed(f"{source.name}: the source is no UTF-8") from refused

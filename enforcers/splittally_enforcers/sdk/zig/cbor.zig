@@ -14,7 +14,7 @@ const dim_bytes_max = 128;
 pub const Malformed = error{Malformed};
 
 pub const Major = enum(u8) { natural, negative, bytes, text, list, map, tag, simple };
-const Head = struct { major: Major, argument: u64 };
+pub const Head = struct { major: Major, argument: u64 };
 const Long = struct { argument: u64, at: usize };
 
 pub const Reader = struct {
@@ -22,7 +22,7 @@ pub const Reader = struct {
     at: usize = 0,
 
     /// The next head. A short one is read in place, because nearly all are.
-    inline fn head(reader: *Reader) Malformed!Head {
+    pub inline fn head(reader: *Reader) Malformed!Head {
         if (reader.at >= reader.bytes.len) return error.Malformed;
         const first = reader.bytes[reader.at];
         const major: Major = @fromBackingInt(@intCast(first >> 5));
@@ -39,7 +39,7 @@ pub const Reader = struct {
         return found.argument;
     }
 
-    inline fn take(reader: *Reader, size: u64) Malformed![]const u8 {
+    pub inline fn take(reader: *Reader, size: u64) Malformed![]const u8 {
         if (size > reader.bytes.len - reader.at) return error.Malformed;
         const start = reader.at;
         reader.at += @intCast(size);
@@ -74,7 +74,7 @@ pub const Reader = struct {
         return reader.within(try reader.argumentOf(major));
     }
 
-    fn within(reader: *const Reader, claimed: u64) Malformed!usize {
+    pub fn within(reader: *const Reader, claimed: u64) Malformed!usize {
         if (claimed > reader.bytes.len - reader.at) return error.Malformed;
         return @intCast(claimed);
     }

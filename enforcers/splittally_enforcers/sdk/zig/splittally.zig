@@ -37,6 +37,7 @@ const std = @import("std");
 const answers = @import("answer.zig");
 const cbor = @import("cbor.zig");
 const fields = @import("fields.zig");
+const strict = @import("strict.zig");
 
 pub const Answer = answers.Answer;
 pub const Refused = answers.Refused;
@@ -49,6 +50,9 @@ pub const Items = cbor.Items;
 pub const Map = cbor.Map;
 pub const Naturals = cbor.Naturals;
 pub const Texts = cbor.Texts;
+pub const Token = strict.Token;
+pub const Walk = strict.Walk;
+pub const Writer = strict.Writer;
 
 /// Turns a failed safety check into a trap. Every enforcer's own file must re-export it.
 pub const panic = std.debug.no_panic;
