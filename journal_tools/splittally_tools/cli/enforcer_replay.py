@@ -1,5 +1,6 @@
 """`enforcer replay`: what a world's journal would have been answered by another build of a module."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,6 @@ import click
 from rich.console import Console
 from splittally.core.errors import InvalidInput
 from splittally.core.types import SYS
-from splittally.edge.seal import require_hash
 from splittally.runtime.reading import Reader, open_reader
 from splittally.sandbox import builtin, builtin_names
 
@@ -20,6 +20,7 @@ from splittally_tools.cli.session import Session, shared
 from splittally_tools.enforcers.project import Module, admitted_module, open_project
 
 NAMES_SHOWN_MAX = 20
+_HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @click.command()
@@ -45,7 +46,7 @@ def replay(
         raise click.UsageError("say --name or --old, not both")
     module, names = _new_module(file, name)
     with open_reader(journal) as reader:
-        change = _change(reader, module, names, require_hash(old) if old is not None else None)
+        change = _change(reader, module, names, old)
         frames = reader.head.size
         report = report_of(session, reader, change)
     with report:
@@ -68,15 +69,14 @@ def _new_module(file: Path | None, name: str | None) -> tuple[Module, tuple[str,
     return admitted_module(place), names
 
 
-def _change(reader: Reader, module: Module, names: tuple[str, ...], old: bytes | None) -> Change:
+def _change(reader: Reader, module: Module, names: tuple[str, ...], old: str | None) -> Change:
     caps = reader.folded.caps
     if old is not None:
-        if old not in caps.blobs:
-            text = (
-                f"this journal has no module {old.hex()}; `tally -w WORLD enforcer list` names those it has"
-            )
-            raise InvalidInput(text, field="old")
-        return build_after(old, module.wasm)
+        digest = bytes.fromhex(old) if _HASH.fullmatch(old) else b""
+        if digest not in caps.blobs:
+            advice = "say --old with a whole hash of those that `tally -w WORLD enforcer list` names"
+            raise InvalidInput(f"this journal has no module `{old}`; {advice}", field="old")
+        return build_after(digest, module.wasm)
     known = sorted({*caps.modules, *caps.caps})
     if not names:
         raise InvalidInput(f"whose calls? say --name with one of {_listed(known)}", field="name")

@@ -17,8 +17,8 @@ from splittally_enforcers.toolchains import LANGUAGES
 
 NAMESPACE = "local"  # of a plain name
 _WORD = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
-_DIMENSION = re.compile(r"[A-Za-z0-9_.-]{1,23}")  # so short that its head in CBOR is one byte
-_TOKEN = re.compile(r"@([A-Z_]+)@")
+_DIMENSION = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_TOKEN = re.compile(r"@([A-Z]+)@")
 
 
 class Words(NamedTuple):
@@ -33,10 +33,7 @@ class Words(NamedTuple):
 
     def tokens(self) -> dict[str, str]:
         source = f"enforcer{LANGUAGES[self.lang].suffix}"
-        sizes = {f"{key}_BYTES".upper(): str(len(getattr(self, key))) for key in ("kind", "dim")}
-        heads = {f"{key}_HEAD".upper(): f"{0x60 + len(getattr(self, key)):02x}" for key in ("dim",)}
-        plain = {key.upper(): value for key, value in self._asdict().items()}
-        return plain | sizes | heads | {"SOURCE": source}
+        return {key.upper(): value for key, value in self._asdict().items()} | {"SOURCE": source}
 
 
 def words_of(name: str, lang: str, kind: str | None = None, dim: str | None = None) -> Words:
@@ -58,8 +55,8 @@ def words_of(name: str, lang: str, kind: str | None = None, dim: str | None = No
     if not is_kind(kind):
         raise InvalidInput(f"`{kind}`: a kind is like mail.send", field="kind")
     if _DIMENSION.fullmatch(dim) is None:
-        text = "letters, digits and `_.-`, at most 23; say --dim where the name makes a longer one"
-        raise InvalidInput(f"`{dim}`: a dimension here is {text}", field="dim")
+        text = "a dimension is 1 to 64 letters, digits and `_.-`; say --dim with one"
+        raise InvalidInput(f"`{dim}`: {text}", field="dim")
     return Words(full, f"{namespace}/{word}@{version}", word, kind, dim, lang)
 
 

@@ -3,6 +3,7 @@
 Rule 1. The question stands byte for byte, so a module that is asked the case is asked what the world asked.
 """
 
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,9 @@ from splittally.runtime.reading import Reader
 from splittally_tools.audit.recorded import Call, Recording
 from splittally_tools.enforcers.cases import case_of, found_answer, question_json, write_case
 from splittally_tools.enforcers.project import Project
+
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 
 
 class Recorded(NamedTuple):
@@ -33,7 +37,9 @@ def calls_at(reader: Reader, seqs: tuple[int, ...], names: tuple[str, ...]) -> l
 
 
 def recorded_cases(project: Project, calls: list[Call], base: str) -> list[Recorded]:
-    """A case for each call, `base` being the name of the first; `InvalidInput` where one is taken."""
+    """A case for each call, called `base`, numbered where there are several; `InvalidInput` if one is there."""
+    if _NAME.fullmatch(base) is None:
+        raise InvalidInput("a case's name is letters, digits and `_.-`", field="as-case")
     found = []
     for at, call in enumerate(calls):
         name = base if len(calls) == 1 else f"{base}-{at + 1}"
