@@ -44,6 +44,7 @@ def test_the_example_for_a_scheduler_prints_what_the_readme_says(tmp_path):
     ("world", "expected"),
     [
         ("demo", ['"outcome":"allow"', "cap_llm", "sound"]),
+        ("mails", ["3 passed, 0 failed", '"reserve":{"mails":3}', "0 answered otherwise"]),
         ("money", ['"outcome":"allow"', "120.00 USD", "external/issuer"]),
     ],
 )

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from splittally.core.canonical import decode
 from splittally.core.errors import CanonicalError, InvalidInput, SplittallyError
-from splittally.core.limits import LINE_BYTES_MAX
+from splittally.core.limits import DEPTH_MAX, LINE_BYTES_MAX
 from splittally.core.verdict import FAULT_CLASSES, Fault, read_check, read_settle
 from splittally.edge.json_values import BYTES_KEY, parse_json
 from splittally_enforcers.conformance import encode_input, unreserved_bounds
@@ -21,8 +21,19 @@ from splittally_tools.enforcers.project import Project
 
 CHECK, SETTLE = "Check", "Settle"
 KEYS = ("name", "input", "expect", "bounds")
-FIELDS = {"cap_def", "cap_params", "effect_kind", "effect_params", "grant_name", "logical_now_ns", "origin"}
-FIELDS_OF = {CHECK: FIELDS, SETTLE: FIELDS | {"intent_hash", "receipt", "reserve_estimate"}}
+FIELDS: dict[str, type] = {  # of a question, with what each is in JSON; params may be any value
+    "cap_def": str,
+    "cap_params": object,
+    "effect_kind": str,
+    "effect_params": object,
+    "grant_name": str,
+    "logical_now_ns": int,
+    "origin": dict,
+}
+ENDED: dict[str, type] = {"intent_hash": bytes, "receipt": dict, "reserve_estimate": dict}
+FIELDS_OF = {CHECK: FIELDS, SETTLE: FIELDS | ENDED}
+RECEIPT_FIELDS = {"status", "adapter_id", "payload"}
+CASE_BYTES_MAX = 4 * LINE_BYTES_MAX  # every byte of the largest question may take six characters
 _ABSENT = object()
 
 
@@ -67,7 +78,7 @@ def require_cases(project: Project) -> list[Case]:
 def read_case(file: Path) -> Case:
     """The case in `file`; `InvalidInput` names what is wrong with it."""
     try:
-        return case_of(file, parse_json(file.read_bytes(), LINE_BYTES_MAX))
+        return case_of(file, parse_json(file.read_bytes(), CASE_BYTES_MAX))
     except (OSError, SplittallyError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise InvalidInput(f"`{file}` is no case: {why}; correct or remove it", path=str(file)) from error
@@ -96,10 +107,13 @@ def read_question(message: Any) -> tuple[str, bytes]:
     if len(variants) != 1 or variants[0] not in FIELDS_OF or not isinstance(message[variants[0]], dict):
         raise InvalidInput('`input` is `{"Check": {...}}` or `{"Settle": {...}}`')
     (variant,) = variants
-    wanted, given = FIELDS_OF[variant], set(message[variant])
-    if given != wanted:
-        names = ", ".join(sorted(wanted ^ given))
-        raise InvalidInput(f"`input.{variant}` has exactly the fields of spec/03-abi.md; look at {names}")
+    body, fields = message[variant], FIELDS_OF[variant]
+    wrong = sorted(set(body) ^ set(fields)) or [x for x in fields if not isinstance(body[x], fields[x])]
+    if not wrong and variant == SETTLE and set(body["receipt"]) - {"cost_cents"} != RECEIPT_FIELDS:
+        wrong = ["receipt"]
+    if wrong:
+        text = f"`input.{variant}` has exactly the fields of spec/03-abi.md; look at `{wrong[0]}`"
+        raise InvalidInput(text, field=wrong[0])
     question = encode_input(message)
     decode(question)  # refuses what no kernel would ask
     return variant, question
@@ -147,14 +161,11 @@ def rewrite_case(case: Case, found: Mapping[str, Any]) -> None:
 def question_json(question: bytes) -> dict[str, Any]:
     """A question as a case writes it: what is CBOR inside it as values, where they have a JSON form."""
     ((variant, body),) = decode(question).items()
-    opened = {variant: {key: _opened(key, value) for key, value in body.items()}}
-    if encode_input(opened) == question and _has_json_form(opened):
-        return {variant: _exact(opened[variant])}
-    return {variant: _exact(body)}
+    return {variant: {key: _exact(_opened(key, value)) for key, value in body.items()}}
 
 
 def _opened(key: str, value: Any) -> Any:
-    """A value out of its byte string, unless it is another byte string or no canonical value."""
+    """A value out of its byte string, where it comes back to the same bytes from JSON."""
     if key == "receipt":
         return {inner: _opened(inner, item) for inner, item in value.items()}
     if key not in ("cap_params", "effect_params", "payload"):
@@ -163,14 +174,16 @@ def _opened(key: str, value: Any) -> Any:
         opened = decode(value)
     except CanonicalError:
         return value
-    return value if type(opened) is bytes else opened
+    return value if type(opened) is bytes or not _has_json_form(opened) else opened
 
 
-def _has_json_form(value: Any) -> bool:
-    """Whether `value` comes back from its JSON: a map with a key `$bytes` does not."""
+def _has_json_form(value: Any, levels: int = DEPTH_MAX - 4) -> bool:
+    """Whether `value` comes back from JSON inside a case: a key `$bytes` does not, nor what is too deep."""
+    if not levels:
+        return False
     if isinstance(value, dict):
-        return BYTES_KEY not in value and all(map(_has_json_form, value.values()))
-    return all(map(_has_json_form, value)) if isinstance(value, list) else True
+        return BYTES_KEY not in value and all(_has_json_form(item, levels - 1) for item in value.values())
+    return all(_has_json_form(item, levels - 1) for item in value) if isinstance(value, list) else True
 
 
 def _exact(value: Any) -> Any:

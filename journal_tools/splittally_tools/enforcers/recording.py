@@ -3,17 +3,18 @@
 Rule 1. The question stands byte for byte, so a module that is asked the case is asked what the world asked.
 """
 
+import json
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from splittally.core.errors import InvalidInput
+from splittally.edge.json_values import parse_json
 from splittally.runtime.reading import Reader
 
 from splittally_tools.audit.recorded import Call, Recording
-from splittally_tools.enforcers.cases import case_of, found_answer, question_json, write_case
+from splittally_tools.enforcers.cases import CASE_BYTES_MAX, case_of, found_answer, question_json, write_case
 from splittally_tools.enforcers.project import Project
-
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 
@@ -37,7 +38,7 @@ def calls_at(reader: Reader, seqs: tuple[int, ...], names: tuple[str, ...]) -> l
 
 
 def recorded_cases(project: Project, calls: list[Call], base: str) -> list[Recorded]:
-    """A case for each call, called `base`, numbered where there are several; `InvalidInput` if one is there."""
+    """A case for each call, numbered where there are several; `InvalidInput` where one is there already."""
     if _NAME.fullmatch(base) is None:
         raise InvalidInput("a case's name is letters, digits and `_.-`", field="as-case")
     found = []
@@ -52,10 +53,18 @@ def recorded_cases(project: Project, calls: list[Call], base: str) -> list[Recor
             "input": question_json(call.question.data),
             "expect": found_answer(call.variant, call.answer),
         }
-        if case_of(file, document).question != call.question.data:
+        if not _comes_back(file, document, call.question.data):
             raise InvalidInput(f"the question of frame {call.seq} has no form as a case", seq=call.seq)
         found.append(Recorded(file, document))
     return found
+
+
+def _comes_back(file: Path, document: dict[str, Any], question: bytes) -> bool:
+    """Whether the case is the question: a dimension called `$bytes` has no JSON form."""
+    try:
+        return case_of(file, parse_json(json.dumps(document), CASE_BYTES_MAX)).question == question
+    except InvalidInput:
+        return False
 
 
 def write_cases(cases: list[Recorded]) -> None:
