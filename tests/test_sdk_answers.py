@@ -18,7 +18,6 @@ from splittally_enforcers.toolchains import LANGUAGES
 from tests.sdk_modules import (
     FOLDER,
     INPUT_BYTES_SDK_MAX,
-    answers,
     loose_values,
     module,
     sandbox,
@@ -223,6 +222,5 @@ def test_an_input_is_taken_up_to_24_kib_in_every_language(name: str) -> None:
 
 def test_more_dimensions_than_an_answer_has_are_a_trap_in_every_language() -> None:
     cap = {"amounts": {f"d{number:02}": number for number in range(64)}}
-    for kind, expected in (("every.read", Fault("trap")), ("other.kind", None)):
-        found = answers("every", encode({"Check": check_body(kind, cap, {"text": "a", "natural": 1})}))
-        assert expected is None or set(found.values()) == {expected}
+    question = encode({"Check": check_body("every.read", cap, {"text": "a", "natural": 1})})
+    assert the_answer("every", question) == Fault("trap")
