@@ -26,7 +26,7 @@ $(VENV)/.zig: $(VENV)/.ready
 run: setup
 	$(BIN)/tally run-trace fixtures/traces/sample.csv
 
-test: setup
+test: setup $(VENV)/.zig
 	$(BIN)/python -m pytest -n $(JOBS)
 
 check: setup lint types contracts enforcers

@@ -213,7 +213,7 @@ class Bare:
         self.module = Module(self.engine, committed("probe", language))
 
     def answer(self, data: bytes, behind: int, at: int | None = None) -> bytes:
-        """The answer to the input at `at`, or where `alloc` says and then with `behind` in every byte after it."""
+        """The answer to the input at `at`, or where `alloc` says with `behind` in each byte after it."""
         store = Store(self.engine)
         exports = Instance(store, self.module, []).exports(store)
         start = exports["alloc"](store, len(data)) if at is None else at

@@ -20,19 +20,23 @@ TEXTS_END = 9216  # where the SDK's own memory begins
 _STRING = r'"(?:[^"\\\n]|\\.)*"'
 _PIECE = re.compile(
     rf"(?P<text>\(@text(?:\s*{_STRING})+\s*\))|(?P<sdk>\(@splittally(?:\s+codec)?\s*\))"
-    rf"|(?P<comment>;;[^\n]*|\(;)|{_STRING}"
+    rf"|(?P<odd>\(@(?:text|splittally)\b)|(?P<comment>;;[^\n]*|\(;)|{_STRING}"
 )
 _COMMENT_EDGE = re.compile(r"\(;|;\)")
 _ESCAPE = re.compile(rb"\\(?:u\{([0-9a-fA-F_]+)\}|([0-9a-fA-F]{2})|(.))")
 _NAMED = {b"t": b"\t", b"n": b"\n", b"r": b"\r"}
-_AT = re.compile(r"(?P<what>.*?)\s*--> <anon>:(?P<line>\d+):(?P<column>\d+)", re.DOTALL)
+_AT = re.compile(r"(?P<what>.*?)\s*(?:-->|at) <anon>:(?P<line>\d+):(?P<column>\d+)", re.DOTALL)
 _OFFSET = re.compile(r"(?P<what>.*?) \(at offset 0x(?P<offset>[0-9a-f]+)\)", re.DOTALL)
 _CUSTOM, _CODE = 0, 10
 _Section = tuple[int, int, int, int]  # id, where it starts, where its body starts, where it ends
 
 
 class AssemblyFailed(Exception):
-    """The source is no module; the text begins with the line, or with the function."""
+    """The source is no module; `line` is where it shows, 0 where that is unknown."""
+
+    def __init__(self, said: str, line: int = 0) -> None:
+        super().__init__(said)
+        self.line = line
 
 
 def assemble(source: str, sdk: Path) -> bytes:
@@ -41,11 +45,11 @@ def assemble(source: str, sdk: Path) -> bytes:
     try:
         module = bytes(wat2wasm(expanded))
     except WasmtimeError as refused:
-        raise AssemblyFailed(_at_line(str(refused), source, expanded)) from refused
+        raise _at_line(str(refused), source, expanded) from refused
     try:
         Module.validate(Engine(), module)
     except WasmtimeError as refused:
-        raise AssemblyFailed(_in_function(str(refused), source, module)) from refused
+        raise _in_function(str(refused), source, module) from refused
     kept = (module[start:end] for kind, start, _, end in _sections(module) if kind != _CUSTOM)
     return b"".join((module[:8], *kept))
 
@@ -62,7 +66,10 @@ class _Texts:
 
     def place(self, annotation: str) -> str:
         """The constant that stands for `(@text "...")`, with as many line breaks."""
-        text = b"".join(_bytes_of(literal[1:-1]) for literal in re.findall(_STRING, annotation))
+        try:
+            text = b"".join(_bytes_of(literal[1:-1]) for literal in re.findall(_STRING, annotation))
+        except ValueError as unknown:
+            raise AssemblyFailed(f"`{annotation}` names no code point") from unknown
         if text not in self.places:
             self.places[text] = self.end
             self.end += len(text)
@@ -112,20 +119,31 @@ def _comment_end(source: str, start: int) -> int:
 
 def _expand(source: str, sdk: Path) -> str:
     """The source with the SDK in its place and each text as its constant, line for line."""
-    kinds = [kind for kind, _ in _pieces(source)]
-    markers = [piece for kind, piece in _pieces(source) if kind == "sdk"]
-    if not markers and "text" in kinds:
-        raise AssemblyFailed("`(@text ...)` needs `(@splittally)` in the module")
-    if not markers:
+    pieces = list(_pieces(source))
+    marker = _marker_of(pieces)
+    if not marker:
         return source
-    if len(markers) > 1:
-        raise AssemblyFailed("`(@splittally)` stands more than once")
     texts = _Texts()
-    names = ("codec.wat",) if "codec" in markers[0] else ("codec.wat", "splittally.wat")
+    names = ("codec.wat",) if "codec" in marker else ("codec.wat", "splittally.wat")
     fields = " ".join(_one_line((sdk / name).read_text("utf-8"), texts) for name in names)
-    author = [texts.place(piece) if kind == "text" else piece for kind, piece in _pieces(source)]
-    inserted = f"{fields} {texts.segment()}" + "\n" * markers[0].count("\n")
-    return "".join(inserted if piece == markers[0] else piece for piece in author)
+    author = [texts.place(piece) if kind == "text" else piece for kind, piece in pieces]
+    inserted = f"{fields} {texts.segment()}" + "\n" * marker.count("\n")
+    return "".join(inserted if piece == marker else piece for piece in author)
+
+
+def _marker_of(pieces: list[tuple[str, str]]) -> str:
+    """The one annotation that stands for the SDK, or nothing."""
+    kinds = [kind for kind, _ in pieces]
+    if "odd" in kinds:
+        line = "".join(piece for _, piece in pieces[: kinds.index("odd")]).count("\n") + 1
+        raise AssemblyFailed('write `(@text "...")`, `(@splittally)` or `(@splittally codec)`', line)
+    if kinds.count("sdk") > 1:
+        raise AssemblyFailed("`(@splittally)` stands more than once")
+    if "sdk" in kinds:
+        return pieces[kinds.index("sdk")][1]
+    if "text" in kinds:
+        raise AssemblyFailed("`(@text ...)` needs `(@splittally)` in the module")
+    return ""
 
 
 def _one_line(fields: str, texts: _Texts) -> str:
@@ -137,27 +155,29 @@ def _one_line(fields: str, texts: _Texts) -> str:
 # --- errors -----------------------------------------------------------------------------------------
 
 
-def _at_line(said: str, source: str, expanded: str) -> str:
+def _at_line(said: str, source: str, expanded: str) -> AssemblyFailed:
     """What the assembler said, with the author's line in place of the one it shows."""
     found = _AT.match(said)
     if not found:
-        return said
+        return AssemblyFailed(said)
     line, column = int(found["line"]), int(found["column"])
     near = re.match(r"[^\s()]*", expanded.split("\n")[line - 1][column - 1 :])
     what = f"{found['what']}, at `{near[0]}`" if near and near[0] not in found["what"] else found["what"]
-    return f"{line}: {what}\n    {source.split(chr(10))[line - 1].strip()}"
+    shown = source.split("\n")[line - 1].strip()
+    return AssemblyFailed(f"{what}\n    {shown}" if shown else what, line)
 
 
-def _in_function(said: str, source: str, module: bytes) -> str:
+def _in_function(said: str, source: str, module: bytes) -> AssemblyFailed:
     """What the validator said, with a function and its line in place of an offset."""
     found = _OFFSET.match(said)
     name = _function_at(module, int(found["offset"], 16)) if found else ""
     if not found or not name:
-        return said
+        return AssemblyFailed(said)
     opening = re.search(rf"\(\s*func\s+\${re.escape(name)}(?![^\s()])", source)
+    what = f"in `${name}`: {found['what']}"
     if opening:
-        return f"{source.count(chr(10), 0, opening.start()) + 1}: in `${name}`: {found['what']}"
-    return f"in `${name}`: {found['what']}; `$check` and `$settle` have no parameters and no results"
+        return AssemblyFailed(what, source.count("\n", 0, opening.start()) + 1)
+    return AssemblyFailed(f"{what}; `$check` and `$settle` have no parameters and no results")
 
 
 def _function_at(module: bytes, offset: int) -> str:

@@ -47,7 +47,7 @@ def build_all(sources: Path, work: Path) -> dict[str, bytes]:
 
 
 def build_examples(folder: Path, sdk: Path, work: Path) -> dict[Path, bytes]:
-    """The modules of the enforcers in `folder`, by their files in it: one for each that has a source in a language.
+    """The modules of the enforcers in `folder`, one for each source, by their files in it.
 
     Empty where there is no such folder, as where the package is installed.
     """

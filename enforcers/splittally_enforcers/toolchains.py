@@ -50,7 +50,10 @@ _LINK_FLAGS = (
     *("--export=alloc", "--export=run", "--export=splittally_abi_1"),
 )
 # Undefined behaviour is a trap, and a loop that copies never becomes a call of the function it stands in.
-_C_FLAGS = ("-std=c11", "-ffreestanding", "-fno-builtin", "-Wall", "-Wextra", "-Werror=implicit")
+_C_FLAGS = (
+    *("-std=c11", "-ffreestanding", "-fno-builtin", "-Wall", "-Wextra"),
+    *("-Werror=implicit", "-Werror=unused-result", "-Werror=undefined-internal"),
+)
 # What a compiler needs of its surroundings. Others steer it, such as CPATH or CCC_OVERRIDE_OPTIONS.
 _ENVIRONMENT = ("HOME", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR")
 
@@ -135,6 +138,7 @@ def _assemble(source: Path, target: Path, sdk: Path) -> None:
     try:
         target.write_bytes(assemble(source.read_text("utf-8"), sdk / "wat"))
     except AssemblyFailed as failed:
-        raise CompileFailed(f"{source.name}:{failed}") from failed
+        place = f"{source.name}:{failed.line}" if failed.line else source.name
+        raise CompileFailed(f"{place}: {failed}") from failed
     except UnicodeDecodeError as refused:
         raise CompileFailed(f"{source.name}: the source is no UTF-8") from refused

@@ -30,11 +30,11 @@
 #define TALLY_DEPTH_MAX 64u
 #define TALLY_INPUT_BYTES_MAX (24u * 1024u)
 
-// --- copying: what the compiler calls by itself ------------------------------------------------------
+// --- copying: what the compiler calls by itself, and must not do here ---------------------------------
 
 typedef uint64_t tally_word __attribute__((aligned(1), may_alias));
 
-__attribute__((visibility("hidden"))) void *memcpy(void *to, const void *from, size_t size) {
+__attribute__((visibility("hidden"), no_builtin("memcpy"))) void *memcpy(void *to, const void *from, size_t size) {
     uint8_t *target = to;
     const uint8_t *source = from;
     size_t at = 0;
@@ -43,7 +43,7 @@ __attribute__((visibility("hidden"))) void *memcpy(void *to, const void *from, s
     return to;
 }
 
-__attribute__((visibility("hidden"))) void *memset(void *to, int value, size_t size) {
+__attribute__((visibility("hidden"), no_builtin("memset"))) void *memset(void *to, int value, size_t size) {
     uint8_t *target = to;
     for (size_t at = 0; at < size; at++) target[at] = (uint8_t)value;
     return to;
@@ -62,6 +62,8 @@ TALLY_FN tally_text tally_text_of(const char *literal) {
     return (tally_text){(const uint8_t *)literal, size};
 }
 
+#define TALLY_LITERAL(literal) {(const uint8_t *)(literal), sizeof(literal) - 1} // an initialiser
+
 TALLY_FN tally_text tally_text_itself(tally_text text) { return text; }
 
 // A literal or a `tally_text`, as a `tally_text`.
@@ -71,9 +73,11 @@ TALLY_FN tally_text tally_text_itself(tally_text text) { return text; }
 // Canonical order of texts: the shorter first, then bytewise. Below 0, 0, or above 0.
 TALLY_FN int tally_order(tally_text a, tally_text b) {
     if (a.size != b.size) return a.size < b.size ? -1 : 1;
-    for (uint32_t at = 0; at < a.size; at++)
-        if (a.bytes[at] != b.bytes[at]) return a.bytes[at] < b.bytes[at] ? -1 : 1;
-    return 0;
+    uint32_t at = 0;
+    while (a.size - at >= 8 && *(const tally_word *)(a.bytes + at) == *(const tally_word *)(b.bytes + at)) at += 8;
+    while (at < a.size && a.bytes[at] == b.bytes[at]) at++;
+    if (at == a.size) return 0;
+    return a.bytes[at] < b.bytes[at] ? -1 : 1;
 }
 
 TALLY_FN bool tally_texts_equal(tally_text a, tally_text b) { return tally_order(a, b) == 0; }
@@ -83,7 +87,7 @@ TALLY_FN bool tally_text_starts(tally_text text, tally_text head) {
 }
 
 TALLY_FN bool tally_text_ends(tally_text text, tally_text tail) {
-    if (text.size < tail.size) return false;
+    if (text.size < tail.size || tail.size == 0) return tail.size == 0;
     return tally_order((tally_text){text.bytes + (text.size - tail.size), tail.size}, tail) == 0;
 }
 
@@ -840,7 +844,7 @@ typedef enum {
 } tally_field_kind;
 
 typedef struct {
-    const char *name;
+    tally_text name;
     tally_field_kind kind;
     uint16_t offset, whole; // where it stands in its struct, and the size of that
     bool is_required;
@@ -852,7 +856,7 @@ typedef struct {
         tally_texts: TALLY_KIND_TEXTS, tally_naturals: TALLY_KIND_NATURALS, tally_map: TALLY_KIND_MAP, \
         tally_amounts: TALLY_KIND_AMOUNTS)
 #define TALLY_FIELD(type, field, required) \
-    {.name = #field, .kind = TALLY_KIND(((type *)0)->field), .offset = offsetof(type, field), \
+    {.name = TALLY_LITERAL(#field), .kind = TALLY_KIND(((type *)0)->field), .offset = offsetof(type, field), \
      .whole = sizeof(type), .is_required = required}
 
 // A row of a table of fields. What the struct holds before it is read are the defaults.
@@ -894,10 +898,15 @@ TALLY_FN bool tally_is_private(tally_text key) {
     return key.size > 2 && key.bytes[0] == 'x' && key.bytes[1] == '-';
 }
 
+TALLY_MUST_USE bool tally_read_maybe(tally_reader *reader, tally_maybe *to) {
+    to->is_there = tally_read_natural(reader, &to->value);
+    return to->is_there;
+}
+
 TALLY_MUST_USE bool tally_read_field(tally_reader *reader, tally_field_kind kind, void *to) {
     switch (kind) {
     case TALLY_KIND_NATURAL: return tally_read_natural(reader, to);
-    case TALLY_KIND_MAYBE: return ((tally_maybe *)to)->is_there = tally_read_natural(reader, &((tally_maybe *)to)->value);
+    case TALLY_KIND_MAYBE: return tally_read_maybe(reader, to);
     case TALLY_KIND_TEXT: return tally_read_text(reader, to);
     case TALLY_KIND_BOOLEAN: return tally_read_boolean(reader, to);
     case TALLY_KIND_ITEM: return tally_read_item(reader, to);
@@ -921,7 +930,7 @@ TALLY_FN void tally_sort(tally_plan *plan, const tally_field *fields, uint32_t c
         if (fields[i].whole != whole) tally_trap(); // a table of another struct
         uint32_t at = i;
         for (; at > 0; at--) {
-            if (tally_order(TALLY_TEXT(fields[i].name), TALLY_TEXT(plan->fields[at - 1]->name)) >= 0) break;
+            if (tally_order(fields[i].name, plan->fields[at - 1]->name) >= 0) break;
             plan->fields[at] = plan->fields[at - 1];
         }
         plan->fields[at] = &fields[i];
@@ -931,14 +940,14 @@ TALLY_FN void tally_sort(tally_plan *plan, const tally_field *fields, uint32_t c
 }
 
 // Goes on to the field of this name, or to the one it would stand before; null where there is none or
-// where a required one is passed, whose name `missing` gets.
-TALLY_FN const tally_field *tally_meet(tally_plan *plan, tally_text key, const char **missing) {
+// where a required one is passed, which `missing` gets.
+TALLY_FN const tally_field *tally_meet(tally_plan *plan, tally_text key, const tally_field **missing) {
     for (; plan->at < plan->count; plan->at++) {
         const tally_field *field = plan->fields[plan->at];
-        const int place = tally_order(TALLY_TEXT(field->name), key);
+        const int place = tally_order(field->name, key);
         if (place >= 0) return place == 0 ? field : NULL;
         if (field->is_required) {
-            *missing = field->name;
+            *missing = field;
             return NULL;
         }
     }
@@ -948,9 +957,9 @@ TALLY_FN const tally_field *tally_meet(tally_plan *plan, tally_text key, const c
 // One entry of the map, behind its key.
 TALLY_MUST_USE bool tally_read_entry(
     tally_plan *plan, tally_source source, const char *path, tally_reader *reader, tally_text key, uint8_t *to) {
-    const char *missing = NULL;
+    const tally_field *missing = NULL;
     const tally_field *field = tally_meet(plan, key, &missing);
-    if (missing) return tally_misfit(source, path, missing, "present");
+    if (missing) return tally_misfit(source, path, (const char *)missing->name.bytes, "present");
     if (!field && source == TALLY_CAP && !tally_is_private(key)) return tally_unknown(path, key);
     if (!field) return tally_skip(reader) || tally_unreadable(source);
     if (source >= TALLY_PARAMS && tally_left(reader) > 0 && reader->bytes[reader->at] == 0xF6) {
@@ -961,7 +970,7 @@ TALLY_MUST_USE bool tally_read_entry(
     if (!tally_read_field(reader, field->kind, to + field->offset)) {
         *reader = before;
         if (!tally_skip(reader)) return tally_unreadable(source);
-        return tally_misfit(source, path, field->name, tally_expected[field->kind]);
+        return tally_misfit(source, path, (const char *)field->name.bytes, tally_expected[field->kind]);
     }
     plan->at++;
     return true;
@@ -984,7 +993,7 @@ TALLY_MUST_USE bool tally_read_fields(
     }
     for (; plan.at < plan.count; plan.at++)
         if (plan.fields[plan.at]->is_required)
-            return tally_misfit(source, path, plan.fields[plan.at]->name, "present");
+            return tally_misfit(source, path, (const char *)plan.fields[plan.at]->name.bytes, "present");
     return tally_left(&reader) == 0 || tally_unreadable(source);
 }
 
@@ -1013,19 +1022,25 @@ static _Alignas(16) uint8_t tally_input[TALLY_INPUT_BYTES_MAX];
 static uint8_t tally_output[10 * 1024]; // 64 dimensions of 128 bytes, one message and the frame around them
 
 // Canonical bytes have one order of keys, so each key is expected in its place, its head before it.
-static const char *const tally_check_keys[] = {
-    "\x66origin", "\x67" "cap_def", "\x6A" "cap_params", "\x6Agrant_name", "\x6B" "effect_kind",
-    "\x6D" "effect_params", "\x6Elogical_now_ns",
+static const tally_text tally_check_keys[] = {
+    TALLY_LITERAL("\x66origin"), TALLY_LITERAL("\x67" "cap_def"), TALLY_LITERAL("\x6A" "cap_params"),
+    TALLY_LITERAL("\x6Agrant_name"), TALLY_LITERAL("\x6B" "effect_kind"), TALLY_LITERAL("\x6D" "effect_params"),
+    TALLY_LITERAL("\x6Elogical_now_ns"),
 };
-static const char *const tally_settle_keys[] = {
-    "\x66origin", "\x67" "cap_def", "\x67receipt", "\x6A" "cap_params", "\x6Agrant_name", "\x6B" "effect_kind",
-    "\x6Bintent_hash", "\x6D" "effect_params", "\x6Elogical_now_ns", "\x70reserve_estimate",
+static const tally_text tally_settle_keys[] = {
+    TALLY_LITERAL("\x66origin"), TALLY_LITERAL("\x67" "cap_def"), TALLY_LITERAL("\x67receipt"),
+    TALLY_LITERAL("\x6A" "cap_params"), TALLY_LITERAL("\x6Agrant_name"), TALLY_LITERAL("\x6B" "effect_kind"),
+    TALLY_LITERAL("\x6Bintent_hash"), TALLY_LITERAL("\x6D" "effect_params"), TALLY_LITERAL("\x6Elogical_now_ns"),
+    TALLY_LITERAL("\x70reserve_estimate"),
 };
-static const char *const tally_receipt_keys[] = {"\x66status", "\x67payload", "\x6A" "adapter_id", "\x6A" "cost_cents"};
+static const tally_text tally_receipt_keys[] = {
+    TALLY_LITERAL("\x66status"), TALLY_LITERAL("\x67payload"), TALLY_LITERAL("\x6A" "adapter_id"),
+    TALLY_LITERAL("\x6A" "cost_cents"),
+};
 
-static void tally_read_values(tally_reader *reader, const char *const *keys, uint32_t count, tally_item *values) {
+static void tally_read_values(tally_reader *reader, const tally_text *keys, uint32_t count, tally_item *values) {
     for (uint32_t at = 0; at < count; at++)
-        if (!tally_expect(reader, tally_text_of(keys[at])) || !tally_read_item(reader, &values[at])) tally_trap();
+        if (!tally_expect(reader, keys[at]) || !tally_read_item(reader, &values[at])) tally_trap();
     if (tally_left(reader) > 0) tally_trap();
 }
 

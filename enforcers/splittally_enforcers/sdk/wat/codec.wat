@@ -173,7 +173,8 @@
       (i32.eq (global.get $tally.major) (i32.const 6))
       (i32.gt_u (local.get $info) (i32.const 27)))
     (then (return (i32.const 1))))
-  (if (i32.eq (global.get $tally.major) (i32.const 7)) (then (return (call $tally._read_simple (local.get $info)))))
+  (if (i32.eq (global.get $tally.major) (i32.const 7))
+    (then (return (call $tally._read_simple (local.get $info)))))
   (call $tally._read_argument (i32.shl (i32.const 1) (i32.sub (local.get $info) (i32.const 24)))))
 
 ;; An argument of 1, 2, 4 or 8 bytes, in its shortest form.
@@ -250,9 +251,9 @@
   (loop $more
     (if (call $tally.read_head) (then (return (i32.const 1))))
     (local.set $owed (i64.sub (local.get $owed) (i64.const 1)))
-    (if (i32.and (i32.ge_u (global.get $tally.major) (i32.const 2)) (i32.le_u (global.get $tally.major) (i32.const 3)))
+    (if (i32.eq (i32.shr_u (global.get $tally.major) (i32.const 1)) (i32.const 1)) ;; bytes or text
       (then (if (call $tally._pass (global.get $tally.argument)) (then (return (i32.const 1))))))
-    (if (i32.and (i32.ge_u (global.get $tally.major) (i32.const 4)) (i32.le_u (global.get $tally.major) (i32.const 5)))
+    (if (i32.eq (i32.shr_u (global.get $tally.major) (i32.const 1)) (i32.const 2)) ;; list or map
       (then
         (if (i64.gt_u (global.get $tally.argument) (call $tally._left_size)) (then (return (i32.const 1))))
         (local.set $owed (i64.add (local.get $owed) (i64.shl

@@ -642,7 +642,10 @@
 (func $tally._write_settle (param $message i64)
   (local $is_violated i32)
   (local.set $is_violated (i64.ne (global.get $tally._code) (i64.const 0)))
-  (call $tally.write_raw (select (@text "\a1\66Settle\a2\65usage") (@text "\a1\66Settle\a1\65usage") (local.get $is_violated)))
+  (call $tally.write_raw (select
+    (@text "\a1\66Settle\a2\65usage")
+    (@text "\a1\66Settle\a1\65usage")
+    (local.get $is_violated)))
   (call $tally._write_amounts)
   (if (i32.eqz (local.get $is_violated)) (then (return)))
   (call $tally.write_raw (@text "\69violation"))

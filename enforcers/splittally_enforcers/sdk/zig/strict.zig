@@ -93,7 +93,8 @@ pub const Writer = struct {
     pub noinline fn head(writer: *Writer, major: cbor.Major, argument: u64) void {
         const first = @backingInt(major) << 5;
         if (argument < 24) return writer.byte(first | @as(u8, @intCast(argument)));
-        const log: u2 = if (argument < 1 << 8) 0 else if (argument < 1 << 16) 1 else if (argument < 1 << 32) 2 else 3;
+        const is_short = argument < 1 << 16;
+        const log: u2 = if (is_short) @intFromBool(argument >= 1 << 8) else if (argument < 1 << 32) 2 else 3;
         writer.byte(first | (24 + @as(u8, log)));
         var left = @as(u7, 8) << log;
         while (left > 0) {
