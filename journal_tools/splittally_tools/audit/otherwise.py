@@ -16,17 +16,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from splittally.core.errors import NotAdmitted
-from splittally.core.verdict import CheckVerdict, Fault, SettleVerdict, read_check, read_settle
+from splittally.core.verdict import CheckVerdict, Fault, SettleVerdict
 from splittally.edge.records import readable
 from splittally.runtime.reading import Reader
 from splittally.runtime.world import current_engine
 from splittally.sandbox import Sandbox
 
-from splittally_tools.audit.recorded import CHECK, SETTLE, Call, Progress, Recording
+from splittally_tools.audit.recorded import CHECK, SETTLE, Call, Progress, Recording, Verdict, verdict_of
 
 SHOWN_MAX = 20
 SPOOLED_BYTES_MAX = 1024 * 1024  # of the differences in memory; more go to a temporary file
-Verdict = CheckVerdict | SettleVerdict | Fault
 Replacement = Callable[[str, bytes], bytes | None]  # cap and module -> the module to ask in its place
 
 
@@ -177,13 +176,6 @@ def _compare(report: Report, call: Call, answer: bytes | Fault) -> None:
         report.differences.add(Otherwise(*found, call.variant, call.kind))
     elif call.answer != answer:
         report.reworded += 1
-
-
-def verdict_of(variant: str, answer: bytes | Fault) -> Verdict:
-    """What an answer says, read as the kernel reads it."""
-    if isinstance(answer, Fault):
-        return answer
-    return read_check(answer) if variant == CHECK else read_settle(answer)
 
 
 def told(verdict: Verdict) -> dict[str, Any]:

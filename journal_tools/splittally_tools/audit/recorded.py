@@ -19,7 +19,7 @@ from splittally.core.native import NATIVE
 from splittally.core.questions import Question
 from splittally.core.state import State
 from splittally.core.types import Leg
-from splittally.core.verdict import Fault
+from splittally.core.verdict import CheckVerdict, Fault, SettleVerdict, read_check, read_settle
 from splittally.journal.index import Index
 from splittally.runtime.reading import Reader, Record
 from splittally.runtime.recall import Recaller
@@ -28,6 +28,7 @@ from splittally.runtime.recover import apply_events
 CHECK, SETTLE = "Check", "Settle"
 KEPT_FRAMES = 4_096  # between two clearings of what the recaller keeps
 PROGRESS_FRAMES = 256
+Verdict = CheckVerdict | SettleVerdict | Fault
 Progress = Callable[[int], None]  # told how many frames more are done
 Wanted = Callable[[str, bytes], bool]  # whether a call under this cap, of this module, is looked for
 
@@ -136,6 +137,13 @@ class Recording:
         assert isinstance(body.command, Submit)
         member = next(each for each in body.command.members if each.intent_hash == intent_hash)
         return Recall(member.kind, member.params, member.origin_kind, member.origin_name, body.at_ns)
+
+
+def verdict_of(variant: str, answer: bytes | Fault) -> Verdict:
+    """What an answer says, read as the kernel reads it."""
+    if isinstance(answer, Fault):
+        return answer
+    return read_check(answer) if variant == CHECK else read_settle(answer)
 
 
 def _answers(body: Body) -> dict[bytes, Judged]:

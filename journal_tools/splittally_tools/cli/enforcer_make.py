@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from splittally.edge.json_values import printable
 from splittally_enforcers.toolchains import LANGUAGES
 
 from splittally_tools.cli.ending import DONE, REFUSED
@@ -81,7 +82,7 @@ def _refused(session: Session, refused: NotCompiled) -> int:
     error = {"code": refused.code, "message": str(refused), "facts": refused.facts}
     click.echo("tally: the source does not compile", err=True)
     for line in str(refused).splitlines():
-        click.echo(f"  {line}", err=True)
+        click.echo(f"  {printable(line)}", err=True)
     if session.as_json:
         emit(session, {"error": error}, lambda out: None)
     return REFUSED

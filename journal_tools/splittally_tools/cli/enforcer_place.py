@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from splittally.edge.json_values import printable
 
 from splittally_tools.enforcers.project import Project
 
@@ -14,4 +15,4 @@ def warn_if_stale(project: Project) -> None:
     """Says on standard error that the module may not be what its source says."""
     if project.is_stale:
         text = f"a source is newer than its module; run `tally enforcer build {project.folder}`"
-        click.echo(f"tally: note: {text}", err=True)
+        click.echo(f"tally: note: {printable(text)}", err=True)

@@ -9,13 +9,13 @@ import click
 from rich.console import Console
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput
-from splittally.core.hashing import hash_module
 from splittally.core.limits import CHECK_FUEL_MAX, LINE_BYTES_MAX, NAME_BYTES_MAX
 from splittally.core.types import is_name
 from splittally.edge.json_values import parse_json
 from splittally.edge.records import Intent, Receipt
 from splittally.sandbox import Sandbox
 
+from splittally_tools.audit.recorded import CHECK, SETTLE
 from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.enforcer_place import PLACE, warn_if_stale
 from splittally_tools.cli.output import emit, say, word
@@ -29,7 +29,7 @@ from splittally_tools.enforcers.asking import (
     settle_question,
     verdict_json,
 )
-from splittally_tools.enforcers.cases import CHECK, SETTLE, read_question
+from splittally_tools.enforcers.cases import CASE_BYTES_MAX, read_question
 from splittally_tools.enforcers.project import Project, admitted_module, open_project
 
 NO_HASH = "00" * 32
@@ -58,7 +58,7 @@ def run(
     sandbox = Sandbox()
     loaded = sandbox.load(module.wasm)
     text = _text("-i", source, is_inline=False)
-    document = parse_json(text, LINE_BYTES_MAX)
+    document = parse_json(text, CASE_BYTES_MAX)
     if isinstance(document, dict) and "input" in document:
         if cap_params is not None or cap is not None or receipt is not None:
             raise click.UsageError("a case has its own cap params and receipt; say -i alone")
@@ -73,7 +73,7 @@ def run(
             question = settle_question(intent, terms, told, found["reserve"])
             answers[SETTLE] = asked(sandbox, loaded, question)
     told_answers = {variant: _told(variant, each) for variant, each in answers.items()}
-    result: dict[str, Any] = {"module": hash_module(module.wasm).hex(), "check": None, "settle": None}
+    result: dict[str, Any] = {"module": module.hash.hex(), "check": None, "settle": None}
     result |= {variant.lower(): each for variant, each in told_answers.items()}
     emit(session, result, lambda out: _show(out, told_answers))
     return DONE if all(each["verdict"] in GOOD for each in told_answers.values()) else REFUSED
@@ -113,10 +113,10 @@ def _text(option: str, said: str, is_inline: bool = True) -> bytes:
     if is_inline and said.lstrip().startswith("{"):
         return said.encode()
     if said == "-":
-        return sys.stdin.buffer.read(LINE_BYTES_MAX + 1)
+        return sys.stdin.buffer.read(CASE_BYTES_MAX + 1)
     try:
         with open(said, "rb") as file:
-            return file.read(LINE_BYTES_MAX + 1)
+            return file.read(CASE_BYTES_MAX + 1)
     except OSError as error:
         raise InvalidInput(f"`{option}`: `{said}` cannot be read: {error.strerror}", field=option) from error
 

@@ -12,9 +12,11 @@ from splittally.core.intent import intent_hash
 from splittally.core.limits import CHECK_FUEL_MAX, KEY_BYTES, PARAMS_BYTES_MAX, PAYLOAD_BYTES_MAX
 from splittally.core.questions import check_input, check_template, origin_part, receipt_part, settle_input
 from splittally.core.types import OPERATOR, RECEIPT_STATUSES, Leg
-from splittally.core.verdict import CheckVerdict, Fault, SettleVerdict, read_check, read_settle
+from splittally.core.verdict import CheckVerdict, Fault, SettleVerdict
 from splittally.edge.records import Intent, Origin, Receipt
 from splittally.sandbox import ReferenceSandbox, Sandbox
+
+from splittally_tools.audit.recorded import verdict_of
 
 NO_KEY = bytes(KEY_BYTES)
 
@@ -66,7 +68,8 @@ def settle_question(intent: Intent, terms: Terms, receipt: Receipt, reserve: dic
     """The Settle of the same intent on what its Check reserved."""
     if receipt.status not in RECEIPT_STATUSES:
         raise InvalidInput(f"a module is asked for {', '.join(RECEIPT_STATUSES)}", field="status")
-    payload = receipt.payload if isinstance(receipt.payload, bytes) else encode(receipt.payload or {})
+    payload = {} if receipt.payload is None else receipt.payload
+    payload = payload if isinstance(payload, bytes) else encode(payload)
     if len(payload) > PAYLOAD_BYTES_MAX:
         raise InvalidInput(
             f"`payload` has {len(payload)} bytes; at most {PAYLOAD_BYTES_MAX}", field="payload"
@@ -91,11 +94,7 @@ def _origin(intent: Intent) -> bytes:
 
 def verdict_json(variant: str, answer: bytes | Fault) -> dict[str, Any]:
     """A verdict by name, for programs; a fault where the kernel reads none."""
-    verdict: CheckVerdict | SettleVerdict | Fault
-    if isinstance(answer, Fault):
-        verdict = answer
-    else:
-        verdict = read_check(answer) if variant == "Check" else read_settle(answer)
+    verdict = verdict_of(variant, answer)
     match verdict:
         case Fault():
             return {"verdict": "fault", "fault": verdict.cls}

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 from splittally.core.canonical import decode
 from splittally.core.errors import CanonicalError, InvalidInput, SplittallyError
 from splittally.core.limits import DEPTH_MAX, LINE_BYTES_MAX
-from splittally.core.verdict import FAULT_CLASSES, Fault, read_check, read_settle
+from splittally.core.verdict import FAULT_CLASSES, Fault
 from splittally.edge.json_values import BYTES_KEY, parse_json
 from splittally_enforcers.conformance import encode_input, unreserved_bounds
 
+from splittally_tools.audit.recorded import CHECK, SETTLE, verdict_of
 from splittally_tools.enforcers.project import Project
 
-CHECK, SETTLE = "Check", "Settle"
 KEYS = ("name", "input", "expect", "bounds")
 FIELDS: dict[str, type] = {  # of a question, with what each is in JSON; params may be any value
     "cap_def": str,
@@ -78,7 +78,8 @@ def require_cases(project: Project) -> list[Case]:
 def read_case(file: Path) -> Case:
     """The case in `file`; `InvalidInput` names what is wrong with it."""
     try:
-        return case_of(file, parse_json(file.read_bytes(), CASE_BYTES_MAX))
+        with open(file, "rb") as stream:
+            return case_of(file, parse_json(stream.read(CASE_BYTES_MAX + 1), CASE_BYTES_MAX))
     except (OSError, SplittallyError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise InvalidInput(f"`{file}` is no case: {why}; correct or remove it", path=str(file)) from error
@@ -121,11 +122,10 @@ def read_question(message: Any) -> tuple[str, bytes]:
 
 def found_answer(variant: str, answer: bytes | Fault) -> dict[str, Any]:
     """An answer as a case writes it; a fault where the kernel reads none."""
-    if isinstance(answer, Fault):
-        return {"fault": answer.cls}
-    verdict = read_check(answer) if variant == CHECK else read_settle(answer)
+    verdict = verdict_of(variant, answer)
     if isinstance(verdict, Fault):
         return {"fault": verdict.cls}
+    assert isinstance(answer, bytes)
     found: dict[str, Any] = decode(answer)
     return found
 

@@ -12,16 +12,9 @@ from splittally.core.limits import ENFORCER_PAGES_MAX
 from splittally.sandbox import ADMISSION_CHECKS, Sandbox, failed_checks
 from splittally.sandbox.admission import inspect
 
+from splittally_tools.audit.recorded import CHECK, SETTLE
 from splittally_tools.enforcers.asking import Asked, asked
-from splittally_tools.enforcers.cases import (
-    CHECK,
-    SETTLE,
-    Case,
-    differences,
-    found_answer,
-    question_json,
-    unreserved,
-)
+from splittally_tools.enforcers.cases import Case, differences, found_answer, question_json, unreserved
 from splittally_tools.enforcers.elsewhere import asked_elsewhere
 from splittally_tools.enforcers.hostile import hostile_checks, hostile_settles
 from splittally_tools.enforcers.project import Module
@@ -29,7 +22,8 @@ from splittally_tools.enforcers.project import Module
 REPEATS = 1_000
 PASSED, FAILED, NOT_ASKED = "passed", "failed", "not_asked"
 CONDUCT = ("cases", "determinism", "check_answers", "settle_answers", "bounds")
-READ_FIRST = ("size", "magic", "well_formed", "features", "imports", "start")  # stop the reading
+ENDING = ("size", "magic")  # are asked one after the other before anything is read
+READ_FIRST = (*ENDING, "well_formed", "features", "imports", "start")  # each ends the reading
 
 
 class Rule(NamedTuple):
@@ -56,22 +50,23 @@ class Tried(NamedTuple):
 def admission_rules(wasm: bytes) -> list[Rule]:
     """Every admission check by name, in the order in which they are asked."""
     failed = failed_checks(wasm)
-    stopped = next((name for name in READ_FIRST if name in failed), "")
     rules = []
     for name in ADMISSION_CHECKS:
         if name in failed:
             rules.append(Rule(name, FAILED, failed[name]))
-        elif stopped and not _is_before(name, stopped):
-            rules.append(Rule(name, NOT_ASKED))
+        elif _was_asked(name, failed):
+            rules.append(Rule(name, PASSED))
         else:
-            rules.append(Rule(name, NOT_ASKED if failed and name == "compile" else PASSED))
+            rules.append(Rule(name, NOT_ASKED))
     return rules
 
 
-def _is_before(name: str, stopped: str) -> bool:
-    """Whether `name` was found to hold before `stopped` ended the reading."""
-    order = ("size", "magic")
-    return name in order and (stopped not in order or order.index(name) < order.index(stopped))
+def _was_asked(name: str, failed: dict[str, str]) -> bool:
+    """Whether a check that does not fail was asked at all, beside those that do."""
+    stopped = next((each for each in READ_FIRST if each in failed), "")
+    if stopped:
+        return name in ENDING[: ENDING.index(stopped) if stopped in ENDING else None]
+    return not (failed and name == "compile") and not ("recursion" in failed and name == "stack")
 
 
 def try_cases(module: Module, cases: list[Case]) -> list[Tried]:

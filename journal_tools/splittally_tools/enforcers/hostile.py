@@ -7,7 +7,7 @@ Rule 3. They stay small, so that `over_limit`, which a module may answer to a la
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from splittally.core.canonical import decode, encode
@@ -80,7 +80,7 @@ def hostile_settles(questions: list[bytes]) -> list[bytes]:
     return list(_distinct(made))
 
 
-def _distinct(made: Any) -> Iterator[bytes]:
+def _distinct(made: Callable[[], dict[str, Any]]) -> Iterator[bytes]:
     found: set[bytes] = set()
     for _ in range(COUNT):
         question = encode(made())
