@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from splittally.core.canonical import encode
 from splittally.core.verdict import CheckVerdict, Fault, SettleVerdict, read_check, read_settle
 from splittally_enforcers.conformance import differences, encode_input, read_cases
-from splittally_enforcers.toolchains import LANGUAGES
+from splittally_enforcers.toolchains import LANGUAGES, SDK
 
 from tests.sdk_modules import (
     FOLDER,
@@ -148,7 +148,7 @@ def assert_well_formed(answer: bytes) -> None:
         assert_fit(verdict.violation_code, verdict.violation_message)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(asked=questions())
 def test_every_question_gets_the_same_answer_in_every_language(asked: tuple[str, dict[str, Any]]) -> None:
     name, question = asked
@@ -158,7 +158,7 @@ def test_every_question_gets_the_same_answer_in_every_language(asked: tuple[str,
         assert_well_formed(answer)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(asked=questions(), data=st.data())
 def test_a_damaged_question_gets_the_same_answer_or_the_same_fault(
     asked: tuple[str, dict[str, Any]], data: st.DataObject
@@ -195,6 +195,29 @@ def test_params_that_are_hardly_canonical_get_the_same_answer(
     target[place if place in target else "cap_params"] = b"\xa1" + field + broken
     answer = the_answer(name, encode(question))
     assert isinstance(answer, bytes), answer
+
+
+def test_every_code_point_is_quoted_alike_at_the_edges_of_what_is_seen() -> None:
+    """The table of code points stands in the source of each SDK."""
+    table = (SDK / "zig" / "quoting.zig").read_text()
+    edges = {int(number, 16) + off for number in re.findall(r"0x([0-9A-F]+)", table) for off in (-1, 0, 1)}
+    points = [point for point in sorted(edges) if 0 <= point < 0xD800 or 0xDFFF < point <= 0x10FFFF]
+    assert len(points) > 100
+    for point in points:
+        params = {"domain": f"a{chr(point)}b"}
+        answer = the_answer("mail", encode({"Check": check_body("mail.send", {"domains": ["c"]}, params)}))
+        assert isinstance(answer, bytes)
+        assert_well_formed(answer)
+
+
+@pytest.mark.parametrize(("name", "is_note"), [("x-", False), ("x-a", True), ("x", False), ("y-ab", False)])
+def test_only_a_name_behind_x_and_a_dash_is_a_note(name: str, is_note: bool) -> None:
+    question = {"Check": check_body("mail.send", {name: "note"}, {"domain": "a"})}
+    answer = the_answer("mail", encode(question))
+    assert isinstance(answer, bytes)
+    verdict = read_check(answer)
+    assert isinstance(verdict, CheckVerdict)
+    assert (verdict.deny_code == "") == is_note
 
 
 # --- what each language must keep to ------------------------------------------------------------------

@@ -101,6 +101,9 @@ def test_a_source_in_no_known_language_or_none_at_all_is_refused(written: Path, 
 CARELESS = """
 #include <splittally.h>
 #include "names.h"
+#ifdef STEERED
+#error steered by the environment
+#endif
 const char *where = __FILE__;
 bool check(void) { return tally_kind().size > SIZE_OF_A_KIND; }
 bool settle(const tally_receipt *receipt) {
@@ -122,7 +125,7 @@ def test_c_depends_on_nothing_but_its_sources_and_a_bug_in_it_is_a_trap(
     assert failed_checks(plain) == {}
     assert judged(plain, CHECK) == judged(plain, SETTLE) == Fault("trap")
     (written / "stdint.h").write_text("#error a header of the machine\n")
-    for name, value in (("CPATH", str(written)), ("CCC_OVERRIDE_OPTIONS", "+-DSIZE_OF_A_KIND=1")):
+    for name, value in (("CPATH", str(written)), ("CCC_OVERRIDE_OPTIONS", "+-DSTEERED")):
         monkeypatch.setenv(name, value)
     assert compiled(written, cache, "careless.c", CARELESS + "// compiled anew\n") == plain
     assert sorted(file.name for file in written.iterdir()) == [
@@ -290,3 +293,21 @@ def test_the_sdk_in_text_takes_no_name_that_an_author_would() -> None:
         names = re.findall(r"\((?:func|global) (\$\S+)", fields)
         assert names
         assert all(name.startswith("$tally.") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("named", "files"),
+    [
+        (r"\b(tally_\w+|TALLY_\w+)", ["c/splittally.h"]),
+        (r"(\$tally\.\w+)", ["wat/codec.wat", "wat/splittally.wat"]),
+        (
+            r"\b(?:sdk|ask|answer|receipt|item)\.([a-z]\w+)\(",
+            ["zig/splittally.zig", "zig/answer.zig", "zig/cbor.zig"],
+        ),
+    ],
+)
+def test_every_name_in_the_guide_is_in_the_sdk(named: str, files: list[str]) -> None:
+    sources = "".join((SDK / file).read_text() for file in files)
+    names = set(re.findall(named, (SDK / "README.md").read_text()))
+    assert len(names) > 9
+    assert [name for name in sorted(names) if not re.search(rf"(?<!\w){re.escape(name)}\b", sources)] == []

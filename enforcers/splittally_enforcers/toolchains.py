@@ -77,6 +77,7 @@ def compile_source(source: Path, target: Path, cache: Path, sdk: Path = SDK) -> 
     source, target, cache = source.absolute(), target.absolute(), cache.absolute()
     if not source.is_file():
         raise CompileFailed(f"there is no source `{source}`")
+    target.parent.mkdir(parents=True, exist_ok=True)
     match language.suffix:
         case ".wat":
             _assemble(source, target, sdk.absolute())
