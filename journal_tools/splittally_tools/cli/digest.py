@@ -34,6 +34,8 @@ NO_LANE = "no lane"
 @click.pass_obj
 def digest(session: Session, path: Path | None) -> int:
     """What was spent, by lane: by the jobs of a queue, or in a world (-w DIR) with a governor."""
+    if path is None and not session.is_named:
+        raise click.UsageError("of what? say `--queue FILE`, or `-w DIR` for a world with a governor")
     document: Document = {}
     if path is not None:
         with Queue(path, create=False) as queue:

@@ -1,6 +1,5 @@
 """`enforcer check FILE.wasm` and `enforcer list`."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from splittally.sandbox import builtin, builtin_names, failed_checks
 from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.opening import reader_of
 from splittally_tools.cli.output import emit, say, table, word
-from splittally_tools.cli.session import WORLD_VARIABLE, Session, shared
+from splittally_tools.cli.session import Session, shared
 
 COLUMNS = ("where", "name", "module", "bytes")
 
@@ -51,7 +50,7 @@ def _show_check(out: Console, document: dict[str, Any]) -> None:
 def list_modules(session: Session) -> int:
     """The modules of this release, and those of the world where one is named."""
     rows = [_row("release", name, hash_module(builtin(name)), len(builtin(name))) for name in builtin_names()]
-    if session.world or os.environ.get(WORLD_VARIABLE):
+    if session.is_named:
         with reader_of(session) as reader:
             caps = reader.folded.caps
             rows += [
