@@ -15,6 +15,7 @@ from tests.test_sandbox_fixtures import module
 
 TOOL = str(get_executable())
 SHAPE = module()
+UNSIZED = module(memory='(memory (export "memory") 1 2)')  # the shape of the profile `sizes`
 OFF = (
     "bulk-memory", "exceptions", "gc", "multi-value", "reference-types", "relaxed-simd", "simd", "tail-call",
     "threads", "memory64", "custom-page-sizes", "saturating-float-to-int", "extended-const",
@@ -43,6 +44,7 @@ PROFILES = {
     "calls": TAME,
     "tables": {**TAME, "--max-tables": "2"},
     "memories": {**TAME, "--max-memories": "2"},
+    "sizes": TAME,
     "tame": {**TAME, "--allowed-instructions": "Parametric,Variable,Numeric,Memory"},
 }
 SIGNS = {

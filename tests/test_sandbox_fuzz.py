@@ -9,7 +9,16 @@ import pytest
 from splittally.core.errors import NotAdmitted
 from splittally.sandbox import ADMISSION_CHECKS, Sandbox, builtin, builtin_names, failed_checks
 
-from tests.module_fuzz import PROFILES, SHAPE, SIGNS, impurities, is_within_the_language, mutant, smith
+from tests.module_fuzz import (
+    PROFILES,
+    SHAPE,
+    SIGNS,
+    UNSIZED,
+    impurities,
+    is_within_the_language,
+    mutant,
+    smith,
+)
 from tests.test_sandbox_differential import both
 from tests.test_sandbox_fixtures import PURE, fixture
 
@@ -19,10 +28,11 @@ NAMED = {*SIGNS, "memory", "recursion"}
 
 @pytest.fixture(scope="module")
 def shape(tmp_path_factory):
-    """The exports that a generated module must have, as a file."""
-    path = tmp_path_factory.mktemp("smith") / "shape.wasm"
-    path.write_bytes(SHAPE)
-    return path
+    """By profile, the file with the exports that a generated module must have."""
+    folder = tmp_path_factory.mktemp("smith")
+    (folder / "sized.wasm").write_bytes(SHAPE)
+    (folder / "unsized.wasm").write_bytes(UNSIZED)
+    return lambda profile: folder / ("unsized.wasm" if profile == "sizes" else "sized.wasm")
 
 
 def tried(wasm: bytes) -> str:
@@ -49,11 +59,12 @@ def tried_all(modules) -> Counter:
 
 
 def generated(profile: str, shape, seeds: range) -> Counter:
-    return tried_all(smith(profile, seed, shape) for seed in seeds)
+    return tried_all(smith(profile, seed, shape(profile)) for seed in seeds)
 
 
 MUST = {"floats": "floats", "imports": "imports", "start": "start", "features": "features",
-        "calls": "recursion", "tables": "tables", "memories": "features", "wild": "features"}  # fmt: skip
+        "calls": "recursion", "tables": "tables", "memories": "features",
+        "sizes": "memory", "wild": "features"}  # fmt: skip
 
 
 @pytest.mark.req("X4-10", "X4-12")
@@ -62,7 +73,7 @@ def test_no_generated_module_is_admitted_that_is_impure(profile, shape):
     found = generated(profile, shape, range(30))
     assert sum(found.values()) >= 20
     assert found["admitted" if profile == "tame" else MUST[profile]] > 0
-    if profile in ("floats", "imports"):
+    if profile in ("floats", "imports", "sizes"):
         assert found["admitted"] == 0
 
 
@@ -89,6 +100,6 @@ def test_no_mutant_of_mutants_is_admitted_that_is_impure(name):
 
 
 def test_a_module_that_is_not_admitted_is_not_run(shape):
-    refused = next(wasm for seed in range(50) if (wasm := smith("imports", seed, shape)))
+    refused = next(wasm for seed in range(50) if (wasm := smith("imports", seed, shape("imports"))))
     with pytest.raises(NotAdmitted, match="is imported"):
         Sandbox().load(refused)
