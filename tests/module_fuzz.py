@@ -54,7 +54,7 @@ SIGNS = {
     "memory_grow": ["memory.grow"],
     "floats": [" f32", " f64"],
 }
-ALLOWED = "--features=mvp,sign-extension,-floats,-gc-types"
+ALLOWED = "--features=mvp,mutable-global,sign-extension,-floats,-gc-types"
 
 
 def smith(profile: str, seed: int, shape: Path) -> bytes:
