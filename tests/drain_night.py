@@ -15,9 +15,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from splittally.governor import BudgetGovernor, MemoryEnvelope
-from splittally.host.drain import Queue, Watchdog, display, drain_jobs, standup
+from splittally.host.drain import Price, Prices, Queue, Watchdog, display, drain_jobs, standup
 
 FOLDER = Path(__file__).parent.parent / "fixtures" / "drain"
+FREE = Price(Decimal(0), Decimal(0))
 GIVE_UP = ("multi_step_planning", "kv_cache_derivation", "context_overflow", "local_low_confidence")
 
 
@@ -121,9 +122,11 @@ def _drain(queue, governor, scripts, clock, document, step) -> Iterator[str]:
         return does["result"]
 
     watchdog = Watchdog(lambda: memory.pop(0) if memory else None, period_s=0.001)
+    models = dict.fromkeys(document["prices"]["models"], FREE)
+    priced = Prices(document["prices"]["snapshot"], models)
     report = drain_jobs(
         queue, runner, governor, watchdog=watchdog, on_event=tell, cost_cap_usd=document["run_cap_usd"],
-        prices=document["prices"], lane_bin=lambda lane: lane not in step.get("absent", ()),
+        prices=priced, lane_bin=lambda lane: lane not in step.get("absent", ()),
     )  # fmt: skip
     return [*told, f"  pass ended: {report.stopped_by}, cost ${report.cost_usd}"]
 

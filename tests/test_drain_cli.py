@@ -134,7 +134,9 @@ def test_a_governor_is_found_by_name_and_a_missing_lane_program_holds(queue):
 
 def test_a_model_without_a_price_and_a_bad_settings_file_are_said(queue, tmp_path):
     add(queue)
-    (tmp_path / "prices.json").write_text('{"models": {"other": 1}}')
+    snapshot = {"since": "2026-11-01", "resource": "USD", "models": {"other": {"prompt": 1, "completion": 1}}}
+    prices = {"resources": {"USD": 6}, "prices": {"p1": snapshot}}
+    (tmp_path / "prices.json").write_text(json.dumps(prices))
     (tmp_path / "drain.toml").write_text("[drain")
     runner = f"{sys.executable} {tmp_path / 'runner.py'}"
     ran = run("drain", "run", "--queue", queue, "--runner", runner, "--prices", tmp_path / "prices.json",

@@ -41,15 +41,16 @@ def test_the_example_for_a_scheduler_prints_what_the_readme_says(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("world", "expected"),
+    ("names", "expected"),
     [
-        ("demo", ['"outcome":"allow"', "cap_llm", "sound"]),
-        ("mails", ["3 passed, 0 failed", '"reserve":{"mails":3}', "0 answered otherwise"]),
-        ("money", ['"outcome":"allow"', "120.00 USD", "external/issuer"]),
+        ("TALLY_QUEUE=jobs.sqlite", ["done, $0.04", "standup", "$0.05 per quality point"]),
+        ("TALLY_WORLD=demo", ['"outcome":"allow"', "cap_llm", "sound"]),
+        ("TALLY_WORLD=mails", ["3 passed, 0 failed", '"reserve":{"mails":3}', "0 answered otherwise"]),
+        ("TALLY_WORLD=money", ['"outcome":"allow"', "120.00 USD", "external/issuer"]),
     ],
 )
-def test_the_first_steps_on_the_command_line_work_in_an_empty_folder(tmp_path, world, expected):
-    steps = next(block for block in blocks("sh") if f"TALLY_WORLD={world}" in block)
+def test_the_first_steps_on_the_command_line_work_in_an_empty_folder(tmp_path, names, expected):
+    steps = next(block for block in blocks("sh") if names in block)
     (tmp_path / "bin").mkdir()
     tally = tmp_path / "bin" / "tally"
     tally.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m splittally_tools "$@"\n')

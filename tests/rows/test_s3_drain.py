@@ -4,8 +4,17 @@ import inspect
 import sqlite3
 
 import pytest
+from splittally.governor import BudgetGovernor
 from splittally.host import drain
-from splittally.host.drain import Queue, display, drain_jobs, run_drain_cycle, standup
+from splittally.host.drain import (
+    Queue,
+    cost_ledger,
+    display,
+    drain_jobs,
+    public_figures,
+    run_drain_cycle,
+    standup,
+)  # fmt: skip
 
 from tests.drain_night import Clock, StandIn, queue_of, said
 
@@ -187,3 +196,52 @@ def test_after_a_hold_the_queued_job_and_its_row_are_all_that_a_restart_needs(fo
         assert standup(queue)["holds"][0]["job_id"] == 1
         report = drain_jobs(queue, script.run, Scripted(ALLOW))
         assert (report.dispatched, report.recovered) == ((1,), ())
+
+
+def scored(queue, costs, score=0.5, limit=None):
+    """Runs each job of the queue at the next of `costs`; all have the same score."""
+    bills = iter(costs)
+    told = {"score": score, "model": "secret-model"}
+    drain_jobs(queue, lambda job, run: {"cost_usd": next(bills), **told}, limit=limit)
+
+
+@pytest.mark.req("S3-04")
+def test_the_ledger_tells_dollars_per_quality_point_and_the_governor_does_not(folder):
+    with queue_of(folder, *jobs(4)) as queue:
+        scored(queue, ("0.01", "0.02", "0.03"))  # the fourth finds no bill and fails
+        told = cost_ledger(queue)
+        assert told["quality"] == {
+            "runs": 3,
+            "mean_cost_usd": "0.02",
+            "mean_score": "0.5",
+            "usd_per_point": "0.04",
+        }
+        assert [row["cost_usd"] for row in told["runs"]] == ["0.01", "0.02", "0.03", None]
+        governor = BudgetGovernor(ledger=queue)
+        shown = {**governor.spend_digest().as_dict(), **governor.check_budget({"lane_id": "local"}).detail}
+        assert not [name for name in shown if "score" in name or "point" in name]
+
+
+@pytest.mark.parametrize("score", [None, True, -1, float("nan"), "high", "9" * 50, [1]])
+def test_what_is_no_score_is_no_score(folder, score):
+    with queue_of(folder, *jobs(1)) as queue:
+        drain_jobs(queue, lambda job, run: {"cost_usd": "0.1", "score": score})
+        assert cost_ledger(queue)["quality"]["usd_per_point"] is None
+
+
+@pytest.mark.req("S3-48")
+def test_what_is_published_holds_no_single_cost_no_lane_and_no_table(folder):
+    costs = ("0.0111", "0.0222", "0.0333", "0.0444", "0.055")
+    with queue_of(folder, *jobs(5, lane="secret-lane")) as queue:
+        scored(queue, costs, limit=4)
+        assert public_figures(queue)["usd_per_point"] is None  # a mean over few tells what one cost
+        scored(queue, costs[4:])
+        told = public_figures(queue)
+        assert told == {
+            "runs": 5,
+            "mean_cost_usd": "0.0332",
+            "mean_score": "0.5",
+            "usd_per_point": "0.0664",
+        }
+        text = str(told)
+        assert not [secret for secret in (*costs, "secret", "jobs", "chat_turns", "lane") if secret in text]

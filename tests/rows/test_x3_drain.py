@@ -7,7 +7,9 @@ import sys
 from decimal import Decimal
 
 import pytest
+from splittally.edge.prices import named_or_newest, read_snapshots
 from splittally.host.drain import (
+    Prices,
     Run,
     RunAborted,
     Watchdog,
@@ -20,7 +22,7 @@ from splittally.host.drain import (
 from splittally.host.drain.watchdog import Row
 
 from tests.cli_tools import environment
-from tests.drain_night import StandIn, queue_of, said
+from tests.drain_night import FREE, StandIn, queue_of, said
 
 JOB = {"lane": "local", "payload": {"prompt": "the secret recipe"}}
 
@@ -61,12 +63,29 @@ def test_a_run_of_a_model_without_a_price_is_flagged(folder):
         4: {},
     }
     with queue_of(folder, JOB, JOB, JOB, JOB) as queue:
-        drain_jobs(queue, lambda job, run: {"cost_usd": 1, **runs[job.id]}, prices={"known": {}})
+        drain_jobs(
+            queue, lambda job, run: {"cost_usd": 1, **runs[job.id]}, prices=Prices("p1", {"known": FREE})
+        )
         assert [queue.job(at).priced for at in (1, 2, 3, 4)] == [True, False, False, None]
+        assert [queue.job(at).price_snapshot for at in (1, 2, 3, 4)] == ["p1", None, None, None]
         told = standup(queue)
         assert [row["job_id"] for row in told["unpriced"]] == [2, 3]
         assert "without a price" in told["warnings"][0]
         assert "without a price" in display(told)
+
+
+@pytest.mark.req("X3-17")
+def test_the_newest_snapshot_prices_a_run_and_a_pinned_one_reads_as_before(folder):
+    tables = {"since": "2026-10-01", "resource": "USD", "models": {"m": {"prompt": "1", "completion": "2"}}}
+    newer = {**tables, "since": "2026-11-01", "models": {"m": {"prompt": "3", "completion": "4"}}}
+    snapshots = read_snapshots({"old": tables, "new": newer}, {"USD": 6})
+    result = {"model": "m", "usage": {"prompt_tokens": 1000, "completion_tokens": 501}}
+    with queue_of(folder, JOB, JOB, JOB) as queue:
+        for name, limit in (("newest", 1), ("old", 1), ("new", 1)):
+            prices = Prices.of(named_or_newest("prices", name, snapshots), 6)
+            drain_jobs(queue, lambda job, run: result, prices=prices, limit=limit)
+        rows = [(queue.job(at).price_snapshot, queue.job(at).cost_usd) for at in (1, 2, 3)]
+        assert rows == [("new", "0.005004"), ("old", "0.002002"), ("new", "0.005004")]
 
 
 HOLDER = """

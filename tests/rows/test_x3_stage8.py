@@ -176,3 +176,41 @@ def test_verdicts_are_judged_again_from_the_journal(tmp_path):
         assert ask(kernel, "usd3").outcome == "defer"
     assert told.verdicts == {"allow": 1, "defer": 1, "escalate": 1}
     assert told.escalated == "1/3"
+
+
+@pytest.mark.req("X3-14")
+def test_the_lines_of_a_worlds_digest_add_up_to_what_its_caps_count(tmp_path):
+    folder = tmp_path / "w"
+    with splittally.open(folder, clock="given") as kernel:
+        kernel.apply(manifest(caps=[{"resource": "USD", "per": "day", "amount": 20}]))
+        kernel.native("ledger.issue", resource="USD", amount=100, to="accounts/team")
+        held = []
+        for grant, lane, now_ns in (("usd5", "a", 1), ("usd2", "b", DAY_NS + 1), ("usd3", None, DAY_NS + 2),
+                                    ("usd1", "a", DAY_NS + 3), ("usd1", "b", DAY_NS + 4)):  # fmt: skip
+            params = {} if lane is None else {"lane": lane}
+            decision = kernel.submit(Intent("job.run", params, grant), now_ns=now_ns)
+            assert decision.allowed
+            held.append(decision)
+            if len(held) < 5:
+                kernel.settle(Receipt(decision.intent_hash, "ok", "a", {"usage": decision.reserve}))
+    code, told = tally(folder, "digest")
+    governor = told["governor"]
+    assert (code, governor["spent_today"]) == (
+        0,
+        {
+            "USD": [
+                {"lane_id": None, "amount": 3},
+                {"lane_id": "b", "amount": 2},
+                {"lane_id": "a", "amount": 1},
+            ]
+        },
+    )
+    (cap,) = governor["caps"]
+    assert sum(line["amount"] for line in governor["spent_today"]["USD"]) == cap["counted"] - cap["reserved"]
+    assert (cap["reserved"], governor["verdicts"]) == (1, {"allow": 4})
+
+
+def test_the_digest_of_a_world_without_a_governor_says_so(tmp_path):
+    with splittally.open(tmp_path / "w", clock="given"):
+        pass
+    assert tally(tmp_path / "w", "digest") == (0, {"governor": None})

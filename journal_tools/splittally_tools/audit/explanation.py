@@ -18,6 +18,7 @@ from splittally.core.reasons import REASONS
 from splittally.core.state import State
 from splittally.core.types import DENY
 from splittally.core.verdict import Fault, read_check
+from splittally.edge.prices import snapshot_of
 from splittally.edge.records import finding_json, readable
 from splittally.runtime.reading import Reader, Record
 
@@ -94,6 +95,7 @@ def _chain(state: State, record: Record, found: Trace) -> list[dict[str, Any]]:
             "grant_hash": link.grant.grant_hash.hex(),
             "terms_hash": link.terms_hash.hex(),
             "covers": link.covers,
+            "prices": snapshot_of(state.caps.cap_params(link.grant)),
             "reserve": reserves.get(link.grant.name),
             "module": None,
             "answer": None,

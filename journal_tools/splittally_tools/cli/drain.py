@@ -1,4 +1,4 @@
-"""`drain` and `digest`: a queue of jobs, one pass over it, and the standup after it.
+"""`drain`: a queue of jobs, one pass over it, and the standup after it.
 
 Rule 1. `run` makes one pass and ends: whatever starts it again is the operator's scheduler.
 Rule 2. Only `park`, `promote` and `resolve` decide about a job; they are for people.
@@ -7,45 +7,47 @@ Rule 3. A pass that stopped at a hold, or that found another drain at work, did 
 
 import shlex
 import sys
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from rich.console import Console
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import LINE_BYTES_MAX
 from splittally.edge.json_values import parse_json
+from splittally.edge.prices import NEWEST
 from splittally.host.drain import (
     Job,
     KernelGate,
     Queue,
     Settings,
     Watchdog,
+    cost_ledger,
     display,
+    public_figures,
     resolve_settings,
     run_drain_cycle,
     standup,
 )  # fmt: skip
 from splittally.host.drain.command import CommandRunner
+from splittally.host.drain.costs import PUBLIC_RUNS_MIN
 from splittally.host.drain.jobs import DONE, FAILED, QUEUED
 
-from splittally_tools.cli.drain_parts import ended_by_terminate, governor_of, lane_programs, prices_of
+from splittally_tools.cli.drain_parts import (
+    FILE_PATH,
+    ended_by_terminate,
+    governor_of,
+    lane_programs,
+    prices_of,
+    with_queue,
+)
 from splittally_tools.cli.ending import DONE as ENDED
 from splittally_tools.cli.opening import writer_of
 from splittally_tools.cli.output import console, emit, say, table
 from splittally_tools.cli.session import Session, shared
-
-QUEUE_VARIABLE = "TALLY_QUEUE"
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-_FILE = click.Path(dir_okay=False, path_type=Path)
-
-
-def _with_queue(function: Decorated) -> Decorated:
-    text = f"The queue (or {QUEUE_VARIABLE})."
-    option = click.option("--queue", "path", type=_FILE, envvar=QUEUE_VARIABLE, required=True, help=text)
-    return option(shared(function))
 
 
 @click.group()
@@ -55,7 +57,7 @@ def drain() -> None:
 
 
 @drain.command()
-@_with_queue
+@with_queue
 @click.option("--lane", metavar="LANE", help="The lane that the job runs in.")
 @click.option("--priority", type=int, default=0, help="A greater one goes first (0).")
 @click.option("--est", metavar="USD", help="What it is estimated to cost.")
@@ -79,7 +81,7 @@ def add(
 
 
 @drain.command()
-@_with_queue
+@with_queue
 @click.option("--runner", metavar="CMD", required=True, help="The program that runs a job; no shell.")
 @click.option("--governor", metavar="MODULE:NAME", help="Who is asked before each job.")
 @click.option("--daily-cap", metavar="USD", help="Ask the governor of this release, with this cap a day.")
@@ -88,8 +90,9 @@ def add(
 @click.option("--cost-cap", metavar="USD", help="The most that one run may cost.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds that one run may take.")
 @click.option("--lane", "lanes", metavar="LANE=PROGRAM", multiple=True, help="What serves a lane.")
-@click.option("--prices", type=_FILE, help="Models that have a price, TOML or JSON.")
-@click.option("--settings", "file", type=_FILE, help="TOML with a table [drain].")
+@click.option("--prices", type=FILE_PATH, help="A file with [resources] and [prices], such as a manifest.")
+@click.option("--price-snapshot", default=NEWEST, help="Which of its snapshots (the newest).")
+@click.option("--settings", "file", type=FILE_PATH, help="TOML with a table [drain].")
 @click.option(
     "--retry-dispatched", is_flag=True, help="The runner is idempotent: run again what was cut off."
 )
@@ -97,7 +100,8 @@ def add(
 def run(
     session: Session, path: Path, runner: str, governor: str | None, daily_cap: str | None,
     under: str | None, limit: int | None, cost_cap: str | None, timeout: float | None,
-    lanes: tuple[str, ...], prices: Path | None, file: Path | None, retry_dispatched: bool,
+    lanes: tuple[str, ...], prices: Path | None, price_snapshot: str,
+    file: Path | None, retry_dispatched: bool,
 ) -> int:  # fmt: skip
     """Makes one pass: claims, checks, runs and settles until a hold or the end of the queue."""
     settings = resolve_settings(file)
@@ -116,7 +120,7 @@ def run(
             watchdog=_watchdog(settings),
             lane_bin=lane_programs(lanes),
             kernel=gate,
-            prices=_priced(prices),
+            prices=None if prices is None else prices_of(prices, price_snapshot),
             retry_dispatched=retry_dispatched,
             on_event=None if session.as_json else _progress(console()),
         )
@@ -129,10 +133,6 @@ def _watchdog(settings: Settings) -> Watchdog:
     names = ("memory_floor_gb", "memory_samples", "memory_period_s")
     floor_gb, samples, period_s = (settings[name] for name in names)
     return Watchdog(floor_gb=floor_gb, samples=samples, period_s=period_s)
-
-
-def _priced(file: Path | None) -> Container[str] | None:
-    return None if file is None else prices_of(file)
 
 
 def _progress(out: Console) -> Callable[[str, Job, dict[str, Any]], None]:
@@ -167,7 +167,7 @@ def _show_standup(out: Console, told: dict[str, Any]) -> None:
 
 
 @drain.command(name="queue")
-@_with_queue
+@with_queue
 @click.option("--status", multiple=True, help="Only jobs of this status.")
 @click.pass_obj
 def queue_command(session: Session, path: Path, status: tuple[str, ...]) -> int:
@@ -184,7 +184,7 @@ def queue_command(session: Session, path: Path, status: tuple[str, ...]) -> int:
 
 
 @drain.command(name="standup")
-@_with_queue
+@with_queue
 @click.pass_obj
 def standup_command(session: Session, path: Path) -> int:
     """What ran in the last 24 hours, what it cost, what is held, and what waits for a decision."""
@@ -194,25 +194,37 @@ def standup_command(session: Session, path: Path) -> int:
     return ENDED
 
 
-@click.command()
-@_with_queue
+@drain.command()
+@with_queue
+@click.option("--since", type=click.DateTime(("%Y-%m-%d",)), help="Runs that ended since a day (all).")
+@click.option("--public", is_flag=True, help="Only the figures that are fit to be published.")
 @click.pass_obj
-def digest(session: Session, path: Path) -> int:
-    """What the jobs of a queue cost in the last 24 hours."""
+def costs(session: Session, path: Path, since: datetime | None, public: bool) -> int:
+    """What each run cost, and dollars per quality point of the runs that have a score."""
+    start = None if since is None else since.replace(tzinfo=UTC)
     with Queue(path, create=False) as queue:
-        told = standup(queue)
-    document = {**told["spend"], "unpriced": len(told["unpriced"]), "since": told["since"]}
+        told = public_figures(queue, start) if public else cost_ledger(queue, start)
+    quality = told if public else told["quality"]
 
     def show(out: Console) -> None:
-        say(out, f"${document['total_usd']} in {document['n_paid_runs']} paid run(s)", "bold")
-        out.print(table(("lane", "USD"), document["by_lane"].items()))
+        if not public:
+            names = ("job_id", "lane_id", "status", "cost_usd", "score", "price_snapshot")
+            rows = ([row[name] for name in names] for row in told["runs"])
+            out.print(table(("job", "lane", "status", "cost", "score", "prices"), rows))
+            say(out, f"${told['total_usd']} in {len(told['runs'])} run(s)", "bold")
+        if quality["usd_per_point"] is None:
+            few = f": fewer than {PUBLIC_RUNS_MIN} scored runs" if "withheld" in quality else ""
+            say(out, f"no dollars per quality point{few}; a result names its `score`")
+        else:
+            mean = f"${quality['mean_cost_usd']} a run at a mean score of {quality['mean_score']}"
+            say(out, f"${quality['usd_per_point']} per quality point: {mean}, {quality['runs']} run(s)")
 
-    emit(session, document, show)
+    emit(session, told, show)
     return ENDED
 
 
 @drain.command()
-@_with_queue
+@with_queue
 @click.argument("job_id", metavar="JOB", type=int)
 @click.option("--reason", default="operator", help="Why, for the audit row.")
 @click.pass_obj
@@ -225,7 +237,7 @@ def park(session: Session, path: Path, job_id: int, reason: str) -> int:
 
 
 @drain.command()
-@_with_queue
+@with_queue
 @click.argument("job_id", metavar="JOB", type=int)
 @click.option("--lane", required=True, help="The lane that it is to run in.")
 @click.option("--reason", default="operator", help="Why, for the audit row.")
@@ -240,7 +252,7 @@ def promote(session: Session, path: Path, job_id: int, lane: str, reason: str) -
 
 
 @drain.command()
-@_with_queue
+@with_queue
 @click.argument("job_id", metavar="JOB", type=int)
 @click.option("--status", type=click.Choice((DONE, FAILED)), required=True, help="How it ended.")
 @click.option("--cost", metavar="USD", help="What it cost.")

@@ -1,4 +1,4 @@
-"""What `drain run` is given by name: the governor, the programs of lanes, the models that have a price.
+"""What drains are given by name: the queue, the governor, the programs of lanes, the prices of models.
 
 Rule 1. What is named and not there is a usage error before the pass begins.
 """
@@ -6,18 +6,33 @@ Rule 1. What is named and not there is a usage error before the pass begins.
 import shutil
 import signal
 import sys
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from splittally.core.errors import InvalidInput
-from splittally.edge.json_values import parse_json
+import click
+from splittally.core.errors import InvalidInput, InvalidManifest
+from splittally.edge.manifest_files import load
+from splittally.edge.prices import named_or_newest, read_snapshots
+from splittally.edge.quantities import scale_of
 from splittally.governor import BudgetGovernor
-from splittally.host.drain import Queue
+from splittally.host.drain import Prices, Queue
+
+from splittally_tools.cli.session import shared
+
+QUEUE_VARIABLE = "TALLY_QUEUE"
+FILE_PATH = click.Path(dir_okay=False, path_type=Path)
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def with_queue(function: Decorated) -> Decorated:
+    """Gives a command the options that every command has, and the queue as `path`."""
+    text = f"The queue (or {QUEUE_VARIABLE})."
+    option = click.option("--queue", "path", type=FILE_PATH, envvar=QUEUE_VARIABLE, required=True, help=text)
+    return option(shared(function))
 
 
 def governor_of(named: str | None, daily_cap: str | None, queue: Queue) -> Any:
@@ -63,17 +78,15 @@ def lane_programs(lanes: tuple[str, ...]) -> Callable[[str], bool] | None:
     return lambda lane: lane not in programs or shutil.which(programs[lane]) is not None
 
 
-def prices_of(file: Path) -> set[str]:
-    """The models that a price table names: the keys of its table `models`, else of all of it."""
+def prices_of(file: Path, name: str) -> Prices:
+    """The prices of the snapshot `name`, or `newest`, in a file with `[resources]` and `[prices]`."""
     try:
-        data = file.read_bytes()
-        document = parse_json(data) if file.suffix == ".json" else tomllib.loads(data.decode("utf-8"))
-    except ValueError as error:
-        raise InvalidInput(f"the price table `{file}` cannot be read: {error}", field="prices") from error
-    models = document.get("models", document) if isinstance(document, dict) else None
-    if not isinstance(models, dict):
-        raise InvalidInput("a price table is a map from model to price", field="prices")
-    return set(models)
+        document = load(file)
+        scales = {each: scale_of(each, value) for each, value in document.get("resources", {}).items()}
+        snapshot = named_or_newest("prices", name, read_snapshots(document.get("prices", {}), scales))
+    except (InvalidManifest, AttributeError) as error:
+        raise InvalidInput(f"the price table `{file}` cannot be used: {error}", field="prices") from error
+    return Prices.of(snapshot, scales[snapshot.resource])
 
 
 @contextmanager

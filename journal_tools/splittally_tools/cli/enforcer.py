@@ -1,6 +1,5 @@
 """`enforcer`: the kit of an author of modules, and `enforcer list`."""
 
-import os
 from typing import Any
 
 import click
@@ -15,7 +14,7 @@ from splittally_tools.cli.enforcer_replay import replay
 from splittally_tools.cli.enforcer_run import run
 from splittally_tools.cli.opening import reader_of
 from splittally_tools.cli.output import emit, table
-from splittally_tools.cli.session import WORLD_VARIABLE, Session, shared
+from splittally_tools.cli.session import Session, shared
 
 COLUMNS = ("where", "name", "module", "bytes")
 
@@ -36,7 +35,7 @@ for _command in (new, build_module, check, run, test_cases, replay):
 def list_modules(session: Session) -> int:
     """The modules of this release, and those of the world where one is named."""
     rows = [_row("release", name, hash_module(builtin(name)), len(builtin(name))) for name in builtin_names()]
-    if session.world or os.environ.get(WORLD_VARIABLE):
+    if session.is_named:
         with reader_of(session) as reader:
             caps = reader.folded.caps
             rows += [

@@ -67,6 +67,8 @@ def _show_link(out: Console, link: dict[str, Any]) -> None:
         say(out, f"{lead} asks nobody")
         return
     module = f"{word(link['module']['name'] or 'a module')} {link['module']['hash']}"
+    if link["prices"] is not None:
+        module += f", priced by {word(link['prices']['snapshot'])}"
     answer = link["answer"]
     if answer is None:
         say(out, f"{lead} would ask {module}, which was not reached")

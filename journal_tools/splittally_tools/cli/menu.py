@@ -58,7 +58,9 @@ MENU: dict[str, Entry] = {
     "enforcer": Entry("Modules", _CLI + "enforcer", "enforcer", "write, check and try modules that judge"),
     "offers": Entry("Runs", _CLI + "offers", "offers", "rank offers by weighted criteria"),
     "drain": Entry("Runs", _CLI + "drain", "drain", "run a queue of jobs, one unattended pass at a time"),
-    "digest": Entry("Runs", _CLI + "drain", "digest", "what the jobs of a queue cost"),
+    "digest": Entry(
+        "Runs", _CLI + "digest", "digest", "what was spent today, by lane, and what the governor said"
+    ),
     "run-trace": Entry("Runs", "splittally_tools.run_trace.command", "run_trace", "drive a trace of calls"),
     "bench": Entry("Runs", "splittally_tools.bench.command", "bench", "measure the kernel against a floor"),
 }

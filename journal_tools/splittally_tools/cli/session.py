@@ -27,6 +27,11 @@ class Session:
         self.wait_seconds: float | None = None
 
     @property
+    def is_named(self) -> bool:
+        """Whether anybody said which world."""
+        return bool(self.world or os.environ.get(WORLD_VARIABLE))
+
+    @property
     def folder(self) -> Path:
         """The folder of the world; a usage error where nobody named one."""
         named = self.world or os.environ.get(WORLD_VARIABLE)

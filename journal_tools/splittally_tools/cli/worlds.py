@@ -38,7 +38,7 @@ def init(session: Session, clock: str | None) -> None:
     with whole(), open_world(folder, clock or "host", lock_seconds=session.wait_seconds) as kernel:
         state = kernel.state
         document = {"seq": state.seq - 1, "clock": state.clock, "engine": state.engine, "root": state.root}
-    emit(session, document, lambda out: say(out, f"made a world with the {document['clock']}'s clock"))
+    emit(session, document, lambda out: say(out, f"made a world; its clock is `{document['clock']}`"))
 
 
 def _is_made(folder: Path) -> bool:

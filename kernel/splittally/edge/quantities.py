@@ -1,4 +1,4 @@
-"""Naturals, spans, instants and shares as a manifest writes them.
+"""Naturals, spans, instants, shares, arrays and tables as a manifest writes them.
 
 Rule 1. Integers only: a date-time becomes nanoseconds since 1970, a share a numerator and a denominator.
 Rule 2. What is not understood is refused with the place where it stands.
@@ -6,6 +6,7 @@ Rule 2. What is not understood is refused with the place where it stands.
 
 import datetime
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from splittally.core.errors import InvalidManifest
@@ -50,3 +51,33 @@ def share(where: str, value: Any) -> list[int]:
     if isinstance(value, list) and len(value) == 2 and all(type(part) is int for part in value):
         return value
     raise InvalidManifest(f"`{where}` is a share such as 50% or 1/2", field=where)
+
+
+def array(where: str, value: Any) -> list[Any]:
+    """The value, which is an array."""
+    if not isinstance(value, list):
+        raise InvalidManifest(f"`{where}` is an array", field=where)
+    return value
+
+
+def table(where: str, value: Any) -> Mapping[str, Any]:
+    """The value, which is a table."""
+    if not isinstance(value, Mapping):
+        raise InvalidManifest(f"`{where}` is a table", field=where)
+    return value
+
+
+def refuse_unknown(what: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    """`InvalidManifest` for the first key that is not known, with those that are."""
+    unknown = sorted(str(key) for key in given if key not in known)
+    if unknown:
+        raise InvalidManifest(
+            f"{what} has no `{unknown[0]}`; it has {', '.join(known)}", field=unknown[0], known=list(known)
+        )
+
+
+def scale_of(name: str, value: Any) -> int:
+    """The decimals of a resource, from a number or `{ scale = N }`."""
+    entry = value if isinstance(value, Mapping) else {"scale": value}
+    refuse_unknown(f"resource `{name}`", entry, ("scale",))
+    return natural(f"resources.{name}.scale", entry.get("scale", 0))

@@ -9,7 +9,7 @@ Rule 5. There is no loop over time: whoever wants a pass each quarter of an hour
 
 import os
 import secrets
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime
 from decimal import Decimal
@@ -23,6 +23,7 @@ from splittally.core.errors import InvalidInput, WorldLocked
 from splittally.host.drain import results
 from splittally.host.drain.gate import ALLOW, DENY, KernelGate
 from splittally.host.drain.jobs import DENIED, DONE, Job, usd, usd_text
+from splittally.host.drain.prices import Prices
 from splittally.host.drain.queue import Ending, Queue
 from splittally.host.drain.run import Run
 from splittally.host.drain.standup import standup
@@ -68,7 +69,7 @@ def drain_jobs(
     cost_cap_usd: object = None,
     lane_bin: Callable[[Any], bool] | None = None,
     kernel: KernelGate | None = None,
-    prices: Container[str] | None = None,
+    prices: Prices | None = None,
     retry_dispatched: bool = False,
     on_event: Listener | None = None,
 ) -> Report:
@@ -128,7 +129,7 @@ class _Pass:
         governor: Governor | None,
         lane_bin: Callable[[Any], bool] | None,
         gate: KernelGate | None,
-        prices: Container[str] | None,
+        prices: Prices | None,
         watchdog: Watchdog | None,
         cap: Decimal | None,
         on_event: Listener | None,

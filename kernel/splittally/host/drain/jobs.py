@@ -53,6 +53,7 @@ class Job(Struct, frozen=True, kw_only=True):
     result_json: str | None
     cost_usd: str | None
     priced: bool | None
+    price_snapshot: str | None
     claimed_by: str | None
     claims: int
     intent_hash: str | None

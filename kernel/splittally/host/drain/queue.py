@@ -41,7 +41,8 @@ class Ending(Struct, frozen=True):
     result: str
     cost: Decimal | None
     failure_class: str | None
-    priced: bool | None
+    priced: bool | None = None
+    price_snapshot: str | None = None
 
 
 class Queue(Tables):
@@ -124,6 +125,7 @@ class Queue(Tables):
             "result_json": ending.result,
             "cost_usd": None if ending.cost is None else usd_text(ending.cost),
             "priced": ending.priced,
+            "price_snapshot": ending.price_snapshot,
             "failure_class": ending.failure_class or (job.failure_class if ending.status == FAILED else None),
             "finished_at": stamp(self.now()),
             "claimed_by": None,

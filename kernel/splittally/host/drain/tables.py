@@ -31,8 +31,8 @@ CREATE TABLE jobs (
   status TEXT NOT NULL CHECK (status IN
     ('queued', 'claimed', 'dispatched', 'done', 'failed', 'parked', 'unknown')),
   payload_json TEXT NOT NULL, est_cost_usd TEXT, failure_class TEXT, dispatched_at TEXT, finished_at TEXT,
-  result_json TEXT, cost_usd TEXT, priced INTEGER, claimed_by TEXT, claims INTEGER NOT NULL DEFAULT 0,
-  intent_hash TEXT, receipt_json TEXT);
+  result_json TEXT, cost_usd TEXT, priced INTEGER, price_snapshot TEXT, claimed_by TEXT,
+  claims INTEGER NOT NULL DEFAULT 0, intent_hash TEXT, receipt_json TEXT);
 CREATE INDEX jobs_next ON jobs (status, priority DESC, created_at, id);
 CREATE INDEX jobs_ended ON jobs (finished_at, id);
 CREATE INDEX jobs_told ON jobs (id) WHERE receipt_json IS NOT NULL;

@@ -1,0 +1,95 @@
+"""`digest`: what was spent and what the governor said, for the morning's standup.
+
+Rule 1. Of a queue: what its jobs cost in the last 24 hours, by lane. Of a world: what counts against the
+        caps of its governor, today's charges by lane, resident lanes, and what was allowed or held.
+Rule 2. Lines add up: what has no lane has a line of its own. No payload is shown.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from splittally.edge.amounts import format_amount
+from splittally.edge.records import readable
+from splittally.host.drain import Queue, standup
+from splittally.runtime.reading import Reader
+
+from splittally_tools.audit.governed import spent_by_lane
+from splittally_tools.cli.drain_parts import FILE_PATH, QUEUE_VARIABLE
+from splittally_tools.cli.ending import DONE
+from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.output import emit, progress, say, table, word
+from splittally_tools.cli.session import Session, shared
+
+Document = dict[str, Any]
+NO_LANE = "no lane"
+
+
+@click.command()
+@shared
+@click.option(
+    "--queue", "path", type=FILE_PATH, envvar=QUEUE_VARIABLE, help=f"A queue (or {QUEUE_VARIABLE})."
+)
+@click.pass_obj
+def digest(session: Session, path: Path | None) -> int:
+    """What was spent, by lane: by the jobs of a queue, or in a world (-w DIR) with a governor."""
+    if path is None and not session.is_named:
+        raise click.UsageError("of what? say `--queue FILE`, or `-w DIR` for a world with a governor")
+    document: Document = {}
+    if path is not None:
+        with Queue(path, create=False) as queue:
+            told = standup(queue)
+        document = {**told["spend"], "unpriced": len(told["unpriced"]), "since": told["since"]}
+    if path is None or session.world:
+        with reader_of(session) as reader, progress(session) as bar:
+            task = bar.add_task("reading the journal", total=reader.head.size)
+            document["governor"] = _governor(reader, lambda done: bar.advance(task, done))
+    emit(session, document, lambda out: _show(out, document))
+    return DONE
+
+
+def _governor(reader: Reader, seen: Any) -> Document | None:
+    row = reader.state.governor
+    if row is None:
+        return None
+    by_lane = spent_by_lane(reader, seen)
+    return {
+        **readable(row),
+        "spent_today": {
+            name: [{"lane_id": lane or None, "amount": amount} for lane, amount in lanes.items()]
+            for name, lanes in by_lane.items()
+        },
+        "scales": {name: reader.folded.ledger.resources[name].scale for name in by_lane},
+    }
+
+
+def _show(out: Console, document: Document) -> None:
+    if "total_usd" in document:
+        say(out, f"${document['total_usd']} in {document['n_paid_runs']} paid run(s)", "bold")
+        out.print(table(("lane", "USD"), document["by_lane"].items()))
+    if "governor" in document:
+        _show_governor(out, document["governor"])
+
+
+def _show_governor(out: Console, governor: Document | None) -> None:
+    if governor is None:
+        say(out, "this world has no governor; add [governor] to its manifest")
+        return
+    scales = governor["scales"]
+    for cap in governor["caps"]:
+        name = cap["resource"]
+        counted, reserved, amount = (
+            format_amount(cap[key], name, scales[name]) for key in ("counted", "reserved", "amount")
+        )
+        over = "" if cap["counted"] <= cap["amount"] else ", above the cap"
+        say(out, f"{counted} of {amount} a {cap['per']}, {reserved} of it reserved{over}", "bold")
+    rows = [
+        (name, line["lane_id"] or NO_LANE, format_amount(line["amount"], name, scales[name]))
+        for name, lines in governor["spent_today"].items()
+        for line in lines
+    ]
+    out.print(table(("resource", "lane", "spent today"), rows))
+    said = ", ".join(f"{count} {action}" for action, count in sorted(governor["verdicts"].items()))
+    say(out, f"said today: {said or 'nothing'}; raised: {governor['escalated']} of it")
+    say(out, f"lanes with open jobs: {word(', '.join(governor['lanes']) or 'none')}")

@@ -1,0 +1,108 @@
+"""What a manifest carries from files: documents, modules and schemas, each by its hash once.
+
+Rule 1. What the world has already does not travel again.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from splittally.core.errors import InvalidManifest, SplittallyError
+from splittally.core.hashing import hash_module, hash_schema
+from splittally.core.limits import ENFORCER_BYTES_MAX, HASH_BYTES, NATIVE_PARAMS_BYTES_MAX
+from splittally.core.state import State
+from splittally.core.types import is_name
+from splittally.edge.json_values import parse_json
+from splittally.edge.quantities import refuse_unknown
+from splittally.edge.schema import ParamsSchema
+
+_HASH = re.compile(r"[0-9a-fA-F]{64}")
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The table in a TOML or JSON file; `InvalidManifest` where it cannot be read."""
+    try:
+        if not path.is_file():
+            raise InvalidManifest(f"there is no file `{path}`", path=str(path))
+        if path.stat().st_size > NATIVE_PARAMS_BYTES_MAX:
+            raise InvalidManifest(f"`{path}` is larger than {NATIVE_PARAMS_BYTES_MAX} bytes", path=str(path))
+        text = path.read_text("utf-8")
+        document = parse_json(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError, SplittallyError) as error:
+        raise InvalidManifest(f"`{path}` cannot be read: {error}", path=str(path)) from error
+    if not isinstance(document, dict):
+        raise InvalidManifest(f"`{path}` is not a table", path=str(path))
+    return document
+
+
+class Carried:
+    """The modules and schemas of one manifest; `folder` is where its files lie."""
+
+    def __init__(self, folder: Path, state: State) -> None:
+        self.folder = folder
+        self.state = state
+        self.wasm: dict[bytes, bytes] = {}
+        self.schemas: dict[bytes, bytes] = {}
+        self.loaded: dict[bytes, ParamsSchema] = {}
+        self.modules: dict[str, bytes] = {}
+
+    def module(self, where: str, source: Any) -> bytes:
+        """The hash of a module given by name, by hash, by file or as bytes; its bytes travel along."""
+        if isinstance(source, bytes) and not source.startswith(b"\0asm") and len(source) == HASH_BYTES:
+            return source
+        if isinstance(source, bytes):
+            return self._carry(source)
+        if isinstance(source, Mapping):
+            return self._named_by_manifest(where, source)
+        if not isinstance(source, str):
+            raise InvalidManifest(f"`{where}` is a module's name, hash or file", field=where)
+        if is_name(source):
+            digest = self.modules.get(source) or self.state.caps.modules.get(source)
+            if digest is None:
+                raise InvalidManifest(f"`{where}`: no module `{source}` is installed", field=where)
+            return digest
+        if _HASH.fullmatch(source):
+            return bytes.fromhex(source)
+        path = self.folder / source
+        try:
+            if not path.is_file() or path.stat().st_size > ENFORCER_BYTES_MAX:
+                raise InvalidManifest(
+                    f"`{where}`: `{path}` is no file of at most {ENFORCER_BYTES_MAX} bytes", field=where
+                )
+            return self._carry(path.read_bytes())
+        except OSError as error:
+            raise InvalidManifest(f"`{where}`: `{path}` cannot be read", field=where) from error
+
+    def _named_by_manifest(self, where: str, source: Mapping[str, Any]) -> bytes:
+        """The module that an applied manifest, named by its hash, installed under a name."""
+        refuse_unknown(f"`{where}`", source, ("manifest_hash", "module_name"))
+        modules = self.state.caps.manifests.get(str(source.get("manifest_hash")).lower(), {})
+        digest = modules.get(str(source.get("module_name")))
+        if digest is None:
+            raise InvalidManifest(
+                f"`{where}`: no applied manifest of this hash names this module", field=where
+            )
+        return digest
+
+    def _carry(self, wasm: bytes) -> bytes:
+        digest = hash_module(wasm)
+        if digest not in self.state.caps.blobs:
+            self.wasm[digest] = wasm
+        return digest
+
+    def schema(self, where: str, source: Any) -> bytes:
+        if source is None:
+            return b""
+        if isinstance(source, str):
+            source = load(self.folder / source)
+        try:
+            schema = ParamsSchema.load(source)
+        except SplittallyError as error:
+            raise InvalidManifest(f"`{where}`: {error}", field=where) from error
+        assert schema.hash == hash_schema(schema.data)
+        self.loaded[schema.hash] = schema
+        if schema.hash not in self.state.caps.blobs:
+            self.schemas[schema.hash] = schema.data
+        return schema.hash
