@@ -25,6 +25,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
+from splittally.core.errors import JournalDamaged
 from splittally.core.types import ADMITTED, FINAL, ROOT
 from splittally.edge.records import Decision, Intent, Receipt
 from splittally.runtime import Kernel
@@ -232,8 +233,11 @@ class WorldMachine(RuleBasedStateMachine):
     def the_world_is_sound(self) -> None:
         """Conserved, within its limits, folded and judged again to the same bytes, as it was answered."""
         assert_balanced(self.kernel)
-        self._walk.go_on()
-        self._money.compare_all(self._walk.state)
+        try:
+            self._walk.go_on()
+            self._money.compare_all(self._walk.state)
+        except JournalDamaged as error:
+            raise AssertionError(str(error)) from error
         assert_agrees(self.kernel, self._walk.state)
         self.books.compare(self.kernel)
 

@@ -85,7 +85,10 @@ def _refuse_passed(seq: int, leg: Leg, state: State) -> None:
             continue
         counter = _counter_of(leg, limit, state)
         if counter is None:
-            continue
+            raise AssertionError(
+                f"frame {seq}: grant `{leg.grant}`, dimension `{limit.dim}`: held in no window per "
+                f"{limit.per}, which has a limit"
+            )
         amount = counter.limit if limit.over == "deny" else limit.amount
         if counter.used > amount:
             raise AssertionError(

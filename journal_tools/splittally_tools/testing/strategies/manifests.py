@@ -6,6 +6,7 @@ Rule 2. Limits are small, so that a few intents reach them; now and then one is 
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from splittally.core.limits import NATURAL_MAX
 
 GRANTS_MAX = 6
 RESOURCES = ("EUR", "HOURS", "USD")
+_SOME_RESOURCES = st.sampled_from([(), ("USD",), ("EUR", "USD"), RESOURCES])
 PAYERS, PAYEES = ("accounts/one", "accounts/two"), ("vendors/mill", "vendors/port")
 SHOP, SHOP_KIND = "acme/shop@1", "shop.sell"
 COST, COST_KIND = "acme/cost@1", "taxi.ride"
@@ -26,6 +28,7 @@ SHOP_PARAMS = {
 }
 DURATIONS = ("60s", "5m", "2h")
 CALENDAR = ("hour", "day", "week", "month", "quarter", "year")
+FAR_NS = 2**62
 Terms = dict[str, Any]
 
 
@@ -37,8 +40,8 @@ class _CapOf(NamedTuple):
 
 
 def amounts(most: int = 200) -> st.SearchStrategy[int]:
-    """A natural: mostly small, now and then none or as large as one can be."""
-    return st.integers(0, most) | st.sampled_from([0, 1, NATURAL_MAX])
+    """A natural: mostly small, now and then as large as one can be."""
+    return st.integers(0, most) | st.integers(0, NATURAL_MAX)
 
 
 def _reserve(dims: tuple[str, ...]) -> st.SearchStrategy[Any]:
@@ -78,6 +81,19 @@ CAPS = {
 }
 
 
+_OFTEN_NOT = st.sampled_from([False, False, False, True])
+_OFTEN = st.sampled_from([False, True, True, True])
+_SPAN = st.integers(1, 10**9)
+_BESIDES = st.fixed_dictionaries(
+    {},
+    optional={
+        "hold_ns_max": _SPAN,
+        "approval_ns": _SPAN,
+        "unknown_ns": _SPAN,
+        "doubt": st.sampled_from(["payer", "payee"]),
+        "above": st.sampled_from(["charge", "cap", "debt"]),
+    },
+)
 OF_THE_RELEASE = [name for name in sorted(CAPS) if name.startswith("sys/")]
 
 
@@ -103,48 +119,38 @@ def grants(
     if draw(st.booleans()) or name in ("sys/allow@1", SHOP):
         terms["params"] = draw(params)
     most = _most_of(above)
-    budget: dict[str, int] = draw(st.dictionaries(st.sampled_from(dims), amounts(), max_size=2))
+    budget: dict[str, int] = draw(_budgets(dims))
     if budget:
         terms["budget"] = {dim: min(x, most.get((dim, "life"), NATURAL_MAX)) for dim, x in budget.items()}
-    limits = draw(st.lists(_limits(dims), max_size=2, unique_by=lambda x: (x["dim"], x["per"])))
-    limits = [_narrowed(limit, most) for limit in limits if not _is_twice(limit, budget)]
+    limits = [_narrowed(limit, most) for limit in draw(_limits(dims))]
     if limits:
         terms["limits"] = limits
-    terms |= draw(st.fixed_dictionaries({}, optional=_optional(above)))
+    terms |= draw(_BESIDES)
+    if draw(_OFTEN_NOT):
+        terms["expiry_ns"] = draw(st.integers(1, above[0].get("expiry_ns", FAR_NS) if above else FAR_NS))
+    if draw(_OFTEN_NOT):
+        terms["delegations"] = draw(st.integers(0, above[0].get("delegations", 0) if above else 3))
     if len(draws) > 0 and draw(st.booleans()):
         terms |= _drawing(draw, above, draws)
     return terms
 
 
-def _optional(above: Sequence[Mapping[str, Any]]) -> dict[str, st.SearchStrategy[Any]]:
-    """What a grant may state besides."""
-    expiries = [terms["expiry_ns"] for terms in above[:1] if "expiry_ns" in terms]
-    delegations = above[0].get("delegations", 0) if above else 3
-    span = st.integers(1, 10**9)
-    return {
-        "expiry_ns": st.integers(1, min(expiries, default=2**62)),
-        "delegations": st.integers(0, delegations),
-        "hold_ns_max": span,
-        "approval_ns": span,
-        "unknown_ns": span,
-        "doubt": st.sampled_from(["payer", "payee"]),
-        "above": st.sampled_from(["charge", "cap", "debt"]),
-    }
+@lru_cache
+def _budgets(dims: tuple[str, ...]) -> st.SearchStrategy[dict[str, int]]:
+    return st.dictionaries(st.sampled_from(dims), amounts(), max_size=2)
 
 
-def _limits(dims: tuple[str, ...]) -> st.SearchStrategy[Terms]:
-    """A limit beside the budget, with a share for the next window where there is one."""
+@lru_cache
+def _limits(dims: tuple[str, ...]) -> st.SearchStrategy[list[Terms]]:
+    """Limits beside the budget, each with a share for the next window where there is one."""
     per = st.sampled_from(["intent", *DURATIONS, *CALENDAR])
     over = st.sampled_from(["deny", "defer", "ask", "tell", "shadow"])
     stated = {"dim": st.sampled_from(dims), "per": per, "amount": amounts(), "over": over}
     share = st.sampled_from([[1, 2], [0, 1], [1, 1]])
-    return st.tuples(st.fixed_dictionaries(stated), st.none() | share).map(
+    limit = st.tuples(st.fixed_dictionaries(stated), st.none() | share).map(
         lambda pair: pair[0] | ({"rollover": pair[1]} if pair[1] and pair[0]["per"] in CALENDAR else {})
     )
-
-
-def _is_twice(limit: Terms, budget: Mapping[str, int]) -> bool:
-    return limit["per"] == "life" and limit["dim"] in budget
+    return st.lists(limit, max_size=2, unique_by=lambda found: (found["dim"], found["per"]))
 
 
 def _most_of(above: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], int]:
@@ -177,13 +183,13 @@ def _drawing(draw: st.DrawFn, above: Sequence[Mapping[str, Any]], draws: Sequenc
 def manifests(draw: st.DrawFn, grants_max: int = GRANTS_MAX) -> dict[str, Any]:
     """A manifest that is applied to a new world without a finding: resources, accounts, effects, caps,
     grants in a tree, policy, governor."""
-    resources = draw(st.dictionaries(st.sampled_from(RESOURCES), st.integers(0, 6), max_size=3))
+    resources = {name: draw(st.integers(0, 6)) for name in draw(_SOME_RESOURCES)}
     made: dict[str, Terms] = {}
-    for at in range(draw(st.integers(1, grants_max))):
+    while not made or (len(made) < grants_max and draw(_OFTEN)):
         parent = draw(st.sampled_from(["root", *made]))
         above = _chain(made, parent)
         cap = above[0]["cap"] if above else draw(st.sampled_from(sorted(CAPS)))
-        made[f"g{at}"] = draw(grants(cap, parent, above, sorted(resources)))
+        made[f"g{len(made)}"] = draw(grants(cap, parent, above, sorted(resources)))
     document: dict[str, Any] = {
         "effects": {
             SHOP_KIND: {"cap_type": "shop", "params_schema": SHOP_PARAMS},

@@ -154,31 +154,37 @@ class _Reader:
         most = schema.get("maxItems", max(least, len(prefix)) + ITEMS_MORE_MAX)
         is_unique = schema.get("uniqueItems") or schema.get("x-set")
         if not prefix:
-            if rest.is_empty:
+            if _is_closed(schema.get("items")):
                 return st.just([])
             unique_by = encode if is_unique else None
             return st.lists(rest, min_size=least, max_size=most, unique_by=unique_by)
         front = st.tuples(*prefix[:most]).map(list)
-        if rest.is_empty or most <= len(prefix):
+        if _is_closed(schema.get("items", False)) or most <= len(prefix):
             return front
         more = st.lists(rest, min_size=max(0, least - len(prefix)), max_size=most - len(prefix))
         return st.tuples(front, more).map(lambda pair: pair[0] + pair[1])
 
     def _object(self, schema: Mapping[str, Any]) -> Values:
-        stated = {name: self.values(part) for name, part in schema.get("properties", {}).items()}
+        properties = schema.get("properties", {})
+        stated = {name: self.values(part) for name, part in properties.items() if not _is_closed(part)}
         needed = schema.get("required", [])
         extra = schema.get("additionalProperties", {})
         others = self.values(extra)
         required = {name: stated.get(name, others) for name in needed}
-        optional = {name: part for name, part in stated.items() if name not in required and not part.is_empty}
+        optional = {name: part for name, part in stated.items() if name not in required}
         entries = st.fixed_dictionaries(required, optional=optional)
         least = max(0, schema.get("minProperties", 0) - len(required))
         is_open = "additionalProperties" in schema and extra is not False
-        if others.is_empty or not (is_open or least > len(optional)):
+        if _is_closed(extra) or not (is_open or least > len(optional)):
             return entries
-        names = texts.filter(lambda name: name not in stated)
+        names = texts.filter(lambda name: name not in properties)
         more = st.dictionaries(names, others, min_size=least, max_size=least + ITEMS_MORE_MAX)
         return st.tuples(entries, more).map(lambda pair: {**pair[1], **pair[0]})
+
+
+def _is_closed(schema: Any) -> bool:
+    """Whether nothing fits a subschema, as far as that shows at once."""
+    return schema is False or (isinstance(schema, Mapping) and schema.get("enum") == [])
 
 
 def _types(schema: Mapping[str, Any]) -> list[str]:
