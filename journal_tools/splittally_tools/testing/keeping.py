@@ -6,6 +6,7 @@ Rule 2. Only a folder that holds a world is ever replaced.
 Rule 3. Nothing heavy is imported: the pytest plug-in loads this in every test suite.
 """
 
+import os
 import re
 import shlex
 import shutil
@@ -45,6 +46,12 @@ class Keeping:
 
 
 KEEPING = Keeping()
+
+
+def named_in_test(name: str) -> str:
+    """The name of something in the test that runs, where pytest runs one."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rsplit(" ", maxsplit=1)[0]
+    return f"{test}-{name}" if test else name
 
 
 def how_to_open(folder: Path) -> str:

@@ -28,7 +28,7 @@ from splittally.runtime import Kernel
 from splittally.runtime.reading import Reader, open_reader, read_store
 from splittally.runtime.world import is_world
 
-from splittally_tools.testing.keeping import KEEPING, how_to_open, is_kept
+from splittally_tools.testing.keeping import KEEPING, how_to_open, is_kept, named_in_test
 
 Manifest = Mapping[str, Any] | str | os.PathLike[str]
 Source = Kernel | Reader | Store
@@ -116,7 +116,7 @@ def name_of(error: BaseException, name: str) -> str:
 def note_journal(error: BaseException, source: Source, name: str) -> None:
     """Keeps the journal of a failure and adds to the error how to see it; says so where it cannot."""
     try:
-        folder = save_world(source, KEEPING.folder_for(name))
+        folder = save_world(source, KEEPING.folder_for(named_in_test(name)))
     except (SplittallyError, OSError) as problem:
         error.add_note(f"the journal could not be kept: {problem}")
         return
