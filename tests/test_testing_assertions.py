@@ -186,6 +186,26 @@ def test_a_kernel_that_refuses_nothing_is_found(monkeypatch, limits, budget, tol
         named(assert_no_overspend, kernel, r"frame \d+: grant `g`, dimension `tokens`", told)
 
 
+def test_a_native_effect_above_its_limit_is_found(monkeypatch):
+    counted = {"caps": {"acme/ops@1": {"cap_type": "native", "enforcer": "sys/CapAllowAll@1"}}}
+    clerk = {"cap": "acme/ops@1", "params": {"reserve": {"ops": 6}}, "budget": {"ops": 5}}
+    with make_world({**counted, "grants": {"clerk": clerk}}) as kernel:
+        assert not kernel.native("account.open", grant="clerk", account="accounts/a").allowed
+        monkeypatch.setattr(checking, "_refuse", lambda *_: None)
+        assert kernel.native("account.open", grant="clerk", account="accounts/a").allowed
+        named(
+            assert_no_overspend,
+            kernel,
+            "frame 3: grant `clerk`, dimension `ops`",
+            r"spent 6 .* of 5 per life",
+        )
+
+
+def test_a_charge_for_what_was_never_held_is_named(busy, tmp_path):
+    last, world = doctored(busy, tmp_path, SETTLED, lambda event: event.__setitem__(1, bytes(32)))
+    named(assert_no_overspend, world, f"frame {last}: grant `free` is charged for what it never held")
+
+
 def test_a_kernel_that_counts_in_no_window_is_found(monkeypatch):
     terms = {"cap": "sys/llm.basic@1", "limits": [PER_MINUTE]}
     with make_world({"grants": {"g": terms}}) as kernel:

@@ -1,5 +1,7 @@
 """One seed, one journal; and what hosts must not do is found, with a transcript and a way to run it again."""
 
+import shlex
+
 import pytest
 from splittally import Intent, Receipt
 from splittally_tools.testing import Broken, Disk, ReplyLost, assert_replays, explore, open_journal, simulate
@@ -187,8 +189,9 @@ def test_a_host_is_found_out(hosts, options, told, kept):
         simulate(hosts, WORLD, seed=error.run.seed, only_faults=numbers, **options)
     assert caught.value.run == error.run
     (note,) = error.__notes__
-    folder = kept / f"seed-{error.run.seed}"
-    assert f"tally -w {folder} log" in note
+    (folder,) = kept.iterdir()
+    assert folder.name.endswith(f"seed-{error.run.seed}")
+    assert f"tally -w {shlex.quote(str(folder))} log" in note
     assert run("-w", folder, "verify", "--rejudge").code == 0
 
 

@@ -10,6 +10,7 @@ Rule 4. A limit that was lowered below its use is no overspending.
 """
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 from splittally.core.caps.state import limits_of
 from splittally.core.events import Charge, Held, Settled
@@ -20,6 +21,14 @@ from splittally.runtime.reading import Record
 
 EXCEEDED = "usage_exceeds_reserve"
 REFUSES = ("deny", "defer")
+
+
+class Use(NamedTuple):
+    """What is used or held under one grant, and the windows in which that is counted."""
+
+    grant: str
+    amounts: dict[str, int]
+    windows: list[Window]
 
 
 class Overspend:
@@ -35,15 +44,18 @@ class Overspend:
             if isinstance(event, Held):
                 self._legs[event.intent_hash] = {leg.grant: leg for leg in event.legs}
                 for leg in event.legs:
-                    _refuse_passed(record.seq, leg, state)
-            if isinstance(event, Settled) and event.how != "late":
+                    _refuse_passed(record.seq, Use(leg.grant, leg.reserve, leg.windows), state)
+            if isinstance(event, Settled) and event.how == "native":  # admitted and charged in one record
+                for charge in event.legs:
+                    _refuse_passed(record.seq, Use(charge.grant, charge.charged, charge.windows), state)
+            elif isinstance(event, Settled) and event.how != "late":
                 legs = self._legs.get(event.intent_hash, {})
                 for charge in event.legs:
                     self._refuse_unexcused(record.seq, charge, legs.get(charge.grant), state)
 
     def _refuse_unexcused(self, seq: int, charge: Charge, leg: Leg | None, state: State) -> None:
-        if leg is None:  # of a native effect, whose usage is its reserve
-            return
+        if leg is None:
+            raise AssertionError(f"frame {seq}: grant `{charge.grant}` is charged for what it never held")
         for dim, charged in sorted(charge.charged.items()):
             reserve = leg.reserve.get(dim, 0)
             if charged <= reserve:
@@ -70,38 +82,38 @@ def _refuse_unreserved(seq: int, leg: Leg, dim: str, charged: int, state: State)
             )
 
 
-def _refuse_passed(seq: int, leg: Leg, state: State) -> None:
-    """Refuses a leg that was held although a limit of its grant is passed."""
-    for limit in limits_of(state.caps.grants[leg.grant]):
+def _refuse_passed(seq: int, use: Use, state: State) -> None:
+    """Refuses what was admitted although a limit of its grant is passed."""
+    for limit in limits_of(state.caps.grants[use.grant]):
         if limit.over not in REFUSES:
             continue
         if limit.per == PER_INTENT:
-            asked = leg.reserve.get(limit.dim, 0)
+            asked = use.amounts.get(limit.dim, 0)
             if asked > limit.amount:
                 raise AssertionError(
-                    f"frame {seq}: grant `{leg.grant}`, dimension `{limit.dim}`: one intent holds {asked} of "
+                    f"frame {seq}: grant `{use.grant}`, dimension `{limit.dim}`: one intent holds {asked} of "
                     f"{limit.amount}"
                 )
             continue
-        counter = _counter_of(leg, limit, state)
+        counter = _counter_of(use, limit, state)
         if counter is None:
             raise AssertionError(
-                f"frame {seq}: grant `{leg.grant}`, dimension `{limit.dim}`: held in no window per "
+                f"frame {seq}: grant `{use.grant}`, dimension `{limit.dim}`: held in no window per "
                 f"{limit.per}, which has a limit"
             )
         amount = counter.limit if limit.over == "deny" else limit.amount
         if counter.used > amount:
             raise AssertionError(
-                f"frame {seq}: grant `{leg.grant}`, dimension `{limit.dim}`: admitted above a limit; "
+                f"frame {seq}: grant `{use.grant}`, dimension `{limit.dim}`: admitted above a limit; "
                 f"{_told(counter, amount, limit.per)}"
             )
 
 
-def _counter_of(leg: Leg, limit: Limit, state: State) -> Counter | None:
-    starts = [x.start_ns for x in leg.windows if (x.dim, x.per) == (limit.dim, limit.per)]
+def _counter_of(use: Use, limit: Limit, state: State) -> Counter | None:
+    starts = [x.start_ns for x in use.windows if (x.dim, x.per) == (limit.dim, limit.per)]
     if limit.per == LIFE:
         starts = [0]
-    return state.ledger.counters.get((leg.grant, limit.dim, limit.per, starts[0])) if starts else None
+    return state.ledger.counters.get((use.grant, limit.dim, limit.per, starts[0])) if starts else None
 
 
 def _told(counter: Counter, limit: int, per: str) -> str:

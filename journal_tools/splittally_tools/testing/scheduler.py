@@ -67,6 +67,8 @@ def explore(
 
     The options are those of `simulate`, without `folder`.
     """
+    if "folder" in options:
+        raise ValueError("`folder` is for one run; say `simulate`")
     runs: list[Run] = []
     for seed in seeds:
         run, simulation = _run(hosts, manifest, seed, **options)
@@ -119,6 +121,8 @@ def _run(
     unknown = sorted(set(faults) - set(FAULTS))
     if unknown:
         raise ValueError(f"there is no fault `{unknown[0]}`; there are {', '.join(FAULTS)}")
+    if folder is not None and folder.exists():
+        raise FileExistsError(f"`{folder}` is there already; give a new folder")
     only = None if only_faults is None else frozenset(only_faults)
     simulation = Simulation(_named(hosts), seed, Faults(tuple(sorted(faults)), faults_max, only), folder)
     wrong = ""
