@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, invariant, run_state_machine_as_test
-from splittally import Intent
+from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
+from splittally import Intent, Receipt
 from splittally.core.ledger import check as checking
 from splittally.core.ledger import evolve as evolving
 from splittally.core.ledger import tick as ticking
@@ -13,8 +13,7 @@ from splittally.runtime.recall import Recaller
 from splittally.sandbox import builtin
 from splittally_tools.testing import WorldMachine, open_journal
 from splittally_tools.testing.keeping import KEEPING
-from splittally_tools.testing.machine import edited
-from splittally_tools.testing.strategies import manifests
+from splittally_tools.testing.strategies import edited, manifests
 
 from tests.cli_tools import run
 
@@ -49,6 +48,25 @@ class Money(WorldMachine):
 
     def prepare(self, kernel):
         assert kernel.native("ledger.issue", resource="USD", amount=300, to="accounts/team").allowed
+
+
+class OfTheAuthor(Money):
+    """Holds from before the first step, and a rule of one's own."""
+
+    def prepare(self, kernel):
+        super().prepare(kernel)
+        assert kernel.submit(Intent("llm.generate", {"max_tokens": 3}, "llm")).allowed
+
+    @rule(tokens=st.integers(0, 9))
+    def call(self, tokens):
+        decision = self.ask(Intent("llm.generate", {"max_tokens": tokens}, "llm"))
+        if decision.allowed:
+            payload = {"prompt_tokens": 0, "completion_tokens": tokens}
+            self.deliver(Receipt(decision.intent_hash, "ok", "author", payload))
+
+
+class TestOfTheAuthor(OfTheAuthor.TestCase):
+    settings = settings(OfTheAuthor.TestCase.settings, max_examples=8, stateful_step_count=20)
 
 
 class OnDisk(Money):

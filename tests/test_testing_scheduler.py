@@ -76,10 +76,10 @@ def test_the_same_seed_gives_the_same_journal_byte_for_byte(tmp_path):
 
 
 def test_a_careful_host_gets_its_job_done_under_every_kind_of_fault():
-    runs = explore(careful, WORLD, seeds=range(120))
+    runs = explore(careful, WORLD, seeds=range(120), ends_all=True)
     assert {kind for one in runs for _, kind in one.faults} == set(FAULTS)
     assert all(len(one.acts) == 1 for one in runs)
-    together = explore([careful, careful], WORLD, seeds=range(40))
+    together = explore([careful, careful], WORLD, seeds=range(40), ends_all=True)
     assert all(len(one.acts) <= 1 for one in together)
 
 
@@ -164,6 +164,7 @@ async def asserts(port):
 BUGS = [
     (new_key_each_time, {"faults": ("lose_reply",)}, "carries out `job` again: host-1 did after"),
     ([asks_and_rests, any_attempt], {"faults": ()}, "which was allowed to another attempt than its own"),
+    (asks_and_rests, {"ends_all": True}, "of frame 2 under `g` is left reserved"),
     (ignores_refusals, {}, "carries out `job`, which was answered `deny` in frame 2"),
     (never_reports, {}, "carried out `job` and never settled it: the intent is reserved"),
     (gives_up, {"faults": ("lose_request",)}, "never settled it"),
@@ -214,6 +215,13 @@ def test_a_step_that_is_none_and_a_fault_that_is_none_are_refused():
         simulate(careful, WORLD, seed=1, faults=("flood",))
     with pytest.raises(TypeError, match="neither a generator nor"):
         simulate(lambda port: None, WORLD, seed=1)
+
+
+def test_a_folder_is_new_and_for_one_run(tmp_path):
+    with pytest.raises(FileExistsError, match="new folder"):
+        simulate(careful, WORLD, seed=1, folder=tmp_path)
+    with pytest.raises(ValueError, match="one run"):
+        explore(careful, WORLD, folder=tmp_path / "w")
 
 
 def test_setup_and_check_frame_the_hosts():

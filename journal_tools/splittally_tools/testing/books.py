@@ -73,10 +73,8 @@ class Books:
         held = kernel.state.reservations
         for intent_hash in [digest for digest in self.open if digest not in held]:
             self._ended_by_itself(kernel, intent_hash)
-        assert set(self.open) == set(held), (
-            f"open by the answers: {sorted(x.hex() for x in self.open)}; by the kernel: "
-            f"{sorted(x.hex() for x in held)}"
-        )
+        for intent_hash in [digest for digest in held if digest not in self.open]:
+            self._adopt(kernel, intent_hash)
         parents = {grant.parent for grant in kernel.state.grants.values()}
         reserved: Counter[Key] = Counter()
         for grant, reserve in self.open.values():
@@ -94,6 +92,16 @@ class Books:
                     f"grant `{grant}`, dimension `{dim}`: {row.spent} spent, and by the answers "
                     f"{before + self._spent[key]}"
                 )
+
+    def _adopt(self, kernel: Kernel, intent_hash: bytes) -> None:
+        """What is open and was asked for elsewhere, such as before the first step."""
+        row = kernel.outcome(intent_hash)
+        assert row is not None, f"intent {intent_hash.hex()} is open, and the journal does not know it"
+        assert row.outcome in ADMITTED, (
+            f"intent {intent_hash.hex()} is open, and `{row.outcome}` was answered"
+        )
+        assert intent_hash not in self.ended, f"intent {intent_hash.hex()} has ended and is open again"
+        self.open[intent_hash] = Open(row.grant, dict(row.reserve))
 
     def _ended_by_itself(self, kernel: Kernel, intent_hash: bytes) -> None:
         row = kernel.outcome(intent_hash)

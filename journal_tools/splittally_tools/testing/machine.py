@@ -27,7 +27,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 from splittally.core.errors import JournalDamaged
 from splittally.core.types import ADMITTED, FINAL, ROOT
-from splittally.edge.records import Decision, Intent, Receipt
+from splittally.edge.records import Decision, Intent, Receipt, Settlement
 from splittally.runtime import Kernel
 from splittally.runtime.reading import read_store
 
@@ -37,7 +37,7 @@ from splittally_tools.testing.books import Books
 from splittally_tools.testing.faults import AFTER, BEFORE, Crash, Disk
 from splittally_tools.testing.keeping import is_kept
 from splittally_tools.testing.overspend import Overspend
-from splittally_tools.testing.strategies import amounts, intents, receipts
+from splittally_tools.testing.strategies import edited, intents, receipts
 from splittally_tools.testing.walk import Walk
 from splittally_tools.testing.worlds import Manifest, apply_manifest, name_of, note_journal, read_document
 
@@ -73,7 +73,6 @@ class WorldMachine(RuleBasedStateMachine):
         self.kernel: Kernel = self._disk.open("given", chance=self._chance)
         self.document = read_document(self.manifest)
         self.asked: list[tuple[Intent, Decision]] = []
-        self._answers: dict[bytes | None, Decision] = {}
         self.books = Books(self.bounded)
         self._start_walk()
         try:
@@ -101,6 +100,22 @@ class WorldMachine(RuleBasedStateMachine):
         """Other manifests to apply; by default the same with another limit for one grant."""
         return edited(self.document)
 
+    # --- what rules of your own ask through ------------------------------------------------------
+
+    def ask(self, intent: Intent) -> Decision:
+        """Submits an intent, with a key where it has none, and enters the answer in the books."""
+        if intent.idempotency_key is None:
+            intent = replace(intent, idempotency_key=self._chance(32))
+        decision: Decision = self.kernel.submit(intent)
+        self._note(intent, decision)
+        return decision
+
+    def deliver(self, receipt: Receipt) -> Settlement:
+        """Settles by a receipt, and enters the answer in the books."""
+        settlement: Settlement = self.kernel.settle(receipt)
+        self.books.settled(self.kernel, settlement)
+        return settlement
+
     # --- rules -----------------------------------------------------------------------------------
 
     @rule(data=st.data())
@@ -110,11 +125,10 @@ class WorldMachine(RuleBasedStateMachine):
         if intent is None:
             return
         dry = self.kernel.decide(intent)
-        decision = self.kernel.submit(intent)
+        decision = self.ask(intent)
         for name in ("outcome", "findings", "reserve"):
             was, now = getattr(dry, name), getattr(decision, name)
             assert was == now, f"`decide` said {name} {was!r}, and `submit` {now!r}"
-        self._note(intent, decision)
 
     @rule(data=st.data(), mode=st.sampled_from(["each", "all", "first"]))
     def submit_several(self, data: st.DataObject, mode: str) -> None:
@@ -152,9 +166,11 @@ class WorldMachine(RuleBasedStateMachine):
     @rule(data=st.data(), status=st.sampled_from(STATUSES))
     def settle(self, data: st.DataObject, status: str) -> None:
         """A receipt: in time, late, for the second time, or that nobody knows."""
-        decision = self._answers[data.draw(self._admitted())]
-        receipt = replace(data.draw(self.receipt_for(decision)), status=status)
-        self.books.settled(self.kernel, self.kernel.settle(receipt))
+        intent_hash = data.draw(self._admitted())
+        row = self.kernel.outcome(intent_hash)
+        assert row is not None
+        decision = Decision(row.seq, intent_hash, row.outcome, tuple(row.findings), row.reserve)
+        self.deliver(replace(data.draw(self.receipt_for(decision)), status=status))
 
     @precondition(lambda self: self.books.open or self.books.ended)
     @rule(data=st.data(), cause=st.sampled_from(["cancel", "not_dispatched"]))
@@ -274,7 +290,6 @@ class WorldMachine(RuleBasedStateMachine):
 
     def _note(self, intent: Intent, decision: Decision) -> None:
         self.asked.append((intent, decision))
-        self._answers[decision.intent_hash] = decision
         self.books.decided(self.kernel, decision)
 
     def _admitted(self) -> st.SearchStrategy[bytes]:
@@ -301,17 +316,3 @@ class WorldMachine(RuleBasedStateMachine):
         self._disk.close()
         if self._folder is not None:
             self._folder.cleanup()
-
-
-@st.composite
-def edited(draw: st.DrawFn, document: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest with another lifetime limit for one grant, where one has any."""
-    grants = document.get("grants", {})
-    places = [
-        (name, dim) for name, terms in sorted(grants.items()) for dim in sorted(terms.get("budget", {}))
-    ]
-    if not places:
-        return dict(document)
-    name, dim = draw(st.sampled_from(places))
-    budget = {**grants[name]["budget"], dim: draw(amounts())}
-    return {**document, "grants": {**grants, name: {**grants[name], "budget": budget}}}

@@ -3,12 +3,13 @@
 Rule 1. An effect is carried out only for an intent that was allowed and is not waiting for approval.
 Rule 2. Of two who submit one intent only the one whose attempt was recorded acts (D-07).
 Rule 3. One intent is carried out once, and so is one job, whatever intents it was asked for with.
-Rule 4. In the end every effect that was carried out is settled, or said to be unknown.
+Rule 4. In the end every effect that was carried out is settled, or said to be unknown. Whoever asks for it
+        is told of holds that are left for ever, too.
 """
 
 from typing import NamedTuple
 
-from splittally.core.types import ALLOW, APPROVAL, REQUIRE_APPROVAL, SETTLED, UNKNOWN
+from splittally.core.types import ALLOW, APPROVAL, OPEN, REQUIRE_APPROVAL, SETTLED, UNKNOWN
 from splittally.runtime import Kernel
 from splittally.runtime.rows import Row
 
@@ -55,6 +56,15 @@ class Outside:
             is_told = row.status == SETTLED or row.charged is not None or row.phase == UNKNOWN
             if not is_told:
                 return f"{act.host} carried out `{act.job}` and never settled it: the intent is {row.status}"
+        return ""
+
+    def left_open(self, kernel: Kernel) -> str:
+        """The first hold that nobody will ever end: never carried out, and without an expiry."""
+        acted = {act.intent_hash for act in self.acts}
+        for intent_hash, row in kernel.state.reservations.items():
+            if row.phase == OPEN and row.due_ns is None and intent_hash not in acted:
+                about = f"intent {intent_hash.hex()} of frame {row.seq} under `{row.grant}`"
+                return f"{about} is left reserved: it was never carried out, and nobody ends it"
         return ""
 
 

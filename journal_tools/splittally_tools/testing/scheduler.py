@@ -53,8 +53,9 @@ def simulate(hosts: Hosts, manifest: Manifest, *, seed: int, **options: Any) -> 
     `hosts` is a program, a list of them, or a map with their names. Options: `faults` names the kinds of
     faults (all of `FAULTS`), `faults_max` how many happen at most (4), `only_faults` which of those that the
     seed draws, by number (all), `steps_max` when the hosts must have ended (1,000), `setup(kernel)` runs
-    before them, `check(kernel, run)` after them, `bounded` is for `assert_no_overspend`, `folder` keeps the
-    world in LMDB in this new folder instead of in memory.
+    before them, `check(kernel, run)` after them, `bounded` is for `assert_no_overspend`, `ends_all` refuses a
+    hold that is left open without an expiry (False), `folder` keeps the world in LMDB in this new folder
+    instead of in memory.
     """
     run, simulation = _run(hosts, manifest, seed, **options)
     return _unbroken(run, simulation, 1)
@@ -116,6 +117,7 @@ def _run(
     setup: Callable[[Kernel], Any] | None = None,
     check: Callable[[Kernel, Run], Any] | None = None,
     bounded: Collection[str] = (),
+    ends_all: bool = False,
     folder: Path | None = None,
 ) -> tuple[Run, Simulation]:
     unknown = sorted(set(faults) - set(FAULTS))
@@ -131,7 +133,9 @@ def _run(
         if setup is not None:
             setup(simulation.kernel)
         simulation.go(steps_max)
-        _judge(simulation, check, bounded)
+        _judge(simulation, bounded, ends_all)
+        if check is not None:
+            check(simulation.kernel, _told(simulation, ""))
     except (Wrong, AssertionError) as error:
         wrong = str(error) or type(error).__name__
     except BaseException as error:
@@ -141,19 +145,15 @@ def _run(
     return _told(simulation, wrong), simulation
 
 
-def _judge(
-    simulation: Simulation, check: Callable[[Kernel, Run], Any] | None, bounded: Collection[str]
-) -> None:
+def _judge(simulation: Simulation, bounded: Collection[str], ends_all: bool) -> None:
     """What must hold once every host has ended."""
-    kernel = simulation.kernel
-    unsettled = simulation.outside.unsettled(kernel)
-    if unsettled:
-        raise Wrong(unsettled)
+    kernel, outside = simulation.kernel, simulation.outside
+    wrong = outside.unsettled(kernel) or (outside.left_open(kernel) if ends_all else "")
+    if wrong:
+        raise Wrong(wrong)
     assert_conserved(kernel)
     assert_no_overspend(kernel, bounded)
     assert_replays(kernel)
-    if check is not None:
-        check(kernel, _told(simulation, ""))
 
 
 def _told(simulation: Simulation, wrong: str) -> Run:

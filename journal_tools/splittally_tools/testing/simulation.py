@@ -96,6 +96,7 @@ class Simulation:
         self.seed = seed
         self._drawn = 0
         self.now_ns = 0
+        self.hosts = [Host(program, self._port(name)) for name, program in hosts.items()]
         self.disk = Disk(folder)
         self.kernel: Kernel = self.disk.open("given", chance=self.chance)
         self.outside = Outside()
@@ -106,7 +107,6 @@ class Simulation:
         self._told = EMPTY  # the head when a host was last told something
         self._net: list[Envelope] = []
         self._tickets = 0
-        self.hosts = [Host(program, self._port(name)) for name, program in hosts.items()]
 
     def chance(self, size: int) -> bytes:
         """The next bytes of the seed's stream of keys and ids."""

@@ -8,7 +8,7 @@ Rule 3. Everything shrinks to little: one grant, small numbers, short texts.
 
 from splittally_tools.testing.strategies.economies import Economy, economies
 from splittally_tools.testing.strategies.hostile import hostile_bytes, hostile_json, hostile_values
-from splittally_tools.testing.strategies.manifests import amounts, grants, manifests
+from splittally_tools.testing.strategies.manifests import amounts, edited, grants, manifests
 from splittally_tools.testing.strategies.params import params
 from splittally_tools.testing.strategies.requests import intents, keys, receipts
 
@@ -16,6 +16,7 @@ __all__ = [
     "Economy",
     "amounts",
     "economies",
+    "edited",
     "grants",
     "hostile_bytes",
     "hostile_json",

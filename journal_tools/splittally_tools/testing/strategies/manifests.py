@@ -253,3 +253,17 @@ def _governors(draw: st.DrawFn, resources: Sequence[str]) -> dict[str, Any]:
         "amount": draw(amounts()),
     }
     return {"caps": [cap]}
+
+
+@st.composite
+def edited(draw: st.DrawFn, document: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with another lifetime limit for one grant, where one has any."""
+    grants = document.get("grants", {})
+    places = [
+        (name, dim) for name, terms in sorted(grants.items()) for dim in sorted(terms.get("budget", {}))
+    ]
+    if not places:
+        return dict(document)
+    name, dim = draw(st.sampled_from(places))
+    budget = {**grants[name]["budget"], dim: draw(amounts())}
+    return {**document, "grants": {**grants, name: {**grants[name], "budget": budget}}}
