@@ -33,7 +33,7 @@ FUNCTIONS_OVER = {
 }
 NAMES_OF_NOTHING = {"utils", "util", "helpers", "common", "manager", "handler", "processor", "base", "misc"}
 ENTRY_POINTS = {
-    "splittally_tools.cli", "splittally_tools.__main__", "splittally_tools.testing",
+    "splittally_tools.cli", "splittally_tools.__main__", "splittally_tools.testing.plugin",
     "splittally_tools.economies.__main__",
     "splittally_enforcers.build", "splittally_enforcers.conformance",
 }  # fmt: skip

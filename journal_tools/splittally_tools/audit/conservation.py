@@ -54,23 +54,27 @@ class Conservation:
         if posting.amount <= 0 or self._flying[posting.intent_hash, resource] < 0:
             raise JournalDamaged(f"frame {seq} moves `{resource}` that was not there", seq=seq)
         for account in filter(None, (posting.debit, posting.credit)):
-            if self._balances[account, resource] != books.balances.get((account, resource), 0):
-                raise _unequal(seq, f"account {account} in {resource}")
-        if self._aloft[resource] != books.inflight.get(resource, 0):
-            raise _unequal(seq, f"{resource} in flight")
+            posted, stands = self._balances[account, resource], books.balances.get((account, resource), 0)
+            if posted != stands:
+                raise _unequal(seq, f"account {account} in {resource}", posted, stands)
+        aloft, stands = self._aloft[resource], books.inflight.get(resource, 0)
+        if aloft != stands:
+            raise _unequal(seq, f"{resource} in flight", aloft, stands)
         debit = posting.debit
         if debit.startswith(EXTERNAL):
             if not _issues(record, posting.intent_hash):
                 raise JournalDamaged(f"frame {seq} lets value in without an issue", seq=seq)
         elif debit and self._balances[debit, resource] < -books.accounts[debit].debt_limit:
-            raise JournalDamaged(f"frame {seq} takes more from {debit} than it may give", seq=seq)
+            left, least = self._balances[debit, resource], -books.accounts[debit].debt_limit
+            text = f"frame {seq} takes more from {debit} than it may give"
+            raise JournalDamaged(f"{text}: {left} {resource} are left, not {least} or more", seq=seq)
 
     def compare_all(self, state: State) -> None:
         """Compares every balance, everything in flight and every reserve with the state."""
         books, seq = state.ledger, state.size - 1
         for key in sorted({*self._balances, *books.balances}):
             if self._balances[key] != books.balances.get(key, 0):
-                raise _unequal(seq, " in ".join(key))
+                raise _unequal(seq, " in ".join(key), self._balances[key], books.balances.get(key, 0))
         drawn: Counter[tuple[bytes, str]] = Counter()
         reserved: Counter[tuple[str, str, str, int]] = Counter()
         for digest, hold in books.holds.items():
@@ -82,11 +86,14 @@ class Conservation:
                 for window in leg.windows:
                     amount = leg.reserve.get(window.dim, 0)
                     reserved[leg.grant, window.dim, window.per, window.start_ns] += amount
-        if +drawn != +self._flying:
-            raise _unequal(seq, "what open intents drew and what is in flight")
+        for draw_key in sorted({*drawn, *self._flying}):
+            if drawn[draw_key] != self._flying[draw_key]:
+                what = f"what open intents drew and what is in flight of {draw_key[0].hex()} in {draw_key[1]}"
+                raise _unequal(seq, what, self._flying[draw_key], drawn[draw_key])
         for counter_key, counter in sorted(books.counters.items()):
             if counter.reserved != reserved[counter_key]:
-                raise _unequal(seq, f"the reserve of {counter_key[0]} in {counter_key[1]}")
+                what = f"the reserve of {counter_key[0]} in {counter_key[1]}"
+                raise _unequal(seq, what, reserved[counter_key], counter.reserved)
 
 
 def _issues(record: Record, intent_hash: bytes) -> bool:
@@ -95,5 +102,8 @@ def _issues(record: Record, intent_hash: bytes) -> bool:
     return any(x.kind == ISSUE and x.intent_hash == intent_hash for x in members)
 
 
-def _unequal(seq: int, what: str) -> JournalDamaged:
-    return JournalDamaged(f"after frame {seq} the postings and the state differ: {what}", seq=seq)
+def _unequal(seq: int, what: str, posted: int, stands: int) -> JournalDamaged:
+    text = (
+        f"after frame {seq} the postings and the state differ: {what}: {posted} posted, {stands} in the state"
+    )
+    return JournalDamaged(text, seq=seq)

@@ -54,6 +54,10 @@ class Store(Protocol):
 
     def close(self) -> None: ...
 
+    def verify_pages(self) -> None:
+        """Refuses a store in which the next writer would write over frames; one without pages never is."""
+        return
+
     def read(self, seq: int) -> bytes:
         """The bytes of frame `seq`, which begin as frame `seq`; not checked against the chain."""
         data = self.entry(seq)[1]

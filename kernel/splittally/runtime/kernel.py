@@ -22,12 +22,13 @@ from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_
 from splittally.edge.manifest import read_manifest_document
 from splittally.edge.records import Answer, Decision, Extend, Group, HoldChange, Intent, Receipt, Release
 from splittally.edge.seal import require_hash
+from splittally.journal.store import Store
 from splittally.runtime.answering import Answerer, At, Request
 from splittally.runtime.answers import or_raise, outcome_row
 from splittally.runtime.lineage import Level, trace
 from splittally.runtime.queries import Queries
 from splittally.runtime.rows import Row
-from splittally.runtime.world import World, open_or_create
+from splittally.runtime.world import World, open_or_create, open_over
 
 
 class Kernel:
@@ -302,9 +303,18 @@ def open_world(path: str | Path | None, clock: Any = None, **options: Any) -> Ke
     return Kernel(open_or_create(path, clock, **options))
 
 
+def open_store(store: Store, clock: Any = None, **options: Any) -> Kernel:
+    """The kernel of the world whose frames `store` holds; a new world where it holds none.
+
+    For frames that are in no folder, and for stores that fail on purpose. `clock` is as in
+    `splittally.open`; options are `open_max` and `chance`.
+    """
+    return Kernel(open_over(store, clock, **options))
+
+
 def new_attempt() -> bytes:
     """A fresh attempt id for a client that may have to send its intent again."""
     return os.urandom(ATTEMPT_BYTES)
 
 
-__all__ = ["Answer", "At", "Kernel", "new_attempt", "open_world"]
+__all__ = ["Answer", "At", "Kernel", "new_attempt", "open_store", "open_world"]

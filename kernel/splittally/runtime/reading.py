@@ -26,6 +26,7 @@ from splittally.journal.frame import EMPTY, Head, open_frame
 from splittally.journal.index import Index
 from splittally.journal.lmdb import LmdbStore
 from splittally.journal.snapshot import Snapshots
+from splittally.journal.store import Store
 from splittally.runtime.answers import outcome_row
 from splittally.runtime.chance import Pool
 from splittally.runtime.clock import WorldClock
@@ -34,7 +35,7 @@ from splittally.runtime.queries import Queries
 from splittally.runtime.recall import Recaller
 from splittally.runtime.recover import Recovered, recover, state_at
 from splittally.runtime.rows import Row
-from splittally.runtime.world import World, is_world
+from splittally.runtime.world import NO_FOLDER, World, is_world
 from splittally.runtime.writer import Judge, Writer
 from splittally.sandbox import Sandbox
 
@@ -50,11 +51,14 @@ class Record(NamedTuple):
 
 
 class Reader:
-    """The committed frames of the world in `folder`, and what they amount to. Made by `open_reader`."""
+    """The committed frames in `store`, and what they amount to; snapshots and index lie in `folder`.
 
-    def __init__(self, folder: Path) -> None:
+    Made by `open_reader` and `read_store`.
+    """
+
+    def __init__(self, folder: Path, store: Store) -> None:
         self.folder = folder
-        self.store = LmdbStore(folder / "journal", writable=False)
+        self.store = store
         self.snapshots = Snapshots(folder / "snapshots")
         self.index = Index(folder / "index", writable=False)
 
@@ -174,7 +178,22 @@ def open_reader(path: str | os.PathLike[str]) -> Reader:
     folder = Path(path)
     if not is_world(folder):
         raise NoWorld(f"there is no world at `{folder}`; make one with `tally init`", path=str(folder))
-    return Reader(folder)
+    return Reader(folder, LmdbStore(folder / "journal", writable=False))
+
+
+class _Borrowing(Reader):
+    """A reader of a store that belongs to somebody else."""
+
+    def close(self) -> None:
+        self.index.close()
+
+
+def read_store(source: Store | Kernel) -> Reader:
+    """The frames of a store, or of the world that a kernel has open; closing it leaves the store open.
+
+    Nothing but the frames is read: no snapshot and no index.
+    """
+    return _Borrowing(NO_FOLDER, source._world.writer.store if isinstance(source, Kernel) else source)
 
 
 def read_record(seq: int, hash_: bytes, data: bytes) -> Record:

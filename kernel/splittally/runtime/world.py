@@ -36,6 +36,7 @@ from splittally.sandbox.registry import builtin, builtin_names
 
 SNAPSHOT_CLOSE_FRAMES = 1_000  # a shorter tail is folded faster than a snapshot is written
 MEMORY = ":memory:"
+NO_FOLDER = Path(os.devnull)  # of a world that keeps nothing beside its store
 
 
 class World:
@@ -102,7 +103,7 @@ class World:
         store = self.writer.store
         if not 0 <= seq < store.head.size:
             raise InvalidInput(f"there is no frame {seq}; the last is {store.head.size - 1}", field="seq")
-        return state_at(store, self.snapshots or Snapshots(Path()), seq + 1)
+        return state_at(store, self.snapshots or Snapshots(NO_FOLDER), seq + 1)
 
     def upgrade(self) -> int | None:
         """Record what this release defines otherwise; the frame, None where everything stands already."""
@@ -171,9 +172,7 @@ def open_or_create(
     kind, source = _clock_of(clock)
     chance = Pool() if chance is None else chance
     if path is None or path == MEMORY:
-        world = _assemble(State(), MemoryStore(), Index(None), kind or HOST, source, chance, open_max)
-        _make_world(world, kind or HOST)
-        return world
+        return open_over(MemoryStore(), clock, chance=chance, open_max=open_max)
     folder = Path(path)
     exists = is_world(folder)
     if not exists and not create:
@@ -192,6 +191,22 @@ def open_or_create(
     return world
 
 
+def open_over(
+    store: Store,
+    clock: str | Callable[[], int] | None = None,
+    *,
+    chance: Chance | None = None,
+    open_max: int = OPEN_HOLDS_MAX,
+) -> World:
+    """The world whose frames `store` holds, opened for writing; a new one where it holds none.
+
+    Nothing is kept beside the store: state and index are folded from its frames.
+    """
+    kind, source = _clock_of(clock)
+    chance = Pool() if chance is None else chance
+    return _recovered(store, Index(None), Snapshots(NO_FOLDER), kind, source, chance, open_max)
+
+
 def is_world(folder: Path) -> bool:
     """Whether there is a world in this folder."""
     return (folder / "journal").is_dir()
@@ -202,39 +217,40 @@ def _open_locked(
 ) -> World:
     store = LmdbStore(folder / "journal", writable=True)
     try:
-        index = Index(folder / "index")
-        snapshots = Snapshots(folder / "snapshots")
-        recovered = recover(store, index, snapshots)
-        state = recovered.state
-        if state.size and kind is not None and kind != state.clock:
-            raise InvalidInput(f"the clock of this world is `{state.clock}`, not `{kind}`", field="clock")
-        clock = state.clock or kind or HOST
-        world = _assemble(state, store, index, clock, source, chance, open_max)
-        world.repairs = recovered.repairs
+        index, snapshots = Index(folder / "index"), Snapshots(folder / "snapshots")
+        world = _recovered(store, index, snapshots, kind, source, chance, open_max)
         world.snapshots = snapshots
-        world.snapshot_size = recovered.snapshot_size
-        if not state.size:
-            _make_world(world, clock)
-        elif state.engine != current_engine():
-            _record_open(world, Open(state.world, state.clock, FORMAT, current_engine(), b""))
         return world
     except BaseException:
         store.close()
         raise
 
 
-def _assemble(
-    state: State,
+def _recovered(
     store: Store,
     index: Index,
-    clock: str,
+    snapshots: Snapshots,
+    kind: str | None,
     source: Callable[[], int] | None,
     chance: Chance,
     open_max: int,
 ) -> World:
+    """The world of a store and its projections; its first record, or one for another engine, is written."""
+    recovered = recover(store, index, snapshots)
+    state = recovered.state
+    if state.size and kind is not None and kind != state.clock:
+        raise InvalidInput(f"the clock of this world is `{state.clock}`, not `{kind}`", field="clock")
+    clock = state.clock or kind or HOST
     writer = Writer(state, store, index, Judge(Sandbox()))
     reading = WorldClock(clock, source) if source is not None else WorldClock(clock)
-    return World(writer, reading, chance, open_max, threading.RLock())
+    world = World(writer, reading, chance, open_max, threading.RLock())
+    world.repairs = recovered.repairs
+    world.snapshot_size = recovered.snapshot_size
+    if not state.size:
+        _make_world(world, clock)
+    elif state.engine != current_engine():
+        _record_open(world, Open(state.world, state.clock, FORMAT, current_engine(), b""))
+    return world
 
 
 def _make_world(world: World, clock: str) -> None:

@@ -1,0 +1,174 @@
+"""A deterministic scheduler: host programs against a world, with crashes and a bad network, out of one seed.
+
+`simulate` is one run, `explore` many of them. What goes wrong is `Broken`: an `AssertionError` with the
+transcript, the call that runs it again, and the folder in which its journal is kept.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from splittally.runtime import Kernel
+
+from splittally_tools.testing.assertions import assert_conserved, assert_no_overspend, assert_replays
+from splittally_tools.testing.hosts import Program
+from splittally_tools.testing.outside import Act
+from splittally_tools.testing.simulation import FAULTS, Faults, Simulation, Wrong
+from splittally_tools.testing.worlds import Manifest, apply_manifest, note_journal
+
+FAULTS_MAX = 4
+STEPS_MAX = 1_000
+Hosts = Program | Sequence[Program] | Mapping[str, Program]
+
+
+class Run(NamedTuple):
+    """A run: its frames, what hosts did outside, the faults that happened, and what is wrong, if anything.
+
+    A fault is its number among those that the seed draws, and its kind.
+    """
+
+    seed: int
+    frames: tuple[bytes, ...]
+    acts: tuple[Act, ...]
+    faults: tuple[tuple[int, str], ...]
+    transcript: tuple[str, ...]
+    wrong: str
+
+
+class Broken(AssertionError):
+    """A run in which something went wrong; `run` is that run."""
+
+    def __init__(self, run: Run, explored: int) -> None:
+        found = f" (the first that fails of {explored} seeds)" if explored > 1 else ""
+        numbers = [number for number, _ in run.faults]
+        again = f"simulate(..., seed={run.seed}, only_faults={numbers})"
+        lines = [f"seed {run.seed}{found}: {run.wrong}", *(f"  {line}" for line in run.transcript)]
+        super().__init__("\n".join([*lines, f"run it again with all else the same: {again}"]))
+        self.run = run
+
+
+def simulate(hosts: Hosts, manifest: Manifest, *, seed: int, **options: Any) -> Run:
+    """One run of `hosts` in a world of `manifest`; `Broken` when something is wrong with it.
+
+    `hosts` is a program, a list of them, or a map with their names. Options: `faults` names the kinds of
+    faults (all of `FAULTS`), `faults_max` how many happen at most (4), `only_faults` which of those that the
+    seed draws, by number (all), `steps_max` when the hosts must have ended (1,000), `setup(kernel)` runs
+    before them, `check(kernel, run)` after them, `bounded` is for `assert_no_overspend`, `ends_all` refuses a
+    hold that is left open without an expiry (False), `folder` keeps the world in LMDB in this new folder
+    instead of in memory.
+    """
+    run, simulation = _run(hosts, manifest, seed, **options)
+    return _unbroken(run, simulation, 1)
+
+
+def explore(
+    hosts: Hosts, manifest: Manifest, *, seeds: Iterable[int] = range(100), **options: Any
+) -> list[Run]:
+    """A run for each seed. Of the first that fails every fault is left out without which it still fails.
+
+    The options are those of `simulate`, without `folder`.
+    """
+    if "folder" in options:
+        raise ValueError("`folder` is for one run; say `simulate`")
+    runs: list[Run] = []
+    for seed in seeds:
+        run, simulation = _run(hosts, manifest, seed, **options)
+        if run.wrong:
+            run, simulation = _with_fewer_faults(run, simulation, hosts, manifest, options)
+        runs.append(_unbroken(run, simulation, len(runs) + 1))
+    return runs
+
+
+def _with_fewer_faults(
+    run: Run, simulation: Simulation, hosts: Hosts, manifest: Manifest, options: dict[str, Any]
+) -> tuple[Run, Simulation]:
+    """The same seed with as few of its faults as fail: each is left out in turn."""
+    for number, _ in run.faults:
+        rest = [other for other, _ in run.faults if other != number]
+        fewer, tried = _run(hosts, manifest, run.seed, **(options | {"only_faults": rest}))
+        if fewer.wrong:
+            simulation.close()
+            return _with_fewer_faults(fewer, tried, hosts, manifest, options)
+        tried.close()
+    return run, simulation
+
+
+def _unbroken(run: Run, simulation: Simulation, explored: int) -> Run:
+    """The run, if nothing is wrong with it."""
+    try:
+        if run.wrong:
+            broken = Broken(run, explored)
+            note_journal(broken, simulation.disk.store, f"seed-{run.seed}")
+            raise broken
+    finally:
+        simulation.close()
+    return run
+
+
+def _run(
+    hosts: Hosts,
+    manifest: Manifest,
+    seed: int,
+    *,
+    faults: Collection[str] = FAULTS,
+    faults_max: int = FAULTS_MAX,
+    only_faults: Collection[int] | None = None,
+    steps_max: int = STEPS_MAX,
+    setup: Callable[[Kernel], Any] | None = None,
+    check: Callable[[Kernel, Run], Any] | None = None,
+    bounded: Collection[str] = (),
+    ends_all: bool = False,
+    folder: Path | None = None,
+) -> tuple[Run, Simulation]:
+    unknown = sorted(set(faults) - set(FAULTS))
+    if unknown:
+        raise ValueError(f"there is no fault `{unknown[0]}`; there are {', '.join(FAULTS)}")
+    if folder is not None and folder.exists():
+        raise FileExistsError(f"`{folder}` is there already; give a new folder")
+    only = None if only_faults is None else frozenset(only_faults)
+    simulation = Simulation(_named(hosts), seed, Faults(tuple(sorted(faults)), faults_max, only), folder)
+    wrong = ""
+    try:
+        apply_manifest(simulation.kernel, manifest)
+        if setup is not None:
+            setup(simulation.kernel)
+        simulation.go(steps_max)
+        _judge(simulation, bounded, ends_all)
+        if check is not None:
+            check(simulation.kernel, _told(simulation, ""))
+    except (Wrong, AssertionError) as error:
+        wrong = str(error) or type(error).__name__
+    except BaseException as error:
+        error.add_note("\n".join(simulation.transcript))
+        simulation.close()
+        raise
+    return _told(simulation, wrong), simulation
+
+
+def _judge(simulation: Simulation, bounded: Collection[str], ends_all: bool) -> None:
+    """What must hold once every host has ended."""
+    kernel, outside = simulation.kernel, simulation.outside
+    wrong = outside.unsettled(kernel) or (outside.left_open(kernel) if ends_all else "")
+    if wrong:
+        raise Wrong(wrong)
+    assert_conserved(kernel)
+    assert_no_overspend(kernel, bounded)
+    assert_replays(kernel)
+
+
+def _told(simulation: Simulation, wrong: str) -> Run:
+    return Run(
+        seed=simulation.seed,
+        frames=tuple(data for _, data in simulation.disk.store.scan()),
+        acts=tuple(simulation.outside.acts),
+        faults=tuple(simulation.faults_used),
+        transcript=tuple(simulation.transcript),
+        wrong=wrong,
+    )
+
+
+def _named(hosts: Hosts) -> dict[str, Program]:
+    if isinstance(hosts, Mapping):
+        return dict(hosts)
+    programs = [hosts] if callable(hosts) else list(hosts)
+    return {f"host-{at}": program for at, program in enumerate(programs, 1)}
