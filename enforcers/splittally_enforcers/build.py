@@ -24,6 +24,7 @@ ZIG_VERSION = "0.17.1"
 INSTALL_COMMAND = f"python -m pip install ziglang=={ZIG_VERSION}"
 HERE = Path(__file__).parent
 HASHES = "HASHES.toml"
+PAGE_BYTES = 65_536
 
 # Every built-in and the folder of its source. `sys/all@1` asks nobody, so it has no module.
 MODULES = {
@@ -33,17 +34,21 @@ MODULES = {
     "sys/CapEnforceHttpOut@1": "http_out",
     "sys/CapEnforceLlmBasic@1": "llm_basic",
     "sys/CapEnforceNative@1": "native",
+    "sys/CapEnforceRules@1": "rules",
     "sys/CapEnforceSpend@1": "spend",
 }
 
+# Pages of 64 KiB; one where nothing is said.
+PAGES = {"rules": 2}  # the programs, the values and what expressions make stand beside the input
+
 # Without the mvp processor a copy may become an instruction that admission refuses. Every safety check
-# stays in, so that a bug is a trap and denies. One page in all, 8 KiB of it stack below the data.
+# stays in, so that a bug is a trap and denies. 8 KiB of the first page are stack, below the data.
 _MODULE_FLAGS = (
     *("-target", "wasm32-freestanding", "-mcpu=mvp", "-O", "ReleaseSafe"),
     *("-fstrip", "-fsingle-threaded", "-fno-unwind-tables"),
 )
 _LINK_FLAGS = (
-    *("-fno-entry", "--stack", "8192", "--initial-memory=65536", "--max-memory=65536"),
+    *("-fno-entry", "--stack", "8192"),
     *("--export=alloc", "--export=run", "--export=splittally_abi_1"),
 )
 
@@ -56,14 +61,18 @@ class CompileFailed(Exception):
     """The compiler refused the source; the text is what it said."""
 
 
-def compile_enforcer(source: Path, target: Path, cache: Path, sdk: Path = HERE / "sdk") -> None:
+def compile_enforcer(
+    source: Path, target: Path, cache: Path, sdk: Path = HERE / "sdk", pages: int = 1
+) -> None:
     """Compiles one enforcer's `source` to the module `target`, with the SDK in `sdk` as `splittally`.
 
     `cache` is a folder for the compiler's own files; sharing it between calls saves seconds each.
     """
     _refuse_other_compiler()
+    memory = f"memory={pages * PAGE_BYTES}"
     command = (
         *(sys.executable, "-m", "ziglang", "build-exe", f"-femit-bin={target}", *_LINK_FLAGS),
+        *(f"--initial-{memory}", f"--max-{memory}"),
         *("--cache-dir", str(cache / "local"), "--global-cache-dir", str(cache / "global")),
         *(*_MODULE_FLAGS, "--dep", "splittally", f"-Mroot={source}"),
         *(*_MODULE_FLAGS, f"-Msplittally={sdk / 'splittally.zig'}"),
@@ -78,7 +87,8 @@ def build_all(sources: Path, work: Path) -> dict[str, bytes]:
     modules: dict[str, bytes] = {}
     for name, folder in MODULES.items():
         target = work / f"{folder}.wasm"
-        compile_enforcer(sources / folder / "enforcer.zig", target, work / "cache", sources / "sdk")
+        source, pages = sources / folder / "enforcer.zig", PAGES.get(folder, 1)
+        compile_enforcer(source, target, work / "cache", sources / "sdk", pages)
         modules[name] = target.read_bytes()
     return modules
 
