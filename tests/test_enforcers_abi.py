@@ -256,10 +256,10 @@ scalars = st.one_of(
     st.binary(max_size=12),
 )
 FIELDS = words(
-    "account accounts allow_userinfo amounts body_bytes bytes code completion compute criteria default_tokens "
-    "deny dimension failure_returns from function gets headers hosts kinds max_body_bytes max_bytes "
-    "max_cost_cents max_tokens max_tokens_max message messages method methods model models name namespace "
-    "namespaces offset_minutes operations part_of path_prefixes payee payees ports prices prompt "
+    "account accounts allow_userinfo amounts body_bytes bytes code completion compute criteria "
+    "default_tokens deny dimension failure_returns from function gets headers hosts kinds max_body_bytes "
+    "max_bytes max_cost_cents max_tokens max_tokens_max message messages method methods model models name "
+    "namespace namespaces offset_minutes operations part_of path_prefixes payee payees ports prices prompt "
     "prompt_tokens provider providers purpose purposes qualifying rank rate rates require reserve "
     "resource resources result rules schemes seasons size time title to tools url usage"
 )

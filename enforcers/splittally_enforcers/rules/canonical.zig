@@ -70,7 +70,7 @@ const Walk = struct {
     }
 
     fn readItem(walk: *Walk, first: u8) Unreadable!void {
-        try values.spend(5);
+        try values.spend(8);
         if (first >= 0xF9 and first <= 0xFB) return walk.pass(@as(usize, 2) << @intCast(first - 0xF9));
         const argument = try walk.argumentOf(first);
         switch (first >> 5) {
@@ -120,9 +120,9 @@ const Walk = struct {
         const start = walk.at;
         try walk.pass(size);
         const found = walk.bytes[start..][0..size];
-        try values.spend(1 + size / 8);
+        try values.spend(2 + size / 8);
         if (isAscii(found)) return found;
-        try values.spend(size);
+        try values.spend(2 * size);
         return if (isUtf8(found)) found else error.Malformed;
     }
 

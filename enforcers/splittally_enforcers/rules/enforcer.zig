@@ -78,14 +78,9 @@ fn readQuestion(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!Cap {
 fn readSettling(ask: *const sdk.Ask, receipt: *const sdk.Receipt, answer: *sdk.Answer) sdk.Refused!Cap {
     const cap = try readQuestion(ask, answer);
     canonical.checkAll(receipt.payload) catch |fault| return unreadable(.receipt, fault, answer);
-    name(.receipt, values.read(receipt.whole().bytes.ptr).value);
+    name(.receipt, values.mapOf(receipt.whole()));
     name(.payload, values.read(receipt.payload.ptr).value);
-    const reserve = ask.reserve.rest;
-    name(.reserve, .{
-        .bits = @intFromPtr(reserve.bytes.ptr) + reserve.at,
-        .len = @intCast(ask.reserve.count),
-        .tag = .map,
-    });
+    name(.reserve, values.mapOf(ask.reserve));
     return cap;
 }
 

@@ -7,6 +7,7 @@
 const program = @import("program.zig");
 const refusal = @import("refusal.zig");
 const types = @import("types.zig");
+const values = @import("values.zig");
 const below = types.below;
 const emit = program.emit;
 const note = refusal.note;
@@ -16,16 +17,13 @@ const Reason = refusal.Reason;
 const Refused = refusal.Refused;
 const Type = types.Type;
 
+const units_per_part = 16; // of the account, for compiling and running it
 const height_max = 32; // EXPR_DEPTH_MAX
 const any: Type = .{ .base = .any };
 
-var parts: usize = 0;
-var parts_before: usize = 0;
+var parts: usize = 0; // of all expressions so far
 
-/// The parts of the next expression are counted from here; a grant's are bounded together.
 pub fn beginExpression() void {
-    parts_before += parts;
-    parts = 0;
     types.reset();
     refusal.misfit = null;
 }
@@ -33,8 +31,8 @@ pub fn beginExpression() void {
 /// Counts a part of this height.
 pub fn part(at: usize, height: usize) Refused!u8 {
     parts += 1;
-    if (parts > program.parts_max) return refusal.refuse(at, .too_many_parts);
-    if (parts_before + parts > program.parts_max) return refusal.refuse(at, .too_many_together);
+    if (parts > program.parts_max) return refusal.refuse(at, .too_many_together);
+    values.spend(units_per_part) catch unreachable; // the account is larger than all parts and texts
     if (height > height_max) return refusal.refuse(at, .too_deep);
     return @intCast(height);
 }

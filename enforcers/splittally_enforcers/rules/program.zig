@@ -8,6 +8,7 @@ const std = @import("std");
 
 pub const texts_bytes_max = 4096; // of all texts together; compiling them takes most of the fuel
 pub const parts_max = 500; // of all texts together
+pub const frames_max = 32 + 2; // EXPR_DEPTH_MAX brackets, the whole around them and an empty list within
 pub const naturals_max = 128; // dimensions of the reserve and of the usage
 
 /// What an instruction does: with none or many values, from `expect` on with the last one, from `index` on with two.

@@ -204,7 +204,7 @@ pub fn refuseAt(place: Place, answer: *sdk.Answer, comptime code: []const u8, wh
 fn say(place: Place, answer: *sdk.Answer) sdk.Refused {
     return refuseAt(place, answer, "cap_params_invalid", .{
         " of the cap params is no expression: at character ", @as(u64, refusal.found.at + 1),
-        ": ",                                                  refusal.found.reason.text(),
+        ": ",                                                 refusal.found.reason.text(),
     });
 }
 

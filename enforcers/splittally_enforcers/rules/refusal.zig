@@ -7,7 +7,6 @@
 pub const Refused = error{NoExpression};
 
 pub const Reason = enum {
-    too_long,
     too_long_together,
     no_end_quote,
     no_meaning,
@@ -22,7 +21,6 @@ pub const Reason = enum {
     no_escape,
     no_code_point,
     surrogate,
-    too_many_parts,
     too_many_together,
     too_deep,
     unknown_name,
@@ -42,8 +40,7 @@ pub const Reason = enum {
 
     pub fn text(reason: Reason) []const u8 {
         return switch (reason) {
-            .too_long => "longer than 8192 bytes",
-            .too_long_together => "the expressions of a grant have more than 8192 bytes together",
+            .too_long_together => "the expressions of a grant have more than 4096 bytes together",
             .no_end_quote => "this string does not end on its line",
             .no_meaning => "this character has no meaning here",
             .no_place => "this word has no place here",
@@ -57,8 +54,7 @@ pub const Reason = enum {
             .no_escape => "no such escape",
             .no_code_point => "a code point above U+10FFFF",
             .surrogate => "text holds a lone surrogate",
-            .too_many_parts => "more than 1000 parts",
-            .too_many_together => "the expressions of a grant have more than 1000 parts together",
+            .too_many_together => "the expressions of a grant have more than 500 parts together",
             .too_deep => "nested deeper than 32",
             .unknown_name => "no value has this name here",
             .unknown_key => "there is no such key",

@@ -6,6 +6,7 @@
 const arithmetic = @import("arithmetic.zig");
 const equality = @import("equality.zig");
 const program = @import("program.zig");
+const room = @import("room.zig");
 const types = @import("types.zig");
 const values = @import("values.zig");
 const Fault = values.Fault;
@@ -29,7 +30,7 @@ var steps: u32 = 0;
 pub fn run(start: usize) Fault!Value {
     height = 0;
     steps = steps_max;
-    values.emptyRoom();
+    room.empty();
     var place = start;
     while (true) {
         const instruction = program.at(place);
@@ -46,7 +47,7 @@ pub fn run(start: usize) Fault!Value {
             .list => {
                 const count = instruction.argument;
                 height -= count;
-                push(try values.list(stack[height..][0..count]));
+                push(try room.list(stack[height..][0..count]));
             },
             .jump => place = instruction.argument,
             .else_to => if (pop().bits == 0) {
@@ -174,11 +175,11 @@ fn add(one: *Value, other: *const Value) Fault!void {
     if (one.tag == .text) {
         try expect(other, .string);
         try spend((try values.characters(one) + try values.characters(other)) / characters_per_step);
-        return values.joinTexts(one, other);
+        return room.joinTexts(one, other);
     }
     if (!one.isList() or !other.isList()) return error.WrongType;
     try spend(one.len + other.len);
-    return values.joinLists(one, other);
+    return room.joinLists(one, other);
 }
 
 fn index(container: *Value, key: *const Value) Fault!void {

@@ -3,8 +3,8 @@
 //! 1. What is read here was found canonical, so nothing is checked again and nothing is copied.
 //! 2. Work that grows with the data is taken from one account of the call, and what is beyond it is the
 //!    fault `too_many_steps`: what a program may take is bounded before the fuel is.
-//! 3. What an expression makes, joined texts and lists, stands in a room of its own that every expression
-//!    gets empty.
+
+const sdk = @import("splittally");
 
 pub const Exhausted = error{TooManySteps};
 pub const Fault = Exhausted || error{ MissingKey, WrongType, Overflow, ZeroDivisor };
@@ -63,6 +63,10 @@ pub fn textOf(bytes: []const u8) Value {
     return .{ .bits = @intFromPtr(bytes.ptr), .len = @intCast(bytes.len), .tag = .text };
 }
 
+pub fn mapOf(map: sdk.Map) Value {
+    return .{ .bits = @intFromPtr(map.rest.bytes.ptr) + map.rest.at, .len = @intCast(map.count), .tag = .map };
+}
+
 // --- the account -------------------------------------------------------------------------------------
 
 pub const work_max = 60_000; // a unit is at most 30 of the 2,000,000 of fuel
@@ -89,11 +93,13 @@ pub fn read(at: [*]const u8) Found {
         const value: Value = if (is_bool) boolean(first == 0xF5) else .{ .bits = 0, .tag = .alien };
         return .{ .value = value, .next = body };
     }
-    var argument: u64 = short;
-    if (size > 0) {
-        argument = 0;
-        for (0..size) |place| argument = argument << 8 | at[1 + place];
-    }
+    const argument: u64 = switch (size) {
+        0 => short,
+        1 => at[1],
+        2 => @byteSwap(@as(*align(1) const u16, @ptrCast(at + 1)).*),
+        4 => @byteSwap(@as(*align(1) const u32, @ptrCast(at + 1)).*),
+        else => @byteSwap(eight(at + 1)),
+    };
     const inside = @intFromPtr(body);
     const len: u32 = if (major < 2) 0 else @intCast(argument);
     return switch (major) {
@@ -137,9 +143,13 @@ pub fn skip(start: [*]const u8, count: usize) Exhausted![*]const u8 {
             .list => owed +%= first & 31,
             .map => owed +%= 2 * (first & 31),
             .other => {
+                left -%= 3;
+                if (first < 0x40 or first >= 0xE0) {
+                    at += @as(usize, 1) << @intCast((first & 31) - 24); // a number: the head says how wide
+                    continue;
+                }
                 const found = read(at - 1);
                 at = found.next;
-                left -%= 3;
                 if (found.value.tag == .list) owed +%= found.value.len;
                 if (found.value.tag == .map) owed +%= 2 * found.value.len;
             },
@@ -264,81 +274,4 @@ pub const Items = struct {
 
 pub fn itemsOf(whole: *const Value) Items {
     return .{ .at = whole.bytes(), .left = whole.len, .is_made = whole.tag == .made };
-}
-
-// --- what expressions make ---------------------------------------------------------------------------
-
-var room: [32 * 1024]u8 align(8) = undefined;
-var used: usize = 0;
-
-pub fn emptyRoom() void {
-    used = 0;
-}
-
-/// Room for so many bytes behind what was made last.
-fn take(size: usize) Fault![]u8 {
-    if (size > room.len - used) return error.TooManySteps;
-    const start = used;
-    used += size;
-    return room[start..used];
-}
-
-fn isLast(value: *const Value, size: usize) bool {
-    return value.address() + size == @intFromPtr(&room) + used;
-}
-
-/// `one` and then `other`, in place of `one`; what was made last is lengthened where it stands.
-pub fn joinTexts(one: *Value, other: *const Value) Fault!void {
-    if (other.len == 0) return;
-    if (one.len == 0) {
-        one.* = other.*;
-        return;
-    }
-    try spend((one.len + other.len) / 8);
-    if (!isLast(one, one.len)) {
-        const copy = try take(one.len);
-        @memcpy(copy, one.text());
-        one.bits = @intFromPtr(copy.ptr);
-    }
-    @memcpy(try take(other.len), other.text());
-    one.len += other.len;
-}
-
-/// A list of these values.
-pub fn list(items: []const Value) Fault!Value {
-    const start = openList();
-    for (items) |item| try append(item);
-    return .{ .bits = start, .len = @intCast(items.len), .tag = .made };
-}
-
-pub fn joinLists(one: *Value, other: *const Value) Fault!void {
-    if (other.len == 0) return;
-    if (one.len == 0) {
-        one.* = other.*;
-        return;
-    }
-    if (one.tag != .made or !isLast(one, one.len * @sizeOf(Value))) {
-        const start = openList();
-        try appendAll(one);
-        one.bits = start;
-        one.tag = .made;
-    }
-    try appendAll(other);
-    one.len += other.len;
-}
-
-fn openList() usize {
-    used = (used + 7) & ~@as(usize, 7);
-    return @intFromPtr(&room) + used;
-}
-
-fn append(item: Value) Fault!void {
-    try spend(1);
-    const place: *Value = @ptrCast(@alignCast(try take(@sizeOf(Value))));
-    place.* = item;
-}
-
-fn appendAll(items: *const Value) Fault!void {
-    var rest = itemsOf(items);
-    while (try rest.next()) |item| try append(item);
 }

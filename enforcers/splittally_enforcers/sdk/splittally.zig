@@ -149,18 +149,18 @@ pub const Receipt = struct {
 
     /// The whole receipt as one map with the payload's value in it; only for a payload that is canonical.
     /// The head of the payload's byte string is taken out by moving what stands before it.
-    pub fn whole(receipt: *const Receipt) Item {
+    pub fn whole(receipt: *const Receipt) Map {
         const size = receipt.payload.len;
         const head: usize = if (size < 24) 1 else if (size < 256) 2 else 3;
-        const before = "\xA3\x66status\x60\x67payload".len + @tagName(receipt.status).len;
+        const before = "\x66status\x60\x67payload".len + @tagName(receipt.status).len;
         const start = @intFromPtr(receipt.payload.ptr) - @intFromPtr(&input) - before;
         var at = start + before;
         while (at > start) {
             at -= 1;
             input[at] = input[at - head];
         }
-        var reader: cbor.Reader = .{ .bytes = &input, .at = start };
-        return reader.item() catch @trap();
+        const count: usize = if (receipt.cost_cents == null) 3 else 4;
+        return .{ .rest = .{ .bytes = &input, .at = start }, .count = count };
     }
 };
 
