@@ -154,6 +154,12 @@ def test_bounds_of_a_grant_are_those_of_its_enforcer() -> None:
     assert (refusal(exact), is_readable(exact)) == ("", True)
     exact["reserve"]["c"] = 1
     assert "500 parts together" in refusal(exact) and not is_readable(exact)
+    for size in (1497, 1498):
+        noted = {"x-note": [0] * size}
+        assert (refusal(noted) == "", is_readable(noted)) == (size == 1497,) * 2
+    for size in (64, 65):
+        kinds = {"kinds": ["mail.*"] * size}
+        assert (refusal(kinds) == "", is_readable(kinds)) == (size == 64,) * 2
     many = {"reserve": {f"d{at}": 1 for at in range(65)}}
     assert "at most 64 dimensions" in refusal(many) and not is_readable(many)
 

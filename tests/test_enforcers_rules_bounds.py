@@ -65,7 +65,11 @@ def test_nesting_is_bounded_as_in_the_language(make: Callable[[int], str]) -> No
         assert enforced_claim(make(size), {}) == meant_claim(make(size), {})
 
 
-def test_rules_and_dimensions_are_counted() -> None:
+def test_rules_kinds_values_and_dimensions_are_counted() -> None:
+    for size, code in ((64, ""), (65, "cap_params_invalid")):
+        assert denied({"kinds": ["mail.*"] * size}).deny_code == code
+    for size, code in ((1497, ""), (1498, "cap_params_invalid")):  # beside the map, the name and the list
+        assert denied({"x-note": [0] * size}).deny_code == code
     rules = [{"deny": "false"}]
     assert denied({"rules": rules * RULES_MAX}).deny_code == ""
     assert denied({"rules": rules * (RULES_MAX + 1)}).deny_code == "cap_params_invalid"
@@ -157,6 +161,27 @@ def test_a_check_within_the_bounds_never_runs_out_of_fuel(costly: str) -> None:
         denied({"rules": rules}, params)
         most = max(most, sandbox().fuel_used)
     assert most < 0.95 * CHECK_FUEL_MAX
+
+
+NOTES: dict[str, dict[str, Any]] = {
+    "in the grant": {"x-note": [0] * 1300},
+    "in a rule": {"rules": [{"deny": "false", "x-note": [0] * 1300}]},
+    "in every rule": {"rules": [{"deny": "false", "x-note": [0] * 15}] * 60},
+    "kinds": {"kinds": ["a.*"] * 63 + [KIND]},
+    "too many": {"x-note": [0] * 20_000},
+    "too many kinds": {"kinds": ["a"] * 9_000},
+}
+
+
+@pytest.mark.parametrize("notes", NOTES)
+def test_what_else_a_grant_holds_never_runs_out_of_fuel(notes: str) -> None:
+    for costly in COSTLY.values():
+        for what in ("nothing", "long search", "text members", "equal maps", "wide items"):
+            text, params = DATA.get(what, ("true", {}))
+            rules = [{"require": f"({asked or 'true'}) || true"} for asked in (costly, text)]
+            cap = NOTES[notes] | {"rules": [*NOTES[notes].get("rules", []), *rules]}
+            denied(cap, {} if notes.startswith("too many") else params)
+            assert sandbox().fuel_used < 0.95 * CHECK_FUEL_MAX
 
 
 @pytest.mark.parametrize("costly", COSTLY)

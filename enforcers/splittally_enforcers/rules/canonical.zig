@@ -33,8 +33,8 @@ pub fn checkAll(bytes: []const u8) Unreadable!void {
 pub fn checkOutline(bytes: []const u8) Unreadable!void {
     if (bytes.len == 0 or bytes[0] >> 5 != 5) return error.Malformed;
     var walk: Walk = .{ .bytes = bytes.ptr, .len = bytes.len, .at = 1 };
-    const count = try walk.within(try walk.argumentOf(bytes[0]));
-    for (0..count) |_| {
+    const entries = try walk.within(try walk.argumentOf(bytes[0]));
+    for (0..entries) |_| {
         try walk.pass(1);
         try walk.readKey(bytes[walk.at - 1]);
         if (walk.at == bytes.len) return error.Malformed;
@@ -43,6 +43,19 @@ pub fn checkOutline(bytes: []const u8) Unreadable!void {
         walk.at = end;
     }
     if (walk.at != bytes.len) return error.Malformed;
+}
+
+/// How many values and keys the bytes hold, up to where they are malformed; null above `most`.
+pub fn count(bytes: []const u8, most: usize) ?usize {
+    var walk: Walk = .{ .bytes = bytes.ptr, .len = bytes.len };
+    var owed: usize = 1;
+    var found: usize = 0;
+    while (owed > 0 and walk.at < walk.len) : (owed -= 1) {
+        if (found == most) return null;
+        found += 1;
+        owed += walk.enter() catch return found;
+    }
+    return found;
 }
 
 const Walk = struct {
@@ -69,9 +82,27 @@ const Walk = struct {
         }
     }
 
+    /// Passes a value, or the head of a list or map and gives how many items are in it.
+    fn enter(walk: *Walk) Unreadable!usize {
+        const first = walk.bytes[walk.at];
+        walk.at += 1;
+        if (isFloat(first)) {
+            try walk.passFloat(first);
+            return 0;
+        }
+        const argument = try walk.argumentOf(first);
+        switch (first >> 5) {
+            2, 3 => try walk.pass(try walk.within(argument)),
+            4 => return walk.within(argument),
+            5 => return 2 * try walk.within(argument),
+            else => {},
+        }
+        return 0;
+    }
+
     fn readItem(walk: *Walk, first: u8) Unreadable!void {
         try values.spend(8);
-        if (first >= 0xF9 and first <= 0xFB) return walk.pass(@as(usize, 2) << @intCast(first - 0xF9));
+        if (isFloat(first)) return walk.passFloat(first);
         const argument = try walk.argumentOf(first);
         switch (first >> 5) {
             0 => {},
@@ -111,6 +142,10 @@ const Walk = struct {
         return if (claimed > walk.len - walk.at) error.Malformed else @intCast(claimed);
     }
 
+    fn passFloat(walk: *Walk, first: u8) Unreadable!void {
+        try walk.pass(@as(usize, 2) << @intCast(first - 0xF9));
+    }
+
     fn pass(walk: *Walk, size: usize) Unreadable!void {
         if (size > walk.len - walk.at) return error.Malformed;
         walk.at += size;
@@ -133,6 +168,10 @@ const Walk = struct {
         walk.level = .{ .owed = size << @intCast(key_bit), .key_bit = key_bit, .key = null };
     }
 };
+
+fn isFloat(first: u8) bool {
+    return first >= 0xF9 and first <= 0xFB;
+}
 
 fn isAscii(text: []const u8) bool {
     var seen: u64 = 0;

@@ -27,7 +27,7 @@ var bytes: usize = 0; // of all texts so far
 pub fn compile(text: []const u8, may_name: types.Names, result: types.Base) Refused!void {
     bytes += text.len;
     if (bytes > program.texts_bytes_max) return refuse(0, .too_long_together);
-    values.spend(units_per_byte * text.len) catch unreachable; // the account is larger than all parts and texts
+    values.spend(units_per_byte * text.len) catch unreachable; // the account is larger than the bounds are
     meaning.beginExpression();
     names = may_name;
     read(text) catch |refused| {

@@ -32,7 +32,7 @@ pub fn beginExpression() void {
 pub fn part(at: usize, height: usize) Refused!u8 {
     parts += 1;
     if (parts > program.parts_max) return refusal.refuse(at, .too_many_together);
-    values.spend(units_per_part) catch unreachable; // the account is larger than all parts and texts
+    values.spend(units_per_part) catch unreachable; // the account is larger than the bounds are
     if (height > height_max) return refusal.refuse(at, .too_deep);
     return @intCast(height);
 }

@@ -4,14 +4,12 @@
 //! 2. The bounds on texts and parts bound both arrays: a part makes at most three instructions of its own
 //!    and has at most one natural that takes eight bytes.
 
-const std = @import("std");
-
 pub const texts_bytes_max = 4096; // of all texts together; compiling them takes most of the fuel
 pub const parts_max = 500; // of all texts together
 pub const frames_max = 32 + 2; // EXPR_DEPTH_MAX brackets, the whole around them and an empty list within
 pub const naturals_max = 128; // dimensions of the reserve and of the usage
 
-/// What an instruction does: with none or many values, from `expect` on with the last one, from `index` on with two.
+/// What is done: with no value or a number of them, from `expect` on with the last, from `index` on with two.
 pub const Op = enum(u8) {
     done,
     pass,

@@ -5,14 +5,19 @@
 //! 2. What is wrong is named by its place in the grant and by a character; nothing of an expression's text
 //!    stands in a message.
 
+const canonical = @import("canonical.zig");
 const compiling = @import("compile.zig");
 const program = @import("program.zig");
 const refusal = @import("refusal.zig");
 const sdk = @import("splittally");
 const types = @import("types.zig");
+const values = @import("values.zig");
 
+const kinds_max = 64;
 const rules_max = 64;
 const dims_max = 64;
+const values_max = 1500; // in all cap params, notes included
+const units_per_value = 7; // of the account, for reading it up to three times
 const code_bytes_max = 64;
 const message_bytes_max = 256;
 
@@ -40,6 +45,10 @@ pub var starts: Starts = .{ .reserve = 0, .usage = 0 };
 
 /// The grant's params, every expression in them compiled.
 pub fn readCap(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!Cap {
+    const count = canonical.count(ask.cap_params, values_max) orelse return answer.refuse("cap_params_invalid", .{
+        "the cap params must hold at most 1500 values and keys",
+    });
+    values.spend(units_per_value * count) catch unreachable; // the account is larger than the bounds are
     const cap = try ask.cap(Cap, answer);
     try checkKinds(cap.kinds, answer);
     if (cap.rules.count > rules_max) return answer.refuse("cap_params_invalid", .{
@@ -130,6 +139,9 @@ fn isMessage(message: []const u8) bool {
 
 /// A star anywhere but in the tail would match nothing, silently.
 fn checkKinds(kinds: sdk.Texts, answer: *sdk.Answer) sdk.Refused!void {
+    if (kinds.items.count > kinds_max) return answer.refuse("cap_params_invalid", .{
+        "field `kinds` of the cap params must list at most 64 kinds",
+    });
     var rest = kinds;
     while (rest.next()) |kind| {
         const stem = stemOf(kind);

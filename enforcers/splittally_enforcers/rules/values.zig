@@ -69,7 +69,7 @@ pub fn mapOf(map: sdk.Map) Value {
 
 // --- the account -------------------------------------------------------------------------------------
 
-pub const work_max = 60_000; // a unit is at most 30 of the 2,000,000 of fuel
+const work_max = 60_000; // a unit is at most 30 of the 2,000,000 of fuel
 var work: usize = work_max;
 
 pub fn spend(units: usize) Exhausted!void {
@@ -127,10 +127,10 @@ pub const classes: [256]Class = fill: {
     break :fill table;
 };
 
-/// Where so many values from `start` on end.
-pub fn skip(start: [*]const u8, count: usize) Exhausted![*]const u8 {
+/// Where the values from `start` on end, as many as are wanted.
+pub fn skip(start: [*]const u8, wanted: usize) Exhausted![*]const u8 {
     var at = start;
-    var owed = count;
+    var owed = wanted;
     var left = work;
     while (owed != 0) : (owed -%= 1) {
         if (left < 4) return error.TooManySteps;

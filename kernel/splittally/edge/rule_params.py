@@ -18,7 +18,9 @@ from splittally.core.limits import DENY_CODE_BYTES_MAX, NAME_BYTES_MAX, NATURAL_
 from splittally.core.state import State
 
 RULES_MODULE = "sys/CapEnforceRules@1"
+KINDS_MAX = 64
 RULES_MAX = 64
+VALUES_MAX = 1500  # keys and values of all params, notes included; the enforcer reads each up to three times
 RULES_BYTES_MAX = 4096  # of all expressions of a grant: compiling them takes half of a call's fuel
 RULES_PARTS_MAX = 500  # of the same; the module's memory holds no more
 MESSAGE_BYTES_MAX = 256
@@ -72,7 +74,12 @@ class _Rules:
 
     def check(self, params: Any) -> None:
         self._require_keys("", params, KEYS)
-        for at, kind in enumerate(self._list("kinds", params.get("kinds", []))):
+        if _values(params) > VALUES_MAX:
+            self._refuse("", f"holds at most {VALUES_MAX} values and keys")
+        kinds = self._list("kinds", params.get("kinds", []))
+        if len(kinds) > KINDS_MAX:
+            self._refuse("kinds", f"has at most {KINDS_MAX} kinds")
+        for at, kind in enumerate(kinds):
             if type(kind) is not str or not _KIND.fullmatch(kind):
                 self._refuse(f"kinds[{at}]", "is a kind, or a prefix that ends in `.*`")
         rules = self._list("rules", params.get("rules", []))
@@ -157,6 +164,13 @@ def _is_message(message: Any) -> bool:
     if type(message) is not str or not _LEGIBLE.fullmatch(message):
         return False
     return len(message.encode()) <= MESSAGE_BYTES_MAX and message.count("`") % 2 == 0
+
+
+def _values(value: Any) -> int:
+    """How many values and keys are in a value, itself among them."""
+    if type(value) is dict:
+        return 1 + len(value) + sum(map(_values, value.values()))
+    return 1 + sum(map(_values, value)) if type(value) is list else 1
 
 
 def _parts(tree: Node) -> int:
