@@ -21,6 +21,7 @@ pub const Frame = struct {
     bracket: Bracket,
     at: u16, // of the part that the bracket makes
     start: u16, // where the expression within it begins
+    misfit: ?refusal.Refusal, // of what stands before that
     arms: usize = 0,
     awaits_colon: bool = false,
     otherwise: program.Jumps = .{},
@@ -53,7 +54,7 @@ pub fn open(bracket: Bracket, at: u16) Refused!void {
 }
 
 fn enter(bracket: Bracket, at: u16) void {
-    frames[count] = .{ .bracket = bracket, .at = at, .start = word.at };
+    frames[count] = .{ .bracket = bracket, .at = at, .start = word.at, .misfit = refusal.takeMisfit() };
     count += 1;
     runs.enter();
 }
@@ -63,10 +64,16 @@ fn leave() void {
     runs.leave();
 }
 
+/// What did not fit before the expression is said before what does not fit in it.
+fn putBefore(frame: *const Frame) void {
+    if (frame.misfit) |before| refusal.misfit = before;
+}
+
 /// Opens a list; true when an item follows.
 pub fn openList(at: u16) Refused!bool {
     if (word.kind == .close_square) {
         enter(.list, at);
+        putBefore(top());
         try closeList(top());
         return false;
     }
@@ -77,6 +84,7 @@ pub fn openList(at: u16) Refused!bool {
 /// Ends the expression within a bracket; true when another one follows in it.
 pub fn close(frame: *Frame) Refused!bool {
     if (frame.arms > 0) try closeChoice(frame);
+    putBefore(frame);
     const bracket = frame.bracket;
     if (bracket == .list) return closeItem(frame);
     const wanted: tokens.Kind = switch (bracket) {
@@ -103,7 +111,7 @@ pub fn close(frame: *Frame) Refused!bool {
 
 /// Behind a claim, at the `?`.
 pub fn openArm(frame: *Frame) Refused!void {
-    meaning.checkClaim();
+    meaning.closeSide(true);
     frame.otherwise = .{};
     frame.otherwise.emitFrom(.else_to, word.at);
     frame.awaits_colon = true;
@@ -113,6 +121,7 @@ pub fn openArm(frame: *Frame) Refused!void {
 /// Behind the value of a claim, at what must be the `:`.
 pub fn closeArm(frame: *Frame) Refused!void {
     if (word.kind != .colon) return refuse(word.at, .no_place);
+    meaning.closeSide(false);
     frame.exits.emitFrom(.jump, word.at);
     frame.otherwise.land();
     frame.awaits_colon = false;
@@ -139,6 +148,7 @@ fn closeItem(frame: *Frame) Refused!bool {
         try tokens.advance();
         if (word.kind != .close_square) {
             frame.start = word.at;
+            frame.misfit = refusal.takeMisfit();
             return true;
         }
     } else if (word.kind != .close_square) return refuse(word.at, .no_place);

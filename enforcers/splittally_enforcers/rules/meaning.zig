@@ -29,7 +29,7 @@ pub fn beginExpression() void {
 }
 
 /// Counts a part of this height.
-pub fn part(at: usize, height: usize) Refused!u8 {
+pub fn part(at: u16, height: usize) Refused!u8 {
     parts += 1;
     if (parts > program.parts_max) return refusal.refuse(at, .too_many_together);
     values.spend(units_per_part) catch unreachable; // the account is larger than the bounds are
@@ -258,13 +258,15 @@ pub fn itemType(before: Type, item: Operand) Type {
     };
 }
 
-/// The last operand decides a choice: its check when it runs. `choice` looks at its type.
-pub fn checkClaim() void {
-    const claim = below(0);
-    if (claim.type.is(.any)) require(claim.*, .boolean);
+/// Ends the claim or the value of an arm: what does not fit in it is kept with it.
+pub fn closeSide(is_claim: bool) void {
+    const side = below(0);
+    side.misfit = refusal.takeMisfit();
+    if (is_claim and side.type.is(.any)) require(side.*, .boolean);
 }
 
 /// The last operands, a claim and a value for each arm and the value where no claim holds, as one.
+/// The kernel's reader looks at the last value first and at the first arm last.
 pub fn choice(arms: usize, at: u16) Refused!void {
     var highest: usize = 0;
     for (0..2 * arms + 1) |back| highest = @max(highest, below(back).height);
@@ -273,7 +275,9 @@ pub fn choice(arms: usize, at: u16) Refused!void {
     for (0..arms) |arm| {
         const value = below(2 * arm + 1);
         const claim = below(2 * arm + 2);
+        if (claim.misfit) |inner| note(inner.at, inner.reason);
         if (types.meeting(claim.type, .{ .base = .boolean }) == null) note(claim.at, .not_bool);
+        if (value.misfit) |inner| note(inner.at, inner.reason);
         found = types.meeting(value.type, found) orelse mixed: {
             note(value.at, .mixed_sides);
             break :mixed any;

@@ -75,16 +75,25 @@ pub const Reason = enum {
 };
 
 /// `at` counts characters from 0.
-pub const Refusal = struct { at: usize, reason: Reason };
+pub const Refusal = struct { at: u16, reason: Reason };
 
 pub var found: Refusal = .{ .at = 0, .reason = .no_value };
+
+/// The first type that does not fit, of what is read now.
 pub var misfit: ?Refusal = null;
 
-pub fn refuse(at: usize, reason: Reason) Refused {
+pub fn refuse(at: u16, reason: Reason) Refused {
     found = .{ .at = at, .reason = reason };
     return error.NoExpression;
 }
 
-pub fn note(at: usize, reason: Reason) void {
+pub fn note(at: u16, reason: Reason) void {
     if (misfit == null) misfit = .{ .at = at, .reason = reason };
+}
+
+/// Takes the misfit away, so that the next is the first of something else.
+pub fn takeMisfit() ?Refusal {
+    const taken = misfit;
+    misfit = null;
+    return taken;
 }

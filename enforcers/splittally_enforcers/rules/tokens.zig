@@ -143,7 +143,6 @@ fn endOfString(start: u32, quote: u8) Refused!u32 {
         '\\' => {
             here += 1;
             if (here == text.len or text[here] == '\n') break;
-            inner += @intFromBool(isInner(text[here]));
         },
         else => |byte| inner += @intFromBool(isInner(byte)),
     };
@@ -203,7 +202,7 @@ inline fn digitOf(byte: u8) ?u8 {
 }
 
 /// The value of an integer word.
-pub fn integerOf(letters: []const u8, at: usize) Refused!u64 {
+pub fn integerOf(letters: []const u8, at: u16) Refused!u64 {
     const is_hex = letters.len > 1 and letters[1] | 0x20 == 'x';
     const base: u64 = if (is_hex) 16 else 10;
     const most = ~@as(u64, 0) / base;
@@ -218,7 +217,7 @@ pub fn integerOf(letters: []const u8, at: usize) Refused!u64 {
 }
 
 /// The text that a string word means, written to the constants; `at` is the character of its quote.
-pub fn textOf(quoted: []const u8, at: usize) Refused!program.Constant {
+pub fn textOf(quoted: []const u8, at: u16) Refused!program.Constant {
     const inside = quoted[1 .. quoted.len - 1];
     const start = program.begin();
     var has_surrogate = false;
@@ -238,16 +237,21 @@ pub fn textOf(quoted: []const u8, at: usize) Refused!program.Constant {
             else => 0,
         };
         if (digits > 0) {
-            const point = hexAt(inside, here + 2, digits) orelse return refuse(at + 1 + here - passed, .no_escape);
-            if (point > 0x10FFFF) return refuse(at + 1 + here - passed, .no_code_point);
+            const point = hexAt(inside, here + 2, digits) orelse return refuse(place(at, here - passed), .no_escape);
+            if (point > 0x10FFFF) return refuse(place(at, here - passed), .no_code_point);
             if (point & ~@as(u32, 0x7FF) == 0xD800) has_surrogate = true else writePoint(point);
         } else {
-            program.write(escaped(inside[here + 1]) orelse return refuse(at + 1 + here - passed, .no_escape));
+            program.write(escaped(inside[here + 1]) orelse return refuse(place(at, here - passed), .no_escape));
         }
         here += 2 + digits;
     }
     if (has_surrogate) return refuse(at, .surrogate);
     return program.end(start);
+}
+
+/// The character of a string's text that stands at `inside`, where its quote stands at `at`.
+fn place(at: u16, inside: usize) u16 {
+    return @intCast(at + 1 + inside);
 }
 
 fn escaped(byte: u8) ?u8 {

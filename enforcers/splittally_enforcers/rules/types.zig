@@ -4,6 +4,7 @@
 //! 2. Two types meet when a value could have both; what has no meeting type does not compile.
 
 const program = @import("program.zig");
+const refusal = @import("refusal.zig");
 const sdk = @import("splittally");
 
 pub const Base = enum(u8) { int, boolean, string, any, never, reserve, origin, receipt };
@@ -117,7 +118,14 @@ pub const Sign = enum(u8) { equal, unequal, less, at_most, more, at_least };
 pub const Form = enum(u8) { other, literal, string_literal, literals, select };
 
 /// A value while an expression is compiled: its type, the character it stands at, the height of its tree.
-pub const Operand = struct { type: Type, at: u16, height: u8 = 1, form: Form = .other };
+/// Of a claim or a value of a choice the misfit within it too, because there the last is said first.
+pub const Operand = struct {
+    type: Type,
+    at: u16,
+    height: u8 = 1,
+    form: Form = .other,
+    misfit: ?refusal.Refusal = null,
+};
 
 var operands: [program.parts_max + 1]Operand = undefined;
 var count: usize = 0;
