@@ -169,16 +169,16 @@ def test_what_is_nested_deeper_than_the_data_model_is_not_compared(around: int) 
 
 # One a line, with `⏎` for a line's end within.
 ODD = r"""
-'\ud800'
-'\udfff'
-'\ud83d\ude00'
-'\U0000dfff'
-'\U00110000'
-'\U0010ffff'
-'\u12'
-'\x41'
-'é\q'
-'😀\u00e'
+kind == '\ud800'
+kind == '\udfff'
+kind == '\ud83d\ude00'
+kind == '\U0000dfff'
+kind == '\U00110000'
+kind == '\U0010ffff'
+kind == '\u12'
+kind == '\x41'
+kind == 'é\q'
+kind == '😀\u00e'
 '\
 'a⏎b'
 '\⏎'
