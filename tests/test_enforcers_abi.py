@@ -16,10 +16,11 @@ from splittally_enforcers.build import MODULES
 
 ALLOW, BLOB, COST = "sys/CapAllowAll@1", "sys/CapEnforceBlob@1", "sys/CapEnforceCost@1"
 HTTP, LLM, NATIVE = "sys/CapEnforceHttpOut@1", "sys/CapEnforceLlmBasic@1", "sys/CapEnforceNative@1"
-SPEND = "sys/CapEnforceSpend@1"
+RULES, SPEND = "sys/CapEnforceRules@1", "sys/CapEnforceSpend@1"
 NAMES = tuple(MODULES)
 INPUT_BYTES_BUILTIN_MAX = 24 * 1024
 TYPICAL_FUEL_MAX = 25_000  # of CHECK_FUEL_MAX = 2,000,000; about 3,000 is the copying of message texts
+COMPILING_FUEL_MAX = 60_000  # of rules, which are compiled each time
 NATURAL_MAX = 2**64 - 1
 NOW_NS = 1_700_000_000_000_000_000
 words = str.split
@@ -135,6 +136,25 @@ TYPICAL: dict[str, tuple[str, Any, Any, dict[str, int], Any]] = {
         {},
         {},
     ),
+    RULES: (
+        "mail.send",
+        {
+            "kinds": ["mail.send"],
+            "rules": [
+                {
+                    "deny": "size(params.to) > 3",
+                    "code": "too_many_recipients",
+                    "message": "at most 3 recipients",
+                },
+                {"require": "params.to[0].endsWith('@acme.com')"},
+            ],
+            "reserve": {"mails": 1, "cents": "params.budget_cents"},
+            "usage": {"mails": "receipt.status == 'ok' ? 1 : 0", "cents": "payload.cost"},
+        },
+        {"to": ["ops@acme.com"], "subject": "the weekly report", "budget_cents": 50},
+        {"mails": 1, "cents": 50},
+        {"cost": 40},
+    ),
     SPEND: (
         "task.post",
         {
@@ -165,11 +185,12 @@ def test_every_built_in_passes_every_admission_check(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_an_ordinary_question_is_answered_within_the_fuel_of_a_typical_input(name: str) -> None:
     kind, cap, params, reserve, payload = TYPICAL[name]
+    most = COMPILING_FUEL_MAX if name == RULES else TYPICAL_FUEL_MAX
     verdict = check(name, kind, cap, params)
     assert (verdict.deny_code, verdict.reserve) == ("", reserve)
-    assert sandbox().fuel_used <= TYPICAL_FUEL_MAX
+    assert sandbox().fuel_used <= most
     assert settle(name, kind, cap, params, reserve, payload).violation_code == ""
-    assert sandbox().fuel_used <= TYPICAL_FUEL_MAX
+    assert sandbox().fuel_used <= most
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -200,7 +221,7 @@ def test_a_foreign_kind_is_denied_and_its_receipt_uses_nothing(name: str) -> Non
     assert (settled.violation_code, settled.usage) == ("effect_kind_mismatch", {})
 
 
-@pytest.mark.parametrize("name", [BLOB, COST, HTTP, LLM, NATIVE, SPEND])
+@pytest.mark.parametrize("name", [BLOB, COST, HTTP, LLM, NATIVE, RULES, SPEND])
 def test_a_misspelt_restriction_denies_because_it_would_restrict_nothing(name: str) -> None:
     kind, cap, params, _, _ = TYPICAL[name]
     verdict = check(name, kind, cap | {"modles": ["gpt-x"]}, params)
@@ -220,7 +241,7 @@ def test_unreadable_bytes_are_answered_not_trapped(name: str, broken: bytes) -> 
         assert check(name, kind, cap, broken).deny_code == "params_invalid"
     settled = settle(name, kind, cap, params, reserve, broken)
     if name not in (COST, NATIVE):
-        used = reserve if name == SPEND else {}  # a task is paid for unless its receipt says otherwise
+        used = reserve if name in (RULES, SPEND) else {}  # paid for unless the receipt says otherwise
         assert (settled.violation_code, settled.usage) == ("receipt_unreadable", used)
 
 
@@ -235,12 +256,12 @@ scalars = st.one_of(
     st.binary(max_size=12),
 )
 FIELDS = words(
-    "account accounts allow_userinfo amounts body_bytes bytes completion compute criteria default_tokens "
-    "dimension failure_returns from function gets headers hosts kinds max_body_bytes max_bytes "
-    "max_cost_cents max_tokens max_tokens_max messages method methods model models name namespace "
-    "namespaces offset_minutes operations part_of path_prefixes payee payees ports prices prompt "
-    "prompt_tokens provider providers purpose purposes qualifying rank rate rates reserve resource "
-    "resources result schemes seasons size time title to tools url usage"
+    "account accounts allow_userinfo amounts body_bytes bytes code completion compute criteria "
+    "default_tokens deny dimension failure_returns from function gets headers hosts kinds max_body_bytes "
+    "max_bytes max_cost_cents max_tokens max_tokens_max message messages method methods model models name "
+    "namespace namespaces offset_minutes operations part_of path_prefixes payee payees ports prices prompt "
+    "prompt_tokens provider providers purpose purposes qualifying rank rate rates require reserve "
+    "resource resources result rules schemes seasons size time title to tools url usage"
 )
 values = st.recursive(
     scalars,
@@ -324,7 +345,7 @@ def test_mutated_bytes_get_an_answer_or_a_fault(name: str, is_settle: bool, data
         assert answer == Fault("trap")
 
 
-@given(name=st.sampled_from([ALLOW, BLOB, HTTP, LLM, SPEND]), data=st.data())
+@given(name=st.sampled_from([ALLOW, BLOB, HTTP, LLM, RULES, SPEND]), data=st.data())
 def test_a_mutated_payload_never_stops_a_settle(name: str, data: st.DataObject) -> None:
     kind, cap, params, reserve, payload = TYPICAL[name]
     mutated = bytearray(encode(payload))

@@ -32,8 +32,12 @@ MODULES = {
     "sys/CapEnforceHttpOut@1": "http_out",
     "sys/CapEnforceLlmBasic@1": "llm_basic",
     "sys/CapEnforceNative@1": "native",
+    "sys/CapEnforceRules@1": "rules",
     "sys/CapEnforceSpend@1": "spend",
 }
+
+# Pages of memory of 64 KiB; one where nothing is said.
+PAGES = {"rules": 2}  # the programs, the values and what expressions make stand beside the input
 
 
 def build_all(sources: Path, work: Path) -> dict[str, bytes]:
@@ -41,7 +45,8 @@ def build_all(sources: Path, work: Path) -> dict[str, bytes]:
     modules: dict[str, bytes] = {}
     for name, folder in MODULES.items():
         target = work / f"{folder}.wasm"
-        compile_source(sources / folder / "enforcer.zig", target, work / "cache", sources / "sdk")
+        source, pages = sources / folder / "enforcer.zig", PAGES.get(folder, 1)
+        compile_source(source, target, work / "cache", sources / "sdk", pages)
         modules[name] = target.read_bytes()
     return modules
 

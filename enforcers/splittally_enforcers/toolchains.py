@@ -18,6 +18,7 @@ from splittally_enforcers.assembler import AssemblyFailed, assemble
 
 ZIG_VERSION = "0.17.1"
 WASMTIME_VERSION = "50.0.1"
+PAGE_BYTES = 65_536
 SDK = Path(__file__).parent / "sdk"
 
 
@@ -40,13 +41,13 @@ LANGUAGES = {
 }
 
 # Without the mvp processor a copy may become an instruction that admission refuses. Every safety check
-# stays in, so that a bug is a trap and denies. One page in all, 8 KiB of it stack below the data.
+# stays in, so that a bug is a trap and denies. 8 KiB of the first page are stack, below the data.
 _MODULE_FLAGS = (
     *("-target", "wasm32-freestanding", "-mcpu=mvp", "-O", "ReleaseSafe"),
     *("-fstrip", "-fsingle-threaded", "-fno-unwind-tables"),
 )
 _LINK_FLAGS = (
-    *("-fno-entry", "--stack", "8192", "--initial-memory=65536", "--max-memory=65536"),
+    *("-fno-entry", "--stack", "8192"),
     *("--export=alloc", "--export=run", "--export=splittally_abi_1"),
 )
 # Undefined behaviour is a trap, and a loop that copies never becomes a call of the function it stands in.
@@ -66,11 +67,12 @@ class CompileFailed(Exception):
     """The compiler refused the source; the text is what it said."""
 
 
-def compile_source(source: Path, target: Path, cache: Path, sdk: Path = SDK) -> None:
+def compile_source(source: Path, target: Path, cache: Path, sdk: Path = SDK, pages: int = 1) -> None:
     """Compiles the enforcer `source` to the module `target`; the suffix says the language.
 
     A source in Zig or C may include files of its own folder. `cache` is a folder for the compiler's own
-    files: sharing it between calls saves seconds each. `sdk` is the folder of the three SDKs.
+    files: sharing it between calls saves seconds each. `sdk` is the folder of the three SDKs. `pages`
+    of 64 KiB are the memory of a module in Zig or C; in text it says so itself.
     """
     language = _language_of(source)
     _refuse_other_compiler(language)
@@ -82,9 +84,9 @@ def compile_source(source: Path, target: Path, cache: Path, sdk: Path = SDK) -> 
         case ".wat":
             _assemble(source, target, sdk.absolute())
         case ".c":
-            _run_zig(source, target, cache, _c_arguments(source, sdk.absolute()))
+            _run_zig(source, target, cache, pages, _c_arguments(source, sdk.absolute()))
         case _:
-            _run_zig(source, target, cache, _zig_arguments(source, sdk.absolute()))
+            _run_zig(source, target, cache, pages, _zig_arguments(source, sdk.absolute()))
 
 
 def _language_of(source: Path) -> Language:
@@ -121,10 +123,12 @@ def _c_arguments(source: Path, sdk: Path) -> tuple[str, ...]:
     return (*_MODULE_FLAGS, "-fsanitize-c=trap", "-cflags", *flags, "--", str(source))
 
 
-def _run_zig(source: Path, target: Path, cache: Path, arguments: tuple[str, ...]) -> None:
+def _run_zig(source: Path, target: Path, cache: Path, pages: int, arguments: tuple[str, ...]) -> None:
     cache.mkdir(parents=True, exist_ok=True)
+    memory = f"memory={pages * PAGE_BYTES}"
     command = (
         *(sys.executable, "-m", "ziglang", "build-exe", f"-femit-bin={target}", *_LINK_FLAGS),
+        *(f"--initial-{memory}", f"--max-{memory}"),
         *("--cache-dir", str(cache / "local"), "--global-cache-dir", str(cache / "global")),
         *arguments,
     )

@@ -25,6 +25,7 @@ from splittally.edge.native_params import SchemaOf
 from splittally.edge.permission import complete_terms
 from splittally.edge.prices import priced_params, read_snapshots, recorded_hashes
 from splittally.edge.quantities import array, instant, natural, refuse_unknown, scale_of, share, span, table
+from splittally.edge.rule_params import check_rules
 
 TABLES = (
     "resources",
@@ -207,14 +208,18 @@ class _Reader:
         return parse_json(text) if text.lstrip().startswith("{") else load(self.folder / text)
 
     def _cap_params(self, where: str, cap: str, params: Any, caps: Mapping[str, Any]) -> bytes:
-        digest = caps[cap]["params_schema"] if cap in caps else b""
-        if cap not in caps and cap in self.state.caps.caps:
-            digest = self.state.caps.caps[cap].params_schema
+        own, known = caps.get(cap), self.state.caps.caps.get(cap)
+        digest = own["params_schema"] if own else known.params_schema if known else b""
         schema = self.carried.loaded.get(digest) or self.schema_of(self.state, digest)
         try:
-            return schema.seal(params)
+            data = schema.seal(params)
         except SplittallyError as error:
             raise InvalidManifest(f"`{where}`: {error}", field=where) from error
+        try:
+            check_rules(self.state, own["enforcer"] if own else known.enforcer if known else b"", where, data)
+        except SplittallyError as error:
+            raise InvalidManifest(str(error), **error.facts) from error
+        return data
 
     def _limits(self, where: str, limits: Any) -> list[dict[str, Any]]:
         return [self._limit(f"{where}[{at}]", limit) for at, limit in enumerate(array(where, limits))]

@@ -17,6 +17,7 @@ from splittally.core.native.money import SCALE_MAX
 from splittally.core.state import State
 from splittally.edge.amounts import minor_units, parse_amount
 from splittally.edge.permission import complete_terms
+from splittally.edge.rule_params import check_rules
 from splittally.edge.schema import ParamsSchema
 
 SchemaOf = Callable[[State, bytes], ParamsSchema]
@@ -47,9 +48,11 @@ def seal_terms(state: State, terms: Mapping[str, Any], schema_of: SchemaOf) -> d
         terms, scales_of(state), {name: cap.cap_type for name, cap in state.caps.caps.items()}
     )
     params = sealed.get("params")
+    cap = state.caps.caps.get(str(sealed.get("cap")))
     if params is not None and type(params) is not bytes:
-        cap = state.caps.caps.get(str(sealed.get("cap")))
         sealed["params"] = schema_of(state, cap.params_schema if cap else b"").seal(params)
+    if params is not None:
+        check_rules(state, cap.enforcer if cap else b"", "terms.params", sealed["params"])
     return sealed
 
 

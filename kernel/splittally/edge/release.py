@@ -13,6 +13,7 @@ from splittally.core.limits import NATIVE_PARAMS_BYTES_MAX
 from splittally.core.native import NATIVE
 from splittally.core.native.money import ISSUER
 from splittally.core.types import CAP_ALL, CAP_ANY_TYPE, CAP_NATIVE_TYPE, CAP_SPEND, CAP_SPEND_TYPE
+from splittally.edge.rule_params import RULES_MODULE
 
 # cap -> (type of cap, the module that judges it)
 CAPS = {
@@ -22,6 +23,7 @@ CAPS = {
     "sys/blob@1": ("blob", "sys/CapEnforceBlob@1"),
     "sys/cost@1": (CAP_ANY_TYPE, "sys/CapEnforceCost@1"),
     "sys/native@1": (CAP_NATIVE_TYPE, "sys/CapEnforceNative@1"),
+    "sys/rules@1": (CAP_ANY_TYPE, RULES_MODULE),
     CAP_SPEND: (CAP_SPEND_TYPE, "sys/CapEnforceSpend@1"),
 }
 

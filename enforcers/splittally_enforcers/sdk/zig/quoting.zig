@@ -41,6 +41,18 @@ pub fn isUtf8(bytes: []const u8) bool {
     return true;
 }
 
+/// Whether a reader sees the whole text as what it is; a text that is shown as it stands may hold quotes.
+pub fn isLegible(bytes: []const u8) bool {
+    var at: usize = 0;
+    while (at < bytes.len) {
+        const point = codePoint(bytes[at..]) orelse return false;
+        const is_ascii = point.value >= 0x20 and point.value < 0x7F;
+        if (!is_ascii and !isPlain(point.value)) return false;
+        at += point.size;
+    }
+    return true;
+}
+
 const CodePoint = struct { value: u21, size: u3 };
 
 /// The code point that `bytes` begin with, or null when they begin with no UTF-8 (RFC 3629 section 4).

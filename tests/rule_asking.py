@@ -1,0 +1,115 @@
+"""Asks the rules enforcer and the kernel's own language the same, in one form that can be compared.
+
+An answer is a value; or `("fault", code, character)`; or `("refused", character)` where the text is no
+expression. The enforcer is asked through the sandbox: a bool by a rule, an int by a reserve or a usage.
+"""
+
+import re
+from typing import Any
+
+from splittally.core import expr
+from splittally.core.errors import ExpressionError
+from splittally.core.expr import BOOL, INT, ExprFault
+from splittally.edge.rule_params import CONDITION_NAMES, USAGE_NAMES
+
+from tests.test_enforcers_abi import NOW_NS, RULES, check, settle
+
+KIND = "mail.send"
+ORIGIN = {"kind": "plan", "name": "host/operator@1"}
+FAULT = re.compile(r"has no value: (\w+) at character (\d+)$")
+REFUSAL = re.compile(r"is no expression: at character (\d+): ")
+NUMBER = re.compile(r"is the negative number (-\d+)$")
+
+
+def refused(message: str) -> tuple[Any, ...]:
+    found = REFUSAL.search(message)
+    assert found, message
+    return "refused", int(found[1])
+
+
+def faulted(message: str) -> tuple[Any, ...]:
+    found = FAULT.search(message)
+    assert found, message
+    return "fault", found[1], int(found[2])
+
+
+def negative(message: str) -> int:
+    found = NUMBER.search(message)
+    assert found, message
+    return int(found[1])
+
+
+def enforced_claim(text: str, params: Any, form: str = "deny") -> Any:
+    """The value of a bool expression, as a rule has it."""
+    verdict = check(RULES, KIND, {"rules": [{form: text}]}, params)
+    match verdict.deny_code:
+        case "" | "denied_by_rule":
+            return (verdict.deny_code == "") == (form == "require")
+        case "rule_fault":
+            return faulted(verdict.deny_message)
+    return refused(verdict.deny_message)
+
+
+def enforced_int(text: str, params: Any) -> Any:
+    """The value of an int expression, as a reserve has it."""
+    verdict = check(RULES, KIND, {"reserve": {"x": text}}, params)
+    match verdict.deny_code:
+        case "":
+            return verdict.reserve["x"]
+        case "reserve_negative":
+            return negative(verdict.deny_message)
+        case "reserve_fault":
+            return faulted(verdict.deny_message)
+    return refused(verdict.deny_message)
+
+
+def enforced_usage(text: str, settling: dict[str, Any]) -> Any:
+    """The value of an int expression, as a usage has it."""
+    verdict = settle(RULES, KIND, {"usage": {"x": text}}, **settling)
+    match verdict.violation_code:
+        case "":
+            return verdict.usage["x"]
+        case "usage_negative":
+            return negative(verdict.violation_message)
+        case "usage_fault":
+            return faulted(verdict.violation_message)
+    return refused(verdict.violation_message)
+
+
+def meant(text: str, names: dict[str, Any], values: dict[str, Any], result: expr.Type) -> Any:
+    """The same by the definition of the language."""
+    try:
+        found = expr.compile(text, names, result).evaluate(values)
+    except ExpressionError as error:
+        return "refused", error.facts["at"]
+    if type(found) is ExprFault:
+        at = re.match(r"at character (\d+): ", found.text)
+        assert at
+        return "fault", found.code, int(at[1])
+    return found
+
+
+def condition_values(params: Any) -> dict[str, Any]:
+    return {"params": params, "kind": KIND, "grant": "grants/test", "origin": ORIGIN, "now_ns": NOW_NS}
+
+
+def meant_claim(text: str, params: Any) -> Any:
+    return meant(text, CONDITION_NAMES, condition_values(params), BOOL)
+
+
+def meant_int(text: str, params: Any) -> Any:
+    return meant(text, CONDITION_NAMES, condition_values(params), INT)
+
+
+def meant_usage(text: str, settling: dict[str, Any]) -> Any:
+    """`settling` are the arguments of a Settle."""
+    receipt = {key: settling[key] for key in ("status", "payload")} | {"adapter_id": "adapter"}
+    if settling["cost_cents"] is not None:
+        receipt["cost_cents"] = settling["cost_cents"]
+    values = {"receipt": receipt, "payload": settling["payload"], "reserve": settling["reserve"]}
+    return meant(text, USAGE_NAMES, condition_values(settling["params"]) | values, INT)
+
+
+def agrees(found: Any, expected: Any) -> bool:
+    """Alike in value and type."""
+    return type(found) is type(expected) and found == expected
