@@ -37,6 +37,9 @@ const std = @import("std");
 const answers = @import("answer.zig");
 const cbor = @import("cbor.zig");
 const fields = @import("fields.zig");
+pub const lists = @import("lists.zig");
+pub const paths = @import("paths.zig");
+pub const sets = @import("sets.zig");
 
 pub const Answer = answers.Answer;
 pub const Refused = answers.Refused;
@@ -49,6 +52,7 @@ pub const Items = cbor.Items;
 pub const Map = cbor.Map;
 pub const Naturals = cbor.Naturals;
 pub const Texts = cbor.Texts;
+pub const order = cbor.order;
 
 /// Turns a failed safety check into a trap. Every enforcer's own file must re-export it.
 pub const panic = std.debug.no_panic;
