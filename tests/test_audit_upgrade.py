@@ -78,8 +78,9 @@ def test_an_upgrade_brings_what_a_later_release_added(tmp_path, monkeypatch):
     (tmp_path / "notes.json").write_text(json.dumps(manifest))
     assert run("-w", world, "apply", tmp_path / "notes.json").code == 0
     asked = [intent("notes", kind="fs.read", params={"path": path}) for path in ("/data/a", "/etc/a")]
-    codes = [line.get("code") for line in run("-w", world, "submit", text="".join(asked)).lines]
-    assert codes == [None, "path_not_allowed"]
+    lines = run("-w", world, "submit", text="".join(asked)).lines
+    codes = [finding["code"] for line in lines for finding in line["findings"]]
+    assert ([line["outcome"] for line in lines], codes) == (["allow", "deny"], ["path_not_allowed"])
 
 
 def test_an_upgrade_judges_anew_what_comes_and_settles_with_the_old_what_is_open(old):

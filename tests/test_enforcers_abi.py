@@ -294,8 +294,8 @@ FIELDS = words(
     "max_bytes max_cost_cents max_recipients max_rows max_seconds max_tokens max_tokens_max messages method "
     "methods model models name namespace namespaces offset_minutes operations part_of path path_prefixes "
     "payee payees ports prices prompt prompt_tokens provider providers purpose purposes qualifying rank rate "
-    "rates read recipients require_where reserve resource resources result rows schemes seasons seconds server "
-    "size statement subject tables time timeout_seconds title to tool tools url usage write"
+    "rates read recipients require_where reserve resource resources result rows schemes seasons seconds "
+    "server size statement subject tables time timeout_seconds title to tool tools url usage write"
 )
 values = st.recursive(
     scalars,

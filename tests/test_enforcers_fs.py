@@ -253,7 +253,9 @@ def fs_settle(
 # --- what is generated --------------------------------------------------------------------------------
 
 segments = st.one_of(
-    st.sampled_from(["data", "data", "x", "y", ".", "..", "..", "", "database", "Data", "é", "..x", "x.", "x "]),
+    st.sampled_from(
+        ["data", "data", "x", "y", ".", "..", "..", "", "database", "Data", "é", "..x", "x.", "x "]
+    ),
     st.sampled_from(["C:", "c:x", "~", "%2e", "%", "%g0", "a\\b", "...", ". ", "\x00", "\x7f", "$HOME", "*"]),
     st.text(max_size=4),
 )

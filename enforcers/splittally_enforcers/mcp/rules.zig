@@ -7,9 +7,11 @@
 const sdk = @import("splittally");
 const arguments = @import("arguments.zig");
 
-const parts_max = 1024; // comparisons and listed values of all rules together
+const constraints_max = 256; // of all rules together
+const values_max = 1024; // listed in all constraints together
 
-var parts_seen: u64 = 0;
+var constraints_seen: u64 = 0;
+var values_seen: u64 = 0;
 
 /// The first thing about the arguments that a rule does not permit.
 pub const Breach = struct { name: []const u8, rule: u64, why: []const u8 };
@@ -38,10 +40,11 @@ pub fn breachOf(
 ) sdk.Refused!?Breach {
     const constraints = try sdk.lists.map(stated, &.{
         .name = "tools.arguments",
-        .most = parts_max,
-        .expected = "a map from names of arguments to maps",
+        .most = constraints_max,
+        .expected = "a map from names of arguments, at most 256 in all, to maps",
     }, answer);
-    try countParts(constraints.count, answer);
+    constraints_seen += constraints.count;
+    if (constraints_seen > constraints_max) return tooMany(answer);
     var found: ?Breach = null;
     var named: usize = 0;
     var rest = constraints;
@@ -63,19 +66,20 @@ noinline fn readConstraint(ask: *const sdk.Ask, item: sdk.Item, answer: *sdk.Ans
         .one_of = try sdk.lists.items(fields.one_of, &.{
             .path = "tools.arguments",
             .name = "one_of",
-            .most = parts_max,
-            .expected = "a list of values",
+            .most = values_max,
+            .expected = "a list of values, at most 1024 in all",
         }, answer),
         .under = try sdk.lists.texts(fields.under, &.{
             .path = "tools.arguments",
             .name = "under",
-            .most = parts_max,
-            .expected = "a list of absolute paths",
+            .most = values_max,
+            .expected = "a list of absolute paths, at most 1024 in all",
         }, answer),
         .min = try readBound("min", fields.min, answer),
         .max = try readBound("max", fields.max, answer),
     };
-    try countParts(constraint.one_of.count + constraint.under.items.count, answer);
+    values_seen += constraint.one_of.count + constraint.under.items.count;
+    if (values_seen > values_max) return tooMany(answer);
     var prefixes = constraint.under;
     while (prefixes.next()) |prefix| {
         if (!sdk.paths.isPrefix(prefix)) return answer.refuse("cap_params_invalid", .{
@@ -91,10 +95,9 @@ fn readBound(name: []const u8, stated: ?sdk.Item, answer: *sdk.Answer) sdk.Refus
     return item.integer() orelse answer.misfit(.cap_params, "tools.arguments", name, "an integer from -2^63 to 2^63-1");
 }
 
-fn countParts(count: u64, answer: *sdk.Answer) sdk.Refused!void {
-    parts_seen += count;
-    if (parts_seen > parts_max) return answer.refuse("cap_params_invalid", .{
-        "field `tools` of the cap params must hold at most 1024 arguments and listed values in all",
+noinline fn tooMany(answer: *sdk.Answer) sdk.Refused {
+    return answer.refuse("cap_params_invalid", .{
+        "field `tools` of the cap params must hold at most 256 arguments and 1024 listed values in all",
     });
 }
 

@@ -79,7 +79,9 @@ pub const Reader = struct {
     pub noinline fn advance(reader: *Reader) Failed!void {
         reader.tokens += 1;
         if (reader.tokens > tokens_max) return error.TooLarge;
-        reader.last = .{ reader.keyword, reader.last[0], reader.last[1] };
+        reader.last[2] = reader.last[1];
+        reader.last[1] = reader.last[0];
+        reader.last[0] = reader.keyword;
         reader.is_opened = reader.isSymbol('(');
         reader.token = reader.next;
         reader.keyword = reader.next_keyword;
