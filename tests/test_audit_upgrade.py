@@ -1,9 +1,12 @@
 """`tally upgrade`: what a release would judge otherwise is shown before anything is recorded."""
 
+import json
+
 import pytest
 import splittally
+from splittally.edge import release as release_module
 from splittally.runtime import world as world_module
-from splittally.sandbox import builtin
+from splittally.sandbox import builtin, builtin_names
 
 from tests.cli_tools import MANIFEST, intent, make_world, receipt, run
 
@@ -48,7 +51,36 @@ def test_a_module_that_differs_in_bytes_alone_judges_nothing_otherwise(tmp_path,
     run("-w", world, "submit", text=intent("cap_llm", 10) + intent("cap_llm", 500))
     monkeypatch.undo()
     shown = run("-w", world, "upgrade", "--json").json
-    assert (len(shown["modules"]), shown["checks"], shown["otherwise"]) == (7, 2, [])
+    assert (len(shown["modules"]), shown["checks"], shown["otherwise"]) == (len(builtin_names()), 2, [])
+
+
+ADDED = {"email", "fs", "mcp", "shell", "sql"}  # types of caps that came after the first release
+
+
+def test_an_upgrade_brings_what_a_later_release_added(tmp_path, monkeypatch):
+    caps = {name: row for name, row in release_module.CAPS.items() if row[0] not in ADDED}
+    modules = tuple(module for _, module in caps.values())
+    kinds = {name: row for name, row in release_module.KINDS.items() if row[0] not in ADDED}
+    monkeypatch.setattr(release_module, "CAPS", caps)
+    monkeypatch.setattr(release_module, "KINDS", kinds)
+    monkeypatch.setattr(world_module, "builtin_names", lambda: modules)
+    world = make_world(tmp_path / "world")
+    monkeypatch.undo()
+    added = sorted(name for name in builtin_names() if name not in modules)
+    shown = run("-w", world, "upgrade", "--json").json
+    assert [(each["name"], each["old"]) for each in shown["modules"]] == [(name, None) for name in added]
+    keys = {(change["table"], change["key"]) for change in shown["changes"]}
+    assert {("caps", f"sys/{name}@1") for name in ADDED} <= keys
+    assert {("effects", "fs.read"), ("effects", "sql.execute"), ("effects", "email.send")} <= keys
+    assert f"module {added[0]}: - -> " in run("-w", world, "upgrade").out
+    assert run("-w", world, "upgrade", "--apply", "--json").json["applied"]
+    manifest = MANIFEST | {"grants": {"notes": {"cap": "sys/fs@1", "params": {"read": ["/data"]}}}}
+    (tmp_path / "notes.json").write_text(json.dumps(manifest))
+    assert run("-w", world, "apply", tmp_path / "notes.json").code == 0
+    asked = [intent("notes", kind="fs.read", params={"path": path}) for path in ("/data/a", "/etc/a")]
+    lines = run("-w", world, "submit", text="".join(asked)).lines
+    codes = [finding["code"] for line in lines for finding in line["findings"]]
+    assert ([line["outcome"] for line in lines], codes) == (["allow", "deny"], ["path_not_allowed"])
 
 
 def test_an_upgrade_judges_anew_what_comes_and_settles_with_the_old_what_is_open(old):

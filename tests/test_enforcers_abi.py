@@ -17,6 +17,8 @@ from splittally_enforcers.build import MODULES
 ALLOW, BLOB, COST = "sys/CapAllowAll@1", "sys/CapEnforceBlob@1", "sys/CapEnforceCost@1"
 HTTP, LLM, NATIVE = "sys/CapEnforceHttpOut@1", "sys/CapEnforceLlmBasic@1", "sys/CapEnforceNative@1"
 RULES, SPEND = "sys/CapEnforceRules@1", "sys/CapEnforceSpend@1"
+EMAIL, FS, MCP = "sys/CapEnforceEmail@1", "sys/CapEnforceFs@1", "sys/CapEnforceMcp@1"
+SHELL, SQL = "sys/CapEnforceShell@1", "sys/CapEnforceSql@1"
 NAMES = tuple(MODULES)
 INPUT_BYTES_BUILTIN_MAX = 24 * 1024
 TYPICAL_FUEL_MAX = 25_000  # of CHECK_FUEL_MAX = 2,000,000; about 3,000 is the copying of message texts
@@ -111,6 +113,20 @@ TYPICAL: dict[str, tuple[str, Any, Any, dict[str, int], Any]] = {
         {"size": 4096},
     ),
     COST: ("mail.send", {"max_cost_cents": 20}, {"to": "a@b.org"}, {"cost_cents": 20}, {}),
+    EMAIL: (
+        "email.send",
+        {"domains": ["example.org", "*.example.com"], "from": ["bot@example.org"], "max_recipients": 5},
+        {"to": ["ann@example.org"], "from": "bot@example.org", "subject": "Report", "bytes": 2048},
+        {"mails": 1, "recipients": 1, "bytes": 2048},
+        {"recipients": 1, "bytes": 2048},
+    ),
+    FS: (
+        "fs.read",
+        {"read": ["/data", "/etc/agent"], "write": ["/data/out"], "max_bytes": 1_000_000},
+        {"path": "/data/2026/11/./report.csv", "bytes": 4096},
+        {"calls": 1, "bytes_read": 4096},
+        {"bytes": 4000},
+    ),
     HTTP: (
         "http.request",
         {"hosts": ["api.example.com"], "schemes": ["https"], "methods": ["GET"], "path_prefixes": ["/v1"]},
@@ -128,6 +144,24 @@ TYPICAL: dict[str, tuple[str, Any, Any, dict[str, int], Any]] = {
         {"model": "gpt-x", "max_tokens": 512, "prompt_tokens": 900, "provider": "acme"},
         {"tokens": 1412, "usd": 1},
         {"prompt_tokens": 850, "completion_tokens": 300},
+    ),
+    MCP: (
+        "mcp.call",
+        {
+            "tools": [
+                {"server": "search", "tool": "*"},
+                {
+                    "server": "files",
+                    "tool": "read_*",
+                    "arguments": {"path": {"under": ["/data"]}},
+                    "only": True,
+                },
+            ],
+            "max_cost_cents": 5,
+        },
+        {"server": "files", "tool": "read_file", "arguments": {"path": "/data/report.csv"}},
+        {"calls": 1, "cost_cents": 5},
+        {},
     ),
     NATIVE: (
         "ledger.transfer",
@@ -154,6 +188,25 @@ TYPICAL: dict[str, tuple[str, Any, Any, dict[str, int], Any]] = {
         {"to": ["ops@acme.com"], "subject": "the weekly report", "budget_cents": 50},
         {"mails": 1, "cents": 50},
         {"cost": 40},
+    ),
+    SHELL: (
+        "shell.run",
+        {
+            "commands": [["git", "status"], ["git", "log", "--max-count=*", "*"], ["ls", "**"]],
+            "cwd": ["/repo"],
+            "env": ["LANG"],
+            "max_seconds": 60,
+        },
+        {"argv": ["git", "log", "--max-count=5", "main"], "cwd": "/repo/src", "env": {"LANG": "C"}},
+        {"runs": 1, "seconds": 60},
+        {"seconds": 2},
+    ),
+    SQL: (
+        "sql.execute",
+        {"classes": ["select"], "tables": ["public.*", "orders"], "max_rows": 1000},
+        {"statement": "SELECT id, total FROM orders WHERE customer = $1 ORDER BY id", "max_rows": 50},
+        {"statements": 1, "rows": 50},
+        {"rows": 7},
     ),
     SPEND: (
         "task.post",
@@ -211,7 +264,7 @@ def test_an_input_is_taken_up_to_24_kib(name: str, size: int) -> None:
 
 
 @pytest.mark.req("S4-17")
-@pytest.mark.parametrize("name", [BLOB, HTTP, LLM, NATIVE, SPEND])
+@pytest.mark.parametrize("name", [BLOB, EMAIL, FS, HTTP, LLM, MCP, NATIVE, SHELL, SPEND, SQL])
 def test_a_foreign_kind_is_denied_and_its_receipt_uses_nothing(name: str) -> None:
     _, cap, params, reserve, payload = TYPICAL[name]
     verdict = check(name, "acme.other", cap, params)
@@ -221,7 +274,7 @@ def test_a_foreign_kind_is_denied_and_its_receipt_uses_nothing(name: str) -> Non
     assert (settled.violation_code, settled.usage) == ("effect_kind_mismatch", {})
 
 
-@pytest.mark.parametrize("name", [BLOB, COST, HTTP, LLM, NATIVE, RULES, SPEND])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != ALLOW])
 def test_a_misspelt_restriction_denies_because_it_would_restrict_nothing(name: str) -> None:
     kind, cap, params, _, _ = TYPICAL[name]
     verdict = check(name, kind, cap | {"modles": ["gpt-x"]}, params)
@@ -240,7 +293,7 @@ def test_unreadable_bytes_are_answered_not_trapped(name: str, broken: bytes) -> 
     if name not in (ALLOW, COST):
         assert check(name, kind, cap, broken).deny_code == "params_invalid"
     settled = settle(name, kind, cap, params, reserve, broken)
-    if name not in (COST, NATIVE):
+    if name not in (COST, MCP, NATIVE):
         used = reserve if name in (RULES, SPEND) else {}  # paid for unless the receipt says otherwise
         assert (settled.violation_code, settled.usage) == ("receipt_unreadable", used)
 
@@ -256,12 +309,15 @@ scalars = st.one_of(
     st.binary(max_size=12),
 )
 FIELDS = words(
-    "account accounts allow_userinfo amounts body_bytes bytes code completion compute criteria "
-    "default_tokens deny dimension failure_returns from function gets headers hosts kinds max_body_bytes "
-    "max_bytes max_cost_cents max_tokens max_tokens_max message messages method methods model models name "
-    "namespace namespaces offset_minutes operations part_of path_prefixes payee payees ports prices prompt "
-    "prompt_tokens provider providers purpose purposes qualifying rank rate rates require reserve "
-    "resource resources result rules schemes seasons size time title to tools url usage"
+    "account accounts allow_several allow_userinfo amounts arguments argv attachments base bcc body_bytes "
+    "bytes cc classes code commands completion compute criteria cwd default_tokens delete deny dimension "
+    "domains env failure_returns from function functions gets headers hosts kinds list max_attachments "
+    "max_body_bytes max_bytes max_cost_cents max_recipients max_rows max_seconds max_tokens "
+    "max_tokens_max message messages method methods model models name namespace namespaces offset_minutes "
+    "operations part_of path path_prefixes payee payees ports prices prompt prompt_tokens provider "
+    "providers purpose purposes qualifying rank rate rates read recipients require require_where reserve "
+    "resource resources result rows rules schemes seasons seconds server size statement subject tables "
+    "time timeout_seconds title to tool tools url usage write"
 )
 values = st.recursive(
     scalars,
@@ -345,7 +401,7 @@ def test_mutated_bytes_get_an_answer_or_a_fault(name: str, is_settle: bool, data
         assert answer == Fault("trap")
 
 
-@given(name=st.sampled_from([ALLOW, BLOB, HTTP, LLM, RULES, SPEND]), data=st.data())
+@given(name=st.sampled_from([name for name in NAMES if name not in (COST, NATIVE)]), data=st.data())
 def test_a_mutated_payload_never_stops_a_settle(name: str, data: st.DataObject) -> None:
     kind, cap, params, reserve, payload = TYPICAL[name]
     mutated = bytearray(encode(payload))

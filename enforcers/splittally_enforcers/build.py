@@ -29,11 +29,16 @@ MODULES = {
     "sys/CapAllowAll@1": "allow_all",
     "sys/CapEnforceBlob@1": "blob",
     "sys/CapEnforceCost@1": "cost",
+    "sys/CapEnforceEmail@1": "email",
+    "sys/CapEnforceFs@1": "fs",
     "sys/CapEnforceHttpOut@1": "http_out",
     "sys/CapEnforceLlmBasic@1": "llm_basic",
+    "sys/CapEnforceMcp@1": "mcp",
     "sys/CapEnforceNative@1": "native",
     "sys/CapEnforceRules@1": "rules",
+    "sys/CapEnforceShell@1": "shell",
     "sys/CapEnforceSpend@1": "spend",
+    "sys/CapEnforceSql@1": "sql",
 }
 
 # Pages of memory of 64 KiB; one where nothing is said.

@@ -22,13 +22,21 @@ CAPS = {
     "sys/http.out@1": ("http.out", "sys/CapEnforceHttpOut@1"),
     "sys/blob@1": ("blob", "sys/CapEnforceBlob@1"),
     "sys/cost@1": (CAP_ANY_TYPE, "sys/CapEnforceCost@1"),
+    "sys/email@1": ("email", "sys/CapEnforceEmail@1"),
+    "sys/fs@1": ("fs", "sys/CapEnforceFs@1"),
+    "sys/mcp@1": ("mcp", "sys/CapEnforceMcp@1"),
     "sys/native@1": (CAP_NATIVE_TYPE, "sys/CapEnforceNative@1"),
     "sys/rules@1": (CAP_ANY_TYPE, RULES_MODULE),
+    "sys/shell@1": ("shell", "sys/CapEnforceShell@1"),
+    "sys/sql@1": ("sql", "sys/CapEnforceSql@1"),
     CAP_SPEND: (CAP_SPEND_TYPE, "sys/CapEnforceSpend@1"),
 }
 
 _NATURAL = {"type": "integer", "minimum": 0}
 _TEXT = {"type": "string"}
+_TEXTS = {"type": "array", "items": _TEXT}
+_TEXT_BY_NAME = {"type": "object", "additionalProperties": _TEXT}
+_FILE = {"type": "object", "required": ["path"], "properties": {"path": _TEXT, "bytes": _NATURAL}}
 _AMOUNTS = {"type": "object", "additionalProperties": _NATURAL, "maxProperties": 64}
 _SHARE = {"type": "array", "items": _NATURAL, "minItems": 2, "maxItems": 2}
 
@@ -58,7 +66,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
                 "url": _TEXT,
                 "method": _TEXT,
                 "body_bytes": _NATURAL,
-                "headers": {"type": "object", "additionalProperties": _TEXT},
+                "headers": _TEXT_BY_NAME,
                 "authorization": {"x-secret": True},
             },
         },
@@ -70,6 +78,59 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "blob.get": (
         "blob",
         {"type": "object", "properties": {"namespace": _TEXT, "key": _TEXT, "size": _NATURAL}},
+    ),
+    "email.send": (
+        "email",
+        {
+            "type": "object",
+            "properties": {
+                "to": _TEXTS,
+                "cc": _TEXTS,
+                "bcc": _TEXTS,
+                "from": _TEXT,
+                "subject": _TEXT,
+                "headers": _TEXT_BY_NAME,
+                "attachments": {"type": "array"},
+                "bytes": _NATURAL,
+            },
+        },
+    ),
+    "fs.read": ("fs", _FILE),
+    "fs.write": ("fs", _FILE),
+    "fs.delete": ("fs", _FILE),
+    "fs.list": ("fs", _FILE),
+    "mcp.call": (
+        "mcp",
+        {
+            "type": "object",
+            "required": ["server", "tool"],
+            "properties": {"server": _TEXT, "tool": _TEXT, "arguments": {"type": "object"}},
+        },
+    ),
+    "shell.run": (
+        "shell",
+        {
+            "type": "object",
+            "required": ["argv"],
+            "properties": {
+                "argv": _TEXTS | {"minItems": 1},
+                "cwd": _TEXT,
+                "env": _TEXT_BY_NAME,
+                "timeout_seconds": _NATURAL,
+            },
+        },
+    ),
+    "sql.execute": (
+        "sql",
+        {
+            "type": "object",
+            "required": ["statement"],
+            "properties": {
+                "statement": _TEXT,
+                "parameters": {"type": ["array", "object"]},
+                "max_rows": _NATURAL,
+            },
+        },
     ),
     "task.post": (
         CAP_SPEND_TYPE,

@@ -88,7 +88,7 @@ def _open(path: Path) -> int:
 
 
 def _sign(fd: int) -> None:
-    since = datetime.now(UTC).isoformat(timespec="seconds")
+    since = datetime.now(UTC).replace(microsecond=0).isoformat()
     os.ftruncate(fd, 0)
     os.pwrite(fd, json.dumps({"pid": os.getpid(), "since": since}).encode(), 0)
 

@@ -240,6 +240,13 @@ pub const Item = struct {
         return inside.map() catch null;
     }
 
+    /// A list of any values. They were passed over when the item was read, so nothing is looked at here.
+    pub fn items(item: Item) ?Items {
+        var inside = item.reader();
+        const found = inside.count(.list) catch return null;
+        return .{ .rest = inside, .count = found };
+    }
+
     pub fn texts(item: Item) ?Texts {
         var inside = item.reader();
         return .{ .items = inside.items(.text) catch return null };
@@ -248,6 +255,16 @@ pub const Item = struct {
     pub fn naturals(item: Item) ?Naturals {
         var inside = item.reader();
         return .{ .items = inside.items(.natural) catch return null };
+    }
+
+    /// The bytes of a text or byte string, the elements of a list or the entries of a map.
+    pub fn length(item: Item) ?u64 {
+        var inside = item.reader();
+        const found = inside.head() catch return null;
+        return switch (found.major) {
+            .bytes, .text, .list, .map => found.argument,
+            else => null,
+        };
     }
 
     /// The bytes of all texts and byte strings that stand as values inside; keys of maps do not count.

@@ -39,6 +39,9 @@ const cbor = @import("cbor.zig");
 const fields = @import("fields.zig");
 const quoting = @import("quoting.zig");
 const strict = @import("strict.zig");
+pub const lists = @import("lists.zig");
+pub const paths = @import("paths.zig");
+pub const sets = @import("sets.zig");
 
 pub const Answer = answers.Answer;
 pub const Refused = answers.Refused;

@@ -73,7 +73,10 @@ def _check_governor(state: State, manifest: Manifest) -> list[Finding]:
     ]
 
 
-RELEASE_KINDS = ("llm.generate", "http.request", "blob.put", "blob.get")
+RELEASE_KINDS = (
+    *("llm.generate", "http.request", "blob.put", "blob.get", "email.send", "fs.read", "fs.write"),
+    *("fs.delete", "fs.list", "mcp.call", "shell.run", "sql.execute"),
+)
 
 
 def _check_fixed(state: State, manifest: Manifest) -> list[Finding]:
