@@ -235,6 +235,7 @@ UNITS = [
     "from a, a ",
     ",a",
     "f()",
+    "last_value(b),",
     "a;",
     "update a ",
     "update a set b ",

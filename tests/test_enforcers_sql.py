@@ -455,3 +455,34 @@ def test_a_settle_agrees_with_the_model(cap: Any, reserve: dict[str, int], paylo
     settled = settle(SQL, KIND, cap, {"statement": "SELECT 1"}, reserve, payload, status)
     expected = usage_of(sql_settle, KIND, cap, {}, reserve, payload, status, None)
     assert (settled.usage, settled.violation_code) == expected
+
+
+PLAIN = [
+    "count(*)",
+    "coalesce(max(b), 0)",
+    "cast(b AS numeric(10, 2))",
+    "UPPER(lower(b))",
+    "extract(year FROM b)",
+]
+
+
+@pytest.mark.parametrize("call", PLAIN)
+def test_a_grant_that_lists_tables_allows_functions_that_read_only_their_arguments(call: str) -> None:
+    assert verdict_on(f"SELECT {call} FROM a", tables=["a"]) == ""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "query_to_xml('SELECT * FROM secret', true, true, '')",
+        "pg_read_file('/etc/passwd')",
+        "load_extension('x')",
+        "public.count(b)",
+        '"Count"(b)',
+        "count(dblink('x', 'SELECT 1'))",
+    ],
+)
+def test_a_function_is_no_way_around_the_tables_of_a_grant(call: str) -> None:
+    assert verdict_on(f"SELECT {call} FROM a", tables=["a"]) == "function_not_allowed"
+    assert verdict_on(f"SELECT {call} FROM a") == ""
+    assert verdict_on(f"SELECT * FROM a WHERE b = {call}", tables=["a"], functions=["f"]) != ""

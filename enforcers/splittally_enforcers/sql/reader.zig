@@ -61,7 +61,7 @@ var function_shown: [shown_bytes_max]u8 = @splat(0);
 pub const Reader = struct {
     lexer: tokens.Lexer,
     tables: *const tables.Listed, // empty: any
-    functions: *const tables.Listed, // empty: any
+    functions: *const tables.Listed, // empty: any, or the plain ones where tables are listed
     findings: Findings = .{},
     lookups: usize = 0,
     tokens: usize = 0,
@@ -200,10 +200,12 @@ pub const Reader = struct {
     }
 
     pub fn checkFunction(reader: *Reader, chain: *const tables.Chain) Failed!void {
-        if (reader.functions.isEmpty()) return;
+        const are_listed = !reader.functions.isEmpty();
+        if (!are_listed and reader.tables.isEmpty()) return;
         try reader.countLookup();
         const name = tables.nameOf(chain);
-        if (reader.findings.function.len > 0 or reader.functions.covers(&name)) return;
+        const is_allowed = if (are_listed) reader.functions.covers(&name) else tables.isPlainFunction(&name);
+        if (reader.findings.function.len > 0 or is_allowed) return;
         reader.findings.function = shown(&name, &function_shown);
     }
 

@@ -59,6 +59,23 @@ pub fn isSameFolded(a: []const u8, b: []const u8) bool {
     return std.ascii.eqlIgnoreCase(a, b);
 }
 
+// They read nothing but their arguments. Types that take a size and ON CONFLICT stand before a parenthesis too.
+const plain_functions = [_][]const u8{
+    // zig fmt: off
+    "abs", "avg", "bit", "cast", "ceil", "ceiling", "char", "character", "coalesce", "concat", "conflict",
+    "count", "date", "float", "decimal", "extract", "floor", "greatest", "interval", "lag", "lead", "least",
+    "left", "length", "lower", "ltrim", "max", "min", "mod", "now", "nullif", "rank", "numeric", "overlay",
+    "position", "power", "replace", "right", "round", "row_number", "rtrim", "sign", "sqrt", "substr",
+    "substring", "sum", "time", "trim", "timestamp", "upper", "varchar", "varying", "dense_rank", "char_length",
+    "first_value", "last_value",
+    // zig fmt: on
+};
+
+/// Whether a function is allowed where a grant lists tables and no functions.
+pub noinline fn isPlainFunction(name: *const Name) bool {
+    return name.is_clear and sdk.isAmong(name.text, &plain_functions);
+}
+
 /// Names, and `schema.*` for every name in one schema.
 pub const Listed = struct {
     set: sets.Set(listed_max) = .{},
