@@ -4,9 +4,12 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import splittally
+from splittally import Intent
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -65,3 +68,12 @@ def test_the_two_commands_are_targets_of_the_makefile():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^make (\w+)", blocks("sh")[0], re.MULTILINE):
         assert f"\n{target}:" in makefile
+
+
+def test_the_rules_of_the_readme_can_be_granted_and_deny():
+    (example,) = blocks("toml")
+    manifest = {"effects": {"shop.buy": {"cap_type": "shop"}}, **tomllib.loads(example)}
+    with splittally.open(None, clock="given") as kernel:
+        assert kernel.apply(manifest).allowed
+        asked = [Intent("shop.buy", {"amount_cents": cents}, "purchases") for cents in (1200, 50001)]
+        assert [decision.outcome for decision in kernel.submit(asked)] == ["allow", "deny"]
