@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pytest
 from splittally_enforcers.toolchains import LANGUAGES
 
 from tests.cli_tools import run
@@ -57,8 +56,6 @@ def change(folder: Path, language: str = "zig", compile_it: bool = True) -> Path
 @cache
 def compiled(language: str, is_changed: bool) -> bytes:
     """The module of a new folder, as it is made or with the change."""
-    if LANGUAGES[language].package == "ziglang":
-        pytest.importorskip("ziglang", reason=LANGUAGES[language].install_command)
     with TemporaryDirectory() as work:
         folder = made(Path(work) / "folder", language)
         if is_changed:

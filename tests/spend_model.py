@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.test_enforcers_models import (
+from tests.enforcer_models import (
     Denied,
     Fields,
     Usage,
@@ -17,6 +17,7 @@ from tests.test_enforcers_models import (
     is_text,
     is_texts,
     read,
+    require,
 )
 
 TASK = "task.post"
@@ -44,11 +45,6 @@ PARAMS: Fields = {
     "part_of": is_text,
     "criteria": is_list,
 }
-
-
-def require(holds: bool, code: str) -> None:
-    if not holds:
-        raise Denied(code)
 
 
 def is_share(value: Any) -> bool:

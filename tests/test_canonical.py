@@ -12,18 +12,10 @@ from splittally.core.errors import CanonicalError
 
 from tests.canonical_model import INTEGERS, OUTSIDE, OutsideModel, broken, encode_model, some_value
 
+pytestmark = pytest.mark.usefixtures("codec")
+
 SEED = int(os.environ.get("SPLITTALLY_SEED", secrets.randbelow(2**32)))
 ROUNDS = int(os.environ.get("SPLITTALLY_ROUNDS", "8000"))
-
-
-@pytest.fixture(params=["fast", "plain"], autouse=True)
-def codec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Every claim holds with the accelerator and without it."""
-    if request.param == "plain":
-        monkeypatch.setattr(canonical, "_cbrrr", None)
-    elif canonical._cbrrr is None:
-        pytest.skip("the fast codec is not installed")
-    return str(request.param)
 
 
 def outcome(function: Any, given: Any) -> tuple[str, Any]:

@@ -11,16 +11,7 @@ from splittally.core.limits import DEPTH_MAX
 
 from tests.canonical_model import encode_model
 
-
-@pytest.fixture(params=["fast", "plain"], autouse=True)
-def codec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Every claim holds with the accelerator and without it."""
-    if request.param == "plain":
-        monkeypatch.setattr(canonical, "_cbrrr", None)
-    elif canonical._cbrrr is None:
-        pytest.skip("the fast codec is not installed")
-    return str(request.param)
-
+pytestmark = pytest.mark.usefixtures("codec")
 
 NOT_CANONICAL = {
     "no bytes": "",

@@ -14,9 +14,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from tests.test_enforcers_abi import EMAIL, NATURAL_MAX, check, settle
-from tests.test_enforcers_fs import require
-from tests.test_enforcers_models import (
+from tests.enforcer_models import (
     Fields,
     Usage,
     exceeded,
@@ -26,10 +24,12 @@ from tests.test_enforcers_models import (
     is_text,
     is_texts,
     read,
+    require,
     reserve_of,
     usage_of,
     words,
 )
+from tests.test_enforcers_abi import EMAIL, NATURAL_MAX, check, settle
 
 KIND = "email.send"
 GOOD = {"domains": ["good.com", "*.example.com"], "recipients": ["Ops@partner.net"]}

@@ -5,7 +5,6 @@ The model splits and joins lists of segments, the module works byte by byte in p
 """
 
 import posixpath
-import re
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -13,8 +12,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from tests.test_enforcers_abi import FS, NATURAL_MAX, check, settle
-from tests.test_enforcers_models import (
+from tests.enforcer_models import (
     Denied,
     Fields,
     Usage,
@@ -23,12 +21,14 @@ from tests.test_enforcers_models import (
     is_text,
     is_texts,
     read,
+    require,
     reserve_of,
     usage_of,
 )
+from tests.path_model import PATH_BYTES_MAX, is_prefix, is_under, resolved
+from tests.test_enforcers_abi import FS, NATURAL_MAX, check, settle
 
 KINDS = ("fs.read", "fs.write", "fs.delete", "fs.list")
-PATH_BYTES_MAX = 4096
 LISTED_MAX = 512
 
 
@@ -99,7 +99,7 @@ def test_a_path_has_one_place_or_is_refused(path: str, code: str) -> None:
     [
         ("a/b", ""),
         (".", ""),
-        ("/work/agent/a", ""),
+        ("/srv/agent/a", ""),
         ("../agent/a", ""),
         ("../agents", "path_not_allowed"),
         ("../../etc", "path_not_allowed"),
@@ -112,7 +112,7 @@ def test_a_path_has_one_place_or_is_refused(path: str, code: str) -> None:
     ],
 )
 def test_a_relative_path_is_below_the_base(path: str, code: str) -> None:
-    assert verdict_on(path, base="/work/agent", read=["/work/agent"]) == code
+    assert verdict_on(path, base="/srv/agent", read=["/srv/agent"]) == code
 
 
 def test_an_operation_without_a_list_is_denied_where_another_has_one() -> None:
@@ -163,47 +163,10 @@ def test_known_bytes_are_reserved(kind: str, cap: Any, params: Any, reserve: dic
 
 # --- the model ----------------------------------------------------------------------------------------
 
-BROKEN = re.compile(r"[\x00-\x1f\x7f\\]|%[0-9A-Fa-f]{2}")
-ODD_SEGMENT = re.compile(r"|.*[. ]|[A-Za-z]:.*", re.DOTALL)
 FS_CAP: Fields = dict.fromkeys(("read", "write", "delete", "list"), is_texts) | {
     "base": is_text,
     "max_bytes": is_natural,
 }
-
-
-def require(is_held: bool, code: str) -> None:
-    if not is_held:
-        raise Denied(code)
-
-
-def resolved(path: str, base: str | None = None) -> str | None:
-    if not path or path.startswith("~") or BROKEN.search(path) or len(path.encode()) > PATH_BYTES_MAX:
-        return None
-    if not path.startswith("/") and base is None:
-        return None
-    stack = [] if path.startswith("/") or base is None else [part for part in base.split("/") if part]
-    if path == "/":
-        return path
-    for segment in path.removeprefix("/").removesuffix("/").split("/"):
-        if segment == ".." and stack:
-            stack.pop()
-        elif segment not in (".", ""):
-            stack.append(segment)
-            if ODD_SEGMENT.fullmatch(segment) or len("/".join(["", *stack]).encode()) > PATH_BYTES_MAX:
-                return None
-        elif segment == "":
-            return None
-    return "/" + "/".join(stack)
-
-
-def is_prefix(text: str) -> bool:
-    return text == "/" or (text.startswith("/") and resolved(text) == text.removesuffix("/"))
-
-
-def is_under(path: str, prefix: str) -> bool:
-    if prefix.endswith("/"):
-        return path.startswith(prefix)
-    return path == prefix or path.startswith(prefix + "/")
 
 
 def fs_cap(kind: str, cap: Any) -> dict[str, Any]:
@@ -276,7 +239,7 @@ caps = st.fixed_dictionaries(
         "read": prefixes,
         "write": prefixes,
         "list": prefixes,
-        "base": st.sampled_from(["/data", "/data/", "/", "/work/agent", "data", "/./x"]),
+        "base": st.sampled_from(["/data", "/data/", "/", "/srv/agent", "data", "/./x"]),
         "max_bytes": edges,
     },
 )
@@ -291,7 +254,7 @@ def test_a_check_agrees_with_the_model(kind: str, cap: Any, path: str, size: int
     assert (verdict.deny_code or verdict.reserve) == reserve_of(fs_check, kind, cap, params)
 
 
-@given(path=paths, base=st.sampled_from(["/data", "/work/agent"]))
+@given(path=paths, base=st.sampled_from(["/data", "/srv/agent"]))
 def test_whatever_is_allowed_is_below_its_prefix_for_another_reader(path: str, base: str) -> None:
     if verdict_on(path, read=["/data"], base=base):
         return

@@ -13,8 +13,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from tests.test_enforcers_abi import HTTP, NATURAL_MAX, check, settle
-from tests.test_enforcers_models import (
+from tests.enforcer_models import (
     Denied,
     Fields,
     Usage,
@@ -26,10 +25,12 @@ from tests.test_enforcers_models import (
     is_text,
     is_texts,
     read,
+    require,
     reserve_of,
     usage_of,
     words,
 )
+from tests.test_enforcers_abi import HTTP, NATURAL_MAX, check, settle
 
 KIND = "http.request"
 ALLOWED = {"requests": 1, "bytes": 0}
@@ -339,11 +340,6 @@ HTTP_CAP: Fields = {
     "allow_userinfo": is_bool,
 }
 HTTP_PARAMS: Fields = {"url": is_text, "method": is_text, "headers": is_map, "body_bytes": is_natural}
-
-
-def require(is_held: bool, code: str) -> None:
-    if not is_held:
-        raise Denied(code)
 
 
 def http_check(kind: str, cap: Any, params: Any) -> dict[str, int]:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.enforcer_models import llm_check, llm_settle, reserve_of, usage_of
 from tests.test_enforcers_abi import LLM, NATURAL_MAX, check, settle
-from tests.test_enforcers_models import llm_check, llm_settle, reserve_of, usage_of
 
 KIND = "llm.generate"
 

@@ -8,9 +8,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 from splittally.core.canonical import encode
 
-from tests.test_enforcers_abi import MCP, NATURAL_MAX, check, settle
-from tests.test_enforcers_fs import is_prefix, is_under, require
-from tests.test_enforcers_models import (
+from tests.enforcer_models import (
     Fields,
     Usage,
     exceeded,
@@ -22,9 +20,12 @@ from tests.test_enforcers_models import (
     is_text,
     is_texts,
     read,
+    require,
     reserve_of,
     usage_of,
 )
+from tests.path_model import is_prefix, is_under
+from tests.test_enforcers_abi import MCP, NATURAL_MAX, check, settle
 
 KIND = "mcp.call"
 RULES_MAX, CONSTRAINTS_MAX, VALUES_MAX, ARGUMENTS_MAX = 128, 256, 1024, 256

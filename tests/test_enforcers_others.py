@@ -6,7 +6,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from tests import test_enforcers_models as models
+from tests import enforcer_models as models
 from tests.test_enforcers_abi import ALLOW, BLOB, COST, NATIVE, NATURAL_MAX, check, settle
 
 # --- sys/CapAllowAll@1 --------------------------------------------------------------------------------

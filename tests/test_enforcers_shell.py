@@ -10,9 +10,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from tests.test_enforcers_abi import NATURAL_MAX, SHELL, check, settle
-from tests.test_enforcers_fs import is_prefix, is_under, require, resolved
-from tests.test_enforcers_models import (
+from tests.enforcer_models import (
     Denied,
     Fields,
     Usage,
@@ -23,10 +21,13 @@ from tests.test_enforcers_models import (
     is_text,
     is_texts,
     read,
+    require,
     reserve_of,
     usage_of,
     words,
 )
+from tests.path_model import is_prefix, is_under, resolved
+from tests.test_enforcers_abi import NATURAL_MAX, SHELL, check, settle
 
 KIND = "shell.run"
 ARGUMENTS_MAX, PATTERNS_MAX, FOLDERS_MAX, NAMES_MAX = 512, 256, 512, 256

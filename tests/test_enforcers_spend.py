@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, event, example, given
 from hypothesis import strategies as st
 
+from tests.enforcer_models import Reserve, reserve_of, usage_of
 from tests.spend_model import SECOND_NS, TASK, model_check, model_settle
 from tests.test_enforcers_abi import NATURAL_MAX, SPEND, TYPICAL, assert_fit, check, settle
-from tests.test_enforcers_models import Reserve, reserve_of, usage_of
 
 POSTED = {"result": "a banner", "amounts": {"USD": 100}}
 MINUTE_NS = 60 * SECOND_NS

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.enforcer_models import Usage, exceeded, is_natural, read, require, usage_of, words
 from tests.test_enforcers_abi import NATURAL_MAX, SQL, check, settle
-from tests.test_enforcers_fs import require
-from tests.test_enforcers_models import Usage, exceeded, is_natural, read, usage_of, words
 
 KIND = "sql.execute"
 CLASSES = words("select insert update delete ddl transaction other")

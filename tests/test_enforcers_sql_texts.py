@@ -13,8 +13,8 @@ import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
+from tests.enforcer_models import words
 from tests.sql_maker import FIXED, LENGTH_MAX, Truth, made, statements
-from tests.test_enforcers_models import words
 from tests.test_enforcers_sql import needs, verdict_on
 
 # --- statements that were made ------------------------------------------------------------------------

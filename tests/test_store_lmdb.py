@@ -257,7 +257,7 @@ def small_disk(tmp_path):
     if subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", path], capture_output=True
     ).returncode:
-        pytest.skip("no small disk can be mounted here")
+        pytest.skip("a small disk needs the right to mount one; run as root on Linux")
     yield path
     subprocess.run(["umount", path], check=True)
 

@@ -7,10 +7,10 @@ Rule 2. What may be published holds no run, lane or model, and nothing at all be
 
 import json
 from datetime import datetime
-from decimal import Decimal, InvalidOperation, localcontext
+from decimal import Decimal, localcontext
 from typing import Any
 
-from splittally.host.drain.jobs import Job, usd_text, word_or
+from splittally.host.drain.jobs import Job, decimal_or_none, usd_text, word_or
 from splittally.host.drain.queue import Queue
 from splittally.host.drain.results import models_of
 from splittally.host.drain.tables import stamp
@@ -18,7 +18,6 @@ from splittally.host.drain.tables import stamp
 PUBLIC_RUNS_MIN = 5
 PLACES = Decimal("0.000001")
 TOO_FEW = "too_few_runs"
-_TEXT_MAX = 40
 
 
 def cost_ledger(queue: Queue, since: datetime | None = None) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def public_figures(queue: Queue, since: datetime | None = None) -> dict[str, Any
 
 def _row(job: Job) -> dict[str, Any]:
     result = _result(job)
-    score = _score(result)
+    score = decimal_or_none(result.get("score"))
     return {
         "job_id": job.id,
         "lane_id": job.lane_id,
@@ -60,7 +59,7 @@ def _row(job: Job) -> dict[str, Any]:
 
 
 def _scored(ended: list[Job]) -> list[tuple[Decimal, Decimal]]:
-    pairs = [(job.cost_usd, _score(_result(job))) for job in ended]
+    pairs = [(job.cost_usd, decimal_or_none(_result(job).get("score"))) for job in ended]
     return [(Decimal(cost), score) for cost, score in pairs if cost is not None and score is not None]
 
 
@@ -85,16 +84,3 @@ def _share(whole: Decimal | int, parts: Decimal | int) -> str | None:
 def _result(job: Job) -> dict[str, Any]:
     result = json.loads(job.result_json or "{}").get("result", {})
     return result if isinstance(result, dict) else {}
-
-
-def _score(result: dict[str, Any]) -> Decimal | None:
-    """A finite score of at least 0; anything else is no score."""
-    value = result.get("score")
-    if isinstance(value, bool) or not isinstance(value, int | float | str) or len(str(value)) > _TEXT_MAX:
-        return None
-    try:
-        score = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    is_score = score.is_finite() and score >= 0 and abs(score.adjusted()) <= _TEXT_MAX // 2
-    return score if is_score else None

@@ -17,7 +17,7 @@ QUEUED, CLAIMED, DISPATCHED = "queued", "claimed", "dispatched"
 DONE, FAILED, PARKED, UNKNOWN = "done", "failed", "parked", "unknown"
 STATUSES = (QUEUED, CLAIMED, DISPATCHED, DONE, FAILED, PARKED, UNKNOWN)
 DENIED = "denied"  # the class of a job that a kernel refused
-USD_TEXT_MAX = 40  # no bill is longer, and a sum stays exact
+DECIMAL_TEXT_MAX = 40  # no bill is longer, and a sum stays exact
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,127}")  # lanes, classes, reasons: never prose
 
 
@@ -89,15 +89,23 @@ Mapping.register(Job)
 
 def usd(value: object, field: str) -> Decimal:
     """Dollars as an exact decimal; `InvalidInput` for what is negative, not finite or no number."""
-    text = repr(value) if isinstance(value, float) else str(value)
+    amount = decimal_or_none(value)
+    if amount is None:
+        raise InvalidInput(f"`{field}` must be dollars such as `1.25`, not `{str(value)[:60]}`", field=field)
+    return amount
+
+
+def decimal_or_none(value: object) -> Decimal | None:
+    """An exact decimal of at least 0; None for what is negative, not finite, too long or no number."""
+    text = str(value)
     is_number = isinstance(value, int | float | str | Decimal) and not isinstance(value, bool)
     try:
-        amount = Decimal(text) if is_number and len(text) <= USD_TEXT_MAX else None
+        amount = Decimal(text) if is_number and len(text) <= DECIMAL_TEXT_MAX else None
     except InvalidOperation:
-        amount = None
-    if amount is None or not amount.is_finite() or amount < 0 or abs(amount.adjusted()) > USD_TEXT_MAX // 2:
-        raise InvalidInput(f"`{field}` must be dollars such as `1.25`, not `{text[:60]}`", field=field)
-    return amount
+        return None
+    if amount is None or not amount.is_finite() or amount < 0:
+        return None
+    return amount if abs(amount.adjusted()) <= DECIMAL_TEXT_MAX // 2 else None
 
 
 def usd_text(amount: Decimal) -> str:

@@ -18,6 +18,12 @@ class Denied(Exception):
     """Raised with the code."""
 
 
+def require(is_held: bool, code: str) -> None:
+    """Denies with the code unless something holds."""
+    if not is_held:
+        raise Denied(code)
+
+
 # --- what a field may hold ----------------------------------------------------------------------------
 
 
