@@ -27,7 +27,7 @@ def codec(request, monkeypatch):
     if request.param == "plain":
         monkeypatch.setattr(canonical, "_cbrrr", None)
     elif canonical._cbrrr is None:
-        pytest.skip("the optional codec is not there; `pip install 'splittally[fast]'` builds it")
+        pytest.skip("the optional codec is not there; `make setup` builds it where it can")
     return request.param
 
 

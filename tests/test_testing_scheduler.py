@@ -4,7 +4,16 @@ import shlex
 
 import pytest
 from splittally import Intent, Receipt
-from splittally_tools.testing import Broken, Disk, ReplyLost, assert_replays, explore, open_journal, simulate
+from splittally_tools.testing import (
+    Broken,
+    Disk,
+    ReplyLost,
+    answered,
+    assert_replays,
+    explore,
+    open_journal,
+    simulate,
+)
 from splittally_tools.testing.faults import AFTER, BEFORE, CONFLICT, UNKNOWN, Crash
 from splittally_tools.testing.keeping import KEEPING
 from splittally_tools.testing.simulation import FAULTS
@@ -24,14 +33,6 @@ def kept(tmp_path):
 
 def intent(port, **fields):
     return Intent(KIND, {"max_tokens": 5}, "g", **fields)
-
-
-async def answered(step):
-    while True:
-        try:
-            return await step()
-        except ReplyLost:
-            continue
 
 
 async def careful(port):

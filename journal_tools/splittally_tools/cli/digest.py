@@ -5,6 +5,7 @@ Rule 1. Of a queue: what its jobs cost in the last 24 hours, by lane. Of a world
 Rule 2. Lines add up: what has no lane has a line of its own. No payload is shown.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def digest(session: Session, path: Path | None) -> int:
     return DONE
 
 
-def _governor(reader: Reader, seen: Any) -> Document | None:
+def _governor(reader: Reader, seen: Callable[[int], None]) -> Document | None:
     row = reader.state.governor
     if row is None:
         return None

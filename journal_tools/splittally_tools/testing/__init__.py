@@ -17,6 +17,7 @@ _MENU = {
     "simulate": "splittally_tools.testing.scheduler",
     "Port": "splittally_tools.testing.hosts",
     "ReplyLost": "splittally_tools.testing.hosts",
+    "answered": "splittally_tools.testing.hosts",
     "WorldMachine": "splittally_tools.testing.machine",
     "assert_conserved": "splittally_tools.testing.assertions",
     "assert_idempotent": "splittally_tools.testing.assertions",

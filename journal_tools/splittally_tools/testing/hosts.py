@@ -47,6 +47,15 @@ class Step:
     __iter__ = __await__
 
 
+async def answered(step: Callable[[], Awaitable[Any]]) -> Any:
+    """The answer to what `step()` asks, which is asked again until there is one."""
+    while True:
+        try:
+            return await step()
+        except ReplyLost:
+            continue
+
+
 class Port:
     """What a host sees: the kernel behind a network, the outside world, its memory, its clock."""
 
