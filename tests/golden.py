@@ -18,9 +18,10 @@ from unittest.mock import patch
 
 from splittally.core.commands import Open
 from splittally.core.frames import read_body
-from splittally.core.state import State, state_root
+from splittally.core.snapshot import state_root
+from splittally.core.state import State
 from splittally.journal.frame import open_frame
-from splittally.runtime import world as worlds
+from splittally.runtime import opening as worlds
 from splittally.runtime.kernel import Kernel
 
 from tests import golden_bulk, golden_tour, golden_vectors, spec
@@ -47,7 +48,7 @@ class Chance:
 
 def new_world(seed: str, path: Path | None = None, genesis: Open | None = None) -> worlds.World:
     """A new world of this release, or of the release and engine that `genesis` recorded."""
-    given: dict[str, Any] = {"clock": "given", "chance": Chance(seed), "open_max": OPEN_MAX[seed]}
+    given: dict[str, Any] = {"clock": "given", "entropy": Chance(seed), "open_max": OPEN_MAX[seed]}
     if genesis is None:
         return worlds.open_or_create(path, **given)
     with (
@@ -67,7 +68,7 @@ def play_tour(genesis: Open | None = None) -> Tour:
 
 def play_host() -> Tour:
     """What only a world with the host's clock shows."""
-    world = worlds.open_or_create(None, lambda: DAY_ONE, chance=Chance("host"))
+    world = worlds.open_or_create(None, lambda: DAY_ONE, entropy=Chance("host"))
     tour = Tour(Kernel(world), world)
     golden_tour.play_host(tour)
     return tour
@@ -80,7 +81,7 @@ def transcript(*tours: Tour) -> str:
 
 def frames_of(world: worlds.World) -> list[bytes]:
     """The frames of a world as bytes."""
-    return [data for _, data in world.writer.store.scan()]
+    return [data for _, data in world.store.scan()]
 
 
 def stored_frames() -> list[bytes]:
@@ -135,8 +136,8 @@ def all_roots() -> dict[str, Any]:
     tour = play_tour(genesis_of(stored_frames()))
     world = golden_bulk.play(new_world("bulk"), int(os.environ.get("BATCH", "64")))
     return {
-        "tour": roots_of(tour.world.state, tour.world.writer.store.head.hash),
-        "bulk": roots_of(world.state, world.writer.store.head.hash),
+        "tour": roots_of(tour.world.state, tour.world.store.head.hash),
+        "bulk": roots_of(world.state, world.store.head.hash),
     }
 
 
@@ -151,7 +152,7 @@ def write() -> None:
         "format": tour.world.state.format,
         "engine": tour.world.state.engine,
         "world": tour.world.state.world.hex(),
-        **roots_of(tour.world.state, tour.world.writer.store.head.hash),
+        **roots_of(tour.world.state, tour.world.store.head.hash),
     }
     (JOURNALS / "tour.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
     golden_vectors.write(FIXTURES / "vectors")

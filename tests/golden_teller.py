@@ -164,7 +164,7 @@ class Tour:
 
     def body(self, seq: int) -> Body:
         """The body of frame `seq`, committed or about to be."""
-        return self.world.writer.recaller.body(seq)
+        return self.world.history.body(seq)
 
     def _label_of(self, value: Any) -> Any:
         """A known intent's label in the place of its hash."""

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from hypothesis import strategies as st
-from splittally.core.verdict import Fault
+from splittally.core.abi import Fault
 from splittally.sandbox import ReferenceSandbox
 from splittally_enforcers.toolchains import LANGUAGES
 

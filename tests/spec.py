@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 from splittally.core.findings import Finding
+from splittally.core.ledger import lifecycle
 from splittally.core.native import NATIVE
 from splittally.core.reasons import REASONS
 
@@ -32,31 +33,7 @@ STAGES = {
 }
 
 # phase or status, what happens, phase or status after it
-HOLD = [
-    ("", "Held(open)", "open"),
-    ("", "Held(approval)", "approval"),
-    ("approval", "HoldChanged(open)", "open"),
-    ("approval", "HoldChanged(approval)", "approval"),
-    ("open", "HoldChanged(open)", "open"),
-    ("open", "HoldChanged(unknown)", "unknown"),
-    ("open", "Settled(receipt)", "settled"),
-    ("approval", "Settled(receipt)", "settled"),
-    ("unknown", "Settled(receipt)", "settled"),
-    ("unknown", "Settled(attested)", "settled"),
-    ("unknown", "Settled(unknown)", "settled"),
-    ("open", "Released(cancel)", "released"),
-    ("open", "Released(not_dispatched)", "released"),
-    ("open", "Released(governance)", "released"),
-    ("open", "Released(expiry)", "released"),
-    ("approval", "Released(cancel)", "released"),
-    ("approval", "Released(rejected)", "released"),
-    ("approval", "Released(approval_timeout)", "released"),
-    ("approval", "Released(governance)", "released"),
-    ("unknown", "Released(cancel)", "released"),
-    ("unknown", "Released(governance)", "released"),
-    ("unknown", "Released(not_dispatched)", "released"),
-    ("released", "Settled(late)", "released"),
-]
+HOLD = [(before, f"{event}({detail})", after) for (before, event, detail), after in lifecycle.HOLD.items()]
 
 GRANT = [
     ("", "GrantSet", "live"),
@@ -134,7 +111,7 @@ def _type_shown(hint: Any) -> str:
     return words.strip()
 
 
-def lifecycle(table: list[tuple[str, str, str]]) -> str:
+def lifecycle_shown(table: list[tuple[str, str, str]]) -> str:
     """A lifecycle as a table and as a Mermaid state diagram of the same rows."""
     rows = ["| from | event | to |", "|---|---|---|"]
     rows += [f"| {before or '(none)'} | `{event}` | {after} |" for before, event, after in table]
@@ -148,7 +125,7 @@ def lifecycle(table: list[tuple[str, str, str]]) -> str:
 
 def generated() -> dict[str, str]:
     """The marked parts of pages that people write, by name."""
-    return {"native": native_table(), "hold": lifecycle(HOLD), "grant": lifecycle(GRANT)}
+    return {"native": native_table(), "hold": lifecycle_shown(HOLD), "grant": lifecycle_shown(GRANT)}
 
 
 def with_parts(text: str) -> str:

@@ -14,10 +14,10 @@ def test_tasks_that_wait_together_share_a_commit_and_each_gets_its_own_answer(tm
     async def drive():
         async with aio.open(tmp_path, clock="given") as kernel:
             assert (await kernel.apply(MANIFEST)).allowed
-            commits = kernel._kernel._world.writer.commits
+            commits = kernel._kernel._world.commits
             decisions = await asyncio.gather(*(kernel.submit(ASK) for _ in range(200)))
             outcomes = [decision.outcome for decision in decisions]
-            shared = kernel._kernel._world.writer.commits - commits
+            shared = kernel._kernel._world.commits - commits
             allowed = [decision for decision in decisions if decision.allowed]
             settled = await asyncio.gather(
                 *(kernel.settle(Receipt(x.intent_hash, "ok", "a", USED)) for x in allowed)

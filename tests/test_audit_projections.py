@@ -8,7 +8,7 @@ import splittally
 from hypothesis import given
 from splittally import Intent, Receipt
 from splittally.core.canonical import decode, encode
-from splittally.core.state import load_state, state_root
+from splittally.core.snapshot import load_state, state_root
 from splittally.journal.runs import Run, write_run
 from splittally.journal.snapshot import Snapshots
 from splittally_tools.audit.records import Digests

@@ -6,7 +6,7 @@ import pytest
 import splittally
 from splittally import Intent, Receipt
 from splittally.core.canonical import decode, encode
-from splittally.runtime import world as world_module
+from splittally.runtime import opening as world_module
 from splittally.sandbox import Sandbox, builtin
 from splittally_tools.audit import ranges
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import splittally
 from splittally.edge import release as release_module
-from splittally.runtime import world as world_module
+from splittally.runtime import opening as world_module
 from splittally.sandbox import builtin, builtin_names
 
 from tests.cli_tools import MANIFEST, intent, make_world, receipt, run

@@ -7,9 +7,9 @@ import pytest
 import splittally
 from splittally import Intent
 from splittally.core.native import NATIVE
-from splittally.core.state import state_root
+from splittally.core.snapshot import state_root
 from splittally.journal.lmdb import LmdbStore
-from splittally.runtime.reading import open_reader
+from splittally.runtime.reader import open_reader
 from splittally.runtime.recover import fold
 from splittally.sandbox import builtin
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from splittally import Intent
 from splittally.core import canonical
-from splittally.core.dumped import dumped_root
 from splittally.core.errors import CanonicalError
 from splittally.core.overlay import Overlay
-from splittally.core.state import State, dump_state, load_state, state_root, tables
+from splittally.core.snapshot import dump_state, dumped_root, load_state, state_root, tables
+from splittally.core.state import State
 
 MANIFEST = {
     "resources": {"USD": 6},

@@ -9,7 +9,7 @@ import splittally
 from splittally import InvalidInput
 from splittally.core.canonical import encode
 from splittally.edge.rule_params import check_rules
-from splittally.runtime import world as worlds
+from splittally.runtime import opening as worlds
 from splittally.sandbox import builtin
 
 from tests.rule_texts import Texts, some_value

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from splittally.core.abi import CheckVerdict, Fault, SettleVerdict, read_check, read_settle
 from splittally.core.canonical import encode
 from splittally.core.limits import DENY_CODE_BYTES_MAX, DENY_MESSAGE_BYTES_MAX
-from splittally.core.verdict import CheckVerdict, Fault, SettleVerdict, read_check, read_settle
 from splittally.sandbox import ReferenceSandbox, builtin, failed_checks
 from splittally_enforcers.build import MODULES
 

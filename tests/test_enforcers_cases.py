@@ -12,8 +12,8 @@ from typing import Any
 import cbor2
 import pytest
 import splittally_enforcers
+from splittally.core.abi import CheckVerdict, SettleVerdict, read_check, read_settle
 from splittally.core.canonical import decode
-from splittally.core.verdict import CheckVerdict, SettleVerdict, read_check, read_settle
 from splittally_enforcers.build import MODULES
 from splittally_enforcers.conformance import (
     builtin_folder,

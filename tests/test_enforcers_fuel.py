@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from splittally.core.abi import CheckVerdict, read_check
 from splittally.core.canonical import encode
-from splittally.core.verdict import CheckVerdict, read_check
 
 from tests.test_enforcers_abi import (
     EMAIL,

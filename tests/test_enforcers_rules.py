@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from splittally.core.verdict import CheckVerdict, SettleVerdict
+from splittally.core.abi import CheckVerdict, SettleVerdict
 
 from tests.test_enforcers_abi import NATURAL_MAX, RULES, assert_fit, check, settle
 

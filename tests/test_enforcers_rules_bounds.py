@@ -5,8 +5,8 @@ from functools import reduce
 from typing import Any
 
 import pytest
+from splittally.core.abi import CheckVerdict
 from splittally.core.limits import CHECK_FUEL_MAX, EXPR_DEPTH_MAX
-from splittally.core.verdict import CheckVerdict
 from splittally.edge.rule_params import RULES_BYTES_MAX, RULES_MAX, RULES_PARTS_MAX
 
 from tests.rule_asking import enforced_claim, meant_claim

@@ -19,7 +19,8 @@ from splittally.core.evolve import remember
 from splittally.core.frames import body_rows
 from splittally.core.intent import intent_hash
 from splittally.core.reasons import REASONS
-from splittally.core.state import State, state_root
+from splittally.core.snapshot import state_root
+from splittally.core.state import State
 from splittally.core.types import RELEASE_CAUSES
 from splittally.edge.records import Intent, Receipt
 from splittally.journal.frame import open_frame, seal
@@ -123,7 +124,7 @@ def test_nothing_outside_the_input_changes_a_run(environment, program):
     """Hash seed, time zone, locale, size of commits and codec are no input."""
     roots = json.loads(in_a_fresh_process(program + RUN, environment, "roots"))
     assert roots["tour"] == {name: STORED[name] for name in ("frames", "head", "root")}
-    assert roots["bulk"] == golden.roots_of(bulk().state, bulk().writer.store.head.hash)
+    assert roots["bulk"] == golden.roots_of(bulk().state, bulk().store.head.hash)
 
 
 def in_a_fresh_process(program: str, environment: dict[str, str], *arguments: str) -> str:

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from splittally.runtime import world as world_module
+from splittally.runtime import opening as world_module
 from splittally.sandbox import builtin
 
 from tests.cli_tools import MANIFEST, command, environment, intent, make_world, receipt, run

@@ -13,7 +13,7 @@ from splittally import Intent, Receipt
 from splittally.core.commands import Judged
 from splittally.journal.frame import EMPTY, open_frame, seal
 from splittally.journal.lmdb import LmdbStore
-from splittally.runtime.reading import open_reader
+from splittally.runtime.reader import open_reader
 from splittally.sandbox import builtin
 from splittally_tools.audit import otherwise
 from splittally_tools.audit.recorded import Recording

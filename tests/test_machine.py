@@ -6,7 +6,7 @@ import splittally
 from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 from splittally import Intent, Receipt
-from splittally.runtime.reading import read_store
+from splittally.runtime.reader import read_store
 from splittally_tools.testing.assertions import assert_agrees
 from splittally_tools.testing.walk import Walk
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from splittally.core.commands import Judged
-from splittally.runtime.reading import open_reader
+from splittally.runtime.reader import open_reader
 from splittally_tools.audit import rejudge
 from splittally_tools.run_trace.job import Order, run
 from splittally_tools.run_trace.rows import survey

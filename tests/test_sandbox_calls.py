@@ -1,10 +1,10 @@
 """One call: the same bytes in, the same bytes out, whatever a module did before or tries now."""
 
 import pytest
+from splittally.core.abi import BAD_OUTPUT, Fault, read_check, read_settle
 from splittally.core.errors import NotAdmitted
 from splittally.core.hashing import hash_module
 from splittally.core.limits import CHECK_FUEL_MAX, INPUT_BYTES_MAX, OUTPUT_BYTES_MAX
-from splittally.core.verdict import BAD_OUTPUT, Fault, read_check, read_settle
 from splittally.sandbox import ReferenceSandbox, Sandbox
 from splittally.sandbox.engine import compile_module
 from splittally.sandbox.pooled import prepare

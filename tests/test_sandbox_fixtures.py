@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from splittally.core.verdict import FAULT_CLASSES
+from splittally.core.abi import FAULT_CLASSES
 from splittally.sandbox import ADMISSION_CHECKS
 from wasmtime import wat2wasm
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from splittally.core.verdict import Fault
+from splittally.core.abi import Fault
 from splittally.sandbox import Sandbox
 
 from tests.test_sandbox_calls import load, pure

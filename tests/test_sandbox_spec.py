@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from splittally.core import limits
-from splittally.core.verdict import FAULT_CLASSES
+from splittally.core.abi import FAULT_CLASSES
 from splittally.sandbox import ADMISSION_CHECKS, engine_id
 from splittally.sandbox.identity import decisions
 from splittally.sandbox.settings import SETTINGS

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from splittally.core.abi import CheckVerdict, Fault, SettleVerdict, read_check, read_settle
 from splittally.core.canonical import encode
-from splittally.core.verdict import CheckVerdict, Fault, SettleVerdict, read_check, read_settle
 from splittally_enforcers.conformance import differences, encode_input, read_cases
 from splittally_enforcers.toolchains import LANGUAGES, SDK
 

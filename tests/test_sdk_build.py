@@ -6,8 +6,8 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
+from splittally.core.abi import Fault, read_check
 from splittally.core.canonical import encode
-from splittally.core.verdict import Fault, read_check
 from splittally.sandbox import ReferenceSandbox, failed_checks
 from splittally_enforcers import toolchains
 from splittally_enforcers.assembler import AssemblyFailed, assemble

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from splittally.core.abi import Fault
 from splittally.core.canonical import decode, encode
 from splittally.core.errors import CanonicalError
 from splittally.core.limits import DEPTH_MAX, INT_MAX, INT_MIN
-from splittally.core.verdict import Fault
 from splittally.sandbox import failed_checks
 from splittally_enforcers.toolchains import LANGUAGES
 from wasmtime import Config, Engine, Instance, Module, Store

@@ -10,7 +10,7 @@ import splittally
 from hypothesis import given
 from splittally import Intent
 from splittally.core.events import Posted
-from splittally.runtime.reading import open_reader
+from splittally.runtime.reader import open_reader
 from splittally_tools.statistics import feed
 from splittally_tools.statistics.feed import FILE
 from splittally_tools.statistics.store import APPLICATION_ID

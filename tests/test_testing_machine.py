@@ -8,8 +8,8 @@ from splittally import Intent, Receipt
 from splittally.core.ledger import check as checking
 from splittally.core.ledger import evolve as evolving
 from splittally.core.ledger import tick as ticking
-from splittally.runtime.answering import Answerer
-from splittally.runtime.recall import Recaller
+from splittally.runtime import answers
+from splittally.runtime.history import History
 from splittally.sandbox import builtin
 from splittally_tools.testing import WorldMachine, open_journal
 from splittally_tools.testing.keeping import KEEPING
@@ -117,7 +117,7 @@ BUGS = {
     "limits are not compared": ((checking, "_refuse", lambda *_: None), "admitted above a limit|holds 20 of"),
     "what is charged is not counted": ((evolving, "_charge", charges_nothing), "spent, and by the answers"),
     "a release gives nothing back": ((ticking, "return_draws", lambda *_: []), "in flight"),
-    "what is known is asked again": ((Recaller, "trace", lambda *_: None), "journal"),
+    "what is known is asked again": ((History, "trace", lambda *_: None), "journal"),
 }
 
 
@@ -130,7 +130,7 @@ def test_a_bug_in_the_kernel_is_caught(monkeypatch, bug):
 
 def test_an_intent_that_is_answered_afresh_is_caught(monkeypatch):
     """The machine's rules compare what hosts are told; the journal alone would not show it."""
-    monkeypatch.setattr(Answerer, "_known", lambda self, member: None)
+    monkeypatch.setattr(answers, "_known", lambda world, principal, member: None)
     told = caught()
     assert "afresh" in told or "comes out otherwise" in told
 

@@ -8,7 +8,7 @@ ASK = Intent("llm.generate", {"model": "m", "max_tokens": 5}, "cap")
 
 
 def test_a_disk_that_refuses_a_projection_stops_nothing_and_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("splittally.runtime.world.SNAPSHOT_FRAMES", 8)
+    monkeypatch.setattr("splittally.runtime.pipeline.SNAPSHOT_FRAMES", 8)
     with splittally.open(tmp_path, clock="given") as kernel:
         assert kernel.apply(MANIFEST).allowed
 
@@ -25,14 +25,14 @@ def test_a_disk_that_refuses_a_projection_stops_nothing_and_is_said(tmp_path, mo
 
 
 def test_the_rows_of_the_index_leave_memory_before_they_pass_their_bound(tmp_path, monkeypatch):
-    monkeypatch.setattr("splittally.runtime.world.INDEX_FLUSH_ROWS", 100)
+    monkeypatch.setattr("splittally.runtime.pipeline.INDEX_FLUSH_ROWS", 100)
     with splittally.open(tmp_path, clock="given") as kernel:
         assert kernel.apply(MANIFEST).allowed
         keyed = [
             Intent(ASK.kind, ASK.params, ASK.grant, idempotency_key=at.to_bytes(32)) for at in range(1_000)
         ]
         first = kernel.submit(keyed)
-        assert kernel._world.writer.index.size_in_memory < 100 + 2 * 64
+        assert kernel._world.index.size_in_memory < 100 + 2 * 64
         again = kernel.submit(keyed)
         assert [x.seq for x in again] == [x.seq for x in first]
         assert all(x.duplicate for x in again)

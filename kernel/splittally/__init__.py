@@ -49,7 +49,8 @@ def open(path: Any = None, clock: Any = None, **options: Any) -> "Kernel":
     `path` None is a world in memory. `clock` is `host` (the default: the runtime reads it), `given`
     (every call may say `now_ns`), or a callable that gives nanoseconds; it is fixed when the world is
     made. Options: `create=False` refuses to make a world, `open_max` bounds open intents,
-    `lock_seconds` how long to wait for another writer, `chance` draws keys and ids (bytes for a count).
+    `lock_seconds` how long to wait for another writer, `entropy` gives so many random bytes for keys
+    and ids.
     Raises `WorldLocked`, `NoWorld`, `DiskFull`, `JournalDamaged`, `InvalidInput`.
     """
     opened: Kernel = import_module("splittally.runtime").open_world(path, clock, **options)

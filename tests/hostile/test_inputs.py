@@ -15,8 +15,8 @@ from splittally import Extend, Group, Intent, Origin, Receipt, Release, Splittal
 from splittally.core.limits import FRAME_BYTES_MAX, PARAMS_BYTES_MAX, PAYLOAD_BYTES_MAX
 from splittally.core.native import NATIVE
 from splittally.edge.records import Decision, HoldChange, Settlement
-from splittally.runtime import At, writer
-from splittally.runtime.reading import open_reader
+from splittally.runtime import At, pipeline
+from splittally.runtime.reader import open_reader
 
 from tests.rows.worlds import (
     ACT,
@@ -278,11 +278,11 @@ def test_a_tick_of_records_too_large_for_one_frame_takes_several(monkeypatch):
     grants = {f"g{n}": ({"parent": f"g{n - 1}"} if n else {"unknown_ns": 10}) for n in range(4)}
     with world(grants) as kernel:
         holds = [held(kernel, dims, "g3") for _ in range(60)]
-        monkeypatch.setattr(writer, "FRAME_BYTES_MAX", 30_000)
+        monkeypatch.setattr(pipeline, "FRAME_BYTES_MAX", 30_000)
         kernel.settle([Receipt(digest, "unknown") for digest in holds])
         assert kernel.tick(now_ns=10) > 1
         assert not kernel.state.reservations
-        assert all(len(data) <= 30_000 for _, data in kernel._world.writer.store.scan(2))
+        assert all(len(data) <= 30_000 for _, data in kernel._world.store.scan(2))
         is_readable(kernel)
 
 

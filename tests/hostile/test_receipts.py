@@ -42,7 +42,7 @@ ACCOUNTS = {"accounts/team": {}, "accounts/vendor": {}, "vendors/x": {}, "accoun
 
 def money_world(chance):
     """A world whose keys, attempts and ids come from `chance`, so that two of them can be compared."""
-    kernel = splittally.open(None, clock="given", chance=chance.randbytes)
+    kernel = splittally.open(None, clock="given", entropy=chance.randbytes)
     apply(kernel, manifest(GRANTS, resources={"USD": 0}, accounts=ACCOUNTS))
     assert kernel.native("ledger.issue", resource="USD", amount=1_000, to="accounts/team").allowed
     return kernel

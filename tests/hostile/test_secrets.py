@@ -115,7 +115,7 @@ def test_a_payload_of_bytes_that_cannot_be_read_is_not_kept_where_secrets_may_be
             Receipt(held(kernel, {"tokens": 1}), "ok", "", uses({}) + data if wrapped else data)
         )
         assert answer.status == "settled"
-        assert is_clean(b"".join(frame for _, frame in kernel._world.writer.store.scan()))
+        assert is_clean(b"".join(frame for _, frame in kernel._world.store.scan()))
 
 
 def test_both_spellings_of_a_reference_are_one_intent():

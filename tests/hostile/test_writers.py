@@ -11,6 +11,7 @@ import splittally
 from splittally import Intent, KernelStopped, NoWorld, WorldLocked
 from splittally.core.errors import DiskFull
 from splittally.journal import disk
+from splittally.runtime import pipeline
 from splittally.runtime import world as worlds
 
 from tests.hostile.test_crashes import new_world
@@ -205,7 +206,7 @@ def test_threads_share_one_kernel_and_spend_exactly_the_budget():
 def test_a_snapshot_that_cannot_be_written_keeps_nobody_waiting(folder, monkeypatch, error):
     """What was decided is durable: a projection can be made anew."""
     path = folder / "w"
-    monkeypatch.setattr(worlds, "SNAPSHOT_FRAMES", 3)
+    monkeypatch.setattr(pipeline, "SNAPSHOT_FRAMES", 3)
     monkeypatch.setattr(worlds, "SNAPSHOT_CLOSE_FRAMES", 1)
     with world(budget(tokens=99), path) as kernel:
 

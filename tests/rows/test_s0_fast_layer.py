@@ -12,7 +12,7 @@ from splittally import Intent
 from splittally.core.errors import SplittallyError
 from splittally.journal.index import Index
 from splittally.journal.lmdb import LmdbStore
-from splittally.runtime.reading import open_reader
+from splittally.runtime.reader import open_reader
 from splittally_tools.statistics.feed import FILE, update
 from splittally_tools.statistics.store import open_statistics
 

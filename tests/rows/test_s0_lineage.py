@@ -4,7 +4,7 @@ import pytest
 import splittally
 from splittally import Intent, Receipt
 from splittally.runtime.lineage import trace
-from splittally.runtime.reading import open_reader
+from splittally.runtime.reader import open_reader
 
 from tests.cli_tools import run
 from tests.rows.worlds import tally

@@ -5,7 +5,7 @@ import pytest
 import splittally
 from hypothesis import given
 from splittally import Intent, NotAdmitted, Receipt
-from splittally.core.verdict import Fault
+from splittally.core.abi import Fault
 from splittally.sandbox import ReferenceSandbox, Sandbox, admit, builtin
 
 from tests.rows.worlds import (

@@ -60,7 +60,9 @@ def test_a_receipt_is_read_by_the_module_that_checked():
     with world(budget(tokens=100)) as kernel:
         digest = held(kernel, {"tokens": 5})
         apply(kernel, manifest(budget(tokens=100), another()))
-        kernel._world.writer.judge.calls = calls = []
+        judge, calls = kernel._world.judge, []
+        answer = judge.answer
+        judge.answer = lambda state, question: calls.append(question.module) or answer(state, question)
         settle(kernel, digest, {"tokens": 3})
         assert calls == [module_hash(PARROT)]
         (settled,) = recorded(kernel, Settled)

@@ -10,7 +10,7 @@ from hypothesis import given
 from splittally import Intent, Receipt
 from splittally.core.commands import Submit
 from splittally.core.events import Decided, Held
-from splittally.runtime.reading import open_reader
+from splittally.runtime.reader import open_reader
 
 from tests.rows.walk import Walk
 from tests.rows.worlds import (
@@ -121,7 +121,7 @@ def test_the_value_of_a_secret_is_refused_and_stands_nowhere(value):
         assert (decision.seq, codes(decision)) == (None, ["params.invalid"])
         assert "sk-live" not in repr(decision)
         assert (calls, kernel.state.seq) == ([], size)
-        assert all(b"sk-live" not in data for _, data in kernel._world.writer.store.scan())
+        assert all(b"sk-live" not in data for _, data in kernel._world.store.scan())
 
 
 @pytest.mark.req("S4-67")
@@ -137,7 +137,7 @@ def test_the_value_of_a_secret_in_a_receipt_is_withheld_and_the_receipt_settles(
         assert settlement.status == "settled"
         assert settlement.violations
         assert b"sk-live" not in b"".join(call.data for call in calls)
-        assert all(b"sk-live" not in data for _, data in kernel._world.writer.store.scan())
+        assert all(b"sk-live" not in data for _, data in kernel._world.store.scan())
 
 
 # --- steps two to four: who is asked when -----------------------------------------------------------
@@ -294,7 +294,7 @@ def test_no_answer_leaves_before_its_commit(folder):
     """When the commit fails nobody is told anything, and the world says what became of it."""
     kernel = splittally.open(folder, clock="given")
     apply(kernel, manifest(budget(tokens=100)))
-    store = kernel._world.writer.store
+    store = kernel._world.store
 
     def full(expected, frames):
         raise splittally.DiskFull("the disk is full")

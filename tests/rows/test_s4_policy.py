@@ -138,7 +138,7 @@ def test_a_commit_that_fails_leaves_both_the_reservation_and_the_attempt_or_neit
     kernel = splittally.open(folder, clock="given")
     apply(kernel, manifest(budget(tokens=100), policy=COUNTED))
     held(kernel, {"tokens": 5})
-    store = kernel._world.writer.store
+    store = kernel._world.store
     append = store.append
 
     def cut(expected, frames):

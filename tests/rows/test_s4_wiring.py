@@ -6,8 +6,8 @@ import pytest
 import splittally
 from hypothesis import given
 from splittally import Intent, Receipt
+from splittally.core.abi import Fault, SettleVerdict, read_settle
 from splittally.core.events import Held, Settled
-from splittally.core.verdict import Fault, SettleVerdict, read_settle
 from splittally.sandbox import Sandbox
 
 from tests.rows.worlds import (

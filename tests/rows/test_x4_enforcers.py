@@ -6,7 +6,7 @@ import splittally
 from hypothesis import given
 from splittally import Intent, Receipt
 from splittally.core.commands import Judged
-from splittally.runtime.writer import Judge
+from splittally.runtime.judge import Judge
 from wasmtime import wat2wasm
 
 from tests.rows.worlds import (

@@ -11,7 +11,7 @@ from hypothesis import given
 from splittally import DiskFull, Group, Intent, KernelStopped, Receipt
 from splittally.core.commands import Submit
 from splittally.journal.store import Conflict, Unknown
-from splittally.runtime.reading import open_reader
+from splittally.runtime.reader import open_reader
 
 from tests.rows.worlds import (
     ACT,
@@ -196,7 +196,7 @@ def test_an_intent_whose_commit_fails_is_seen_by_nobody_and_reserves_nothing(tmp
     with world(budget(tokens=100), tmp_path / "w") as kernel:
         kept = held(kernel, {"tokens": 10})
         root = kernel.state.root
-        monkeypatch.setattr(kernel._world.writer.store, "append", failing(how))
+        monkeypatch.setattr(kernel._world.store, "append", failing(how))
         with pytest.raises((KernelStopped, DiskFull, OSError)):
             act(kernel, {"tokens": 40}, idempotency_key=b"k" * 32)
         looks = [
@@ -223,7 +223,7 @@ def test_an_intent_whose_commit_fails_is_seen_by_nobody_and_reserves_nothing(tmp
 def test_an_answer_is_given_only_once_its_frame_can_be_read_from_the_file(tmp_path, monkeypatch):
     path = tmp_path / "w"
     with world(budget(tokens=100_000), path) as kernel:
-        store = kernel._world.writer.store
+        store = kernel._world.store
         real, durable = store.append, [kernel.state.seq]
 
         def append(expected, frames):

@@ -131,7 +131,7 @@ def test_the_sixth_call_of_a_minute_is_denied_and_the_next_minute_is_free():
         assert codes(sixth) == ["rate_exceeded"]
         assert sixth.findings[0].facts["next"] == "retry_after"
         assert act(kernel, {}, now_ns=60 * SECOND).allowed
-        assert fold(kernel._world.writer.store).ledger.counters == kernel._world.state.ledger.counters
+        assert fold(kernel._world.store).ledger.counters == kernel._world.state.ledger.counters
 
 
 @pytest.mark.req("X4-19")

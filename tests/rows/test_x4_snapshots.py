@@ -39,19 +39,19 @@ class Seeded:
 def walked(path, seed, stops):
     """A walk of 120 steps in a world at `path`, closed, with a snapshot, and opened again at each stop."""
     chance = Seeded(seed)
-    kernel = splittally.open(path, clock="given", chance=chance)
+    kernel = splittally.open(path, clock="given", entropy=chance)
     walk = Walk(kernel, seed)
     for step in range(120):
         if step in stops:
             save_snapshot(kernel)
             kernel.close()
-            kernel = walk.kernel = splittally.open(path, chance=chance)
+            kernel = walk.kernel = splittally.open(path, entropy=chance)
             assert kernel.repairs == ()
             assert kernel._world.snapshot_size == kernel.state.seq
         walk.step()
     with kernel:
         assert kernel.at(kernel.state.seq - 1).root == kernel.state.root
-        return kernel.state.seq, kernel.state.root, kernel._world.writer.store.head.hash
+        return kernel.state.seq, kernel.state.root, kernel._world.store.head.hash
 
 
 @pytest.mark.req("X4-29")

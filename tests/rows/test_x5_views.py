@@ -8,9 +8,9 @@ import pytest
 import splittally
 from hypothesis import given
 from splittally import Intent, InvalidInput, Receipt
-from splittally.core.state import dump_state, load_state, state_root
+from splittally.core.snapshot import dump_state, load_state, state_root
 from splittally.journal.snapshot import Snapshots
-from splittally.runtime.reading import open_reader
+from splittally.runtime.reader import open_reader
 from splittally.runtime.recover import fold
 
 from tests.rows.walk import POLICY, Walk
@@ -50,9 +50,7 @@ def test_the_state_at_any_sequence_is_the_fold_of_the_frames_up_to_it(folder, se
         chance = random.Random(seed)
         for seq in [0, kernel.state.seq - 1, *(chance.randrange(kernel.state.seq) for _ in range(12))]:
             then = kernel.at(seq)
-            assert then.tables() == splittally.runtime.queries.tables(
-                fold(kernel._world.writer.store, seq + 1)
-            )
+            assert then.tables() == splittally.runtime.queries.tables(fold(kernel._world.store, seq + 1))
             assert then.seq == seq + 1
         with pytest.raises(InvalidInput):
             kernel.at(kernel.state.seq)
@@ -62,7 +60,7 @@ def test_the_state_at_any_sequence_is_the_fold_of_the_frames_up_to_it(folder, se
 def test_state_at_500_of_a_longer_journal_on_the_command_line_is_that_of_frames_0_to_500(folder):
     with world(budget(tokens=10**6), folder / "w") as kernel:
         kernel.submit([Intent(ACT, {"a": reserves({"tokens": n})}, "g") for n in range(700)])
-        expected = state_root(fold(kernel._world.writer.store, 501)).hex()
+        expected = state_root(fold(kernel._world.store, 501)).hex()
         assert kernel.at(500).counters["g"]["tokens"].reserved == sum(range(499))
     code, told = tally(folder / "w", "state", "--at", "500", "--root")
     assert code == 0

@@ -235,7 +235,7 @@ def codes(decision) -> list[str]:
 
 def bodies(kernel):
     """The bodies of the frames of an open world."""
-    return bodies_of(data for _, data in kernel._world.writer.store.scan())
+    return bodies_of(data for _, data in kernel._world.store.scan())
 
 
 def recorded(kernel, kind: type) -> list[Any]:
@@ -277,7 +277,7 @@ class _Listening:
 def listen(kernel) -> list[Asked]:
     """The calls of enforcers from now on; the list grows."""
     calls: list[Asked] = []
-    judge = kernel._world.writer.judge
+    judge = kernel._world.judge
     judge.sandbox = _Listening(judge.sandbox, calls)
     return calls
 

@@ -5,10 +5,11 @@ written anew, or that two histories grew from one. A checkpoint that is kept els
 """
 
 from splittally.core.errors import JournalDamaged
-from splittally.core.state import State, state_root
+from splittally.core.snapshot import state_root
+from splittally.core.state import State
 from splittally.journal.checkpoint import Checkpoint
 from splittally.journal.merkle import Frontier
-from splittally.runtime.reading import Record
+from splittally.runtime.reader import Record
 
 
 def origin_of(world: bytes) -> str:

@@ -14,7 +14,7 @@ from splittally.core.errors import JournalDamaged
 from splittally.core.events import Posted
 from splittally.core.state import State
 from splittally.core.types import EXTERNAL, LIFE
-from splittally.runtime.reading import Record
+from splittally.runtime.reader import Record
 
 FRAMES_BETWEEN = 65_536  # between two comparisons of whole tables
 ISSUE = "ledger.issue"

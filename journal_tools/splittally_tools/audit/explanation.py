@@ -6,21 +6,21 @@ Rule 2. The present state stands in for that one only where every terms hash of 
 
 from typing import Any
 
+from splittally.core.abi import Fault, read_check
 from splittally.core.ask import member_questions
 from splittally.core.canonical import decode
 from splittally.core.caps.state import Link
 from splittally.core.commands import Judged, Member
 from splittally.core.errors import CanonicalError
 from splittally.core.findings import Finding
-from splittally.core.history import Trace
+from splittally.core.intent_history import Trace
 from splittally.core.policy import NO_MATCH
 from splittally.core.reasons import REASONS
 from splittally.core.state import State
 from splittally.core.types import DENY
-from splittally.core.verdict import Fault, read_check
 from splittally.edge.prices import snapshot_of
 from splittally.edge.records import finding_json, readable
-from splittally.runtime.reading import Reader, Record
+from splittally.runtime.reader import Reader, Record
 
 from splittally_tools.export.frames import tagged_json
 

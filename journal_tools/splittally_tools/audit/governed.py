@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from splittally.core.events import Noted, Settled
 from splittally.core.evolve import governed_windows
-from splittally.runtime.reading import Reader
+from splittally.runtime.reader import Reader
 
 NO_LANE = ""
 

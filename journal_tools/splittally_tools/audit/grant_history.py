@@ -12,7 +12,7 @@ from splittally.core.canonical import decode
 from splittally.core.commands import Submit
 from splittally.core.events import Authority, Decided, Defined, Event, GrantRevoked, GrantSet, Held
 from splittally.core.types import CAP_ANY_TYPE, Grant, Leg
-from splittally.runtime.reading import Reader, Record
+from splittally.runtime.reader import Reader, Record
 
 Fields = dict[str, tuple[Any, Any]]  # a field's old and new value
 

@@ -15,11 +15,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from splittally.core.abi import CheckVerdict, Fault, SettleVerdict
 from splittally.core.errors import NotAdmitted
-from splittally.core.verdict import CheckVerdict, Fault, SettleVerdict
 from splittally.edge.records import readable
-from splittally.runtime.reading import Reader
-from splittally.runtime.world import current_engine
+from splittally.runtime.opening import current_engine
+from splittally.runtime.reader import Reader
 from splittally.sandbox import Sandbox
 
 from splittally_tools.audit.recorded import CHECK, SETTLE, Call, Progress, Recording, Verdict, verdict_of

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Protocol
 
 from splittally.core.errors import JournalDamaged
-from splittally.core.state import State, dump_state, load_state, state_root
+from splittally.core.snapshot import dump_state, load_state, state_root
+from splittally.core.state import State
 from splittally.journal.index import Index
 from splittally.journal.runs import ROW_BYTES, Run, bounds_of, seq_bytes
 from splittally.journal.snapshot import Snapshot, Snapshots
-from splittally.runtime.reading import Record
+from splittally.runtime.history import index_events
+from splittally.runtime.reader import Record
 from splittally.runtime.recover import first_difference
-from splittally.runtime.writer import index_events
 
 from splittally_tools.audit.records import Digests
 

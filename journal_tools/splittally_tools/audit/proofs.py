@@ -12,7 +12,7 @@ from splittally.journal.checkpoint import Checkpoint, parse_and_verify
 from splittally.journal.frame import seq_of
 from splittally.journal.merkle import inclusion_proof, root, verify_inclusion
 from splittally.journal.note import VerifierKey
-from splittally.runtime.reading import Reader
+from splittally.runtime.reader import Reader
 
 from splittally_tools.audit.anchor import origin_of
 

@@ -13,10 +13,10 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from splittally.core.dumped import dumped_root
 from splittally.core.errors import JournalDamaged
-from splittally.core.state import State, load_state, state_root
-from splittally.runtime.reading import Reader, open_reader
+from splittally.core.snapshot import dumped_root, load_state, state_root
+from splittally.core.state import State
+from splittally.runtime.reader import Reader, open_reader
 
 from splittally_tools.audit.rejudge import Drift, Progress, Result, full_index, rejudge_range
 

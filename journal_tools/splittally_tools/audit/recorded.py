@@ -1,33 +1,35 @@
 """Every call of a module that a journal records: the question byte for byte, and what was answered.
 
-Rule 1. Questions are made again as they were asked, in the state before their frame; the hash that is
-        recorded beside an answer says which question it answers.
+Rule 1. Each command is decided again, in the state before its frame, by a judge that reads the record: a
+        question is made as it was asked, and its hash says which recorded answer belongs to it.
 Rule 2. A question whose answer is not found where one must stand is counted, never passed over silently.
-Rule 3. Nothing is asked here, and memory does not grow with the journal.
+Rule 3. No module is asked here, and memory does not grow with the journal.
 """
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from splittally.core.ask import Recall, ask
-from splittally.core.commands import Judged, Known, Member, Settle, Submit
+from splittally.core.abi import CheckVerdict, Fault, Question, SettleVerdict, read_check, read_settle
+from splittally.core.ask import Recall
+from splittally.core.canonical import decode
+from splittally.core.commands import Admitted, Judged, Known
 from splittally.core.errors import JournalDamaged
-from splittally.core.events import Decided
-from splittally.core.evolve import evolve
 from splittally.core.frames import Body
-from splittally.core.native import NATIVE
-from splittally.core.questions import Question
+from splittally.core.hashing import hash_module
+from splittally.core.ledger.state import Hold
 from splittally.core.state import State
-from splittally.core.types import Leg
-from splittally.core.verdict import CheckVerdict, Fault, SettleVerdict, read_check, read_settle
 from splittally.journal.index import Index
-from splittally.runtime.reading import Reader, Record
-from splittally.runtime.recall import Recaller
+from splittally.runtime.history import History
+from splittally.runtime.judge import Judge
+from splittally.runtime.pipeline import decide
+from splittally.runtime.reader import Reader, Record
 from splittally.runtime.recover import apply_events
+from splittally.sandbox import Sandbox
 
 CHECK, SETTLE = "Check", "Settle"
-KEPT_FRAMES = 4_096  # between two clearings of what the recaller keeps
+KEPT_FRAMES = 4_096  # between two clearings of what the history keeps
 PROGRESS_FRAMES = 256
+NOT_FOUND = "bad_output"  # stands where an answer was not found, so that deciding goes on
 Verdict = CheckVerdict | SettleVerdict | Fault
 Progress = Callable[[int], None]  # told how many frames more are done
 Wanted = Callable[[str, bytes], bool]  # whether a call under this cap, of this module, is looked for
@@ -48,6 +50,56 @@ class Call(NamedTuple):
     engine: str
 
 
+class RecordedJudge(Judge):
+    """Answers from what a frame recorded.
+
+    `asked` has, by intent and grant, the last question and its recorded answer, None where there is none: an
+    earlier member of a group may change what a later one is asked.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Sandbox())
+        self.asked: dict[tuple[bytes, str], tuple[Question, Judged | None]] = {}
+        self._answers: dict[bytes, Judged] = {}
+        self._admitted: dict[bytes, Admitted] = {}
+
+    def read(self, body: Body) -> None:
+        """Take the evidence of this frame in the place of that of the one before."""
+        self.asked = {}
+        self._answers = {seen.question: seen for seen in body.seen if isinstance(seen, Judged)}
+        self._admitted = {seen.module: seen for seen in body.seen if isinstance(seen, Admitted)}
+
+    def answer(self, state: State, question: Question) -> Judged:
+        found = self._answers.get(question.hash)
+        self.asked[question.intent_hash, question.grant] = (question, found)
+        return found if found is not None else Judged(question.hash, b"", NOT_FOUND)
+
+    def admit(self, wasm: bytes) -> Admitted:
+        digest = hash_module(wasm)
+        return self._admitted.get(digest, Admitted(digest, ""))
+
+
+class RecordedHistory(History):
+    """What a frame recorded of an intent that is not open; the frame that decided it is read by number."""
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__(reader.store, Index(None))
+        self._known: Known | None = None
+
+    def read(self, body: Body) -> None:
+        """Take the evidence of this frame in the place of that of the one before."""
+        self._known = next((seen for seen in body.seen if isinstance(seen, Known)), None)
+
+    def known(self, intent_hash: bytes) -> Known | None:
+        return self._known
+
+    def recall(self, intent_hash: bytes, hold: Hold | None) -> Recall | None:
+        known = self._known
+        if hold is None and known is not None:
+            return self.recall_at(known.seq, intent_hash)
+        return super().recall(intent_hash, hold)
+
+
 class Recording:
     """The calls of a journal, oldest first; `unmatched` counts the questions whose answer was not found."""
 
@@ -55,7 +107,8 @@ class Recording:
         self.unmatched = 0
         self._reader = reader
         self._wanted = wanted
-        self._recaller = Recaller(reader.store, Index(None))
+        self._judge = RecordedJudge()
+        self._history = RecordedHistory(reader)
 
     def calls(self, progress: Progress | None = None) -> Iterator[Call]:
         """Every wanted call of the journal."""
@@ -64,79 +117,46 @@ class Recording:
             body, seq = record.body, record.seq
             yield from self.calls_of(state, record)
             apply_events(state, body.at_ns, body.by, body.out, seq)
-            self._recaller.keep_held(body.at_ns, body.command, body.out)
+            self._history.keep_held(body.at_ns, body.command, body.out)
             if seq % KEPT_FRAMES == 0:
-                self._recaller.settle_pending()
+                self._history.clear_pending()
             if progress is not None and seq % PROGRESS_FRAMES == 0:
                 progress(PROGRESS_FRAMES)
 
     def calls_of(self, state: State, record: Record) -> list[Call]:
         """The wanted calls of one frame, in the state before it."""
         body = record.body
-        try:
-            match body.command:
-                case Submit():
-                    return list(self._checks(state, record, body.command))
-                case Settle():
-                    return list(self._settles(state, record, body.command))
+        if not any(isinstance(seen, Judged) for seen in body.seen):
             return []
+        self._judge.read(body)
+        self._history.read(body)
+        try:
+            decide(state, self._judge, self._history, body.by, body.command, body.at_ns)
         except (KeyError, AssertionError, ValueError) as error:
             text = f"what frame {record.seq} asks cannot be made again; run `tally verify`"
             raise JournalDamaged(text, seq=record.seq) from error
+        return list(self._calls(record.seq, state.engine))
 
-    def _checks(self, state: State, record: Record, command: Submit) -> Iterator[Call]:
-        body = record.body
-        answers = _answers(body)
-        for member, now in _judged_in(state, body, command) if answers else ():
-            links = now.caps.chain(member.grant, member.kind).asked
-            if not any(self._wanted(link.cap.name, link.cap.enforcer) for link in links):
+    def _calls(self, seq: int, engine: str) -> Iterator[Call]:
+        for question, judged in self._judge.asked.values():
+            if not self._wanted(question.cap, question.module):
                 continue
-            needs = ask(now, body.at_ns, body.by, Submit(command.mode, [member]), None, None)
-            for link, question in zip(links, needs.questions, strict=False):  # none where the chain refuses
-                found = self._answer(answers, question, link.cap.name)
-                if found is not None:
-                    yield Call(
-                        record.seq, CHECK, member.intent_hash, member.kind, link.grant.name, link.cap.name,
-                        question, found, {}, now.engine,
-                    )  # fmt: skip
-
-    def _settles(self, state: State, record: Record, command: Settle) -> Iterator[Call]:
-        body, digest = record.body, command.intent_hash
-        known = next((seen for seen in body.seen if isinstance(seen, Known)), None)
-        hold = state.ledger.holds.get(digest)
-        held: list[Leg] = list(hold.legs) if hold else [x.leg for x in known.legs] if known else []
-        legs = [leg for leg in held if leg.enforcer_ref]
-        if not any(self._wanted(leg.cap, leg.enforcer_ref) for leg in legs):
-            return
-        recall = self._recaller.recall(digest, hold)
-        if recall is None and known is not None:
-            recall = self._recall_at(known.seq, digest)
-        needs = ask(state, body.at_ns, body.by, command, known, recall)
-        answers = _answers(body)
-        for leg, question in zip(legs, needs.questions, strict=False):  # none for a payload that was dropped
-            found = self._answer(answers, question, leg.cap)
-            if found is not None:
-                assert recall is not None
-                yield Call(
-                    record.seq, SETTLE, digest, recall.kind, leg.grant, leg.cap, question, found,
-                    leg.reserve, state.engine,
-                )  # fmt: skip
-
-    def _answer(self, answers: dict[bytes, Judged], question: Question, cap: str) -> bytes | Fault | None:
-        if not self._wanted(cap, question.module):
-            return None
-        judged = answers.get(question.hash)
-        if judged is None:
-            self.unmatched += 1
-            return None
-        return Fault(judged.fault) if judged.fault else judged.answer
-
-    def _recall_at(self, seq: int, intent_hash: bytes) -> Recall:
-        """The intent as the frame that decided it has it."""
-        body = self._reader.record(seq).body
-        assert isinstance(body.command, Submit)
-        member = next(each for each in body.command.members if each.intent_hash == intent_hash)
-        return Recall(member.kind, member.params, member.origin_kind, member.origin_name, body.at_ns)
+            if judged is None:
+                self.unmatched += 1
+                continue
+            ((variant, asked),) = decode(question.data).items()
+            yield Call(
+                seq=seq,
+                variant=variant,
+                intent_hash=question.intent_hash,
+                kind=asked["effect_kind"],
+                grant=question.grant,
+                cap=question.cap,
+                question=question,
+                answer=Fault(judged.fault) if judged.fault else judged.answer,
+                reserve=asked.get("reserve_estimate", {}),
+                engine=engine,
+            )
 
 
 def verdict_of(variant: str, answer: bytes | Fault) -> Verdict:
@@ -144,33 +164,3 @@ def verdict_of(variant: str, answer: bytes | Fault) -> Verdict:
     if isinstance(answer, Fault):
         return answer
     return read_check(answer) if variant == CHECK else read_settle(answer)
-
-
-def _answers(body: Body) -> dict[bytes, Judged]:
-    return {seen.question: seen for seen in body.seen if isinstance(seen, Judged)}
-
-
-def _judged_in(state: State, body: Body, command: Submit) -> Iterator[tuple[Member, State]]:
-    """Each intent with the state that it was judged in.
-
-    Those of a group that was allowed whole are judged one after the other, and native effects among them
-    change what the later ones are asked.
-    """
-    members = command.members
-    if command.mode != "all" or not any(member.kind in NATIVE for member in members):
-        for member in members:
-            yield member, state
-        return
-    fork = state.fork()
-    fork.now_ns = body.at_ns
-    events = iter(body.out)
-    event = next(events, None)
-    for at, member in enumerate(members):
-        yield member, fork
-        while event is not None and not _begins_another(event, member):
-            evolve(fork, event, body.by, at)
-            event = next(events, None)
-
-
-def _begins_another(event: object, member: Member) -> bool:
-    return isinstance(event, Decided) and event.intent_hash != member.intent_hash

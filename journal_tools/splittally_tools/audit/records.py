@@ -13,11 +13,11 @@ from splittally.core.commands import Open, Submit
 from splittally.core.errors import JournalDamaged
 from splittally.core.events import Decided, Opened
 from splittally.core.frames import body_rows
-from splittally.core.history import is_foreign
 from splittally.core.intent import intent_hash
+from splittally.core.intent_history import is_foreign
 from splittally.core.limits import HASH_BYTES
 from splittally.core.types import FINAL
-from splittally.runtime.reading import Record
+from splittally.runtime.reader import Record
 
 _BUCKETS = 256
 

@@ -20,11 +20,12 @@ from splittally.core.errors import JournalDamaged, WorldError
 from splittally.core.frames import Body, body_rows
 from splittally.core.state import State
 from splittally.journal.index import Index
-from splittally.runtime.reading import Reader, Record
-from splittally.runtime.recall import Recaller
+from splittally.runtime.history import History, index_events
+from splittally.runtime.judge import Judge
+from splittally.runtime.opening import current_engine
+from splittally.runtime.pipeline import decide
+from splittally.runtime.reader import Reader, Record
 from splittally.runtime.recover import apply_events
-from splittally.runtime.world import current_engine
-from splittally.runtime.writer import Judge, decide, index_events
 from splittally.sandbox import Sandbox
 
 from splittally_tools.export.frames import tagged_json
@@ -76,7 +77,7 @@ class Rejudge:
         self.other_engines: Counter[str] = Counter()
         self._judge = Judge(Sandbox())
         self._index = PastIndex(index)
-        self._recaller = Recaller(reader.store, self._index)
+        self._recaller = History(reader.store, self._index)
 
     def see(self, record: Record) -> Drift | None:
         """Decides the frame again and then remembers what was recorded; a drift if they differ."""
@@ -93,7 +94,7 @@ class Rejudge:
             apply_events(self.state, body.at_ns, body.by, body.out, seq)
             self._recaller.keep_held(body.at_ns, body.command, body.out)
             if seq % KEPT_FRAMES == 0:
-                self._recaller.settle_pending()
+                self._recaller.clear_pending()
         return drift
 
     def _compare(self, record: Record) -> Drift | None:

@@ -10,9 +10,10 @@ from typing import Any
 
 from msgspec import Struct
 from splittally.core.errors import JournalDamaged
-from splittally.core.state import State, state_root
+from splittally.core.snapshot import state_root
+from splittally.core.state import State
 from splittally.journal.checkpoint import Checkpoint
-from splittally.runtime.reading import Reader
+from splittally.runtime.reader import Reader
 from splittally.runtime.recover import apply_events
 
 from splittally_tools.audit.anchor import Anchor

@@ -12,9 +12,9 @@ from splittally.core.events import Defined
 from splittally.core.hashing import hash_module
 from splittally.core.native.manifest import read_manifest
 from splittally.core.state import State
+from splittally.runtime.opening import current_release, release_changes
 from splittally.runtime.queries import Queries
-from splittally.runtime.reading import Reader, read_record
-from splittally.runtime.world import current_release, release_changes
+from splittally.runtime.reader import Reader, read_record
 
 from splittally_tools.audit.otherwise import Replacement
 

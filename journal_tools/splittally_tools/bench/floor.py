@@ -11,10 +11,10 @@ Rule 2. As many commits as the kernel makes: a pair run commits 64 settlements a
 from pathlib import Path
 
 import lmdb
+from splittally.core.abi import Fault
 from splittally.core.canonical import encode
 from splittally.core.hashing import hash_frame, hash_intent
 from splittally.core.limits import GROUP_MAX
-from splittally.core.verdict import Fault
 from splittally.sandbox import Sandbox
 
 from splittally_tools.bench.specimen import Frozen, Specimen

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from splittally.core.limits import GROUP_MAX
 from splittally.core.state import State
 from splittally.journal.index import Index
-from splittally.runtime.reading import Reader, open_reader
+from splittally.runtime.reader import Reader, open_reader
 from splittally.runtime.recover import fold
 
 from splittally_tools.audit.rejudge import rejudge_range

@@ -12,7 +12,7 @@ from splittally.core.ask import Recall, ask
 from splittally.core.commands import Settle, Submit
 from splittally.core.intent import intent_hash
 from splittally.core.limits import HASH_BYTES
-from splittally.runtime.reading import Reader, open_reader
+from splittally.runtime.reader import Reader, open_reader
 
 from splittally_tools.bench import course
 

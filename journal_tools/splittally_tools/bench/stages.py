@@ -12,8 +12,9 @@ from typing import Any
 
 from splittally.edge.seal import Sealer
 from splittally.journal.lmdb import LmdbStore
-from splittally.runtime import staging, writer
-from splittally.runtime.recall import Recaller
+from splittally.runtime import pipeline, prefetch
+from splittally.runtime.history import History
+from splittally.runtime.judge import Judge
 
 from splittally_tools.bench.course import Course
 from splittally_tools.bench.series import Run
@@ -21,14 +22,13 @@ from splittally_tools.bench.series import Run
 # stage -> the functions that are it, each by owner and name
 STAGES: dict[str, tuple[tuple[Any, str], ...]] = {
     "seal": ((Sealer, "seal_intent"), (Sealer, "seal_receipt")),
-    "recall": ((Recaller, "known"), (Recaller, "recall"), (Recaller, "keep")),
-    "ask": ((writer, "ask"), (staging, "ask")),
-    "judge": ((writer.Judge, "answer"),),
-    "step": ((writer, "step"),),
-    "record": ((writer, "body_rows"),),
-    "encode and hash frame": ((writer, "seal"),),
-    "evolve": ((writer, "remember"),),
-    "index": ((writer, "index_events"),),
+    "recall and index": ((History, "known"), (History, "recall"), (History, "keep")),
+    "ask": ((pipeline, "ask"), (prefetch, "ask")),
+    "judge": ((Judge, "answer"),),
+    "step": ((pipeline, "step"),),
+    "record": ((pipeline, "body_rows"),),
+    "encode and hash frame": ((pipeline, "seal"),),
+    "evolve": ((pipeline, "remember"),),
     "commit": ((LmdbStore, "append"),),
 }
 REST, TOTAL = "rest", "total"

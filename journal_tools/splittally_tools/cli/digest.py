@@ -14,7 +14,7 @@ from rich.console import Console
 from splittally.edge.amounts import format_amount
 from splittally.edge.records import readable
 from splittally.host.drain import Queue, standup
-from splittally.runtime.reading import Reader
+from splittally.runtime.reader import Reader
 
 from splittally_tools.audit.governed import spent_by_lane
 from splittally_tools.cli.drain_parts import FILE_PATH, QUEUE_VARIABLE

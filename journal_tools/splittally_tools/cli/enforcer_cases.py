@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from splittally.core.errors import InvalidInput
 from splittally.edge.seal import require_hash
-from splittally.runtime.reading import open_reader
+from splittally.runtime.reader import open_reader
 
 from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.enforcer_place import FOLDER, warn_if_stale

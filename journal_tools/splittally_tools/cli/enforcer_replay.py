@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from splittally.core.errors import InvalidInput
 from splittally.core.types import SYS
-from splittally.runtime.reading import Reader, open_reader
+from splittally.runtime.reader import Reader, open_reader
 from splittally.sandbox import builtin, builtin_names
 
 from splittally_tools.audit.otherwise import Report

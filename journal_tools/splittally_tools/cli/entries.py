@@ -12,7 +12,7 @@ from rich.console import Console
 from splittally.edge.amounts import format_amount
 from splittally.runtime.lineage import Untraceable
 from splittally.runtime.lineage.causes import postings_of
-from splittally.runtime.reading import Reader
+from splittally.runtime.reader import Reader
 
 from splittally_tools.cli.ending import DONE
 from splittally_tools.cli.opening import reader_of

@@ -3,7 +3,7 @@
 import click
 from splittally.edge.json_values import printable
 from splittally.runtime import Kernel, open_world
-from splittally.runtime.reading import Reader, open_reader
+from splittally.runtime.reader import Reader, open_reader
 
 from splittally_tools.cli.session import Session
 

@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from splittally.core.errors import InvalidInput
 from splittally.core.events import Decided, Released, Settled
-from splittally.runtime.reading import Reader, Record
+from splittally.runtime.reader import Reader, Record
 
 from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.opening import reader_of

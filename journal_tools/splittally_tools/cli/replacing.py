@@ -14,7 +14,7 @@ from rich.console import Console
 from splittally.edge.records import Decision
 from splittally.runtime import Kernel
 from splittally.runtime.queries import Queries
-from splittally.runtime.reading import Reader
+from splittally.runtime.reader import Reader
 
 from splittally_tools.audit.otherwise import Report, judged_otherwise
 from splittally_tools.audit.upgrades import Change, Row, change_of

@@ -10,7 +10,7 @@ from rich.tree import Tree
 from splittally.core.frames import Body
 from splittally.edge.amounts import format_amount
 from splittally.runtime.lineage import History, Level, Untraceable, read_history, trace_in
-from splittally.runtime.reading import Reader
+from splittally.runtime.reader import Reader
 
 from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.opening import reader_of

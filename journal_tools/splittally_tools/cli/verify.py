@@ -7,9 +7,10 @@ from typing import Any
 import click
 from rich.console import Console
 from splittally.core.errors import JournalDamaged
-from splittally.core.state import State, dump_state, state_root
+from splittally.core.snapshot import dump_state, state_root
+from splittally.core.state import State
 from splittally.journal.checkpoint import Checkpoint
-from splittally.runtime.reading import Reader
+from splittally.runtime.reader import Reader
 
 from splittally_tools.audit.proofs import open_checkpoint
 from splittally_tools.audit.ranges import Range, Start, boundaries_of, rejudge_here, rejudge_ranges

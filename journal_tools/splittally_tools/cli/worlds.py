@@ -8,9 +8,9 @@ from rich.console import Console
 from splittally.core.errors import WorldExists
 from splittally.edge.records import Decision, answer_json
 from splittally.runtime import open_world
+from splittally.runtime.opening import is_world
 from splittally.runtime.queries import Queries
-from splittally.runtime.reading import open_reader
-from splittally.runtime.world import is_world
+from splittally.runtime.reader import open_reader
 
 from splittally_tools.cli.answers import code_of_answer, show_answer
 from splittally_tools.cli.ending import REFUSED

@@ -13,15 +13,17 @@ from typing import Any, NamedTuple, assert_never
 
 from splittally.core.errors import JournalDamaged
 from splittally.core.frames import read_body
-from splittally.core.state import State, state_root
+from splittally.core.snapshot import state_root
+from splittally.core.state import State
 from splittally.core.types import OPERATOR, ROOT
 from splittally.edge import records
 from splittally.edge.amounts import parse_amount
 from splittally.journal.frame import open_frame
 from splittally.runtime.kernel import Kernel
-from splittally.runtime.reading import Record
+from splittally.runtime.opening import open_or_create
+from splittally.runtime.reader import Record
 from splittally.runtime.recover import apply_events
-from splittally.runtime.world import World, open_or_create
+from splittally.runtime.world import World
 
 from splittally_tools.audit.conservation import Conservation
 from splittally_tools.economies.economy import (
@@ -57,7 +59,7 @@ class Played(NamedTuple):
 
 def play(economy: Economy) -> Played:
     """Plays every step; `Unexpected` where one ends otherwise than its file says."""
-    world = open_or_create(None, "given", chance=Chance())
+    world = open_or_create(None, "given", entropy=Chance())
     player = Player(Kernel(world), world, economy)
     with player.kernel:
         player.start()
@@ -102,7 +104,7 @@ class Player:
         """One step, with what it recorded and whether the books still sum to zero."""
         before = self.world.state.size
         answer = self._carried_out(step)
-        bodies = [self.world.writer.recaller.body(seq) for seq in range(before, self.world.state.size)]
+        bodies = [self.world.history.body(seq) for seq in range(before, self.world.state.size)]
         self.transcript.step(number, step, self.world.state, answer, list(enumerate(bodies, before)))
         self._require_expected(number, step, answer)
         imbalances = {name: row.imbalance for name, row in self.kernel.state.resources.items()}
@@ -217,7 +219,7 @@ def checked(world: World) -> tuple[bool, bool]:
 
 def _fold(world: World, state: State) -> None:
     books = Conservation()
-    for seq, data in world.writer.store.scan():
+    for seq, data in world.store.scan():
         _, prev, rows = open_frame(data)
         body = read_body(rows, seq)
         apply_events(state, body.at_ns, body.by, body.out, seq)

@@ -6,13 +6,21 @@ Rule 2. No schema of an effect is applied: params are taken as they stand.
 
 from typing import Any, NamedTuple
 
+from splittally.core.abi import (
+    CheckVerdict,
+    Fault,
+    SettleVerdict,
+    check_input,
+    check_template,
+    origin_part,
+    receipt_part,
+    settle_input,
+)
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput
 from splittally.core.intent import intent_hash
 from splittally.core.limits import CHECK_FUEL_MAX, KEY_BYTES, PARAMS_BYTES_MAX, PAYLOAD_BYTES_MAX
-from splittally.core.questions import check_input, check_template, origin_part, receipt_part, settle_input
 from splittally.core.types import OPERATOR, RECEIPT_STATUSES, Leg
-from splittally.core.verdict import CheckVerdict, Fault, SettleVerdict
 from splittally.edge.records import Intent, Origin, Receipt
 from splittally.sandbox import ReferenceSandbox, Sandbox
 

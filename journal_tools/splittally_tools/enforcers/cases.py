@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from splittally.core.abi import FAULT_CLASSES, Fault
 from splittally.core.canonical import decode
 from splittally.core.errors import CanonicalError, InvalidInput, SplittallyError
 from splittally.core.limits import DEPTH_MAX, LINE_BYTES_MAX
-from splittally.core.verdict import FAULT_CLASSES, Fault
 from splittally.edge.json_values import BYTES_KEY, parse_json
 from splittally_enforcers.conformance import encode_input, unreserved_bounds
 

@@ -10,8 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from splittally.core.abi import Fault
 from splittally.core.errors import WorldError
-from splittally.core.verdict import Fault
 from splittally.sandbox import ReferenceSandbox
 
 from splittally_tools.enforcers.asking import Asked, asked

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from splittally.core.errors import InvalidInput
 from splittally.edge.json_values import parse_json
-from splittally.runtime.reading import Reader
+from splittally.runtime.reader import Reader
 
 from splittally_tools.audit.recorded import Call, Recording
 from splittally_tools.enforcers.cases import CASE_BYTES_MAX, case_of, found_answer, question_json, write_case

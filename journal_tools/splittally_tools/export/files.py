@@ -20,7 +20,7 @@ from splittally.core.errors import DiskFull
 from splittally.core.events import Decided, Held, Released, Settled
 from splittally.edge.json_values import printable
 from splittally.edge.records import readable
-from splittally.runtime.reading import Reader, Record
+from splittally.runtime.reader import Reader, Record
 
 from splittally_tools.export.frames import frame_json
 

@@ -14,7 +14,7 @@ from splittally.core.commands import Judged, Member, Open, Settle, Submit
 from splittally.core.errors import CanonicalError
 from splittally.core.events import Defined, GrantRevoked, GrantSet, LimitSet, Posted
 from splittally.edge.records import readable
-from splittally.runtime.reading import Record
+from splittally.runtime.reader import Record
 
 BRIEF_BYTES = 256
 _CANONICAL = (

@@ -73,7 +73,7 @@ def run(order: Order, surveyed: Survey, progress: Progress) -> Result:
     driving = Peak()
     tell = _watched(driving, progress)
     started = time.perf_counter()
-    with splittally.open(order.world, clock="given", chance=Chance(order.seed)) as kernel:
+    with splittally.open(order.world, clock="given", entropy=Chance(order.seed)) as kernel:
         drive = Drive(kernel, fleet, order.seed, total, order.group)
         books = drive.run(calls(order.trace, surveyed, order.repeat), lambda made: tell("calls", made, total))
         seconds = time.perf_counter() - started

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from splittally.core.errors import JournalDamaged
 from splittally.core.events import Released, Settled
-from splittally.core.state import State, state_root
+from splittally.core.snapshot import state_root
+from splittally.core.state import State
 from splittally.journal.frame import Head
-from splittally.runtime.reading import Reader, open_reader
+from splittally.runtime.reader import Reader, open_reader
 
 from splittally_tools.audit.rejudge import Result, full_index, rejudge_range
 from splittally_tools.run_trace.books import Upgrade

@@ -15,7 +15,7 @@ from splittally.core.canonical import decode
 from splittally.core.events import Defined, Held, Measured, Posted, Released, Settled
 from splittally.core.ledger.windows import window_start
 from splittally.core.types import CALENDAR_WINDOWS, Draw
-from splittally.runtime.reading import Record
+from splittally.runtime.reader import Record
 
 IN, OUT, MEASURED = "in", "out", "measured"
 

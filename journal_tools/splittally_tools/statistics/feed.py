@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from splittally.core.errors import InvalidInput
 from splittally.core.state import State
-from splittally.runtime.reading import Reader
+from splittally.runtime.reader import Reader
 
 from splittally_tools.statistics.batch import Account, Batch
 from splittally_tools.statistics.store import (

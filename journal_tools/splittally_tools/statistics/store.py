@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import astuple
 from splittally.core.errors import DiskFull, JournalDamaged, WorldError, WorldLocked
-from splittally.runtime.reading import Record
+from splittally.runtime.reader import Record
 
 from splittally_tools.statistics.batch import Account, Batch, Key, Total
 

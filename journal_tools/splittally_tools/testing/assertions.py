@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from splittally.core.errors import JournalDamaged
-from splittally.core.state import State, state_root, tables
+from splittally.core.snapshot import state_root, tables
+from splittally.core.state import State
 from splittally.core.types import FINAL
 from splittally.edge.records import (
     Decision,
@@ -25,7 +26,7 @@ from splittally.edge.records import (
     Settlement,
 )
 from splittally.runtime import Kernel
-from splittally.runtime.reading import Reader, read_store
+from splittally.runtime.reader import Reader, read_store
 
 from splittally_tools.audit.conservation import Conservation
 from splittally_tools.testing.overspend import Overspend

@@ -29,7 +29,7 @@ from splittally.core.errors import JournalDamaged
 from splittally.core.types import ADMITTED, FINAL, ROOT
 from splittally.edge.records import Decision, Intent, Receipt, Settlement
 from splittally.runtime import Kernel
-from splittally.runtime.reading import read_store
+from splittally.runtime.reader import read_store
 
 from splittally_tools.audit.conservation import Conservation
 from splittally_tools.testing.assertions import assert_agrees, assert_balanced
@@ -70,7 +70,7 @@ class WorldMachine(RuleBasedStateMachine):
         self._bytes_drawn = 0
         self._folder = tempfile.TemporaryDirectory() if self.store == "lmdb" else None
         self._disk = Disk(Path(self._folder.name) / "world" if self._folder is not None else None)
-        self.kernel: Kernel = self._disk.open("given", chance=self._chance)
+        self.kernel: Kernel = self._disk.open("given", entropy=self._chance)
         self.document = read_document(self.manifest)
         self.asked: list[tuple[Intent, Decision]] = []
         self.books = Books(self.bounded)
@@ -301,7 +301,7 @@ class WorldMachine(RuleBasedStateMachine):
         return st.sampled_from(list(self.books.open))
 
     def _reopen(self) -> None:
-        self.kernel = self._disk.open(chance=self._chance)
+        self.kernel = self._disk.open(entropy=self._chance)
         if self._folder is not None:  # what was walked along is closed
             self._start_walk()
 

@@ -17,7 +17,7 @@ from splittally.core.events import Charge, Held, Settled
 from splittally.core.ledger.state import Counter
 from splittally.core.state import State
 from splittally.core.types import LIFE, PER_INTENT, Leg, Limit, Window
-from splittally.runtime.reading import Record
+from splittally.runtime.reader import Record
 
 EXCEEDED = "usage_exceeds_reserve"
 REFUSES = ("deny", "defer")

@@ -98,7 +98,7 @@ class Simulation:
         self.now_ns = 0
         self.hosts = [Host(program, self._port(name)) for name, program in hosts.items()]
         self.disk = Disk(folder)
-        self.kernel: Kernel = self.disk.open("given", chance=self.chance)
+        self.kernel: Kernel = self.disk.open("given", entropy=self.chance)
         self.outside = Outside()
         self.transcript: list[str] = []
         self.faults_used: list[tuple[int, str]] = []
@@ -261,7 +261,7 @@ class Simulation:
                 host.attempts.setdefault(answer.intent_hash, set()).add(attempt)
 
     def _reopen(self) -> None:
-        self.kernel = self.disk.open(chance=self.chance)
+        self.kernel = self.disk.open(entropy=self.chance)
         head: Head = self.disk.store.head
         size, last = self._told
         if head.size < size or (size and self.disk.store.entry(size - 1)[0] != last):

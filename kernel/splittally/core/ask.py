@@ -7,12 +7,7 @@ Rule 2. A Settle asks what its Check asked, read back from the frame that decide
 
 from msgspec import Struct
 
-from splittally.core.caps.check import check_chain, may_end
-from splittally.core.caps.state import Caps, Chain
-from splittally.core.commands import DROPPED, Command, Known, Member, Open, Settle, Submit
-from splittally.core.native import NATIVE
-from splittally.core.native.manifest import read_manifest
-from splittally.core.questions import (
+from splittally.core.abi import (
     Question,
     check_input,
     check_template,
@@ -20,6 +15,11 @@ from splittally.core.questions import (
     receipt_part,
     settle_input,
 )
+from splittally.core.caps.check import may_end
+from splittally.core.caps.state import Caps, Chain
+from splittally.core.commands import DROPPED, Command, Known, Member, Open, Settle, Submit
+from splittally.core.native import NATIVE
+from splittally.core.native.manifest import read_manifest
 from splittally.core.state import State
 from splittally.core.types import RECEIPT_STATUSES, RELEASED, Leg
 
@@ -44,7 +44,7 @@ class Needs(Struct, frozen=True, gc=False):
 NOTHING = Needs([], [])
 
 
-def wants_recall(state: State, command: Command) -> bytes:
+def wants_recall(command: Command) -> bytes:
     """The intent whose decision frame answers this command's questions; empty for none."""
     return command.intent_hash if isinstance(command, Settle) else b""
 
@@ -62,29 +62,42 @@ def wants_known(state: State, command: Command) -> bytes:
     return b"" if target in state.ledger.holds else target
 
 
+def rests_on(state: State, command: Command) -> object:
+    """What the questions of a command rest on beside its time; the same object means the same questions.
+
+    A chain is derived anew whenever a grant or a definition changes, a hold whenever it moves. None where
+    nothing is asked, or where more than one thing decides what is.
+    """
+    if type(command) is Submit and len(command.members) == 1:
+        member = command.members[0]
+        return state.caps.chain(member.grant, member.kind)
+    if type(command) is Settle:
+        return state.ledger.holds.get(command.intent_hash)
+    return None
+
+
 def ask(
-    state: State, now_ns: int, by: str, command: Command, known: Known | None, recall: Recall | None
+    state: State, now_ns: int, principal: str, command: Command, known: Known | None, recall: Recall | None
 ) -> Needs:
     """The questions of this command in the state as it stands at `now_ns`."""
     match command:
         case Submit():
-            return _ask_submit(state, now_ns, by, command)
+            return _ask_submit(state, now_ns, principal, command)
         case Settle() if recall is not None:
-            return Needs(_ask_settle(state, by, command, known, recall), [])
+            return Needs(_ask_settle(state, principal, command, known, recall), [])
         case Open() if command.release:
             return Needs([], read_manifest(command.release).wasm)
         case _:
             return NOTHING
 
 
-def _ask_submit(state: State, now_ns: int, by: str, command: Submit) -> Needs:
+def _ask_submit(state: State, now_ns: int, principal: str, command: Submit) -> Needs:
     questions: list[Question] = []
     modules: list[bytes] = []
     for member in command.members:
         chain = state.caps.chain(member.grant, member.kind)
-        if check_chain(state.caps, chain, by, member.kind, now_ns):
-            continue
-        if member.expires_ns and now_ns >= member.expires_ns:
+        is_late = member.expires_ns and now_ns >= member.expires_ns
+        if is_late or not chain.is_live(principal, now_ns):
             continue
         questions += _check_questions(chain, now_ns, member)
         native = NATIVE.get(member.kind)
@@ -104,23 +117,29 @@ def _check_questions(chain: Chain, now_ns: int, member: Member) -> list[Question
         return []
     origin = origin_part(member.origin_kind, member.origin_name)
     return [
-        Question(link.cap.enforcer, check_input(link.template, origin, member.params, now_ns))
+        Question(
+            module=link.cap.enforcer,
+            data=check_input(link.template, origin, member.params, now_ns),
+            intent_hash=member.intent_hash,
+            grant=link.grant.name,
+            cap=link.cap.name,
+        )
         for link in asked
         if link.template is not None
     ]
 
 
 def _ask_settle(
-    state: State, by: str, command: Settle, known: Known | None, recall: Recall
+    state: State, principal: str, command: Settle, known: Known | None, recall: Recall
 ) -> list[Question]:
     hold = state.ledger.holds.get(command.intent_hash)
     legs: list[Leg]
     if hold is not None:
-        if not may_end(state.caps, by, hold.by, hold.kind):
+        if not may_end(state.caps, principal, hold.by, hold.kind):
             return []
         legs = list(hold.legs)
     elif known is not None and known.status == RELEASED and not known.late:
-        if not may_end(state.caps, by, known.by, known.kind):
+        if not may_end(state.caps, principal, known.by, known.kind):
             return []
         legs = [ended.leg for ended in known.legs]
     else:
@@ -136,5 +155,13 @@ def _ask_settle(
             data = settle_input(
                 template, origin, recall.params, recall.at_ns, leg, receipt, command.intent_hash
             )
-            questions.append(Question(leg.enforcer_ref, data))
+            questions.append(
+                Question(
+                    module=leg.enforcer_ref,
+                    data=data,
+                    intent_hash=command.intent_hash,
+                    grant=leg.grant,
+                    cap=leg.cap,
+                )
+            )
     return questions

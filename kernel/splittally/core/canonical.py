@@ -128,6 +128,28 @@ def decode_record_at(data: bytes, at: int) -> tuple[Any, int]:
     return value, at + used
 
 
+def bytes_head(data: bytes) -> bytes:
+    """The CBOR head of a byte string of this length."""
+    return _head(0x40, len(data))
+
+
+def natural_head(value: int) -> bytes:
+    """A natural below 2^64 in CBOR, which is its head alone."""
+    return _head(0x00, value)
+
+
+def _head(major: int, value: int) -> bytes:
+    if value < 24:
+        return bytes((major | value,))
+    if value < 0x100:
+        return bytes((major | 24, value))
+    if value < 0x10000:
+        return bytes((major | 25,)) + value.to_bytes(2)
+    if value < 0x1_0000_0000:
+        return bytes((major | 26,)) + value.to_bytes(4)
+    return bytes((major | 27,)) + value.to_bytes(8)
+
+
 def _refuse_deep(value: Any, left: int) -> None:
     kind = value.__class__
     if kind is dict:

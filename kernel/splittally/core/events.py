@@ -255,3 +255,9 @@ Event = (
     | RuleFired
     | Noted
 )
+
+# By these an intent is found again in the index.
+INDEXED = frozenset((Decided, HoldChanged, Settled, Released, Refunded))
+
+# In these stands a map that the kernel made and that is remembered.
+MAPPED = frozenset((GrantSet, Refunded, Solved, Noted))

@@ -36,19 +36,18 @@ from splittally.core.governor.state import GOVERNOR
 from splittally.core.governor.terms import CAP_WINDOWS, GovernorTerms
 from splittally.core.ledger import evolve as ledger
 from splittally.core.ledger.windows import window_start
-from splittally.core.state import State
-from splittally.core.types import AccountDef, BudgetDef, CapDef, EffectDef, ResourceDef, Rule
+from splittally.core.state import DEFINITIONS, State
 
 
-def remember(state: State, at_ns: int, by: str, events: list[Event]) -> None:
+def remember(state: State, at_ns: int, principal: str, events: list[Event]) -> None:
     """Apply one frame's events, in order, as the frame with sequence `state.size`."""
     state.now_ns = at_ns
     for position, event in enumerate(events):
-        evolve(state, event, by, position)
+        evolve(state, event, principal, position)
     state.size += 1
 
 
-def evolve(state: State, event: Event, by: str, position: int) -> None:
+def evolve(state: State, event: Event, principal: str, position: int) -> None:
     """Apply one event. `position` is its place in the frame, which orders what falls due."""
     books = state.ledger
     if state.governed.governor:
@@ -58,7 +57,7 @@ def evolve(state: State, event: Event, by: str, position: int) -> None:
             for counted in event.counted:
                 ledger.count(books, counted)
         case Held():
-            ledger.hold(books, event, state.size, state.now_ns, by)
+            ledger.hold(books, event, state.size, state.now_ns, principal)
         case Settled():
             ledger.settle(books, event)
         case Posted():
@@ -89,7 +88,7 @@ def evolve(state: State, event: Event, by: str, position: int) -> None:
         case Measured():
             plans.measure(state.plans, event, state.size)
         case Solved():
-            plans.solve(state.plans, event, state.size, by)
+            plans.solve(state.plans, event, state.size, principal)
         case RuleFired():
             _fire(state, event, position)
         case Noted():
@@ -147,14 +146,13 @@ def _define(state: State, event: Defined) -> None:
     if event.table == GOVERNOR:
         _govern(state, event)
         return
-    owner = state.plans if event.table == "budgets" else caps
-    table = getattr(state.ledger if event.table in ("resources", "accounts") else owner, event.table)
+    definition = DEFINITIONS[event.table]
+    table = state.table(definition)
     if not event.value:
         table.pop(event.key, None)
         return
     value = decode(event.value)
-    kind = DEFINITIONS[event.table]
-    table[event.key] = value if kind is bytes else msgspec.convert(value, kind)
+    table[event.key] = value if definition.row is bytes else msgspec.convert(value, definition.row)
 
 
 def _govern(state: State, event: Defined) -> None:
@@ -165,16 +163,3 @@ def _govern(state: State, event: Defined) -> None:
     else:
         governed.governor.pop(GOVERNOR, None)
     governor.govern(governed, governed.terms, (x.legs[0].reserve for x in state.ledger.holds.values()))
-
-
-DEFINITIONS = {
-    "accounts": AccountDef,
-    "budgets": BudgetDef,
-    "caps": CapDef,
-    "effects": EffectDef,
-    "governor": GovernorTerms,
-    "manifests": dict[str, bytes],
-    "modules": bytes,
-    "resources": ResourceDef,
-    "rules": list[Rule],
-}

@@ -6,9 +6,8 @@
 
 from functools import lru_cache
 
-from splittally.core.canonical import encode_record
+from splittally.core.canonical import bytes_head, encode_record
 from splittally.core.hashing import hash_intent, hash_key
-from splittally.core.questions import bytes_head
 
 
 def intent_hash(kind: str, params: bytes, grant: str, key: bytes) -> bytes:

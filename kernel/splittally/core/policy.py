@@ -32,7 +32,7 @@ NAMES: dict[str, expr.Type] = {
 }
 
 
-class Asked(NamedTuple):
+class PolicyInput(NamedTuple):
     """What a rule can see of an intent; the fields are the names of `NAMES`."""
 
     effect_kind: str
@@ -46,7 +46,7 @@ class Asked(NamedTuple):
     now_ns: int
 
 
-class PolicyVerdict(Struct, frozen=True, gc=False):
+class PolicyDecision(Struct, frozen=True, gc=False):
     """What the policy says: the outcome, why, by which rule, and what committing it records."""
 
     outcome: str
@@ -62,7 +62,7 @@ def condition(text: str) -> expr.Expression:
     return expr.compile(text, NAMES, expr.BOOL)
 
 
-def check_policy(state: State, asked: Asked) -> PolicyVerdict:
+def check_policy(state: State, asked: PolicyInput) -> PolicyDecision:
     """The verdict of the first rule that matches."""
     for at, rule in enumerate(state.rules):
         if not _fields_match(rule, asked):
@@ -71,14 +71,14 @@ def check_policy(state: State, asked: Asked) -> PolicyVerdict:
             held = condition(rule.when).evaluate(asked._asdict())
             if isinstance(held, expr.ExprFault):
                 fault = find("policy_fault", rule=at, name=rule.name, fault=held.code)
-                return PolicyVerdict(DENY, [fault], at, [], [])
+                return PolicyDecision(DENY, [fault], at, [], [])
             if not held:
                 continue
         return _verdict(state, rule, at, asked)
-    return PolicyVerdict(DENY, [find("policy_unmatched")], NO_MATCH, [], [])
+    return PolicyDecision(DENY, [find("policy_unmatched")], NO_MATCH, [], [])
 
 
-def _fields_match(rule: Rule, asked: Asked) -> bool:
+def _fields_match(rule: Rule, asked: PolicyInput) -> bool:
     return (
         rule.effect_kind in ("", asked.effect_kind)
         and rule.cap_name in ("", asked.cap_name)
@@ -88,9 +88,9 @@ def _fields_match(rule: Rule, asked: Asked) -> bool:
     )
 
 
-def _verdict(state: State, rule: Rule, at: int, asked: Asked) -> PolicyVerdict:
+def _verdict(state: State, rule: Rule, at: int, asked: PolicyInput) -> PolicyDecision:
     if rule.decision == DENY:
-        return PolicyVerdict(DENY, [find("policy_denied", rule=at, name=rule.name)], at, [], [])
+        return PolicyDecision(DENY, [find("policy_denied", rule=at, name=rule.name)], at, [], [])
     findings: list[Finding] = []
     outcomes = [rule.decision]
     if rule.decision == REQUIRE_APPROVAL:
@@ -103,7 +103,7 @@ def _verdict(state: State, rule: Rule, at: int, asked: Asked) -> PolicyVerdict:
     outcome = strictest(outcomes)
     counted = [Count(scope, window.dim, window.per, window.start_ns, 1) for window in room.windows]
     assert all(rate.per not in (LIFE, PER_INTENT) for rate in rates)
-    return PolicyVerdict(outcome, findings, at, counted, list(room.events))
+    return PolicyDecision(outcome, findings, at, counted, list(room.events))
 
 
 def _as_rate(finding: Finding, at: int, rule: Rule) -> Finding:

@@ -118,6 +118,16 @@ class Group(Struct, frozen=True):
     intents: tuple[Intent, ...]
 
 
+Request = Intent | Receipt | Release | Extend | Group
+
+
+class At(Struct, frozen=True):
+    """A request with the logical time at which it is made, for worlds whose clock is given."""
+
+    now_ns: int | None
+    request: Request
+
+
 def finding_json(finding: Finding) -> dict[str, Any]:
     """A finding as a JSON object; hashes as hex."""
     return {"stage": finding.stage, "code": finding.code, "facts": readable(finding.facts)}

@@ -1,8 +1,8 @@
-"""From what a host sends to what the core decides: intents and receipts, sealed once.
+"""From what a host sends to what the core decides: every request becomes a command, sealed once.
 
 Rule 1. Everything is parsed here into types that cannot hold the wrong thing; the core never checks
         form again.
-Rule 2. What cannot be understood is a finding (intents) or `InvalidInput` (receipts), never a record.
+Rule 2. What cannot be understood is a finding (intents) or `InvalidInput` (all others), never a record.
 Rule 3. Params are canonical bytes from here on; the hash of the schema that accepted them goes along.
 """
 
@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from splittally.core.canonical import decode, encode
-from splittally.core.commands import FITS, MISFIT, TOO_LARGE, WITHHELD, Member, Settle
+from splittally.core.commands import FITS, MISFIT, TOO_LARGE, WITHHELD, Command, Member, Settle, Submit
+from splittally.core.commands import Extend as ExtendCommand
+from splittally.core.commands import Release as ReleaseCommand
 from splittally.core.errors import CanonicalError, InvalidInput, SplittallyError
 from splittally.core.findings import Finding, find
 from splittally.core.intent import intent_hash
@@ -20,9 +23,11 @@ from splittally.core.limits import (
     ATTEMPT_BYTES,
     HASH_BYTES,
     KEY_BYTES,
+    MEMBERS_MAX,
     NATIVE_PARAMS_BYTES_MAX,
     NATURAL_MAX,
     PAYLOAD_BYTES_MAX,
+    TEXT_BYTES_MAX,
     TIME_NS_MAX,
 )
 from splittally.core.native import NATIVE
@@ -38,10 +43,11 @@ from splittally.core.types import (
 )
 from splittally.edge.amounts import amounts_by_resource
 from splittally.edge.native_params import scales_of, seal_native
-from splittally.edge.records import Intent, Origin, Receipt
+from splittally.edge.records import Extend, Group, Intent, Origin, Receipt, Release, Request
 from splittally.edge.schema import ANY_PARAMS, ParamsSchema
 
-Chance = Callable[[int], bytes]
+Entropy = Callable[[int], bytes]
+KindOf = Callable[[bytes], str]  # the kind of an intent by its hash, empty where there is none
 
 
 class Refused(Exception):
@@ -55,18 +61,33 @@ class Refused(Exception):
 class Sealer:
     """Seals intents and receipts for one world; compiled schemas are kept by hash."""
 
-    def __init__(self, chance: Chance) -> None:
-        self._chance = chance
+    def __init__(self, entropy: Entropy) -> None:
+        self._entropy = entropy
         self._schemas: dict[bytes, ParamsSchema] = {}
 
-    def drawing(self, chance: Chance) -> "Sealer":
+    def with_entropy(self, entropy: Entropy) -> "Sealer":
         """The same sealer with keys and ids from elsewhere: compiled schemas are shared."""
-        twin = Sealer(chance)
+        twin = Sealer(entropy)
         twin._schemas = self._schemas
         return twin
 
-    def seal_intent(self, state: State, by: str, intent: Intent) -> Member:
-        """The sealed intent of principal `by`; `Refused` with the finding when it cannot be understood."""
+    def seal(self, state: State, principal: str, request: Request, kind_of: KindOf) -> Command:
+        """The command that a request is; `Refused` or `InvalidInput` when it cannot be understood."""
+        match request:
+            case Intent():
+                return Submit("each", [self.seal_intent(state, principal, request)])
+            case Receipt():
+                return self.seal_receipt(state, request, kind_of)
+            case Group():
+                return Submit(request.mode, self._seal_group(state, principal, request))
+            case Release():
+                return _seal_release(request)
+            case Extend():
+                return _seal_extend(request)
+        raise InvalidInput("an Intent, Receipt, Release, Extend or Group is expected", field="request")
+
+    def seal_intent(self, state: State, principal: str, intent: Intent) -> Member:
+        """The sealed intent of a principal; `Refused` with the finding when it cannot be understood."""
         if type(intent) is not Intent:
             raise Refused(find("input.invalid", field="intent", message="an Intent is expected"))
         kind, grant = intent.kind, intent.grant
@@ -80,27 +101,47 @@ class Sealer:
             raise Refused(find("idempotency.invalid", field="idempotency_key", needed=KEY_BYTES))
         if attempt is not None and (type(attempt) is not bytes or len(attempt) != ATTEMPT_BYTES):
             raise Refused(find("input.invalid", field="attempt", message=f"{ATTEMPT_BYTES} bytes"))
-        origin_kind, origin_name = _origin(by, intent.origin)
+        origin_kind, origin_name = _origin(principal, intent.origin)
         expires_ns = 0 if intent.expires_ns is None else intent.expires_ns
         if type(expires_ns) is not int or not 0 <= expires_ns <= TIME_NS_MAX:
             raise Refused(find("input.invalid", field="expires_ns", message="nanoseconds below 2^63"))
         params = self._seal_params(state, effect, intent.params)
-        sealed_key = self._chance(KEY_BYTES) if key is None else key
+        sealed_key = self._entropy(KEY_BYTES) if key is None else key
         return Member(
-            kind,
-            params,
-            grant,
-            sealed_key,
-            origin_kind,
-            origin_name,
-            expires_ns,
-            self._chance(ATTEMPT_BYTES) if attempt is None else attempt,
-            effect.params_schema,
-            key is not None,
-            intent_hash(kind, params, grant, sealed_key),
+            kind=kind,
+            params=params,
+            grant=grant,
+            key=sealed_key,
+            origin_kind=origin_kind,
+            origin_name=origin_name,
+            expires_ns=expires_ns,
+            attempt=self._entropy(ATTEMPT_BYTES) if attempt is None else attempt,
+            schema=effect.params_schema,
+            keyed=key is not None,
+            intent_hash=intent_hash(kind, params, grant, sealed_key),
         )
 
-    def seal_receipt(self, state: State, receipt: Receipt, kind_of: Callable[[bytes], str]) -> Settle:
+    def _seal_group(self, state: State, principal: str, group: Group) -> list[Member]:
+        if group.mode not in ("all", "first"):
+            raise InvalidInput("the `mode` of a group is all or first", field="mode")
+        intents = list(group.intents)
+        if not 0 < len(intents) <= MEMBERS_MAX:
+            raise InvalidInput(f"a group has 1 to {MEMBERS_MAX} intents", field="intents")
+        if any(type(intent) is not Intent for intent in intents):
+            raise _refused_group("every member is an Intent")
+        if group.mode == "first" and all(intent.idempotency_key is None for intent in intents):
+            key = self._entropy(KEY_BYTES)
+            intents = [replace(intent, idempotency_key=key) for intent in intents]
+        members = [self.seal_intent(state, principal, intent) for intent in intents]
+        if any(member.kind in NATIVE and NATIVE[member.kind].target for member in members):
+            raise _refused_group("an effect that rests on an ended intent stands alone")
+        if len({member.intent_hash for member in members}) != len(members):
+            raise _refused_group("one intent stands twice in the group")
+        if group.mode == "first" and len({(x.kind, x.params, x.key) for x in members}) != 1:
+            raise _refused_group("`first` offers one payload and key under several grants")
+        return members
+
+    def seal_receipt(self, state: State, receipt: Receipt, kind_of: KindOf) -> Settle:
         """The sealed receipt; `InvalidInput` names the field that cannot be understood.
 
         `kind_of` gives the kind of an intent by its hash, empty where there is none.
@@ -122,13 +163,13 @@ class Sealer:
             raise InvalidInput("`pays_to` is an account's name", field="pays_to")
         payload, fits = self._seal_payload(state, kind_of(digest), receipt.payload)
         return Settle(
-            digest,
-            receipt.status,
-            receipt.adapter_id,
-            payload,
-            -1 if cost is None else cost,
-            pays_to or "",
-            fits,
+            intent_hash=digest,
+            status=receipt.status,
+            adapter=receipt.adapter_id,
+            payload=payload,
+            cost_cents=-1 if cost is None else cost,
+            pays_to=pays_to or "",
+            fits=fits,
         )
 
     def _seal_params(self, state: State, effect: EffectDef, params: Any) -> bytes:
@@ -182,6 +223,33 @@ class Sealer:
         return schema
 
 
+def _refused_group(message: str) -> Refused:
+    return Refused(find("input.invalid", field="intents", message=message))
+
+
+def _seal_release(request: Release) -> ReleaseCommand:
+    if type(request.cause) is not str or request.cause not in ("cancel", "not_dispatched"):
+        raise InvalidInput("`cause` is cancel or not_dispatched; governance needs an order", field="cause")
+    order = "" if request.order is None else request.order
+    if not _is_text(order, TEXT_BYTES_MAX):
+        raise InvalidInput(f"`order` is text of at most {TEXT_BYTES_MAX} bytes", field="order")
+    return ReleaseCommand(require_hash(request.intent_hash), request.cause, order)
+
+
+def _seal_extend(request: Extend) -> ExtendCommand:
+    expires_ns = request.expires_ns
+    if type(expires_ns) is not int or not 0 < expires_ns <= TIME_NS_MAX:
+        raise InvalidInput("`expires_ns` is a time below 2^63", field="expires_ns")
+    return ExtendCommand(require_hash(request.intent_hash), expires_ns)
+
+
+def _is_text(text: object, bytes_max: int) -> bool:
+    try:
+        return type(text) is str and len(text.encode()) <= bytes_max
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+
+
 def require_hash(digest: object) -> bytes:
     """An intent hash as bytes, from bytes or hex; `InvalidInput` when it is neither."""
     if type(digest) is str:
@@ -212,9 +280,9 @@ def _forced(payload: Any) -> bytes:
         return b""
 
 
-def _origin(by: str, origin: Any) -> tuple[str, str]:
+def _origin(principal: str, origin: Any) -> tuple[str, str]:
     if origin is None:
-        return "plan", f"host/{by}@1"
+        return "plan", f"host/{principal}@1"
     if isinstance(origin, Origin):
         kind, name = origin.kind, origin.name
     elif isinstance(origin, Mapping) and set(origin) == {"kind", "name"}:

@@ -1,39 +1,113 @@
-"""From what the core replies and what the frames tell to the answers that a host gets.
+"""The answers that a host gets: replies of the core, what is known already, what cannot be decided.
 
 Rule 1. What could not be decided is still an answer: a denial without a record, or an error to raise.
+Rule 2. Who does not hold a grant is told nothing of the intents that were asked under it.
+Rule 3. A full kernel answers `over_capacity`, without a record. Native effects hold nothing, so there is
+        always room for them.
 """
 
 from typing import Any
 
+from msgspec.structs import replace
+
+from splittally.core.commands import Command, Extend, Member, Release, Submit
 from splittally.core.errors import InvalidInput, SplittallyError
 from splittally.core.findings import Finding, find
-from splittally.core.history import Trace
-from splittally.core.step import MemberReply
-from splittally.core.types import DENY
-from splittally.edge.records import Decision
+from splittally.core.intent_history import Trace
+from splittally.core.native import NATIVE
+from splittally.core.outcome import HoldReply, MemberReply, Reply, SettleReply
+from splittally.core.types import ADMITTED, DENY, RELEASED, SETTLED
+from splittally.edge.records import Decision, Group, HoldChange, Intent, Settlement
+from splittally.edge.seal import Refused
 from splittally.runtime.rows import Row
+from splittally.runtime.world import World
+
+FIRST = "first"
+_ENDED: dict[type, dict[str, str]] = {  # how a request for one's own intent is answered once that has ended
+    Extend: {RELEASED: "refused", SETTLED: "refused"},
+    Release: {RELEASED: "duplicate"},
+}
 
 
-def decision_of(seq: int | None, reply: Any, attempt: bytes) -> Decision:
-    """The decision that was recorded in frame `seq`."""
-    assert isinstance(reply, MemberReply)
-    return Decision(
-        seq, reply.intent_hash, reply.outcome, tuple(reply.findings), reply.reserve, False, attempt
-    )
+# --- known already ----------------------------------------------------------------------------------
 
 
-def duplicate_of(found: Trace) -> Decision:
+def answer_known(world: World, principal: str, command: Submit) -> tuple[Any, Submit]:
+    """The answer that needs no decision, or None; and the command that is left to be decided."""
+    if command.mode != "each":
+        return _group_known(world, principal, command)
+    member = command.members[0]
+    known = _known(world, principal, member) if member.keyed else None
+    if known is None and len(world.state.ledger.holds) >= world.open_max and _is_full(world, [member]):
+        known = unrecorded(find("over_capacity", available=world.open_max), member.intent_hash)
+    return known, command
+
+
+def _group_known(world: World, principal: str, command: Submit) -> tuple[Any, Submit]:
+    members, is_first = command.members, command.mode == FIRST
+    known = [_known(world, principal, member) for member in members]
+    if is_first:
+        admitted = [x for x in known if x is not None and x.outcome in ADMITTED]
+        if admitted or all(known):
+            return (admitted or known)[0], command
+        members = [member for member, twin in zip(members, known, strict=True) if twin is None]
+        command = replace(command, members=members)
+    elif any(known):
+        return [twin or _conflicting(known) for twin in known], command
+    if _is_full(world, members[:1] if is_first else members):
+        refusal = unrecorded(find("over_capacity", available=world.open_max))
+        return refusal if is_first else [refusal for _ in members], command
+    return None, command
+
+
+def _known(world: World, principal: str, member: Member) -> Decision | None:
+    """The first answer to an intent that is known already, or the conflict of its key."""
+    if not member.keyed or world.state.caps.grants[member.grant].holder != principal:
+        return None
+    twin = world.history.twin(member)
+    if twin is not None and twin.intent_hash != member.intent_hash:
+        conflict = find("idempotency.conflict", grant=member.grant, intent_hash=twin.intent_hash)
+        return unrecorded(conflict, member.intent_hash)
+    found = world.history.trace(member.intent_hash)
+    return _duplicate_of(found) if found is not None and found.is_final else None
+
+
+def _conflicting(known: list[Decision | None]) -> Decision:
+    first = next(twin for twin in known if twin is not None)
+    facts = {"intent_hash": first.intent_hash, "message": "a member of this group is known already"}
+    return unrecorded(find("idempotency.conflict", **facts))
+
+
+def _is_full(world: World, members: list[Member]) -> bool:
+    added = sum(member.kind not in NATIVE for member in members)
+    return added > 0 and len(world.state.ledger.holds) + added > world.open_max
+
+
+def _duplicate_of(found: Trace) -> Decision:
     """The first answer to an intent, once more."""
     decided = found.decided
     return Decision(
-        found.seq,
-        decided.intent_hash,
-        decided.outcome,
-        tuple(decided.findings),
-        found.reserve,
-        True,
-        found.member.attempt,
+        seq=found.seq,
+        intent_hash=decided.intent_hash,
+        outcome=decided.outcome,
+        findings=tuple(decided.findings),
+        reserve=found.reserve,
+        duplicate=True,
+        attempt=found.member.attempt,
     )
+
+
+# --- what cannot be decided -------------------------------------------------------------------------
+
+
+def answer_refused(request: object, error: Refused | InvalidInput) -> Any:
+    """The answer to a request that cannot be decided: a denial without a record, else the error itself."""
+    if not isinstance(request, Intent | Group):
+        return error
+    refusal = unrecorded(error.finding if isinstance(error, Refused) else _finding_of(error))
+    if isinstance(request, Intent) or request.mode == FIRST:
+        return refusal
+    return [refusal] * max(1, len(request.intents))
 
 
 def unrecorded(finding: Finding, intent_hash: bytes | None = None) -> Decision:
@@ -41,10 +115,9 @@ def unrecorded(finding: Finding, intent_hash: bytes | None = None) -> Decision:
     return Decision(None, intent_hash, DENY, (finding,))
 
 
-def not_decided(error: InvalidInput) -> Decision:
-    """The answer to an intent that could not be decided."""
+def _finding_of(error: InvalidInput) -> Finding:
     facts = {name: error.facts[name] for name in ("field", "needed", "available") if name in error.facts}
-    return unrecorded(find(str(error.facts.get("code", "input.invalid")), **facts, message=str(error)))
+    return find(str(error.facts.get("code", "input.invalid")), **facts, message=str(error))
 
 
 def or_raise(answer: Any) -> Any:
@@ -52,6 +125,66 @@ def or_raise(answer: Any) -> Any:
     if isinstance(answer, SplittallyError):
         raise answer
     return answer
+
+
+# --- replies ----------------------------------------------------------------------------------------
+
+
+def answer_reply(
+    world: World, principal: str, command: Command, seq: int | None, replies: list[Reply]
+) -> Any:
+    """The answer to a command that was decided, in frame `seq` where it was recorded."""
+    reply = replies[0]
+    match reply:
+        case MemberReply():
+            assert type(command) is Submit
+            if command.mode == "each":
+                return _decision_of(seq, reply, command.members[0].attempt)
+            attempts = {member.intent_hash: member.attempt for member in command.members}
+            every = [_decision_of(seq, x, attempts[x.intent_hash]) for x in replies]
+            return every[0] if command.mode == FIRST else every
+        case SettleReply():
+            return _settlement_of(world, seq, reply)
+        case HoldReply():
+            return _hold_change_of(world, principal, command, seq, reply)
+
+
+def _decision_of(seq: int | None, reply: Reply, attempt: bytes) -> Decision:
+    assert type(reply) is MemberReply
+    return Decision(
+        seq=seq,
+        intent_hash=reply.intent_hash,
+        outcome=reply.outcome,
+        findings=tuple(reply.findings),
+        reserve=reply.reserve,
+        duplicate=False,
+        attempt=attempt,
+    )
+
+
+def _settlement_of(world: World, seq: int | None, reply: SettleReply) -> Settlement:
+    if seq is None and reply.status == "duplicate":
+        known = world.history.known(reply.intent_hash)
+        seq = known.ended_seq if known is not None else None
+    return Settlement(
+        seq=seq,
+        intent_hash=reply.intent_hash,
+        status=reply.status,
+        usage=reply.usage,
+        violation=reply.violations[0] if reply.violations else None,
+        violations=tuple(reply.violations),
+    )
+
+
+def _hold_change_of(
+    world: World, principal: str, command: Command, seq: int | None, reply: HoldReply
+) -> HoldChange:
+    status = reply.status
+    if status == "not_reserved" and reply.intent_hash not in world.state.ledger.holds:
+        known = world.history.known(reply.intent_hash)
+        if known is not None and known.by == principal:
+            status = _ENDED[type(command)].get(known.status, status)
+    return HoldChange(seq, reply.intent_hash, status, reply.due_ns or None)
 
 
 def outcome_row(found: Trace) -> Row:

@@ -1,10 +1,13 @@
-"""Logical time: who reads the clock, and that it never goes back.
+"""What a world takes from outside itself: time, and random bytes for keys and ids.
 
 Rule 1. Frame 0 fixes the world's clock. `host`: only the runtime reads it and a `now_ns` in input is
         refused. `given`: the caller says `now_ns`, absent means unchanged, and nothing reads a clock.
-Rule 2. Logical time is the larger of what it was and what the clock says.
+Rule 2. Logical time is the larger of what it was and what the clock says: it never goes back.
+Rule 3. A random byte is given once. A process that was forked may not use its parent's world, nor so its
+        random bytes.
 """
 
+import os
 import time
 from collections.abc import Callable
 
@@ -12,6 +15,7 @@ from splittally.core.errors import InvalidInput
 from splittally.core.limits import TIME_NS_MAX
 
 HOST, GIVEN = "host", "given"
+POOL_BYTES = 4_096
 Clock = str | Callable[[], int]
 
 
@@ -25,6 +29,10 @@ class WorldClock:
 
     def read(self, previous_ns: int, given_ns: int | None) -> int:
         """The logical time of a command; `InvalidInput` when the caller may not say it."""
+        return max(previous_ns, self.said(given_ns))
+
+    def said(self, given_ns: int | None) -> int:
+        """What the clock or the caller says, 0 for nothing; `InvalidInput` when the caller may not say it."""
         if self.kind == HOST:
             if given_ns is not None:
                 raise InvalidInput(
@@ -32,9 +40,28 @@ class WorldClock:
                     field="now_ns",
                     code="time.not_yours",
                 )
-            return max(previous_ns, min(self._source(), TIME_NS_MAX))
+            return min(self._source(), TIME_NS_MAX)
         if given_ns is None:
-            return previous_ns
+            return 0
         if type(given_ns) is not int or not 0 <= given_ns <= TIME_NS_MAX:
             raise InvalidInput("`now_ns` is a natural below 2^63", field="now_ns")
-        return max(previous_ns, given_ns)
+        return given_ns
+
+
+class RandomPool:
+    """Random bytes of the operating system, drawn in larger pieces: one call for sixty-four intents."""
+
+    __slots__ = ("_at", "_bytes")
+
+    def __init__(self) -> None:
+        self._bytes = b""
+        self._at = 0
+
+    def __call__(self, size: int) -> bytes:
+        start = self._at
+        end = start + size
+        if end > len(self._bytes):
+            self._bytes = os.urandom(max(POOL_BYTES, size))
+            start, end = 0, size
+        self._at = end
+        return self._bytes[start:end]

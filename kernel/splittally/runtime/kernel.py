@@ -20,25 +20,36 @@ from splittally.core.findings import find
 from splittally.core.limits import ATTEMPT_BYTES
 from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_id, is_name
 from splittally.edge.manifest import read_manifest_document
-from splittally.edge.records import Answer, Decision, Extend, Group, HoldChange, Intent, Receipt, Release
+from splittally.edge.records import (
+    Answer,
+    At,
+    Decision,
+    Extend,
+    Group,
+    HoldChange,
+    Intent,
+    Receipt,
+    Release,
+    Request,
+)
 from splittally.edge.seal import require_hash
 from splittally.journal.store import Store
-from splittally.runtime.answering import Answerer, At, Request
 from splittally.runtime.answers import or_raise, outcome_row
 from splittally.runtime.lineage import Level, trace
+from splittally.runtime.opening import open_or_create, open_over, upgrade
+from splittally.runtime.pipeline import answers, commit, commit_if_running, tick
 from splittally.runtime.queries import Queries
 from splittally.runtime.rows import Row
-from splittally.runtime.world import World, open_or_create, open_over
+from splittally.runtime.world import World
 
 
 class Kernel:
     """One open world, for one principal."""
 
-    def __init__(self, world: World, by: str = OPERATOR) -> None:
+    def __init__(self, world: World, principal: str = OPERATOR) -> None:
         self._world = world
-        self._by = by
+        self._principal = principal
         self._lock: threading.RLock = world.lock
-        self._answerer = Answerer(world, by)
 
     def __enter__(self) -> "Kernel":
         return self
@@ -56,7 +67,7 @@ class Kernel:
     @property
     def principal(self) -> str:
         """For whom this kernel acts."""
-        return self._by
+        return self._principal
 
     @property
     def repairs(self) -> tuple[str, ...]:
@@ -78,7 +89,7 @@ class Kernel:
         """A what-if: a kernel over a copy that reads through to this world and writes nothing to it."""
         with self._lock:
             self._usable()
-            return Kernel(self._world.fork(), self._by)
+            return Kernel(self._world.fork(), self._principal)
 
     # --- asking --------------------------------------------------------------------------------
 
@@ -174,15 +185,15 @@ class Kernel:
         with self._lock:
             self._usable()
             world = self._world
-            frames = world.writer.tick(world.clock.read(world.state.now_ns, now_ns))
-            world.commit()
+            frames = tick(world, world.clock.read(world.state.now_ns, now_ns))
+            commit(world)
             return frames
 
     def decide(self, intent: Intent, now_ns: int | None = None) -> Decision:
         """What `submit` would answer now, with nothing written."""
         with self._lock:
             self._usable()
-            decision: Decision = Kernel(self._world.fork(), self._by).submit(intent, now_ns=now_ns)
+            decision: Decision = Kernel(self._world.fork(), self._principal).submit(intent, now_ns=now_ns)
             return Decision(
                 None,
                 decision.intent_hash,
@@ -196,7 +207,7 @@ class Kernel:
         """What happened to an intent: its decision, its status and what ended it; None if unknown."""
         with self._lock:
             self._usable()
-            found = self._world.writer.recaller.trace(require_hash(intent_hash))
+            found = self._world.history.trace(require_hash(intent_hash))
             return outcome_row(found) if found is not None else None
 
     def trace(self, target: bytes | str | int, resource: str | None = None) -> list[Level]:
@@ -206,7 +217,7 @@ class Kernel:
         """
         with self._lock:
             self._usable()
-            body = self._world.writer.recaller.body
+            body = self._world.history.body
             frames = ((seq, body(seq)) for seq in range(self._world.state.size))
             return trace(frames, target, resource)
 
@@ -221,43 +232,40 @@ class Kernel:
         """Record the caps, kinds and modules of this release; the frame, None where they stand already."""
         with self._lock:
             self._usable()
-            if self._by != OPERATOR:
+            if self._principal != OPERATOR:
                 raise InvalidInput(f"only `{OPERATOR}` upgrades a world", field="principal")
-            return self._world.upgrade()
+            return upgrade(self._world)
 
     def run(self, requests: Iterable[Request | At]) -> list[Any]:
         """Answers to requests of any kind, in order. A `Group` in mode `all` has a list as its answer;
         a receipt, release or extension that cannot be read has the error as its answer."""
-        answers: list[Any] = []
-        for group in self.stream(requests):
-            answers += group
-        return answers
+        return [answer for group in self.stream(requests) for answer in group]
 
     def stream(self, requests: Iterable[Request | At]) -> Iterator[list[Any]]:
         """`run` group by group: each list is durable when it is given."""
         with self._lock:
             self._usable()
             waiting: list[Any] = []
-            writer = self._world.writer
-            committed = writer.commits
+            world = self._world
+            committed = world.commits
             try:
-                for answer in self._answerer.answers(requests):
+                for answer in answers(world, self._principal, requests):
                     waiting.append(answer)
-                    if writer.commits != committed and writer.group_size == 0:
+                    if world.commits != committed and not world.group:
                         yield waiting
                         waiting = []
-                    committed = writer.commits
+                    committed = world.commits
             except BaseException:
-                self._world.commit_if_running()
+                commit_if_running(world)
                 raise
-            self._world.commit()
+            commit(world)
             if waiting:
                 yield waiting
 
     @staticmethod
     def run_for(requests: Iterable[tuple["Kernel", At]]) -> list[Any]:
         """Answers to requests of several principals of one world, in as few commits as they fit in."""
-        answers: list[Any] = []
+        given: list[Any] = []
         worlds: set[World] = set()
         with ExitStack() as held:  # until the commit, so that no query sees what is not durable
             try:
@@ -266,22 +274,22 @@ class Kernel:
                         held.enter_context(kernel._lock)
                         worlds.add(kernel._world)
                     kernel._usable()
-                    answers += kernel._answerer.answers([item for _, item in run])
+                    given += answers(kernel._world, kernel._principal, [item for _, item in run])
             except BaseException:
                 for world in worlds:
-                    world.commit_if_running()
+                    commit_if_running(world)
                 raise
             for world in worlds:
-                world.commit()
-        return answers
+                commit(world)
+        return given
 
     def _native_grant(self) -> str:
-        if self._by == OPERATOR:
+        if self._principal == OPERATOR:
             return ROOT
         caps = self._world.state.caps
         for name in sorted(caps.grants):
             grant = caps.grants[name]
-            if grant.holder == self._by and caps.caps[grant.cap].cap_type == CAP_NATIVE_TYPE:
+            if grant.holder == self._principal and caps.caps[grant.cap].cap_type == CAP_NATIVE_TYPE:
                 return name
         return ROOT
 
@@ -295,7 +303,8 @@ class Kernel:
             raise KernelStopped("this kernel was opened in another process; open the world again here")
         if self._world.is_closed:
             raise KernelStopped("this kernel is closed; open the world again")
-        self._world.writer.refuse_stopped()  # its state is ahead of its journal
+        if self._world.stopped:  # its state is ahead of its journal
+            self._world.refuse_stopped()
 
 
 def open_world(path: str | Path | None, clock: Any = None, **options: Any) -> Kernel:
@@ -307,7 +316,7 @@ def open_store(store: Store, clock: Any = None, **options: Any) -> Kernel:
     """The kernel of the world whose frames `store` holds; a new world where it holds none.
 
     For frames that are in no folder, and for stores that fail on purpose. `clock` is as in
-    `splittally.open`; options are `open_max` and `chance`.
+    `splittally.open`; options are `open_max` and `entropy`.
     """
     return Kernel(open_over(store, clock, **options))
 

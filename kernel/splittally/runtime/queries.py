@@ -15,7 +15,8 @@ import msgspec
 
 from splittally.core.canonical import decode
 from splittally.core.caps.state import NO_PARAMS, limits_of
-from splittally.core.state import State, state_root, tables
+from splittally.core.snapshot import state_root, tables
+from splittally.core.state import State
 from splittally.core.types import LIFE, RESERVED
 from splittally.runtime.budget_views import budget_row
 from splittally.runtime.governor_views import governor_row

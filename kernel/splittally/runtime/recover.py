@@ -8,17 +8,18 @@ Rule 2. Every frame that is folded is verified: dense, chained, its own hash.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from splittally.core.dumped import dumped_root
 from splittally.core.errors import JournalDamaged, SplittallyError
 from splittally.core.events import Event
 from splittally.core.evolve import remember
 from splittally.core.frames import Body, read_body, read_events
-from splittally.core.state import State, load_state, tables
+from splittally.core.limits import INDEX_FLUSH_ROWS
+from splittally.core.snapshot import dumped_root, load_state, tables
+from splittally.core.state import State
 from splittally.journal.frame import EMPTY, Head, open_frame
 from splittally.journal.index import Index
 from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
-from splittally.runtime.writer import index_events
+from splittally.runtime.history import index_events
 
 Progress = Callable[[int], None]
 
@@ -49,9 +50,6 @@ def recover(store: Store, index: Index, snapshots: Snapshots) -> Recovered:
             at_ns, by, out = (body.at_ns, body.by, body.out) if body else read_events(rows, seq)
             remember(state, at_ns, by, out)
     return Recovered(state, snapshot_size, repairs)
-
-
-INDEX_FLUSH_ROWS = 60_000  # below INDEX_ROWS_IN_MEMORY_MAX, so that one frame's rows always fit
 
 
 def _head_at(store: Store, seq: int) -> Head:

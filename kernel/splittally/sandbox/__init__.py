@@ -1,7 +1,7 @@
 """Pure enforcers: who is admitted, and one call, in a fresh instance (spec/03-abi.md).
 
 Rule 1. This package is the only one that knows the WebAssembly engine.
-Rule 2. It answers with bytes or a fault; what the bytes mean is read by `core.verdict`.
+Rule 2. It answers with bytes or a fault; what the bytes mean is read by `core.abi`.
 """
 
 from splittally.sandbox.admission import ADMISSION_CHECKS, admit, failed_checks

@@ -1,4 +1,4 @@
-"""How a call can fail to answer, by class; the classes are `core.verdict.FAULT_CLASSES`.
+"""How a call can fail to answer, by class; the classes are `core.abi.FAULT_CLASSES`.
 
 Rule 1. What the module did is a fault. What the engine or the machine failed to do is an error: it stops
         the call and never becomes a verdict, because it would not happen again on another machine.
@@ -6,8 +6,8 @@ Rule 1. What the module did is a fault. What the engine or the machine failed to
 
 from wasmtime import TrapCode
 
+from splittally.core.abi import Fault
 from splittally.core.errors import WorldError
-from splittally.core.verdict import Fault
 
 OUT_OF_FUEL = Fault("out_of_fuel")
 STACK_OVERFLOW = Fault("stack_overflow")

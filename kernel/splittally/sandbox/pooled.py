@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 from wasmtime import Engine, InstancePre, Linker, TrapCode, _ffi
 
+from splittally.core.abi import Fault
 from splittally.core.hashing import hash_module
 from splittally.core.limits import CHECK_FUEL_MAX, INPUT_BYTES_MAX, OUTPUT_BYTES_MAX
-from splittally.core.verdict import Fault
 from splittally.sandbox import capi
 from splittally.sandbox.admission import inspect
 from splittally.sandbox.engine import compile_module, pooled_engine

@@ -9,6 +9,7 @@ from typing import Any
 
 from wasmtime import Instance, Module, Store, Trap, WasmtimeError
 
+from splittally.core.abi import Fault
 from splittally.core.hashing import hash_module
 from splittally.core.limits import (
     CHECK_FUEL_MAX,
@@ -16,7 +17,6 @@ from splittally.core.limits import (
     INPUT_BYTES_MAX,
     OUTPUT_BYTES_MAX,
 )
-from splittally.core.verdict import Fault
 from splittally.sandbox.admission import inspect
 from splittally.sandbox.engine import compile_module, reference_engine
 from splittally.sandbox.faults import OVER_LIMIT, engine_failed, fault_of

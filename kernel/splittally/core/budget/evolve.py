@@ -13,9 +13,16 @@ def measure(plans: Plans, event: Measured, seq: int) -> None:
     plans.metrics[key] = Measure(event.value, before.count + 1 if before else 1, seq)
 
 
-def solve(plans: Plans, event: Solved, seq: int, by: str) -> None:
+def solve(plans: Plans, event: Solved, seq: int, principal: str) -> None:
     """Remember the solution that is in force."""
-    plans.solutions[event.budget] = Solution(event.version, event.solver, event.cells, event.input, seq, by)
+    plans.solutions[event.budget] = Solution(
+        version=event.version,
+        solver=event.solver,
+        cells=event.cells,
+        input=event.input,
+        seq=seq,
+        by=principal,
+    )
 
 
 def fire(plans: Plans, event: RuleFired, seq: int, position: int) -> None:

@@ -4,11 +4,8 @@ Rule 1. A budget's name is its account's. Entries are replaced, never mutated.
 Rule 2. A firing is keyed by the sequence and place of the event that made it fall due.
 """
 
-from typing import Any
-
 from msgspec import Struct
 
-from splittally.core.overlay import Overlay
 from splittally.core.types import BudgetDef, Cell
 
 FiringKey = tuple[int, int]
@@ -59,12 +56,5 @@ class Plans:
         self.firings: dict[FiringKey, Firing] = {}
 
     def fork(self) -> "Plans":
-        """Tables that read through to these and keep their own writes."""
-        child = Plans()
-        for name in self.__slots__:
-            setattr(child, name, Overlay(getattr(self, name)))
-        return child
-
-    def tables(self) -> dict[str, dict[Any, Any]]:
-        """The tables that stand in the state root."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        """Nothing here is derived; the tables of a fork are laid over these by `State.fork`."""
+        return Plans()

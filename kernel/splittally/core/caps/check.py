@@ -9,14 +9,12 @@ from splittally.core.caps.state import Caps, Chain
 from splittally.core.findings import Finding, find
 
 
-def check_chain(caps: Caps, chain: Chain, by: str, kind: str, now_ns: int) -> list[Finding]:
+def check_chain(caps: Caps, chain: Chain, principal: str, kind: str, now_ns: int) -> list[Finding]:
     """Every reason why the chain does not authorise; empty when it does."""
     leaf = chain.links[0].grant
     findings: list[Finding] = []
-    if chain.is_sound and leaf.holder == by and (not chain.expiry_ns or now_ns < chain.expiry_ns):
-        return findings
-    if leaf.holder != by:
-        findings.append(find("not_holder", grant=leaf.name, principal=by))
+    if leaf.holder != principal:
+        findings.append(find("not_holder", grant=leaf.name, principal=principal))
     for link in chain.links:
         if not link.covers:
             findings.append(find("kind_not_covered", grant=link.grant.name, kind=kind, cap=link.cap.name))
@@ -27,7 +25,7 @@ def check_chain(caps: Caps, chain: Chain, by: str, kind: str, now_ns: int) -> li
     return findings
 
 
-def may_end(caps: Caps, by: str, holder: str, kind: str) -> bool:
+def may_end(caps: Caps, principal: str, holder: str, kind: str) -> bool:
     """Whether a principal may settle, extend or cancel: the intent's own, or an adapter of its kind."""
     effect = caps.effects.get(kind)
-    return by == holder or (effect is not None and by in effect.adapters)
+    return principal == holder or (effect is not None and principal in effect.adapters)

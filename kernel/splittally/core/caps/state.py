@@ -5,16 +5,15 @@ Rule 1. A chain is derived from grants and definitions and cached by (leaf, kind
 Rule 2. A name once revoked stays in `revoked` and is never used again.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
+from splittally.core.abi import CheckTemplate, check_template
 from splittally.core.canonical import encode_record
 from splittally.core.events import Authority
 from splittally.core.hashing import hash_terms
 from splittally.core.limits import CHAIN_GRANTS_MAX
-from splittally.core.overlay import Overlay
-from splittally.core.questions import CheckTemplate, check_template
 from splittally.core.types import (
     CAP_ALL,
     CAP_ANY_TYPE,
@@ -36,7 +35,8 @@ DELEGATION_KINDS = ("grant.issue", "grant.revoke")
 class Link(NamedTuple):
     """One grant of a chain as a decision needs it: leaf first, root last.
 
-    `template` is None for a grant that asks nobody for this kind.
+    `template` is None for a grant that asks nobody for this kind. `leg` is the leg of an intent that reserves
+    nothing: what each intent adds is its reserve and its windows.
     """
 
     grant: Grant
@@ -46,6 +46,7 @@ class Link(NamedTuple):
     authority: Authority
     covers: bool
     template: CheckTemplate | None
+    leg: Leg
 
 
 class Chain(NamedTuple):
@@ -60,6 +61,11 @@ class Chain(NamedTuple):
     asked: tuple[Link, ...]
     pays_to: list[str]
     is_sound: bool
+
+    def is_live(self, principal: str, now_ns: int) -> bool:
+        """Whether it authorises this principal now; `check_chain` says why it does not."""
+        is_early = not self.expiry_ns or now_ns < self.expiry_ns
+        return self.is_sound and is_early and self.links[0].grant.holder == principal
 
 
 class Caps:
@@ -80,10 +86,8 @@ class Caps:
         self.chains: dict[tuple[str, str], Chain] = {}
 
     def fork(self) -> "Caps":
-        """Tables that read through to these and keep their own writes."""
+        """What is derived, for a fork; its tables are laid over these by `State.fork`."""
         child = Caps()
-        for table in self.tables():
-            setattr(child, table, Overlay(getattr(self, table)))
         child.chains = self.chains.copy()
         return child
 
@@ -115,19 +119,6 @@ class Caps:
         """Whether the grant or one above it was revoked."""
         return any(grant.name in self.revoked for grant in self.ancestors(name))
 
-    def tables(self) -> dict[str, dict[Any, Any]]:
-        """The tables that stand in the state root."""
-        return {
-            "blobs": self.blobs,
-            "caps": self.caps,
-            "effects": self.effects,
-            "grants": self.grants,
-            "manifests": self.manifests,
-            "modules": self.modules,
-            "revoked": self.revoked,
-            "rules": self.rules,
-        }
-
     def _derive_chain(self, leaf: str, effect: EffectDef) -> Chain:
         links = tuple(self._derive_link(grant, effect) for grant in self.ancestors(leaf))
         assert len(links) <= CHAIN_GRANTS_MAX
@@ -135,7 +126,13 @@ class Caps:
         asked = tuple(link for link in links if link.template is not None)
         is_sound = all(link.covers and link.grant.name not in self.revoked for link in links)
         payees = _payees([link.grant for link in links])
-        return Chain(links, min(expiries, default=0), asked, payees, is_sound)
+        return Chain(
+            links=links,
+            expiry_ns=min(expiries, default=0),
+            asked=asked,
+            pays_to=payees,
+            is_sound=is_sound,
+        )
 
     def _derive_link(self, grant: Grant, effect: EffectDef) -> Link:
         cap = self.caps[grant.cap]
@@ -146,14 +143,26 @@ class Caps:
         template = None
         if not asks_nobody:
             template = check_template(grant.cap, self.cap_params(grant), grant.name, effect.kind)
+        leg = Leg(
+            grant=grant.name,
+            grant_hash=grant.grant_hash,
+            terms_hash=terms_hash,
+            enforcer_ref=b"" if template is None else cap.enforcer,
+            cap=grant.cap,
+            params=grant.params,
+            reserve={},
+            windows=[],
+            above=grant.above,
+        )
         return Link(
-            grant,
-            cap,
-            limits_of(grant),
-            terms_hash,
-            Authority(grant.name, grant.grant_hash, terms_hash),
-            asks_nobody or _covers(cap.cap_type, effect.cap_type),
-            template,
+            grant=grant,
+            cap=cap,
+            limits=limits_of(grant),
+            terms_hash=terms_hash,
+            authority=Authority(grant.name, grant.grant_hash, terms_hash),
+            covers=asks_nobody or _covers(cap.cap_type, effect.cap_type),
+            template=template,
+            leg=leg,
         )
 
 

@@ -4,8 +4,6 @@ Rule 1. `reserved` is derived from open holds: all of them count in the current 
 Rule 2. Of spend only the window that is open is kept.
 """
 
-from typing import Any
-
 from splittally.core.governor.terms import GovernorTerms
 from splittally.core.overlay import Overlay
 
@@ -30,17 +28,7 @@ class Governed:
         return self.governor.get(GOVERNOR)
 
     def fork(self) -> "Governed":
-        """Tables that read through to these and keep their own writes."""
+        """What is derived, for a fork; its tables are laid over these by `State.fork`."""
         child = Governed()
-        for name in self.__slots__:
-            setattr(child, name, Overlay(getattr(self, name)))
+        child.reserved = Overlay(self.reserved)
         return child
-
-    def tables(self) -> dict[str, dict[Any, Any]]:
-        """The tables that stand in the state root."""
-        return {
-            "governor": self.governor,
-            "lanes": self.lanes,
-            "spent": self.spent,
-            "verdicts": self.verdicts,
-        }

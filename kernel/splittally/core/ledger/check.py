@@ -24,7 +24,7 @@ _CODE = {
 }
 
 
-class Room(Struct, frozen=True, gc=False):
+class LimitCheck(Struct, frozen=True, gc=False):
     """What checking one leg found: the outcomes of its limits and what committing it would record."""
 
     outcomes: list[str]
@@ -33,7 +33,7 @@ class Room(Struct, frozen=True, gc=False):
     events: list[LimitSet | LimitCrossed]
 
 
-NOTHING = Room([], [], [], [])
+NOTHING = LimitCheck([], [], [], [])
 
 
 class Scope(Struct, frozen=True, gc=False):
@@ -50,54 +50,54 @@ def check_limits(
     estimate: dict[str, int],
     now_ns: int,
     offset_ns: int,
-) -> Room:
+) -> LimitCheck:
     """What the limits of one leg say of its estimate."""
     if not limits:
         return NOTHING
-    room = Room([], [], [], [])
+    found = LimitCheck([], [], [], [])
     for limit in limits:
         asked = estimate.get(limit.dim, 0)
         if limit.per == PER_INTENT:
             if asked > limit.amount:
                 code = _CODE[limit.over] if limit.over in ("ask", "shadow") else "intent_limit_exceeded"
-                _refuse(room, scope, limit, asked, limit.amount, code)
+                _refuse(found, scope, limit, asked, limit.amount, code)
             continue
         start_ns = 0
         if limit.per == LIFE:
             counter = ledger.counters[scope.name, limit.dim, LIFE, 0]
         else:
-            start_ns, counter = _window(ledger, scope.name, limit, limits, now_ns, offset_ns, room)
+            start_ns, counter = _window(ledger, scope.name, limit, limits, now_ns, offset_ns, found)
         bound = counter.limit if limit.over == "deny" else limit.amount
-        _compare(room, scope, limit, counter, asked, bound, start_ns)
-    return room
+        _compare(found, scope, limit, counter, asked, bound, start_ns)
+    return found
 
 
 def _compare(
-    room: Room, scope: Scope, limit: Limit, counter: Counter, asked: int, bound: int, start_ns: int
+    found: LimitCheck, scope: Scope, limit: Limit, counter: Counter, asked: int, bound: int, start_ns: int
 ) -> None:
     total = counter.reserved + counter.spent + asked
     left = bound + counter.refunded - total
     if total > NATURAL_MAX:
-        room.outcomes.append(DENY)
-        room.findings.append(find("amount_overflow", dim=limit.dim, grant=scope.name))
+        found.outcomes.append(DENY)
+        found.findings.append(find("amount_overflow", dim=limit.dim, grant=scope.name))
     elif limit.over == "tell":
         if left <= 0 and counter.told < limit.amount:
-            room.findings.append(
+            found.findings.append(
                 find("limit_approaching", dim=limit.dim, grant=scope.name, per=limit.per, limit=limit.amount)
             )
-            room.events.append(
+            found.events.append(
                 LimitCrossed(scope.name, limit.dim, limit.per, start_ns, "tell", limit.amount, shown(left))
             )
     elif left < 0:
         if limit.over == "shadow":
-            room.events.append(
+            found.events.append(
                 LimitCrossed(scope.name, limit.dim, limit.per, start_ns, "shadow", limit.amount, shown(left))
             )
-        _refuse(room, scope, limit, asked, left + asked, _CODE[limit.over])
+        _refuse(found, scope, limit, asked, left + asked, _CODE[limit.over])
 
 
-def _refuse(room: Room, scope: Scope, limit: Limit, asked: int, available: int, code: str) -> None:
-    room.outcomes.append(_OUTCOME[limit.over])
+def _refuse(found: LimitCheck, scope: Scope, limit: Limit, asked: int, available: int, code: str) -> None:
+    found.outcomes.append(_OUTCOME[limit.over])
     if scope.is_visible or limit.over == "shadow":
         finding = find(
             code,
@@ -109,7 +109,7 @@ def _refuse(room: Room, scope: Scope, limit: Limit, asked: int, available: int, 
         )
     else:
         finding = find("limited_above", dim=limit.dim, grant=scope.name, per=limit.per)
-    room.findings.append(finding)
+    found.findings.append(finding)
 
 
 def _window(
@@ -119,7 +119,7 @@ def _window(
     limits: tuple[Limit, ...],
     now_ns: int,
     offset_ns: int,
-    room: Room,
+    found: LimitCheck,
 ) -> tuple[int, Counter]:
     """The open window of a limit and its counter; where none is open, the event that opens one."""
     standing = ledger.windows.get((scope, limit.dim, limit.per))
@@ -128,10 +128,10 @@ def _window(
     if standing is None:
         counter = Counter(hard_amount(limits, limit), 0, 0, 0, 0)
     window = Window(limit.dim, limit.per, start_ns)
-    if window not in room.windows:
-        room.windows.append(window)
+    if window not in found.windows:
+        found.windows.append(window)
         if standing is None:
-            room.events.append(LimitSet(scope, limit.dim, limit.per, start_ns, counter.limit))
+            found.events.append(LimitSet(scope, limit.dim, limit.per, start_ns, counter.limit))
     return start_ns, counter
 
 

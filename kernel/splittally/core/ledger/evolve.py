@@ -2,7 +2,10 @@
 
 Rule 1. Total on recorded events: a fact that the journal holds can always be applied.
 Rule 2. Entries are replaced, so that a fork can read through to its base.
+Rule 3. A hold moves only as its table says (`lifecycle.py`).
 """
+
+from msgspec.structs import replace
 
 from splittally.core.events import (
     Count,
@@ -16,20 +19,31 @@ from splittally.core.events import (
     Settled,
     WindowRolled,
 )
-from splittally.core.ledger.state import NO_WINDOW, UNUSED, Counter, CounterKey, Due, Hold, Ledger
+from splittally.core.ledger.lifecycle import CHANGED, HELD, HOLD, NOTHING, RELEASE, SETTLE, UNHELD
+from splittally.core.ledger.state import NO_WINDOW, UNUSED, CounterKey, Due, Hold, Ledger
 from splittally.core.ledger.windows import window_end
 from splittally.core.types import EXTERNAL, LIFE, Leg, Window
 
 
-def hold(ledger: Ledger, event: Held, seq: int, now_ns: int, by: str) -> None:
+def hold(ledger: Ledger, event: Held, seq: int, now_ns: int, principal: str) -> None:
     """Reserve for an intent and put its due time on the agenda."""
+    assert event.intent_hash not in ledger.holds
+    assert (NOTHING, HELD, event.phase) in HOLD
     legs = tuple(event.legs)
     for leg in legs:
         _reserve(ledger, leg, 1)
     ledger.holds[event.intent_hash] = Hold(
-        seq, event.member, by, event.kind, event.phase, now_ns, event.due_ns, event.expires_ns,
-        legs, tuple(event.draws),
-    )  # fmt: skip
+        seq=seq,
+        member=event.member,
+        by=principal,
+        kind=event.kind,
+        phase=event.phase,
+        at_ns=now_ns,
+        due_ns=event.due_ns,
+        expires_ns=event.expires_ns,
+        legs=legs,
+        draws=tuple(event.draws),
+    )
     if event.due_ns:
         ledger.schedule(Due(event.due_ns, seq, event.member, event.intent_hash, NO_WINDOW))
 
@@ -37,10 +51,8 @@ def hold(ledger: Ledger, event: Held, seq: int, now_ns: int, by: str) -> None:
 def change_hold(ledger: Ledger, event: HoldChanged) -> None:
     """Move a hold to another phase or due time."""
     old = ledger.holds[event.intent_hash]
-    ledger.holds[event.intent_hash] = Hold(
-        old.seq, old.member, old.by, old.kind, event.phase, old.at_ns, event.due_ns, old.expires_ns,
-        old.legs, old.draws, old.frame_hash,
-    )  # fmt: skip
+    phase = HOLD[old.phase, CHANGED, event.phase]
+    ledger.holds[event.intent_hash] = replace(old, phase=phase, due_ns=event.due_ns)
     if event.due_ns:
         ledger.schedule(Due(event.due_ns, old.seq, old.member, event.intent_hash, NO_WINDOW))
 
@@ -48,6 +60,7 @@ def change_hold(ledger: Ledger, event: HoldChanged) -> None:
 def settle(ledger: Ledger, event: Settled) -> None:
     """End the hold, where there is one, and charge each leg."""
     ended = ledger.holds.pop(event.intent_hash, None)
+    assert (UNHELD[event.how] if ended is None else ended.phase, SETTLE, event.how) in HOLD
     for at, charge in enumerate(event.legs):
         reserve: dict[str, int] = {}
         windows = charge.windows
@@ -62,7 +75,9 @@ def settle(ledger: Ledger, event: Settled) -> None:
 
 def release(ledger: Ledger, event: Released) -> None:
     """End a hold and free what it reserved."""
-    for leg in ledger.holds.pop(event.intent_hash).legs:
+    ended = ledger.holds.pop(event.intent_hash)
+    assert (ended.phase, RELEASE, event.cause) in HOLD
+    for leg in ended.legs:
         _reserve(ledger, leg, -1)
 
 
@@ -74,13 +89,7 @@ def refund(ledger: Ledger, event: Refunded) -> None:
                 key = (leg.grant, dim, window.per, window.start_ns)
                 counter = ledger.counters.get(key)
                 if window.dim == dim and counter is not None:
-                    ledger.counters[key] = Counter(
-                        counter.limit,
-                        counter.reserved,
-                        counter.spent,
-                        counter.refunded + amount,
-                        counter.told,
-                    )
+                    ledger.counters[key] = replace(counter, refunded=counter.refunded + amount)
 
 
 def post(ledger: Ledger, event: Posted) -> None:
@@ -106,9 +115,7 @@ def count(ledger: Ledger, counted: Count) -> None:
     """Count one more in a window of a rule, also in one that this very record opens."""
     key = (counted.scope, counted.dim, counted.per, counted.start_ns)
     counter = ledger.counters.get(key, UNUSED)
-    ledger.counters[key] = Counter(
-        counter.limit, counter.reserved, counter.spent + counted.amount, counter.refunded, counter.told
-    )
+    ledger.counters[key] = replace(counter, spent=counter.spent + counted.amount)
 
 
 def set_limit(ledger: Ledger, event: LimitSet, seq: int, position: int, offset_ns: int) -> None:
@@ -117,10 +124,8 @@ def set_limit(ledger: Ledger, event: LimitSet, seq: int, position: int, offset_n
     counter = ledger.counters.get(key)
     if counter is None:
         reserved = _open_reserve(ledger, event.scope, event.dim) if event.per == LIFE else 0
-        counter = Counter(-1, reserved, 0, 0, 0)
-    ledger.counters[key] = Counter(
-        event.amount, counter.reserved, counter.spent, counter.refunded, counter.told
-    )
+        counter = replace(UNUSED, reserved=reserved)
+    ledger.counters[key] = replace(counter, limit=event.amount)
     window = (event.scope, event.dim, event.per)
     if event.per != LIFE and window not in ledger.windows:
         _open_window(ledger, window, event.start_ns, seq, position, offset_ns)
@@ -131,7 +136,7 @@ def roll_window(ledger: Ledger, event: WindowRolled, seq: int, position: int, of
     window = (event.scope, event.dim, event.per)
     del ledger.windows[window]
     if event.next_ns:
-        ledger.counters[(*window, event.next_ns)] = Counter(event.amount, 0, 0, 0, 0)
+        ledger.counters[(*window, event.next_ns)] = replace(UNUSED, limit=event.amount)
         _open_window(ledger, window, event.next_ns, seq, position, offset_ns)
 
 
@@ -153,7 +158,7 @@ def cross_limit(ledger: Ledger, event: LimitCrossed) -> None:
     key = (event.scope, event.dim, event.per, event.start_ns)
     old = ledger.counters[key]
     told = max(old.told, event.amount)
-    ledger.counters[key] = Counter(old.limit, old.reserved, old.spent, old.refunded, told)
+    ledger.counters[key] = replace(old, told=told)
 
 
 def _open_window(
@@ -177,21 +182,17 @@ def _reserve(ledger: Ledger, leg: Leg, sign: int) -> None:
         key = (leg.grant, dim, LIFE, 0)
         counter = counters.get(key)
         if counter is not None:
-            counters[key] = Counter(
-                counter.limit, counter.reserved + sign * amount, counter.spent, counter.refunded, counter.told
-            )
+            counters[key] = replace(counter, reserved=counter.reserved + sign * amount)
     for window in leg.windows:
         key = (leg.grant, window.dim, window.per, window.start_ns)
         counter = counters.get(key, UNUSED)
         amount = leg.reserve.get(window.dim, 0)
-        counters[key] = Counter(
-            counter.limit, counter.reserved + sign * amount, counter.spent, counter.refunded, counter.told
-        )
+        counters[key] = replace(counter, reserved=counter.reserved + sign * amount)
 
 
 def _charge(ledger: Ledger, key: CounterKey, reserve: int, amount: int) -> None:
     counter = ledger.counters.get(key)
     if counter is not None:
-        ledger.counters[key] = Counter(
-            counter.limit, counter.reserved - reserve, counter.spent + amount, counter.refunded, counter.told
+        ledger.counters[key] = replace(
+            counter, reserved=counter.reserved - reserve, spent=counter.spent + amount
         )

@@ -8,13 +8,13 @@ Rule 3. An account never pays more than was committed, but for a leg whose grant
 
 from msgspec import Struct
 
+from splittally.core.abi import Fault, SettleVerdict
 from splittally.core.events import Charge, Event, LimitCrossed, Posted
 from splittally.core.findings import Finding, find, shown
 from splittally.core.ledger.check import spendable
 from splittally.core.ledger.state import Hold, Ledger
 from splittally.core.limits import NATURAL_MAX
 from splittally.core.types import LIFE, Draw, Leg, Window, covers_account
-from splittally.core.verdict import Fault, SettleVerdict
 
 
 class Doubt(Struct, frozen=True, gc=False):

@@ -7,7 +7,6 @@ Rule 3. The agenda is derived from holds, windows and appointments, `issued` fro
 """
 
 from heapq import heapify, heappop, heappush
-from typing import Any
 
 from msgspec import Struct
 
@@ -92,17 +91,9 @@ class Ledger:
         self.agenda_is_shared = False
 
     def fork(self) -> "Ledger":
-        """A ledger that reads through to this one and keeps its own writes."""
+        """What is derived, for a fork; its tables are laid over these by `State.fork`."""
         child = Ledger()
-        child.resources = Overlay(self.resources)
-        child.accounts = Overlay(self.accounts)
-        child.balances = Overlay(self.balances)
-        child.inflight = Overlay(self.inflight)
         child.issued = Overlay(self.issued)
-        child.counters = Overlay(self.counters)
-        child.windows = Overlay(self.windows)
-        child.holds = Overlay(self.holds)
-        child.appointments = Overlay(self.appointments)
         child.agenda = self.agenda
         child.agenda_is_shared = True
         return child
@@ -169,16 +160,3 @@ class Ledger:
     def _own_agenda(self) -> None:
         if self.agenda_is_shared:
             self.agenda, self.agenda_is_shared = list(self.agenda), False
-
-    def tables(self) -> dict[str, dict[Any, Any]]:
-        """The tables that stand in the state root."""
-        return {
-            "accounts": self.accounts,
-            "appointments": self.appointments,
-            "balances": self.balances,
-            "counters": self.counters,
-            "holds": self.holds,
-            "inflight": self.inflight,
-            "resources": self.resources,
-            "windows": self.windows,
-        }

@@ -147,7 +147,7 @@ def _check_funding(state: State, params: CreateBudget, plan: Plan) -> list[Findi
 
 
 def _charter(state: State, call: NativeCall, params: CreateBudget, plan: Plan) -> Grant:
-    return build_grant(params.budget, _charter_terms(state, params, plan), call.by)
+    return build_grant(params.budget, _charter_terms(state, params, plan), call.principal)
 
 
 def _charter_terms(state: State, params: CreateBudget, plan: Plan) -> GrantTerms:
@@ -184,7 +184,7 @@ def _make_create(state: State, call: NativeCall, params: CreateBudget) -> list[E
     events += _reserved_events(state, budget, plan)
     events.append(Defined("budgets", budget.name, _budget_value(budget)))
     terms = _charter_terms(state, params, plan)
-    events += grant_events(state.caps, build_grant(budget.name, terms, call.by), terms.params, None)
+    events += grant_events(state.caps, build_grant(budget.name, terms, call.principal), terms.params, None)
     for resource, weights in sorted(plan.allocations.items()):
         whole = params.amount if resource == params.resource else 0
         parts = shared(whole, weights)
@@ -302,7 +302,7 @@ def part_events(
     events: list[Event] = []
     for name in sorted(parts):
         part = part_terms(terms, charter, resource, parts[name], holders.get(name, ""))
-        grant = build_grant(f"{charter}/{name}", part, call.by)
+        grant = build_grant(f"{charter}/{name}", part, call.principal)
         known = [x for x in events if isinstance(x, Defined)]
         more = grant_events(state.caps, grant, part.params, None)
         events += [event for event in more if event not in known]

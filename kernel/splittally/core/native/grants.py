@@ -76,14 +76,14 @@ def _check_issue(state: State, call: NativeCall, params: IssueGrant) -> list[Fin
     terms = params.terms
     if terms.parent not in (ROOT, call.grant):
         return [find("cannot_change", field="parent", value=terms.parent, needed=call.grant)]
-    grant = build_grant(params.name, msgspec.structs.replace(terms, parent=call.grant), call.by)
+    grant = build_grant(params.name, msgspec.structs.replace(terms, parent=call.grant), call.principal)
     findings = check_new_name(state.caps, params.name) or check_terms(state.caps, grant)
     return findings or check_accounts(state, call, grant)
 
 
 def _make_issue(state: State, call: NativeCall, params: IssueGrant) -> list[Event]:
     terms = msgspec.structs.replace(params.terms, parent=call.grant)
-    grant = build_grant(params.name, terms, call.by)
+    grant = build_grant(params.name, terms, call.principal)
     return grant_events(state.caps, grant, terms.params, None)
 
 
@@ -120,7 +120,7 @@ def _governs(state: State, call: NativeCall, resource: str, account: str) -> boo
     caps = state.caps
     for name in sorted(caps.grants):
         grant = caps.grants[name]
-        if grant.holder != call.by or grant.cap != CAP_NATIVE or caps.is_revoked(name):
+        if grant.holder != call.principal or grant.cap != CAP_NATIVE or caps.is_revoked(name):
             continue
         if any(above.expiry_ns and call.now_ns >= above.expiry_ns for above in caps.ancestors(name)):
             continue

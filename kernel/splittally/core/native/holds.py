@@ -9,6 +9,7 @@ Rule 3. A refund gives back at most what was charged, in the counters that were 
 
 from msgspec import Struct
 
+from splittally.core.abi import SettleVerdict
 from splittally.core.caps.check import check_chain
 from splittally.core.commands import Known
 from splittally.core.events import Event, HoldChanged, Posted, Refunded, RefundLeg, Released, Settled
@@ -22,7 +23,6 @@ from splittally.core.native.plans import standing_findings
 from splittally.core.native.row import Native, NativeCall
 from splittally.core.state import State
 from splittally.core.types import APPROVAL, OPEN, ROOT, SETTLED, UNKNOWN
-from splittally.core.verdict import SettleVerdict
 
 ANSWERS = ("approve", "reject")
 
@@ -90,8 +90,8 @@ def _check_answer(state: State, call: NativeCall, params: AnswerApproval) -> lis
     hold = state.ledger.holds.get(params.intent_hash)
     if hold is None or (hold.phase != APPROVAL and params.answer == "reject"):
         return [find("not_reserved", intent_hash=params.intent_hash)]
-    if hold.by == call.by and call.grant != ROOT:
-        return [find("own_approval", principal=call.by)]
+    if hold.by == call.principal and call.grant != ROOT:
+        return [find("own_approval", principal=call.principal)]
     return []
 
 
@@ -100,14 +100,14 @@ def _make_answer(state: State, call: NativeCall, params: AnswerApproval) -> list
     if hold.phase != APPROVAL:
         return []
     if params.answer == "reject":
-        return release_hold(hold, params.intent_hash, "rejected", call.by)
+        return release_hold(hold, params.intent_hash, "rejected", call.principal)
     leaf = hold.legs[0].grant
     chain = state.caps.chain(leaf, hold.kind)
     findings = check_chain(state.caps, chain, hold.by, hold.kind, call.now_ns)
     findings += standing_findings(state, [draw.account for draw in hold.draws if draw.amount])
     if not findings:
         return [HoldChanged(params.intent_hash, OPEN, hold.expires_ns)]
-    released, *postings = release_hold(hold, params.intent_hash, "rejected", call.by)
+    released, *postings = release_hold(hold, params.intent_hash, "rejected", call.principal)
     assert isinstance(released, Released)
     stale = find("approval_stale", found=[finding.code for finding in findings])
     return [
@@ -138,7 +138,7 @@ def _check_attest(state: State, call: NativeCall, params: AttestOutcome) -> list
 def _make_attest(state: State, call: NativeCall, params: AttestOutcome) -> list[Event]:
     hold = state.ledger.holds[params.intent_hash]
     if not params.happened:
-        return release_hold(hold, params.intent_hash, "not_dispatched", call.by)
+        return release_hold(hold, params.intent_hash, "not_dispatched", call.principal)
     return attested(state, params.intent_hash, hold, params.usage)
 
 

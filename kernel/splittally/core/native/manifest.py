@@ -21,7 +21,7 @@ from splittally.core.native.grants import change_events, check_accounts, check_c
 from splittally.core.native.manifest_terms import Manifest
 from splittally.core.native.money import account_value, check_debts, resource_value
 from splittally.core.native.row import Native, NativeCall
-from splittally.core.state import POLICY, State
+from splittally.core.state import DEFINITIONS, POLICY, State
 from splittally.core.types import (
     CAP_ANY_TYPE,
     CAP_NATIVE_TYPE,
@@ -202,10 +202,9 @@ def definition_events(state: State, manifest: Manifest) -> list[Event]:
             name: encode([name, x.cap_type, x.enforcer, x.params_schema]) for name, x in manifest.caps.items()
         },
     }
-    tables = {**state.caps.tables(), **state.ledger.tables()}
     for table, entries in wanted.items():
         for name in sorted(entries):
-            now = tables[table].get(name)
+            now = state.table(DEFINITIONS[table]).get(name)
             plain = now if table == "modules" else msgspec.to_builtins(now, builtin_types=(bytes,))
             if now is None or encode(plain) != entries[name]:
                 events.append(Defined(table, name, entries[name]))

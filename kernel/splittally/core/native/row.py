@@ -19,6 +19,8 @@ from splittally.core.events import Event
 from splittally.core.findings import Finding
 from splittally.core.state import State
 
+NOTHING_ADMITTED: dict[bytes, str] = {}
+
 
 class NativeCall(Struct, frozen=True, gc=False):
     """Who asks, when, under which grant, and the evidence that native effects need.
@@ -27,7 +29,7 @@ class NativeCall(Struct, frozen=True, gc=False):
     """
 
     now_ns: int
-    by: str
+    principal: str
     grant: str
     intent_hash: bytes
     known: Known | None

@@ -101,7 +101,7 @@ def _first_part(state: State, call: NativeCall, params: SplitBudget, budget: Bud
     terms = charter_now(state, budget)
     name = min(params.shares or params.amounts)
     return build_grant(
-        f"{budget.name}/{name}", part_terms(terms, budget.name, params.resource, 0, ""), call.by
+        f"{budget.name}/{name}", part_terms(terms, budget.name, params.resource, 0, ""), call.principal
     )
 
 

@@ -8,10 +8,10 @@ from collections import OrderedDict
 
 from splittally.core.ask import Recall
 from splittally.core.commands import Command, Known, Member, Submit
-from splittally.core.events import Event, Held
+from splittally.core.events import INDEXED, Event, Held
 from splittally.core.frames import Body, read_body, read_command
-from splittally.core.history import Trace, known_of, own_members, trace
 from splittally.core.intent import key_digest
+from splittally.core.intent_history import Trace, known_of, own_members, trace
 from splittally.core.ledger.state import Hold
 from splittally.core.limits import RECALL_FRAMES_MAX
 from splittally.journal.frame import Frame, open_frame
@@ -19,8 +19,8 @@ from splittally.journal.index import Index
 from splittally.journal.store import Store
 
 
-class Recaller:
-    """Reads decided intents back from the journal."""
+class History:
+    """Reads decided intents back from the journal, and keeps where each is spoken of."""
 
     def __init__(self, store: Store, index: Index) -> None:
         self._store = store
@@ -31,6 +31,7 @@ class Recaller:
     def keep(self, frame: Frame, at_ns: int, command: Command, out: list[Event]) -> None:
         """Remember a frame that is about to be appended, as bytes: most are never asked for again."""
         self._pending[frame.seq] = frame.data
+        index_events(self._index, frame.seq, command, out)
         self.keep_held(at_ns, command, out)
 
     def keep_held(self, at_ns: int, command: Command, out: list[Event]) -> None:
@@ -40,7 +41,7 @@ class Recaller:
                 assert isinstance(command, Submit)
                 self._recalls[event.intent_hash] = _recall(command.members[event.member], at_ns)
 
-    def settle_pending(self) -> None:
+    def clear_pending(self) -> None:
         """The pending frames are durable and can be read back."""
         self._pending.clear()
         while len(self._recalls) > RECALL_FRAMES_MAX:
@@ -57,13 +58,16 @@ class Recaller:
         if kept is not None:
             return kept
         if hold is not None:
-            at_ns, command = read_command(self._store.verified(hold.seq)[1], hold.seq)
-            assert isinstance(command, Submit)
-            member = command.members[hold.member]
-            assert member.intent_hash == intent_hash
-            return _recall(member, at_ns)
+            return self.recall_at(hold.seq, intent_hash)
         found = self.trace(intent_hash)
         return _recall(found.member, found.at_ns) if found is not None else None
+
+    def recall_at(self, seq: int, intent_hash: bytes) -> Recall:
+        """The decided intent as frame `seq`, which decided it, holds it."""
+        at_ns, command = read_command(self._store.verified(seq)[1], seq)
+        assert isinstance(command, Submit)
+        member = next(each for each in command.members if each.intent_hash == intent_hash)
+        return _recall(member, at_ns)
 
     def trace(self, intent_hash: bytes) -> Trace | None:
         """The life of an intent; None when no frame decides it."""
@@ -86,5 +90,25 @@ class Recaller:
         return None
 
 
+def index_events(index: Index, seq: int, command: Command, out: list[Event]) -> None:
+    """Enter a frame's intents into the index, each once, and the keys that hosts gave."""
+    done: list[bytes] = []
+    for event in out:
+        digest = event.intent_hash if type(event) in INDEXED else b""  # type: ignore[union-attr]
+        if digest and digest not in done:
+            done.append(digest)
+            index.put(digest, seq)
+    if type(command) is Submit:
+        for member in command.members:
+            if member.keyed and member.intent_hash in done:
+                index.put(key_digest(member.grant, member.key), seq)
+
+
 def _recall(member: Member, at_ns: int) -> Recall:
-    return Recall(member.kind, member.params, member.origin_kind, member.origin_name, at_ns)
+    return Recall(
+        kind=member.kind,
+        params=member.params,
+        origin_kind=member.origin_kind,
+        origin_name=member.origin_name,
+        at_ns=at_ns,
+    )

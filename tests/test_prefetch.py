@@ -11,9 +11,9 @@ from splittally import Intent, Receipt
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput, JournalDamaged
 from splittally.core.intent import intent_hash
-from splittally.core.state import state_root
+from splittally.core.snapshot import state_root
 from splittally.edge.records import Extend, Group, Release
-from splittally.runtime import At, Kernel
+from splittally.runtime import At, Kernel, pipeline
 
 KIND = "llm.generate"
 PRINCIPALS = ("operator", "operator", "operator", "adapter", "stranger")
@@ -38,14 +38,14 @@ def manifest(price=3):
 
 
 def world():
-    kernel = splittally.open(None, clock="given", chance=random.Random(7).randbytes)
+    kernel = splittally.open(None, clock="given", entropy=random.Random(7).randbytes)
     assert kernel.apply(manifest()).allowed
     assert kernel.native("ledger.issue", resource="USD", amount=9_000, to="accounts/team").allowed
     return kernel
 
 
 def frames(kernel):
-    store = kernel._world.writer.store
+    store = kernel._world.store
     return [store.read(seq) for seq in range(store.head.size)]
 
 
@@ -147,7 +147,7 @@ def test_a_list_on_the_hosts_clock_leaves_the_same_journal_while_the_clock_stand
     requests = [request for run in runs for request in run]
 
     def opened():
-        kernel = splittally.open(None, clock=lambda: 9, chance=random.Random(7).randbytes)
+        kernel = splittally.open(None, clock=lambda: 9, entropy=random.Random(7).randbytes)
         assert kernel.apply(manifest()).allowed
         return kernel
 
@@ -164,7 +164,7 @@ def test_a_list_on_the_hosts_clock_leaves_the_same_journal_while_the_clock_stand
 
 def watched(kernel):
     """The sizes of the state at which enforcers were asked."""
-    sizes, judge = [], kernel._world.writer.judge
+    sizes, judge = [], kernel._world.judge
     ask = judge.answer
     judge.answer = lambda state, question: sizes.append(state.size) or ask(state, question)
     return sizes
@@ -202,11 +202,12 @@ def test_a_receipt_is_judged_again_where_its_hold_expired_in_between():
         assert sizes == [size, size, size + 2]
 
 
-def test_an_intent_is_judged_again_where_what_fell_due_changed_its_chain():
+def test_an_intent_is_judged_again_where_what_fell_due_changed_its_chain(monkeypatch):
     with world() as kernel:
-        writer = kernel._world.writer
-        tick = writer.tick
-        writer.tick = lambda now_ns: kernel._world.state.caps.chains.clear() or tick(now_ns)
+        tick = pipeline.tick
+        monkeypatch.setattr(
+            pipeline, "tick", lambda world, now_ns: world.state.caps.chains.clear() or tick(world, now_ns)
+        )
         size, sizes = kernel._world.state.size, watched(kernel)
         hold(kernel, 2)
         assert sizes == [size, size, size, size + 1]
@@ -247,7 +248,7 @@ def test_what_a_caller_does_between_two_groups_reaches_what_was_staged(kind):
 def test_what_cannot_be_read_ahead_fails_in_its_turn_after_what_was_before_it():
     with world() as kernel:
         hashes = hold(kernel, 3)
-        recaller = kernel._world.writer.recaller
+        recaller = kernel._world.history
         recall = recaller.recall
 
         def damaged(digest, held):

@@ -7,7 +7,6 @@ Rule 3. State and index are folded when they are first asked for; reading frames
 """
 
 import os
-import threading
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import NamedTuple
 from splittally.core.commands import Open
 from splittally.core.errors import InvalidInput, JournalDamaged, NoWorld
 from splittally.core.frames import Body, read_body
-from splittally.core.history import Trace
+from splittally.core.intent_history import Trace
 from splittally.core.limits import OPEN_HOLDS_MAX
 from splittally.core.state import State
 from splittally.core.types import OPERATOR
@@ -28,15 +27,15 @@ from splittally.journal.lmdb import LmdbStore
 from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
 from splittally.runtime.answers import outcome_row
-from splittally.runtime.chance import Pool
-from splittally.runtime.clock import WorldClock
+from splittally.runtime.clock import RandomPool, WorldClock
+from splittally.runtime.history import History
+from splittally.runtime.judge import Judge
 from splittally.runtime.kernel import Kernel
+from splittally.runtime.opening import is_world
 from splittally.runtime.queries import Queries
-from splittally.runtime.recall import Recaller
 from splittally.runtime.recover import Recovered, recover, state_at
 from splittally.runtime.rows import Row
-from splittally.runtime.world import NO_FOLDER, World, is_world
-from splittally.runtime.writer import Judge, Writer
+from splittally.runtime.world import NO_FOLDER, World
 from splittally.sandbox import Sandbox
 
 
@@ -118,9 +117,9 @@ class Reader:
         return recover(self.store, self.index, self.snapshots)
 
     @cached_property
-    def _recaller(self) -> Recaller:
+    def _history(self) -> History:
         assert self._recovered
-        return Recaller(self.store, self.index)
+        return History(self.store, self.index)
 
     @property
     def repairs(self) -> tuple[str, ...]:
@@ -150,7 +149,7 @@ class Reader:
 
     def trace(self, intent_hash: bytes | str) -> Trace | None:
         """The life of an intent; None when no frame decides it."""
-        return self._recaller.trace(require_hash(intent_hash))
+        return self._history.trace(require_hash(intent_hash))
 
     def seqs(self, intent_hash: bytes) -> tuple[int, ...]:
         """The frames that speak of an intent."""
@@ -164,13 +163,19 @@ class Reader:
 
     @cached_property
     def _world(self) -> World:
-        writer = Writer(self.folded, self.store, self.index, Judge(Sandbox()))
-        clock = WorldClock(self.folded.clock)
-        return World(writer, clock, Pool(), OPEN_HOLDS_MAX, threading.RLock())
+        return World(
+            state=self.folded,
+            store=self.store,
+            index=self.index,
+            judge=Judge(Sandbox()),
+            clock=WorldClock(self.folded.clock),
+            entropy=RandomPool(),
+            open_max=OPEN_HOLDS_MAX,
+        )
 
-    def fork(self, by: str = OPERATOR) -> Kernel:
-        """A what-if: a kernel for principal `by` over a copy; nothing it does is written here."""
-        return Kernel(self._world).as_principal(by).fork()
+    def fork(self, principal: str = OPERATOR) -> Kernel:
+        """A what-if: a kernel for a principal over a copy; nothing it does is written here."""
+        return Kernel(self._world).as_principal(principal).fork()
 
 
 def open_reader(path: str | os.PathLike[str]) -> Reader:
@@ -193,7 +198,7 @@ def read_store(source: Store | Kernel) -> Reader:
 
     Nothing but the frames is read: no snapshot and no index.
     """
-    return _Borrowing(NO_FOLDER, source._world.writer.store if isinstance(source, Kernel) else source)
+    return _Borrowing(NO_FOLDER, source._world.store if isinstance(source, Kernel) else source)
 
 
 def read_record(seq: int, hash_: bytes, data: bytes) -> Record:

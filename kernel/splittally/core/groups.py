@@ -1,0 +1,98 @@
+"""Intents that are decided together: all or nothing, or the first that passes.
+
+Rule 1. `all` is one frame. Each member is checked on a fork that holds what those before it did; if one
+        is not allowed, all are denied.
+Rule 2. `first` takes the first member that passes alone; the reasons of the others stand beside it.
+Rule 3. What an earlier member changed may change the question of a later one. Answers are found by the
+        hash of their question, and a question without an answer is asked again (`Unanswered`).
+
+Example. Two members of 60 tokens under a limit of 100, mode `all`: the first holds 60 on the fork, so the
+second is refused with 40 available, and the frame has two denials: `group_member_refused` names member 1.
+"""
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from splittally.core.ask import member_questions
+from splittally.core.commands import Evidence, Judged, Member
+from splittally.core.events import Decided, Event
+from splittally.core.evolve import evolve
+from splittally.core.findings import find
+from splittally.core.outcome import MemberReply, Reply, Step, Unanswered
+from splittally.core.pipeline import IntentDecision, decide_intent, native_call, refuse_member
+from splittally.core.state import State
+from splittally.core.types import ALLOW, DENY, STRICTEST_FIRST
+
+
+def step_all(state: State, now_ns: int, principal: str, members: list[Member], seen: list[Evidence]) -> Step:
+    """One frame for all or nothing: each is checked after those before it."""
+    fork = state.fork()
+    fork.now_ns = now_ns
+    decisions: list[IntentDecision] = []
+    for at, member in enumerate(members):
+        call = native_call(now_ns, principal, member, seen)
+        decision = decide_intent(fork, call, member, at, _answers(fork, now_ns, member, seen))
+        decisions.append(decision)
+        if decision.outcome != ALLOW:
+            return _refuse_all(state, members, at, decision)
+        for event in decision.events:
+            evolve(fork, event, principal, at)
+    return _together(members, decisions)
+
+
+def _refuse_all(state: State, members: list[Member], at: int, decision: IntentDecision) -> Step:
+    refused = find(
+        "group_member_refused", member=at, intent_hash=members[at].intent_hash, outcome=decision.outcome
+    )
+    own = refuse_member(state, members[at], [*decision.findings, refused])
+    decisions = [
+        own if other == at else refuse_member(state, x, [refused]) for other, x in enumerate(members)
+    ]
+    return _together(members, decisions)
+
+
+def _together(members: list[Member], decisions: list[IntentDecision]) -> Step:
+    events = [event for decision in decisions for event in decision.events]
+    replies: list[Reply] = [
+        MemberReply(member.intent_hash, x.outcome, x.findings, x.reserve)
+        for member, x in zip(members, decisions, strict=True)
+    ]
+    return Step(events, replies)
+
+
+def step_first(
+    state: State, now_ns: int, principal: str, members: list[Member], seen: list[Evidence]
+) -> Step:
+    """The first member that passes alone wins; the others' reasons stand beside it.
+
+    Where none is allowed the mildest refusal is the answer: the last of `STRICTEST_FIRST`.
+    """
+    decisions: list[IntentDecision] = []
+    for at, member in enumerate(members):
+        call = native_call(now_ns, principal, member, seen)
+        decisions.append(decide_intent(state, call, member, at, _answers(state, now_ns, member, seen)))
+        if decisions[-1].outcome == ALLOW:
+            break
+    ranks = [STRICTEST_FIRST.index(decision.outcome) for decision in decisions]
+    best = ranks.index(max(ranks))
+    winner, digest = decisions[best], members[best].intent_hash
+    findings = [*winner.findings]
+    findings += [finding for at, x in enumerate(decisions) if at != best for finding in x.findings]
+    if winner.outcome == DENY:
+        events: list[Event] = [event for decision in decisions for event in decision.events]
+        return Step(events, [MemberReply(digest, DENY, findings, {})])
+    decided, *rest = winner.events
+    assert isinstance(decided, Decided)
+    reply = MemberReply(digest, winner.outcome, findings, winner.reserve)
+    return Step([replace(decided, findings=findings), *rest], [reply])
+
+
+def _answers(state: State, now_ns: int, member: Member, seen: list[Evidence]) -> Iterator[Judged]:
+    """The answers to a member's questions as they stand now; `Unanswered` where one is missing."""
+    by_question = {evidence.question: evidence for evidence in seen if isinstance(evidence, Judged)}
+    questions = member_questions(state.caps, now_ns, member)
+    missing = [question for question in questions if question.hash not in by_question]
+    if missing:
+        raise Unanswered(missing)
+    return iter([by_question[question.hash] for question in questions])

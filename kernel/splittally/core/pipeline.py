@@ -1,0 +1,324 @@
+"""The stages of a decision: a table, and the loop that goes through it.
+
+Rule 1. Everything is checked before anything is made; a refusal leaves the ledger untouched.
+Rule 2. The stage that stops an intent reports all of its findings and no later stage is asked.
+Rule 3. Where stages that let it pass disagree, the strictest outcome stands.
+Rule 4. The record is one: decision, hold, postings and counters stand in the same frame.
+
+Stages 1 and 2, seal and known, come before a command is decided (`runtime/pipeline.py`). The others:
+
+    3 caps      every grant of the chain exists, is live, covers the kind and what it touches
+    4 enforcer  what may it cost at most? One answer for each leg
+    5 ledger    every limit of every leg, every account drawn on, and what a native effect finds wrong
+    6 plan      the plans of the budgets whose accounts are debited still hold
+    7 policy    the first rule that matches
+    8 governor  should it happen now?
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from splittally.core.abi import CheckVerdict, Fault, read_check
+from splittally.core.budget.check import Debit
+from splittally.core.canonical import decode
+from splittally.core.caps.check import check_chain
+from splittally.core.caps.state import Chain
+from splittally.core.commands import Admitted, Evidence, Judged, Known, Member
+from splittally.core.events import Count, Decided, Event, Noted
+from splittally.core.evolve import governed_windows
+from splittally.core.findings import Finding, find
+from splittally.core.governor.check import UNGOVERNED, Governing, check_governor
+from splittally.core.governor.state import GOVERNOR
+from splittally.core.ledger.check import check_accounts
+from splittally.core.native import NATIVE, Native, NativeCall
+from splittally.core.native.plans import plan_findings
+from splittally.core.native.row import NOTHING_ADMITTED
+from splittally.core.policy import NO_STAGE, PolicyInput, check_policy
+from splittally.core.reservation import (
+    NO_FINDINGS,
+    Reservation,
+    hold_events,
+    native_charge_events,
+    plan_reservation,
+)
+from splittally.core.state import State
+from splittally.core.types import ADMITTED, ALLOW, DENY, REQUIRE_APPROVAL, ROOT, strictest
+
+NO_EVENTS: list[Event] = []
+
+
+class StageResult(Struct, frozen=True, gc=False):
+    """What a stage says: an outcome, why, what admitting would record, and what is recorded either way."""
+
+    outcome: str
+    findings: list[Finding] = NO_FINDINGS
+    admitted: list[Event] = NO_EVENTS
+    always: list[Event] = NO_EVENTS
+
+
+PASSED = StageResult(ALLOW)
+
+
+class Candidate(Struct, gc=False):
+    """One intent on its way through the stages; a stage fills in what the later ones rest on.
+
+    `params` are the typed params of a native effect. `rule` and `counted` are what policy said.
+    """
+
+    state: State
+    call: NativeCall
+    member: Member
+    chain: Chain
+    answers: Iterator[Judged]
+    native: Native | None
+    params: Any
+    estimates: list[dict[str, int]]
+    reservation: Reservation
+    rule: int
+    counted: list[Count]
+
+    @property
+    def is_above_rules(self) -> bool:
+        """Whether no plan, policy or governor is asked: so nothing can lock the operator out."""
+        return self.native is not None and self.member.grant == ROOT
+
+
+class IntentDecision(Struct, frozen=True, gc=False):
+    """How one intent was decided and what committing it records."""
+
+    outcome: str
+    findings: list[Finding]
+    reserve: dict[str, int]
+    events: list[Event]
+
+
+NO_RESERVATION = Reservation([], [], [], NO_FINDINGS)
+NO_COUNTS: list[Count] = []
+
+
+def native_call(now_ns: int, principal: str, member: Member, seen: list[Evidence]) -> NativeCall:
+    """Who asks for an intent, and what the evidence says that native effects need."""
+    known: Known | None = None
+    admitted = NOTHING_ADMITTED
+    for evidence in seen:
+        if type(evidence) is Known:
+            known = evidence
+        elif type(evidence) is Admitted:
+            admitted = admitted | {evidence.module: evidence.failed}
+    return NativeCall(
+        now_ns=now_ns,
+        principal=principal,
+        grant=member.grant,
+        intent_hash=member.intent_hash,
+        known=known,
+        admitted=admitted,
+    )
+
+
+def decide_intent(
+    state: State, call: NativeCall, member: Member, at: int, answers: Iterator[Judged]
+) -> IntentDecision:
+    """Decide one intent, the member at place `at`, at the time and for the principal of `call`."""
+    native = NATIVE.get(member.kind)
+    case = Candidate(
+        state=state,
+        call=call,
+        member=member,
+        chain=state.caps.chain(member.grant, member.kind),
+        answers=answers,
+        native=native,
+        params=None if native is None else native.read(member.params),
+        estimates=[],
+        reservation=NO_RESERVATION,
+        rule=NO_STAGE,
+        counted=NO_COUNTS,
+    )
+    outcome = ALLOW
+    findings: list[Finding] = []
+    admitted: list[Event] = []
+    always: list[Event] = []
+    for stage in STAGES:
+        said = stage.check(case)
+        if said is PASSED:
+            continue
+        outcome = strictest([outcome, said.outcome])
+        findings += said.findings
+        admitted = said.admitted + admitted  # what policy counts stands before what limits do: released order
+        always += said.always
+        if outcome == REQUIRE_APPROVAL and native is not None:
+            outcome = DENY  # a native effect is finished in its own record: nothing of it can wait
+        if outcome not in ADMITTED:
+            return _refuse(case, outcome, findings, always)
+    # Nothing below can fail.
+    return _admit(case, at, outcome, findings, [*admitted, *_effects(case, at, outcome), *always])
+
+
+def refuse_member(state: State, member: Member, findings: list[Finding]) -> IntentDecision:
+    """A denial for a reason that lies outside the intent: its group."""
+    chain = state.caps.chain(member.grant, member.kind)
+    return _denied(chain, member, DENY, findings, NO_STAGE, state.policy_hash)
+
+
+def _refuse(case: Candidate, outcome: str, findings: list[Finding], always: list[Event]) -> IntentDecision:
+    said = _denied(case.chain, case.member, outcome, findings, case.rule, case.state.policy_hash)
+    said.events.extend(always)
+    return said
+
+
+def _denied(
+    chain: Chain, member: Member, outcome: str, findings: list[Finding], rule: int, policy: bytes
+) -> IntentDecision:
+    decided = Decided(
+        intent_hash=member.intent_hash,
+        outcome=outcome,
+        findings=findings,
+        authority=[link.authority for link in chain.links],
+        policy=policy,
+        rule=rule,
+        counted=[],
+    )
+    return IntentDecision(outcome, findings, {}, [decided])
+
+
+def _admit(
+    case: Candidate, at: int, outcome: str, findings: list[Finding], events: list[Event]
+) -> IntentDecision:
+    decided = Decided(
+        intent_hash=case.member.intent_hash,
+        outcome=outcome,
+        findings=findings,
+        authority=[link.authority for link in case.chain.links] if case.native is not None else [],
+        policy=case.state.policy_hash,
+        rule=case.rule,
+        counted=case.counted,
+    )
+    return IntentDecision(outcome, findings, case.estimates[0], [decided, *events])
+
+
+def _effects(case: Candidate, at: int, outcome: str) -> list[Event]:
+    """What an admitted intent does: it is held, or a native effect is finished at once."""
+    if case.native is None:
+        return hold_events(case.call.now_ns, case.chain, case.member, at, outcome, case.reservation)
+    charged = native_charge_events(case.member, case.reservation)
+    return charged + case.native.make(case.state, case.call, case.params)
+
+
+# --- the stages -------------------------------------------------------------------------------------
+
+
+def _check_caps(case: Candidate) -> StageResult:
+    call, member = case.call, case.member
+    findings: list[Finding] = []
+    if not case.chain.is_live(call.principal, call.now_ns):
+        findings = check_chain(case.state.caps, case.chain, call.principal, member.kind, call.now_ns)
+    if member.expires_ns and call.now_ns >= member.expires_ns:
+        findings.append(find("already_expired", expires_ns=member.expires_ns))
+    return StageResult(DENY, findings) if findings else PASSED
+
+
+def _check_enforcers(case: Candidate) -> StageResult:
+    findings: list[Finding] = []
+    for link in case.chain.links:
+        if link.template is None:
+            case.estimates.append({})
+            continue
+        judged = next(case.answers)
+        verdict: CheckVerdict | Fault = Fault(judged.fault) if judged.fault else read_check(judged.answer)
+        if isinstance(verdict, Fault):
+            findings.append(find("enforcer_fault", grant=link.grant.name, fault=verdict.cls))
+        elif verdict.deny_code:
+            facts = {"grant": link.grant.name, "message": verdict.deny_message, "next": "replan"}
+            findings.append(Finding("enforcer", verdict.deny_code, facts))
+        else:
+            case.estimates.append(verdict.reserve)
+    return StageResult(DENY, findings) if findings else PASSED
+
+
+def _check_ledger(case: Candidate) -> StageResult:
+    state, call = case.state, case.call
+    planned = plan_reservation(state, call.now_ns, call.principal, case.chain, case.member, case.estimates)
+    case.reservation = planned
+    shortfalls = check_accounts(state.ledger, planned.draws) if planned.draws else []
+    if case.native is not None:
+        shortfalls = shortfalls + case.native.check(state, call, case.params)
+    shortfalls = shortfalls + planned.payee_findings if planned.payee_findings else shortfalls
+    findings: list[Finding] = []
+    outcomes: list[str] = []
+    events: list[Event] = []
+    for checked in planned.limit_checks:
+        findings += checked.findings
+        outcomes += checked.outcomes
+        events += checked.events
+    if not (shortfalls or findings or outcomes or events):
+        return PASSED
+    return StageResult(DENY if shortfalls else strictest(outcomes), findings + shortfalls, events)
+
+
+def _check_plans(case: Candidate) -> StageResult:
+    state, native = case.state, case.native
+    if not state.plans.budgets or case.is_above_rules:
+        return PASSED
+    if native is None:
+        debits = [Debit(draw.account, draw.resource, draw.amount) for draw in case.reservation.draws]
+    else:
+        debits = native.debits(case.params) if native.debits is not None else []
+    findings = plan_findings(state, debits)
+    return StageResult(DENY, findings) if findings else PASSED
+
+
+def _check_policy(case: Candidate) -> StageResult:
+    state, member = case.state, case.member
+    if not state.caps.rules or case.is_above_rules:
+        return PASSED
+    needs_params = any(rule.when for rule in state.rules)
+    said = check_policy(
+        state,
+        PolicyInput(
+            effect_kind=member.kind,
+            cap_name=member.grant,
+            cap_type=case.chain.links[0].cap.cap_type,
+            origin_kind=member.origin_kind,
+            origin_name=member.origin_name,
+            principal=case.call.principal,
+            params=decode(member.params) if needs_params else {},
+            reserve=case.estimates[0],
+            now_ns=case.call.now_ns,
+        ),
+    )
+    case.rule, case.counted = said.rule, said.counted
+    return StageResult(said.outcome, said.findings, said.events)
+
+
+def _check_governor(case: Candidate) -> StageResult:
+    """Params are read only where the governor names fields of this kind."""
+    state, member = case.state, case.member
+    if not state.governed.governor or case.is_above_rules:
+        return PASSED
+    terms = state.governed.terms
+    assert terms is not None
+    params = decode(member.params) if member.kind in terms.fields else {}
+    starts = governed_windows(state, case.call.now_ns)
+    said = check_governor(state.governed, Governing(member.kind, params, case.estimates[0], starts))
+    if said is UNGOVERNED:
+        return PASSED
+    noted: list[Event] = [Noted(member.intent_hash, GOVERNOR, said.facts)]
+    return StageResult(said.outcome, said.findings, always=noted)
+
+
+class Stage(NamedTuple):
+    """A stage by the name that its findings carry, and what it says of an intent."""
+
+    name: str
+    check: Callable[[Candidate], StageResult]
+
+
+STAGES = (
+    Stage("caps", _check_caps),
+    Stage("enforcer", _check_enforcers),
+    Stage("ledger", _check_ledger),
+    Stage("plan", _check_plans),
+    Stage("policy", _check_policy),
+    Stage("governor", _check_governor),
+)

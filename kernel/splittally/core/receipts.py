@@ -1,0 +1,130 @@
+"""What becomes of a hold when a host speaks of it: a receipt, `unknown`, a release, an extension.
+
+Rule 1. Settling and releasing are total: whatever the evidence, the hold ends.
+Rule 2. They belong to the intent's own principal or an adapter of its kind; to anybody else the intent is not
+        there.
+Rule 3. A receipt for a released intent is late: charged once, to the counters it was reserved in.
+"""
+
+from collections.abc import Iterator
+
+from splittally.core.abi import Fault, read_settle
+from splittally.core.caps.check import may_end
+from splittally.core.commands import (
+    DROPPED,
+    MISFIT,
+    WITHHELD,
+    Evidence,
+    Extend,
+    Judged,
+    Known,
+    Release,
+    Settle,
+)
+from splittally.core.events import HoldChanged, Posted, Settled
+from splittally.core.findings import Finding, find
+from splittally.core.ledger.settle import NO_USAGE, Answer, Ending, charge_leg, exhaustions, pay_draws
+from splittally.core.ledger.state import Hold
+from splittally.core.ledger.tick import release_hold
+from splittally.core.native.plans import deposit_events
+from splittally.core.outcome import HoldReply, SettleReply, Step
+from splittally.core.state import State
+from splittally.core.types import APPROVAL, OPEN, RELEASED, SETTLED, STATUS_UNKNOWN, UNKNOWN, Leg
+
+
+def step_settle(state: State, now_ns: int, principal: str, command: Settle, seen: list[Evidence]) -> Step:
+    intent_hash = command.intent_hash
+    hold = state.ledger.holds.get(intent_hash)
+    known = next((evidence for evidence in seen if isinstance(evidence, Known)), None)
+    if hold is not None and may_end(state.caps, principal, hold.by, hold.kind):
+        if command.status == STATUS_UNKNOWN:
+            return _mark_unknown(state, now_ns, intent_hash, hold)
+        violations = []
+        if hold.phase == APPROVAL:
+            violations.append(find("executed_without_approval"))
+        return _settle(state, now_ns, command, hold.legs, hold, violations, seen)
+    if (
+        hold is not None
+        or known is None
+        or not known.status
+        or not may_end(state.caps, principal, known.by, known.kind)
+    ):
+        return Step([], [SettleReply(intent_hash, "not_found", {}, [])])
+    if known.status == SETTLED or known.late or command.status == STATUS_UNKNOWN:
+        return Step([], [SettleReply(intent_hash, "duplicate", {}, [])])
+    assert known.status == RELEASED
+    violations = [find("receipt_after_release", cause=known.cause)] if known.cause == "cancel" else []
+    legs = tuple(ended.leg for ended in known.legs)
+    return _settle(state, now_ns, command, legs, known, violations, seen)
+
+
+def _mark_unknown(state: State, now_ns: int, intent_hash: bytes, hold: Hold) -> Step:
+    waits = 0
+    for leg in hold.legs:
+        waits = waits or state.caps.grants[leg.grant].unknown_ns
+    due_ns = now_ns + waits if waits else 0
+    reply = SettleReply(intent_hash, "held", {}, [])
+    if hold.phase == UNKNOWN:
+        return Step([], [reply])  # said before: the time-out counts from the first time
+    if hold.phase == APPROVAL:  # still to be answered, and a receipt still shows that nobody had approved
+        return Step([HoldChanged(intent_hash, APPROVAL, hold.due_ns)], [reply])
+    return Step([HoldChanged(intent_hash, UNKNOWN, due_ns)], [reply])
+
+
+def _settle(
+    state: State,
+    now_ns: int,
+    command: Settle,
+    legs: tuple[Leg, ...],
+    ended: Hold | Known,
+    violations: list[Finding],
+    seen: list[Evidence],
+) -> Step:
+    is_late = isinstance(ended, Known)
+    judged = (evidence for evidence in seen if isinstance(evidence, Judged))
+    answers: list[Answer] = [_settle_answer(leg, command, judged) for leg in legs]
+    if command.fits in (MISFIT, WITHHELD):
+        violations.append(find("receipt_invalid", status=command.status))
+    books, pairs = state.ledger, zip(legs, answers, strict=True)
+    charges = [charge_leg(books, leg, answer, is_late) for leg, answer in pairs]
+    ending = Ending(command.intent_hash, legs, tuple(ended.draws), answers, command.pays_to, is_late)
+    postings, unpaid = pay_draws(books, ending)
+    violations = [*violations, *unpaid]
+    how = "late" if is_late else "receipt"
+    settled = Settled(command.intent_hash, how, command.status, charges, violations)
+    crossed = exhaustions(books, legs, charges, is_late)
+    every = [*violations, *(violation for charge in charges for violation in charge.violations)]
+    reply = SettleReply(command.intent_hash, "late" if is_late else SETTLED, charges[0].usage, every)
+    income = [
+        x for x in postings if isinstance(x, Posted) and x.credit not in {y.account for y in ended.draws}
+    ]
+    return Step([settled, *postings, *crossed, *deposit_events(state, income, now_ns)], [reply])
+
+
+def _settle_answer(leg: Leg, command: Settle, judged: Iterator[Judged]) -> Answer:
+    if not leg.enforcer_ref:
+        return NO_USAGE
+    if command.fits in DROPPED:
+        return Fault("over_limit")
+    evidence = next(judged)
+    return Fault(evidence.fault) if evidence.fault else read_settle(evidence.answer)
+
+
+def step_release(state: State, principal: str, command: Release) -> Step:
+    hold = state.ledger.holds.get(command.intent_hash)
+    if hold is None or not may_end(state.caps, principal, hold.by, hold.kind):
+        return Step([], [HoldReply(command.intent_hash, "not_reserved", 0)])
+    events = release_hold(hold, command.intent_hash, command.cause, command.order)
+    return Step(events, [HoldReply(command.intent_hash, RELEASED, 0)])
+
+
+def step_extend(state: State, now_ns: int, principal: str, command: Extend) -> Step:
+    hold = state.ledger.holds.get(command.intent_hash)
+    if hold is None or not may_end(state.caps, principal, hold.by, hold.kind):
+        return Step([], [HoldReply(command.intent_hash, "not_reserved", 0)])
+    bounds = [state.caps.grants[leg.grant].hold_ns_max for leg in hold.legs]
+    latest = min((hold.at_ns + bound for bound in bounds if bound), default=command.expires_ns)
+    if hold.phase != OPEN or command.expires_ns <= now_ns or command.expires_ns > latest:
+        return Step([], [HoldReply(command.intent_hash, "refused", hold.due_ns)])
+    event = HoldChanged(command.intent_hash, OPEN, command.expires_ns)
+    return Step([event], [HoldReply(command.intent_hash, "extended", command.expires_ns)])

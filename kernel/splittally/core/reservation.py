@@ -1,0 +1,165 @@
+"""What an intent would hold: its legs, the money that they draw, and the events that reserve them.
+
+Rule 1. Planning changes nothing: limits are compared here (stage 5) and counted only by the events.
+Rule 2. For each resource the nearest grant of the chain that declares an account pays, once, its own leg's
+        amount.
+Rule 3. A native effect is never held: it uses what it reserves, in the record that decides it.
+
+Example. Grant `agent` below `team` below root; `team` draws USD on `accounts/team`. Enforcers estimate 300
+tokens for `agent`, and 300 tokens and 12 USD for `team`; root asks nobody:
+
+    legs   agent {tokens: 300}   team {tokens: 300, USD: 12}   root {}
+    draws  USD 12 from accounts/team for leg 1
+    events Held(legs, draws), Posted(accounts/team -> in flight, USD 12)
+"""
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from splittally.core.canonical import decode
+from splittally.core.caps.state import Chain
+from splittally.core.commands import Member
+from splittally.core.events import Charge, Event, Held, Posted, Settled
+from splittally.core.findings import Finding, find
+from splittally.core.ledger.check import LimitCheck, Scope, check_limits
+from splittally.core.state import State
+from splittally.core.types import (
+    APPROVAL,
+    CAP_SPEND_TYPE,
+    OPEN,
+    REQUIRE_APPROVAL,
+    Draw,
+    Leg,
+    Window,
+    covers_account,
+)
+
+NO_WINDOWS: list[Window] = []  # shared: most legs touch life counters only
+NO_FINDINGS: list[Finding] = []
+
+
+class Reservation(Struct, frozen=True, gc=False):
+    """The legs of an intent, what the limits of those that have some say, and the money they draw.
+
+    `payee_findings` say why nobody may be paid as the intent says.
+    """
+
+    legs: list[Leg]
+    limit_checks: list[LimitCheck]
+    draws: list[Draw]
+    payee_findings: list[Finding]
+
+
+def plan_reservation(
+    state: State, now_ns: int, principal: str, chain: Chain, member: Member, estimates: list[dict[str, int]]
+) -> Reservation:
+    """What the intent would hold by these estimates, one for each leg, leaf first."""
+    legs: list[Leg] = []
+    checks: list[LimitCheck] = []
+    draws: list[Draw] = []
+    drawn: set[str] = set()
+    for at, link in enumerate(chain.links):
+        grant, estimate = link.grant, estimates[at]
+        windows = NO_WINDOWS
+        if link.limits:
+            scope = Scope(grant.name, at == 0 or grant.holder == principal)
+            checked = check_limits(state.ledger, scope, link.limits, estimate, now_ns, state.offset_ns)
+            checks.append(checked)
+            windows = checked.windows or NO_WINDOWS
+        legs.append(replace(link.leg, reserve=estimate, windows=windows))
+        for resource, account in grant.draws_on.items():
+            if resource in estimate and resource not in drawn:
+                drawn.add(resource)
+                draws.append(
+                    Draw(
+                        resource=resource,
+                        account=account,
+                        amount=estimate[resource],
+                        leg=at,
+                        pays_to=chain.pays_to,
+                        doubt=grant.doubt,
+                    )
+                )
+    reservation = Reservation(legs, checks, draws, NO_FINDINGS)
+    if draws and state.caps.effects[member.kind].cap_type == CAP_SPEND_TYPE:
+        return _with_payee(state, chain, member, reservation)
+    return reservation
+
+
+def _with_payee(state: State, chain: Chain, member: Member, reservation: Reservation) -> Reservation:
+    """The same, every draw paying first whom a spending intent names; findings where it may not."""
+    payee = decode(member.params).get("payee")
+    if type(payee) is not str:
+        return reservation
+    is_listed = any(covers_account(entry, payee) for entry in chain.pays_to)
+    if payee not in state.ledger.accounts or not is_listed:
+        return replace(
+            reservation, payee_findings=[find("payee_unlisted", account=payee, available=chain.pays_to)]
+        )
+    draws = []
+    for draw in reservation.draws:
+        others = [entry for entry in draw.pays_to if entry != payee]
+        draws.append(replace(draw, pays_to=[payee, *others]))
+    return replace(reservation, draws=draws)
+
+
+def hold_events(
+    now_ns: int, chain: Chain, member: Member, at: int, outcome: str, reservation: Reservation
+) -> list[Event]:
+    """The events that hold an admitted intent, the member at this place of its command."""
+    expires_ns = member.expires_ns
+    for link in chain.links:
+        if link.grant.hold_ns_max:
+            latest = now_ns + link.grant.hold_ns_max
+            expires_ns = min(expires_ns, latest) if expires_ns else latest
+    phase, due_ns = OPEN, expires_ns
+    if outcome == REQUIRE_APPROVAL:
+        phase = APPROVAL
+        waits = next((link.grant.approval_ns for link in chain.links if link.grant.approval_ns), 0)
+        deadline = now_ns + waits if waits else 0
+        due_ns = min(due_ns, deadline) if due_ns and deadline else due_ns or deadline
+    events: list[Event] = [
+        Held(
+            intent_hash=member.intent_hash,
+            member=at,
+            kind=member.kind,
+            phase=phase,
+            due_ns=due_ns,
+            expires_ns=expires_ns,
+            legs=reservation.legs,
+            draws=reservation.draws,
+        )
+    ]
+    for draw in reservation.draws:
+        if draw.amount:
+            events.append(
+                Posted(
+                    debit=draw.account,
+                    credit="",
+                    resource=draw.resource,
+                    amount=draw.amount,
+                    grant=reservation.legs[draw.leg].grant,
+                    intent_hash=member.intent_hash,
+                )
+            )
+    return events
+
+
+def native_charge_events(member: Member, reservation: Reservation) -> list[Event]:
+    """A native effect uses what it reserved; nothing where it reserved nothing."""
+    if not any(leg.reserve for leg in reservation.legs):
+        return []
+    charges = [
+        Charge(
+            grant=leg.grant,
+            grant_hash=leg.grant_hash,
+            terms_hash=leg.terms_hash,
+            enforcer_ref=leg.enforcer_ref,
+            usage=leg.reserve,
+            charged=leg.reserve,
+            violations=[],
+            windows=leg.windows,
+        )
+        for leg in reservation.legs
+    ]
+    return [Settled(intent_hash=member.intent_hash, how="native", status="ok", legs=charges, violations=[])]

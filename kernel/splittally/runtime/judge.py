@@ -1,0 +1,38 @@
+"""Who answers the questions of the core: the modules that the world holds, in a sandbox.
+
+Rule 1. A question names its module by hash; the bytes of that hash are what is asked.
+Rule 2. An answer is bytes or the class of a fault. What it means is read in the core (`abi.py`).
+"""
+
+from splittally.core.abi import Fault, Question
+from splittally.core.commands import Admitted, Judged
+from splittally.core.errors import NotAdmitted
+from splittally.core.hashing import hash_module
+from splittally.core.state import State
+from splittally.sandbox import Sandbox, admit
+
+
+class Judge:
+    """Answers questions by asking the pinned modules; audit has one that reads what was recorded."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+
+    def answer(self, state: State, question: Question) -> Judged:
+        """The answer of the pinned module, or the class of its fault."""
+        module = question.module
+        if not self.sandbox.knows(module):
+            loaded = self.sandbox.load(state.caps.blobs[module])
+            assert loaded == module
+        answer = self.sandbox.judge(module, question.data)
+        if isinstance(answer, Fault):
+            return Judged(question.hash, b"", answer.cls)
+        return Judged(question.hash, answer, "")
+
+    def admit(self, wasm: bytes) -> Admitted:
+        """Whether a module is admitted, and if not, by which check."""
+        try:
+            admit(wasm)
+        except NotAdmitted as error:
+            return Admitted(hash_module(wasm), str(error.facts.get("check", "unknown")))
+        return Admitted(hash_module(wasm), "")

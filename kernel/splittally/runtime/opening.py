@@ -1,0 +1,188 @@
+"""How a world is opened, made and upgraded.
+
+Rule 1. Opening verifies what it reads: the snapshot against its root and its frame, and every frame
+        after it. What does not match is rebuilt from the journal, and said in `repairs`.
+Rule 2. Opening for writing under another engine appends an `Opened` record first.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from splittally.core.commands import Open
+from splittally.core.errors import InvalidInput, NoWorld
+from splittally.core.events import Event
+from splittally.core.expr import EXPRESSION_VERSION
+from splittally.core.limits import OPEN_HOLDS_MAX
+from splittally.core.native.manifest import read_manifest, release_events
+from splittally.core.state import FORMAT, State
+from splittally.core.step import RULES_VERSION
+from splittally.core.types import OPERATOR
+from splittally.edge.release import release_manifest
+from splittally.edge.seal import Entropy
+from splittally.journal.index import Index
+from splittally.journal.lmdb import LmdbStore
+from splittally.journal.lock import WriterLock
+from splittally.journal.memory import MemoryStore
+from splittally.journal.snapshot import Snapshots
+from splittally.journal.store import Store
+from splittally.runtime.clock import GIVEN, HOST, RandomPool, WorldClock
+from splittally.runtime.judge import Judge
+from splittally.runtime.pipeline import KERNEL, carry_out, commit, tick
+from splittally.runtime.recover import recover
+from splittally.runtime.world import NO_FOLDER, World
+from splittally.sandbox import Sandbox, engine_id
+from splittally.sandbox.registry import builtin, builtin_names
+
+MEMORY = ":memory:"
+
+
+def current_engine() -> str:
+    """The engine id of this release: what can change a verdict."""
+    return f"{engine_id()} expr {EXPRESSION_VERSION} rules {RULES_VERSION}"
+
+
+def current_release() -> bytes:
+    """The manifest of this release: the caps, kinds and modules of `sys/`."""
+    return release_manifest({name: builtin(name) for name in builtin_names()})
+
+
+def release_changes(state: State) -> list[Event]:
+    """What this release defines otherwise than the world does."""
+    return release_events(state, read_manifest(current_release()))
+
+
+def upgrade(world: World) -> int | None:
+    """Record what this release defines otherwise; the frame, None where everything stands already."""
+    if not release_changes(world.state):
+        return None
+    state = world.state
+    command = Open(state.world, state.clock, FORMAT, current_engine(), current_release())
+    return _run(world, OPERATOR, command, world.clock.read(state.now_ns, None))
+
+
+def open_or_create(
+    path: str | Path | None,
+    clock: str | Callable[[], int] | None = None,
+    *,
+    create: bool = True,
+    entropy: Entropy | None = None,
+    open_max: int = OPEN_HOLDS_MAX,
+    lock_seconds: float | None = None,
+) -> World:
+    """The world at `path`, opened for writing; a new one where there is none and `create` says so.
+
+    `path` None or `:memory:` is a world that is gone when it is closed. `clock` is `host`, `given` or a
+    callable; it is fixed when the world is made. `entropy` draws keys and ids.
+    """
+    kind, source = _clock_of(clock)
+    entropy = RandomPool() if entropy is None else entropy
+    if path is None or path == MEMORY:
+        return open_over(MemoryStore(), clock, entropy=entropy, open_max=open_max)
+    folder = Path(path)
+    exists = is_world(folder)
+    if not exists and not create:
+        raise NoWorld(f"there is no world at `{folder}`; make one with `tally init`", path=str(folder))
+    if not exists and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise NoWorld(f"`{folder}` is not empty and holds no world", path=str(folder))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = WriterLock(folder / "lock") if lock_seconds is None else WriterLock(folder / "lock", lock_seconds)
+    lock.acquire()
+    try:
+        world = _open_locked(folder, kind, source, entropy, open_max)
+    except BaseException:
+        lock.release()
+        raise
+    world.writer_lock = lock
+    return world
+
+
+def open_over(
+    store: Store,
+    clock: str | Callable[[], int] | None = None,
+    *,
+    entropy: Entropy | None = None,
+    open_max: int = OPEN_HOLDS_MAX,
+) -> World:
+    """The world whose frames `store` holds, opened for writing; a new one where it holds none.
+
+    Nothing is kept beside the store: state and index are folded from its frames.
+    """
+    kind, source = _clock_of(clock)
+    entropy = RandomPool() if entropy is None else entropy
+    return _recovered(store, Index(None), Snapshots(NO_FOLDER), kind, source, entropy, open_max)
+
+
+def is_world(folder: Path) -> bool:
+    """Whether there is a world in this folder."""
+    return (folder / "journal").is_dir()
+
+
+def _open_locked(
+    folder: Path, kind: str | None, source: Callable[[], int] | None, entropy: Entropy, open_max: int
+) -> World:
+    store = LmdbStore(folder / "journal", writable=True)
+    try:
+        index, snapshots = Index(folder / "index"), Snapshots(folder / "snapshots")
+        world = _recovered(store, index, snapshots, kind, source, entropy, open_max)
+        world.snapshots = snapshots
+        return world
+    except BaseException:
+        store.close()
+        raise
+
+
+def _recovered(
+    store: Store,
+    index: Index,
+    snapshots: Snapshots,
+    kind: str | None,
+    source: Callable[[], int] | None,
+    entropy: Entropy,
+    open_max: int,
+) -> World:
+    """The world of a store and its projections; its first record, or one for another engine, is written."""
+    recovered = recover(store, index, snapshots)
+    state = recovered.state
+    if state.size and kind is not None and kind != state.clock:
+        raise InvalidInput(f"the clock of this world is `{state.clock}`, not `{kind}`", field="clock")
+    clock = state.clock or kind or HOST
+    world = World(
+        state=state,
+        store=store,
+        index=index,
+        judge=Judge(Sandbox()),
+        clock=WorldClock(clock, source) if source is not None else WorldClock(clock),
+        entropy=entropy,
+        open_max=open_max,
+    )
+    world.repairs = recovered.repairs
+    world.snapshot_size = recovered.snapshot_size
+    if not state.size:
+        _make_world(world, clock)
+    elif state.engine != current_engine():
+        _record_open(world, Open(state.world, state.clock, FORMAT, current_engine(), b""))
+    return world
+
+
+def _make_world(world: World, clock: str) -> None:
+    _record_open(world, Open(world.entropy(16), clock, FORMAT, current_engine(), current_release()))
+
+
+def _record_open(world: World, command: Open) -> None:
+    given = 0 if world.clock.kind == GIVEN and not world.state.size else None
+    _run(world, KERNEL, command, world.clock.read(world.state.now_ns, given))
+
+
+def _clock_of(clock: str | Callable[[], int] | None) -> tuple[str | None, Callable[[], int] | None]:
+    if clock is None or clock in (HOST, GIVEN):
+        return clock, None
+    if callable(clock):
+        return HOST, clock
+    raise InvalidInput("`clock` is host, given or a callable", field="clock")
+
+
+def _run(world: World, principal: str, command: Open, now_ns: int) -> int | None:
+    tick(world, now_ns)
+    seq, _ = carry_out(world, principal, command, now_ns)
+    commit(world)
+    return seq

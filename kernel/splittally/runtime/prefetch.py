@@ -1,0 +1,109 @@
+"""Answers to the questions of a batch, fetched before the first of its requests is decided.
+
+Rule 1. A batch is a run of one type of request whose members cannot change what the sealing of others rests
+        on: intents that are no native effects, or receipts. Everything else is a batch of its own.
+Rule 2. A prefetched answer is used only if what its question rests on is still the same object and, for a
+        Check, the logical time is the same. Otherwise the question is asked again in its turn.
+Rule 3. An error while prefetching is ignored: the request meets it in its turn, after everything before it
+        was answered.
+
+Why: sealing, asking and judging sixty-four requests together keeps each step's code and data in the caches of
+the processor, which takes a quarter off the time of a group.
+"""
+
+from typing import Any
+
+from msgspec import Struct
+
+from splittally.core.ask import ask, rests_on, wants_recall
+from splittally.core.commands import Command, Evidence, Submit
+from splittally.core.errors import SplittallyError
+from splittally.core.limits import GROUP_MAX
+from splittally.core.native import NATIVE
+from splittally.core.state import State
+from splittally.edge.records import At, Intent, Receipt, Request
+from splittally.runtime.world import World
+
+
+class Prefetched(Struct, gc=False):
+    """Evidence for a command at `now_ns`, and what its questions rest on."""
+
+    now_ns: int
+    basis: object
+    seen: list[Evidence]
+
+    def evidence(self, state: State, command: Command, now_ns: int) -> list[Evidence] | None:
+        """The evidence if it still stands; None where the questions must be asked again."""
+        is_same = rests_on(state, command) is self.basis
+        return self.seen if is_same and (now_ns == self.now_ns or type(command) is not Submit) else None
+
+
+class Sealed(Struct, gc=False):
+    """A request as the core reads it: a command, or the answer that it has already.
+
+    `said_ns` is the time that the clock or the caller said, 0 for none.
+    """
+
+    request: Any
+    said_ns: int
+    command: Command | None
+    answer: Any = None
+    prefetched: Prefetched | None = None
+
+
+def batch_size(requests: list[Request | At], at: int) -> int:
+    """How many requests from `at` on are taken together, at least one."""
+    kind = _batch_kind(requests[at])
+    size = 1
+    if kind is not None:
+        last = min(len(requests), at + GROUP_MAX)
+        while at + size < last and _batch_kind(requests[at + size]) is kind:
+            size += 1
+    return size
+
+
+def _batch_kind(item: Request | At) -> type | None:
+    request = item.request if isinstance(item, At) else item
+    if type(request) is Intent:
+        return Intent if type(request.kind) is str and request.kind not in NATIVE else None
+    return Receipt if type(request) is Receipt else None
+
+
+def prefetch(world: World, principal: str, batch: list[Sealed]) -> None:
+    """Answer the questions of a batch ahead: all are put first, then all are judged.
+
+    Nothing is asked for an intent that is known, a hash that stands twice, or a receipt without a hold.
+    """
+    state, now_ns = world.state, world.state.now_ns
+    done: set[bytes] = set()
+    wanted = []
+    for sealed in batch:
+        command = sealed.command
+        now_ns = max(now_ns, sealed.said_ns)
+        if command is None or _is_known(world, command, done):
+            continue
+        basis = rests_on(state, command)
+        if basis is None:
+            continue
+        try:
+            target = wants_recall(command)
+            recall = world.history.recall(target, state.ledger.holds[target]) if target else None
+            needs = ask(state, now_ns, principal, command, None, recall)
+        except SplittallyError:
+            continue
+        sealed.prefetched = Prefetched(now_ns, basis, [])
+        wanted.append((sealed.prefetched, needs.questions))
+    for prefetched, questions in wanted:
+        prefetched.seen = [world.judge.answer(state, question) for question in questions]
+
+
+def _is_known(world: World, command: Command, done: set[bytes]) -> bool:
+    if type(command) is Submit:
+        (member,) = command.members
+        digest, known = member.intent_hash, member.keyed and bool(world.index.seqs(member.intent_hash))
+    else:
+        digest, known = getattr(command, "intent_hash", b""), False
+    if known or digest in done:
+        return True
+    done.add(digest)
+    return False
