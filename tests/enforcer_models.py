@@ -200,10 +200,9 @@ def cost_settle(
 OPERATIONS = words(
     "manifest.apply module.install grant.issue grant.amend grant.topup grant.revoke account.open "
     "resource.define ledger.issue ledger.transfer ledger.convert approval.answer reservation.release "
-    "settlement.refund outcome.attest metric.record plan.reserve"
+    "settlement.refund outcome.attest metric.record"
 )
-STRATEGIC = ("budget.create", "budget.describe", "budget.amend", "budget.split")
-ACCOUNT_FIELDS = ("account", "from", "to", "frm", "payee", "counter")
+STRATEGIC = ("budget.create", "budget.amend", "budget.split")
 
 
 def pattern_fits(pattern: str, tail: str) -> bool:
@@ -221,7 +220,7 @@ def native_check(kind: str, cap: Any, params: Any) -> dict[str, int]:
         raise Denied("effect_kind_mismatch")
     fields: Fields = {"operations": is_texts, "accounts": is_texts, "resources": is_texts, "rank": is_text}
     cap = read(cap, fields | {"rates": is_list}, "cap_params_invalid")
-    operations, accounts, resources = (cap.get(name, []) for name in ("operations", "accounts", "resources"))
+    operations, accounts = cap.get("operations", []), cap.get("accounts", [])
     if not all(pattern_fits(pattern, ".*") for pattern in operations):
         raise Denied("cap_params_invalid")
     if not all(pattern_fits(pattern, "/*") for pattern in accounts):
@@ -232,25 +231,7 @@ def native_check(kind: str, cap: Any, params: Any) -> dict[str, int]:
         raise Denied("cap_params_invalid")
     if cap.get("rank") == "tactical" and kind in STRATEGIC:
         raise Denied("rank_too_low")
-    params = read(
-        params,
-        dict.fromkeys((*ACCOUNT_FIELDS, "accounts", "resource", "resources", "gets", "rate"), is_anything),
-        "params_invalid",
-    )
-    if accounts:
-        require_names(
-            params,
-            ACCOUNT_FIELDS,
-            "accounts",
-            lambda name: is_covered(name, accounts, "/*"),
-            "account_not_covered",
-        )
-    if resources:
-        require_names(
-            params, ("resource",), "resources", lambda name: name in resources, "resource_not_covered"
-        )
-        if kind == "ledger.convert":
-            require_names(params, ("gets",), "", lambda name: name in resources, "resource_not_covered")
+    params = read(params, dict.fromkeys(("resource", "gets", "rate"), is_anything), "params_invalid")
     if kind == "ledger.convert" and cap.get("rates"):
         require_rate(params, cap["rates"])
     return {}
@@ -275,21 +256,6 @@ def require_rate(params: dict[str, Any], rates: list[Any]) -> None:
         covered.append((listed["resource"], listed["gets"], Fraction(*listed["rate"])))
     if (*names, Fraction(*params["rate"])) not in covered:
         raise Denied("rate_not_covered")
-
-
-def require_names(
-    params: dict[str, Any], fields: tuple[str, ...], plural: str, is_allowed: Callable[[str], bool], code: str
-) -> None:
-    for name in [params[field] for field in fields if field in params]:
-        if not is_text(name):
-            raise Denied("params_invalid")
-        if not is_allowed(name):
-            raise Denied(code)
-    names = params.get(plural, [])
-    if not is_texts(names):
-        raise Denied("params_invalid")
-    if not all(map(is_allowed, names)):
-        raise Denied(code)
 
 
 def native_settle(kind: str, *_: Any) -> Usage:

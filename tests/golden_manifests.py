@@ -46,6 +46,12 @@ GRANTS: dict[str, Any] = {
         "cap": "sys/native@1", "holder": "alice",
         "params": {"operations": ["approval.answer", "ledger.*", "manifest.apply"]},
     },
+    "petty": {
+        "cap": "sys/native@1", "holder": "alice",
+        "params": {
+            "operations": ["ledger.*"], "accounts": ["accounts/team", "vendors/*"], "resources": ["USD"],
+        },
+    },
     "fee": {
         "cap": "acme/fee@1", "holder": "alice",
         "params": {"max_cost_cents": 5}, "budget": {"cost_cents": 12},

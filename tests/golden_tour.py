@@ -55,6 +55,10 @@ def value(t: Tour) -> None:
     t.native("open-again", "account.open", account="vendors/tea")
     t.native("open-fee", "account.open", "alice", grant="fee", account="accounts/alice")
     move(t, "native-alice", 1, "accounts/team", "vendors/tea", "alice")
+    petty = {"amount": 1, "from": "accounts/team", "grant": "petty"}
+    t.native("petty", "ledger.transfer", "alice", resource="USD", to="vendors/tea", **petty)
+    t.native("petty-credit", "ledger.transfer", "alice", resource="USD", to="accounts/credit", **petty)
+    t.native("petty-hours", "ledger.transfer", "alice", resource="HOURS", to="vendors/tea", **petty)
 
 
 def move(t: Tour, label: str, amount: Any, source: str, to: str, by: str = "operator") -> None:
@@ -248,9 +252,10 @@ def approvals(t: Tour) -> None:
     t.answer("b2", "reject")
     t.settle("b1", "ok", {"delivered": True}, "alice")
     t.settle("b3", "ok", {"delivered": True}, "alice")
-    for label in ("b5", "b6", "b7"):
+    for label in ("b5", "b6", "b7", "b9"):
         t.ask(label, "mail.send", boss, "alice_mail", "alice")
     t.release("b5", "cancel", "alice")
+    t.release("b9", "not_dispatched", "alice")
     t.release("b6", "governance", order="order-10")
     t.settle("b7", "unknown", None, "alice")
     t.native("attest-b7", "outcome.attest", intent_hash=t.hashes["b7"], happened=False)

@@ -69,7 +69,7 @@ else), `top_up` (raise a limit or fund an account), `ask_approval`, `escalate`. 
 
 The list is closed, in the order in which the stages run, and a code is never reused for another meaning.
 This page is generated from `kernel/splittally/core/reasons.py`; the facts are those that the golden journal
-(`fixtures/journals/v1/tour.txt`) shows, so each code can be seen there in its place. A finding may carry
+(`fixtures/journals/today/tour.txt`) shows, so each code can be seen there in its place. A finding may carry
 fewer facts than are listed here.
 """
 

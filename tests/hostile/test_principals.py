@@ -332,7 +332,7 @@ def test_a_plan_cannot_let_an_account_give_that_its_adopter_does_not_govern():
             "from": "accounts/petty",
         }
         decision = kernel.as_principal("eve").native("budget.create", **asked)
-        assert [finding.code for finding in decision.findings] == ["account_not_yours"]
+        assert [finding.code for finding in decision.findings] == ["account_not_covered"]
         assert kernel.state.accounts["accounts/rich"].balances == {"B": 5000}
         assert kernel.native("budget.create", **asked).allowed  # the operator may
         assert kernel.state.accounts["accounts/rich"].balances == {"A": 1, "B": 4000}

@@ -20,7 +20,10 @@ WORLD = {
         "native/clerk": {
             "cap": "sys/native@1",
             "holder": "clerk",
-            "params": {"operations": ["budget.create"], "accounts": ["accounts/petty", "budgets/*"]},
+            "params": {
+                "operations": ["budget.create"],
+                "accounts": ["accounts/petty", "budgets/*", "accounts/designer-jane"],
+            },
         }
     },
 }
@@ -157,7 +160,7 @@ def test_a_template_with_an_amount_and_a_source_is_a_new_budget_and_more_comes_t
 def test_only_who_has_authority_over_the_source_account_funds_a_budget_from_it(kernel, who, source, refused):
     done(kernel.native("ledger.issue", resource="USD", amount=500_000 * USD, to="accounts/petty"))
     before = entries(kernel)
-    decision = create(kernel.as_principal(who), 200_000, source)
+    decision = create(kernel.as_principal(who), 200_000, source, pays_to=[JANE])
     assert codes(decision) == refused
     assert (MARKETING in kernel.state.accounts) == (not refused)
     assert entries(kernel)[len(before) :] == ([] if refused else [(source, MARKETING, 200_000)])

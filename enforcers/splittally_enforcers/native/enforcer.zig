@@ -1,7 +1,8 @@
-//! sys/CapEnforceNative@1: which of the kernel's own operations a grant covers, on which accounts and resources.
+//! sys/CapEnforceNative@1: which of the kernel's own operations a grant covers, of which rank, at which rates.
 //!
 //! 1. A list that is missing or empty restricts nothing; a field that no list restricts is not looked at.
-//! 2. Every account and resource that the params name must be covered, not only one of them.
+//! 2. The lists of accounts and resources are held by the kernel, which knows what an operation touches; here
+//!    only their form is judged.
 //! 3. Where the grant lists rates, a conversion must be at one of them, compared as exact fractions.
 //! 4. Native effects carry their amounts in their params, so nothing is reserved and nothing is used.
 
@@ -15,16 +16,14 @@ const operations = [_][]const u8{
     "manifest.apply", "module.install",  "grant.issue",         "grant.amend",       "grant.topup",
     "grant.revoke",   "account.open",    "resource.define",     "ledger.issue",      "ledger.transfer",
     "ledger.convert", "approval.answer", "reservation.release", "settlement.refund", "outcome.attest",
-    "metric.record",  "plan.reserve",
+    "metric.record",
 };
-const strategic = [_][]const u8{ "budget.create", "budget.describe", "budget.amend", "budget.split" };
+const strategic = [_][]const u8{ "budget.create", "budget.amend", "budget.split" };
 
 const operations_expected = "field `operations` of the cap params must list kinds or prefixes ending in `.*`";
 const accounts_expected = "field `accounts` of the cap params must list names or prefixes ending in `/*`";
 
 const fraction_expected = "a list of a numerator and a denominator above 0";
-
-const account_fields = [_][]const u8{ "account", "from", "to", "frm", "payee", "counter", "budget", "parent" };
 
 const Cap = struct {
     operations: sdk.Texts = .none,
@@ -37,17 +36,7 @@ const Cap = struct {
 const CapRate = struct { resource: []const u8, gets: []const u8, rate: ?sdk.Item = null };
 
 const Params = struct {
-    account: ?sdk.Item = null,
-    from: ?sdk.Item = null,
-    to: ?sdk.Item = null,
-    frm: ?sdk.Item = null,
-    payee: ?sdk.Item = null,
-    counter: ?sdk.Item = null,
-    budget: ?sdk.Item = null,
-    parent: ?sdk.Item = null,
-    accounts: ?sdk.Item = null,
     resource: ?sdk.Item = null,
-    resources: ?sdk.Item = null,
     gets: ?sdk.Item = null,
     rate: ?sdk.Item = null,
 };
@@ -63,23 +52,7 @@ pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
     });
     try checkRank(&cap, ask.kind, answer);
     const params = try ask.params(Params, answer);
-    const is_conversion = sdk.same(ask.kind, "ledger.convert");
-    if (!cap.accounts.isEmpty()) {
-        const named = [_]?sdk.Item{
-            params.account, params.from,    params.to,     params.frm,
-            params.payee,   params.counter, params.budget, params.parent,
-        };
-        for (named, account_fields) |item, field| {
-            if (item) |account| try checkAccount(&cap, account, field, answer);
-        }
-        if (params.accounts) |item| try checkEach(&cap, item, "accounts", checkAccount, answer);
-    }
-    if (!cap.resources.isEmpty()) {
-        if (params.resource) |item| try checkResource(&cap, item, "resource", answer);
-        if (params.resources) |item| try checkEach(&cap, item, "resources", checkResource, answer);
-        if (is_conversion) if (params.gets) |item| try checkResource(&cap, item, "gets", answer);
-    }
-    if (is_conversion and cap.rates.count > 0) try checkRate(ask, &cap, &params, answer);
+    if (cap.rates.count > 0 and sdk.same(ask.kind, "ledger.convert")) try checkRate(ask, &cap, &params, answer);
 }
 
 /// The kernel finishes a native effect itself and does not ask; a receipt all the same used nothing.
@@ -89,34 +62,6 @@ pub fn settle(ask: *const sdk.Ask, _: *const sdk.Receipt, answer: *sdk.Answer) s
 
 fn isOperation(kind: []const u8) bool {
     return sdk.isAmong(kind, &operations) or (sdk.startsWith(kind, "budget.") and kind.len > "budget.".len);
-}
-
-const Check = fn (*const Cap, sdk.Item, []const u8, *sdk.Answer) sdk.Refused!void;
-
-fn checkEach(
-    cap: *const Cap,
-    item: sdk.Item,
-    field: []const u8,
-    comptime each: Check,
-    answer: *sdk.Answer,
-) sdk.Refused!void {
-    var names = item.texts() orelse return answer.misfitParams(field, "a list of texts");
-    while (names.items.next()) |name| try each(cap, name, field, answer);
-}
-
-fn checkAccount(cap: *const Cap, item: sdk.Item, field: []const u8, answer: *sdk.Answer) sdk.Refused!void {
-    const account = item.text() orelse return answer.misfitParams(field, "a text");
-    if (account.len == 0) return; // what the params leave out, written out as a default, names no account
-    if (!covers(cap.accounts, "/*", account)) return answer.refuse("account_not_covered", .{
-        "the grant does not cover account ", sdk.quote(account), "; use a grant whose accounts list it",
-    });
-}
-
-fn checkResource(cap: *const Cap, item: sdk.Item, field: []const u8, answer: *sdk.Answer) sdk.Refused!void {
-    const resource = item.text() orelse return answer.misfitParams(field, "a text");
-    if (!cap.resources.has(resource)) return answer.refuse("resource_not_covered", .{
-        "the grant does not cover resource ", sdk.quote(resource), "; use a grant whose resources list it",
-    });
 }
 
 const Rate = struct { resource: []const u8, gets: []const u8, share: Fraction };

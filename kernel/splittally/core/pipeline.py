@@ -23,7 +23,7 @@ from msgspec import Struct
 from splittally.core.abi import CheckVerdict, Fault, read_check
 from splittally.core.budget.check import Debit
 from splittally.core.canonical import decode
-from splittally.core.caps.check import check_chain
+from splittally.core.caps.check import check_chain, check_lists
 from splittally.core.caps.state import Chain
 from splittally.core.commands import Admitted, Evidence, Judged, Known, Member
 from splittally.core.events import Count, Decided, Event, Noted
@@ -215,6 +215,9 @@ def _check_caps(case: Candidate) -> StageResult:
         findings = check_chain(case.state.caps, case.chain, call.principal, member.kind, call.now_ns)
     if member.expires_ns and call.now_ns >= member.expires_ns:
         findings.append(find("already_expired", expires_ns=member.expires_ns))
+    if not findings and case.native is not None and member.grant != ROOT:
+        touched = case.native.touches(case.state, call, case.params)
+        findings += check_lists(case.chain, touched.accounts + touched.payees, touched.resources)
     return StageResult(DENY, findings) if findings else PASSED
 
 

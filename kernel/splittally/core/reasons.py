@@ -41,6 +41,8 @@ REASONS: dict[str, Reason] = {
     "expired": Reason("caps", REPLAN, "a grant of the chain has expired"),
     "root_only": Reason("caps", ESCALATE, "only the root grant covers this effect"),
     "already_expired": Reason("caps", REPLAN, "the intent's own expiry has passed"),
+    "account_not_covered": Reason("caps", REPLAN, "a native grant of the chain does not list an account"),
+    "resource_not_covered": Reason("caps", REPLAN, "a native grant of the chain does not list a resource"),
     # --- enforcer -------------------------------------------------------------------------------
     "enforcer_fault": Reason("enforcer", REPLAN, "the enforcer gave no answer; the class says how"),
     # --- ledger ---------------------------------------------------------------------------------

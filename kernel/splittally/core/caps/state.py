@@ -10,13 +10,14 @@ from typing import NamedTuple
 import msgspec
 
 from splittally.core.abi import CheckTemplate, check_template
-from splittally.core.canonical import encode_record
+from splittally.core.canonical import decode, encode_record
 from splittally.core.events import Authority
 from splittally.core.hashing import hash_terms
 from splittally.core.limits import CHAIN_GRANTS_MAX
 from splittally.core.types import (
     CAP_ALL,
     CAP_ANY_TYPE,
+    CAP_NATIVE,
     CAP_NATIVE_TYPE,
     LIFE,
     CapDef,
@@ -32,11 +33,18 @@ NO_PARAMS = b"\xa0"  # the canonical bytes of an empty map
 DELEGATION_KINDS = ("grant.issue", "grant.revoke")
 
 
+class NativeLists(NamedTuple):
+    """The accounts and resources to which a grant of cap `sys/native@1` is bound; empty for all of them."""
+
+    accounts: tuple[str, ...]
+    resources: tuple[str, ...]
+
+
 class Link(NamedTuple):
     """One grant of a chain as a decision needs it: leaf first, root last.
 
     `template` is None for a grant that asks nobody for this kind. `leg` is the leg of an intent that reserves
-    nothing: what each intent adds is its reserve and its windows.
+    nothing: what each intent adds is its reserve and its windows. `lists` are those of a native grant.
     """
 
     grant: Grant
@@ -47,6 +55,7 @@ class Link(NamedTuple):
     covers: bool
     template: CheckTemplate | None
     leg: Leg
+    lists: NativeLists | None
 
 
 class Chain(NamedTuple):
@@ -163,7 +172,14 @@ class Caps:
             covers=asks_nobody or _covers(cap.cap_type, effect.cap_type),
             template=template,
             leg=leg,
+            lists=native_lists(self.cap_params(grant)) if grant.cap == CAP_NATIVE else None,
         )
+
+
+def native_lists(params: bytes) -> NativeLists:
+    """The lists in the params of a native grant; what is no text in them covers nothing."""
+    stated = decode(params)
+    return NativeLists(*(tuple(map(str, stated.get(name) or ())) for name in NativeLists._fields))
 
 
 def limits_of(grant: Grant) -> tuple[Limit, ...]:

@@ -8,6 +8,7 @@ Rule 3. A child holds at most what its parent may hold, and its charter stands b
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from splittally.core.budget.check import Debit
 from splittally.core.budget.narrowing import check_narrower
@@ -22,8 +23,9 @@ from splittally.core.limits import BUDGET_NAME_BYTES_MAX, NATURAL_MAX, PLAN_BYTE
 from splittally.core.native.firing import RESERVED_ACCOUNT
 from splittally.core.native.grants import covers_native
 from splittally.core.native.money import account_value, check_debts, check_source, resource_value
-from splittally.core.native.plans import calendar_events, deposit_events, plan_of
-from splittally.core.native.row import Native, NativeCall
+from splittally.core.native.parts import part_events
+from splittally.core.native.plans import calendar_events, deposit_events, plan_of, touches_plan
+from splittally.core.native.row import NOTHING, Native, NativeCall, Touches
 from splittally.core.state import State
 from splittally.core.types import BUDGETS, CAP_SPEND, OPERATOR, ROOT, BudgetDef, Grant, is_id
 
@@ -260,53 +262,26 @@ def adopt_events(state: State, call: NativeCall, old: BudgetDef, plan: Plan) -> 
     data = _plan_bytes(plan)
     if hash_schema(data) == old.schema:
         return []
-    budget = msgspec.structs.replace(
-        old, schema=hash_schema(data), version=old.version + 1, adopted_by=call.grant
-    )
+    budget = replace(old, schema=hash_schema(data), version=old.version + 1, adopted_by=call.grant)
     events = definition_events(state, plan) + _reserved_events(state, old, plan)
     events.append(Defined("budgets", budget.name, _budget_value(budget)))
     return events + calendar_events(state, budget, plan, call.intent_hash, call.now_ns)
 
 
-def charter_now(state: State, budget: BudgetDef) -> GrantTerms:
-    """The terms of a budget's charter as they stand, for grants below it."""
-    from_charter = state.caps.grants[budget.grant]
-    return GrantTerms(
-        cap=from_charter.cap,
-        params=state.caps.blobs[from_charter.params] if from_charter.params else None,
-        parent=from_charter.parent,
-        holder=from_charter.holder,
-        delegations=from_charter.delegations,
-        doubt=from_charter.doubt,
+def _touches_create(state: State, call: NativeCall, params: CreateBudget) -> Touches:
+    """The budget, its parent and what funds it, whom its charter may pay, and what its plan touches."""
+    is_known = params.schema is not None or params.template in state.plans.budgets
+    plan = touches_plan(_plan(state, params)) if is_known else NOTHING
+    return Touches(
+        accounts=[params.budget, params.parent, params.debit, *plan.accounts],
+        payees=[*params.pays_to, *plan.payees],
+        resources=[params.resource, *plan.resources],
     )
 
 
-def part_terms(terms: GrantTerms, charter: str, resource: str, amount: int, holder: str) -> GrantTerms:
-    """The terms of one part of a split: its amount as a limit, drawing on the pool itself."""
-    return GrantTerms(
-        cap=terms.cap,
-        params=encode({"resources": [resource]}),
-        budget={resource: amount},
-        parent=charter,
-        holder=holder or terms.holder,
-        draws_on={resource: charter},
-        delegations=terms.delegations,
-        doubt=terms.doubt,
-    )
-
-
-def part_events(
-    state: State, call: NativeCall, terms: GrantTerms, charter: str, resource: str, parts: dict[str, int],
-    holders: dict[str, str],
-) -> list[Event]:  # fmt: skip
-    events: list[Event] = []
-    for name in sorted(parts):
-        part = part_terms(terms, charter, resource, parts[name], holders.get(name, ""))
-        grant = build_grant(f"{charter}/{name}", part, call.principal)
-        known = [x for x in events if isinstance(x, Defined)]
-        more = grant_events(state.caps, grant, part.params, None)
-        events += [event for event in more if event not in known]
-    return events
+def _touches_amend(state: State, call: NativeCall, params: AmendBudget) -> Touches:
+    plan = touches_plan(params.schema)
+    return replace(plan, accounts=[params.budget, *plan.accounts])
 
 
 def _funding_debits(params: CreateBudget) -> list[Debit]:
@@ -315,7 +290,14 @@ def _funding_debits(params: CreateBudget) -> list[Debit]:
 
 ROWS = {
     "budget.create": Native(
-        CreateBudget, _check_create, _make_create, "create a budget, funded or not", debits=_funding_debits
+        CreateBudget,
+        _touches_create,
+        _check_create,
+        _make_create,
+        "create a budget, funded or not",
+        debits=_funding_debits,
     ),
-    "budget.amend": Native(AmendBudget, _check_amend, _make_amend, "give a budget a narrower plan"),
+    "budget.amend": Native(
+        AmendBudget, _touches_amend, _check_amend, _make_amend, "give a budget a narrower plan"
+    ),
 }

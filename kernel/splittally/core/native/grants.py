@@ -29,7 +29,7 @@ from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import hard_amount
 from splittally.core.ledger.tick import release_hold
 from splittally.core.limits import NATURAL_MAX
-from splittally.core.native.row import Native, NativeCall
+from splittally.core.native.row import NOTHING, Native, NativeCall, Touches
 from splittally.core.state import State
 from splittally.core.types import APPROVAL, CAP_NATIVE, CAP_NATIVE_TYPE, LIFE, ROOT, Grant, is_id
 
@@ -267,11 +267,25 @@ def revoke_events(state: State, name: str, order: str) -> list[Event]:
     return events
 
 
+def _touches_terms(state: State, call: NativeCall, params: IssueGrant | AmendGrant) -> Touches:
+    """The accounts that a grant may draw on, and whom it may pay."""
+    terms = params.terms
+    return Touches(accounts=[*terms.draws_on.values()], payees=terms.pays_to, resources=[*terms.draws_on])
+
+
+def _touches_nothing(state: State, call: NativeCall, params: TopUpGrant | RevokeGrant) -> Touches:
+    return NOTHING
+
+
 ROWS = {
-    "grant.issue": Native(IssueGrant, _check_issue, _make_issue, "issue a grant below your own"),
-    "grant.amend": Native(AmendGrant, _check_amend, _make_amend, "give a grant new terms"),
-    "grant.topup": Native(TopUpGrant, _check_topup, _make_topup, "raise a limit of a grant"),
+    "grant.issue": Native(
+        IssueGrant, _touches_terms, _check_issue, _make_issue, "issue a grant below your own"
+    ),
+    "grant.amend": Native(AmendGrant, _touches_terms, _check_amend, _make_amend, "give a grant new terms"),
+    "grant.topup": Native(
+        TopUpGrant, _touches_nothing, _check_topup, _make_topup, "raise a limit of a grant"
+    ),
     "grant.revoke": Native(
-        RevokeGrant, _check_revoke, _make_revoke, "void a grant and what descends from it"
+        RevokeGrant, _touches_nothing, _check_revoke, _make_revoke, "void a grant and what descends from it"
     ),
 }

@@ -20,7 +20,7 @@ from splittally.core.ledger.state import Hold
 from splittally.core.ledger.tick import release_hold
 from splittally.core.limits import HASH_BYTES, NATURAL_MAX, TEXT_BYTES_MAX
 from splittally.core.native.plans import standing_findings
-from splittally.core.native.row import Native, NativeCall
+from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.state import State
 from splittally.core.types import APPROVAL, OPEN, ROOT, SETTLED, UNKNOWN
 
@@ -203,14 +203,44 @@ def _repaid(known: Known, amounts: dict[str, int]) -> list[tuple[str, str, int]]
     return repaid
 
 
+HoldParams = AnswerApproval | ReleaseReservation | AttestOutcome
+
+
+def _touches_hold(state: State, call: NativeCall, params: HoldParams) -> Touches:
+    """The intent, and the accounts that its hold draws on."""
+    hold = state.ledger.holds.get(params.intent_hash)
+    draws = hold.draws if hold is not None else ()
+    return Touches(
+        accounts=[draw.account for draw in draws],
+        resources=[draw.resource for draw in draws],
+        intents=[params.intent_hash],
+    )
+
+
+def _touches_refund(state: State, call: NativeCall, params: RefundSettlement) -> Touches:
+    """The intent, whom it paid, and the accounts that paid."""
+    known = call.known
+    draws, paid = (known.draws, known.paid) if known is not None else ([], [])
+    return Touches(
+        accounts=[*(draw.account for draw in draws), *(x.payee for x in paid)],
+        resources=[draw.resource for draw in draws],
+        intents=[params.intent_hash],
+    )
+
+
 ROWS = {
-    "approval.answer": Native(AnswerApproval, _check_answer, _make_answer, "approve or reject what waits"),
-    "reservation.release": Native(
-        ReleaseReservation, _check_release, _make_release, "end a hold by governance"
+    "approval.answer": Native(
+        AnswerApproval, _touches_hold, _check_answer, _make_answer, "approve or reject what waits"
     ),
-    "outcome.attest": Native(AttestOutcome, _check_attest, _make_attest, "say what became of an unknown"),
+    "reservation.release": Native(
+        ReleaseReservation, _touches_hold, _check_release, _make_release, "end a hold by governance"
+    ),
+    "outcome.attest": Native(
+        AttestOutcome, _touches_hold, _check_attest, _make_attest, "say what became of an unknown"
+    ),
     "settlement.refund": Native(
         RefundSettlement,
+        _touches_refund,
         _check_refund,
         _make_refund,
         "give back part of what was charged",

@@ -20,7 +20,7 @@ from splittally.core.hashing import hash_manifest, hash_module, hash_schema
 from splittally.core.native.grants import change_events, check_accounts, check_change, revoke_events
 from splittally.core.native.manifest_terms import Manifest
 from splittally.core.native.money import account_value, check_debts, resource_value
-from splittally.core.native.row import Native, NativeCall
+from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.state import DEFINITIONS, POLICY, State
 from splittally.core.types import (
     CAP_ANY_TYPE,
@@ -262,6 +262,10 @@ def _extend(fork: State, events: list[Event], more: list[Event]) -> None:
         events.append(event)
 
 
+def _touches(state: State, call: NativeCall, manifest: Manifest) -> Touches:
+    return Touches(accounts=[*manifest.accounts], resources=[*manifest.resources])
+
+
 def _check(state: State, call: NativeCall, manifest: Manifest) -> list[Finding]:
     if call.grant != ROOT:
         return [find("root_only", grant=call.grant)]
@@ -279,6 +283,11 @@ def read_manifest(data: bytes) -> Manifest:
 
 ROWS = {
     "manifest.apply": Native(
-        Manifest, _check, _make, "make the world what a manifest says", modules=lambda manifest: manifest.wasm
+        Manifest,
+        _touches,
+        _check,
+        _make,
+        "make the world what a manifest says",
+        modules=lambda manifest: manifest.wasm,
     ),
 }

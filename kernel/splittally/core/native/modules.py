@@ -11,7 +11,7 @@ from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_module
 from splittally.core.limits import NAME_BYTES_MAX
 from splittally.core.native.manifest import define_blob
-from splittally.core.native.row import Native, NativeCall
+from splittally.core.native.row import NOTHING, Native, NativeCall
 from splittally.core.state import State
 from splittally.core.types import SYS, is_name
 
@@ -45,6 +45,11 @@ def _make_install(state: State, call: NativeCall, params: InstallModule) -> list
 
 ROWS = {
     "module.install": Native(
-        InstallModule, _check_install, _make_install, "install a module", modules=lambda params: [params.wasm]
+        InstallModule,
+        lambda state, call, params: NOTHING,
+        _check_install,
+        _make_install,
+        "install a module",
+        modules=lambda params: [params.wasm],
     ),
 }

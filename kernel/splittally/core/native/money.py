@@ -18,7 +18,7 @@ from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import spendable
 from splittally.core.limits import DEBTS_MAX, ISSUED_MAX, NATURAL_MAX, TEXT_BYTES_MAX
 from splittally.core.native.plans import deposit_events
-from splittally.core.native.row import Native, NativeCall
+from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.state import State
 from splittally.core.types import EXTERNAL, is_id
 
@@ -227,12 +227,31 @@ def _make_posting(state: State, call: NativeCall, params: IssueMoney | TransferM
     return [posted, *deposit_events(state, [posted], call.now_ns)]
 
 
+def _touches_move(state: State, call: NativeCall, params: IssueMoney | TransferMoney) -> Touches:
+    return Touches(accounts=[params.debit, params.to], resources=[params.resource])
+
+
 ROWS = {
-    "resource.define": Native(DefineResource, _check_define, _make_define, "define a resource"),
-    "account.open": Native(OpenAccount, _check_open, _make_open, "open an account"),
-    "ledger.issue": Native(IssueMoney, _check_issue, _make_posting, "let value enter the world"),
+    "resource.define": Native(
+        DefineResource,
+        lambda state, call, params: Touches(resources=[params.resource]),
+        _check_define,
+        _make_define,
+        "define a resource",
+    ),
+    "account.open": Native(
+        OpenAccount,
+        lambda state, call, params: Touches(accounts=[params.account]),
+        _check_open,
+        _make_open,
+        "open an account",
+    ),
+    "ledger.issue": Native(
+        IssueMoney, _touches_move, _check_issue, _make_posting, "let value enter the world"
+    ),
     "ledger.transfer": Native(
         TransferMoney,
+        _touches_move,
         _check_transfer,
         _make_posting,
         "move value between accounts",
@@ -240,6 +259,9 @@ ROWS = {
     ),
     "ledger.convert": Native(
         ConvertMoney,
+        lambda state, call, params: Touches(
+            accounts=[params.debit, params.counter, params.to], resources=[params.resource, params.gets]
+        ),
         _check_convert,
         _make_convert,
         "convert one resource into another at a rate",

@@ -8,13 +8,15 @@ Rule 3. A rule falls due once for each (rule, version, cause).
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from splittally.core.budget.check import PLANNING, Debit, check_plans, gaps, stage_of
 from splittally.core.budget.evolve import DUE
-from splittally.core.budget.plan import ALLOCATIONS, ON_DEPOSIT, ON_METRIC, Plan, read_plan
+from splittally.core.budget.plan import ALLOCATIONS, ON_DEPOSIT, ON_METRIC, Plan, Transfer, read_plan
 from splittally.core.events import Event, Measured, Posted, RuleFired
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.windows import window_end, window_start
+from splittally.core.native.row import NativeCall, Touches
 from splittally.core.state import State
 from splittally.core.types import CALENDAR_WINDOWS, BudgetDef
 
@@ -22,6 +24,18 @@ from splittally.core.types import CALENDAR_WINDOWS, BudgetDef
 def plan_of(state: State, budget: BudgetDef) -> Plan:
     """The plan that is in force."""
     return read_plan(state.caps.blobs[budget.schema])
+
+
+def touches_budget(state: State, call: NativeCall, params: Any) -> Touches:
+    """What an effect touches whose params name a `budget` and no account beside it."""
+    return Touches(accounts=[params.budget])
+
+
+def touches_plan(plan: Plan) -> Touches:
+    """What adopting a plan touches: its resources, its counter-accounts, and whom its rules pay."""
+    paid = [action.to for rule in plan.rules for action in rule.do if isinstance(action, Transfer)]
+    counters = [conversion.counter for conversion in plan.conversions.values()]
+    return Touches(accounts=counters, payees=paid, resources=[*plan.resources])
 
 
 def plan_findings(state: State, debits: list[Debit]) -> list[Finding]:

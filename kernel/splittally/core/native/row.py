@@ -3,6 +3,7 @@
 Rule 1. `check` reports everything that is wrong and changes nothing; `make` runs only when nothing was
         found, and cannot fail.
 Rule 2. A native effect never draws on an account: its postings are its params.
+Rule 3. What it touches is computed here from its params, never by an enforcer from the names of fields.
 """
 
 from collections.abc import Callable
@@ -22,6 +23,21 @@ from splittally.core.state import State
 NOTHING_ADMITTED: dict[bytes, str] = {}
 
 
+class Touches(Struct, frozen=True, kw_only=True, gc=False):
+    """What an effect reads or moves by its params: the lists of the native grants of its chain must cover it.
+
+    `payees` are accounts, or prefixes of accounts, that may be paid because of it. An empty name is none.
+    """
+
+    accounts: list[str] = []
+    payees: list[str] = []
+    resources: list[str] = []
+    intents: list[bytes] = []
+
+
+NOTHING = Touches()
+
+
 class NativeCall(Struct, frozen=True, gc=False):
     """Who asks, when, under which grant, and the evidence that native effects need.
 
@@ -37,12 +53,14 @@ class NativeCall(Struct, frozen=True, gc=False):
 
 
 class Native(NamedTuple):
-    """One native effect. `target` names the intent whose history it needs; `modules` what to admit.
+    """One native effect. `touches` says what it reads or moves, for the lists of grants to be asked.
 
-    `debits` lists what it takes from accounts, for the plans of budgets to be asked.
+    `target` names the intent whose history it needs; `modules` what to admit. `debits` lists what it takes
+    from accounts, for the plans of budgets to be asked.
     """
 
     params: type
+    touches: Callable[[State, NativeCall, Any], Touches]
     check: Callable[[State, NativeCall, Any], list[Finding]]
     make: Callable[[State, NativeCall, Any], list[Event]]
     help: str

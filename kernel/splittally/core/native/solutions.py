@@ -13,7 +13,7 @@ from splittally.core.events import Event, Measured, Solved
 from splittally.core.findings import Finding, find
 from splittally.core.limits import INT_MAX, INT_MIN, PLAN_ITEMS_MAX
 from splittally.core.native.firing import context_of
-from splittally.core.native.plans import metric_events, plan_of
+from splittally.core.native.plans import metric_events, plan_of, touches_budget
 from splittally.core.native.row import Native, NativeCall
 from splittally.core.state import State
 from splittally.core.types import BudgetDef, Cell, is_id
@@ -104,6 +104,10 @@ def _integer(value: object) -> int:
 
 
 ROWS = {
-    "budget.solve": Native(SolveBudget, _check_solve, _make_solve, "bring a budget's solution up to date"),
-    "metric.record": Native(RecordMetric, _check_metric, _make_metric, "record a value of a metric"),
+    "budget.solve": Native(
+        SolveBudget, touches_budget, _check_solve, _make_solve, "bring a budget's solution up to date"
+    ),
+    "metric.record": Native(
+        RecordMetric, touches_budget, _check_metric, _make_metric, "record a value of a metric"
+    ),
 }

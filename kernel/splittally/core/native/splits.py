@@ -15,10 +15,11 @@ from splittally.core.caps.grants import GrantTerms, build_grant, check_new_name,
 from splittally.core.events import Event
 from splittally.core.findings import Finding, find
 from splittally.core.limits import NATURAL_MAX, PART_NAME_BYTES_MAX, PLAN_ITEMS_MAX
-from splittally.core.native.budgets import adopt_events, charter_now, part_events, part_terms
+from splittally.core.native.budgets import adopt_events
 from splittally.core.native.firing import Skipped, carry_out, require_live, told
-from splittally.core.native.plans import plan_of
-from splittally.core.native.row import Native, NativeCall
+from splittally.core.native.parts import charter_now, part_events, part_terms
+from splittally.core.native.plans import plan_of, touches_budget
+from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.state import State
 from splittally.core.types import CAP_SPEND, BudgetDef, Grant
 
@@ -143,6 +144,14 @@ def _make_answer(state: State, call: NativeCall, params: AnswerRule) -> list[Eve
 
 
 ROWS = {
-    "budget.split": Native(SplitBudget, _check_split, _make_split, "split a pool into parts"),
-    "budget.answer": Native(AnswerRule, _check_answer, _make_answer, "approve or reject a rule that waits"),
+    "budget.split": Native(
+        SplitBudget,
+        lambda state, call, params: Touches(accounts=[params.budget], resources=[params.resource]),
+        _check_split,
+        _make_split,
+        "split a pool into parts",
+    ),
+    "budget.answer": Native(
+        AnswerRule, touches_budget, _check_answer, _make_answer, "approve or reject a rule that waits"
+    ),
 }
