@@ -224,7 +224,7 @@ class AsyncKernel:
         answer = await self._put(item, is_first)
         if answer is not None:
             return answer
-        busy = Decision(None, None, "deny", (find("busy"),))
+        busy = Decision(seq=None, intent_hash=None, outcome="deny", findings=(find("busy"),))
         is_list = isinstance(request, Group) and request.mode == "all"
         return [busy] * len(request.intents) if is_list and isinstance(request, Group) else busy
 
@@ -234,7 +234,7 @@ class AsyncKernel:
     async def _put(self, work: At | Callable[[], Any], is_first: bool) -> Any:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        if not self._writer.put(_Waiting(self._kernel, work, future, loop), is_first):
+        if not self._writer.put(_Waiting(kernel=self._kernel, work=work, future=future, loop=loop), is_first):
             return None
         return await future
 

@@ -109,7 +109,11 @@ class Rejudge:
         rows = body_rows(body.at_ns, body.by, body.command, seen, decided.events)
         if encode_record([record.seq, record.prev, rows]) == record.data:
             return None
-        return _drift(record.seq, body, Body(body.at_ns, body.by, body.command, seen, decided.events))
+        return _drift(
+            record.seq,
+            body,
+            Body(at_ns=body.at_ns, by=body.by, command=body.command, seen=seen, out=decided.events),
+        )
 
 
 def rejudge_range(

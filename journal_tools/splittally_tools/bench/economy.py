@@ -52,7 +52,7 @@ def measure_economy(folder: Path, accounts: int, postings: int, tell: Callable[[
     ratios = {grant: _ratio(small, large, grant, accounts) for grant in (BUDGET, DEEP)}
     small.close()
     large.close()
-    return Economy(accounts, made, ratios[BUDGET], ratios[DEEP])
+    return Economy(accounts=accounts, postings=made, depth1=ratios[BUDGET], depth3=ratios[DEEP])
 
 
 def _ratio(small: Kernel, large: Kernel, grant: str, accounts: int) -> float:

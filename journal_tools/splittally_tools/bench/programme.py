@@ -45,8 +45,28 @@ class Size(NamedTuple):
     rejudged_frames: int
 
 
-DEFAULT = Size(24, 7, 30, 40, 1_000, 30_000, 24, 3, 30_000)
-QUICK = Size(3, 2, 4, 3, 128, 1_280, 3, 1, 1_000)
+DEFAULT = Size(
+    groups=24,
+    repeats=7,
+    stage_groups=30,
+    caller_calls=40,
+    few_holds=1_000,
+    many_holds=30_000,
+    reopened_groups=24,
+    reopened_repeats=3,
+    rejudged_frames=30_000,
+)
+QUICK = Size(
+    groups=3,
+    repeats=2,
+    stage_groups=4,
+    caller_calls=3,
+    few_holds=128,
+    many_holds=1_280,
+    reopened_groups=3,
+    reopened_repeats=1,
+    rejudged_frames=1_000,
+)
 
 
 class Scale(NamedTuple):
@@ -85,9 +105,17 @@ def measure(folder: Path, size: Size, tell: Callable[[str], None]) -> Measured:
     tell("many open holds")
     scale = _scale(folder, size)
     return Measured(
-        size, _sync_us(folder), series, stages, fold_rate, fold_frames, rejudge_rate, rejudge_frames,
-        latencies, scale,
-    )  # fmt: skip
+        size=size,
+        sync_us=_sync_us(folder),
+        series=series,
+        stages=stages,
+        fold_frames_per_s=fold_rate,
+        fold_frames=fold_frames,
+        rejudge_frames_per_s=rejudge_rate,
+        rejudge_frames=rejudge_frames,
+        latencies_ms=latencies,
+        scale=scale,
+    )
 
 
 def _take_turns(folder: Path, size: Size) -> dict[str, Series]:

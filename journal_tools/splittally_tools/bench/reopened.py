@@ -46,7 +46,14 @@ def measure(folder: Path, groups: int) -> Reopened:
     operations, elapsed, processor = timed(lambda: course.decide(groups))
     course.settle()
     course.close()
-    return Reopened(holds, frames, seconds, used, operations / elapsed, processor / operations * 1e6)
+    return Reopened(
+        holds=holds,
+        frames=frames,
+        open_seconds=seconds,
+        rss_anon_bytes=used,
+        decisions_per_s=operations / elapsed,
+        processor_us=processor / operations * 1e6,
+    )
 
 
 if __name__ == "__main__":

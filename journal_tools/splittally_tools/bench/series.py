@@ -87,4 +87,4 @@ def ratio(above: Series, below: Series) -> Ratio:
     processor = [
         ours / floor for ours, floor in zip(above.processor_rates, below.processor_rates, strict=True)
     ]
-    return Ratio(median(ratios), min(ratios), max(ratios), median(processor))
+    return Ratio(median=median(ratios), least=min(ratios), most=max(ratios), on_processor=median(processor))

@@ -58,7 +58,13 @@ def _read(reader: Reader, settled_at: int) -> Specimen:
     decided = reader.record(hold.seq)
     assert isinstance(decided.body.command, Submit)
     member = decided.body.command.members[0]
-    recall = Recall(member.kind, member.params, member.origin_kind, member.origin_name, decided.body.at_ns)
+    recall = Recall(
+        kind=member.kind,
+        params=member.params,
+        origin_kind=member.origin_kind,
+        origin_name=member.origin_name,
+        at_ns=decided.body.at_ns,
+    )
     [check] = ask(state, decided.body.at_ns, decided.body.by, decided.body.command, None, None).questions
     [settle] = ask(state, settled.body.at_ns, settled.body.by, command, None, recall).questions
     assert member.intent_hash == intent_hash(member.kind, member.params, member.grant, member.key)

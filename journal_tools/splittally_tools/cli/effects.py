@@ -41,7 +41,12 @@ def _dry(answer: Any) -> Any:
         return [_dry(each) for each in answer]
     if isinstance(answer, Decision):
         return Decision(
-            None, answer.intent_hash, answer.outcome, answer.findings, answer.reserve, answer.duplicate
+            seq=None,
+            intent_hash=answer.intent_hash,
+            outcome=answer.outcome,
+            findings=answer.findings,
+            reserve=answer.reserve,
+            duplicate=answer.duplicate,
         )
     return answer
 

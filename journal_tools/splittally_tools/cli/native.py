@@ -148,7 +148,9 @@ def _fields_of(kind: type, above: tuple[str, ...]) -> dict[str, Field]:
         hint = _plain(hints[info.name])
         path = (*above, info.encode_name)
         if isinstance(hint, type) and issubclass(hint, Plan):
-            found[info.encode_name] = Field(path, _document, False, _is_required(info), "JSON|@FILE")
+            found[info.encode_name] = Field(
+                path=path, parse=_document, is_many=False, is_required=_is_required(info), hint="JSON|@FILE"
+            )
         elif isinstance(hint, type) and issubclass(hint, Struct):
             found |= _fields_of(hint, path)
         else:
@@ -170,22 +172,28 @@ def _plain(hint: Any) -> Any:
 def _field(path: tuple[str, ...], hint: Any, is_required: bool) -> Field:
     name, of = path[-1], get_args(hint)
     if name == "params":
-        return Field(path, _json, False, is_required, "JSON")
+        return Field(path=path, parse=_json, is_many=False, is_required=is_required, hint="JSON")
     if hint is bool:
-        return Field(path, _bool, False, is_required, "yes|no")
+        return Field(path=path, parse=_bool, is_many=False, is_required=is_required, hint="yes|no")
     if hint is int:
-        return Field(path, _amount if name == "amount" else _integer, False, is_required, "NUMBER")
+        return Field(
+            path=path,
+            parse=_amount if name == "amount" else _integer,
+            is_many=False,
+            is_required=is_required,
+            hint="NUMBER",
+        )
     if hint is bytes:
-        return Field(path, _bytes, False, is_required, "HEX|@FILE")
+        return Field(path=path, parse=_bytes, is_many=False, is_required=is_required, hint="HEX|@FILE")
     if hint is str:
-        return Field(path, _text, False, is_required, "TEXT")
+        return Field(path=path, parse=_text, is_many=False, is_required=is_required, hint="TEXT")
     if get_origin(hint) is dict and of == (str, int):
-        return Field(path, _numbers, True, is_required, "KEY=NUMBER")
+        return Field(path=path, parse=_numbers, is_many=True, is_required=is_required, hint="KEY=NUMBER")
     if get_origin(hint) is dict and of == (str, str):
-        return Field(path, _texts, True, is_required, "KEY=TEXT")
+        return Field(path=path, parse=_texts, is_many=True, is_required=is_required, hint="KEY=TEXT")
     if get_origin(hint) is list and of == (str,):
-        return Field(path, _list, True, is_required, "TEXT")
-    return Field(path, _json, False, is_required, "JSON")
+        return Field(path=path, parse=_list, is_many=True, is_required=is_required, hint="TEXT")
+    return Field(path=path, parse=_json, is_many=False, is_required=is_required, hint="JSON")
 
 
 def _text(name: str, said: tuple[str, ...]) -> str:

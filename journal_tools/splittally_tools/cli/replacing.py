@@ -59,7 +59,9 @@ def planned(session: Session, act: Callable[[Kernel], Decision], compare: Compar
         finally:
             fork.close()
         report = report_of(session, reader, change) if change.modules else Report()
-    dry = Decision(None, decision.intent_hash, decision.outcome, decision.findings)
+    dry = Decision(
+        seq=None, intent_hash=decision.intent_hash, outcome=decision.outcome, findings=decision.findings
+    )
     return Plan(dry, compared, change.modules, report)
 
 

@@ -44,12 +44,12 @@ def read_receipt(text: str | bytes, now_ns: int | None) -> At:
     if "payload_cbor" in document:
         payload = _hex(document, "payload_cbor")
     receipt = Receipt(
-        _hex(document, "intent_hash") or b"",
-        document["status"],
-        document.get("adapter_id", ""),
-        payload,
-        document.get("cost_cents"),
-        document.get("pays_to"),
+        intent_hash=_hex(document, "intent_hash") or b"",
+        status=document["status"],
+        adapter_id=document.get("adapter_id", ""),
+        payload=payload,
+        cost_cents=document.get("cost_cents"),
+        pays_to=document.get("pays_to"),
     )
     return At(_time(document, now_ns), receipt)
 
@@ -73,13 +73,13 @@ def _intent(document: Mapping[str, Any], key: bytes | None) -> Intent:
     _require(document, ("kind", "grant"))
     given = _hex(document, "idempotency_key")
     return Intent(
-        document["kind"],
-        document.get("params", {}),
-        document["grant"],
-        _origin(document.get("origin")),
-        key if given is None else given,
-        document.get("expires_ns"),
-        _hex(document, "attempt"),
+        kind=document["kind"],
+        params=document.get("params", {}),
+        grant=document["grant"],
+        origin=_origin(document.get("origin")),
+        idempotency_key=key if given is None else given,
+        expires_ns=document.get("expires_ns"),
+        attempt=_hex(document, "attempt"),
     )
 
 

@@ -68,7 +68,13 @@ def play(economy: Economy) -> Played:
         agrees, folds = checked(world)
         conserved = player.conserved and agrees
         player.transcript.end(world.state, conserved, folds)
-        return Played(player.transcript.text, len(economy.steps), world.state.size, conserved, folds)
+        return Played(
+            text=player.transcript.text,
+            steps=len(economy.steps),
+            frames=world.state.size,
+            conserved=conserved,
+            folds=folds,
+        )
 
 
 class Chance:
@@ -223,7 +229,7 @@ def _fold(world: World, state: State) -> None:
         _, prev, rows = open_frame(data)
         body = read_body(rows, seq)
         apply_events(state, body.at_ns, body.by, body.out, seq)
-        books.see(Record(seq, b"", prev, data, body), state)
+        books.see(Record(seq=seq, hash=b"", prev=prev, data=data, body=body), state)
     books.compare_all(state)
 
 

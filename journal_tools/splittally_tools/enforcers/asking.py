@@ -86,7 +86,17 @@ def settle_question(intent: Intent, terms: Terms, receipt: Receipt, reserve: dic
     template = check_template(terms.cap, terms.cap_params, intent.grant, intent.kind)
     cost = -1 if receipt.cost_cents is None else receipt.cost_cents
     part = receipt_part(receipt.status, receipt.adapter_id, payload, cost)
-    leg = Leg(intent.grant, b"", b"", b"", terms.cap, b"", reserve, [], "charge")
+    leg = Leg(
+        grant=intent.grant,
+        grant_hash=b"",
+        terms_hash=b"",
+        enforcer_ref=b"",
+        cap=terms.cap,
+        params=b"",
+        reserve=reserve,
+        windows=[],
+        above="charge",
+    )
     digest = intent_hash(intent.kind, params, intent.grant, intent.idempotency_key or NO_KEY)
     return settle_input(template, _origin(intent), params, terms.now_ns, leg, part, digest)
 

@@ -99,7 +99,14 @@ def case_of(file: Path, document: Any) -> Case:
         raise InvalidInput(f'`expect` is `{{"{variant}": ...}}`, or `{{"fault": CLASS}}`')
     if not isinstance(bounds, dict) or not all(type(most) is int for most in bounds.values()):
         raise InvalidInput("`bounds` maps dimensions to naturals")
-    return Case(file, str(document.get("name", file.stem)), variant, question, expect, bounds)
+    return Case(
+        file=file,
+        name=str(document.get("name", file.stem)),
+        variant=variant,
+        question=question,
+        expect=expect,
+        bounds=bounds,
+    )
 
 
 def read_question(message: Any) -> tuple[str, bytes]:

@@ -150,4 +150,4 @@ def _answers(name: str, module: Module, variant: str, questions: list[bytes]) ->
     message = (
         f"{len(faults)} of {len(questions)} generated questions get no answer; the first is the fault `{cls}`"
     )
-    return Rule(name, FAILED, message, question_json(question))
+    return Rule(name=name, status=FAILED, message=message, input=question_json(question))

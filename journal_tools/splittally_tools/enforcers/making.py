@@ -57,7 +57,7 @@ def words_of(name: str, lang: str, kind: str | None = None, dim: str | None = No
     if _DIMENSION.fullmatch(dim) is None:
         text = "a dimension is 1 to 64 letters, digits and `_.-`; say --dim with one"
         raise InvalidInput(f"`{dim}`: {text}", field="dim")
-    return Words(full, f"{namespace}/{word}@{version}", word, kind, dim, lang)
+    return Words(name=full, cap=f"{namespace}/{word}@{version}", word=word, kind=kind, dim=dim, lang=lang)
 
 
 def make_folder(folder: Path, words: Words) -> list[str]:

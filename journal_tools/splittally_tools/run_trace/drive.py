@@ -158,7 +158,7 @@ class Drive:
 
     def _schedule(self, due_ns: int, what: str, call: Call) -> None:
         self._numbered += 1
-        heappush(self._due, Due(due_ns, self._numbered, what, call))
+        heappush(self._due, Due(due_ns=due_ns, number=self._numbered, what=what, call=call))
 
     # --- what is answered ------------------------------------------------------------------------
 
@@ -230,7 +230,9 @@ class Drive:
         decision = _require(self._operator.apply(upgraded(self._fleet.manifest), now_ns=self._now_ns))
         assert decision.seq is not None
         new = self._operator.state.caps[CAP].enforcer
-        self.books.upgrade = Upgrade(decision.seq, self._made, old, new, in_flight)
+        self.books.upgrade = Upgrade(
+            seq=decision.seq, at_call=self._made, old_module=old, new_module=new, in_flight=in_flight
+        )
 
 
 def _require(decision: Decision) -> Decision:

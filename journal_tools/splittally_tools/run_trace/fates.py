@@ -84,10 +84,10 @@ def draw(seed: int, number: int, agents: int) -> Draw:
     data = hasher.digest(length=KEY_BYTES + ATTEMPT_BYTES + 16)
     at = bisect_right(_BOUNDS, int.from_bytes(data[:8]) % _WHOLE)
     return Draw(
-        int.from_bytes(data[8:16]) % agents,
-        _FATES[at] if at < len(_FATES) else Fate.ANSWERED,
-        data[16 : 16 + KEY_BYTES],
-        data[16 + KEY_BYTES :],
+        agent=int.from_bytes(data[8:16]) % agents,
+        fate=_FATES[at] if at < len(_FATES) else Fate.ANSWERED,
+        key=data[16 : 16 + KEY_BYTES],
+        attempt=data[16 + KEY_BYTES :],
     )
 
 

@@ -84,9 +84,23 @@ def run(order: Order, surveyed: Survey, progress: Progress) -> Result:
     verifying = Peak()
     verdict = verify(order.world, root, _watched(verifying, progress)) if order.is_verified else None
     return Result(
-        order, surveyed, fleet, books, use, team, open_holds, head.size, head.hash, root, seconds,
-        driving.peak_bytes, driving.peak_bytes - driving.start_bytes, verifying.peak_bytes, ended, verdict,
-    )  # fmt: skip
+        order=order,
+        surveyed=surveyed,
+        fleet=fleet,
+        books=books,
+        use=use,
+        team=team,
+        open_holds=open_holds,
+        frames=head.size,
+        head_hash=head.hash,
+        root=root,
+        seconds=seconds,
+        peak_bytes=driving.peak_bytes,
+        growth_bytes=driving.peak_bytes - driving.start_bytes,
+        verifying_bytes=verifying.peak_bytes,
+        ended=ended,
+        verdict=verdict,
+    )
 
 
 def _watched(peak: Peak, progress: Progress) -> Progress:
@@ -103,7 +117,12 @@ def _use(kernel: Kernel, fleet: Fleet) -> dict[str, dict[str, Balance]]:
     counters = kernel.state.counters
     return {
         name: {
-            dim: Balance(row.limit, row.reserved, row.spent, row.limit - row.reserved - row.spent)
+            dim: Balance(
+                limit=row.limit,
+                reserved=row.reserved,
+                spent=row.spent,
+                left=row.limit - row.reserved - row.spent,
+            )
             for dim, row in counters[name].items()
         }
         for name in fleet.agents

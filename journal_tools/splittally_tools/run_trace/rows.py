@@ -80,7 +80,15 @@ def survey(path: Path) -> Survey:
         rows, last_ns = rows + 1, item.at_ns
         context += item.context_tokens
         generated += item.generated_tokens
-    return Survey(rows, first_ns, last_ns, context, generated, problems, skipped)
+    return Survey(
+        rows=rows,
+        first_ns=first_ns,
+        last_ns=last_ns,
+        context_tokens=context,
+        generated_tokens=generated,
+        problems=problems,
+        skipped=skipped,
+    )
 
 
 def calls(path: Path, surveyed: Survey, repeat: int) -> Iterator[Row]:

@@ -57,11 +57,25 @@ def verify(world: Path, root: bytes, progress: Progress) -> Verdict:
     try:
         frames, result = _judge_again(world, state, progress)
     except JournalDamaged as error:
-        return Verdict(state.size, 0, b"", False, [str(error)], time.perf_counter() - started)
+        return Verdict(
+            frames=state.size,
+            rejudged=0,
+            root=b"",
+            is_same_root=False,
+            problems=[str(error)],
+            seconds=time.perf_counter() - started,
+        )
     problems = [f"frame {result.drift.seq}: {result.drift.message}"] if result.drift is not None else []
     found = state_root(state)
     seconds = time.perf_counter() - started
-    return Verdict(frames, result.compared, found, found == root, problems, seconds)
+    return Verdict(
+        frames=frames,
+        rejudged=result.compared,
+        root=found,
+        is_same_root=found == root,
+        problems=problems,
+        seconds=seconds,
+    )
 
 
 def _judge_again(world: Path, state: State, progress: Progress) -> tuple[int, Result]:
@@ -106,4 +120,6 @@ def _follow(reader: Reader, upgrade: Upgrade) -> OldModule:
                 by_old += 1
             else:
                 by_other += 1
-    return OldModule(by_old, by_other, released, len(waiting))
+    return OldModule(
+        settled_by_old=by_old, settled_by_other=by_other, released=released, still_open=len(waiting)
+    )

@@ -42,7 +42,9 @@ class Total(Struct, frozen=True, array_like=True, gc=False):
     def then(self, later: "Total") -> "Total":
         """Both together, `later` being the newer."""
         least, most = min(self.min, later.min), max(self.max, later.max)
-        return Total(self.count + later.count, self.sum + later.sum, least, most, later.last)
+        return Total(
+            count=self.count + later.count, sum=self.sum + later.sum, min=least, max=most, last=later.last
+        )
 
 
 class Account(Struct, frozen=True, array_like=True, gc=False):
@@ -102,9 +104,9 @@ class Batch:
 
     def _count(self, account: str, resource: str, direction: str, amount: int) -> None:
         """One more amount in each kind of window."""
-        once = Total(1, amount, amount, amount, amount)
+        once = Total(count=1, sum=amount, min=amount, max=amount, last=amount)
         for per, start_ns in _starts(self.now_ns, self.offset_ns):
-            key = Key(account, resource, direction, per, start_ns)
+            key = Key(account=account, resource=resource, direction=direction, per=per, start_ns=start_ns)
             before = self.totals.get(key)
             self.totals[key] = once if before is None else before.then(once)
 

@@ -108,7 +108,7 @@ def first_difference(reader: Reader, statistics: Statistics) -> tuple[Cursor, Di
         for key in sorted(rows.keys() | held[what].keys()):
             ours, theirs = rows.get(key), held[what].get(key)
             if ours != theirs:
-                return cursor, Difference(what, tuple(key), ours, theirs)
+                return cursor, Difference(what=what, key=tuple(key), ledger=ours, statistics=theirs)
     return cursor, None
 
 

@@ -133,7 +133,7 @@ class Statistics:
         ((size, hash_, now_ns, offset_ns),) = self.db.execute(
             "SELECT size, hash, now_ns, offset_ns FROM cursor"
         ).fetchall()
-        return Cursor(size, bytes(hash_), now_ns, offset_ns)
+        return Cursor(size=size, hash=bytes(hash_), now_ns=now_ns, offset_ns=offset_ns)
 
     def accounts(self) -> dict[str, Account]:
         """Accounts by name, as they are defined."""

@@ -169,7 +169,13 @@ class WorldMachine(RuleBasedStateMachine):
         intent_hash = data.draw(self._admitted())
         row = self.kernel.outcome(intent_hash)
         assert row is not None
-        decision = Decision(row.seq, intent_hash, row.outcome, tuple(row.findings), row.reserve)
+        decision = Decision(
+            seq=row.seq,
+            intent_hash=intent_hash,
+            outcome=row.outcome,
+            findings=tuple(row.findings),
+            reserve=row.reserve,
+        )
         self.deliver(replace(data.draw(self.receipt_for(decision)), status=status))
 
     @precondition(lambda self: self.books.open or self.books.ended)

@@ -195,7 +195,12 @@ class Simulation:
         if step.verb == SLEEP:
             host.wakes_ns = step.facts["until_ns"]
         elif step.verb == ACT:
-            act = Act(host.port.name, step.facts["intent_hash"] or b"", step.facts["job"], self.now_ns)
+            act = Act(
+                host=host.port.name,
+                intent_hash=step.facts["intent_hash"] or b"",
+                job=step.facts["job"],
+                at_ns=self.now_ns,
+            )
             wrong = self.outside.carry_out(self.kernel, act, host.attempts.get(act.intent_hash, set()))
             if wrong:
                 raise Wrong(wrong)

@@ -260,4 +260,4 @@ Event = (
 INDEXED = frozenset((Decided, HoldChanged, Settled, Released, Refunded))
 
 # In these stands a map that the kernel made and that is remembered.
-MAPPED = frozenset((GrantSet, Refunded, Solved, Noted))
+MAPPED = frozenset((GrantSet, Refunded, Solved))

@@ -10,8 +10,6 @@ Example. Two members of 60 tokens under a limit of 100, mode `all`: the first ho
 second is refused with 40 available, and the frame has two denials: `group_member_refused` names member 1.
 """
 
-from collections.abc import Iterator
-
 from msgspec.structs import replace
 
 from splittally.core.ask import member_questions
@@ -20,7 +18,7 @@ from splittally.core.events import Decided, Event
 from splittally.core.evolve import evolve
 from splittally.core.findings import find
 from splittally.core.outcome import MemberReply, Reply, Step, Unanswered
-from splittally.core.pipeline import IntentDecision, decide_intent, native_call, refuse_member
+from splittally.core.pipeline import IntentDecision, decide_intent, refuse_member
 from splittally.core.state import State
 from splittally.core.types import ALLOW, DENY, STRICTEST_FIRST
 
@@ -31,8 +29,8 @@ def step_all(state: State, now_ns: int, principal: str, members: list[Member], s
     fork.now_ns = now_ns
     decisions: list[IntentDecision] = []
     for at, member in enumerate(members):
-        call = native_call(now_ns, principal, member, seen)
-        decision = decide_intent(fork, call, member, at, _answers(fork, now_ns, member, seen))
+        own = _evidence_of(fork, now_ns, member, seen)
+        decision = decide_intent(fork, now_ns, principal, member, at, own)
         decisions.append(decision)
         if decision.outcome != ALLOW:
             return _refuse_all(state, members, at, decision)
@@ -55,7 +53,7 @@ def _refuse_all(state: State, members: list[Member], at: int, decision: IntentDe
 def _together(members: list[Member], decisions: list[IntentDecision]) -> Step:
     events = [event for decision in decisions for event in decision.events]
     replies: list[Reply] = [
-        MemberReply(member.intent_hash, x.outcome, x.findings, x.reserve)
+        MemberReply(intent_hash=member.intent_hash, outcome=x.outcome, findings=x.findings, reserve=x.reserve)
         for member, x in zip(members, decisions, strict=True)
     ]
     return Step(events, replies)
@@ -70,8 +68,8 @@ def step_first(
     """
     decisions: list[IntentDecision] = []
     for at, member in enumerate(members):
-        call = native_call(now_ns, principal, member, seen)
-        decisions.append(decide_intent(state, call, member, at, _answers(state, now_ns, member, seen)))
+        own = _evidence_of(state, now_ns, member, seen)
+        decisions.append(decide_intent(state, now_ns, principal, member, at, own))
         if decisions[-1].outcome == ALLOW:
             break
     ranks = [STRICTEST_FIRST.index(decision.outcome) for decision in decisions]
@@ -81,18 +79,22 @@ def step_first(
     findings += [finding for at, x in enumerate(decisions) if at != best for finding in x.findings]
     if winner.outcome == DENY:
         events: list[Event] = [event for decision in decisions for event in decision.events]
-        return Step(events, [MemberReply(digest, DENY, findings, {})])
+        return Step(events, [MemberReply(intent_hash=digest, outcome=DENY, findings=findings, reserve={})])
     decided, *rest = winner.events
     assert isinstance(decided, Decided)
-    reply = MemberReply(digest, winner.outcome, findings, winner.reserve)
+    reply = MemberReply(intent_hash=digest, outcome=winner.outcome, findings=findings, reserve=winner.reserve)
     return Step([replace(decided, findings=findings), *rest], [reply])
 
 
-def _answers(state: State, now_ns: int, member: Member, seen: list[Evidence]) -> Iterator[Judged]:
-    """The answers to a member's questions as they stand now; `Unanswered` where one is missing."""
+def _evidence_of(state: State, now_ns: int, member: Member, seen: list[Evidence]) -> list[Evidence]:
+    """The evidence of one member, the answers to its questions as they stand now in their order.
+
+    `Unanswered` where one is missing.
+    """
     by_question = {evidence.question: evidence for evidence in seen if isinstance(evidence, Judged)}
     questions = member_questions(state.caps, now_ns, member)
     missing = [question for question in questions if question.hash not in by_question]
     if missing:
         raise Unanswered(missing)
-    return iter([by_question[question.hash] for question in questions])
+    others = [evidence for evidence in seen if not isinstance(evidence, Judged)]
+    return others + [by_question[question.hash] for question in questions]

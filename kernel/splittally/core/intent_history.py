@@ -89,7 +89,18 @@ def trace(intent_hash: bytes, bodies: Iterable[tuple[int, Body]]) -> Trace | Non
                 case Decided():
                     member = _member(body, intent_hash)
                     if member is not None and (found is None or not (found.is_final or is_foreign(event))):
-                        found = Trace(seq, body.at_ns, body.by, member, event, None, [], [], [], [])
+                        found = Trace(
+                            seq=seq,
+                            at_ns=body.at_ns,
+                            by=body.by,
+                            member=member,
+                            decided=event,
+                            held=None,
+                            changes=[],
+                            endings=[],
+                            refunds=[],
+                            postings=[],
+                        )
                 case Held() if found is not None:
                     found = found._replace(held=event)
                 case HoldChanged() if found is not None:
@@ -116,18 +127,18 @@ def known_of(found: Trace) -> Known:
                 refunded[dim] = refunded.get(dim, 0) + amount
         legs.append(KnownLeg(leg, charged, refunded))
     return Known(
-        found.decided.intent_hash,
-        found.seq,
-        found.decided.outcome,
-        found.by,
-        found.member.kind,
-        found.status,
-        released.cause if released is not None else "",
-        released is not None and settled is not None,
-        found.endings[-1][0] if found.endings else -1,
-        legs,
-        held.draws if held is not None else [],
-        _paid(found),
+        intent_hash=found.decided.intent_hash,
+        seq=found.seq,
+        outcome=found.decided.outcome,
+        by=found.by,
+        kind=found.member.kind,
+        status=found.status,
+        cause=released.cause if released is not None else "",
+        late=released is not None and settled is not None,
+        ended_seq=found.endings[-1][0] if found.endings else -1,
+        legs=legs,
+        draws=held.draws if held is not None else [],
+        paid=_paid(found),
     )
 
 
@@ -137,10 +148,18 @@ def _legs(found: Trace) -> list[Leg]:
         return found.held.legs
     return [
         Leg(
-            x.grant, x.grant_hash, x.terms_hash, x.enforcer_ref, "", b"", x.usage, x.windows, "charge"
+            grant=x.grant,
+            grant_hash=x.grant_hash,
+            terms_hash=x.terms_hash,
+            enforcer_ref=x.enforcer_ref,
+            cap="",
+            params=b"",
+            reserve=x.usage,
+            windows=x.windows,
+            above="charge",
         )
         for x in (found.settled.legs if found.settled is not None else [])
-    ]  # fmt: skip
+    ]
 
 
 def _paid(found: Trace) -> list[Paid]:

@@ -65,7 +65,14 @@ class Lineage:
         """The next posting with its sources; `position` is its place in the frame, `kind` its cause."""
         number = len(self.postings)
         sources = self._give(number, posted)
-        traced = Traced(seq, position, kind, posted, sources, self._given_for(seq, kind, posted))
+        traced = Traced(
+            seq=seq,
+            position=position,
+            kind=kind,
+            posted=posted,
+            sources=sources,
+            exchanged_for=self._given_for(seq, kind, posted),
+        )
         self.postings.append(traced)
         self._take(number, posted)
         return traced
@@ -77,7 +84,14 @@ class Lineage:
         for source in self.postings[run.posting].sources:
             first, last = max(at, run.start), min(at + source.amount, end)
             if first < last:
-                found.append(Source(source.kind, source.posting, source.start + first - at, last - first))
+                found.append(
+                    Source(
+                        kind=source.kind,
+                        posting=source.posting,
+                        start=source.start + first - at,
+                        amount=last - first,
+                    )
+                )
             at += source.amount
         return found
 
@@ -95,12 +109,12 @@ class Lineage:
 
     def _give(self, number: int, posted: Posted) -> tuple[Source, ...]:
         if posted.debit.startswith(EXTERNAL):
-            return (Source(ISSUE, number, 0, posted.amount),)
+            return (Source(kind=ISSUE, posting=number, start=0, amount=posted.amount),)
         place = _place(posted.debit, posted)
         sources = _pop(self.lots, place, posted.amount)
         missing = posted.amount - sum(source.amount for source in sources)
         if missing:
-            debt = Source(DEBT, number, posted.amount - missing, missing)
+            debt = Source(kind=DEBT, posting=number, start=posted.amount - missing, amount=missing)
             self.debts.setdefault(place, deque()).append(debt)
             sources.append(debt)
         return tuple(sources)
@@ -111,7 +125,7 @@ class Lineage:
         place = _place(posted.credit, posted)
         repaid = sum(debt.amount for debt in _pop(self.debts, place, posted.amount))
         if repaid < posted.amount:
-            lot = Source(LOT, number, repaid, posted.amount - repaid)
+            lot = Source(kind=LOT, posting=number, start=repaid, amount=posted.amount - repaid)
             self.lots.setdefault(place, deque()).append(lot)
 
     def _given_for(self, seq: int, kind: str, posted: Posted) -> int:
@@ -137,9 +151,16 @@ def _pop(queues: dict[Place, deque[Source]], place: Place, amount: int) -> list[
     while queue and amount:
         first = queue.popleft()
         used = min(first.amount, amount)
-        taken.append(Source(first.kind, first.posting, first.start, used))
+        taken.append(Source(kind=first.kind, posting=first.posting, start=first.start, amount=used))
         if used < first.amount:
-            queue.appendleft(Source(first.kind, first.posting, first.start + used, first.amount - used))
+            queue.appendleft(
+                Source(
+                    kind=first.kind,
+                    posting=first.posting,
+                    start=first.start + used,
+                    amount=first.amount - used,
+                )
+            )
         amount -= used
     if queue is not None and not queue:
         del queues[place]

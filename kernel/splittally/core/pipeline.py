@@ -15,7 +15,7 @@ Stages 1 and 2, seal and known, come before a command is decided (`runtime/pipel
     8 governor  should it happen now?
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -34,7 +34,6 @@ from splittally.core.governor.state import GOVERNOR
 from splittally.core.ledger.check import check_accounts
 from splittally.core.native import NATIVE, Native, NativeCall
 from splittally.core.native.plans import plan_findings
-from splittally.core.native.row import NOTHING_ADMITTED
 from splittally.core.policy import NO_STAGE, PolicyInput, check_policy
 from splittally.core.reservation import (
     NO_FINDINGS,
@@ -47,6 +46,7 @@ from splittally.core.state import State
 from splittally.core.types import ADMITTED, ALLOW, DENY, REQUIRE_APPROVAL, ROOT, strictest
 
 NO_EVENTS: list[Event] = []
+NO_RESERVATION = Reservation(legs=[], limit_checks=[], draws=[], payee_findings=NO_FINDINGS)
 
 
 class StageResult(Struct, frozen=True, gc=False):
@@ -64,20 +64,23 @@ PASSED = StageResult(ALLOW)
 class Candidate(Struct, gc=False):
     """One intent on its way through the stages; a stage fills in what the later ones rest on.
 
-    `params` are the typed params of a native effect. `rule` and `counted` are what policy said.
+    `seen` is the evidence, each leg's answer in the order of the chain. `call` and `params` are there for a
+    native effect. `rule` and `counted` are what policy said.
     """
 
     state: State
-    call: NativeCall
+    now_ns: int
+    principal: str
     member: Member
     chain: Chain
-    answers: Iterator[Judged]
-    native: Native | None
-    params: Any
-    estimates: list[dict[str, int]]
-    reservation: Reservation
-    rule: int
-    counted: list[Count]
+    seen: list[Evidence]
+    native: Native | None = None
+    call: NativeCall | None = None
+    params: Any = None
+    estimates: list[dict[str, int]] = []
+    reservation: Reservation = NO_RESERVATION
+    rule: int = NO_STAGE
+    counted: list[Count] = []
 
     @property
     def is_above_rules(self) -> bool:
@@ -94,47 +97,22 @@ class IntentDecision(Struct, frozen=True, gc=False):
     events: list[Event]
 
 
-NO_RESERVATION = Reservation([], [], [], NO_FINDINGS)
-NO_COUNTS: list[Count] = []
-
-
-def native_call(now_ns: int, principal: str, member: Member, seen: list[Evidence]) -> NativeCall:
-    """Who asks for an intent, and what the evidence says that native effects need."""
-    known: Known | None = None
-    admitted = NOTHING_ADMITTED
-    for evidence in seen:
-        if type(evidence) is Known:
-            known = evidence
-        elif type(evidence) is Admitted:
-            admitted = admitted | {evidence.module: evidence.failed}
-    return NativeCall(
-        now_ns=now_ns,
-        principal=principal,
-        grant=member.grant,
-        intent_hash=member.intent_hash,
-        known=known,
-        admitted=admitted,
-    )
-
-
 def decide_intent(
-    state: State, call: NativeCall, member: Member, at: int, answers: Iterator[Judged]
+    state: State, now_ns: int, principal: str, member: Member, at: int, seen: list[Evidence]
 ) -> IntentDecision:
-    """Decide one intent, the member at place `at`, at the time and for the principal of `call`."""
-    native = NATIVE.get(member.kind)
+    """Decide one intent, the member at place `at` of its command, on its own evidence."""
     case = Candidate(
         state=state,
-        call=call,
+        now_ns=now_ns,
+        principal=principal,
         member=member,
         chain=state.caps.chain(member.grant, member.kind),
-        answers=answers,
-        native=native,
-        params=None if native is None else native.read(member.params),
-        estimates=[],
-        reservation=NO_RESERVATION,
-        rule=NO_STAGE,
-        counted=NO_COUNTS,
+        seen=seen,
     )
+    if member.kind in NATIVE:
+        case.native = NATIVE[member.kind]
+        case.call = _native_call(case)
+        case.params = case.native.read(member.params)
     outcome = ALLOW
     findings: list[Finding] = []
     admitted: list[Event] = []
@@ -147,12 +125,31 @@ def decide_intent(
         findings += said.findings
         admitted = said.admitted + admitted  # what policy counts stands before what limits do: released order
         always += said.always
-        if outcome == REQUIRE_APPROVAL and native is not None:
+        if outcome == REQUIRE_APPROVAL and case.native is not None:
             outcome = DENY  # a native effect is finished in its own record: nothing of it can wait
         if outcome not in ADMITTED:
             return _refuse(case, outcome, findings, always)
     # Nothing below can fail.
-    return _admit(case, at, outcome, findings, [*admitted, *_effects(case, at, outcome), *always])
+    return _admit(case, outcome, findings, [*admitted, *_effects(case, at, outcome), *always])
+
+
+def _native_call(case: Candidate) -> NativeCall:
+    """Who asks for a native effect, and what the evidence says that it needs."""
+    known: Known | None = None
+    admitted: dict[bytes, str] = {}
+    for evidence in case.seen:
+        if type(evidence) is Known:
+            known = evidence
+        elif type(evidence) is Admitted:
+            admitted[evidence.module] = evidence.failed
+    return NativeCall(
+        now_ns=case.now_ns,
+        principal=case.principal,
+        grant=case.member.grant,
+        intent_hash=case.member.intent_hash,
+        known=known,
+        admitted=admitted,
+    )
 
 
 def refuse_member(state: State, member: Member, findings: list[Finding]) -> IntentDecision:
@@ -179,12 +176,10 @@ def _denied(
         rule=rule,
         counted=[],
     )
-    return IntentDecision(outcome, findings, {}, [decided])
+    return IntentDecision(outcome=outcome, findings=findings, reserve={}, events=[decided])
 
 
-def _admit(
-    case: Candidate, at: int, outcome: str, findings: list[Finding], events: list[Event]
-) -> IntentDecision:
+def _admit(case: Candidate, outcome: str, findings: list[Finding], events: list[Event]) -> IntentDecision:
     decided = Decided(
         intent_hash=case.member.intent_hash,
         outcome=outcome,
@@ -194,13 +189,16 @@ def _admit(
         rule=case.rule,
         counted=case.counted,
     )
-    return IntentDecision(outcome, findings, case.estimates[0], [decided, *events])
+    return IntentDecision(
+        outcome=outcome, findings=findings, reserve=case.estimates[0], events=[decided, *events]
+    )
 
 
 def _effects(case: Candidate, at: int, outcome: str) -> list[Event]:
     """What an admitted intent does: it is held, or a native effect is finished at once."""
     if case.native is None:
-        return hold_events(case.call.now_ns, case.chain, case.member, at, outcome, case.reservation)
+        return hold_events(case.now_ns, case.chain, case.member, at, outcome, case.reservation)
+    assert case.call is not None
     charged = native_charge_events(case.member, case.reservation)
     return charged + case.native.make(case.state, case.call, case.params)
 
@@ -209,25 +207,27 @@ def _effects(case: Candidate, at: int, outcome: str) -> list[Event]:
 
 
 def _check_caps(case: Candidate) -> StageResult:
-    call, member = case.call, case.member
+    member, now_ns = case.member, case.now_ns
     findings: list[Finding] = []
-    if not case.chain.is_live(call.principal, call.now_ns):
-        findings = check_chain(case.state.caps, case.chain, call.principal, member.kind, call.now_ns)
-    if member.expires_ns and call.now_ns >= member.expires_ns:
+    if not case.chain.is_live(case.principal, now_ns):
+        findings = check_chain(case.state.caps, case.chain, case.principal, member.kind, now_ns)
+    if member.expires_ns and now_ns >= member.expires_ns:
         findings.append(find("already_expired", expires_ns=member.expires_ns))
-    if not findings and case.native is not None and member.grant != ROOT:
-        touched = case.native.touches(case.state, call, case.params)
-        findings += check_lists(case.chain, touched.accounts + touched.payees, touched.resources)
+    if case.native is not None and case.call is not None and not findings and member.grant != ROOT:
+        touched = case.native.touches(case.state, case.call, case.params)
+        findings = check_lists(case.chain, touched.accounts + touched.payees, touched.resources)
     return StageResult(DENY, findings) if findings else PASSED
 
 
 def _check_enforcers(case: Candidate) -> StageResult:
     findings: list[Finding] = []
+    estimates = case.estimates = []
+    answers = iter([evidence for evidence in case.seen if type(evidence) is Judged])
     for link in case.chain.links:
         if link.template is None:
-            case.estimates.append({})
+            estimates.append({})
             continue
-        judged = next(case.answers)
+        judged = next(answers)
         verdict: CheckVerdict | Fault = Fault(judged.fault) if judged.fault else read_check(judged.answer)
         if isinstance(verdict, Fault):
             findings.append(find("enforcer_fault", grant=link.grant.name, fault=verdict.cls))
@@ -235,17 +235,17 @@ def _check_enforcers(case: Candidate) -> StageResult:
             facts = {"grant": link.grant.name, "message": verdict.deny_message, "next": "replan"}
             findings.append(Finding("enforcer", verdict.deny_code, facts))
         else:
-            case.estimates.append(verdict.reserve)
+            estimates.append(verdict.reserve)
     return StageResult(DENY, findings) if findings else PASSED
 
 
 def _check_ledger(case: Candidate) -> StageResult:
-    state, call = case.state, case.call
-    planned = plan_reservation(state, call.now_ns, call.principal, case.chain, case.member, case.estimates)
+    state = case.state
+    planned = plan_reservation(state, case.now_ns, case.principal, case.chain, case.member, case.estimates)
     case.reservation = planned
     shortfalls = check_accounts(state.ledger, planned.draws) if planned.draws else []
-    if case.native is not None:
-        shortfalls = shortfalls + case.native.check(state, call, case.params)
+    if case.native is not None and case.call is not None:
+        shortfalls = shortfalls + case.native.check(state, case.call, case.params)
     shortfalls = shortfalls + planned.payee_findings if planned.payee_findings else shortfalls
     findings: list[Finding] = []
     outcomes: list[str] = []
@@ -284,10 +284,10 @@ def _check_policy(case: Candidate) -> StageResult:
             cap_type=case.chain.links[0].cap.cap_type,
             origin_kind=member.origin_kind,
             origin_name=member.origin_name,
-            principal=case.call.principal,
+            principal=case.principal,
             params=decode(member.params) if needs_params else {},
             reserve=case.estimates[0],
-            now_ns=case.call.now_ns,
+            now_ns=case.now_ns,
         ),
     )
     case.rule, case.counted = said.rule, said.counted
@@ -302,8 +302,10 @@ def _check_governor(case: Candidate) -> StageResult:
     terms = state.governed.terms
     assert terms is not None
     params = decode(member.params) if member.kind in terms.fields else {}
-    starts = governed_windows(state, case.call.now_ns)
-    said = check_governor(state.governed, Governing(member.kind, params, case.estimates[0], starts))
+    starts = governed_windows(state, case.now_ns)
+    said = check_governor(
+        state.governed, Governing(kind=member.kind, params=params, reserve=case.estimates[0], starts=starts)
+    )
     if said is UNGOVERNED:
         return PASSED
     noted: list[Event] = [Noted(member.intent_hash, GOVERNOR, said.facts)]

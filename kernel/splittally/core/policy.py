@@ -71,11 +71,13 @@ def check_policy(state: State, asked: PolicyInput) -> PolicyDecision:
             held = condition(rule.when).evaluate(asked._asdict())
             if isinstance(held, expr.ExprFault):
                 fault = find("policy_fault", rule=at, name=rule.name, fault=held.code)
-                return PolicyDecision(DENY, [fault], at, [], [])
+                return PolicyDecision(outcome=DENY, findings=[fault], rule=at, counted=[], events=[])
             if not held:
                 continue
         return _verdict(state, rule, at, asked)
-    return PolicyDecision(DENY, [find("policy_unmatched")], NO_MATCH, [], [])
+    return PolicyDecision(
+        outcome=DENY, findings=[find("policy_unmatched")], rule=NO_MATCH, counted=[], events=[]
+    )
 
 
 def _fields_match(rule: Rule, asked: PolicyInput) -> bool:
@@ -90,7 +92,13 @@ def _fields_match(rule: Rule, asked: PolicyInput) -> bool:
 
 def _verdict(state: State, rule: Rule, at: int, asked: PolicyInput) -> PolicyDecision:
     if rule.decision == DENY:
-        return PolicyDecision(DENY, [find("policy_denied", rule=at, name=rule.name)], at, [], [])
+        return PolicyDecision(
+            outcome=DENY,
+            findings=[find("policy_denied", rule=at, name=rule.name)],
+            rule=at,
+            counted=[],
+            events=[],
+        )
     findings: list[Finding] = []
     outcomes = [rule.decision]
     if rule.decision == REQUIRE_APPROVAL:
@@ -101,9 +109,14 @@ def _verdict(state: State, rule: Rule, at: int, asked: PolicyInput) -> PolicyDec
     outcomes += room.outcomes
     findings += [_as_rate(finding, at, rule) for finding in room.findings]
     outcome = strictest(outcomes)
-    counted = [Count(scope, window.dim, window.per, window.start_ns, 1) for window in room.windows]
+    counted = [
+        Count(scope=scope, dim=window.dim, per=window.per, start_ns=window.start_ns, amount=1)
+        for window in room.windows
+    ]
     assert all(rate.per not in (LIFE, PER_INTENT) for rate in rates)
-    return PolicyDecision(outcome, findings, at, counted, list(room.events))
+    return PolicyDecision(
+        outcome=outcome, findings=findings, rule=at, counted=counted, events=list(room.events)
+    )
 
 
 def _as_rate(finding: Finding, at: int, rule: Rule) -> Finding:

@@ -49,9 +49,9 @@ def step_settle(state: State, now_ns: int, principal: str, command: Settle, seen
         or not known.status
         or not may_end(state.caps, principal, known.by, known.kind)
     ):
-        return Step([], [SettleReply(intent_hash, "not_found", {}, [])])
+        return Step([], [SettleReply(intent_hash=intent_hash, status="not_found", usage={}, violations=[])])
     if known.status == SETTLED or known.late or command.status == STATUS_UNKNOWN:
-        return Step([], [SettleReply(intent_hash, "duplicate", {}, [])])
+        return Step([], [SettleReply(intent_hash=intent_hash, status="duplicate", usage={}, violations=[])])
     assert known.status == RELEASED
     violations = [find("receipt_after_release", cause=known.cause)] if known.cause == "cancel" else []
     legs = tuple(ended.leg for ended in known.legs)
@@ -63,7 +63,7 @@ def _mark_unknown(state: State, now_ns: int, intent_hash: bytes, hold: Hold) -> 
     for leg in hold.legs:
         waits = waits or state.caps.grants[leg.grant].unknown_ns
     due_ns = now_ns + waits if waits else 0
-    reply = SettleReply(intent_hash, "held", {}, [])
+    reply = SettleReply(intent_hash=intent_hash, status="held", usage={}, violations=[])
     if hold.phase == UNKNOWN:
         return Step([], [reply])  # said before: the time-out counts from the first time
     if hold.phase == APPROVAL:  # still to be answered, and a receipt still shows that nobody had approved
@@ -87,14 +87,28 @@ def _settle(
         violations.append(find("receipt_invalid", status=command.status))
     books, pairs = state.ledger, zip(legs, answers, strict=True)
     charges = [charge_leg(books, leg, answer, is_late) for leg, answer in pairs]
-    ending = Ending(command.intent_hash, legs, tuple(ended.draws), answers, command.pays_to, is_late)
+    ending = Ending(
+        intent_hash=command.intent_hash,
+        legs=legs,
+        draws=tuple(ended.draws),
+        answers=answers,
+        pays_to=command.pays_to,
+        is_late=is_late,
+    )
     postings, unpaid = pay_draws(books, ending)
     violations = [*violations, *unpaid]
     how = "late" if is_late else "receipt"
-    settled = Settled(command.intent_hash, how, command.status, charges, violations)
+    settled = Settled(
+        intent_hash=command.intent_hash, how=how, status=command.status, legs=charges, violations=violations
+    )
     crossed = exhaustions(books, legs, charges, is_late)
     every = [*violations, *(violation for charge in charges for violation in charge.violations)]
-    reply = SettleReply(command.intent_hash, "late" if is_late else SETTLED, charges[0].usage, every)
+    reply = SettleReply(
+        intent_hash=command.intent_hash,
+        status="late" if is_late else SETTLED,
+        usage=charges[0].usage,
+        violations=every,
+    )
     income = [
         x for x in postings if isinstance(x, Posted) and x.credit not in {y.account for y in ended.draws}
     ]

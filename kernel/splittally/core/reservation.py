@@ -80,7 +80,7 @@ def plan_reservation(
                         doubt=grant.doubt,
                     )
                 )
-    reservation = Reservation(legs, checks, draws, NO_FINDINGS)
+    reservation = Reservation(legs=legs, limit_checks=checks, draws=draws, payee_findings=NO_FINDINGS)
     if draws and state.caps.effects[member.kind].cap_type == CAP_SPEND_TYPE:
         return _with_payee(state, chain, member, reservation)
     return reservation

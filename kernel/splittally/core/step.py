@@ -13,7 +13,6 @@ from splittally.core.commands import (
     Command,
     Evidence,
     Extend,
-    Judged,
     Member,
     Open,
     Release,
@@ -25,7 +24,7 @@ from splittally.core.events import Event, GrantSet, Opened
 from splittally.core.groups import step_all, step_first
 from splittally.core.native.manifest import read_manifest, release_events
 from splittally.core.outcome import MemberReply, Step
-from splittally.core.pipeline import decide_intent, native_call
+from splittally.core.pipeline import decide_intent
 from splittally.core.receipts import step_extend, step_release, step_settle
 from splittally.core.state import State
 from splittally.core.types import ALLOW, CAP_ALL, ROOT
@@ -62,17 +61,22 @@ def step(state: State, now_ns: int, principal: str, command: Command, seen: list
 
 
 def _step_each(state: State, now_ns: int, principal: str, member: Member, seen: list[Evidence]) -> Step:
-    call = native_call(now_ns, principal, member, seen)
-    answers = (evidence for evidence in seen if isinstance(evidence, Judged))
-    decision = decide_intent(state, call, member, 0, answers)
-    reply = MemberReply(member.intent_hash, decision.outcome, decision.findings, decision.reserve)
+    decision = decide_intent(state, now_ns, principal, member, 0, seen)
+    reply = MemberReply(
+        intent_hash=member.intent_hash,
+        outcome=decision.outcome,
+        findings=decision.findings,
+        reserve=decision.reserve,
+    )
     if decision.outcome == ALLOW and member.kind == "manifest.apply" and len(decision.events) == 1:
         return Step([], [reply])  # an unchanged manifest writes nothing
     return Step(decision.events, [reply])
 
 
 def _step_open(state: State, command: Open) -> Step:
-    events: list[Event] = [Opened(command.world, command.clock, command.format, command.engine)]
+    events: list[Event] = [
+        Opened(world=command.world, clock=command.clock, format=command.format, engine=command.engine)
+    ]
     if command.release:
         events += release_events(state, read_manifest(command.release))
     if ROOT not in state.caps.grants:

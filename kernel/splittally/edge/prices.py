@@ -129,7 +129,9 @@ def _snapshot(name: str, entry: Any, scales: Mapping[str, int]) -> Snapshot:
         raise InvalidManifest(
             f"`{where}` has no price; add `models`, or `prompt` and `completion`", field=where
         )
-    return Snapshot(name, _day(f"{where}.since", given.get("since")), resource, prices)
+    return Snapshot(
+        name=name, since=_day(f"{where}.since", given.get("since")), resource=resource, prices=prices
+    )
 
 
 def _price(where: str, entry: Any, resource: str, scales: Mapping[str, int]) -> dict[str, int]:

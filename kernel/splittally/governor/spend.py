@@ -165,7 +165,7 @@ def _rows_of_today(connection: sqlite3.Connection, day: str) -> Spend:
                 paid += figure > 0
                 is_undated |= not is_dated
         total = sum(lanes.values(), Decimal(0)) if has_costs else None
-    return Spend(total, lanes, paid, is_undated)
+    return Spend(total=total, lanes=lanes, paid=paid, is_undated=is_undated)
 
 
 def _query(table: str, columns: set[str]) -> str:

@@ -45,7 +45,7 @@ def checkpoint_of(store: Store, origin: str, state: bytes) -> Checkpoint:
     """The checkpoint of the whole journal, every frame verified on the way; `state` is its state root."""
     size = store.head.size
     root, head = _root_and_head(store, size)
-    return Checkpoint(origin, size, root, head, state)
+    return Checkpoint(origin=origin, size=size, root=root, head=head, state=state)
 
 
 def sign(checkpoint: Checkpoint, key: Ed25519PrivateKey, name: str) -> str:

@@ -143,7 +143,9 @@ def _meta(data: bytes, slot: int, page_bytes: int) -> Meta:
     page_last, txn = rest[16:]
     if rest[0] != page_bytes or map_bytes > MAP_BYTES_MAX or page_last >= MAP_BYTES_MAX // page_bytes:
         raise BadPage(f"meta page {slot} has sizes out of range")
-    meta = Meta(page_bytes, map_bytes, free, main, page_last, txn)
+    meta = Meta(
+        page_bytes=page_bytes, map_bytes=map_bytes, free=free, main=main, page_last=page_last, txn=txn
+    )
     for db in (free, main):
         empty = db.root == NO_PAGE
         if empty and (db.entries or db.depth):

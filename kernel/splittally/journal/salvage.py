@@ -93,8 +93,15 @@ def _any_meta(fd: int) -> Meta:
         page_bytes = max(read_metas(fd), key=lambda meta: meta.txn).page_bytes
     except BadPage:
         page_bytes = min(max(os.sysconf("SC_PAGE_SIZE"), PAGE_BYTES_MIN), PAGE_BYTES_MAX)
-    nothing = Db(0, 0, 0, 0, 0, 0, 0)
-    return Meta(page_bytes, 0, nothing, nothing, max(os.fstat(fd).st_size // page_bytes, METAS), 0)
+    nothing = Db(flags=0, depth=0, branch_pages=0, leaf_pages=0, overflow_pages=0, entries=0, root=0)
+    return Meta(
+        page_bytes=page_bytes,
+        map_bytes=0,
+        free=nothing,
+        main=nothing,
+        page_last=max(os.fstat(fd).st_size // page_bytes, METAS),
+        txn=0,
+    )
 
 
 def _leaves(fd: int, meta: Meta) -> tuple["array[int]", "array[int]"]:

@@ -97,7 +97,7 @@ class Snapshots:
         if magic != _MAGIC or named != seq or size != len(data):
             self._problems[path.name] = "it is not the snapshot that its name says"
             return None
-        return Snapshot(seq, frame_hash, root, data)
+        return Snapshot(seq=seq, frame_hash=frame_hash, root=root, data=data)
 
 
 def _digest(header: bytes, data: bytes) -> bytes:

@@ -112,7 +112,7 @@ def answer_refused(request: object, error: Refused | InvalidInput) -> Any:
 
 def unrecorded(finding: Finding, intent_hash: bytes | None = None) -> Decision:
     """A refusal without a record; the same key may be tried again."""
-    return Decision(None, intent_hash, DENY, (finding,))
+    return Decision(seq=None, intent_hash=intent_hash, outcome=DENY, findings=(finding,))
 
 
 def _finding_of(error: InvalidInput) -> Finding:
@@ -184,7 +184,7 @@ def _hold_change_of(
         known = world.history.known(reply.intent_hash)
         if known is not None and known.by == principal:
             status = _ENDED[type(command)].get(known.status, status)
-    return HoldChange(seq, reply.intent_hash, status, reply.due_ns or None)
+    return HoldChange(seq=seq, intent_hash=reply.intent_hash, status=status, due_ns=reply.due_ns or None)
 
 
 def outcome_row(found: Trace) -> Row:

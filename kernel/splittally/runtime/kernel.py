@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from msgspec.structs import replace
+
 from splittally.core.errors import InvalidInput, KernelStopped
 from splittally.core.findings import find
 from splittally.core.limits import ATTEMPT_BYTES
@@ -175,9 +177,7 @@ class Kernel:
             if decision.allowed and holds:
                 hashes = sorted(holds)[:16]
                 carried = find("carried_over", count=len(holds), intent_hashes=hashes)
-                return Decision(
-                    decision.seq, decision.intent_hash, decision.outcome, (*decision.findings, carried)
-                )
+                return replace(decision, findings=(*decision.findings, carried))
             return decision
 
     def tick(self, now_ns: int | None = None) -> int:
@@ -194,14 +194,7 @@ class Kernel:
         with self._lock:
             self._usable()
             decision: Decision = Kernel(self._world.fork(), self._principal).submit(intent, now_ns=now_ns)
-            return Decision(
-                None,
-                decision.intent_hash,
-                decision.outcome,
-                decision.findings,
-                decision.reserve,
-                decision.duplicate,
-            )
+            return replace(decision, seq=None, attempt=None)
 
     def outcome(self, intent_hash: bytes | str) -> Row | None:
         """What happened to an intent: its decision, its status and what ended it; None if unknown."""

@@ -56,7 +56,13 @@ def upgrade(world: World) -> int | None:
     if not release_changes(world.state):
         return None
     state = world.state
-    command = Open(state.world, state.clock, FORMAT, current_engine(), current_release())
+    command = Open(
+        world=state.world,
+        clock=state.clock,
+        format=FORMAT,
+        engine=current_engine(),
+        release=current_release(),
+    )
     return _run(world, OPERATOR, command, world.clock.read(state.now_ns, None))
 
 
@@ -160,12 +166,24 @@ def _recovered(
     if not state.size:
         _make_world(world, clock)
     elif state.engine != current_engine():
-        _record_open(world, Open(state.world, state.clock, FORMAT, current_engine(), b""))
+        _record_open(
+            world,
+            Open(world=state.world, clock=state.clock, format=FORMAT, engine=current_engine(), release=b""),
+        )
     return world
 
 
 def _make_world(world: World, clock: str) -> None:
-    _record_open(world, Open(world.entropy(16), clock, FORMAT, current_engine(), current_release()))
+    _record_open(
+        world,
+        Open(
+            world=world.entropy(16),
+            clock=clock,
+            format=FORMAT,
+            engine=current_engine(),
+            release=current_release(),
+        ),
+    )
 
 
 def _record_open(world: World, command: Open) -> None:

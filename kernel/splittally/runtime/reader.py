@@ -206,4 +206,4 @@ def read_record(seq: int, hash_: bytes, data: bytes) -> Record:
     found, prev, rows = open_frame(data)
     if found != seq:
         raise JournalDamaged(f"frame {found} stands in the place of frame {seq}", seq=seq)
-    return Record(seq, hash_, prev, data, read_body(rows, seq))
+    return Record(seq=seq, hash=hash_, prev=prev, data=data, body=read_body(rows, seq))

@@ -100,7 +100,7 @@ def _rows() -> tuple[Plain | None, ...]:
     rows: list[Plain | None] = [None] * 256
     for first, last, immediate, pops, pushes in _RANGES:
         for opcode in range(first, last + 1):
-            rows[opcode] = Plain(immediate, pops, pushes, _is_float(opcode))
+            rows[opcode] = Plain(immediate=immediate, pops=pops, pushes=pushes, is_float=_is_float(opcode))
     return tuple(rows)
 
 

@@ -91,7 +91,9 @@ def offers(kernel: Kernel) -> list[Offer]:
             if effect.cap_type == CAP_NATIVE_TYPE or covers not in (effect.cap_type, CAP_ANY_TYPE):
                 continue
             schema = decode(blobs[effect.params_schema]) if effect.params_schema else None
-            found.append(Offer(name, kind, cap_params, schema, resources))
+            found.append(
+                Offer(grant=name, kind=kind, cap_params=cap_params, schema=schema, resources=resources)
+            )
     return found
 
 
@@ -179,10 +181,10 @@ def receipts(
         reserve, schema = _known_of(source, intent_hash)
     payload = _payloads(reserve) if schema is None else params(schema)
     return Receipt(
-        digest,
-        draw(st.sampled_from(list(statuses))),
-        draw(st.sampled_from(["adapter", "other"])),
-        draw(payload),
+        intent_hash=digest,
+        status=draw(st.sampled_from(list(statuses))),
+        adapter_id=draw(st.sampled_from(["adapter", "other"])),
+        payload=draw(payload),
         cost_cents=draw(st.none() | _near(reserve.get("cost_cents", 0))),
     )
 

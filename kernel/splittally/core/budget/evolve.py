@@ -30,8 +30,15 @@ def fire(plans: Plans, event: RuleFired, seq: int, position: int) -> None:
     key = (seq, position) if event.status == DUE else (event.item[0], event.item[1])
     if event.status in (DUE, WAITING):
         plans.firings[key] = Firing(
-            event.budget, event.rule, event.version, event.status, event.cause, event.dim, event.amount,
-            event.depth, event.due_ns,
-        )  # fmt: skip
+            budget=event.budget,
+            rule=event.rule,
+            version=event.version,
+            status=event.status,
+            cause=event.cause,
+            dim=event.dim,
+            amount=event.amount,
+            depth=event.depth,
+            due_ns=event.due_ns,
+        )
     else:
         plans.firings.pop(key, None)

@@ -67,7 +67,7 @@ class LimitTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def limit(self) -> Limit:
         """The record of this limit."""
-        return Limit(self.dim, self.per, self.amount, self.over, self.rollover)
+        return Limit(dim=self.dim, per=self.per, amount=self.amount, over=self.over, rollover=self.rollover)
 
 
 class GrantTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -236,7 +236,9 @@ def grant_events(caps: Caps, grant: Grant, params: bytes | None, now: Grant | No
     after = _life_amounts(grant)
     for dim in sorted({**before, **after}):
         if before.get(dim) != after.get(dim, -1):
-            events.append(LimitSet(grant.name, dim, LIFE, 0, after.get(dim, -1)))
+            events.append(
+                LimitSet(scope=grant.name, dim=dim, per=LIFE, start_ns=0, amount=after.get(dim, -1))
+            )
     return events
 
 

@@ -33,7 +33,7 @@ class LimitCheck(Struct, frozen=True, gc=False):
     events: list[LimitSet | LimitCrossed]
 
 
-NOTHING = LimitCheck([], [], [], [])
+NOTHING = LimitCheck(outcomes=[], findings=[], windows=[], events=[])
 
 
 class Scope(Struct, frozen=True, gc=False):
@@ -43,6 +43,15 @@ class Scope(Struct, frozen=True, gc=False):
     is_visible: bool
 
 
+# Example. Limits of one leg: 100 tokens for life, 40 a day that defer, 30 an intent that asks. Spent 55,
+# reserved 20, spent today 35. An intent of 32 tokens finds, in the order in which the limits are stated:
+#
+#     life    55 + 20 + 32 = 107 > 100    deny              budget_exceeded    needed 32, available 25
+#     day     35 + 32 = 67 > 40           defer             budget_deferred    needed 32, available 5
+#     intent  32 > 30                     require_approval  approval_threshold needed 32, available 30
+#
+# The strictest outcome stands, here deny, and all three findings are told. A limit that tells or is a
+# shadow never changes the outcome. Several limits of one dimension and period share one counter.
 def check_limits(
     ledger: Ledger,
     scope: Scope,
@@ -54,7 +63,7 @@ def check_limits(
     """What the limits of one leg say of its estimate."""
     if not limits:
         return NOTHING
-    found = LimitCheck([], [], [], [])
+    found = LimitCheck(outcomes=[], findings=[], windows=[], events=[])
     for limit in limits:
         asked = estimate.get(limit.dim, 0)
         if limit.per == PER_INTENT:
@@ -86,12 +95,28 @@ def _compare(
                 find("limit_approaching", dim=limit.dim, grant=scope.name, per=limit.per, limit=limit.amount)
             )
             found.events.append(
-                LimitCrossed(scope.name, limit.dim, limit.per, start_ns, "tell", limit.amount, shown(left))
+                LimitCrossed(
+                    scope=scope.name,
+                    dim=limit.dim,
+                    per=limit.per,
+                    start_ns=start_ns,
+                    over="tell",
+                    amount=limit.amount,
+                    balance=shown(left),
+                )
             )
     elif left < 0:
         if limit.over == "shadow":
             found.events.append(
-                LimitCrossed(scope.name, limit.dim, limit.per, start_ns, "shadow", limit.amount, shown(left))
+                LimitCrossed(
+                    scope=scope.name,
+                    dim=limit.dim,
+                    per=limit.per,
+                    start_ns=start_ns,
+                    over="shadow",
+                    amount=limit.amount,
+                    balance=shown(left),
+                )
             )
         _refuse(found, scope, limit, asked, left + asked, _CODE[limit.over])
 
@@ -112,6 +137,9 @@ def _refuse(found: LimitCheck, scope: Scope, limit: Limit, asked: int, available
     found.findings.append(finding)
 
 
+# A calendar window that nobody used since it began has no counter: `LimitSet` opens one with the amount
+# above which it denies, which is that of the hard limit if there is one beside softer ones, and -1 (it
+# only counts) if not.
 def _window(
     ledger: Ledger,
     scope: str,
@@ -126,12 +154,14 @@ def _window(
     start_ns = standing[0] if standing else window_start(limit.per, now_ns, offset_ns)
     counter = ledger.counters.get((scope, limit.dim, limit.per, start_ns), UNUSED)
     if standing is None:
-        counter = Counter(hard_amount(limits, limit), 0, 0, 0, 0)
+        counter = Counter(limit=hard_amount(limits, limit), reserved=0, spent=0, refunded=0, told=0)
     window = Window(limit.dim, limit.per, start_ns)
     if window not in found.windows:
         found.windows.append(window)
         if standing is None:
-            found.events.append(LimitSet(scope, limit.dim, limit.per, start_ns, counter.limit))
+            found.events.append(
+                LimitSet(scope=scope, dim=limit.dim, per=limit.per, start_ns=start_ns, amount=counter.limit)
+            )
     return start_ns, counter
 
 

@@ -45,7 +45,9 @@ def hold(ledger: Ledger, event: Held, seq: int, now_ns: int, principal: str) -> 
         draws=tuple(event.draws),
     )
     if event.due_ns:
-        ledger.schedule(Due(event.due_ns, seq, event.member, event.intent_hash, NO_WINDOW))
+        ledger.schedule(
+            Due(due_ns=event.due_ns, seq=seq, position=event.member, hold=event.intent_hash, window=NO_WINDOW)
+        )
 
 
 def change_hold(ledger: Ledger, event: HoldChanged) -> None:
@@ -54,7 +56,15 @@ def change_hold(ledger: Ledger, event: HoldChanged) -> None:
     phase = HOLD[old.phase, CHANGED, event.phase]
     ledger.holds[event.intent_hash] = replace(old, phase=phase, due_ns=event.due_ns)
     if event.due_ns:
-        ledger.schedule(Due(event.due_ns, old.seq, old.member, event.intent_hash, NO_WINDOW))
+        ledger.schedule(
+            Due(
+                due_ns=event.due_ns,
+                seq=old.seq,
+                position=old.member,
+                hold=event.intent_hash,
+                window=NO_WINDOW,
+            )
+        )
 
 
 def settle(ledger: Ledger, event: Settled) -> None:
@@ -143,7 +153,7 @@ def roll_window(ledger: Ledger, event: WindowRolled, seq: int, position: int, of
 def appoint(ledger: Ledger, seq: int, position: int, due_ns: int) -> None:
     """Put something of another domain on the agenda."""
     ledger.appointments[seq, position] = due_ns
-    ledger.schedule(Due(due_ns, seq, position, b"", NO_WINDOW))
+    ledger.schedule(Due(due_ns=due_ns, seq=seq, position=position, hold=b"", window=NO_WINDOW))
 
 
 def keep_appointment(ledger: Ledger, seq: int, position: int) -> None:
@@ -166,7 +176,7 @@ def _open_window(
 ) -> None:
     end_ns = window_end(window[2], start_ns, offset_ns)
     ledger.windows[window] = (start_ns, end_ns, seq, position)
-    ledger.schedule(Due(end_ns, seq, position, b"", window))
+    ledger.schedule(Due(due_ns=end_ns, seq=seq, position=position, hold=b"", window=window))
 
 
 def _open_reserve(ledger: Ledger, scope: str, dim: str) -> int:

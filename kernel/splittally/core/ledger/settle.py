@@ -64,7 +64,14 @@ def charge_leg(ledger: Ledger, leg: Leg, answer: Answer, is_late: bool) -> Charg
         charged[dim] = _saturate(ledger, leg, dim, amount, 0 if is_late else reserve, violations)
     windows = leg.windows if is_late else []
     return Charge(
-        leg.grant, leg.grant_hash, leg.terms_hash, leg.enforcer_ref, usage, charged, violations, windows
+        grant=leg.grant,
+        grant_hash=leg.grant_hash,
+        terms_hash=leg.terms_hash,
+        enforcer_ref=leg.enforcer_ref,
+        usage=usage,
+        charged=charged,
+        violations=violations,
+        windows=windows,
     )
 
 
@@ -84,6 +91,12 @@ def _saturate(
     return amount
 
 
+# Example. Limit 100, spent 70, this hold reserved 20: available 10. It used 45:
+#
+#     life    10 + 20 (freed) - 45 = -15  ->  LimitCrossed(exhausted, amount 100, balance -15)
+#
+# A late receipt frees nothing, because its reserve was released already. A counter that was below zero
+# before is not told again.
 def exhaustions(ledger: Ledger, legs: tuple[Leg, ...], charges: list[Charge], is_late: bool) -> list[Event]:
     """An event for every counter whose availability these charges drive below zero."""
     events: list[Event] = []
@@ -98,18 +111,29 @@ def exhaustions(ledger: Ledger, legs: tuple[Leg, ...], charges: list[Charge], is
             if balance < 0:
                 events.append(
                     LimitCrossed(
-                        leg.grant,
-                        window.dim,
-                        window.per,
-                        window.start_ns,
-                        "exhausted",
-                        counter.limit,
-                        shown(balance),
+                        scope=leg.grant,
+                        dim=window.dim,
+                        per=window.per,
+                        start_ns=window.start_ns,
+                        over="exhausted",
+                        amount=counter.limit,
+                        balance=shown(balance),
                     )
                 )
     return events
 
 
+# Example. 12 USD were drawn from `accounts/team` for leg 1, so they are in flight. What the postings are
+# depends on what the leg used, and on what its grant says happens above the reserve:
+#
+#     used  9                    in flight -> vendor 9, in flight -> accounts/team 3
+#     used 15, above = charge    in flight -> vendor 12, and `unfunded` 15 against 12
+#     used 15, above = cap       in flight -> vendor 12, nothing more is owed
+#     used 15, above = debt      in flight -> vendor 12, accounts/team -> vendor 3 within its debt limit
+#     no answer, doubt = payee   in flight -> accounts/team 12
+#     late, used 9               accounts/team -> vendor, as much of 9 as the account still has
+#
+# `taken` is what earlier draws of this ending took from the same account.
 def pay_draws(ledger: Ledger, ending: Ending) -> tuple[list[Event], list[Finding]]:
     """The postings that end what was drawn, and what is wrong with them."""
     postings: list[Event] = []
@@ -151,7 +175,14 @@ def _posted(ending: Ending, draw: Draw, payee: str, committed: int, extra: int, 
     if not ending.is_late:
         moves.append(("", draw.account, draw.amount - committed))
     return [
-        Posted(debit, credit, draw.resource, amount, grant, ending.intent_hash)
+        Posted(
+            debit=debit,
+            credit=credit,
+            resource=draw.resource,
+            amount=amount,
+            grant=grant,
+            intent_hash=ending.intent_hash,
+        )
         for debit, credit, amount in moves
         if amount
     ]
@@ -171,7 +202,14 @@ def payee_of(draw: Draw, named: str, ledger: Ledger, violations: list[Finding]) 
 def return_draws(hold: Hold, intent_hash: bytes) -> list[Event]:
     """The postings that give everything drawn for a hold back to where it came from."""
     return [
-        Posted("", draw.account, draw.resource, draw.amount, hold.legs[draw.leg].grant, intent_hash)
+        Posted(
+            debit="",
+            credit=draw.account,
+            resource=draw.resource,
+            amount=draw.amount,
+            grant=hold.legs[draw.leg].grant,
+            intent_hash=intent_hash,
+        )
         for draw in hold.draws
         if draw.amount
     ]

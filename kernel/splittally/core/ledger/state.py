@@ -36,7 +36,7 @@ class Counter(Struct, frozen=True, array_like=True, gc=False):
         return self.reserved + self.spent - self.refunded
 
 
-UNUSED = Counter(-1, 0, 0, 0, 0)
+UNUSED = Counter(limit=-1, reserved=0, spent=0, refunded=0, told=0)
 
 
 class Hold(Struct, array_like=True, gc=False):
@@ -135,8 +135,16 @@ class Ledger:
 
     def rebuild_agenda(self) -> None:
         """Derive the agenda from holds, windows and appointments."""
-        due = [Due(h.due_ns, h.seq, h.member, key, NO_WINDOW) for key, h in self.holds.items() if h.due_ns]
-        due += [Due(end, seq, at, b"", key) for key, (_, end, seq, at) in self.windows.items() if end]
+        due = [
+            Due(due_ns=h.due_ns, seq=h.seq, position=h.member, hold=key, window=NO_WINDOW)
+            for key, h in self.holds.items()
+            if h.due_ns
+        ]
+        due += [
+            Due(due_ns=end, seq=seq, position=at, hold=b"", window=key)
+            for key, (_, end, seq, at) in self.windows.items()
+            if end
+        ]
         due += [Due(due_ns, *key, b"", NO_WINDOW) for key, due_ns in self.appointments.items()]
         heapify(due)
         self.agenda, self.agenda_is_shared = due, False

@@ -31,20 +31,33 @@ def fall_due(ledger: Ledger, item: Due, limit_of: LimitOf, offset_ns: int) -> li
 
 def release_hold(hold: Hold, intent_hash: bytes, cause: str, order: str) -> list[Event]:
     """The events that end a hold without usage."""
-    released = Released(intent_hash, cause, order, authority_of(hold.legs), [])
+    released = Released(
+        intent_hash=intent_hash, cause=cause, order=order, authority=authority_of(hold.legs), findings=[]
+    )
     return [released, *return_draws(hold, intent_hash)]
 
 
 def resolve_doubt(ledger: Ledger, intent_hash: bytes, hold: Hold) -> list[Event]:
     """The events that end an unknown hold: counters in full, accounts by their grants' `doubt`."""
     answers = [Doubt() for _ in hold.legs]
-    ending = Ending(intent_hash, hold.legs, hold.draws, list(answers), "", False)
+    ending = Ending(
+        intent_hash=intent_hash,
+        legs=hold.legs,
+        draws=hold.draws,
+        answers=list(answers),
+        pays_to="",
+        is_late=False,
+    )
     charges = [charge_leg(ledger, leg, Doubt(), False) for leg in hold.legs]
     postings, violations = pay_draws(ledger, ending)
     bearer = {draw.resource: draw.doubt for draw in hold.draws}
     violations.insert(0, find("unknown_timed_out", bearer=bearer or {"": "payer"}))
     crossed = exhaustions(ledger, hold.legs, charges, False)
-    return [Settled(intent_hash, "unknown", UNKNOWN, charges, violations), *postings, *crossed]
+    return [
+        Settled(intent_hash=intent_hash, how="unknown", status=UNKNOWN, legs=charges, violations=violations),
+        *postings,
+        *crossed,
+    ]
 
 
 def authority_of(legs: tuple[Leg, ...]) -> list[Authority]:
@@ -52,14 +65,24 @@ def authority_of(legs: tuple[Leg, ...]) -> list[Authority]:
     return [Authority(leg.grant, leg.grant_hash, leg.terms_hash) for leg in legs]
 
 
+# Example. 100 tokens a day, half of what is left rolls over. Spent 30 and 20 are still reserved when the
+# day ends: carried = (100 - 30 - 20) * 1 // 2 = 25, and the next day opens with 125. What is reserved is
+# charged to the day in which it was reserved.
 def _roll(ledger: Ledger, item: Due, limit_of: LimitOf, offset_ns: int) -> WindowRolled:
     scope, dim, per = item.window
     start_ns, end_ns, _, _ = ledger.windows[item.window]
     limit = limit_of(scope, dim, per)
     if limit is None or not limit.rollover:
-        return WindowRolled(scope, dim, per, start_ns, 0, -1)
+        return WindowRolled(scope=scope, dim=dim, per=per, start_ns=start_ns, next_ns=0, amount=-1)
     counter = ledger.counters[scope, dim, per, start_ns]
     share, whole = limit.rollover
     carried = max(0, counter.limit - counter.spent - counter.reserved) * share // whole
     assert window_end(per, end_ns, offset_ns) > end_ns
-    return WindowRolled(scope, dim, per, start_ns, end_ns, min(limit.amount + carried, NATURAL_MAX))
+    return WindowRolled(
+        scope=scope,
+        dim=dim,
+        per=per,
+        start_ns=start_ns,
+        next_ns=end_ns,
+        amount=min(limit.amount + carried, NATURAL_MAX),
+    )

@@ -180,7 +180,15 @@ def _check_parts(
 def _make_create(state: State, call: NativeCall, params: CreateBudget) -> list[Event]:
     plan = _plan(state, params)
     digest = hash_schema(_plan_bytes(plan))
-    budget = BudgetDef(params.budget, params.parent, params.budget, digest, 1, params.template, call.grant)
+    budget = BudgetDef(
+        name=params.budget,
+        parent=params.parent,
+        grant=params.budget,
+        schema=digest,
+        version=1,
+        template=params.template,
+        adopted_by=call.grant,
+    )
     events = definition_events(state, plan)
     events.append(Defined("accounts", budget.name, account_value(budget.name, params.debt_limit)))
     events += _reserved_events(state, budget, plan)
@@ -197,7 +205,12 @@ def _make_create(state: State, call: NativeCall, params: CreateBudget) -> list[E
     events += calendar_events(fork, budget, plan, call.intent_hash, call.now_ns)
     if params.amount:
         funding = Posted(
-            params.debit, budget.name, params.resource, params.amount, call.grant, call.intent_hash
+            debit=params.debit,
+            credit=budget.name,
+            resource=params.resource,
+            amount=params.amount,
+            grant=call.grant,
+            intent_hash=call.intent_hash,
         )
         events += [funding, *deposit_events(fork, [funding], call.now_ns, skip=(ALLOCATIONS,))]
     return events

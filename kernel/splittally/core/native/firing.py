@@ -71,9 +71,18 @@ def told(
 ) -> RuleFired:
     """What became of a firing."""
     return RuleFired(
-        firing.budget, firing.rule, firing.version, status, list(key), firing.cause, firing.dim,
-        firing.amount, firing.depth, firing.due_ns, findings or [],
-    )  # fmt: skip
+        budget=firing.budget,
+        rule=firing.rule,
+        version=firing.version,
+        status=status,
+        item=list(key),
+        cause=firing.cause,
+        dim=firing.dim,
+        amount=firing.amount,
+        depth=firing.depth,
+        due_ns=firing.due_ns,
+        findings=findings or [],
+    )
 
 
 def carry_out(state: State, firing: Firing, now_ns: int) -> list[Event]:

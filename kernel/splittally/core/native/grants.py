@@ -167,6 +167,8 @@ def check_change(state: State, old: Grant, new: Grant) -> list[Finding]:
     return check_terms(state.caps, new)
 
 
+# Example. A day's limit of 100 opened with 125, because 25 were carried. Amended to 80, the open day gets
+# 80 + (125 - 100) = 105: what was carried is kept, and what was used counts on.
 def change_events(state: State, old: Grant, new: Grant, params: bytes | None) -> list[Event]:
     """The events that change a grant, open windows included: what they rolled over is kept."""
     events = grant_events(state.caps, new, params, old)
@@ -179,7 +181,15 @@ def change_events(state: State, old: Grant, new: Grant, params: bytes | None) ->
         was, amount = _hard(old, dim, per), _hard(new, dim, per)
         if was != amount:
             carried = max(0, counter.limit - was) if was >= 0 and amount >= 0 else 0
-            events.append(LimitSet(scope, dim, per, start_ns, min(amount + carried, NATURAL_MAX)))
+            events.append(
+                LimitSet(
+                    scope=scope,
+                    dim=dim,
+                    per=per,
+                    start_ns=start_ns,
+                    amount=min(amount + carried, NATURAL_MAX),
+                )
+            )
     return events
 
 

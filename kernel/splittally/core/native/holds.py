@@ -112,7 +112,11 @@ def _make_answer(state: State, call: NativeCall, params: AnswerApproval) -> list
     stale = find("approval_stale", found=[finding.code for finding in findings])
     return [
         Released(
-            released.intent_hash, released.cause, released.order, released.authority, [stale, *findings]
+            intent_hash=released.intent_hash,
+            cause=released.cause,
+            order=released.order,
+            authority=released.authority,
+            findings=[stale, *findings],
         ),
         *postings,
     ]
@@ -145,11 +149,22 @@ def _make_attest(state: State, call: NativeCall, params: AttestOutcome) -> list[
 def attested(state: State, intent_hash: bytes, hold: Hold, usage: dict[str, int] | None) -> list[Event]:
     """The events that settle a hold with a usage that somebody answers for."""
     answer = Doubt() if usage is None else SettleVerdict(usage)
-    ending = Ending(intent_hash, hold.legs, hold.draws, [answer] * len(hold.legs), "", False)
+    ending = Ending(
+        intent_hash=intent_hash,
+        legs=hold.legs,
+        draws=hold.draws,
+        answers=[answer] * len(hold.legs),
+        pays_to="",
+        is_late=False,
+    )
     charges = [charge_leg(state.ledger, leg, answer, False) for leg in hold.legs]
     postings, violations = pay_draws(state.ledger, ending)
     crossed = exhaustions(state.ledger, hold.legs, charges, False)
-    return [Settled(intent_hash, "attested", "ok", charges, violations), *postings, *crossed]
+    return [
+        Settled(intent_hash=intent_hash, how="attested", status="ok", legs=charges, violations=violations),
+        *postings,
+        *crossed,
+    ]
 
 
 def _check_refund(state: State, call: NativeCall, params: RefundSettlement) -> list[Finding]:
@@ -189,7 +204,16 @@ def _make_refund(state: State, call: NativeCall, params: RefundSettlement) -> li
     events: list[Event] = [Refunded(params.intent_hash, legs)]
     for payee, resource, amount in _repaid(known, params.amounts):
         account, grant = payers[resource]
-        events.append(Posted(payee, account, resource, amount, grant, params.intent_hash))
+        events.append(
+            Posted(
+                debit=payee,
+                credit=account,
+                resource=resource,
+                amount=amount,
+                grant=grant,
+                intent_hash=params.intent_hash,
+            )
+        )
     return events
 
 

@@ -73,9 +73,16 @@ class RuleTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def rule(self) -> Rule:
         """The record of this rule."""
         return Rule(
-            self.name, self.decision, self.effect_kind, self.cap_name, self.cap_type, self.origin_kind,
-            self.origin_name, self.when, [rate.limit() for rate in self.rates],
-        )  # fmt: skip
+            name=self.name,
+            decision=self.decision,
+            effect_kind=self.effect_kind,
+            cap_name=self.cap_name,
+            cap_type=self.cap_type,
+            origin_kind=self.origin_kind,
+            origin_name=self.origin_name,
+            when=self.when,
+            rates=[rate.limit() for rate in self.rates],
+        )
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

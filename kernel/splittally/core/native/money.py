@@ -208,8 +208,22 @@ def check_cover(state: State, counter: str, gets: str, got: int) -> list[Finding
 def _make_convert(state: State, call: NativeCall, params: ConvertMoney) -> list[Event]:
     grant, cause = call.grant, call.intent_hash
     postings: list[Event] = [
-        Posted(params.debit, params.counter, params.resource, params.amount, grant, cause),
-        Posted(params.counter, params.to, params.gets, params.got, grant, cause),
+        Posted(
+            debit=params.debit,
+            credit=params.counter,
+            resource=params.resource,
+            amount=params.amount,
+            grant=grant,
+            intent_hash=cause,
+        ),
+        Posted(
+            debit=params.counter,
+            credit=params.to,
+            resource=params.gets,
+            amount=params.got,
+            grant=grant,
+            intent_hash=cause,
+        ),
     ]
     return postings + deposit_events(state, postings, call.now_ns)
 
@@ -223,7 +237,14 @@ def _check_exist(state: State, resource: str, accounts: list[str]) -> list[Findi
 
 
 def _make_posting(state: State, call: NativeCall, params: IssueMoney | TransferMoney) -> list[Event]:
-    posted = Posted(params.debit, params.to, params.resource, params.amount, call.grant, call.intent_hash)
+    posted = Posted(
+        debit=params.debit,
+        credit=params.to,
+        resource=params.resource,
+        amount=params.amount,
+        grant=call.grant,
+        intent_hash=call.intent_hash,
+    )
     return [posted, *deposit_events(state, [posted], call.now_ns)]
 
 

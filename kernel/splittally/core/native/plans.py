@@ -80,7 +80,19 @@ def deposit_events(
         rules = [ALLOCATIONS] if resource in plan.allocations else []
         rules += [x.name for x in plan.rules if x.on == ON_DEPOSIT and x.of in ("", resource)]
         events += [
-            RuleFired(name, rule, budget.version, DUE, [], cause, resource, amount, depth, now_ns, [])
+            RuleFired(
+                budget=name,
+                rule=rule,
+                version=budget.version,
+                status=DUE,
+                item=[],
+                cause=cause,
+                dim=resource,
+                amount=amount,
+                depth=depth,
+                due_ns=now_ns,
+                findings=[],
+            )
             for rule in rules
             if rule not in skip
         ]
@@ -92,12 +104,21 @@ def metric_events(state: State, measured: Measured, cause: bytes, now_ns: int) -
     budget = state.plans.budgets[measured.budget]
     return [
         RuleFired(
-            budget.name, rule.name, budget.version, DUE, [], cause, measured.metric, measured.value, 0,
-            now_ns, [],
+            budget=budget.name,
+            rule=rule.name,
+            version=budget.version,
+            status=DUE,
+            item=[],
+            cause=cause,
+            dim=measured.metric,
+            amount=measured.value,
+            depth=0,
+            due_ns=now_ns,
+            findings=[],
         )
         for rule in plan_of(state, budget).rules
         if rule.on == ON_METRIC and rule.of == measured.metric
-    ]  # fmt: skip
+    ]
 
 
 def calendar_events(state: State, budget: BudgetDef, plan: Plan, cause: bytes, now_ns: int) -> list[Event]:
@@ -107,12 +128,21 @@ def calendar_events(state: State, budget: BudgetDef, plan: Plan, cause: bytes, n
     """
     return [
         RuleFired(
-            budget.name, rule.name, budget.version, DUE, [], cause, "", 0, 0,
-            next_period_ns(state, rule.on, now_ns), [],
+            budget=budget.name,
+            rule=rule.name,
+            version=budget.version,
+            status=DUE,
+            item=[],
+            cause=cause,
+            dim="",
+            amount=0,
+            depth=0,
+            due_ns=next_period_ns(state, rule.on, now_ns),
+            findings=[],
         )
         for rule in plan.rules
         if rule.on in CALENDAR_WINDOWS
-    ]  # fmt: skip
+    ]
 
 
 def next_period_ns(state: State, per: str, now_ns: int) -> int:

@@ -20,8 +20,6 @@ from splittally.core.events import Event
 from splittally.core.findings import Finding
 from splittally.core.state import State
 
-NOTHING_ADMITTED: dict[bytes, str] = {}
-
 
 class Touches(Struct, frozen=True, kw_only=True, gc=False):
     """What an effect reads or moves by its params: the lists of the native grants of its chain must cover it.

@@ -95,7 +95,7 @@ def _make_solve(state: State, call: NativeCall, params: SolveBudget) -> list[Eve
         values = _evaluated(state, call, params, budget)
         cells = [Cell(name, _integer(value), formulas[name].unit) for name, value in values.items()]
     read = {"balance": context["balance"], "metric": context["metric"], "input": params.input}
-    return [Solved(budget.name, budget.version, params.solver, cells, read)]
+    return [Solved(budget=budget.name, version=budget.version, solver=params.solver, cells=cells, input=read)]
 
 
 def _integer(value: object) -> int:

@@ -168,7 +168,7 @@ def _asked(decision: Decision) -> Asked:
     digest = decision.intent_hash.hex() if decision.intent_hash else None
     facts = {name: fact for finding in decision.findings for name, fact in finding.facts.items()}
     codes = tuple(finding.code for finding in decision.findings)
-    return Asked(decision.outcome, digest, codes, facts)
+    return Asked(outcome=decision.outcome, intent_hash=digest, codes=codes, facts=facts)
 
 
 __all__ = ["ALLOW", "DENY", "Asked", "KernelGate"]

@@ -46,7 +46,9 @@ def failed(failure_class: str, run: Run, facts: Mapping[str, Any] | None = None)
     """How a job ended that brought no result."""
     by = run.aborted_by
     cost = run.accrued_usd if run.accrued_usd or by else None
-    return Ending(FAILED, _text(facts or {}, run, FAILED), cost, by or failure_class)
+    return Ending(
+        status=FAILED, result=_text(facts or {}, run, FAILED), cost=cost, failure_class=by or failure_class
+    )
 
 
 def class_of(error: Exception) -> str:

@@ -132,7 +132,9 @@ class Tables:
             " WHERE (?1 IS NULL OR job_id = ?1) AND trigger LIKE ?2 ORDER BY id", job_id, trigger,
         )  # fmt: skip
         return [
-            Trigger(at, job_id, kind, reason, json.loads(detail), since)
+            Trigger(
+                id=at, job_id=job_id, trigger=kind, reason=reason, detail=json.loads(detail), created_at=since
+            )
             for at, job_id, kind, reason, detail, since in rows
         ]
 

@@ -46,7 +46,7 @@ def _look_after(queue: Queue, job: Job, gate: KernelGate | None, retry_dispatche
     fate = gate.fate(job.intent_hash) if gate is not None and job.intent_hash is not None else ""
     if fate == SETTLED:  # its adapter told the kernel itself
         row = json.dumps({"status": DONE, "result": {}, "settled_by": "adapter"})
-        queue.settle(job, Ending(DONE, row, None, None, None))
+        queue.settle(job, Ending(status=DONE, result=row, cost=None, failure_class=None, priced=None))
     elif retry_dispatched:
         queue.release(job, "recovered", "runner_is_idempotent", {"claims": job.claims}, job.intent_hash)
     else:

@@ -55,7 +55,7 @@ def rule(
     reason = word_or(asked.codes[0] if asked.codes else None, asked.outcome)
     facts = facts_of({**asked.facts, "intent_hash": asked.intent_hash})
     waits = asked.intent_hash if asked.outcome in (ALLOW, "require_approval") else None
-    return Ruling(asked.outcome, reason, facts, waits, asked.codes)
+    return Ruling(action=asked.outcome, reason=reason, detail=facts, intent_hash=waits, codes=asked.codes)
 
 
 def facts_of(detail: object) -> dict[str, Any]:

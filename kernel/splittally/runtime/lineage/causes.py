@@ -36,7 +36,12 @@ def postings_of(body: Body) -> Iterator[Moved]:
     for position, event in enumerate(body.out):
         if isinstance(event, Posted):
             digest = event.intent_hash
-            yield Moved(position, kinds.get(digest, cause), leaves.get(digest, event.grant), event)
+            yield Moved(
+                position=position,
+                kind=kinds.get(digest, cause),
+                permission=leaves.get(digest, event.grant),
+                posted=event,
+            )
             continue
         cause = _cause(event) or cause
         match event:

@@ -120,7 +120,7 @@ def _below(history: History, step: _Step, what: str, traced: Traced) -> list[_St
     below = [_Step(step.depth + 1, DEBIT, step.run)]
     if traced.exchanged_for != NOBODY:
         given = history.lineage.postings[traced.exchanged_for]
-        whole = Source(LOT, traced.exchanged_for, 0, given.posted.amount)
+        whole = Source(kind=LOT, posting=traced.exchanged_for, start=0, amount=given.posted.amount)
         below.append(_Step(step.depth + 1, GIVEN, whole))
     return below
 

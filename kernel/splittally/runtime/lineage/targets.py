@@ -98,7 +98,7 @@ def _runs(found: list[tuple[int, Traced]], resource: str | None) -> list[Source]
 
 
 def _whole(number: int, traced: Traced) -> Source:
-    return Source(LOT, number, 0, traced.posted.amount)
+    return Source(kind=LOT, posting=number, start=0, amount=traced.posted.amount)
 
 
 def _of_account(history: History, account: str, resource: str | None) -> Iterator[Level]:
@@ -116,7 +116,22 @@ def _balances(history: History, account: str, resources: list[str]) -> Iterator[
         lots, debts = history.lineage.held(account, resource), history.lineage.owed(account, resource)
         if lots or debts:
             balance = sum(lot.amount for lot in lots) - sum(debt.amount for debt in debts)
-            yield Level(0, BALANCE, None, None, "", b"", "", account, resource, balance, "", [], None, "")
+            yield Level(
+                level=0,
+                what=BALANCE,
+                seq=None,
+                position=None,
+                kind="",
+                intent_hash=b"",
+                debit="",
+                credit=account,
+                resource=resource,
+                amount=balance,
+                grant="",
+                chain=[],
+                at_ns=None,
+                principal="",
+            )
             yield from walk(history, [*lots, *debts])
 
 
