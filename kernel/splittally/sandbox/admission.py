@@ -25,12 +25,12 @@ from splittally.core.limits import (
     ENFORCER_SEGMENTS_MAX,
     ENFORCER_TABLE_ELEMENTS_MAX,
 )
-from splittally.sandbox.binary import refuse
-from splittally.sandbox.body import FuncType
-from splittally.sandbox.callgraph import frames_bytes, order_of_calls
 from splittally.sandbox.engine import compile_module, reference_engine
-from splittally.sandbox.module import EXPORT_FUNCTION, EXPORT_MEMORY, MAGIC, Module, read_module
-from splittally.sandbox.opcodes import I32, I64, INTEGERS
+from splittally.sandbox.wasm.callgraph import frames_bytes, order_of_calls
+from splittally.sandbox.wasm.function import FuncType
+from splittally.sandbox.wasm.module import EXPORT_FUNCTION, EXPORT_MEMORY, MAGIC, Module, read_module
+from splittally.sandbox.wasm.opcodes import I32, I64, INTEGERS
+from splittally.sandbox.wasm.reader import refuse
 
 ABI_MARKER = "splittally_abi_1"
 _ALLOC = FuncType(bytes((I32,)), bytes((I32,)))

@@ -11,8 +11,8 @@ from wasmtime import Config, Engine, Module, WasmtimeError, _ffi
 
 from splittally.core.errors import WorldError
 from splittally.core.limits import ENFORCER_TABLE_ELEMENTS_MAX
-from splittally.sandbox.binary import refuse, shown
 from splittally.sandbox.settings import ENFORCER_MEMORY_BYTES_MAX, PAGE_BYTES, SETTINGS
+from splittally.sandbox.wasm.reader import refuse, shown
 
 # One call at a time needs one of each; the spares outlive an interrupt that strikes between two calls
 # of the engine and leaves an instance behind.
