@@ -13,8 +13,8 @@ from splittally.journal.index import Index
 from splittally.journal.runs import ROW_BYTES, Run, bounds_of, seq_bytes
 from splittally.journal.snapshot import Snapshot, Snapshots
 from splittally.runtime.reading import Record
+from splittally.runtime.recall import index_events
 from splittally.runtime.recover import first_difference
-from splittally.runtime.writer import index_events
 
 from splittally_tools.audit.records import Digests
 

@@ -21,10 +21,10 @@ from splittally.core.frames import Body, body_rows
 from splittally.core.state import State
 from splittally.journal.index import Index
 from splittally.runtime.reading import Reader, Record
-from splittally.runtime.recall import Recaller
+from splittally.runtime.recall import Recaller, index_events
 from splittally.runtime.recover import apply_events
 from splittally.runtime.world import current_engine
-from splittally.runtime.writer import Judge, decide, index_events
+from splittally.runtime.writer import Judge, decide
 from splittally.sandbox import Sandbox
 
 from splittally_tools.export.frames import tagged_json

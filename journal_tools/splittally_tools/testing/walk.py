@@ -9,8 +9,8 @@ from collections.abc import Callable
 from splittally.core.state import State
 from splittally.journal.index import Index
 from splittally.runtime.reading import Reader, Record
+from splittally.runtime.recall import index_events
 from splittally.runtime.recover import apply_events
-from splittally.runtime.writer import index_events
 
 from splittally_tools.audit.records import Intents, Records
 from splittally_tools.audit.rejudge import Rejudge

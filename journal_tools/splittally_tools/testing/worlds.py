@@ -25,8 +25,8 @@ from splittally.journal.lmdb import LmdbStore
 from splittally.journal.memory import MemoryStore
 from splittally.journal.store import Store
 from splittally.runtime import Kernel
+from splittally.runtime.folder import is_world
 from splittally.runtime.reading import Reader, open_reader, read_store
-from splittally.runtime.world import is_world
 
 from splittally_tools.testing.keeping import KEEPING, how_to_open, is_kept, named_in_test
 

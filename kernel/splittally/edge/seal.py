@@ -18,7 +18,6 @@ from splittally.core.findings import Finding, find
 from splittally.core.intent import intent_hash
 from splittally.core.limits import (
     ATTEMPT_BYTES,
-    HASH_BYTES,
     KEY_BYTES,
     NATIVE_PARAMS_BYTES_MAX,
     NATURAL_MAX,
@@ -37,6 +36,7 @@ from splittally.core.types import (
     is_name,
 )
 from splittally.edge.amounts import amounts_by_resource
+from splittally.edge.hashes import require_hash
 from splittally.edge.native_params import scales_of, seal_native
 from splittally.edge.records import Intent, Origin, Receipt
 from splittally.edge.schema import ANY_PARAMS, ParamsSchema
@@ -180,20 +180,6 @@ class Sealer:
         if schema is None:
             schema = self._schemas[digest] = ParamsSchema.load(decode(state.caps.blobs[digest]))
         return schema
-
-
-def require_hash(digest: object) -> bytes:
-    """An intent hash as bytes, from bytes or hex; `InvalidInput` when it is neither."""
-    if type(digest) is str:
-        try:
-            digest = bytes.fromhex(digest)
-        except ValueError:
-            digest = b""
-    if type(digest) is not bytes or len(digest) != HASH_BYTES:
-        raise InvalidInput(
-            f"`intent_hash` has {HASH_BYTES} bytes, or {2 * HASH_BYTES} hex digits", field="intent_hash"
-        )
-    return digest
 
 
 def spelled_task(state: State, params: Any) -> Any:

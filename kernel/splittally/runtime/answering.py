@@ -17,8 +17,9 @@ from splittally.core.limits import GROUP_MAX, KEY_BYTES, MEMBERS_MAX, TEXT_BYTES
 from splittally.core.native import NATIVE
 from splittally.core.step import HoldReply, SettleReply
 from splittally.core.types import ADMITTED, RELEASED, SETTLED
+from splittally.edge.hashes import require_hash
 from splittally.edge.records import Decision, Extend, Group, HoldChange, Intent, Receipt, Release, Settlement
-from splittally.edge.seal import Refused, require_hash
+from splittally.edge.seal import Refused
 from splittally.runtime.answers import decision_of, duplicate_of, not_decided, unrecorded
 from splittally.runtime.staging import Asked, StagedIntent, StagedReceipt, stage
 from splittally.runtime.world import World

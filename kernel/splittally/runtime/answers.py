@@ -11,7 +11,6 @@ from splittally.core.history import Trace
 from splittally.core.step import MemberReply
 from splittally.core.types import DENY
 from splittally.edge.records import Decision
-from splittally.runtime.rows import Row
 
 
 def decision_of(seq: int | None, reply: Any, attempt: bytes) -> Decision:
@@ -52,26 +51,3 @@ def or_raise(answer: Any) -> Any:
     if isinstance(answer, SplittallyError):
         raise answer
     return answer
-
-
-def outcome_row(found: Trace) -> Row:
-    """What happened to an intent, for people and programs."""
-    ended = found.endings[-1] if found.endings else None
-    settled = found.settled
-    return Row(
-        intent_hash=found.decided.intent_hash,
-        seq=found.seq,
-        kind=found.member.kind,
-        grant=found.member.grant,
-        principal=found.by,
-        outcome=found.decided.outcome,
-        findings=list(found.decided.findings),
-        reserve=found.reserve,
-        status=found.status,
-        phase=found.phase,
-        ended_seq=ended[0] if ended else None,
-        cause=next((x.cause for _, x in found.endings if not hasattr(x, "how")), None),
-        usage=settled.legs[0].usage if settled and settled.legs else None,
-        charged=settled.legs[0].charged if settled and settled.legs else None,
-        attempt=found.member.attempt,
-    )

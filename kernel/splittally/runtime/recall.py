@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 from splittally.core.ask import Recall
 from splittally.core.commands import Command, Known, Member, Submit
-from splittally.core.events import Event, Held
+from splittally.core.events import Decided, Event, Held, HoldChanged, Refunded, Released, Settled
 from splittally.core.frames import Body, read_body, read_command
 from splittally.core.history import Trace, known_of, own_members, trace
 from splittally.core.intent import key_digest
@@ -17,6 +17,8 @@ from splittally.core.limits import RECALL_FRAMES_MAX
 from splittally.journal.frame import Frame, open_frame
 from splittally.journal.index import Index
 from splittally.journal.store import Store
+
+_INDEXED = frozenset((Decided, HoldChanged, Settled, Released, Refunded))
 
 
 class Recaller:
@@ -88,3 +90,17 @@ class Recaller:
 
 def _recall(member: Member, at_ns: int) -> Recall:
     return Recall(member.kind, member.params, member.origin_kind, member.origin_name, at_ns)
+
+
+def index_events(index: Index, seq: int, command: Command, out: list[Event]) -> None:
+    """Enter a frame's intents into the index, each once, and the keys that hosts gave."""
+    done: list[bytes] = []
+    for event in out:
+        digest = event.intent_hash if type(event) in _INDEXED else b""  # type: ignore[union-attr]
+        if digest and digest not in done:
+            done.append(digest)
+            index.put(digest, seq)
+    if type(command) is Submit:
+        for member in command.members:
+            if member.keyed and member.intent_hash in done:
+                index.put(key_digest(member.grant, member.key), seq)

@@ -18,7 +18,7 @@ from splittally.journal.frame import EMPTY, Head, open_frame
 from splittally.journal.index import Index
 from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
-from splittally.runtime.writer import index_events
+from splittally.runtime.recall import index_events
 
 Progress = Callable[[int], None]
 

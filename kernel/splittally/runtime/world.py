@@ -28,6 +28,7 @@ from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
 from splittally.runtime.chance import Pool
 from splittally.runtime.clock import GIVEN, HOST, WorldClock
+from splittally.runtime.folder import NO_FOLDER, is_world
 from splittally.runtime.fork import ForkIndex, ForkStore
 from splittally.runtime.recover import INDEX_FLUSH_ROWS, recover, state_at
 from splittally.runtime.writer import KERNEL, Judge, Writer
@@ -36,7 +37,6 @@ from splittally.sandbox.registry import builtin, builtin_names
 
 SNAPSHOT_CLOSE_FRAMES = 1_000  # a shorter tail is folded faster than a snapshot is written
 MEMORY = ":memory:"
-NO_FOLDER = Path(os.devnull)  # of a world that keeps nothing beside its store
 
 
 class World:
@@ -205,11 +205,6 @@ def open_over(
     kind, source = _clock_of(clock)
     chance = Pool() if chance is None else chance
     return _recovered(store, Index(None), Snapshots(NO_FOLDER), kind, source, chance, open_max)
-
-
-def is_world(folder: Path) -> bool:
-    """Whether there is a world in this folder."""
-    return (folder / "journal").is_dir()
 
 
 def _open_locked(

@@ -8,13 +8,12 @@ Rule 1. A failed commit stops the kernel before any later answer: its state is a
 """
 
 from splittally.core.ask import Needs, ask, wants_known, wants_recall
-from splittally.core.commands import Admitted, Command, Evidence, Judged, Submit, Tick
+from splittally.core.commands import Admitted, Command, Evidence, Judged, Tick
 from splittally.core.errors import InvalidInput, KernelStopped, NotAdmitted
-from splittally.core.events import Decided, Event, Held, HoldChanged, Refunded, Released, Settled
+from splittally.core.events import Event, Held
 from splittally.core.evolve import remember
 from splittally.core.frames import body_rows
 from splittally.core.hashing import hash_module
-from splittally.core.intent import key_digest
 from splittally.core.limits import FRAME_BYTES_MAX, GROUP_MAX, TICK_ITEMS_MAX
 from splittally.core.questions import Question
 from splittally.core.state import State
@@ -23,11 +22,10 @@ from splittally.core.verdict import Fault
 from splittally.journal.frame import Frame, Head, seal
 from splittally.journal.index import Index
 from splittally.journal.store import Conflict, Store, Unknown
-from splittally.runtime.recall import Recaller
+from splittally.runtime.recall import Recaller, index_events
 from splittally.sandbox import Sandbox, admit
 
 KERNEL = ""  # the principal of what the kernel does by itself
-_INDEXED = frozenset((Decided, HoldChanged, Settled, Released, Refunded))
 
 
 class FrameTooLarge(InvalidInput):
@@ -202,17 +200,3 @@ def decide(
             return seen, step(state, now_ns, by, command, seen)
         except Unanswered as missing:
             seen += [judge.answer(state, question) for question in missing.questions]
-
-
-def index_events(index: Index, seq: int, command: Command, out: list[Event]) -> None:
-    """Enter a frame's intents into the index, each once, and the keys that hosts gave."""
-    done: list[bytes] = []
-    for event in out:
-        digest = event.intent_hash if type(event) in _INDEXED else b""  # type: ignore[union-attr]
-        if digest and digest not in done:
-            done.append(digest)
-            index.put(digest, seq)
-    if type(command) is Submit:
-        for member in command.members:
-            if member.keyed and member.intent_hash in done:
-                index.put(key_digest(member.grant, member.key), seq)
