@@ -7,6 +7,8 @@ The host's duties, in order:
 Rule 1. A failed commit stops the kernel before any later answer: its state is ahead of its journal.
 """
 
+from collections.abc import Callable
+
 from splittally.core.ask import Needs, ask, wants_known, wants_recall
 from splittally.core.commands import Admitted, Command, Evidence, Judged, Tick
 from splittally.core.errors import InvalidInput, KernelStopped, NotAdmitted
@@ -42,10 +44,14 @@ class FrameTooLarge(InvalidInput):
 
 
 class Judge:
-    """Answers the questions of the core from the modules that the world holds."""
+    """Answers the questions of the core from the modules that the world holds.
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    `admission` is how a module is admitted; audit asks every check of every module.
+    """
+
+    def __init__(self, sandbox: Sandbox, admission: Callable[[bytes], None] = admit) -> None:
         self.sandbox = sandbox
+        self._admission = admission
         self.calls: list[bytes] | None = None  # modules asked, where somebody wants to know
 
     def answer(self, state: State, question: Question) -> Judged:
@@ -64,7 +70,7 @@ class Judge:
     def admit(self, wasm: bytes) -> Admitted:
         """Whether a module is admitted, and if not, by which check."""
         try:
-            admit(wasm)
+            self._admission(wasm)
         except NotAdmitted as error:
             return Admitted(hash_module(wasm), str(error.facts.get("check", "unknown")))
         return Admitted(hash_module(wasm), "")
