@@ -6,8 +6,6 @@ from splittally.core.errors import NotAdmitted
 from splittally.core.hashing import hash_module
 from splittally.core.limits import CHECK_FUEL_MAX, INPUT_BYTES_MAX, OUTPUT_BYTES_MAX
 from splittally.sandbox import ReferenceSandbox, Sandbox
-from splittally.sandbox.engine import compile_module
-from splittally.sandbox.pooled import prepare
 from splittally.sandbox.settings import PAGE_BYTES
 
 from tests.test_admission import frames
@@ -214,10 +212,7 @@ def test_a_stack_that_overflows_all_the_same_is_a_fault_and_not_a_crash():
     wasm = deep_frames(140)
     answers = []
     for sandbox in (Sandbox(), ReferenceSandbox()):
-        if isinstance(sandbox, Sandbox):
-            sandbox._modules[b"deep"] = prepare(wasm, PAGE_BYTES)
-        else:
-            sandbox._modules[b"deep"] = compile_module(sandbox._engine, wasm)
+        sandbox._wasm[b"deep"] = wasm
         answers.append((sandbox.judge(b"deep", b""), sandbox.fuel_used))
         sandbox.close()
     assert answers[0] == answers[1]

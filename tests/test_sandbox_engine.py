@@ -1,12 +1,15 @@
 """The engine: every switch is decided, the decisions hold, and the engine id names them."""
 
 import re
+import shutil
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
+from importlib.metadata import version
 
 import pytest
 from splittally.core.canonical import encode
-from splittally.sandbox import engine_id
+from splittally.sandbox import engine_id, identity
 from splittally.sandbox.engine import reference_engine
 from splittally.sandbox.identity import decisions
 from splittally.sandbox.settings import SETTINGS
@@ -61,6 +64,32 @@ def test_what_admission_refuses_as_a_feature_the_engine_refuses_too(path):
 
 def test_the_engine_id_is_the_version_and_a_whole_digest():
     assert re.fullmatch(r"wasmtime \d+\.\d+\.\d+ / [0-9a-f]{64}", engine_id())
+
+
+def test_the_engine_names_its_version_without_being_loaded(monkeypatch):
+    """Where it does not lie in a folder with its metadata beside it, the packages of Python are asked."""
+    assert identity.engine_version() == version("wasmtime")
+    monkeypatch.setattr(identity, "PathFinder", Elsewhere)
+    assert identity.engine_version() == version("wasmtime")
+
+
+class Elsewhere:
+    @staticmethod
+    def find_spec(name):
+        return None
+
+
+def test_of_two_versions_beside_the_engine_neither_is_believed(tmp_path, monkeypatch):
+    for number in ("1.0.0", "2.0.0"):
+        (tmp_path / f"wasmtime-{number}.dist-info").mkdir()
+        (tmp_path / f"wasmtime-{number}.dist-info" / "METADATA").write_text(f"Version: {number}\n")
+    spec = ModuleSpec("wasmtime", None, is_package=True)
+    spec.submodule_search_locations.append(str(tmp_path / "wasmtime"))
+    monkeypatch.setattr(Elsewhere, "find_spec", lambda name: spec)
+    monkeypatch.setattr(identity, "PathFinder", Elsewhere)
+    assert identity.engine_version() == version("wasmtime")
+    shutil.rmtree(tmp_path / "wasmtime-2.0.0.dist-info")
+    assert identity.engine_version() == "1.0.0"
 
 
 def test_the_engine_id_stands_for_canonical_values_alone():

@@ -104,6 +104,7 @@ def test_a_second_call_inside_a_call_is_refused():
     """Prepared arguments are shared by the calls of one sandbox; two at a time would mix them up."""
     sandbox = Sandbox()
     judged = sandbox.load(pure("echo"))
-    sandbox._is_busy = True
+    sandbox.judge(judged, b"x")
+    sandbox._calls._is_busy = True
     with pytest.raises(AssertionError, match="one call at a time"):
         sandbox.judge(judged, b"x")

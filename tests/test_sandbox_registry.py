@@ -5,7 +5,7 @@ from hashlib import sha256
 import pytest
 from splittally.core.errors import InvalidInput, WorldError
 from splittally.core.hashing import hash_module
-from splittally.sandbox import Sandbox, admit, builtin, builtin_names
+from splittally.sandbox import Sandbox, admit_anew, builtin, builtin_names
 from splittally.sandbox.registry import read_builtin, read_index
 
 from tests.test_sandbox_fixtures import module
@@ -64,12 +64,12 @@ def test_an_unknown_name_is_the_callers_mistake(tmp_path):
         read_builtin(tmp_path, "sys/Other@1")
 
 
-@pytest.mark.req("S4-10")
+@pytest.mark.req("S4-10", "X8-13")
 def test_every_built_in_of_this_release_is_admitted_and_pure():
     sandbox = Sandbox()
     assert builtin_names() == tuple(sorted(builtin_names())) != ()
     for name in builtin_names():
-        admit(builtin(name))
+        admit_anew(builtin(name))  # what lets its hash stand for its admission
         judged = sandbox.load(builtin(name))
         for data in (b"", b"\xa0", b"\xa1eCheck\xa0", bytes(10_000)):
             assert len({(sandbox.judge(judged, data), sandbox.fuel_used) for _ in range(20)}) == 1, name

@@ -34,8 +34,8 @@ _GOVERNOR = (
 )  # fmt: skip
 _ERRORS = (
     "BudgetError", "CanonicalError", "DiskFull", "ExpressionError", "FormatTooNew", "InvalidInput",
-    "InvalidManifest", "InvalidSchema", "JournalDamaged", "KernelStopped", "NoWorld", "NotAdmitted",
-    "WorldError", "WorldExists", "WorldLocked",
+    "InvalidManifest", "InvalidSchema", "JournalDamaged", "KernelStopped", "ModuleNotCompiled", "NoWorld",
+    "NotAdmitted", "WorldError", "WorldExists", "WorldLocked",
 )  # fmt: skip
 _MENU |= dict.fromkeys(_GOVERNOR, "splittally.governor")
 _MENU |= dict.fromkeys(_ERRORS, "splittally.core.errors")

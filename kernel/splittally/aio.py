@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from splittally.core.errors import KernelStopped
 from splittally.core.findings import find
 from splittally.core.limits import GROUP_MAX, QUEUE_MAX
+from splittally.edge.hashes import require_hash
 from splittally.edge.records import Decision, Extend, Group, HoldChange, Intent, Receipt, Release
-from splittally.edge.seal import require_hash
 from splittally.runtime import At, Kernel, open_world
 from splittally.runtime.queries import Queries
 from splittally.runtime.rows import Row

@@ -20,7 +20,7 @@ from splittally.core.errors import NotAdmitted
 from splittally.edge.records import readable
 from splittally.runtime.opening import current_engine
 from splittally.runtime.reader import Reader
-from splittally.sandbox import Sandbox
+from splittally.sandbox import Sandbox, admit
 
 from splittally_tools.audit.recorded import CHECK, SETTLE, Call, Progress, Recording, Verdict, verdict_of
 
@@ -151,6 +151,7 @@ def judged_otherwise(
     sandbox, report, engine = Sandbox(), Report(), current_engine()
     for module, data in wasm.items():
         try:
+            admit(data)
             sandbox.load(data)
         except NotAdmitted as refusal:
             text = f"the new module is not admitted: {refusal}; see `tally enforcer check`"

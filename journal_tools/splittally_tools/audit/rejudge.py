@@ -1,7 +1,8 @@
 """Was everything decided as the journal says? Every module is asked again, every step taken again.
 
 Rule 1. The evidence is rebuilt, not read: the pinned modules are asked, the index is looked up as it
-        was, and the whole frame that follows is compared byte for byte with the recorded one.
+        was, every check of admission is asked of every module, also of those of this release, and the
+        whole frame that follows is compared byte for byte with the recorded one.
 Rule 2. The first frame that comes out otherwise ends it. What follows rests on that frame.
 Rule 3. A frame of another engine is folded and counted, never compared: only its own engine may say.
 """
@@ -26,7 +27,7 @@ from splittally.runtime.opening import current_engine
 from splittally.runtime.pipeline import decide
 from splittally.runtime.reader import Reader, Record
 from splittally.runtime.recover import apply_events
-from splittally.sandbox import Sandbox
+from splittally.sandbox import Sandbox, admit_anew
 
 from splittally_tools.export.frames import tagged_json
 
@@ -75,7 +76,7 @@ class Rejudge:
         self.engine = current_engine()
         self.compared = 0
         self.other_engines: Counter[str] = Counter()
-        self._judge = Judge(Sandbox())
+        self._judge = Judge(Sandbox(), admit_anew)
         self._index = PastIndex(index)
         self._recaller = History(reader.store, self._index)
 

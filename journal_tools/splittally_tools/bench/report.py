@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from splittally.core.canonical import FAST
 
 from splittally_tools.bench.programme import CALLERS, Measured, callers_summary, summary
 from splittally_tools.bench.series import Ratio, Series, ratio
-from splittally_tools.cli.output import say
+from splittally_tools.cli.output import Page, say
 
 CODEC = "cbrrr" if FAST else "cbor2"
 # name of a ratio -> the contestant and its floor
@@ -61,7 +60,7 @@ def _rounded(value: Ratio) -> dict[str, float]:
     return {name: round(part, 4) for name, part in value._asdict().items()}
 
 
-def show(measured: Measured, out: Console) -> None:
+def show(measured: Measured, out: Page) -> None:
     """The report for people."""
     found = document(measured)
     say(out, f"codec {found['codec']}, fdatasync {found['fdatasync_us']:,.0f} µs, groups of 64, in turns")

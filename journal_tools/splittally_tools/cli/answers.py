@@ -1,13 +1,12 @@
 """Decisions, settlements and changed reservations for people: what happened, why, what to do next."""
 
-from rich.console import Console
 from splittally.core.findings import Finding
 from splittally.core.reasons import ASK_APPROVAL, ESCALATE, REASONS, REPLAN, RETRY_AFTER, TOP_UP
 from splittally.core.types import ALLOW, REQUIRE_APPROVAL
 from splittally.edge.records import Answer, Decision, HoldChange, Settlement
 
 from splittally_tools.cli.ending import DONE, REFUSED
-from splittally_tools.cli.output import say, word
+from splittally_tools.cli.output import Page, say, word
 
 ADVICE = {
     RETRY_AFTER: "ask again later",
@@ -26,7 +25,7 @@ def code_of_answer(answer: Answer) -> int:
     return DONE if answer.status in DONE_STATUSES else REFUSED
 
 
-def show_answer(out: Console, answer: Answer) -> None:
+def show_answer(out: Page, answer: Answer) -> None:
     """One line for the answer and one for each reason."""
     style = "green" if code_of_answer(answer) == DONE else "red"
     say(out, summary(answer), style)

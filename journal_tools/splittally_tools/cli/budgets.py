@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from splittally.core.errors import InvalidInput
 from splittally.edge.amounts import format_amount
 
 from splittally_tools.cli.ending import DONE
 from splittally_tools.cli.opening import reader_of
-from splittally_tools.cli.output import emit, say, table, to_line
+from splittally_tools.cli.output import Page, emit, say, table, to_line
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.views import head_of
 
@@ -72,7 +71,7 @@ def _cell(row: dict[str, Any], name: str, cell: str) -> dict[str, Any]:
     return {"name": cell, **solution["cells"][cell], **about, "input": row["input"]}
 
 
-def _show(out: Console, rows: dict[str, Any], scales: dict[str, int]) -> None:
+def _show(out: Page, rows: dict[str, Any], scales: dict[str, int]) -> None:
     lines = [
         (
             name,
@@ -88,6 +87,6 @@ def _show(out: Console, rows: dict[str, Any], scales: dict[str, int]) -> None:
     out.print(table(("budget", "stage", "balance", "in flight", "plan", "parent"), lines))
 
 
-def _show_one(out: Console, shown: Any) -> None:
+def _show_one(out: Page, shown: Any) -> None:
     rows = shown.items() if isinstance(shown, dict) else [("", shown)]
     out.print(table(("part", "what"), [(name, value) for name, value in rows]))

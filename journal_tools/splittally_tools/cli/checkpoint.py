@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 from msgspec import json
-from rich.console import Console
 from splittally.core.errors import InvalidInput, JournalDamaged
 from splittally.journal.checkpoint import Checkpoint, checkpoint_of, sign
 from splittally.journal.note import verifier_of
@@ -21,7 +20,7 @@ from splittally_tools.audit.sound import verify
 from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.keys import public_keys, remember_key, signing_key
 from splittally_tools.cli.opening import reader_of
-from splittally_tools.cli.output import emit, progress, say
+from splittally_tools.cli.output import Page, emit, progress, say
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.export.files import write_file
 
@@ -71,7 +70,7 @@ def _fields(made: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _show(console: Console, note: str, out: Path | None) -> None:
+def _show(console: Page, note: str, out: Path | None) -> None:
     """The note itself, byte for byte, unless it went into a file."""
     if out is None:
         sys.stdout.write(note)
@@ -140,7 +139,7 @@ def _check(session: Session, file: Path, public: str | None) -> int:
     return REFUSED if wrong else DONE
 
 
-def _show_check(console: Console, proof: Proof, wrong: str) -> None:
+def _show_check(console: Page, proof: Proof, wrong: str) -> None:
     if wrong:
         say(console, f"refused: {wrong}", "red")
         return

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from splittally.edge.amounts import format_amount
 from splittally.edge.records import readable
 from splittally.host.drain import Queue, standup
@@ -20,7 +19,7 @@ from splittally_tools.audit.governed import spent_by_lane
 from splittally_tools.cli.drain_parts import FILE_PATH, QUEUE_VARIABLE
 from splittally_tools.cli.ending import DONE
 from splittally_tools.cli.opening import reader_of
-from splittally_tools.cli.output import emit, progress, say, table, word
+from splittally_tools.cli.output import Page, emit, progress, say, table, word
 from splittally_tools.cli.session import Session, shared
 
 Document = dict[str, Any]
@@ -65,7 +64,7 @@ def _governor(reader: Reader, seen: Callable[[int], None]) -> Document | None:
     }
 
 
-def _show(out: Console, document: Document) -> None:
+def _show(out: Page, document: Document) -> None:
     if "total_usd" in document:
         say(out, f"${document['total_usd']} in {document['n_paid_runs']} paid run(s)", "bold")
         out.print(table(("lane", "USD"), document["by_lane"].items()))
@@ -73,7 +72,7 @@ def _show(out: Console, document: Document) -> None:
         _show_governor(out, document["governor"])
 
 
-def _show_governor(out: Console, governor: Document | None) -> None:
+def _show_governor(out: Page, governor: Document | None) -> None:
     if governor is None:
         say(out, "this world has no governor; add [governor] to its manifest")
         return

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import LINE_BYTES_MAX
 from splittally.edge.json_values import parse_json
@@ -46,7 +45,7 @@ from splittally_tools.cli.drain_parts import (
 )
 from splittally_tools.cli.ending import DONE as ENDED
 from splittally_tools.cli.opening import writer_of
-from splittally_tools.cli.output import console, emit, say, table
+from splittally_tools.cli.output import Page, console, emit, say, table
 from splittally_tools.cli.session import Session, shared
 
 
@@ -135,7 +134,7 @@ def _watchdog(settings: Settings) -> Watchdog:
     return Watchdog(floor_gb=floor_gb, samples=samples, period_s=period_s)
 
 
-def _progress(out: Console) -> Callable[[str, Job, dict[str, Any]], None]:
+def _progress(out: Page) -> Callable[[str, Job, dict[str, Any]], None]:
     """A line for each step that a person waits for."""
 
     def tell(event: str, job: Job, facts: dict[str, Any]) -> None:
@@ -152,7 +151,7 @@ def _progress(out: Console) -> Callable[[str, Job, dict[str, Any]], None]:
     return tell
 
 
-def _show_pass(out: Console, document: dict[str, Any]) -> None:
+def _show_pass(out: Page, document: dict[str, Any]) -> None:
     report = document["report"]
     if report["skipped"] is not None:
         say(out, f"skipped: process {report['skipped'].get('pid', '?')} drains this queue", "yellow")
@@ -161,7 +160,7 @@ def _show_pass(out: Console, document: dict[str, Any]) -> None:
     _show_standup(out, document["standup"])
 
 
-def _show_standup(out: Console, told: dict[str, Any]) -> None:
+def _show_standup(out: Page, told: dict[str, Any]) -> None:
     for line in display(told).splitlines():
         say(out, line)
 
@@ -206,7 +205,7 @@ def costs(session: Session, path: Path, since: datetime | None, public: bool) ->
         told = public_figures(queue, start) if public else cost_ledger(queue, start)
     quality = told if public else told["quality"]
 
-    def show(out: Console) -> None:
+    def show(out: Page) -> None:
         if not public:
             names = ("job_id", "lane_id", "status", "cost_usd", "score", "price_snapshot")
             rows = ([row[name] for name in names] for row in told["runs"])

@@ -4,18 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
+from splittally import runtime
 from splittally.core.limits import TIME_NS_MAX
+from splittally.edge.hashes import require_hash
 from splittally.edge.records import Answer, Decision, answer_json, finding_json
-from splittally.edge.seal import require_hash
-from splittally.runtime import At
 from splittally.runtime.rows import Row
 
 from splittally_tools.cli.answers import code_of_answer, reason, show_answer
 from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.opening import reader_of, writer_of
-from splittally_tools.cli.output import emit, say, word
+from splittally_tools.cli.output import Page, emit, say, word
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.streams import FILE, answer_stream, intent_reader, opened, refused_intent
 
@@ -30,7 +29,7 @@ def decide(session: Session, file: Path) -> int:
     """What `submit` would answer to each line of FILE now. Nothing is written, nobody is kept waiting."""
     with opened(file) as stream, reader_of(session) as reader:
 
-        def run(asked: list[At]) -> list[Any]:
+        def run(asked: list["runtime.At"]) -> list[Any]:
             return [_dry(reader.fork(session.principal).run([request])[0]) for request in asked]
 
         return answer_stream(session, stream, run, intent_reader(session, None), refused_intent)
@@ -79,7 +78,7 @@ def not_found(session: Session, intent_hash: str) -> int:
     return REFUSED
 
 
-def _show_outcome(out: Console, row: Row) -> None:
+def _show_outcome(out: Page, row: Row) -> None:
     say(out, f"{row['outcome']} {row['kind']} under {row['grant']} for {row['principal']} (seq {row['seq']})")
     for finding in row["findings"]:
         say(out, f"  {reason(finding)}")

@@ -6,11 +6,11 @@ Rule 2. With `--json` an error is also the JSON document that was asked for, on 
 Rule 3. Nobody who uses the command line ever sees a traceback of ours, unless it is our fault.
 """
 
-import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from typing import Any, NoReturn
 
 import click
@@ -21,13 +21,12 @@ from splittally.core.errors import (
     SplittallyError,
     WorldError,
 )
-from splittally.edge.json_values import printable
-from splittally.edge.records import readable
 
 from splittally_tools.cli.session import Session
 
 DONE, REFUSED, USAGE, ENVIRONMENT = 0, 1, 2, 3
 INTERRUPTED, READER_GONE = 130, 141
+_TELLING = "splittally_tools.cli.telling"
 
 
 def ended(session: Session, command: Callable[[], Any]) -> NoReturn:
@@ -79,15 +78,9 @@ def _usage_of(error: click.ClickException) -> str:
     return f"try `{ctx.command_path} --help`" if ctx is not None else ""
 
 
-def _told(
-    session: Session, code: int, name: str, message: str, facts: Mapping[str, object], usage: str = ""
-) -> int:
-    """Says an error in one line, and as the document that a program waits for."""
-    text = " ".join(printable(message).split())
-    click.echo(f"tally: {text}" + (f" ({usage})" if usage else ""), err=True)
-    if session.as_json:
-        error = {"code": name, "message": message, "facts": readable(dict(facts))}
-        click.echo(json.dumps({"error": error}, separators=(",", ":")))
+def _told(session: Session, code: int, *told: Any, usage: str = "") -> int:
+    """Says an error by its code, message and facts; the exit code. What says it is loaded for it."""
+    import_module(_TELLING).tell_error(session, *told, usage)
     return code
 
 

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from splittally.core.errors import InvalidInput
-from splittally.edge.seal import require_hash
+from splittally.edge.hashes import require_hash
 from splittally.runtime.reader import open_reader
 
 from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.enforcer_place import FOLDER, warn_if_stale
-from splittally_tools.cli.output import emit, say, word
+from splittally_tools.cli.output import Page, emit, say, word
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.enforcers.cases import Difference, differences, require_cases, rewrite_case, unreserved
 from splittally_tools.enforcers.checking import Tried, try_cases
@@ -89,7 +88,7 @@ def _rewrite(tried: list[Tried], rows: list[dict[str, Any]]) -> list[str]:
     return done
 
 
-def _show(out: Console, document: dict[str, Any]) -> None:
+def _show(out: Page, document: dict[str, Any]) -> None:
     for row in document["cases"]:
         say(out, f"{'pass' if row['passed'] else 'FAIL'}  {word(row['case'])}  {row['fuel']} fuel",
             "green" if row["passed"] else "red")  # fmt: skip
@@ -137,6 +136,6 @@ def _record(
     return DONE
 
 
-def _show_recorded(out: Console, document: dict[str, Any]) -> None:
+def _show_recorded(out: Page, document: dict[str, Any]) -> None:
     for file in document["recorded"]:
         say(out, f"recorded {word(file)}", "green")

@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.enforcer_place import PLACE, warn_if_stale
-from splittally_tools.cli.output import emit, say, table, word
+from splittally_tools.cli.output import Page, emit, say, table, word
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.enforcers.cases import read_project_cases
 from splittally_tools.enforcers.checking import (
@@ -58,7 +57,7 @@ def check(session: Session, place: Path) -> int:
 
 
 def _show(
-    out: Console, document: dict[str, Any], rules: list[Rule], module: Module, project: Project | None
+    out: Page, document: dict[str, Any], rules: list[Rule], module: Module, project: Project | None
 ) -> None:
     if document["admitted"]:
         say(out, f"admitted: module {document['module']}", "green")

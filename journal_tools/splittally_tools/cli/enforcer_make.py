@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from splittally.edge.json_values import printable
 from splittally_enforcers.toolchains import LANGUAGES
 
 from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.enforcer_place import FOLDER
-from splittally_tools.cli.output import emit, say, word
+from splittally_tools.cli.output import Page, emit, say, word
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.enforcers.building import Built, NotCompiled, build, compare
 from splittally_tools.enforcers.making import make_folder, words_of
@@ -50,7 +49,7 @@ def new(session: Session, name: str, lang: str, into: Path | None, kind: str | N
     return DONE
 
 
-def _show_new(out: Console, document: dict[str, Any]) -> None:
+def _show_new(out: Page, document: dict[str, Any]) -> None:
     say(out, f"made {word(document['folder'])}: {word(document['name'])} in {document['language']}", "green")
     for name in document["files"]:
         say(out, f"  {name}")
@@ -88,7 +87,7 @@ def _refused(session: Session, refused: NotCompiled) -> int:
     return REFUSED
 
 
-def _show_build(out: Console, built: Built, document: dict[str, Any], is_check: bool) -> None:
+def _show_build(out: Page, built: Built, document: dict[str, Any], is_check: bool) -> None:
     say(out, f"module {document['module']}, {document['bytes']} bytes")
     was = document["was"]
     if built.is_same:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from splittally.core.errors import InvalidInput
 from splittally.core.types import SYS
 from splittally.runtime.reader import Reader, open_reader
@@ -14,7 +13,7 @@ from splittally.sandbox import builtin, builtin_names
 from splittally_tools.audit.otherwise import Report
 from splittally_tools.audit.upgrades import Change, build_after, build_for
 from splittally_tools.cli.ending import DONE, REFUSED
-from splittally_tools.cli.output import say
+from splittally_tools.cli.output import Page, say
 from splittally_tools.cli.replacing import emit_report, report_of, show_report
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.enforcers.project import Module, admitted_module, open_project
@@ -93,7 +92,7 @@ def _listed(known: list[str]) -> str:
     return ", ".join(ordered[:NAMES_SHOWN_MAX]) + more
 
 
-def _show(out: Console, document: dict[str, Any], report: Report) -> None:
+def _show(out: Page, document: dict[str, Any], report: Report) -> None:
     for asked, count in document["asked_of"].items():
         say(out, f"{count} calls of module {asked} asked of {document['module']}")
     if not document["asked_of"]:

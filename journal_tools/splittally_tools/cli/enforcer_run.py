@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import CHECK_FUEL_MAX, LINE_BYTES_MAX, NAME_BYTES_MAX
@@ -18,7 +17,7 @@ from splittally.sandbox import Sandbox
 from splittally_tools.audit.recorded import CHECK, SETTLE
 from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.enforcer_place import PLACE, warn_if_stale
-from splittally_tools.cli.output import emit, say, word
+from splittally_tools.cli.output import Page, emit, say, word
 from splittally_tools.cli.requests import read_intents, read_receipt
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.enforcers.asking import (
@@ -121,7 +120,7 @@ def _text(option: str, said: str, is_inline: bool = True) -> bytes:
         raise InvalidInput(f"`{option}`: `{said}` cannot be read: {error.strerror}", field=option) from error
 
 
-def _show(out: Console, answers: dict[str, dict[str, Any]]) -> None:
+def _show(out: Page, answers: dict[str, dict[str, Any]]) -> None:
     for variant, each in answers.items():
         style = "green" if each["verdict"] in GOOD else "red"
         say(out, f"{variant}: {each['verdict']}", style)

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
 from splittally.edge.amounts import format_amount
 from splittally.runtime.lineage import Untraceable
 from splittally.runtime.lineage.causes import postings_of
@@ -16,16 +15,17 @@ from splittally.runtime.reader import Reader
 
 from splittally_tools.cli.ending import DONE
 from splittally_tools.cli.opening import reader_of
-from splittally_tools.cli.output import console, say, to_line, word
+from splittally_tools.cli.output import Page, console, emit_refusal, say, to_line, word
 from splittally_tools.cli.session import Session
-from splittally_tools.cli.trace import refused
 
 
 def list_entries(session: Session, account: str | None, start: int, last: int | None) -> int:
     """The lines of the frames `start` ... `last`, of one account or of all, in order."""
     with reader_of(session) as reader:
         if account is not None and account not in reader.state.accounts:
-            return refused(session, Untraceable(f"there is no account `{word(account)}`", field="account"))
+            return emit_refusal(
+                session, Untraceable(f"there is no account `{word(account)}`", field="account")
+            )
         rows = (row for row in entries(reader, start, last) if account in (None, row["account"]))
         if session.as_json:
             sys.stdout.writelines(to_line(row) + "\n" for row in rows)
@@ -54,7 +54,7 @@ def entries(reader: Reader, start: int, last: int | None) -> Iterator[dict[str, 
                 }
 
 
-def _show(out: Console, rows: Iterator[dict[str, Any]], scales: dict[str, int]) -> None:
+def _show(out: Page, rows: Iterator[dict[str, Any]], scales: dict[str, int]) -> None:
     for row in rows:
         place = word(row["account"]) if row["account"] else f"in flight of {row['intent_hash'].hex()}"
         amount = format_amount(row["amount"], row["unit"], scales[row["unit"]])

@@ -3,15 +3,14 @@
 from typing import Any
 
 import click
-from rich.console import Console
-from splittally.edge.seal import require_hash
+from splittally.edge.hashes import require_hash
 
 from splittally_tools.audit.explanation import explain as explain_intent
 from splittally_tools.cli.answers import ADVICE
 from splittally_tools.cli.effects import not_found
 from splittally_tools.cli.ending import DONE
 from splittally_tools.cli.opening import reader_of
-from splittally_tools.cli.output import emit, say, word
+from splittally_tools.cli.output import Page, emit, say, word
 from splittally_tools.cli.session import Session, shared
 
 
@@ -29,7 +28,7 @@ def explain(session: Session, intent_hash: str) -> int:
     return DONE
 
 
-def _show(out: Console, document: dict[str, Any]) -> None:
+def _show(out: Page, document: dict[str, Any]) -> None:
     style = "green" if document["outcome"] == "allow" else "red"
     place = f"seq {document['seq']} at {document['at_ns']}"
     what = f"{document['kind']} under {document['grant']} for {document['principal']}"
@@ -58,7 +57,7 @@ def _show(out: Console, document: dict[str, Any]) -> None:
 _TOLD = ("phase", "due_ns", "how", "status", "cause", "order", "debit", "credit", "resource", "amount")
 
 
-def _show_link(out: Console, link: dict[str, Any]) -> None:
+def _show_link(out: Page, link: dict[str, Any]) -> None:
     lead = f"  grant {word(link['grant'])} (cap {word(link['cap'])})"
     if not link["covers"]:
         say(out, f"{lead} does not cover this kind")

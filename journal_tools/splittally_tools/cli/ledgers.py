@@ -6,7 +6,6 @@ Rule 1. Every view is of one sequence number, which it names, read beside whoeve
 from typing import Any
 
 import click
-from rich.console import Console
 from splittally.core.types import LIFE
 from splittally.edge.amounts import format_amount
 from splittally.runtime.rows import Row
@@ -14,7 +13,7 @@ from splittally.runtime.rows import Row
 from splittally_tools.cli.ending import DONE
 from splittally_tools.cli.entries import list_entries
 from splittally_tools.cli.opening import reader_of
-from splittally_tools.cli.output import age, emit, table
+from splittally_tools.cli.output import Page, age, emit, table
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.views import head_of
 
@@ -71,7 +70,7 @@ def _counter(row: Row) -> Row:
     return Row(row, available=row["limit"] + row.get("refunded", 0) - row["reserved"] - row["spent"])
 
 
-def _show_ledger(out: Console, document: dict[str, Any]) -> None:
+def _show_ledger(out: Page, document: dict[str, Any]) -> None:
     columns = ("grant", "dimension", "per", "limit", "reserved", "spent", "refunded", "available")
     rows = [
         (scope, dim, LIFE, *_numbers(row))
@@ -141,7 +140,7 @@ def _counter_reserved(counters: dict[Any, Any], grant: str, dim: str) -> int | N
     return None if row is None else int(row["reserved"])
 
 
-def _show_reservations(out: Console, document: dict[str, Any]) -> None:
+def _show_reservations(out: Page, document: dict[str, Any]) -> None:
     columns = ("intent", "grant", "dimension", "amount", "phase", "age", "kind", "for")
     rows = [
         (
@@ -171,7 +170,7 @@ def accounts(session: Session, at_seq: int | None) -> int:
     return DONE
 
 
-def _show_accounts(out: Console, document: dict[str, Any]) -> None:
+def _show_accounts(out: Page, document: dict[str, Any]) -> None:
     scales = {name: row["scale"] for name, row in document["resources"].items()}
     rows = []
     for name, row in document["accounts"].items():

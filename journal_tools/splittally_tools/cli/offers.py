@@ -10,14 +10,13 @@ from fractions import Fraction
 from typing import Any, BinaryIO, NoReturn
 
 import click
-from rich.console import Console
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import LINE_BYTES_MAX, NATURAL_MAX
 from splittally.core.offers import BETTER, Criterion, Offer, Ranking, rank
 from splittally.edge.json_values import parse_json
 
 from splittally_tools.cli.ending import DONE
-from splittally_tools.cli.output import emit, say, table
+from splittally_tools.cli.output import Page, emit, say, table
 from splittally_tools.cli.session import Session, shared
 
 WEIGHT_CHARACTERS_MAX = 40  # nobody weighs finer, and a fraction stays small
@@ -51,7 +50,7 @@ def offers(session: Session, source: BinaryIO) -> int:
     return DONE
 
 
-def _show(out: Console, ranking: Ranking) -> None:
+def _show(out: Page, ranking: Ranking) -> None:
     rows = [(place, one.offer, one.score, one.parts) for place, one in enumerate(ranking.ranked, 1)]
     out.print(table(("place", "offer", "score", "of which"), rows))
     if ranking.short:

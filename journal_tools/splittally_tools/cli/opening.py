@@ -1,19 +1,22 @@
-"""The world of a session, opened for reading or for writing, and never made by accident."""
+"""The world of a session, opened for reading or for writing, and never made by accident.
+
+Rule 1. A command that only reads loads no writer.
+"""
 
 import click
+from splittally import runtime
 from splittally.edge.json_values import printable
-from splittally.runtime import Kernel, open_world
 from splittally.runtime.reader import Reader, open_reader
 
 from splittally_tools.cli.session import Session
 
 
-def writer_of(session: Session) -> Kernel:
+def writer_of(session: Session) -> "runtime.Kernel":
     """The world opened for writing, for the session's principal; a context manager.
 
     What opening had to rebuild is said on standard error.
     """
-    kernel = open_world(session.folder, create=False, lock_seconds=session.wait_seconds)
+    kernel = runtime.open_world(session.folder, create=False, lock_seconds=session.wait_seconds)
     try:
         for repair in kernel.repairs:
             click.echo(f"tally: note: {printable(repair)}", err=True)

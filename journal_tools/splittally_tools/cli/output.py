@@ -3,26 +3,49 @@
 Rule 1. With `--json` nothing but data reaches standard output, in ASCII, one document a line.
 Rule 2. Text of the world is shown as `printable` shows it: it can neither colour a terminal nor turn a line.
 Rule 3. No row is cut: a hash that is shown is whole. Without a terminal nothing is wrapped either.
+Rule 4. What draws for people (`people`) is loaded when something is shown to people.
 """
 
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from importlib import import_module
+from typing import Any, Protocol
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
+from splittally.core.errors import SplittallyError
 from splittally.edge.json_values import printable
 from splittally.edge.records import readable
 
+from splittally_tools.cli.ending import REFUSED
 from splittally_tools.cli.session import Session
 
-PIPE_WIDTH = 10_000  # no line of ours is longer, so nothing is wrapped
-GOOD = {"allow", "settled", "released", "extended", "sound", "yes"}
-BAD = {"deny", "damaged", "drift", "not_found", "refused", "invalid", "revoked"}
+_PEOPLE = "splittally_tools.cli.people"
+
+
+class Page(Protocol):
+    """Where a result is shown to people: a console of `rich`."""
+
+    def print(self, *objects: Any) -> None:
+        """Shows texts, tables and trees."""
+
+
+class Bar:
+    """How far a command has come, as `rich` shows it to people at a terminal; this one nobody sees."""
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *ending: object) -> None:
+        """Nothing is held."""
+
+    def add_task(self, description: str, total: float | None = None) -> Any:
+        """Something to be done, in `total` steps."""
+
+    def advance(self, task: Any, advance: float = 1) -> None:
+        """So many steps more are done."""
+
+    def update(self, task: Any, *, completed: float | None = None, description: str | None = None) -> None:
+        """So many steps are done in all, or it is about something else now."""
 
 
 def to_line(value: Any) -> str:
@@ -30,7 +53,7 @@ def to_line(value: Any) -> str:
     return json.dumps(readable(value), separators=(",", ":"), allow_nan=False)
 
 
-def emit(session: Session, document: Any, show: Callable[[Console], None]) -> None:
+def emit(session: Session, document: Any, show: Callable[[Page], None]) -> None:
     """Prints a result: the document with `--json`, else what `show` writes for people."""
     if session.as_json:
         sys.stdout.write(to_line(document) + "\n")
@@ -38,34 +61,42 @@ def emit(session: Session, document: Any, show: Callable[[Console], None]) -> No
         show(console())
 
 
+def emit_refusal(session: Session, error: SplittallyError) -> int:
+    """Says what there is nothing of; the exit code."""
+    message = str(error)
+    document = {"error": {"code": error.code, "message": message, "facts": error.facts}}
+    emit(session, document, lambda out: say(out, message, "red"))
+    return REFUSED
+
+
 def for_people(session: Session) -> bool:
     """Whether a stream is read by a person: a terminal, and no `--json`."""
     return not session.as_json and sys.stdout.isatty()
 
 
-def console() -> Console:
+def console() -> Page:
     """Standard output for people."""
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    return Console(file=sys.stdout, width=width, highlight=False, soft_wrap=True)
+    page: Page = import_module(_PEOPLE).console()
+    return page
 
 
-def table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> Table:
-    """A table whose numbers stand right; every cell is text of the world."""
-    made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
-    cells = [list(row) for row in rows]
-    for at, name in enumerate(columns):
-        is_number = bool(cells) and all(type(row[at]) in (int, type(None)) for row in cells)
-        made.add_column(name, justify="right" if is_number else "left", overflow="fold")
-    for row in cells:
-        made.add_row(*(cell(value) for value in row))
-    return made
+def table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> Any:
+    """A table to print, whose numbers stand right; every cell is text of the world."""
+    cells = [[(word(value), type(value) in (int, type(None))) for value in row] for row in rows]
+    return import_module(_PEOPLE).table(columns, cells)
 
 
-def cell(value: object) -> Text:
-    """A value as it stands in a table."""
-    text = word(value)
-    style = "green" if text in GOOD else "red" if text in BAD else ""
-    return Text(text, style=style)
+def say(out: Page, text: str, style: str = "") -> None:
+    """One line for people; nothing in it is markup."""
+    out.print(import_module(_PEOPLE).styled(text, style))
+
+
+def progress(session: Session) -> Bar:
+    """A bar on standard error for people at a terminal; nothing for anybody else."""
+    if session.as_json or not sys.stderr.isatty():
+        return Bar()
+    bar: Bar = import_module(_PEOPLE).progress()
+    return bar
 
 
 def word(value: object) -> str:
@@ -94,25 +125,6 @@ def _inner(value: object) -> str:
     if isinstance(value, list | tuple) and len(value) > 1:
         return f"[{word(value)}]"
     return word(value)
-
-
-def say(out: Console, text: str, style: str = "") -> None:
-    """One line for people; nothing in it is markup."""
-    out.print(Text(text, style=style))
-
-
-def progress(session: Session) -> Progress:
-    """A bar on standard error for people at a terminal; nothing for anybody else."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    is_shown = sys.stderr.isatty() and not session.as_json
-    return Progress(
-        *columns, console=Console(file=sys.stderr, stderr=True), disable=not is_shown, transient=True
-    )
 
 
 def age(nanoseconds: int) -> str:

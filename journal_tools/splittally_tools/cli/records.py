@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from splittally.core.errors import InvalidInput
 from splittally.core.events import Decided, Released, Settled
 from splittally.runtime.reader import Reader, Record
 
 from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.opening import reader_of
-from splittally_tools.cli.output import console, emit, for_people, say, to_line, word
+from splittally_tools.cli.output import Page, console, emit, for_people, say, to_line, word
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.export.files import FORMATS, write_export
 from splittally_tools.export.frames import frame_json, kinds_of, type_of
@@ -126,7 +125,7 @@ def _found(reader: Reader, what: str) -> list[Record]:
     return [reader.record(seq) for seq in seqs]
 
 
-def _show_frames(out: Console, frames: list[dict[str, Any]]) -> None:
+def _show_frames(out: Page, frames: list[dict[str, Any]]) -> None:
     for frame in frames:
         for name, value in frame.items():
             if name in ("command", "seen", "events"):
@@ -137,7 +136,7 @@ def _show_frames(out: Console, frames: list[dict[str, Any]]) -> None:
                 say(out, f"{name}: {word(value)}")
 
 
-def _show_item(out: Console, item: dict[str, Any], depth: int) -> None:
+def _show_item(out: Page, item: dict[str, Any], depth: int) -> None:
     lead = "  " * depth
     say(out, f"{lead}{item.get('type', '-')}")
     for name, value in item.items():

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import click
-from rich.console import Console
 from splittally.edge.records import Decision
 from splittally.runtime import Kernel
 from splittally.runtime.queries import Queries
@@ -19,7 +18,7 @@ from splittally.runtime.reader import Reader
 from splittally_tools.audit.otherwise import Report, judged_otherwise
 from splittally_tools.audit.upgrades import Change, Row, change_of
 from splittally_tools.cli.opening import reader_of
-from splittally_tools.cli.output import console, emit, for_people, progress, say, table, to_line, word
+from splittally_tools.cli.output import Page, console, emit, for_people, progress, say, table, to_line, word
 from splittally_tools.cli.session import Session
 
 COLUMNS = ("dimension", "reserve was", "reserve now", "usage was", "usage now")
@@ -85,9 +84,7 @@ def confirmed(session: Session, plan: Plan, yes: bool) -> bool:
     return False
 
 
-def emit_plan(
-    session: Session, document: dict[str, Any], plan: Plan, show: Callable[[Console], None]
-) -> None:
+def emit_plan(session: Session, document: dict[str, Any], plan: Plan, show: Callable[[Page], None]) -> None:
     """Prints an answer with what it replaces as `report`, null where that is nothing."""
     if not plan.modules:
         emit(session, {**document, "report": None}, show)
@@ -103,7 +100,7 @@ def emit_plan(
 
 
 def emit_report(
-    session: Session, document: dict[str, Any], report: Report, show: Callable[[Console], None]
+    session: Session, document: dict[str, Any], report: Report, show: Callable[[Page], None]
 ) -> None:
     """Prints a document that holds a report, whose differences follow as `otherwise`."""
     if session.as_json:
@@ -123,20 +120,20 @@ def _write_listing(document: dict[str, Any], report: Report) -> None:
 # --- for people -----------------------------------------------------------------------------------
 
 
-def show_plan(out: Console, plan: Plan) -> None:
+def show_plan(out: Page, plan: Plan) -> None:
     """The modules with old and new hash, and the report; once."""
     plan.is_shown = True
     show_modules(out, plan.modules)
     show_report(out, plan.report)
 
 
-def show_modules(out: Console, modules: list[Row]) -> None:
+def show_modules(out: Page, modules: list[Row]) -> None:
     """One line for each module that another takes the place of."""
     for module in modules:
         say(out, f"module {word(module['name'])}: {word(module['old'])} -> {module['new']}")
 
 
-def show_report(out: Console, report: Report) -> None:
+def show_report(out: Page, report: Report) -> None:
     """The first differences and the totals."""
     document, differences = report.document(), report.differences
     asked = f"{document['checks']} recorded checks and {document['settles']} settles asked again"
@@ -157,7 +154,7 @@ def show_report(out: Console, report: Report) -> None:
         say(out, f"{document['unmatched']} questions have no answer here; run `tally verify`", "red")
 
 
-def _show_totals(out: Console, totals: dict[str, Any]) -> None:
+def _show_totals(out: Page, totals: dict[str, Any]) -> None:
     none = {"was": None, "now": None}
     rows = []
     for dim in sorted({*totals["reserve"], *totals["usage"]}):

@@ -8,11 +8,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from splittally import runtime
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import TIME_NS_MAX
 from splittally.edge.json_values import parse_json
 from splittally.edge.records import Group, Intent, Origin, Receipt
-from splittally.runtime import At
 
 KeyOf = Callable[[int], bytes | None]  # for a member that has no key, by its place; None: one is drawn
 INTENT_KEYS = (
@@ -24,16 +24,16 @@ RECEIPT_KEYS = (
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})*")
 
 
-def read_intents(text: str | bytes, now_ns: int | None, key_of: KeyOf) -> At:
+def read_intents(text: str | bytes, now_ns: int | None, key_of: KeyOf) -> "runtime.At":
     """The intent or group on a line, at the time that it or the command line says."""
     document = _mapping(parse_json(text), 'a line is an intent, `{"all": [...]}` or `{"first": [...]}`')
     for mode in ("all", "first"):
         if mode in document:
             return _group(document, mode, now_ns, key_of)
-    return At(_time(document, now_ns), _intent(document, key_of(0)))
+    return runtime.At(_time(document, now_ns), _intent(document, key_of(0)))
 
 
-def read_receipt(text: str | bytes, now_ns: int | None) -> At:
+def read_receipt(text: str | bytes, now_ns: int | None) -> "runtime.At":
     """The receipt on a line."""
     document = _mapping(parse_json(text), "a line is a receipt")
     _refuse_unknown(document, RECEIPT_KEYS)
@@ -51,10 +51,10 @@ def read_receipt(text: str | bytes, now_ns: int | None) -> At:
         cost_cents=document.get("cost_cents"),
         pays_to=document.get("pays_to"),
     )
-    return At(_time(document, now_ns), receipt)
+    return runtime.At(_time(document, now_ns), receipt)
 
 
-def _group(document: Mapping[str, Any], mode: str, now_ns: int | None, key_of: KeyOf) -> At:
+def _group(document: Mapping[str, Any], mode: str, now_ns: int | None, key_of: KeyOf) -> "runtime.At":
     _refuse_unknown(document, (mode, "now_ns"))
     members = document[mode]
     if not isinstance(members, list):
@@ -65,7 +65,7 @@ def _group(document: Mapping[str, Any], mode: str, now_ns: int | None, key_of: K
         if "now_ns" in member:
             raise InvalidInput("a group has one time: write `now_ns` beside it", field="now_ns")
         intents.append(_intent(member, key_of(0 if mode == "first" else at)))
-    return At(_time(document, now_ns), Group(mode, tuple(intents)))
+    return runtime.At(_time(document, now_ns), Group(mode, tuple(intents)))
 
 
 def _intent(document: Mapping[str, Any], key: bytes | None) -> Intent:

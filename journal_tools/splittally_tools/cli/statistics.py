@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import click
 from msgspec import Struct
 from msgspec.structs import asdict
-from rich.console import Console
 from splittally.core.errors import JournalDamaged, WorldError
 from splittally.core.ledger.windows import DAY_NS, window_start
 from splittally.core.limits import TIME_NS_MAX
@@ -20,7 +19,7 @@ from splittally.core.types import CALENDAR_WINDOWS, EXTERNAL
 
 from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.opening import reader_of
-from splittally_tools.cli.output import emit, say, table, word
+from splittally_tools.cli.output import Page, emit, say, table, word
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.statistics.feed import (
     FILE,
@@ -143,7 +142,7 @@ def _difference(found: Difference) -> dict[str, Any]:
     return {"what": found.what, "key": list(found.key), "ledger": sides[0], "statistics": sides[1]}
 
 
-def _show_check(out: Console, document: dict[str, Any]) -> None:
+def _show_check(out: Page, document: dict[str, Any]) -> None:
     found = document["difference"]
     if found is None:
         say(out, f"equal to the ledger; {_standing(document)}", "green")
@@ -229,7 +228,7 @@ def _accounts(statistics: Statistics, account: str | None, resource: str | None)
     return rows
 
 
-def _show(out: Console, document: dict[str, Any], offset_ns: int) -> None:
+def _show(out: Page, document: dict[str, Any], offset_ns: int) -> None:
     rows = [
         (name, resource, *amounts.values(), account["debt_limit"])
         for name, account in document["accounts"].items()

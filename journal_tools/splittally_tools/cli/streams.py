@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import click
+from splittally import runtime
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput, SplittallyError
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_key
 from splittally.core.limits import GROUP_MAX, LINE_BYTES_MAX
 from splittally.edge.records import answer_json, finding_json
-from splittally.runtime import At
 
 from splittally_tools.cli.answers import code_of_answer, reason, summary
 from splittally_tools.cli.ending import DONE, REFUSED
@@ -32,8 +32,8 @@ from splittally_tools.cli.requests import read_intents, read_receipt
 from splittally_tools.cli.session import Session, shared
 
 PIECE_BYTES = 1 << 20
-Read = Callable[[Line], At]
-Run = Callable[[list[At]], list[Any]]
+Read = Callable[[Line], "runtime.At"]
+Run = Callable[[list["runtime.At"]], list[Any]]
 
 
 class Refused(NamedTuple):
@@ -109,7 +109,7 @@ def answer_stream(session: Session, stream: IO[bytes], run: Run, read: Read, ref
 
 def _answers(run: Run, batch: list[Line], read: Read) -> Iterator[Any]:
     """Each line's answer, or `Refused` where it was not asked."""
-    asked: list[At | SplittallyError] = []
+    asked: list[runtime.At | SplittallyError] = []
     for line in batch:
         try:
             if line.text is None:
@@ -117,9 +117,9 @@ def _answers(run: Run, batch: list[Line], read: Read) -> Iterator[Any]:
             asked.append(read(line))
         except SplittallyError as error:
             asked.append(error)
-    answers = iter(run([request for request in asked if isinstance(request, At)]))
+    answers = iter(run([request for request in asked if isinstance(request, runtime.At)]))
     for line, request in zip(batch, asked, strict=True):
-        answer = next(answers) if isinstance(request, At) else request
+        answer = next(answers) if isinstance(request, runtime.At) else request
         yield Refused(line.number, _finding(answer)) if isinstance(answer, SplittallyError) else answer
 
 
@@ -181,7 +181,7 @@ def _refused_receipt(told: Refused) -> dict[str, Any]:
 def intent_reader(session: Session, digest: bytes | None) -> Read:
     """Reads intents and groups; with a file's digest, a line without a key gets one of its own."""
 
-    def read(line: Line) -> At:
+    def read(line: Line) -> "runtime.At":
         def key_of(place: int) -> bytes | None:
             return None if digest is None else hash_key(encode([digest, line.number, place]))
 

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 
 import click
-from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 from splittally.core.frames import Body
@@ -12,9 +11,9 @@ from splittally.edge.amounts import format_amount
 from splittally.runtime.lineage import History, Level, Untraceable, read_history, trace_in
 from splittally.runtime.reader import Reader
 
-from splittally_tools.cli.ending import DONE, REFUSED
+from splittally_tools.cli.ending import DONE
 from splittally_tools.cli.opening import reader_of
-from splittally_tools.cli.output import console, emit, progress, say, to_line, word
+from splittally_tools.cli.output import Page, console, emit_refusal, progress, say, to_line, word
 from splittally_tools.cli.session import Session, shared
 
 FRAMES_BETWEEN = 1_024  # between two moves of the progress bar
@@ -38,7 +37,7 @@ def trace(session: Session, target: str, resource: str | None) -> int:
     try:
         levels = trace_in(history, target, resource)
     except Untraceable as error:
-        return refused(session, error)
+        return emit_refusal(session, error)
     if session.as_json:
         sys.stdout.writelines(to_line(level.document()) + "\n" for level in levels)
     else:
@@ -54,15 +53,7 @@ def _frames(reader: Reader, progress: Callable[[int], None]) -> Iterator[tuple[i
             progress(record.seq)
 
 
-def refused(session: Session, error: Untraceable) -> int:
-    """Says what there is nothing of."""
-    message = str(error)
-    document = {"error": {"code": error.code, "message": message, "facts": error.facts}}
-    emit(session, document, lambda out: say(out, message, "red"))
-    return REFUSED
-
-
-def _show(out: Console, target: str, history: History, levels: Iterable[Level]) -> None:
+def _show(out: Page, target: str, history: History, levels: Iterable[Level]) -> None:
     branches: list[Tree] = [Tree(Text(word(target)))]
     tops: list[int] = [-1]
     for level in levels:

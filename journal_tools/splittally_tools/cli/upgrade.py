@@ -3,14 +3,13 @@
 from typing import Any
 
 import click
-from rich.console import Console
 
 from splittally_tools.audit.otherwise import Report
 from splittally_tools.audit.upgrades import release_of
 from splittally_tools.cli.ending import DONE
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.opening import reader_of, writer_of
-from splittally_tools.cli.output import say, word
+from splittally_tools.cli.output import Page, say, word
 from splittally_tools.cli.replacing import emit_report, report_of, show_modules, show_report
 from splittally_tools.cli.session import Session, shared
 
@@ -45,7 +44,7 @@ def upgrade(session: Session, is_applied: bool) -> int:
     return DONE
 
 
-def _show(out: Console, document: dict[str, Any], report: Report) -> None:
+def _show(out: Page, document: dict[str, Any], report: Report) -> None:
     if not document["changes"]:
         say(out, "nothing to upgrade: the world has what this release brings")
         return

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from splittally.core.errors import JournalDamaged
 from splittally.core.snapshot import dump_state, state_root
 from splittally.core.state import State
@@ -21,7 +20,7 @@ from splittally_tools.cli.checkpoint import read_text
 from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.keys import public_keys
 from splittally_tools.cli.opening import reader_of
-from splittally_tools.cli.output import emit, progress, say, word
+from splittally_tools.cli.output import Page, emit, progress, say, word
 from splittally_tools.cli.session import Session, shared
 
 
@@ -130,7 +129,7 @@ def _document(report: Report, result: Result | None, strict: bool) -> dict[str, 
     return document
 
 
-def _show(out: Console, document: dict[str, Any]) -> None:
+def _show(out: Page, document: dict[str, Any]) -> None:
     error = document.get("error")
     if error is not None:
         say(out, f"{error['code']}: {error['message']}", "bold red")

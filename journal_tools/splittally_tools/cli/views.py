@@ -6,7 +6,6 @@ Rule 1. Every view is of one sequence number, which it names, read beside whoeve
 from typing import Any
 
 import click
-from rich.console import Console
 from splittally.core.errors import InvalidInput
 from splittally.core.types import LIFE
 from splittally.runtime.queries import Queries
@@ -15,7 +14,7 @@ from splittally.runtime.rows import Row
 from splittally_tools.audit.grant_history import Change, grant_history
 from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.opening import reader_of
-from splittally_tools.cli.output import emit, say, table, word
+from splittally_tools.cli.output import Page, emit, say, table, word
 from splittally_tools.cli.session import Session, shared
 
 
@@ -60,7 +59,7 @@ def _one_grant(state: Queries, name: str) -> dict[str, Any]:
     return {} if row is None else {row["name"]: row}
 
 
-def _show_grants(out: Console, rows: dict[str, Any], name: str | None) -> None:
+def _show_grants(out: Page, rows: dict[str, Any], name: str | None) -> None:
     if name is not None:
         for field, value in next(iter(rows.values())).items():
             say(out, f"{field:>13}  {_limits(value) if field == 'limits' else word(value)}")
@@ -86,7 +85,7 @@ def _standing(row: Row) -> str:
     return "exhausted" if row["exhausted"] else "live"
 
 
-def _show_history(out: Console, changes: list[Change]) -> None:
+def _show_history(out: Page, changes: list[Change]) -> None:
     for change in changes:
         place = f"seq {change['seq']} at {change['at_ns']} by {word(change['by'])}"
         say(out, f"{place}: {word(change['what'])}", "bold")
@@ -128,7 +127,7 @@ def state(session: Session, at_seq: int | None, only_root: bool) -> int:
     return DONE
 
 
-def _show_state(out: Console, document: dict[str, Any], only_root: bool) -> None:
+def _show_state(out: Page, document: dict[str, Any], only_root: bool) -> None:
     if only_root:
         say(out, document["root"])
         return

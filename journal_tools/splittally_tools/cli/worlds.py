@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from splittally.core.errors import WorldExists
 from splittally.edge.records import Decision, answer_json
 from splittally.runtime import open_world
-from splittally.runtime.opening import is_world
+from splittally.runtime.folder import is_world
 from splittally.runtime.queries import Queries
 from splittally.runtime.reader import open_reader
 
@@ -16,7 +15,7 @@ from splittally_tools.cli.answers import code_of_answer, show_answer
 from splittally_tools.cli.ending import REFUSED
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.opening import writer_of
-from splittally_tools.cli.output import emit, say, word
+from splittally_tools.cli.output import Page, emit, say, word
 from splittally_tools.cli.replacing import CONFIRM, DRY_RUN, confirmed, emit_plan, planned
 from splittally_tools.cli.session import Session, shared
 
@@ -76,7 +75,7 @@ def apply(session: Session, manifest: Path, dry_run: bool, yes: bool) -> int:
     return code_of_answer(decision)
 
 
-def _show(out: Console, decision: Decision, changes: list[Change], dry_run: bool) -> None:
+def _show(out: Page, decision: Decision, changes: list[Change], dry_run: bool) -> None:
     if decision.outcome == "allow" and not changes:
         say(out, "nothing to change: the world is what the manifest says")
         return

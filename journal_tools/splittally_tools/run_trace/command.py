@@ -11,7 +11,7 @@ from typing import Any
 import click
 from splittally.core.errors import WorldExists
 from splittally.core.limits import GROUP_MAX, TIME_NS_MAX
-from splittally.runtime.opening import is_world
+from splittally.runtime.folder import is_world
 
 from splittally_tools.cli.output import emit, progress
 from splittally_tools.cli.session import Session, shared

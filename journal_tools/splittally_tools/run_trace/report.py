@@ -4,12 +4,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from splittally.core.reasons import REASONS
 from splittally.edge.amounts import format_amount
 
-from splittally_tools.cli.output import say
+from splittally_tools.cli.output import Page, say
 from splittally_tools.run_trace.books import Reason
 from splittally_tools.run_trace.fleet import RESOURCE, TEAM
 from splittally_tools.run_trace.job import Result
@@ -142,7 +141,7 @@ def _verified(result: Result) -> dict[str, Any] | None:
 # --- for people ----------------------------------------------------------------------------------
 
 
-def show(result: Result, out: Console) -> None:
+def show(result: Result, out: Page) -> None:
     """The report for people."""
     _show_trace(result, out)
     out.print(_calls_table(result))
@@ -152,7 +151,7 @@ def show(result: Result, out: Console) -> None:
     _show_verdict(result, out)
 
 
-def _show_trace(result: Result, out: Console) -> None:
+def _show_trace(result: Result, out: Page) -> None:
     surveyed, order = result.surveyed, result.order
     for problem in surveyed.problems[:PROBLEMS_SHOWN_MAX]:
         say(out, f"line {problem.line} skipped: {problem.why}", "yellow")
@@ -260,7 +259,7 @@ def _told(words: str, count: int) -> str:
     return f"{words} {count:,}" if count else ""
 
 
-def _show_verdict(result: Result, out: Console) -> None:
+def _show_verdict(result: Result, out: Page) -> None:
     verdict = result.verdict
     if verdict is None:
         say(out, f"not verified, as asked; state root {result.root.hex()}", "yellow")

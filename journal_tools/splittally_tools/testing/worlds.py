@@ -25,7 +25,7 @@ from splittally.journal.lmdb import LmdbStore
 from splittally.journal.memory import MemoryStore
 from splittally.journal.store import Store
 from splittally.runtime import Kernel
-from splittally.runtime.opening import is_world
+from splittally.runtime.folder import is_world
 from splittally.runtime.reader import Reader, open_reader, read_store
 
 from splittally_tools.testing.keeping import KEEPING, how_to_open, is_kept, named_in_test

@@ -92,6 +92,12 @@ class KernelStopped(WorldError):
     code = "stopped"
 
 
+class ModuleNotCompiled(WorldError):
+    """The engine of this installation does not compile a module; nothing was decided, so ask again."""
+
+    code = "module_not_compiled"
+
+
 class JournalDamaged(SplittallyError):
     """The journal or a projection is damaged; `facts["seq"]` is the first bad sequence."""
 

@@ -21,7 +21,6 @@ from splittally.core.findings import Finding, find
 from splittally.core.intent import intent_hash
 from splittally.core.limits import (
     ATTEMPT_BYTES,
-    HASH_BYTES,
     KEY_BYTES,
     MEMBERS_MAX,
     NATIVE_PARAMS_BYTES_MAX,
@@ -42,6 +41,7 @@ from splittally.core.types import (
     is_name,
 )
 from splittally.edge.amounts import amounts_by_resource
+from splittally.edge.hashes import require_hash
 from splittally.edge.native_params import scales_of, seal_native
 from splittally.edge.records import Extend, Group, Intent, Origin, Receipt, Release, Request
 from splittally.edge.schema import ANY_PARAMS, ParamsSchema
@@ -248,20 +248,6 @@ def _is_text(text: object, bytes_max: int) -> bool:
         return type(text) is str and len(text.encode()) <= bytes_max
     except UnicodeEncodeError:  # half of a surrogate pair
         return False
-
-
-def require_hash(digest: object) -> bytes:
-    """An intent hash as bytes, from bytes or hex; `InvalidInput` when it is neither."""
-    if type(digest) is str:
-        try:
-            digest = bytes.fromhex(digest)
-        except ValueError:
-            digest = b""
-    if type(digest) is not bytes or len(digest) != HASH_BYTES:
-        raise InvalidInput(
-            f"`intent_hash` has {HASH_BYTES} bytes, or {2 * HASH_BYTES} hex digits", field="intent_hash"
-        )
-    return digest
 
 
 def spelled_task(state: State, params: Any) -> Any:

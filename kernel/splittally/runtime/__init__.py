@@ -1,5 +1,30 @@
-"""The only writer: ask, judge, step, append, evolve, publish; group commit."""
+"""The only writer: seal, tick, ask, judge, step, record, commit.
 
-from splittally.runtime.kernel import At, Kernel, new_attempt, open_store, open_world
+Rule 1. The names below are loaded when they are first used: who only reads a world loads no writer.
+"""
 
-__all__ = ["At", "Kernel", "new_attempt", "open_store", "open_world"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_MENU = {
+    "At": "splittally.edge.records",
+    "Kernel": "splittally.runtime.kernel",
+    "kernel_over": "splittally.runtime.what_if",
+    "new_attempt": "splittally.runtime.kernel",
+    "open_store": "splittally.runtime.kernel",
+    "open_world": "splittally.runtime.kernel",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MENU:
+        raise AttributeError(f"module `splittally.runtime` has no `{name}`")
+    return getattr(import_module(_MENU[name]), name)
+
+
+if TYPE_CHECKING:
+    from splittally.edge.records import At
+    from splittally.runtime.kernel import Kernel, new_attempt, open_store, open_world
+    from splittally.runtime.what_if import kernel_over
+
+__all__ = ["At", "Kernel", "kernel_over", "new_attempt", "open_store", "open_world"]

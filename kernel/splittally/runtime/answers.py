@@ -19,7 +19,6 @@ from splittally.core.outcome import HoldReply, MemberReply, Reply, SettleReply
 from splittally.core.types import ADMITTED, DENY, RELEASED, SETTLED
 from splittally.edge.records import Decision, Group, HoldChange, Intent, Settlement
 from splittally.edge.seal import Refused
-from splittally.runtime.rows import Row
 from splittally.runtime.world import World
 
 FIRST = "first"
@@ -185,26 +184,3 @@ def _hold_change_of(
         if known is not None and known.by == principal:
             status = _ENDED[type(command)].get(known.status, status)
     return HoldChange(seq=seq, intent_hash=reply.intent_hash, status=status, due_ns=reply.due_ns or None)
-
-
-def outcome_row(found: Trace) -> Row:
-    """What happened to an intent, for people and programs."""
-    ended = found.endings[-1] if found.endings else None
-    settled = found.settled
-    return Row(
-        intent_hash=found.decided.intent_hash,
-        seq=found.seq,
-        kind=found.member.kind,
-        grant=found.member.grant,
-        principal=found.by,
-        outcome=found.decided.outcome,
-        findings=list(found.decided.findings),
-        reserve=found.reserve,
-        status=found.status,
-        phase=found.phase,
-        ended_seq=ended[0] if ended else None,
-        cause=next((x.cause for _, x in found.endings if not hasattr(x, "how")), None),
-        usage=settled.legs[0].usage if settled and settled.legs else None,
-        charged=settled.legs[0].charged if settled and settled.legs else None,
-        attempt=found.member.attempt,
-    )

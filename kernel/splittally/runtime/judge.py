@@ -4,6 +4,8 @@ Rule 1. A question names its module by hash; the bytes of that hash are what is 
 Rule 2. An answer is bytes or the class of a fault. What it means is read in the core (`abi.py`).
 """
 
+from collections.abc import Callable
+
 from splittally.core.abi import Fault, Question
 from splittally.core.commands import Admitted, Judged
 from splittally.core.errors import NotAdmitted
@@ -13,10 +15,14 @@ from splittally.sandbox import Sandbox, admit
 
 
 class Judge:
-    """Answers questions by asking the pinned modules; audit has one that reads what was recorded."""
+    """Answers questions by asking the pinned modules; audit has one that reads what was recorded.
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    `admission` is how a module is admitted; audit asks every check of every module.
+    """
+
+    def __init__(self, sandbox: Sandbox, admission: Callable[[bytes], None] = admit) -> None:
         self.sandbox = sandbox
+        self._admission = admission
 
     def answer(self, state: State, question: Question) -> Judged:
         """The answer of the pinned module, or the class of its fault."""
@@ -32,7 +38,7 @@ class Judge:
     def admit(self, wasm: bytes) -> Admitted:
         """Whether a module is admitted, and if not, by which check."""
         try:
-            admit(wasm)
+            self._admission(wasm)
         except NotAdmitted as error:
             return Admitted(hash_module(wasm), str(error.facts.get("check", "unknown")))
         return Admitted(hash_module(wasm), "")

@@ -21,6 +21,7 @@ from splittally.core.errors import InvalidInput, KernelStopped
 from splittally.core.findings import find
 from splittally.core.limits import ATTEMPT_BYTES
 from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_id, is_name
+from splittally.edge.hashes import require_hash
 from splittally.edge.manifest import read_manifest_document
 from splittally.edge.records import (
     Answer,
@@ -34,14 +35,13 @@ from splittally.edge.records import (
     Release,
     Request,
 )
-from splittally.edge.seal import require_hash
 from splittally.journal.store import Store
-from splittally.runtime.answers import or_raise, outcome_row
+from splittally.runtime.answers import or_raise
 from splittally.runtime.lineage import Level, trace
 from splittally.runtime.opening import open_or_create, open_over, upgrade
 from splittally.runtime.pipeline import answers, commit, commit_if_running, tick
 from splittally.runtime.queries import Queries
-from splittally.runtime.rows import Row
+from splittally.runtime.rows import Row, outcome_row
 from splittally.runtime.world import World
 
 

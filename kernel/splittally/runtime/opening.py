@@ -26,10 +26,11 @@ from splittally.journal.memory import MemoryStore
 from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
 from splittally.runtime.clock import GIVEN, HOST, RandomPool, WorldClock
+from splittally.runtime.folder import NO_FOLDER, is_world
 from splittally.runtime.judge import Judge
 from splittally.runtime.pipeline import KERNEL, carry_out, commit, tick
 from splittally.runtime.recover import recover
-from splittally.runtime.world import NO_FOLDER, World
+from splittally.runtime.world import World
 from splittally.sandbox import Sandbox, engine_id
 from splittally.sandbox.registry import builtin, builtin_names
 
@@ -116,11 +117,6 @@ def open_over(
     kind, source = _clock_of(clock)
     entropy = RandomPool() if entropy is None else entropy
     return _recovered(store, Index(None), Snapshots(NO_FOLDER), kind, source, entropy, open_max)
-
-
-def is_world(folder: Path) -> bool:
-    """Whether there is a world in this folder."""
-    return (folder / "journal").is_dir()
 
 
 def _open_locked(

@@ -3,7 +3,8 @@
 Rule 1. Nothing is written and no lock is taken: a frozen writer keeps no reader out.
 Rule 2. What is read is one committed journal: it grows only by `refresh`, and every frame that is handed
         out is verified on the way.
-Rule 3. State and index are folded when they are first asked for; reading frames needs neither.
+Rule 3. State and index are folded when they are first asked for; reading frames needs neither. The writer
+        and its sandbox are loaded for a fork alone.
 """
 
 import os
@@ -13,30 +14,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from splittally import runtime
 from splittally.core.commands import Open
 from splittally.core.errors import InvalidInput, JournalDamaged, NoWorld
 from splittally.core.frames import Body, read_body
 from splittally.core.intent_history import Trace
-from splittally.core.limits import OPEN_HOLDS_MAX
 from splittally.core.state import State
 from splittally.core.types import OPERATOR
-from splittally.edge.seal import require_hash
+from splittally.edge.hashes import require_hash
 from splittally.journal.frame import EMPTY, Head, open_frame
 from splittally.journal.index import Index
 from splittally.journal.lmdb import LmdbStore
 from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
-from splittally.runtime.answers import outcome_row
-from splittally.runtime.clock import RandomPool, WorldClock
+from splittally.runtime.folder import NO_FOLDER, is_world
 from splittally.runtime.history import History
-from splittally.runtime.judge import Judge
-from splittally.runtime.kernel import Kernel
-from splittally.runtime.opening import is_world
 from splittally.runtime.queries import Queries
 from splittally.runtime.recover import Recovered, recover, state_at
-from splittally.runtime.rows import Row
-from splittally.runtime.world import NO_FOLDER, World
-from splittally.sandbox import Sandbox
+from splittally.runtime.rows import Row, outcome_row
 
 
 class Record(NamedTuple):
@@ -162,20 +157,12 @@ class Reader:
         return outcome_row(found) if found is not None else None
 
     @cached_property
-    def _world(self) -> World:
-        return World(
-            state=self.folded,
-            store=self.store,
-            index=self.index,
-            judge=Judge(Sandbox()),
-            clock=WorldClock(self.folded.clock),
-            entropy=RandomPool(),
-            open_max=OPEN_HOLDS_MAX,
-        )
+    def _kernel(self) -> "runtime.Kernel":
+        return runtime.kernel_over(self.folded, self.store, self.index)
 
-    def fork(self, principal: str = OPERATOR) -> Kernel:
+    def fork(self, principal: str = OPERATOR) -> "runtime.Kernel":
         """A what-if: a kernel for a principal over a copy; nothing it does is written here."""
-        return Kernel(self._world).as_principal(principal).fork()
+        return self._kernel.as_principal(principal).fork()
 
 
 def open_reader(path: str | os.PathLike[str]) -> Reader:
@@ -193,12 +180,12 @@ class _Borrowing(Reader):
         self.index.close()
 
 
-def read_store(source: Store | Kernel) -> Reader:
+def read_store(source: "Store | runtime.Kernel") -> Reader:
     """The frames of a store, or of the world that a kernel has open; closing it leaves the store open.
 
     Nothing but the frames is read: no snapshot and no index.
     """
-    return _Borrowing(NO_FOLDER, source._world.store if isinstance(source, Kernel) else source)
+    return _Borrowing(NO_FOLDER, source._world.store if isinstance(source, runtime.Kernel) else source)
 
 
 def read_record(seq: int, hash_: bytes, data: bytes) -> Record:

@@ -7,7 +7,6 @@ Rule 2. A projection that cannot be saved is said in `repairs` and left out; the
 import os
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 from splittally.core.errors import InvalidInput, KernelStopped, WorldError
 from splittally.core.snapshot import dump_state, state_root
@@ -19,13 +18,13 @@ from splittally.journal.lock import WriterLock
 from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
 from splittally.runtime.clock import RandomPool, WorldClock
+from splittally.runtime.folder import NO_FOLDER
 from splittally.runtime.fork import ForkIndex, ForkStore
 from splittally.runtime.history import History
 from splittally.runtime.judge import Judge
 from splittally.runtime.recover import state_at
 
 SNAPSHOT_CLOSE_FRAMES = 1_000  # a shorter tail is folded faster than a snapshot is written
-NO_FOLDER = Path(os.devnull)  # of a world that keeps nothing beside its store
 
 
 class World:

@@ -1,18 +1,24 @@
 """Which modules may be enforcers: a list of named static checks, asked before anything is compiled.
 
+`admit` is what the kernel asks. A module of this release was admitted when the release was made, so its
+hash is enough; `admit_anew` asks every check of it too, and is what audit asks.
+
 Rule 1. The first check that fails refuses the module by name; none of them runs a byte of it.
 Rule 2. `size` and `magic` come first, so nothing else sees a large or a foreign file. `well_formed`,
         `features`, `imports` and `start` are found while the bytes are read, in the order of the file.
 Rule 3. A bound exists for what fuel cannot meter: compiling, instantiating, and the host's stack.
-Rule 4. `compile` is last: the engine's own validator and compiler, under the pinned configuration.
+Rule 4. `compile` is last: the engine's own validator and compiler, under the pinned configuration. The
+        engine is loaded for it and for nothing before it.
 
 The reasons are in `spec/03-abi.md`; every check has a fixture in `fixtures/enforcers/refused`.
 """
 
 from collections.abc import Callable
 from functools import lru_cache
+from importlib import import_module
 
-from splittally.core.errors import NotAdmitted
+from splittally.core.errors import ModuleNotCompiled, NotAdmitted
+from splittally.core.hashing import hash_module
 from splittally.core.limits import (
     ENFORCER_BYTES_MAX,
     ENFORCER_COMPILE_WORK_MAX,
@@ -25,13 +31,14 @@ from splittally.core.limits import (
     ENFORCER_SEGMENTS_MAX,
     ENFORCER_TABLE_ELEMENTS_MAX,
 )
-from splittally.sandbox.binary import refuse
-from splittally.sandbox.body import FuncType
-from splittally.sandbox.callgraph import frames_bytes, order_of_calls
-from splittally.sandbox.engine import compile_module, reference_engine
-from splittally.sandbox.module import EXPORT_FUNCTION, EXPORT_MEMORY, MAGIC, Module, read_module
-from splittally.sandbox.opcodes import I32, I64, INTEGERS
+from splittally.sandbox.registry import is_released
+from splittally.sandbox.wasm.callgraph import frames_bytes, order_of_calls
+from splittally.sandbox.wasm.function import FuncType
+from splittally.sandbox.wasm.module import EXPORT_FUNCTION, EXPORT_MEMORY, MAGIC, Module, read_module
+from splittally.sandbox.wasm.opcodes import I32, I64, INTEGERS
+from splittally.sandbox.wasm.reader import refuse
 
+_ENGINE = "splittally.sandbox.engine"
 ABI_MARKER = "splittally_abi_1"
 _ALLOC = FuncType(bytes((I32,)), bytes((I32,)))
 _RUN = FuncType(bytes((I32, I32)), bytes((I64,)))
@@ -39,14 +46,20 @@ _MARKER = FuncType(b"", b"")
 _TYPE_NAMES = {I32: "i32", I64: "i64", 0x7D: "f32", 0x7C: "f64"}
 
 
-@lru_cache(maxsize=128)
 def admit(wasm: bytes) -> None:
-    """Nothing when `wasm` may be an enforcer; `NotAdmitted` naming the first check it fails.
+    """Nothing when `wasm` may be an enforcer; `NotAdmitted` naming the first check it fails."""
+    if not is_released(hash_module(wasm)):
+        admit_anew(wasm)
+
+
+@lru_cache(maxsize=128)
+def admit_anew(wasm: bytes) -> None:
+    """The same, with every check asked of any module, also of one of this release.
 
     The answer for the same bytes is the same, so those that were admitted last are remembered.
     """
     inspect(wasm)
-    compile_module(reference_engine(), wasm).close()
+    _compile(wasm)
 
 
 def inspect(wasm: bytes) -> Module:
@@ -67,10 +80,17 @@ def failed_checks(wasm: bytes) -> dict[str, str]:
         module = _read(wasm)
         failed = {name: message for name, fault_in in _CHECKS if (message := fault_in(module))}
         if not failed:
-            compile_module(reference_engine(), wasm).close()
+            _compile(wasm)
     except NotAdmitted as refusal:
         return {str(refusal.facts["check"]): str(refusal)}
     return failed
+
+
+def _compile(wasm: bytes) -> None:
+    try:
+        import_module(_ENGINE).try_compile(wasm)
+    except ModuleNotCompiled as error:
+        refuse("compile", str(error))
 
 
 def _read(wasm: bytes) -> Module:

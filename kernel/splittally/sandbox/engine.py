@@ -9,10 +9,10 @@ from functools import cache
 
 from wasmtime import Config, Engine, Module, WasmtimeError, _ffi
 
-from splittally.core.errors import WorldError
+from splittally.core.errors import ModuleNotCompiled, WorldError
 from splittally.core.limits import ENFORCER_TABLE_ELEMENTS_MAX
-from splittally.sandbox.binary import refuse, shown
 from splittally.sandbox.settings import ENFORCER_MEMORY_BYTES_MAX, PAGE_BYTES, SETTINGS
+from splittally.sandbox.wasm.reader import shown
 
 # One call at a time needs one of each; the spares outlive an interrupt that strikes between two calls
 # of the engine and leaves an instance behind.
@@ -67,9 +67,14 @@ def _engine(config: Config) -> Engine:
 
 
 def compile_module(engine: Engine, wasm: bytes) -> Module:
-    """`wasm` validated and compiled; `NotAdmitted` by the check `compile` when the engine refuses it."""
+    """`wasm` validated and compiled; `ModuleNotCompiled` when the engine refuses it."""
     try:
         return Module(engine, wasm)
     except WasmtimeError as error:
         reason = " ".join(str(error).split())
-        refuse("compile", f"the engine refuses the module: {shown(reason, 300)}")
+        raise ModuleNotCompiled(f"the engine refuses the module: {shown(reason, 300)}") from error
+
+
+def try_compile(wasm: bytes) -> None:
+    """Nothing when `wasm` compiles; `ModuleNotCompiled` when it does not."""
+    compile_module(reference_engine(), wasm).close()

@@ -1,4 +1,6 @@
-"""The sandbox of the hot path: a fresh instance for every call, out of a pool, through the C interface.
+"""The calls of the hot path: a fresh instance for every call, out of a pool, through the C interface.
+
+`Sandbox` loads this file, and with it the engine, when it is asked its first question.
 
 Rule 1. Purity is by construction: each call has a store and an instance of its own, and the pool clears
         the memory, globals and tables of a slot before it is used again. Nothing is reset by us.
@@ -14,13 +16,11 @@ from ctypes import byref, c_char_p, c_size_t, c_uint8, c_uint64, c_void_p, cast,
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
-from wasmtime import Engine, InstancePre, Linker, TrapCode, _ffi
+from wasmtime import Engine, InstancePre, Linker, MemoryType, Module, TrapCode, _ffi
 
 from splittally.core.abi import Fault
-from splittally.core.hashing import hash_module
 from splittally.core.limits import CHECK_FUEL_MAX, INPUT_BYTES_MAX, OUTPUT_BYTES_MAX
 from splittally.sandbox import capi
-from splittally.sandbox.admission import inspect
 from splittally.sandbox.engine import compile_module, pooled_engine
 from splittally.sandbox.faults import OVER_LIMIT, engine_failed, fault_of
 from splittally.sandbox.settings import PAGE_BYTES
@@ -32,7 +32,7 @@ _FUEL = c_uint64(CHECK_FUEL_MAX)
 _ONE, _TWO = c_size_t(1), c_size_t(2)
 
 
-class _Loaded(NamedTuple):
+class Prepared(NamedTuple):
     """A compiled module: its owner, the prepared pointer to it, and the size of its memory."""
 
     owner: InstancePre
@@ -47,18 +47,24 @@ def _shared_engine() -> Engine:
 
 
 @lru_cache(maxsize=MODULES_KEPT)
-def _compiled(wasm: bytes) -> _Loaded:
-    """`wasm` admitted and compiled once a process; compiling costs some 50 ms and changes nothing."""
-    return prepare(wasm, inspect(wasm).memories[0].minimum * PAGE_BYTES)
+def prepare(wasm: bytes) -> Prepared:
+    """`wasm` compiled, once a process, and ready to be instantiated; compiling costs some 50 ms.
 
-
-def prepare(wasm: bytes, memory_bytes: int) -> _Loaded:
-    """`wasm` compiled and ready to be instantiated; the caller vouches for its admission."""
+    The caller vouches for its admission. `ModuleNotCompiled` when the engine refuses it.
+    """
     engine = _shared_engine()
     compiled = compile_module(engine, wasm)
+    memory_bytes = _memory_bytes(compiled)
     owner = Linker(engine).instantiate_pre(compiled)
     compiled.close()
-    return _Loaded(owner, _pointer(owner.ptr()), memory_bytes)
+    return Prepared(owner, _pointer(owner.ptr()), memory_bytes)
+
+
+def _memory_bytes(compiled: Module) -> int:
+    """The size of the memory that a module exports; it is fixed, so its minimum is all of it."""
+    (memory,) = (export.type for export in compiled.exports if export.name == "memory")
+    assert isinstance(memory, MemoryType)
+    return memory.limits.min * PAGE_BYTES
 
 
 class _Export:
@@ -70,12 +76,11 @@ class _Export:
         self.item = byref(self.room, _ffi.wasmtime_extern_t.of.offset)
 
 
-class Sandbox:
-    """Modules by content hash; each call in a fresh instance. For one thread at a time."""
+class PooledCalls:
+    """One call at a time, each in a fresh instance. For one thread."""
 
     def __init__(self) -> None:
         self.fuel_used = 0
-        self._modules: dict[bytes, _Loaded] = {}
         self._is_busy = False
         self._engine_pointer = _pointer(_shared_engine().ptr())
         self._fuel_left = c_uint64()
@@ -89,20 +94,12 @@ class Sandbox:
         self._at_instance = byref(self._instance)
         self._at_values = byref(self._values)
 
-    def load(self, wasm: bytes) -> bytes:
-        """The hash under which `wasm` can be judged; `NotAdmitted` when it may not be an enforcer."""
-        module = hash_module(wasm)
-        if module not in self._modules:
-            self._modules[module] = _compiled(wasm)
-        return module
+    def prepare(self, wasm: bytes) -> Prepared:
+        """`wasm` compiled and ready to be called."""
+        return prepare(wasm)
 
-    def knows(self, module: bytes) -> bool:
-        """Whether `module`, the hash of a module's bytes, is loaded."""
-        return module in self._modules
-
-    def judge(self, module: bytes, data: bytes) -> bytes | Fault:
-        """What the loaded `module` answers to `data`, or the fault that kept it from answering."""
-        loaded = self._modules[module]
+    def call(self, prepared: Prepared, data: bytes) -> bytes | Fault:
+        """What a module answers to `data`, or the fault that kept it from answering."""
         self.fuel_used = 0
         if len(data) > INPUT_BYTES_MAX:
             return OVER_LIMIT
@@ -113,7 +110,7 @@ class Sandbox:
             store = capi.store_new(self._engine_pointer, _NULL, _NULL)
             context = capi.store_context(store)
             capi.set_fuel(context, _FUEL)
-            return self._call(context, loaded, data)
+            return self._call(context, prepared, data)
         finally:
             self._is_busy = False
             if context is not None:
@@ -122,13 +119,9 @@ class Sandbox:
             if store is not None:
                 capi.store_delete(store)
 
-    def close(self) -> None:
-        """Forget every module; the engine and what it compiled are the process's."""
-        self._modules.clear()
-
-    def _call(self, context: Any, loaded: _Loaded, data: bytes) -> bytes | Fault:
+    def _call(self, context: Any, prepared: Prepared, data: bytes) -> bytes | Fault:
         instance, trap, values = self._at_instance, self._at_trap, self._values
-        error = capi.instantiate(loaded.pointer, context, instance, trap)
+        error = capi.instantiate(prepared.pointer, context, instance, trap)
         if error or self._trap:
             return self._fault(error)
         for name, length, room in self._lookups:
@@ -140,7 +133,7 @@ class Sandbox:
         if error or self._trap:
             return self._fault(error)
         start = values[0] & _MASK_32
-        if start == 0 or start + size > loaded.memory_bytes:
+        if start == 0 or start + size > prepared.memory_bytes:
             return OVER_LIMIT
         memory = capi.memory_data(context, self._memory.item)
         memmove(memory + start, data, size)
@@ -151,7 +144,7 @@ class Sandbox:
             return self._fault(error)
         packed = values[0]
         start, size = packed >> 32, packed & _MASK_32
-        if size > OUTPUT_BYTES_MAX or start + size > loaded.memory_bytes:
+        if size > OUTPUT_BYTES_MAX or start + size > prepared.memory_bytes:
             return OVER_LIMIT
         return string_at(memory + start, size)
 

@@ -32,23 +32,29 @@ class ReferenceSandbox:
     def __init__(self) -> None:
         self.fuel_used = 0
         self._engine = reference_engine()
-        self._modules: dict[bytes, Module] = {}
+        self._wasm: dict[bytes, bytes] = {}
+        self._modules: dict[bytes, Module] = {}  # those that were asked, compiled
 
     def load(self, wasm: bytes) -> bytes:
-        """The hash under which `wasm` can be judged; `NotAdmitted` when it may not be an enforcer."""
+        """The hash under which `wasm` can be judged; `NotAdmitted` by the first static check it fails."""
         module = hash_module(wasm)
-        if module not in self._modules:
+        if module not in self._wasm:
             inspect(wasm)
-            self._modules[module] = compile_module(self._engine, wasm)
+            self._wasm[module] = wasm
         return module
 
     def knows(self, module: bytes) -> bool:
         """Whether `module`, the hash of a module's bytes, is loaded."""
-        return module in self._modules
+        return module in self._wasm
 
     def judge(self, module: bytes, data: bytes) -> bytes | Fault:
-        """What the loaded `module` answers to `data`, or the fault that kept it from answering."""
+        """What the loaded `module` answers to `data`, or the fault that kept it from answering.
+
+        `ModuleNotCompiled` when it is asked for the first time and the engine refuses it.
+        """
         self.fuel_used = 0
+        if module not in self._modules:
+            self._modules[module] = compile_module(self._engine, self._wasm[module])
         compiled = self._modules[module]
         if len(data) > INPUT_BYTES_MAX:
             return OVER_LIMIT
@@ -68,6 +74,7 @@ class ReferenceSandbox:
         for module in self._modules.values():
             module.close()
         self._modules.clear()
+        self._wasm.clear()
 
     def _store(self) -> Store:
         store = Store(self._engine)

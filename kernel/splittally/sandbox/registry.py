@@ -1,7 +1,8 @@
 """The built-in enforcers of this release, read from the package `splittally_enforcers`.
 
 Rule 1. The index file names each module with its hashes; bytes that do not match are never handed out.
-Rule 2. Nothing else about a built-in is special: it is admitted, hashed and pinned like any module.
+Rule 2. A built-in is hashed and pinned like any module. Its admission was checked when the release was
+        made, so its hash in the index stands for it; audit asks every check all the same.
 """
 
 import tomllib
@@ -28,13 +29,32 @@ class _Entry(Struct, frozen=True):
 
 def builtin_names() -> tuple[str, ...]:
     """The names of the built-in enforcers, sorted, such as `sys/CapEnforceLlmBasic@1`."""
-    return tuple(sorted(read_index(files(PACKAGE))))
+    return tuple(sorted(_index()))
 
 
 @cache
 def builtin(name: str) -> bytes:
     """The bytes of the built-in `name`; `InvalidInput` when there is none."""
-    return read_builtin(files(PACKAGE), name)
+    return _bytes_of(files(PACKAGE), _index(), name)
+
+
+def is_released(module: bytes) -> bool:
+    """Whether `module`, a hash, is in the index of this release; one that cannot be read names none."""
+    try:
+        return module in _released()
+    except (WorldError, ValueError):
+        return False
+
+
+@cache
+def _released() -> frozenset[bytes]:
+    return frozenset(bytes.fromhex(entry.blake3) for entry in _index().values())
+
+
+@cache
+def _index() -> dict[str, _Entry]:
+    """The index of this release, read once a process."""
+    return read_index(files(PACKAGE))
 
 
 def read_index(root: Traversable) -> dict[str, _Entry]:
@@ -49,8 +69,12 @@ def read_index(root: Traversable) -> dict[str, _Entry]:
 
 
 def read_builtin(root: Traversable, name: str) -> bytes:
-    """The bytes of `name` under `root`, compared with every fact that the index states."""
-    entry = read_index(root).get(name)
+    """The bytes of `name` under `root`, compared with every fact that the index there states."""
+    return _bytes_of(root, read_index(root), name)
+
+
+def _bytes_of(root: Traversable, index: dict[str, _Entry], name: str) -> bytes:
+    entry = index.get(name)
     if entry is None:
         raise InvalidInput(f"there is no built-in enforcer `{name}`", name=name)
     try:

@@ -8,9 +8,9 @@ Rule 2. Imports and a start function are refused where they are met: nothing aft
 
 from msgspec import Struct
 
-from splittally.sandbox import opcodes
-from splittally.sandbox.binary import Reader, refuse, shown
-from splittally.sandbox.body import Body, FuncType, read_body
+from splittally.sandbox.wasm import opcodes
+from splittally.sandbox.wasm.function import Body, FuncType, read_body
+from splittally.sandbox.wasm.reader import Reader, refuse, shown
 
 MAGIC = b"\0asm\x01\0\0\0"
 

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from splittally.sandbox import opcodes
-from splittally.sandbox.binary import Reader, refuse
-from splittally.sandbox.opcodes import PLAIN, Immediate
+from splittally.sandbox.wasm import opcodes
+from splittally.sandbox.wasm.opcodes import PLAIN, Immediate
+from splittally.sandbox.wasm.reader import Reader, refuse
 
 
 class FuncType(Struct, frozen=True):

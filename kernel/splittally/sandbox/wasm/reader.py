@@ -13,7 +13,7 @@ Source: WebAssembly Core Specification 1.0, section 5.
 from typing import NoReturn
 
 from splittally.core.errors import NotAdmitted
-from splittally.sandbox import opcodes
+from splittally.sandbox.wasm import opcodes
 
 
 def refuse(check: str, message: str) -> NoReturn:

@@ -1,0 +1,22 @@
+"""An error as the command line says it: one line for people, and a document for programs.
+
+Rule 1. With `--json` the error is also the document that was asked for, on standard output.
+"""
+
+import json
+from collections.abc import Mapping
+
+import click
+from splittally.edge.json_values import printable
+from splittally.edge.records import readable
+
+from splittally_tools.cli.session import Session
+
+
+def tell_error(session: Session, name: str, message: str, facts: Mapping[str, object], usage: str) -> None:
+    """Says an error by its code, message and facts; `usage` is where to look further."""
+    text = " ".join(printable(message).split())
+    click.echo(f"tally: {text}" + (f" ({usage})" if usage else ""), err=True)
+    if session.as_json:
+        error = {"code": name, "message": message, "facts": readable(dict(facts))}
+        click.echo(json.dumps({"error": error}, separators=(",", ":")))
