@@ -10,8 +10,8 @@ import click
 from splittally.core.errors import InvalidInput
 from splittally.edge.amounts import format_amount
 
-from splittally_tools.cli.ending import DONE
-from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, say, table, to_line
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.views import head_of

@@ -10,9 +10,9 @@ from splittally.core.types import LIFE
 from splittally.edge.amounts import format_amount
 from splittally.runtime.rows import Row
 
-from splittally_tools.cli.ending import DONE
 from splittally_tools.cli.entries import list_entries
-from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, age, emit, table
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.views import head_of

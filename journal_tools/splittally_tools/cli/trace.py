@@ -11,8 +11,8 @@ from splittally.edge.amounts import format_amount
 from splittally.runtime.lineage import History, Level, Untraceable, read_history, trace_in
 from splittally.runtime.reader import Reader
 
-from splittally_tools.cli.ending import DONE
-from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, console, emit_refusal, progress, say, to_line, word
 from splittally_tools.cli.session import Session, shared
 

@@ -12,8 +12,8 @@ from splittally.runtime.queries import Queries
 from splittally.runtime.rows import Row
 
 from splittally_tools.audit.grant_history import Change, grant_history
-from splittally_tools.cli.ending import DONE, REFUSED
-from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.exit_codes import DONE, REFUSED
+from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, say, table, word
 from splittally_tools.cli.session import Session, shared
 

@@ -13,9 +13,9 @@ Rule 4. A walk keeps its own stack: no chain is too long for it.
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from splittally.core.lineage import DEBT, ISSUE, LOT, NOBODY, Source, Traced
 from splittally.runtime.lineage.causes import REFUND, RELEASE
 from splittally.runtime.lineage.history import History
+from splittally.runtime.lineage.sources import DEBT, ISSUE, LOT, NOBODY, Source, Traced
 
 ISSUED, OWED, COMMITMENT, SETTLEMENT, RETURN = "issue", "debt", "commitment", "settlement", "return"
 FUNDING, EXCHANGE, GIVEN, REFUNDED, DEBIT, BALANCE = (

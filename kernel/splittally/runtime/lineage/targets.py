@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 
 from splittally.core.errors import InvalidInput
 from splittally.core.frames import Body
-from splittally.core.lineage import LOT, NOBODY, Source, Traced
 from splittally.core.types import EXTERNAL
 from splittally.edge.json_values import printable
 from splittally.runtime.lineage.history import History, read_history
 from splittally.runtime.lineage.levels import BALANCE, COMMITMENT, RETURN, Level, walk, what_of
+from splittally.runtime.lineage.sources import LOT, NOBODY, Source, Traced
 
 _DIGITS_MAX = 19
 _HASH_DIGITS = 64
