@@ -22,6 +22,23 @@ def test_every_place_that_does_not_fit_is_named_up_to_eight() -> None:
     assert refusal_of(MAIL, {}).facts["reasons"] == ['"to" is a required property']
 
 
+def test_where_no_keyword_fails_by_itself_the_innermost_constraint_is_named() -> None:
+    inner = {"oneOf": [{"type": "integer"}, {"minimum": 0}], "not": {"const": 5}}
+    schema = {
+        "properties": {"a b/%é": {"items": {"$ref": "#/$defs/n"}}},
+        "allOf": [{}],
+        "$defs": {"n": inner},
+    }
+    refusal = refusal_of(schema, {"a b/%é": [-1, 7, 0.5, 5]})
+    assert refusal.facts["pointers"] == ["/a b~1%é/3"]
+    assert refusal.facts["reasons"] == ["does not fit `not` or `oneOf`"]
+    assert refusal_of({"anyOf": [{"required": ["a"]}]}, {}).facts["reasons"] == ["does not fit `anyOf`"]
+    closed = {"properties": {"a": {}}, "patternProperties": {"^x": {}}, "additionalProperties": False}
+    assert refusal_of(closed, {"b": 1}).facts["reasons"] == [
+        "does not fit `patternProperties` or `additionalProperties`"
+    ]
+
+
 def test_a_refusal_repeats_no_value_and_stays_short() -> None:
     schema = {
         "properties": {

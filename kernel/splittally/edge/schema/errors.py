@@ -16,7 +16,7 @@ import jsonschema_rs
 
 from splittally.edge.json_values import printable
 from splittally.edge.schema.document import CONSTRAINTS, STRUCTURE, escaped
-from splittally.edge.schema.structure import Node
+from splittally.edge.schema.structure import Node, constraints_at
 from splittally.edge.schema.validator import EXACT_OPTIONS
 
 ERRORS_MAX = 8
@@ -54,7 +54,7 @@ class Explainer:
     def _constraint_error(self, value: Any) -> Error:
         found = "", "does not fit"
         for node, part, pointer in _positions(self._root, value):
-            words = [word for place in node.places for word in place.body if word in CONSTRAINTS]
+            words = [word for place in node.places for word in constraints_at(place)]
             if words and not self._whole_of(node).is_valid(part):
                 found = pointer, f"does not fit `{'` or `'.join(words)}`"
         return found

@@ -96,13 +96,18 @@ def _lead_on(node: Node, nodes: dict[Place, Node]) -> None:
             node.named[int(token)] = nodes[part]
         elif keyword == "items":
             node.items = nodes[part]
-        elif keyword == "additionalProperties" and not _has_patterns(node.places[-1]):
+        elif keyword == "additionalProperties" and keyword not in constraints_at(node.places[-1]):
             node.rest = nodes[part]
 
 
-def _has_patterns(place: Place) -> bool:
-    """Whether `additionalProperties` only constrains: a key that matches a pattern is no additional one."""
-    return "patternProperties" in place.body
+def constraints_at(place: Place) -> list[str]:
+    """The keywords of a place that hold constraints.
+
+    `additionalProperties` is one beside `patternProperties`: a key that matches a pattern is no additional
+    one, so what stands under it would depend on the key.
+    """
+    unsure = {"additionalProperties"} if "patternProperties" in place.body else set()
+    return [keyword for keyword in place.body if keyword in CONSTRAINTS | unsure]
 
 
 def _refuse_misused(node: Node) -> None:
@@ -126,10 +131,8 @@ def _refuse_constrained(nodes: Iterable[Node]) -> None:
     """Refuses an `x-` keyword wherever a constraint leads; `source` is the constraint it is reached from."""
     pending: list[tuple[Place, str]] = []
     for place in [place for node in nodes for place in node.places]:
-        for keyword, _, part in place.parts:
-            is_unsure = keyword == "additionalProperties" and _has_patterns(place)
-            if keyword in CONSTRAINTS or is_unsure:
-                pending.append((part, f"{place.pointer}/{keyword}"))
+        only = constraints_at(place)
+        pending += [(part, f"{place.pointer}/{word}") for word, _, part in place.parts if word in only]
     seen: set[Place] = set()
     while pending:
         place, source = pending.pop()
