@@ -15,9 +15,9 @@ from urllib.parse import quote
 import jsonschema_rs
 
 from splittally.edge.json_values import printable
-from splittally.edge.schema.document import CONSTRAINTS, STRUCTURE, escaped
+from splittally.edge.schema.document import CONSTRAINTS, DEFINITIONS, STRUCTURE, escaped
 from splittally.edge.schema.structure import Node, constraints_at
-from splittally.edge.schema.validator import EXACT_OPTIONS
+from splittally.edge.schema.validator import EXACT, EXACT_OPTIONS
 
 ERRORS_MAX = 8
 _REASON_CHARACTERS_MAX = 200
@@ -48,7 +48,8 @@ class Explainer:
     def _plain_errors(self, node: Node, value: Any) -> Iterator[str]:
         if any(place.is_closed for place in node.places):
             yield "has no place here"
-        for error in self._plain_of(node).iter_errors(value):
+        errors = list(self._plain_of(node).iter_errors(value))
+        for error in [error for error in errors if error.schema_path[-1] != EXACT] or errors:
             yield printable(error.message.removeprefix(f"{_MASK} "))[:_REASON_CHARACTERS_MAX]
 
     def _constraint_error(self, value: Any) -> Error:
@@ -62,12 +63,9 @@ class Explainer:
     def _plain_of(self, node: Node) -> Any:
         """The validator of the keywords at a position that hold no subschema."""
         if node not in self._plain:
+            left_out = STRUCTURE | CONSTRAINTS | DEFINITIONS | {"$ref", "$id"}
             bodies = [
-                {
-                    word: place.body[word]
-                    for word in place.body
-                    if word not in STRUCTURE | CONSTRAINTS and word[:1] != "$"
-                }
+                {word: asked for word, asked in place.body.items() if word not in left_out}
                 for place in node.places
             ]
             self._plain[node] = jsonschema_rs.Draft202012Validator(

@@ -120,10 +120,11 @@ def _refuse_misused(node: Node) -> None:
     if len(ours) > 1:
         refuse(node.places[0], f"a value has one `x-` keyword, not `{'` and `'.join(ours)}`")
     for place in node.places if ours else ():
-        beside = sorted(set(place.body) - _BESIDE.get(ours[0], set(place.body) - {"prefixItems"}))
+        words = set(place.body)
+        beside = words & {"prefixItems"} if node.is_set else words - _BESIDE[ours[0]]
         if beside:
-            refuse(place, f"`{printable(beside[0])[:64]}` has no place beside `{ours[0]}`")
-        if ours[0] != SET and place.body.get("type", "object") not in ("object", "string"):
+            refuse(place, f"`{printable(min(beside))[:64]}` has no place beside `{ours[0]}`")
+        if node.is_opaque and place.body.get("type", "object") not in ("object", "string"):
             refuse(place, f"`type` beside `{ours[0]}` is object or absent")
 
 

@@ -49,7 +49,7 @@ def compiled(document: Any, options: dict[str, Any] = OPTIONS) -> Any:
 
 
 def has_float(data: bytes) -> bool:
-    """Whether canonical bytes may hold a float: no other head and no text has these bytes."""
+    """Whether canonical bytes may hold a float; its head may also be a byte of a number or of bytes."""
     return 0xFB in data or 0xFA in data or 0xF9 in data
 
 
