@@ -48,11 +48,6 @@ def compiled(document: Any, options: dict[str, Any] = OPTIONS) -> Any:
         raise InvalidSchema(f"not a JSON Schema of 2020-12: {reason}") from None
 
 
-def has_float(data: bytes) -> bool:
-    """Whether canonical bytes may hold a float; its head may also be a byte of a number or of bytes."""
-    return 0xFB in data or 0xFA in data or 0xF9 in data
-
-
 def needs_exact(body: dict[str, Any]) -> bool:
     """Whether the validator could take a number for another one by the keywords of a subschema."""
     return _is_whole(body) or any(map(_holds_number, _listed(body)))
