@@ -3,6 +3,7 @@
 Rule 1. A plan that is exported and created elsewhere has the same hash: that is its identity.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def _cell(row: dict[str, Any], name: str, cell: str) -> dict[str, Any]:
     return {"name": cell, **solution["cells"][cell], **about, "input": row["input"]}
 
 
-def _show(out: Page, rows: dict[str, Any], scales: dict[str, int]) -> None:
+def _show(out: Page, rows: Mapping[str, Any], scales: dict[str, int]) -> None:
     lines = [
         (
             name,

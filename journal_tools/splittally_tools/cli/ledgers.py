@@ -107,13 +107,12 @@ def reservations(session: Session, grant: str | None, dim: str | None) -> int:
             for row in _reserved(hold)
             if grant in (None, row["grant"]) and dim in (None, row["dim"])
         ]
-        counters = state.counters
     totals: dict[tuple[str, str], int] = {}
     for row in rows:
         key = (row["grant"], row["dim"])
         totals[key] = totals.get(key, 0) + row["amount"]
     sums = [
-        {"grant": name, "dim": dim, "amount": amount, "reserved": _counter_reserved(counters, name, dim)}
+        {"grant": name, "dim": dim, "amount": amount, "reserved": _reserved_in(state.counter(name, dim))}
         for (name, dim), amount in sorted(totals.items())
     ]
     document = {**head, "reservations": rows, "totals": sums}
@@ -135,9 +134,8 @@ def _reserved(hold: Row) -> list[dict[str, Any]]:
     return rows or [{**common, "grant": hold["grant"], "dim": "", "amount": 0}]
 
 
-def _counter_reserved(counters: dict[Any, Any], grant: str, dim: str) -> int | None:
-    row = counters.get(grant, {}).get(dim)
-    return None if row is None else int(row["reserved"])
+def _reserved_in(counter: Row | None) -> int | None:
+    return None if counter is None else int(counter["reserved"])
 
 
 def _show_reservations(out: Page, document: dict[str, Any]) -> None:
