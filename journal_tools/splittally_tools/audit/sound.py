@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 from splittally.core.errors import JournalDamaged
 from splittally.core.state import State, state_root
-from splittally.journal.checkpoint import Checkpoint
+from splittally.journal.proof.checkpoint import Checkpoint
 from splittally.runtime.reading import Reader
 from splittally.runtime.recover import apply_events
 

@@ -11,8 +11,8 @@ import click
 from msgspec import json
 from rich.console import Console
 from splittally.core.errors import InvalidInput, JournalDamaged
-from splittally.journal.checkpoint import Checkpoint, checkpoint_of, sign
-from splittally.journal.note import verifier_of
+from splittally.journal.proof.checkpoint import Checkpoint, checkpoint_of, sign
+from splittally.journal.proof.signed_note import verifier_of
 
 from splittally_tools.audit.anchor import origin_of
 from splittally_tools.audit.proofs import Proof, check_proof, open_checkpoint, read_proof

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from splittally.core.errors import JournalDamaged
 from splittally.core.state import State, dump_state, state_root
-from splittally.journal.checkpoint import Checkpoint
+from splittally.journal.proof.checkpoint import Checkpoint
 from splittally.runtime.reading import Reader
 
 from splittally_tools.audit.proofs import open_checkpoint
