@@ -43,14 +43,19 @@ def build(folder: Path, groups: int = 24, seed: int = 1) -> list[bytes]:
     return hashes
 
 
-def append(store: LmdbStore, count: int, chance: random.Random) -> Head:
-    frames, prev = [], store.head.hash
-    for seq in range(store.head.size, store.head.size + count):
+def frames_after(head: Head, count: int, chance: random.Random) -> list[Frame]:
+    """Frames of many sizes that continue `head`."""
+    frames, prev = [], head.hash
+    for seq in range(head.size, head.size + count):
         size = chance.choice([300, 300, 350, 400, 900, 2_500] + [9_000] * (chance.random() < 0.1))
         frame = seal(seq, prev, [seq, chance.randbytes(size)])
         frames.append(frame)
         prev = frame.hash
-    head = store.append(store.head, frames)
+    return frames
+
+
+def append(store: LmdbStore, count: int, chance: random.Random) -> Head:
+    head = store.append(store.head, frames_after(store.head, count, chance))
     assert isinstance(head, Head), head
     return head
 

@@ -121,5 +121,5 @@ def write_file(path: Path, parts: Iterable[bytes]) -> None:
         aside.rename(path)
         sync(path.parent)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        remove(aside)
         raise refusal(f"`{path}` cannot be written", error) from error

@@ -20,7 +20,6 @@ from splittally.journal.frame import EMPTY, Frame, Head, follows, seq_of
 from splittally.journal.lmdb.file import LmdbFile, current, read_claims, rows_on
 from splittally.journal.lmdb.pages import METAS, PAGE_SIZES, BadPage
 
-
 ENDLESS = 2**62  # the walk ends where it finds no more frames, whatever number the file claims
 
 
