@@ -531,6 +531,18 @@ def test_a_file_that_was_moved_away_under_the_writer_stops_it(folder, how):
     store.close()
 
 
+def test_a_writer_whose_file_was_put_back_to_yesterday_reads_no_frame_of_it(folder, monkeypatch):
+    monkeypatch.setattr("splittally.journal.lmdb.store.FRESH_BYTES_MAX", 0)  # nothing is kept in memory
+    store = filled(folder)
+    yesterday = (folder / "data.mdb").read_bytes()
+    append(store, 40, random.Random(2))
+    (folder / "data.mdb").write_bytes(yesterday)
+    for read in (lambda: store.entry(50), lambda: store.verified(19), lambda: list(store.scan())):
+        with pytest.raises(JournalDamaged):
+            read()
+    store.close()
+
+
 class FailingTransactions:
     """An environment whose commits fail: the shape of an I/O error at fdatasync."""
 

@@ -130,6 +130,8 @@ class LmdbFile:
 
     def _path(self, key: int) -> list[Place]:
         """The pages from the root to the leaf that holds `key`."""
+        if not 0 <= key < self.size:
+            raise BadPage(f"the file holds no row {key}")
         place = self.meta.main.root, 0, self.size
         path = [place]
         for _ in range(self.meta.main.depth - 1):
@@ -166,13 +168,8 @@ class LmdbFile:
         return leaf
 
     def _page(self, page: int) -> bytes:
-        if page == self._last_page:
-            return self._last_data
         size = self.meta.page_bytes
-        data = read_upto(self._fd, page * size, size)
-        if len(data) != size:
-            raise BadPage(f"the file ends before page {page}")
-        return data
+        return self._last_data if page == self._last_page else read_exactly(self._fd, page * size, size)
 
     def _fetch(self, large: Large) -> bytes:
         return read_large(self._fd, large, self.meta.page_bytes)
@@ -227,13 +224,12 @@ def rows_on(fd: int, page_bytes: int, numbers: Iterable[int]) -> Iterator[tuple[
     A value is None where it cannot be read. Copies of one leaf may both be there.
     """
     file_bytes = os.fstat(fd).st_size
+    keys_max = file_bytes // pages.NODE_BYTES  # keys of the free list, read as those of rows, are huge
     leaves = []
     for page in numbers:
         data = read_upto(fd, page * page_bytes, page_bytes)
         key = _key_on(data, page, LEAF, lambda _: None) if len(data) == page_bytes else None
-        if (
-            key is not None and key < file_bytes // pages.NODE_BYTES
-        ):  # keys of the free list read as huge ones
+        if key is not None and key < keys_max:
             leaves.append((key, page))
     for lower, page in sorted(leaves):
         data = read_exactly(fd, page * page_bytes, page_bytes)

@@ -107,10 +107,8 @@ class LmdbStore(Store):
                 yield value[:HASH_BYTES], value[HASH_BYTES:]
                 at += 1
         except BadPage as bad:
-            raise damaged(bad, at) from bad
-        except WorldError:
             self._open_fd()  # says so if the store was closed meanwhile
-            raise
+            raise damaged(bad, at) from bad
         for seq in range(at, stop):  # what a reader found beyond the tree
             yield self.entry(seq)
 
