@@ -124,9 +124,10 @@ class LmdbFile:
         """The file may end before a page only if that page is free; liblmdb then never wrote it."""
         whole = os.fstat(self._fd).st_size // self.meta.page_bytes
         if whole <= self.meta.page_last:
-            missing = set(range(whole, self.meta.page_last + 1)) - set(self._free_pages())
-            if missing:
-                raise BadPage(f"the file ends before page {min(missing)}, which is in use")
+            free = set(self._free_pages())
+            for page in range(whole, self.meta.page_last + 1):
+                if page not in free:
+                    raise BadPage(f"the file ends before page {page}, which is in use")
 
     def _path(self, key: int) -> list[Place]:
         """The pages from the root to the leaf that holds `key`."""
@@ -221,17 +222,22 @@ def read_claims(fd: int) -> tuple[Claim, Claim]:
 def rows_on(fd: int, page_bytes: int, numbers: Iterable[int]) -> Iterator[tuple[int, bytes | None]]:
     """Key and value of the rows on every page that looks like a leaf, by the first key of the page.
 
-    A value is None where it cannot be read. Copies of one leaf may both be there.
+    A value is None where it cannot be read, and for the last key that a branch page says it leads to.
+    Copies of one leaf may both be there.
     """
     file_bytes = os.fstat(fd).st_size
     keys_max = file_bytes // pages.NODE_BYTES  # keys of the free list, read as those of rows, are huge
     leaves = []
     for page in numbers:
         data = read_upto(fd, page * page_bytes, page_bytes)
-        key = _key_on(data, page, LEAF, lambda _: None) if len(data) == page_bytes else None
+        kind = pages.kind_of(data, page) if len(data) == page_bytes else 0
+        key = _key_on(data, page, kind, lambda _: None) if kind else None
         if key is not None and key < keys_max:
-            leaves.append((key, page))
-    for lower, page in sorted(leaves):
+            leaves.append((key, page, kind))
+    for lower, page, kind in sorted(leaves):
+        if kind == pages.BRANCH:
+            yield lower, None
+            continue
         data = read_exactly(fd, page * page_bytes, page_bytes)
         for key, node in enumerate(pages.nodes_of(data, page, LEAF), lower):
             try:
@@ -242,15 +248,16 @@ def rows_on(fd: int, page_bytes: int, numbers: Iterable[int]) -> Iterator[tuple[
 
 
 def _key_on(data: bytes, page: int, kind: int, key_in: KeyIn) -> int | None:
-    """A key that page `page` says it leads to."""
+    """A key that page `page` says it leads to: the first of a leaf, the last of a branch page."""
     if kind == pages.OVERFLOW:
         return key_in(data[pages.HEADER_BYTES :])
     try:
         nodes = pages.nodes_of(data, page, kind)
     except BadPage:
         return None
-    index = 1 if kind == pages.BRANCH else 0
-    return pages.key_at(data, nodes[index]) if len(nodes) > index else None
+    if kind == pages.BRANCH:
+        return pages.key_at(data, nodes[-1]) if len(nodes) > 1 else None
+    return pages.key_at(data, nodes[0]) if kind == LEAF and nodes else None
 
 
 def read_large(fd: int, large: Large, page_bytes: int) -> bytes:

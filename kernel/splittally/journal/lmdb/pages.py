@@ -93,7 +93,8 @@ def read_meta(data: bytes, slot: int, page_bytes: int) -> Claim:
     if not is_meta or (txn and (txn % METAS != slot or txn > TXN_MAX)):  # both are 0 in a new file
         return Claim(-1, None)
     is_sound = (
-        max(map_bytes, page_last * page_bytes) <= MAP_BYTES_MAX
+        rest[8] == 0
+        and max(map_bytes, page_last * page_bytes) <= MAP_BYTES_MAX
         and (free.flags, main.flags) == (INTEGER_KEY, 0)
         and _is_tree(free, page_last)
         and _is_tree(main, page_last)
