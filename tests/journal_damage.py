@@ -13,6 +13,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -69,8 +70,11 @@ def chain_head(store: Store, start: Head = EMPTY, stop: int | None = None) -> He
 
 
 def loaded(file: Path) -> LmdbFile:
-    """The committed state of a data file."""
-    return LmdbFile.load(os.open(file, os.O_RDONLY))
+    """The committed state of a data file; its descriptor goes with it."""
+    fd = os.open(file, os.O_RDONLY)
+    rows = LmdbFile.load(fd)
+    weakref.finalize(rows, os.close, fd)
+    return rows
 
 
 def places(file: Path) -> dict[int, tuple[int, int]]:
