@@ -168,7 +168,7 @@ class LmdbStore(Store):
         if self._env is None:
             self._fresh = {frame.seq: frame for frame in found}
             self.head = extend(self.head, found)
-        elif not isinstance(self.append(self.head, found), Head):
+        elif found and not isinstance(self.append(self.head, found), Head):
             raise KernelStopped(f"the journal cannot be mended: {self._stopped}")
 
     def _remember(self, frames: Sequence[Frame], size: int) -> None:
