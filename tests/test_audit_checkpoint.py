@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from splittally.journal.checkpoint import parse_and_verify, sign
-from splittally.journal.merkle import inclusion_proof, root
-from splittally.journal.note import load_key
+from splittally.journal.proof.checkpoint import parse_and_verify, sign
+from splittally.journal.proof.merkle import inclusion_proof, root
+from splittally.journal.proof.signed_note import load_key
 
 from tests.cli_tools import busy_world, copied, forged, intent, make_world, run
 from tests.journal_damage import rolled_back

@@ -9,11 +9,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 from splittally.core.errors import InvalidInput, JournalDamaged
-from splittally.journal.checkpoint import Checkpoint, checkpoint_of, compare, parse_and_verify, sign
 from splittally.journal.frame import seal
 from splittally.journal.memory import MemoryStore
-from splittally.journal.merkle import EMPTY_ROOT, root
-from splittally.journal.note import (
+from splittally.journal.proof.checkpoint import Checkpoint, checkpoint_of, compare, parse_and_verify, sign
+from splittally.journal.proof.merkle import EMPTY_ROOT, root
+from splittally.journal.proof.signed_note import (
     VerifierKey,
     generate_key,
     key_id,

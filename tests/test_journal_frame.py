@@ -7,10 +7,10 @@ import cbor2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from splittally.core import canonical
 from splittally.core.canonical import decode_plain, encode_plain
 from splittally.core.errors import JournalDamaged
 from splittally.core.hashing import hash_frame
-from splittally.journal import frame as frame_module
 from splittally.journal.frame import EMPTY, Head, extend, open_frame, prev_of, seal, seq_of
 
 atoms = st.one_of(
@@ -75,7 +75,7 @@ def test_frame_bytes_with_one_bit_changed_are_another_frame_or_none(seq, prev, b
 )
 def test_canonical_bytes_that_are_no_frame_are_refused(value, is_fast, monkeypatch):
     if not is_fast:
-        monkeypatch.setattr(frame_module, "_cbrrr", None)
+        monkeypatch.setattr(canonical, "_cbrrr", None)
     with pytest.raises(JournalDamaged):
         open_frame(cbor2.dumps(value, canonical=True))
 
@@ -97,7 +97,7 @@ def test_canonical_bytes_that_are_no_frame_are_refused(value, is_fast, monkeypat
 )
 def test_bytes_that_are_not_canonical_are_refused(data, is_fast, monkeypatch):
     if not is_fast:
-        monkeypatch.setattr(frame_module, "_cbrrr", None)
+        monkeypatch.setattr(canonical, "_cbrrr", None)
     with pytest.raises(JournalDamaged):
         open_frame(data)
 
@@ -153,7 +153,7 @@ def test_a_float_or_an_integer_out_of_range_is_refused_wherever_it_stands(
     place, foreign, is_fast, monkeypatch
 ):
     if not is_fast:
-        monkeypatch.setattr(frame_module, "_cbrrr", None)
+        monkeypatch.setattr(canonical, "_cbrrr", None)
     kept = with_item(RECORD, place, -(2**63))
     assert open_frame(seal(1, bytes(32), kept).data)[2] == kept
     body = encode_out_of_range(with_item(RECORD, place, [FOREIGN]), foreign)

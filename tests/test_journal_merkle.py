@@ -2,16 +2,12 @@
 
 from hashlib import sha256
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from splittally.journal.merkle import (
+from splittally.journal.proof.merkle import (
     EMPTY_ROOT,
-    Frontier,
-    consistency_proof,
     inclusion_proof,
     root,
-    verify_consistency,
     verify_inclusion,
 )
 
@@ -41,16 +37,6 @@ def path(m, leaves):
     if m < k:
         return [*path(m, leaves[:k]), mth(leaves[k:])]
     return [*path(m - k, leaves[k:]), mth(leaves[:k])]
-
-
-def subproof(m, leaves, is_whole):
-    """SUBPROOF of RFC 6962 section 2.1.2."""
-    if m == len(leaves):
-        return [] if is_whole else [mth(leaves)]
-    k = split(len(leaves))
-    if m <= k:
-        return [*subproof(m, leaves[:k], is_whole), mth(leaves[k:])]
-    return [*subproof(m - k, leaves[k:], False), mth(leaves[:k])]
 
 
 KNOWN_LEAVES = [
@@ -93,23 +79,6 @@ def test_every_root_and_proof_is_that_of_the_definition(leaves):
         proof = inclusion_proof(leaves, index)
         assert proof == path(index, leaves)
         assert verify_inclusion(leaves[index], index, len(leaves), proof, mth(leaves))
-    for first in range(len(leaves) + 1):
-        proof = consistency_proof(leaves, first)
-        assert proof == (subproof(first, leaves, True) if first else [])
-        assert verify_consistency(first, mth(leaves[:first]), len(leaves), mth(leaves), proof)
-
-
-@given(leaves_of, st.data())
-def test_a_frontier_continues_from_its_peaks(leaves, data):
-    cut = data.draw(st.integers(0, len(leaves)))
-    first = Frontier()
-    for leaf in leaves[:cut]:
-        first.append(leaf)
-    second = Frontier(first.peaks())
-    for leaf in leaves[cut:]:
-        second.append(leaf)
-    assert first.root() == mth(leaves[:cut])
-    assert (second.size, second.root()) == (len(leaves), mth(leaves))
 
 
 def changes(proof):
@@ -142,26 +111,3 @@ def test_no_changed_inclusion_proof_convinces(leaves, data):
         assert not verify_inclusion(leaves[index], other, size, proof, top)
     for other in set(range(size)) - {index}:
         assert not verify_inclusion(leaves[index], other, size, proof, top)
-
-
-@given(leaves_of.filter(lambda leaves: len(leaves) > 1), st.data())
-def test_no_changed_consistency_proof_convinces(leaves, data):
-    size = len(leaves)
-    first = data.draw(st.integers(1, size - 1))
-    proof, old, new = consistency_proof(leaves, first), root(leaves[:first]), root(leaves)
-    for changed in changes(proof):
-        assert not verify_consistency(first, old, size, new, changed)
-    assert not verify_consistency(first, bytes(32), size, new, proof)
-    assert not verify_consistency(first, old, size, bytes(32), proof)
-    assert not verify_consistency(size, old, size, new, proof)
-    assert not verify_consistency(size + 1, old, size, new, proof)
-    forked = [b"forked", *leaves[1:]]
-    assert not verify_consistency(first, old, size, root(forked), consistency_proof(forked, first))
-
-
-@pytest.mark.parametrize("first", [0, 3])
-def test_nothing_needs_no_proof(first):
-    leaves = [b"a", b"b", b"c"]
-    assert verify_consistency(first, root(leaves[:first]), 3, root(leaves), [])
-    assert not verify_consistency(first, root(leaves[:first]), 3, root(leaves), [bytes(32)])
-    assert not verify_consistency(first, bytes(32), 3, root(leaves), [])

@@ -19,10 +19,11 @@ from splittally.core.errors import DiskFull, JournalDamaged, KernelStopped, NoWo
 from splittally.core.limits import MAP_BYTES_MAX
 from splittally.journal import disk
 from splittally.journal.frame import Head, seal
-from splittally.journal.lmdb import FRESH_BYTES_MAX, FRESH_FRAMES_MAX, LmdbStore
+from splittally.journal.lmdb import LmdbStore
+from splittally.journal.lmdb.store import FRESH_BYTES_MAX, FRESH_FRAMES_MAX
 from splittally.journal.store import Conflict, Unknown
 
-from tests.journal_damage import append
+from tests.journal_damage import append, chain_head
 
 KERNEL = Path(__file__).parent.parent / "kernel"
 
@@ -84,7 +85,7 @@ def test_the_format_does_not_depend_on_the_surroundings(folder, monkeypatch):
     )
     assert result.returncode == 0, result.stderr
     store = LmdbStore(folder, writable=True)
-    assert store.verify_chain().size == 5
+    assert chain_head(store).size == 5
     assert store._env.lib_version()[:2] == (0, 9)
     store.close()
 
@@ -154,7 +155,7 @@ def test_large_frames_and_many_frames_are_read_back_after_they_left_memory(folde
         append(store, 50, random.Random(2))
     assert store.read(0) == large.data
     assert len(store._fresh) <= FRESH_FRAMES_MAX
-    assert store.verify_chain() == store.head
+    assert chain_head(store) == store.head
     assert [store.verified(seq)[1][0] for seq in (1, 700, store.head.size - 1)] == [
         1,
         700,
@@ -174,20 +175,20 @@ def test_a_full_map_grows(folder):
     for _ in range(8):
         append(store, 64, random.Random(1))
     assert store._env.info()["map_size"] > 1 << 16
-    assert store.verify_chain() == store.head
+    assert chain_head(store) == store.head
     store.close()
 
 
 def test_a_map_that_may_not_grow_refuses_and_writes_nothing(folder, monkeypatch):
     store = LmdbStore(folder, writable=True, map_bytes=1 << 16)
     head = append(store, 20, random.Random(1))
-    monkeypatch.setattr("splittally.journal.lmdb.MAP_BYTES_MAX", 1 << 16)
+    monkeypatch.setattr("splittally.journal.lmdb.store.MAP_BYTES_MAX", 1 << 16)
     with pytest.raises(DiskFull):
         append(store, 200, random.Random(1))
     assert store.head == head
-    monkeypatch.setattr("splittally.journal.lmdb.MAP_BYTES_MAX", MAP_BYTES_MAX)
+    monkeypatch.setattr("splittally.journal.lmdb.store.MAP_BYTES_MAX", MAP_BYTES_MAX)
     append(store, 200, random.Random(1))
-    assert store.verify_chain() == store.head
+    assert chain_head(store) == store.head
     store.close()
 
 
@@ -231,7 +232,7 @@ def test_a_commit_that_the_system_refuses_stops_the_store_and_loses_nothing(fold
     assert stopped == "stopped"
     assert "disk is full" in told
     store = LmdbStore(folder, writable=True)
-    assert store.verify_chain().size == int(told.split()[0])
+    assert chain_head(store).size == int(told.split()[0])
     append(store, 8, random.Random(1))
     store.close()
 
@@ -269,7 +270,7 @@ def test_a_small_disk_fills_without_a_signal_and_can_be_read_and_resumed(small_d
     with pytest.raises(OSError, match="No space left"), open(ballast, "wb") as file:
         file.write(bytes(4 << 20))
     reader = LmdbStore(folder, writable=False)
-    size = reader.verify_chain().size
+    size = chain_head(reader).size
     reader.close()
     assert size > 100
     assert run(FILL, folder).stdout == "full\n"  # it cannot even be opened for writing
@@ -289,7 +290,7 @@ def test_a_disk_that_fills_inside_a_commit_loses_nothing(small_disk):
     result = run(blind, folder)
     assert (result.stdout, result.returncode) == ("full\n", 0), result.stderr
     reader = LmdbStore(folder, writable=False)
-    assert reader.verify_chain().size > 100
+    assert chain_head(reader).size > 100
     reader.close()
 
 
@@ -320,14 +321,15 @@ def test_another_process_cannot_write_while_one_does(folder):
 READ_ON = """
 import sys
 from splittally.journal.lmdb import LmdbStore
+from tests.journal_damage import chain_head
 store = LmdbStore(sys.argv[1], writable=False)
 last = store.head
 rounds = 0
 print("ready", flush=True)
 while last.size < int(sys.argv[2]):
     head = store.refresh()
-    assert store.verify_chain(last) == head
-    assert store.verify_chain().size == head.size
+    assert chain_head(store, last) == head
+    assert chain_head(store).size == head.size
     store.verify_pages()
     last = head
     rounds += 1
@@ -363,7 +365,7 @@ def test_a_reader_keeps_its_view_until_it_refreshes(folder):
         append(store, 9, random.Random(5))
     assert list(reader.scan()) == before
     assert [reader.verified(seq)[1][0] for seq in range(30)] == list(range(30))
-    assert reader.verify_chain().size == 30
+    assert chain_head(reader).size == 30
     assert reader.refresh() == store.head
     assert list(reader.scan())[:30] == before
     reader.close()
@@ -405,7 +407,7 @@ def test_a_journal_is_read_from_a_medium_that_cannot_be_written(folder):
     os.chmod(folder, 0o500)
     names = sorted(os.listdir(folder))
     reader = LmdbStore(folder, writable=False)
-    assert reader.verify_chain().size == 20
+    assert chain_head(reader).size == 20
     reader.close()
     assert sorted(os.listdir(folder)) == names
     os.chmod(folder, 0o700)
@@ -460,7 +462,7 @@ def test_a_forked_child_can_neither_append_nor_harm(folder):
     append(store, 1, random.Random(1))
     with pytest.raises(WorldLocked):
         LmdbStore(folder, writable=True)
-    assert store.verify_chain().size == 21
+    assert chain_head(store).size == 21
     store.close()
 
 
@@ -529,6 +531,18 @@ def test_a_file_that_was_moved_away_under_the_writer_stops_it(folder, how):
     store.close()
 
 
+def test_a_writer_whose_file_was_put_back_to_yesterday_reads_no_frame_of_it(folder, monkeypatch):
+    monkeypatch.setattr("splittally.journal.lmdb.store.FRESH_BYTES_MAX", 0)  # nothing is kept in memory
+    store = filled(folder)
+    yesterday = (folder / "data.mdb").read_bytes()
+    append(store, 40, random.Random(2))
+    (folder / "data.mdb").write_bytes(yesterday)
+    for read in (lambda: store.entry(50), lambda: store.verified(19), lambda: list(store.scan())):
+        with pytest.raises(JournalDamaged):
+            read()
+    store.close()
+
+
 class FailingTransactions:
     """An environment whose commits fail: the shape of an I/O error at fdatasync."""
 
@@ -576,7 +590,7 @@ def test_frames_that_lmdb_leaves_out_without_a_word_stop_the_store(folder, monke
     store = filled(folder)
     with store._env.begin(write=True) as txn:
         txn.put((21).to_bytes(8), b"foreign")
-    monkeypatch.setattr(LmdbStore, "_refuse_other_end", lambda *_: None)
+    monkeypatch.setattr(LmdbStore, "_is_at_head", lambda *_: True)
     head = store.head
     first = seal(20, head.hash, [])
     assert isinstance(store.append(head, [first, seal(21, first.hash, [])]), Unknown)

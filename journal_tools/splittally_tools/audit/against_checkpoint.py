@@ -7,8 +7,8 @@ written anew, or that two histories grew from one. A checkpoint that is kept els
 from splittally.core.errors import JournalDamaged
 from splittally.core.snapshot import state_root
 from splittally.core.state import State
-from splittally.journal.checkpoint import Checkpoint
-from splittally.journal.merkle import Frontier
+from splittally.journal.proof.checkpoint import Checkpoint
+from splittally.journal.proof.merkle import Frontier
 from splittally.runtime.reader import Record
 
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from msgspec import Struct, ValidationError, json
 from splittally.core.errors import InvalidInput, JournalDamaged
-from splittally.journal.checkpoint import Checkpoint, parse_and_verify
 from splittally.journal.frame import seq_of
-from splittally.journal.merkle import inclusion_proof, root, verify_inclusion
-from splittally.journal.note import VerifierKey
+from splittally.journal.proof.checkpoint import Checkpoint, parse_and_verify
+from splittally.journal.proof.merkle import inclusion_proof, root, verify_inclusion
+from splittally.journal.proof.signed_note import VerifierKey
 from splittally.runtime.reader import Reader
 
 from splittally_tools.audit.against_checkpoint import origin_of

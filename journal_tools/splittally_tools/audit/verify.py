@@ -12,7 +12,7 @@ from msgspec import Struct
 from splittally.core.errors import JournalDamaged
 from splittally.core.snapshot import state_root
 from splittally.core.state import State
-from splittally.journal.checkpoint import Checkpoint
+from splittally.journal.proof.checkpoint import Checkpoint
 from splittally.runtime.reader import Reader
 from splittally.runtime.recover import apply_events
 

@@ -10,8 +10,8 @@ from typing import Any
 import click
 from msgspec import json
 from splittally.core.errors import InvalidInput, JournalDamaged
-from splittally.journal.checkpoint import Checkpoint, checkpoint_of, sign
-from splittally.journal.note import verifier_of
+from splittally.journal.proof.checkpoint import Checkpoint, checkpoint_of, sign
+from splittally.journal.proof.signed_note import verifier_of
 
 from splittally_tools.audit.against_checkpoint import origin_of
 from splittally_tools.audit.proofs import Proof, check_proof, open_checkpoint, read_proof

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from splittally.journal.note import VerifierKey, generate_key, load_key, parse_key
+from splittally.journal.proof.signed_note import VerifierKey, generate_key, load_key, parse_key
 
 from splittally_tools.cli.session import WORLD_VARIABLE, Session
 

@@ -8,7 +8,7 @@ import click
 from splittally.core.errors import JournalDamaged
 from splittally.core.snapshot import dump_state, state_root
 from splittally.core.state import State
-from splittally.journal.checkpoint import Checkpoint
+from splittally.journal.proof.checkpoint import Checkpoint
 from splittally.runtime.reader import Reader
 
 from splittally_tools.audit.proofs import open_checkpoint

@@ -8,6 +8,8 @@ Rule 3. `encode` and `decode` use the fast codec where it is installed and give 
 Rule 4. The fast codec writes 64-bit floats only and has negative integers down to -2^64, so a value with
         either takes the plain path; it is looked for only where the bytes look so. Whatever the fast
         codec refuses the plain path judges.
+Rule 5. Kernel records (frames and what stands in them) hold no float, so they never take the plain path:
+        `decode_record` refuses the two things that the fast codec reads and a record does not have.
 """
 
 import math
@@ -15,6 +17,7 @@ import re
 from typing import Any
 
 import cbor2
+import msgspec
 
 from splittally.core.errors import CanonicalError
 from splittally.core.limits import DEPTH_MAX, INT_MAX, INT_MIN
@@ -113,6 +116,46 @@ def encode_record(value: Any) -> bytes:
         return cbor2.dumps(value, canonical=True)
     data: bytes = _cbrrr.encode_dag_cbor(value, _NeverCid, False)
     return data
+
+
+def decode_record(data: bytes) -> Any:
+    """`decode` for kernel records: the same refusals except for depth, and every float refused."""
+    if _cbrrr is None:
+        value, is_doubtful = decode_plain(data), True
+    else:
+        try:
+            value, used = _cbrrr.decode_dag_cbor(data, _NeverCid, False)
+        except Exception as error:
+            raise CanonicalError("bytes are not canonical CBOR") from error
+        if used != len(data):
+            raise CanonicalError("bytes follow the value")
+        is_doubtful = (_FLOAT64_HEAD in data and _may_hold_float(data)) or (
+            _BELOW_INT_MIN.search(data) is not None and _may_be_below_int_min(value)
+        )
+    if is_doubtful and holds_doubtful(value):
+        raise CanonicalError("a record holds no floats and no integers below -2^63")
+    return value
+
+
+def _may_hold_float(data: bytes) -> bool:
+    """Whether a float may be in canonical bytes: the fast codec's other mode has none and refuses them.
+
+    Two hashes in three hold the byte of a float; most are cleared here, at a third of what a walk costs.
+    """
+    try:
+        _cbrrr.decode_dag_cbor(data, _NeverCid, True)
+    except Exception:  # also for keys that mean something in that mode, so the walk decides
+        return True
+    return False
+
+
+def _may_be_below_int_min(value: Any) -> bool:
+    """Whether an integer below -2^63 may be in a value, which MessagePack has no room for either."""
+    try:
+        msgspec.msgpack.encode(value)
+    except Exception:  # also for what is nested too deep for it
+        return True
+    return False
 
 
 def decode_record_at(data: bytes, at: int) -> tuple[Any, int]:

@@ -1,24 +1,25 @@
-"""What the journal asks of the file system: private files, room, one holder, names that last.
+"""What the journal asks of the file system: private files, room, names that last.
 
 Rule 1. Folders are 0700 and files 0600. A name that is a link, a pipe or a device is not opened.
 Rule 2. A new name lasts only when the folder that holds it has been synced.
+Rule 3. What the system refuses (EIO, EMFILE, ENOMEM, ...) is a `WorldError` and no damage.
 """
 
 import errno
-import fcntl
 import os
 import resource
 import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from splittally.core.errors import DiskFull, JournalDamaged, NoWorld, WorldError, WorldLocked
+from splittally.core.errors import DiskFull, JournalDamaged, NoWorld, WorldError
 
 SPARE_BYTES = 256 * 1024  # left free, so that no writer ever meets the end of the disk inside a commit
 
 
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_NOT_THERE = (errno.ENOENT, errno.ELOOP)  # no such name, or a link in the place of a file
+_NO_FILE = (errno.ELOOP, errno.ENXIO)  # a link or a socket in the place of a file
 
 
 def refusal(what: str, error: OSError) -> WorldError:
@@ -27,33 +28,35 @@ def refusal(what: str, error: OSError) -> WorldError:
     return kind(f"{what}: {error.strerror}")
 
 
-def open_file(path: Path) -> int:
-    """A descriptor for reading; `NoWorld` without its folder, `JournalDamaged` without the file itself."""
-    if not path.parent.is_dir():
-        raise NoWorld(f"there is no world at `{path.parent.parent}`")
+def open_regular(path: Path) -> int:
+    """A descriptor for reading, without ever waiting; `FileNotFoundError` or `NotADirectoryError` without it.
+
+    `JournalDamaged` for a link, a pipe, a folder or a device, `WorldError` when the system refuses.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
     except OSError as error:
-        if error.errno in _NOT_THERE:
-            raise JournalDamaged("the journal file is not there", seq=0) from error
+        if error.errno in _NO_FILE:
+            raise JournalDamaged("it is not a regular file") from error
         raise refusal(f"`{path}` cannot be opened", error) from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise JournalDamaged("the journal file is not a regular file", seq=0)
+        raise JournalDamaged("it is not a regular file")
     return fd
 
 
-def hold_file(fd: int, path: Path) -> None:
-    """Locks an open file against every other writer, also one of this process; `WorldLocked` if it is."""
+def open_journal(path: Path) -> int:
+    """A descriptor for reading; `NoWorld` without its folder, `JournalDamaged` without the file itself."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise WorldLocked(f"the journal at `{path.parent}` is already open for writing") from None
-
-
-def let_go(fd: int) -> None:
-    """Gives back what `hold_file` took."""
-    fcntl.flock(fd, fcntl.LOCK_UN)
+        return open_regular(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not path.parent.is_dir():
+            raise NoWorld(f"there is no world at `{path.parent.parent}`") from error
+        raise JournalDamaged("the journal file is not there", seq=0) from error
+    except JournalDamaged as error:
+        raise JournalDamaged("the journal file is not a regular file", seq=0) from error
 
 
 def size_if_named(fd: int, path: Path) -> int:
@@ -95,11 +98,21 @@ def sync(path: Path) -> None:
         os.close(fd)
 
 
+def remove(path: Path) -> None:
+    """Removes a file that nobody needs; a folder in its place is left alone."""
+    try:
+        path.unlink(missing_ok=True)
+    except IsADirectoryError:
+        return
+    except OSError as error:
+        raise refusal(f"`{path}` cannot be removed", error) from error
+
+
 def write_file(path: Path, parts: Iterable[bytes]) -> None:
     """A whole new file under its name, or nothing: written aside, synced, renamed, the folder synced."""
     aside = path.with_name(f"{path.name}.new")
     try:
-        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fd = os.open(aside, _NEW_FILE, 0o600)
         with open(fd, "wb") as file:
             for part in parts:
                 file.write(part)
@@ -108,5 +121,5 @@ def write_file(path: Path, parts: Iterable[bytes]) -> None:
         aside.rename(path)
         sync(path.parent)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        remove(aside)
         raise refusal(f"`{path}` cannot be written", error) from error

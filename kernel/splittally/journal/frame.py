@@ -2,29 +2,18 @@
 
 Rule 1. The canonical bytes of a frame are CBOR `[seq, prev, body]`; its hash is over exactly those bytes.
 Rule 2. Sequences are dense from 0. `prev` is the hash of the frame before, 32 zero bytes for frame 0.
-Rule 3. The body is a list that only the runtime understands. It holds no float, so a byte 0xFB is no
-        reason to leave the fast codec: what that reads and canonical form does not have is refused here.
+Rule 3. The body is a list that only the runtime understands. It is a kernel record: without floats.
 """
 
-import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import msgspec
-
-from splittally.core.canonical import decode_plain, encode_record, holds_doubtful
+from splittally.core.canonical import decode_record, encode_record
 from splittally.core.errors import CanonicalError, JournalDamaged
 from splittally.core.hashing import hash_frame
 from splittally.core.limits import HASH_BYTES
 
-try:
-    from cbrrr import _cbrrr
-except ImportError:  # the accelerator is optional; the plain path is the definition
-    _cbrrr = None  # type: ignore[assignment]
-
 ZERO_HASH = bytes(HASH_BYTES)
-_FLOAT64_HEAD = 0xFB
-_BELOW_INT_MIN = re.compile(rb"\x3b[\x80-\xff]")  # a negative integer's argument of 2^63 or more
 _NATURAL_HEADS = {b"\x18": 1, b"\x19": 2, b"\x1a": 4, b"\x1b": 8}  # argument bytes by initial byte
 
 
@@ -55,7 +44,7 @@ def seal(seq: int, prev: bytes, body: list[Any]) -> Frame:
 def open_frame(data: bytes) -> tuple[int, bytes, list[Any]]:
     """`seq`, `prev` and body of canonical frame bytes; `JournalDamaged` for anything else."""
     try:
-        value = _decode_record(data)
+        value = decode_record(data)
     except CanonicalError as error:
         raise JournalDamaged(f"a frame is not canonical: {error}") from error
     if type(value) is list and len(value) == 3:
@@ -111,55 +100,3 @@ def _front(seq: int) -> bytes:
     if seq < 0x1_0000_0000:
         return b"\x83\x1a" + seq.to_bytes(4) + b"\x58\x20"
     return b"\x83\x1b" + seq.to_bytes(8) + b"\x58\x20"
-
-
-class _NeverCid:
-    """Stands where the fast codec wants its link type; no value of the data model is one."""
-
-    def __init__(self, *_: object) -> None:
-        raise ValueError("tag 42")
-
-
-def _decode_record(data: bytes) -> Any:
-    """`canonical.decode` for kernel records: the same refusals, and every float refused."""
-    if _cbrrr is None:
-        return _within_records(decode_plain(data))
-    try:
-        value, used = _cbrrr.decode_dag_cbor(data, _NeverCid, False)
-    except Exception as error:
-        raise CanonicalError("bytes are not canonical CBOR") from error
-    if used != len(data):
-        raise CanonicalError("bytes follow the value")
-    if _FLOAT64_HEAD in data and _may_hold_float(data):
-        return _within_records(value)
-    if _BELOW_INT_MIN.search(data) and _may_be_below_int_min(value):
-        return _within_records(value)
-    return value
-
-
-def _may_hold_float(data: bytes) -> bool:
-    """Whether a float may be in canonical bytes: the fast codec's other mode has none and refuses them.
-
-    Most hashes that hold the byte are cleared here, at a third of what walking the value costs.
-    """
-    try:
-        _cbrrr.decode_dag_cbor(data, _NeverCid, True)
-    except Exception:  # also for keys that mean something in that mode, so the walk decides
-        return True
-    return False
-
-
-def _may_be_below_int_min(value: Any) -> bool:
-    """Whether an integer below -2^63 may be in a value, which MessagePack has no room for either."""
-    try:
-        msgspec.msgpack.encode(value)
-    except Exception:  # also for what is nested too deep for it
-        return True
-    return False
-
-
-def _within_records(value: Any) -> Any:
-    """`value`, unless a float or an integer below -2^63 is in it, both of which the fast codec reads."""
-    if holds_doubtful(value):
-        raise CanonicalError("a record holds no floats and no integers below -2^63")
-    return value

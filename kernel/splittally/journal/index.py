@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from splittally.core.errors import JournalDamaged, WorldError
+from splittally.journal import disk
 from splittally.journal.frame import Head
 from splittally.journal.runs import Cover, Run, bounds_of, seq_bytes, write_run
 from splittally.journal.store import Store
@@ -48,7 +49,7 @@ class Index:
             live = {run.path for run in self._runs}
             for path in self._files():
                 if path not in live:
-                    path.unlink(missing_ok=True)
+                    disk.remove(path)
         self._aim()
         return stop
 
@@ -121,7 +122,7 @@ class Index:
         self._runs[at:] = [merged]
         self._aim()
         for run in old:
-            run.path.unlink(missing_ok=True)
+            disk.remove(run.path)
             run.close()
 
     def _files(self) -> list[Path]:
@@ -132,7 +133,7 @@ class Index:
     def _open_run(self, path: Path, store: Store) -> Run | None:
         try:
             run = Run(path)
-        except (JournalDamaged, OSError, ValueError) as error:
+        except (JournalDamaged, FileNotFoundError) as error:
             self.repairs.append(f"index run `{path.name}` was dropped and is rebuilt: {error}")
             return None
         if run.cover.stop > store.head.size or store.verified(run.cover.stop - 1)[0] != run.cover.hash:

@@ -1,9 +1,9 @@
-"""One writer of a world: a lock file that names its holder (spec/07-journal.md, "Locks").
+"""One writer: a lock file that names its holder, and a lock on the journal itself (spec/07-journal.md).
 
 Rule 1. The lock is `flock`: it belongs to the open file, so it goes with the process that holds it,
         however that process ends, and closing another descriptor of the same file does not drop it.
 Rule 2. Waiting has a time limit, and whoever gives up learns who holds the lock and since when.
-Rule 3. A forked child does not hold its parent's lock: its copy of the descriptor is closed at once.
+Rule 3. A forked child does not hold its parent's locks: its copies of the descriptors are closed at once.
 Rule 4. What the file says is for people. It is never what decides who holds the lock.
 """
 
@@ -13,6 +13,7 @@ import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from splittally.core.errors import NoWorld, WorldLocked
 from splittally.core.limits import WRITER_LOCK_SECONDS_MAX
@@ -42,17 +43,20 @@ class WriterLock:
         try:
             self._wait(fd)
             _sign(fd)
+        except OSError as error:
+            os.close(fd)
+            raise refusal(f"the lock `{self.path}` cannot be taken", error) from error
         except BaseException:
             os.close(fd)
             raise
         self._fd = fd
-        _held.add(self)
+        drop_in_forks(self)
 
     def release(self) -> None:
         """Gives the lock back; does nothing when it is not held."""
         if self._fd >= 0:
             os.ftruncate(self._fd, 0)
-            fcntl.flock(self._fd, fcntl.LOCK_UN)  # also for a fork that has not let go yet
+            let_go(self._fd)
             self.forget()
 
     def forget(self) -> None:
@@ -60,7 +64,7 @@ class WriterLock:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
-        _held.discard(self)
+        released(self)
 
     def __enter__(self) -> "WriterLock":
         self.acquire()
@@ -93,14 +97,6 @@ def _sign(fd: int) -> None:
     os.pwrite(fd, json.dumps({"pid": os.getpid(), "since": since}).encode(), 0)
 
 
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _locked(path: Path, fd: int) -> WorldLocked:
     try:
         holder = json.loads(os.pread(fd, HOLDER_BYTES_MAX, 0))
@@ -111,12 +107,49 @@ def _locked(path: Path, fd: int) -> WorldLocked:
     return WorldLocked(text, pid=pid, since=since)
 
 
-_held: set[WriterLock] = set()
+def hold_file(fd: int, path: Path) -> None:
+    """Locks an open file against every other writer, also one of this process; `WorldLocked` if it is."""
+    if not _try_lock(fd):
+        raise WorldLocked(f"the journal at `{path.parent}` is already open for writing")
 
 
-def _drop_in_child() -> None:
-    for lock in list(_held):
-        lock.forget()
+def let_go(fd: int) -> None:
+    """Gives the lock of an open file back, also for a fork that has not let go yet."""
+    fcntl.flock(fd, fcntl.LOCK_UN)
 
 
-os.register_at_fork(after_in_child=_drop_in_child)
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise refusal("the file system gives no lock", error) from error
+    return True
+
+
+class Holder(Protocol):
+    """What holds a lock through a descriptor; `forget` closes the descriptor and leaves the lock alone."""
+
+    def forget(self) -> None: ...
+
+
+_holders: set[Holder] = set()
+
+
+def drop_in_forks(holder: Holder) -> None:
+    """A fork shares the locks of its parent and would keep them alive, so it forgets them at once."""
+    _holders.add(holder)
+
+
+def released(holder: Holder) -> None:
+    """The holder holds nothing any more."""
+    _holders.discard(holder)
+
+
+def _forget_in_child() -> None:
+    for holder in list(_holders):
+        holder.forget()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -42,13 +42,23 @@ class Cover(NamedTuple):
 
 
 class Run:
-    """An open run; `JournalDamaged` when the file is not whole or not what its name says."""
+    """An open run; `JournalDamaged` when the file is not whole or not what its name says.
+
+    `FileNotFoundError` when it is not there, `WorldError` when the system refuses to read it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with open(path, "rb") as file:
-            self.cover, self.rows, bits = _check(file.fileno(), path)
-            self._map = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        fd = disk.open_regular(path)
+        try:
+            self.cover, self.rows, bits = _check(fd, path)
+            self._map = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
+        except OSError as error:
+            raise disk.refusal(
+                f"`{path}` cannot be read; without it the index is made anew", error
+            ) from error
+        finally:
+            os.close(fd)
         table = _HEADER.size + self.rows * ROW_BYTES
         self._view = memoryview(self._map)
         self.starts = self._view[table : table + 4 * ((1 << bits) + 1)].cast("I")

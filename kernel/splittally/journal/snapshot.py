@@ -7,13 +7,13 @@ Rule 3. A damaged one is reported and passed over. The newest two are kept, so t
         one costs a longer replay and nothing else.
 """
 
-import os
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
 
 from blake3 import blake3
 
+from splittally.core.errors import JournalDamaged
 from splittally.core.limits import HASH_BYTES
 from splittally.journal import disk
 
@@ -49,7 +49,12 @@ class Snapshots:
         disk.write_file(path, (header, data, _digest(header, data)))
         self._ready = None
         for old in self._paths()[KEPT:]:
-            old.unlink(missing_ok=True)
+            disk.remove(old)
+
+    def remove_unfinished(self) -> None:
+        """Removes what a save that was cut off left behind; only for whoever holds the lock of the world."""
+        for path in self._folder.glob(f"*{SUFFIX}.new") if self._folder.is_dir() else ():
+            disk.remove(path)
 
     def latest(self, at_or_before: int | None = None) -> Snapshot | None:
         """The newest sound snapshot, not after frame `at_or_before` if that is given; None without one."""
@@ -83,12 +88,15 @@ class Snapshots:
 
     def _read(self, path: Path, seq: int) -> Snapshot | None:
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-            with open(fd, "rb") as file:
+            with open(disk.open_regular(path), "rb") as file:
                 content = file.read()
-        except OSError as error:
-            self._problems[path.name] = f"it cannot be read ({error.strerror})"
+        except (JournalDamaged, FileNotFoundError) as error:
+            self._problems[path.name] = str(error)
             return None
+        except OSError as error:
+            raise disk.refusal(
+                f"`{path}` cannot be read; without it the state is folded anew", error
+            ) from error
         header, data = content[: _HEADER.size], content[_HEADER.size : -HASH_BYTES]
         if len(content) < _HEADER.size + HASH_BYTES or content[-HASH_BYTES:] != _digest(header, data):
             self._problems[path.name] = "its bytes are not those that were saved"

@@ -9,14 +9,12 @@ Rule 4. Of two sound frames that do not fit, the later is named if the one after
         either, else the earlier: no successor vouches for it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from splittally.core.errors import JournalDamaged
 from splittally.core.hashing import hash_frame
-from splittally.journal.frame import EMPTY, Frame, Head, follows, open_frame, prev_of
-
-PROGRESS_FRAMES = 4_096  # frames between two reports of a verification
+from splittally.journal.frame import Frame, Head, follows, open_frame, prev_of
 
 
 class Conflict(NamedTuple):
@@ -35,6 +33,7 @@ class Store(Protocol):
     """A sequence of frames; `MemoryStore` is the definition."""
 
     head: Head
+    repairs: Sequence[str] = ()  # what had to be mended when it was opened, for people
 
     def append(self, expected: Head, frames: Sequence[Frame]) -> Head | Conflict | Unknown:
         """The new head once `frames` are durable after `expected`."""
@@ -87,23 +86,6 @@ class Store(Protocol):
         stop = self.head.size if stop is None else min(stop, self.head.size)
         for seq, (_, data) in enumerate(self.entries(start, stop), start):
             yield seq, data
-
-    def verify_chain(
-        self,
-        start: Head | None = None,
-        stop: int | None = None,
-        progress: Callable[[int], None] | None = None,
-    ) -> Head:
-        """The head after every frame from `start` to before `stop`, each hash checked.
-
-        `progress` is told now and then how many frames are verified.
-        """
-        head = start or EMPTY
-        for seq, hash_, _ in self.chained(head, stop):
-            head = Head(seq + 1, hash_)
-            if progress is not None and head.size % PROGRESS_FRAMES == 0:
-                progress(head.size)
-        return head
 
     def chained(self, start: Head, stop: int | None = None) -> Iterator[tuple[int, bytes, bytes]]:
         """Sequence, hash and bytes of each frame after `start`, checked against the one before it.

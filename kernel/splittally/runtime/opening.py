@@ -125,6 +125,7 @@ def _open_locked(
     store = LmdbStore(folder / "journal", writable=True)
     try:
         index, snapshots = Index(folder / "index"), Snapshots(folder / "snapshots")
+        snapshots.remove_unfinished()
         world = _recovered(store, index, snapshots, kind, source, entropy, open_max)
         world.snapshots = snapshots
         return world

@@ -37,7 +37,7 @@ def recover(store: Store, index: Index, snapshots: Snapshots) -> Recovered:
     state, repairs = _last_snapshot(store, snapshots, store.head.size)
     snapshot_size = state.size
     first_unindexed = index.open(store)
-    repairs += index.repairs
+    repairs += [*store.repairs, *index.repairs]
     start = min(state.size, first_unindexed)
     for seq, rows in verified_rows(store, start):
         body: Body | None = None

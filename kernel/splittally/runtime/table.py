@@ -8,10 +8,11 @@ Rule 3. Keys come in their order; a page names the key after which the next begi
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 K = TypeVar("K")
 R = TypeVar("R")
+D = TypeVar("D")
 PAGE_ROWS = 100
 
 
@@ -39,7 +40,11 @@ class Table(Mapping[K, R], Generic[K, R]):
             raise KeyError(key)
         return row
 
-    def get(self, key: K, default: Any = None) -> Any:  # type: ignore[override]
+    @overload
+    def get(self, key: K, /) -> R | None: ...
+    @overload
+    def get(self, key: K, /, default: R | D) -> R | D: ...
+    def get(self, key: K, /, default: Any = None) -> Any:
         """The row of a key; `default` where there is none."""
         row = self._row(key)
         return default if row is None else row

@@ -1,4 +1,4 @@
-"""A journal in an LMDB file: liblmdb writes it, `Tree` reads it (spec/07-journal.md, "LMDB").
+"""The journal as a `Store` in an LMDB file: liblmdb appends, `LmdbFile` reads (spec/07-journal.md).
 
 Rule 1. liblmdb is let at a file only after everything that it may follow has been checked.
 Rule 2. Every commit is synced (`sync`, `metasync`, no `writemap`); there is no other mode.
@@ -6,7 +6,6 @@ Rule 3. A full map grows and the commit is tried again. A disk without room is r
         is written. Any other failure stops the store: a later sync may succeed without the data.
 Rule 4. One writer: the data file is locked for as long as it is open for writing. There is no
         `lock.mdb`, no reader table and no stale reader, because readers do not go through liblmdb.
-Rule 5. A value is the hash that was sealed with the frame, then the frame.
 """
 
 import os
@@ -15,26 +14,25 @@ from pathlib import Path
 
 import lmdb
 
-from splittally.core.errors import DiskFull, JournalDamaged, KernelStopped
+from splittally.core.errors import DiskFull, JournalDamaged, KernelStopped, WorldError
 from splittally.core.limits import HASH_BYTES, MAP_BYTES_FIRST, MAP_BYTES_MAX
-from splittally.journal import disk
-from splittally.journal.environment import FILE, create_journal, open_environment
-from splittally.journal.frame import EMPTY, Frame, Head, extend
-from splittally.journal.freelist import check_free_pages, check_length
-from splittally.journal.pages import BadPage, key_of
-from splittally.journal.salvage import first_bad, is_frame
+from splittally.journal import disk, lock
+from splittally.journal.frame import Frame, Head, extend
+from splittally.journal.lmdb.environment import FILE, create_journal, mend_meta, open_environment
+from splittally.journal.lmdb.file import LmdbFile
+from splittally.journal.lmdb.pages import BadPage, key_bytes
+from splittally.journal.lmdb.salvage import damaged, hash_at, load
 from splittally.journal.store import Conflict, Store, Unknown, absent
-from splittally.journal.tree import LOAD_TRIES_MAX, Tree
 
-FRESH_FRAMES_MAX = 1_024  # frames of this process kept until the tree is read again
+FRESH_FRAMES_MAX = 1_024  # frames of this process kept until the file is read again
 FRESH_BYTES_MAX = 4 * 1024 * 1024
 
 
 class LmdbStore(Store):
     """The journal in the folder `path`, made there when it is to be written and there is none.
 
-    A reader sees what was committed when it opened or refreshed. Raises `NoWorld`, `WorldLocked`,
-    `DiskFull` or `JournalDamaged`, which names the first bad frame.
+    A reader sees what was committed when it opened or refreshed. Raises `JournalDamaged`, which names the
+    first bad frame, `WorldError` for what the system refuses, `NoWorld`, `WorldLocked` or `DiskFull`.
     """
 
     def __init__(
@@ -43,7 +41,7 @@ class LmdbStore(Store):
         self.file = Path(path) / FILE
         if writable and not self.file.parent.exists():
             create_journal(self.file.parent)
-        self._fd = disk.open_file(self.file)
+        self._fd = disk.open_journal(self.file)
         self._env: lmdb.Environment | None = None
         self._pid = os.getpid()
         self._stopped = ""
@@ -51,15 +49,18 @@ class LmdbStore(Store):
         self._fresh_bytes = self._file_bytes = 0
         try:
             if writable:
-                disk.hold_file(self._fd, self.file)
-            self._tree, self.head = _load(self._fd, writable)
+                lock.hold_file(self._fd, self.file)
+            self._file, self.head, found = load(self._fd, writable)
             if writable:
                 self._env = self._open_env(map_bytes)
+            self._take(found)
         except BaseException:
+            if self._env is not None:
+                self._env.close()
             os.close(self._fd)
             raise
         if writable:
-            _held.add(self)
+            lock.drop_in_forks(self)
 
     def append(self, expected: Head, frames: Sequence[Frame]) -> Head | Conflict | Unknown:
         env = self._writer()
@@ -68,15 +69,16 @@ class LmdbStore(Store):
         head = extend(expected, frames)
         if not frames:
             return head
-        rows = [(key_of(seq), hash_ + data) for seq, hash_, data in frames]
+        rows = [(key_bytes(seq), hash_ + data) for seq, hash_, data in frames]
         size = sum([len(value) for _, value in rows])
         file_bytes = disk.size_if_named(self._fd, self.file)
         if file_bytes < self._file_bytes:
             return self._stop("the journal file was moved, replaced or cut short while in use")
         self._file_bytes = file_bytes
         disk.refuse_full(self.file, size)
-        failure = self._commit(env, rows)
-        if failure is not None:
+        try:
+            self._commit(env, rows)
+        except (lmdb.Error, _OtherEnd) as failure:
             return self._judge(failure, size)
         self.head = head
         self._remember(frames, size)
@@ -88,63 +90,61 @@ class LmdbStore(Store):
             return frame.hash, frame.data
         if not 0 <= seq < self.head.size:
             raise absent(seq)
-        tree = self._tree
+        file = self._file
         try:
-            value = (tree if seq < tree.size else self._covering(seq + 1)).read(seq)
+            value = (file if seq < file.size else self._covering(seq + 1)).get(seq)
         except BadPage as bad:
-            raise _damaged(bad, seq) from bad
+            raise damaged(bad, seq) from bad
         return value[:HASH_BYTES], value[HASH_BYTES:]
 
     def entries(self, start: int, stop: int) -> Iterator[tuple[bytes, bytes]]:
         if not 0 <= start <= stop <= self.head.size:
             raise absent(self.head.size)
+        at = start
         try:
-            for value in self._covering(stop).scan(start, stop):
+            file = self._covering(stop)
+            for value in file.range(start, min(stop, file.size)):
                 yield value[:HASH_BYTES], value[HASH_BYTES:]
+                at += 1
         except BadPage as bad:
-            self._open_fd()
-            raise _damaged(bad, start) from bad
+            self._open_fd()  # says so if the store was closed meanwhile
+            raise damaged(bad, at) from bad
+        for seq in range(at, stop):  # what a reader found beyond the tree
+            yield self.entry(seq)
 
     def refresh(self) -> Head:
         if self._env is None:
             size, last = self.head
             if disk.size_if_named(self._open_fd(), self.file) < 0:
                 raise KernelStopped("the journal file was moved or replaced; open the world again")
-            tree, head = _load(self._fd, writable=False)
-            if head.size < size:
-                raise JournalDamaged(f"the journal lost its frames from {head.size} on", seq=head.size)
-            if size and tree.read(size - 1)[:HASH_BYTES] != last:
+            file, head, found = load(self._fd, writable=False)
+            end = extend(head, found)
+            if end.size < size:
+                raise JournalDamaged(f"the journal lost its frames from {end.size} on", seq=end.size)
+            if size and hash_at(size - 1, file, found) != last:
                 raise JournalDamaged(f"frame {size - 1} is not the one that was there", seq=size - 1)
-            self._tree, self.head = tree, head
+            self._file, self.head = file, head
+            self._take(found)
         return self.head
 
     def verify_pages(self) -> None:
         """Refuses a file in which the next writer would write over frames, as opening for writing does."""
-        fd = self._open_fd()
-        for _ in range(LOAD_TRIES_MAX):
-            tree = Tree.load(fd)
-            try:
-                check_length(fd, tree)
-                check_free_pages(fd, tree)
-                return
-            except BadPage as bad:
-                if Tree.load(fd).meta == tree.meta:  # no writer has been here in between
-                    raise _damaged(bad, first_bad(fd)) from bad
+        load(self._open_fd(), writable=True)
 
     def close(self) -> None:
         if self._fd >= 0:
             if self._env is not None and os.getpid() == self._pid:
                 self._env.close()
-                disk.let_go(self._fd)  # also for a fork that has not let go yet
+                lock.let_go(self._fd)
             self.forget()
 
     def forget(self) -> None:
         """Lets go of the descriptors alone, which in a forked child leaves the lock with the parent."""
-        self._tree.close()
+        self._file.close()
         os.close(self._fd)
         self._fd = -1
         self._fresh.clear()
-        _held.discard(self)
+        lock.released(self)
 
     def _open_fd(self) -> int:
         if self._fd < 0:
@@ -153,12 +153,23 @@ class LmdbStore(Store):
             raise KernelStopped(f"the journal {why}; open the world again")
         return self._fd
 
-    def _covering(self, stop: int) -> Tree:
-        """A tree that holds every frame before `stop`, which is at most the head."""
+    def _covering(self, stop: int) -> LmdbFile:
+        """The file with every frame before `stop`, which is at most the head, as far as it has them."""
         fd = self._open_fd()
-        if stop > self._tree.size:
-            self._tree = Tree.load(fd)
-        return self._tree
+        if stop > self._file.size and self._env is not None:
+            self._file = LmdbFile.load(fd)
+        return self._file
+
+    def _take(self, found: list[Frame]) -> None:
+        """Frames that only a lost meta page told of: a writer appends them again, a reader keeps them."""
+        if self._file.in_doubt:
+            text = "a meta page of the journal is lost"
+            self.repairs = [f"{text}; {len(found)} frames that it told of were found on other pages"]
+        if self._env is None:
+            self._fresh = {frame.seq: frame for frame in found}
+            self.head = extend(self.head, found)
+        elif found and not isinstance(self.append(self.head, found), Head):
+            raise KernelStopped(f"the journal cannot be mended: {self._stopped}")
 
     def _remember(self, frames: Sequence[Frame], size: int) -> None:
         """Keeps what was just appended, so that reading it back asks no disk."""
@@ -172,6 +183,8 @@ class LmdbStore(Store):
 
     def _open_env(self, map_bytes: int) -> "lmdb.Environment":
         disk.refuse_full(self.file, 0)
+        if self._file.in_doubt:
+            mend_meta(self.file, self._fd, self._file.meta)
         while map_bytes < min(2 * os.fstat(self._fd).st_size, MAP_BYTES_MAX):
             map_bytes *= 2
         return open_environment(self.file.parent, map_bytes)
@@ -184,40 +197,31 @@ class LmdbStore(Store):
             raise KernelStopped(f"the journal stopped: {self._stopped}; open the world again")
         return self._env
 
-    def _commit(self, env: "lmdb.Environment", rows: list[tuple[bytes, bytes]]) -> Exception | None:
-        """Nothing once the rows are durable, else why they may not be."""
+    def _commit(self, env: "lmdb.Environment", rows: list[tuple[bytes, bytes]]) -> None:
+        """Makes the rows durable; what it raises leaves open whether they are."""
         while True:
             try:
                 with env.begin(write=True) as txn:
                     cursor = txn.cursor()
-                    self._refuse_other_end(cursor)
+                    if not self._is_at_head(cursor):
+                        raise _OtherEnd("the file does not end with the frame that was appended last")
                     if cursor.putmulti(rows, append=True) != (len(rows), len(rows)):
                         raise _OtherEnd("the file holds frames that this process did not append")
-                return None
+                return
             except lmdb.MapFullError:
-                failure = self._grow(env)
-                if failure is not None:
-                    return failure
-            except (lmdb.Error, _OtherEnd) as error:
-                return error
+                map_bytes = 2 * env.info()["map_size"]
+                if map_bytes > MAP_BYTES_MAX:
+                    raise DiskFull(
+                        "the journal has reached its largest size", bytes_max=MAP_BYTES_MAX
+                    ) from None
+                env.set_mapsize(map_bytes)
 
-    def _refuse_other_end(self, cursor: "lmdb.Cursor[bytes]") -> None:
+    def _is_at_head(self, cursor: "lmdb.Cursor[bytes]") -> bool:
+        """Whether the file ends with the frame that this process appended last."""
         size, last = self.head
-        found = cursor.last()
-        if found != bool(size) or (size and cursor.key() != key_of(size - 1)):
-            raise _OtherEnd("the file does not end with the frame that was appended last")
-        if size and cursor.value()[:HASH_BYTES] != last:
-            raise _OtherEnd("the file does not end with the frame that was appended last")
-
-    def _grow(self, env: "lmdb.Environment") -> Exception | None:
-        map_bytes = 2 * env.info()["map_size"]
-        if map_bytes > MAP_BYTES_MAX:
-            raise DiskFull("the journal has reached its largest size", bytes_max=MAP_BYTES_MAX)
-        try:
-            env.set_mapsize(map_bytes)
-        except lmdb.Error as error:
-            return error
-        return None
+        if not cursor.last():
+            return not size
+        return size > 0 and cursor.key() == key_bytes(size - 1) and cursor.value()[:HASH_BYTES] == last
 
     def _judge(self, failure: Exception, size: int) -> Unknown:
         """Ends all appending; raises `DiskFull` when that was the reason and nothing was written."""
@@ -236,42 +240,9 @@ class _OtherEnd(Exception):
     """The file does not end where this process left it."""
 
 
-_held: set[LmdbStore] = set()
-
-
-def _forget_in_child() -> None:
-    """A fork shares the lock of its parent and would keep it alive, so it lets go at once."""
-    for store in list(_held):
-        store.forget()
-
-
-os.register_at_fork(after_in_child=_forget_in_child)
-
-
-def _load(fd: int, writable: bool) -> tuple[Tree, Head]:
-    """The committed tree and its head, checked as far as opening rests on it."""
-    try:
-        tree = Tree.load(fd)
-        check_length(fd, tree)
-        if writable:
-            check_free_pages(fd, tree)
-        if not tree.size:
-            return tree, EMPTY
-        value = tree.read(tree.size - 1)
-    except BadPage as bad:
-        raise _damaged(bad, first_bad(fd)) from bad
-    if not is_frame(value, tree.size - 1):
-        raise _damaged(BadPage("its bytes are not those that were sealed"), first_bad(fd))
-    return tree, Head(tree.size, value[:HASH_BYTES])
-
-
 def _committed(fd: int) -> int:
     """How many frames the file holds now; -1 when it cannot be read."""
     try:
-        return Tree.load(fd).size
-    except BadPage:
+        return LmdbFile.load(fd).size
+    except (BadPage, WorldError):
         return -1
-
-
-def _damaged(bad: BadPage, seq: int) -> JournalDamaged:
-    return JournalDamaged(f"the journal is damaged from frame {seq} on: {bad.reason}", seq=seq)

@@ -2,16 +2,22 @@
 
 Rule 1. What a setting is here it is everywhere; nothing of the surroundings changes it.
 Rule 2. A new journal gets its name only when it is whole and lasting.
+Rule 3. liblmdb opens a file only with two meta pages. One that is lost is made anew from the other,
+        under a transaction number that leaves the state in doubt until the next commit takes its place.
 """
 
+import os
 import shutil
 from pathlib import Path
+from struct import pack_into
 
 import lmdb
 
 from splittally.core.errors import KernelStopped, NoWorld
 from splittally.core.limits import MAP_BYTES_FIRST
 from splittally.journal import disk
+from splittally.journal.lmdb.file import read_exactly
+from splittally.journal.lmdb.pages import META_BYTES, Meta
 
 FILE = "data.mdb"
 LIBRARY_MAJOR = 0  # the binding also bundles LMDB 1.0, which writes other pages
@@ -52,3 +58,23 @@ def create_journal(folder: Path) -> None:
         disk.sync(folder.parent)
     except OSError as error:
         raise disk.refusal(f"a journal cannot be made at `{folder}`", error) from error
+
+
+def mend_meta(file: Path, fd: int, meta: Meta) -> None:
+    """Writes the meta page that is not `meta` anew, older than it: liblmdb then goes on from `meta`.
+
+    Three transactions back and not one, so that whoever opens next still looks for what was lost.
+    """
+    data = bytearray(read_exactly(fd, meta.slot * meta.page_bytes, META_BYTES))
+    slot = 1 - meta.slot
+    pack_into("=Q", data, 0, slot)
+    pack_into("=Q", data, META_BYTES - 8, max(meta.txn - 3, 0))
+    try:
+        into = os.open(file, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            os.pwrite(into, data, slot * meta.page_bytes)
+            os.fsync(into)
+        finally:
+            os.close(into)
+    except OSError as error:
+        raise disk.refusal("a lost meta page of the journal cannot be written", error) from error

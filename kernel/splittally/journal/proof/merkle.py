@@ -10,28 +10,16 @@ Rule 3. A verifier needs no journal: index, sizes, roots and the proof decide, a
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from itertools import zip_longest
-from typing import NamedTuple
 
 EMPTY_ROOT = sha256().digest()
 
 
-class Peaks(NamedTuple):
-    """A tree that can be continued: its size and its perfect subtrees, the largest first."""
-
-    size: int
-    hashes: tuple[bytes, ...]
-
-
-NO_PEAKS = Peaks(0, ())
-
-
 class Frontier:
-    """The root of a growing tree, from `peaks` on, in memory that grows with the logarithm of its size."""
+    """The root of a growing tree, in memory that grows with the logarithm of its size."""
 
-    def __init__(self, peaks: Peaks = NO_PEAKS) -> None:
-        assert len(peaks.hashes) == peaks.size.bit_count()
-        self.size = peaks.size
-        self._hashes = list(peaks.hashes)
+    def __init__(self) -> None:
+        self.size = 0
+        self._hashes: list[bytes] = []  # its perfect subtrees, the largest first
 
     def append(self, leaf: bytes) -> None:
         """Adds the next leaf."""
@@ -42,10 +30,6 @@ class Frontier:
             size >>= 1
         self._hashes.append(hash_)
         self.size += 1
-
-    def peaks(self) -> Peaks:
-        """What it takes to continue from here."""
-        return Peaks(self.size, tuple(self._hashes))
 
     def root(self) -> bytes:
         """The root over all leaves so far."""
@@ -99,36 +83,6 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     return last == 0 and hash_ == root
 
 
-def consistency_proof(leaves: Iterable[bytes], first: int) -> list[bytes]:
-    """The hashes that show the tree of the first `first` leaves to be the beginning of the whole."""
-    hashes = [leaf_hash(leaf) for leaf in leaves]
-    assert 0 <= first <= len(hashes)
-    return _subproof(hashes, first, is_whole=True) if first else []
-
-
-def verify_consistency(first: int, first_root: bytes, size: int, root: bytes, proof: Sequence[bytes]) -> bool:
-    """Whether `proof` shows a tree to have only grown from `first` to `size` (RFC 9162 section 2.1.4.2)."""
-    if first == size or first == 0:
-        return not proof and first_root == (root if first == size else EMPTY_ROOT)
-    if not 0 < first < size or not proof:
-        return False
-    steps = [first_root, *proof] if first & (first - 1) == 0 else list(proof)
-    left, last = first - 1, size - 1
-    while left & 1:
-        left, last = left >> 1, last >> 1
-    first_hash = hash_ = steps[0]
-    for step in steps[1:]:
-        if last == 0:
-            return False
-        if left & 1 or left == last:
-            first_hash, hash_ = _node_hash(step, first_hash), _node_hash(step, hash_)
-            left, last = _up_past_zeros(left, last)
-        else:
-            hash_ = _node_hash(hash_, step)
-        left, last = left >> 1, last >> 1
-    return last == 0 and first_hash == first_root and hash_ == root
-
-
 def _node_hash(left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
@@ -142,19 +96,3 @@ def _up_past_zeros(left: int, last: int) -> tuple[int, int]:
 def _joined(hashes: list[bytes]) -> list[bytes]:
     pairs = zip_longest(hashes[::2], hashes[1::2])
     return [left if right is None else _node_hash(left, right) for left, right in pairs]
-
-
-def _root_of(hashes: list[bytes]) -> bytes:
-    while len(hashes) > 1:
-        hashes = _joined(hashes)
-    return hashes[0]
-
-
-def _subproof(hashes: list[bytes], first: int, is_whole: bool) -> list[bytes]:
-    """SUBPROOF of RFC 6962 section 2.1.2; `is_whole` while the verifier knows the root of this part."""
-    if first == len(hashes):
-        return [] if is_whole else [_root_of(hashes)]
-    split = 1 << (len(hashes) - 1).bit_length() - 1
-    if first <= split:
-        return [*_subproof(hashes[:split], first, is_whole), _root_of(hashes[split:])]
-    return [*_subproof(hashes[split:], first - split, is_whole=False), _root_of(hashes[:split])]

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from splittally.core.errors import InvalidInput, JournalDamaged
 from splittally.journal.frame import EMPTY
-from splittally.journal.merkle import Frontier
-from splittally.journal.note import VerifierKey, is_name, open_note, parse_key, sign_note
+from splittally.journal.proof.merkle import Frontier
+from splittally.journal.proof.signed_note import VerifierKey, is_name, open_note, parse_key, sign_note
 from splittally.journal.store import Store
 
 _TEXT = re.compile(

@@ -1,0 +1,210 @@
+"""One page of an LMDB file: bytes in, records out, no file and no state.
+
+Rule 1. Nothing is followed before it is checked: page number, kind, bounds, node offsets, key. What
+        does not fit is `BadPage`, never a repair and never a guess.
+Rule 2. A page holds exactly the keys that its parent says: `lower` ... `stop` - 1.
+Rule 3. The format is that of LMDB 0.9 (data version 1) in the byte order of this machine. What liblmdb
+        writes for other uses (named trees, duplicate keys, long free lists) is refused.
+"""
+
+from array import array
+from itertools import pairwise
+from struct import Struct, pack, unpack_from
+from typing import NamedTuple
+
+from splittally.core.limits import MAP_BYTES_MAX
+
+METAS = 2  # meta pages stand first
+META_BYTES = 152
+PAGE_SIZES = (4096, 8192, 16384, 32768)
+NO_PAGE = 2**64 - 1  # the root of an empty tree
+BRANCH, LEAF, OVERFLOW, META = 0x01, 0x02, 0x04, 0x08
+HEADER_BYTES = 16
+NODE_BYTES = 16  # node header and the 8-byte key
+MAGIC, DATA_VERSION = 0xBEEFC0DE, 1
+INTEGER_KEY = 0x08  # the only flag of the tree of free pages
+DEPTH_MAX = 32  # liblmdb's own bound
+TXN_MAX = 1 << 62  # no file gets there; a damaged number may
+VALUE_BYTES_MAX = 1 << 25  # what a damaged size can make us read
+
+_META = Struct("=QHHHHIIQQIHHQQQQQIHHQQQQQQQ")
+_HEADER = Struct("=QHHHH")
+_NODE = Struct("=I12s")  # size, then flags, size of key, key
+_NUMBER = Struct("=Q")
+_INLINE, _LARGE = pack("=HH", 0, 8), pack("=HH", 1, 8)  # flags and size of key of a node in a leaf
+key_bytes = Struct(">Q").pack
+
+
+class BadPage(Exception):
+    """What stands in the file cannot be followed."""
+
+
+class Tree(NamedTuple):
+    """One tree of the file, as a meta page describes it."""
+
+    flags: int
+    depth: int
+    branch_pages: int
+    leaf_pages: int
+    overflow_pages: int
+    rows: int
+    root: int
+
+
+class Meta(NamedTuple):
+    """A committed state of the file: the content of the sound meta page `slot` (0 or 1)."""
+
+    slot: int
+    page_bytes: int
+    free: Tree
+    main: Tree
+    page_last: int
+    txn: int
+
+
+class Claim(NamedTuple):
+    """What stands in the place of a meta page: `txn` is -1 if it is none, `meta` None if it is not sound."""
+
+    txn: int
+    meta: Meta | None
+
+
+class Branch(NamedTuple):
+    """Child `i` holds the keys from `bounds[i]` to before `bounds[i + 1]`."""
+
+    bounds: "array[int]"
+    children: "array[int]"
+
+
+class Large(NamedTuple):
+    """A value of `size` bytes on overflow pages from `page` on."""
+
+    page: int
+    size: int
+
+
+def read_meta(data: bytes, slot: int, page_bytes: int) -> Claim:
+    """What the first bytes of page `slot` say, were the pages of `page_bytes`."""
+    if len(data) != META_BYTES:
+        return Claim(-1, None)
+    number, _, kind, _, _, magic, version, _, map_bytes, *rest = _META.unpack(data)
+    free, main, (page_last, txn) = Tree(*rest[1:8]), Tree(*rest[9:16]), rest[16:]
+    is_meta = (number, kind, magic, version, rest[0]) == (slot, META, MAGIC, DATA_VERSION, page_bytes)
+    if not is_meta or (txn and (txn % METAS != slot or txn > TXN_MAX)):  # both are 0 in a new file
+        return Claim(-1, None)
+    is_sound = (
+        rest[8] == 0
+        and max(map_bytes, page_last * page_bytes) <= MAP_BYTES_MAX
+        and (free.flags, main.flags) == (INTEGER_KEY, 0)
+        and _is_tree(free, page_last)
+        and _is_tree(main, page_last)
+    )
+    return Claim(txn, Meta(slot, page_bytes, free, main, page_last, txn) if is_sound else None)
+
+
+def _is_tree(tree: Tree, page_last: int) -> bool:
+    if tree.root == NO_PAGE:
+        return tree.rows == tree.depth == 0
+    return METAS <= tree.root <= page_last and 0 < tree.depth <= DEPTH_MAX and tree.rows > 0
+
+
+def kind_of(data: bytes, page: int) -> int:
+    """The kind of page `page`; 0 when these are not the bytes of that page."""
+    number, _, kind = unpack_from("=QHH", data)
+    return int(kind) if number == page else 0
+
+
+def nodes_of(data: bytes, page: int, kind: int) -> tuple[int, ...]:
+    """Where the nodes of a branch or leaf page begin."""
+    number, _, flags, lower, upper = _HEADER.unpack_from(data)
+    if number != page or flags != kind:
+        raise BadPage(f"page {page} is not the page that it should be")
+    if not HEADER_BYTES <= lower <= upper <= len(data) or lower % 2:
+        raise BadPage(f"page {page} has bounds out of range")
+    nodes = unpack_from(f"={(lower - HEADER_BYTES) // 2}H", data, HEADER_BYTES)
+    if nodes and (min(nodes) < upper or max(nodes) > len(data) - (8 if kind == BRANCH else NODE_BYTES)):
+        raise BadPage(f"page {page} has a node out of range")
+    return nodes
+
+
+def key_at(data: bytes, node: int) -> int:
+    """The key of one node."""
+    return int.from_bytes(data[node + 8 : node + NODE_BYTES])
+
+
+def read_branch(data: bytes, page: int, page_last: int, lower: int, stop: int) -> Branch:
+    """The children of branch page `page`."""
+    nodes = nodes_of(data, page, BRANCH)
+    if len(nodes) < 2:  # liblmdb asserts two, and an assertion of liblmdb ends the process
+        raise BadPage(f"branch page {page} has fewer than two children")
+    bounds, children = array("Q", [lower]), array("Q")
+    for node in nodes:
+        head = _NUMBER.unpack_from(data, node)[0]
+        child, key_size = head & 0xFFFF_FFFF_FFFF, head >> 48
+        if children:  # the key of the first child is never compared, and liblmdb leaves it empty
+            bounds.append(key_at(data, node))
+            if key_size != 8 or not bounds[-2] < bounds[-1] < stop:
+                raise BadPage(f"branch page {page} has keys out of order")
+        if not METAS <= child <= page_last:
+            raise BadPage(f"branch page {page} has a child out of range")
+        children.append(child)
+    bounds.append(stop)
+    return Branch(bounds, children)
+
+
+def read_row(data: bytes, node: int, key: int, page_last: int) -> bytes | Large:
+    """The value of row `key`, whose node in the leaf page `data` begins at `node`."""
+    start = node + NODE_BYTES
+    size, rest = _NODE.unpack_from(data, node)
+    if rest == _INLINE + key_bytes(key) and start + size <= len(data):
+        return data[start : start + size]
+    if rest != _LARGE + key_bytes(key) or start + 8 > len(data) or size > VALUE_BYTES_MAX:
+        raise BadPage(f"another node stands where row {key} should be")
+    large = Large(_NUMBER.unpack_from(data, start)[0], size)
+    if not METAS <= large.page <= page_last + 1 - pages_of(size, len(data)):
+        raise BadPage("a value lies outside the file")
+    return large
+
+
+def inline_rows(data: bytes, nodes: tuple[int, ...], key: int) -> list[bytes]:
+    """The values of the rows from `key` on that lie in the leaf itself, up to the first that does not."""
+    values, page_bytes = [], len(data)
+    for seq, node in enumerate(nodes, key):
+        size, rest = _NODE.unpack_from(data, node)
+        end = node + NODE_BYTES + size
+        if rest != _INLINE + key_bytes(seq) or end > page_bytes:
+            break
+        values.append(data[node + NODE_BYTES : end])
+    return values
+
+
+def read_large(data: bytes, large: Large, page_bytes: int) -> bytes:
+    """The value on overflow pages whose bytes are `data`."""
+    if kind_of(data, large.page) != OVERFLOW:
+        raise BadPage(f"page {large.page} is not the page that it should be")
+    if unpack_from("=I", data, 12)[0] != pages_of(large.size, page_bytes):
+        raise BadPage(f"overflow page {large.page} counts other pages")
+    return data[HEADER_BYTES:]
+
+
+def pages_of(size: int, page_bytes: int) -> int:
+    """How many overflow pages a value of `size` bytes takes."""
+    return (HEADER_BYTES - 1 + size) // page_bytes + 1
+
+
+def read_free(data: bytes, meta: Meta) -> list[int]:
+    """The free pages, from the one leaf page of their tree: each row names those that a transaction freed."""
+    nodes = nodes_of(data, meta.free.root, LEAF)
+    listed: list[int] = []
+    for node in nodes:
+        size, flags, key_size, txn = unpack_from("=IHHQ", data, node)
+        is_row = not flags and key_size == 8 and size and size % 8 == 0 and 0 < txn <= meta.txn
+        if not is_row or node + NODE_BYTES + size > len(data):
+            raise BadPage("the list of free pages has a malformed row")
+        count, *pages = unpack_from(f"={size // 8}Q", data, node + NODE_BYTES)
+        if count != len(pages) or any(left <= right for left, right in pairwise(pages)):
+            raise BadPage("the list of free pages has a malformed row")
+        listed += pages
+    if len(nodes) != meta.free.rows or len(set(listed)) != len(listed):
+        raise BadPage("the list of free pages has a row or a page twice")
+    return listed

@@ -1,0 +1,111 @@
+"""Frames in an LMDB file: what opening rests on, and how far a damaged file is intact (spec/07-journal.md).
+
+Rule 1. A row is the hash that was sealed with a frame, then the frame. It is intact when the hash fits.
+Rule 2. Nothing is repaired here: a damaged file is told by its first bad frame, and the intact ones are
+        handed out so that a person can start again from them.
+Rule 3. Where the tree can be walked, the walk says which frame fails first. Where both meta pages are
+        lost, every page is looked at: leaves say themselves which rows they hold.
+Rule 4. Where one meta page is lost (`in_doubt`), a commit may have been acknowledged that only it told
+        of. Its frames stand in pages that the other state does not use, and they are taken from there.
+        A hole in them is damage: frames after it may have been acknowledged.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+
+from splittally.core.errors import JournalDamaged
+from splittally.core.hashing import hash_frame
+from splittally.core.limits import HASH_BYTES
+from splittally.journal.frame import EMPTY, Frame, Head, follows, seq_of
+from splittally.journal.lmdb.file import LmdbFile, current, read_claims, rows_on
+from splittally.journal.lmdb.pages import METAS, PAGE_SIZES, BadPage
+
+ENDLESS = 2**62  # the walk ends where it finds no more frames, whatever number the file claims
+
+
+def load(fd: int, writable: bool) -> tuple[LmdbFile, Head, list[Frame]]:
+    """The committed journal: its rows, the head they end with, and frames found beyond them.
+
+    With `writable` also checked for the next commit. `JournalDamaged` names the first bad frame.
+    """
+    try:
+        file = LmdbFile.load(fd, key_in if writable else None)
+        head = EMPTY
+        if file.size:
+            value = file.get(file.size - 1)
+            if hash_frame(value[HASH_BYTES:]) != value[:HASH_BYTES] or key_in(value) != file.size - 1:
+                raise BadPage("its bytes are not those that were sealed")
+            head = Head(file.size, value[:HASH_BYTES])
+        return file, head, _lost_frames(file, head) if file.in_doubt else []
+    except BadPage as bad:
+        raise damaged(bad, first_bad(fd)) from bad
+
+
+def hash_at(seq: int, file: LmdbFile, found: list[Frame]) -> bytes:
+    """The hash kept with frame `seq` of a journal as `load` gives it."""
+    if seq >= file.size:
+        return found[seq - file.size].hash
+    try:
+        return file.get(seq)[:HASH_BYTES]
+    except BadPage as bad:
+        raise damaged(bad, seq) from bad
+
+
+def damaged(bad: BadPage, seq: int) -> JournalDamaged:
+    return JournalDamaged(f"the journal is damaged from frame {seq} on: {bad}", seq=seq)
+
+
+def key_in(value: bytes) -> int | None:
+    """The sequence that a stored value claims; None when it does not begin as a frame."""
+    try:
+        return seq_of(value[HASH_BYTES:])
+    except JournalDamaged:
+        return None
+
+
+def first_bad(fd: int) -> int:
+    """The first frame of a damaged file that cannot be read intact: all before it can."""
+    try:
+        meta, _ = current(read_claims(fd))
+    except BadPage:
+        return sum(1 for _ in intact(fd))
+    file = LmdbFile(fd, meta._replace(main=meta.main._replace(rows=ENDLESS)), in_doubt=False)
+    head = EMPTY
+    try:
+        while (frame := _next(file.get(head.size), head)) is not None:
+            head = Head(frame.seq + 1, frame.hash)
+    except BadPage:
+        pass
+    return head.size
+
+
+def intact(fd: int) -> Iterator[Frame]:
+    """The frames that can still be found, chained from frame 0 on, whatever the tree says."""
+    metas = [claim.meta for claim in read_claims(fd) if claim.meta is not None]
+    page_bytes = metas[0].page_bytes if metas else min(os.sysconf("SC_PAGE_SIZE"), PAGE_SIZES[-1])
+    pages = range(METAS, os.fstat(fd).st_size // page_bytes)
+    return _chained(rows_on(fd, page_bytes, pages), EMPTY)
+
+
+def _lost_frames(file: LmdbFile, head: Head) -> list[Frame]:
+    rows = list(file.loose_rows())
+    found = list(_chained(rows, head))
+    end = head.size + len(found)
+    if any(key >= end for key, _ in rows):
+        raise damaged(BadPage("one meta page is lost, and so is this frame of the last commit"), end)
+    return found
+
+
+def _chained(rows: Iterable[tuple[int, bytes | None]], head: Head) -> Iterator[Frame]:
+    """Those of `rows` that continue `head`, one after the other."""
+    for key, value in rows:
+        if key == head.size and value is not None and (frame := _next(value, head)) is not None:
+            yield frame
+            head = Head(frame.seq + 1, frame.hash)
+
+
+def _next(value: bytes, head: Head) -> Frame | None:
+    """The frame in a stored value, if it is sound and follows `head`."""
+    hash_, data = value[:HASH_BYTES], value[HASH_BYTES:]
+    is_next = hash_frame(data) == hash_ and follows(head.size, data, head.hash)
+    return Frame(head.size, hash_, data) if is_next else None
