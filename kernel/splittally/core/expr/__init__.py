@@ -8,8 +8,9 @@ Rule 3. A fault is neither true nor false; whoever asked says what it means (den
 from collections.abc import Mapping
 from typing import Any
 
-from splittally.core.expr.meaning import meaning_of, needed
+from splittally.core.expr.meaning import meaning_of
 from splittally.core.expr.syntax import read
+from splittally.core.expr.typed import needed, typed
 from splittally.core.expr.types import ANY, BOOL, INT, STRING, Type, list_of, map_of, record
 from splittally.core.expr.values import FAULT_CODES, ExprFault, Meaning, Run, Stop, conforming
 
@@ -57,7 +58,7 @@ def compile(text: str, names: Mapping[str, Type], result: Type = BOOL) -> Expres
     `expected`.
     """
     tree = read(text)
-    meaning = needed(meaning_of(tree, names), result, tree.at)
+    meaning = meaning_of(needed(typed(tree, names), result, tree.at))
     if result not in (INT, BOOL):
         unchecked = meaning
 
