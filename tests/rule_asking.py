@@ -45,7 +45,7 @@ def asked(cap: dict[str, Any], module: str) -> Any:
     try:
         return compiled(cap) if module == RULES else cap
     except InvalidInput as error:
-        return "refused", error.facts["at"]
+        return "refused", error.facts.get("at")
 
 
 def enforced_claim(text: str, params: Any, form: str = "deny", module: str = RULES) -> Any:
@@ -99,7 +99,7 @@ def meant(text: str, names: dict[str, Any], values: dict[str, Any], result: expr
     try:
         found = expr.compile(text, names, result).evaluate(values)
     except ExpressionError as error:
-        return "refused", error.facts["at"]
+        return "refused", error.facts.get("at")
     if type(found) is ExprFault:
         at = re.match(r"at character (\d+): ", found.text)
         assert at

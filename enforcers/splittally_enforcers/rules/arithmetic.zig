@@ -3,11 +3,10 @@
 //! 1. What is outside is the fault `overflow`; nothing wraps and nothing is clamped.
 //! 2. Zero has no sign. A quotient is rounded towards zero and a remainder has the sign of its left side.
 
+const Op = @import("run.zig").Op;
 const values = @import("values.zig");
 const Fault = values.Fault;
 const Value = values.Value;
-
-pub const Op = enum { add, subtract, multiply, divide, remainder };
 
 const negative_max: u64 = 1 << 63;
 
@@ -31,7 +30,7 @@ pub fn apply(op: Op, one: *Value, other: *const Value) Fault!void {
             const size = @mulWithOverflow(one.bits, other.bits);
             return if (size[1] == 1) error.Overflow else set(one, size[0], is_negative);
         },
-        .divide, .remainder => {},
+        else => {},
     }
     if (other.bits == 0) return error.ZeroDivisor;
     if (op == .divide) return set(one, one.bits / other.bits, is_negative);

@@ -46,7 +46,7 @@ pub fn settle(ask: *const sdk.Ask, receipt: *const sdk.Receipt, answer: *sdk.Ans
 fn readQuestion(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!*const reading.Cap {
     const cap = try reading.readCap(ask, answer);
     if (!reading.covers(cap.kinds, ask.kind)) return answer.kindMismatch(ask.kind);
-    try reading.checkParams(ask, answer);
+    try reading.checkParams(ask.effect_params, answer);
     names.ask = ask;
     return cap;
 }
@@ -67,7 +67,7 @@ fn judge(ask: *const sdk.Ask, number: usize, code: sdk.Item, answer: *sdk.Answer
     if (value.bits == 0) return;
     const rule = try reading.readRule(ask, number, answer);
     if (rule.message.len == 0) answer.say(rule.code, .{
-        "`", reading.pathOf(number), "` of the grant does not allow this",
+        "`rules[", @as(u64, number), "]` of the grant does not allow this",
     }) else answer.say(rule.code, .{rule.message});
     return error.Refused;
 }

@@ -2,13 +2,15 @@
 //!
 //! 1. Of the cap params the program is read, and of the texts what a refusal names: the kernel has compiled
 //!    them, so an expression is never looked at here.
-//! 2. What the SDK passes over is bounded by its bytes, and what is walked by its values; both are taken
-//!    from the account of the call before the rest of it is spent.
+//! 2. What is read of the cap params is bounded by their values, of which each takes at least a byte.
 
+const canonical = @import("canonical.zig");
 const sdk = @import("splittally");
 const values = @import("values.zig");
 
 pub const dims_max = 64;
+const values_max = 2000; // of the cap params: the 1500 that the kernel takes, and those of the program
+const units_per_value = 7; // of the account, for reading it up to three times
 const code_bytes_max = 64;
 const message_bytes_max = 256;
 
@@ -41,7 +43,10 @@ pub const Rule = struct { is_requirement: bool, code: []const u8, message: []con
 var cap: Cap = undefined;
 
 pub fn readCap(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!*const Cap {
-    values.spend(2 * ask.cap_params.len) catch unreachable; // the account is larger than the input
+    const bytes = ask.cap_params;
+    const count = if (bytes.len <= values_max) bytes.len else canonical.count(bytes, values_max) orelse
+        return answer.refuse("cap_params_invalid", .{"the cap params must hold at most 2000 values and keys"});
+    values.spend(units_per_value * count) catch unreachable; // the account is larger than the bounds are
     const found = try ask.cap(Fields, answer);
     cap.kinds = found.kinds;
     cap.rules = found.rules;
@@ -74,50 +79,35 @@ pub fn checkDimension(dim: []const u8, answer: *sdk.Answer) sdk.Refused!void {
     if (answer.count == dims_max or !sdk.isDimension(dim)) return unsound(answer);
 }
 
-/// Finds the params to be a map in canonical form.
-pub fn checkParams(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
-    values.spend(ask.effect_params.len) catch unreachable; // as above
-    _ = try ask.params(struct {}, answer);
+/// Finds the params to be a map.
+pub fn checkParams(params: []const u8, answer: *sdk.Answer) sdk.Refused!void {
+    canonical.checkOutline(params) catch |fault| return if (fault == error.Malformed)
+        answer.unreadable(.params)
+    else
+        answer.refuse("params_invalid", .{"the params hold more values than this enforcer reads"});
 }
 
-var walk: sdk.Walk = undefined;
-
-/// Finds a payload, which an adapter may give as bytes, to be a map in canonical form, all of it.
+/// Finds a payload to be a map in canonical form, all of it.
 pub fn checkPayload(payload: []const u8, answer: *sdk.Answer) sdk.Refused!void {
-    if (payload.len == 0 or payload[0] >> 5 != 5) return answer.unreadable(.receipt);
-    walk.reader = .{ .bytes = payload };
-    walk.depth = 0;
-    walk.levels[0] = .{ .owed = 1, .is_map = false, .keys = .{} };
-    while (walk.next() catch return answer.unreadable(.receipt)) |token| {
-        values.spend(8 + token.bytes.len) catch return answer.refuse("receipt_unreadable", .{
-            "the receipt's payload holds more values than this enforcer reads",
-        });
-    }
+    canonical.checkAll(payload) catch |fault| return if (fault == error.Malformed)
+        answer.unreadable(.receipt)
+    else
+        answer.refuse("receipt_unreadable", .{"the receipt's payload holds more values than this enforcer reads"});
 }
 
 /// The text of a rule, which is read where it denies; `number` is its place in the list.
 pub fn readRule(ask: *const sdk.Ask, number: usize, answer: *sdk.Answer) sdk.Refused!Rule {
     var rest = cap.rules;
     for (0..number) |_| _ = rest.next();
-    const found = try ask.capItem(rest.next().?, RuleFields, pathOf(number), answer);
-    const is_fit = (found.deny == null) != (found.require == null) and isCode(found.code) and isMessage(found.message);
-    if (!is_fit) return answer.refuse("cap_params_invalid", .{
-        "`", pathOf(number), "` of the cap params is no rule; issue or amend the grant under this cap",
-    });
+    const found = try ask.capItem(rest.next().?, RuleFields, "rules", answer);
+    const is_rule = (found.deny == null) != (found.require == null);
+    const is_said = isText(found.code, code_bytes_max) and isText(found.message, message_bytes_max);
+    if (!is_rule or !is_said or found.code.len == 0) return unsound(answer);
     return .{ .is_requirement = found.require != null, .code = found.code, .message = found.message };
 }
 
-fn isCode(code: []const u8) bool {
-    if (code.len == 0 or code.len > code_bytes_max) return false;
-    for (code) |byte| switch (byte) {
-        'a'...'z', '0'...'9', '_' => {},
-        else => return false,
-    };
-    return true;
-}
-
-fn isMessage(message: []const u8) bool {
-    return message.len <= message_bytes_max and sdk.isLegible(message);
+fn isText(text: []const u8, bytes_max: usize) bool {
+    return text.len <= bytes_max and sdk.isLegible(text);
 }
 
 /// Whether the grant is for this kind; no list is for every kind.
@@ -179,24 +169,6 @@ pub fn ofRule(rule: Rule, number: usize) Place {
 /// Refuses with `what` behind the name of the place.
 pub fn refuseAt(place: Place, answer: *sdk.Answer, comptime code: []const u8, what: anytype) sdk.Refused {
     if (place.number) |number|
-        return answer.refuse(code, .{ "`", pathOf(number), ".", place.field, "`" } ++ what);
+        return answer.refuse(code, .{ "`rules[", @as(u64, number), "].", place.field, "`" } ++ what);
     return answer.refuse(code, .{ "`", place.field, "` of ", sdk.quote(place.dim) } ++ what);
-}
-
-const path_head = "rules[";
-var path: [path_head.len + 6]u8 = undefined;
-
-/// A rule's place as `rules[12]`; it stands until the next call.
-pub fn pathOf(number: usize) []const u8 {
-    path[0..path_head.len].* = path_head.*;
-    var digits: usize = 1;
-    var rest = number;
-    while (rest >= 10) : (rest /= 10) digits += 1;
-    rest = number;
-    for (1..digits + 1) |back| {
-        path[path_head.len + digits - back] = '0' + @as(u8, @intCast(rest % 10));
-        rest /= 10;
-    }
-    path[path_head.len + digits] = ']';
-    return path[0 .. path_head.len + digits + 1];
 }

@@ -19,11 +19,11 @@ pub const Fault = values.Fault || error{Unsound};
 
 const steps_max = 10_000; // EXPR_STEPS_MAX
 const characters_per_step = 64;
-const units_per_instruction = 8; // of the account
+const units_per_instruction = 12; // of the account
 const height_max = 501; // a list of as many items as a grant may have parts, and one more
 
 /// In the order of the kernel's `OPCODES`. From `add` on they take two values, `compare` apart.
-const Op = enum(u8) {
+pub const Op = enum(u8) {
     push,
     load,
     key,
@@ -135,12 +135,11 @@ const none = ~@as(u32, 0); // no opcode, character or operand is as large
 
 noinline fn longNatural() u32 {
     const rest = &code.rest;
-    if (rest.bytes.len -% rest.at >= 2 and rest.bytes[rest.at] == 24) {
-        rest.at +%= 2;
-        return rest.bytes[rest.at -% 1];
-    }
-    const found = rest.natural() catch return none;
-    return if (found < none) @intCast(found) else none;
+    const left = rest.bytes[@min(rest.at, rest.bytes.len)..];
+    if (left.len < 2 or left[0] < 24 or left[0] > 25 or left.len < left[0] - 22) return none;
+    const size = left[0] - 22;
+    rest.at +%= size;
+    return if (size == 2) left[1] else @as(u32, left[1]) << 8 | left[2];
 }
 
 fn text() Fault![]const u8 {
@@ -170,7 +169,7 @@ fn passOver(items: u32) Fault!void {
         code.rest.at = code.rest.bytes.len;
         return;
     }
-    try values.spend(items);
+    try values.spend(3 * items);
     for (0..items) |_| code.rest.skip() catch return error.Unsound;
 }
 
@@ -247,12 +246,7 @@ fn combine(op: Op, one: *Value, other: *const Value) Fault!void {
         .subtract, .multiply, .divide, .remainder => {
             try expect(one, .int);
             try expect(other, .int);
-            return arithmetic.apply(switch (op) {
-                .subtract => .subtract,
-                .multiply => .multiply,
-                .divide => .divide,
-                else => .remainder,
-            }, one, other);
+            return arithmetic.apply(op, one, other);
         },
         else => {},
     }

@@ -8,7 +8,7 @@ Rule 3. An instruction checks the types of what it takes, so only what a later o
 
 `size(params.to) > 3`, where `params` is the first name, is
 
-    [load, 5, 0,  key, 11, "to",  size, 11,  push, 17, 3,  more, 15]
+    [load, 5, 0,  key, 12, "to",  size, 12,  push, 18, 3,  more, 16]
 """
 
 from collections.abc import Callable, Sequence
@@ -59,9 +59,9 @@ def _list(part: Typed, names: Sequence[str]) -> Code:
 
 
 def _check(part: Typed, names: Sequence[str]) -> Code:
-    """What is read from a map or record is of the declared type, as the value of a name is."""
+    """What has a declared type is of it, because the values of names are: only `any` is checked."""
     (value,) = part.args
-    if value.op in ("key", "index") and value.args[0].type != ANY:
+    if value.type != ANY:
         return code_of(value, names)
     kind = "map" if part.atom == "record" else part.atom
     return code_of(value, names) + _instruction("need", part.at, KINDS.index(kind))
