@@ -303,7 +303,9 @@ def test_unreadable_bytes_are_answered_not_trapped(name: str, broken: bytes) -> 
         assert check(name, kind, cap, broken).deny_code == "params_invalid"
     settled = settle(name, kind, cap, params, reserve, broken)
     if name not in (COST, MCP, NATIVE):
-        used = reserve if name in (RULES, RULES_1, SPEND) else {}  # paid for unless the receipt says otherwise
+        used = (
+            reserve if name in (RULES, RULES_1, SPEND) else {}
+        )  # paid for unless the receipt says otherwise
         assert (settled.violation_code, settled.usage) == ("receipt_unreadable", used)
 
 

@@ -1,6 +1,6 @@
 """What a grant's own rules deny, reserve and count, whichever module judges by them.
 
-`sys/CapEnforceRules@2` is given the program of the rules; `sys/CapEnforceRules@1`, as it was released, their texts.
+`sys/CapEnforceRules@2` is given the program of the rules, `sys/CapEnforceRules@1` their texts alone.
 """
 
 from typing import Any
@@ -121,7 +121,10 @@ def test_cap_params_that_cannot_be_read_are_named_by_their_place(cap: dict[str, 
 
 def test_a_message_or_code_that_could_deceive_its_reader_is_not_taken() -> None:
     for message in ("", "a\nb", "a\u202eb", "odd `tick", "a" * 257, "\u200b", "a\x7f"):
-        assert judged(RULES_1, {"rules": [{"deny": "true", "message": message}]}).deny_code == "cap_params_invalid"
+        assert (
+            judged(RULES_1, {"rules": [{"deny": "true", "message": message}]}).deny_code
+            == "cap_params_invalid"
+        )
     for message in ('it\'s "fine"', "`a` and `b`", "é" * 128, "🙂", "a" * 256, "ж"):
         verdict = judged(RULES_1, {"rules": [{"deny": "true", "message": message}]})
         assert (verdict.deny_code, verdict.deny_message) == ("denied_by_rule", message)
@@ -146,7 +149,9 @@ def test_a_message_or_code_that_could_deceive_its_reader_is_not_taken() -> None:
         ([], "mail.send", True),
     ],
 )
-def test_kinds_are_named_or_covered_by_a_prefix(module: str, kinds: list[str], kind: str, is_covered: bool) -> None:
+def test_kinds_are_named_or_covered_by_a_prefix(
+    module: str, kinds: list[str], kind: str, is_covered: bool
+) -> None:
     code = judged(module, {"kinds": kinds, "rules": [{"deny": "false"}]}, kind=kind).deny_code
     assert code == ("" if is_covered else "effect_kind_mismatch")
 
@@ -173,7 +178,9 @@ def test_a_reserve_is_a_natural_or_an_expression(module: str) -> None:
 
 @both
 def test_a_reserve_that_is_negative_or_has_no_value_denies(module: str) -> None:
-    assert judged(module, {"reserve": {"a": "-1"}}).deny_message == "`reserve` of `a` is the negative number -1"
+    assert (
+        judged(module, {"reserve": {"a": "-1"}}).deny_message == "`reserve` of `a` is the negative number -1"
+    )
     assert judged(module, {"reserve": {"a": "-9223372036854775808"}}).deny_code == "reserve_negative"
     fault = judged(module, {"reserve": {"a": 1, "b": "params.n"}}, {"n": "5"})
     assert (fault.deny_code, fault.reserve) == ("reserve_fault", {})

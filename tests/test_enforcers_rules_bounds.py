@@ -224,5 +224,7 @@ def test_a_settle_within_the_bounds_never_runs_out_of_fuel(costly: str, module: 
     payloads = [params for _, params in DATA.values()]
     payloads += [{"a": ["é"] * 6000}, {"a": [[0]] * 9000}, {"a": [b"ab"] * 6000}, {"a": "中" * 6000}]
     for payload in payloads:
-        used = fuel_of(module, cap, lambda found, payload=payload: settle_body(KIND, found, {}, dims, payload))
+        used = fuel_of(
+            module, cap, lambda found, payload=payload: settle_body(KIND, found, {}, dims, payload)
+        )
         assert used < CHECK_FUEL_MAX

@@ -10,7 +10,6 @@ import pytest
 from splittally.core import expr
 from splittally.core.caps.rules import CONDITION_NAMES
 from splittally.core.expr.values import Run
-from splittally.core.expr.values import Run
 from splittally.core.limits import EXPR_STEPS_MAX
 
 from tests import rule_asking as asking
@@ -288,9 +287,7 @@ $
 @pytest.mark.parametrize("text", ODD)
 def test_an_odd_text_is_refused_at_the_same_character_or_means_the_same(text: str, module: str) -> None:
     text, params = text.replace("⏎", "\n"), {"a": [{"b": 1}], "if": True, "in": True}
-    assert asking.agrees(
-        asking.enforced_claim(text, params, module=module), asking.meant_claim(text, params)
-    )
+    assert asking.agrees(asking.enforced_claim(text, params, module=module), asking.meant_claim(text, params))
     assert asking.agrees(asking.enforced_int(text, params, module), asking.meant_int(text, params))
 
 

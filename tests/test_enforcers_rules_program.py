@@ -143,14 +143,19 @@ def with_code(code: Any) -> dict[str, Any]:
 
 SMALL = st.integers(0, 30) | st.sampled_from([255, 256, 65535, 65536, 2**32, 2**64 - 1])
 LEAF = SMALL | st.sampled_from([-1, True, False, None, "a", "to", "", b"a", 1.5])
-ITEM = st.recursive(LEAF, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=2), inner))
+ITEM = st.recursive(
+    LEAF, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=2), inner)
+)
 SOUND = [
     "size(params.to) > 3", "params.a[2].b ? params.n > 1 : has(params.note)", "params.to[0].endsWith('.com')",
-    "params.n in [1, 2, 3] || 'a' in params.to && !(params.to == params.a)", "kind + grant == 'x' + origin.name",
-    "now_ns * 2 / 3 % 7 - -1 < params.n", "[params.n, 1] + [2] != [] && params['to'][0].contains('o')",
+    "params.n in [1, 2, 3] || 'a' in params.to && !(params.to == params.a)",
+    "kind + grant == 'x' + origin.name", "now_ns * 2 / 3 % 7 - -1 < params.n",
+    "[params.n, 1] + [2] != [] && params['to'][0].contains('o')",
 ]  # fmt: skip
 CODES = [
-    decode(compiled({"rules": [{form: text}]})[PROGRAM]["rules"][0]) for text in SOUND for form in ("deny", "require")
+    decode(compiled({"rules": [{form: text}]})[PROGRAM]["rules"][0])
+    for text in SOUND
+    for form in ("deny", "require")
 ]
 
 
@@ -173,7 +178,12 @@ def test_a_damaged_program_is_answered(rng: random.Random, code: list[Any]) -> N
                 del damaged[at:to]
             case _:
                 damaged[at:at] = damaged[at:to]
-    assert answered(with_code(damaged)).deny_code in {"cap_params_invalid", "rule_fault", "denied_by_rule", ""}
+    assert answered(with_code(damaged)).deny_code in {
+        "cap_params_invalid",
+        "rule_fault",
+        "denied_by_rule",
+        "",
+    }
 
 
 @given(st.binary(max_size=60) | st.tuples(st.sampled_from(CODES), st.integers(0, 200)).map(
@@ -192,9 +202,10 @@ def test_any_value_in_place_of_the_program_is_answered(program: Any) -> None:
     "code",
     [
         [], [0], [0, 0], [0, 0, 1], [0, 0, True, 0], [28, 0], [13, 0], [0, 0, 1, 13, 0], [1, 0, 5], [1, 0, 9],
-        [0, 0, True, 9, 0, 1], [0, 0, True, 12, 0, 2**64 - 1], [0, 0, 1, 7, 0], [0, 0, 1, 11, 0, 0], [27, 0, 1],
-        [0, 0, 2, 6, 0, 5, 0, 0, 2, 13, 0], [0, 65536, True], [0, 0, 1, 0, 0, "a", 13, 0], [0, 0, "a"],
-        [0, 0, 1, 0, 0, 2, 18, 0], [0, 0, None], [0, 0, 1.5, 7, 0], [0, 0, True, 2, 0], [0, 0, True, 2, 0, 1],
+        [0, 0, True, 9, 0, 1], [0, 0, True, 12, 0, 2**64 - 1], [0, 0, 1, 7, 0], [0, 0, 1, 11, 0, 0],
+        [27, 0, 1], [0, 0, 2, 6, 0, 5, 0, 0, 2, 13, 0], [0, 65536, True], [0, 0, 1, 0, 0, "a", 13, 0],
+        [0, 0, "a"], [0, 0, 1, 0, 0, 2, 18, 0], [0, 0, None], [0, 0, 1.5, 7, 0], [0, 0, True, 2, 0],
+        [0, 0, True, 2, 0, 1],
         [0, 0, 0] * 502 + [27, 0, 502], [[0, 0, True]], ["push", 0, True],
     ],
 )  # fmt: skip
@@ -208,10 +219,17 @@ def test_a_program_that_does_not_fit_its_rules_denies() -> None:
     for other in (
         {"rules": program["rules"][:1]}, {"rules": []}, {"rules": {}}, {"reserve": []}, {"usage": 1},
         {"reserve": {f"d{at}": 1 for at in range(65)}}, {"reserve": {"": 1}}, {"reserve": {"a" * 129: 1}},
-        {"reserve": {"a": "1"}}, {"reserve": {"a": -1}}, {"reserve": {"a": encode([0, 0, True])}}, {"more": 1},
+        {"reserve": {"a": "1"}}, {"reserve": {"a": -1}}, {"reserve": {"a": encode([0, 0, True])}},
+        {"more": 1},
     ):  # fmt: skip
         assert answered(sound | {PROGRAM: program | other}).deny_code == "cap_params_invalid", other
-    for text in ({"code": ""}, {"code": "a" * 65}, {"message": "a" * 257}, {"message": "\u202e"}, {"require": "true"}):
+    for text in (
+        {"code": ""},
+        {"code": "a" * 65},
+        {"message": "a" * 257},
+        {"message": "\u202e"},
+        {"require": "true"},
+    ):
         rules = {"rules": [{"deny": "true", **text}]}
         assert answered(rules | {PROGRAM: compiled({"rules": [{"deny": "true"}]})[PROGRAM]}).deny_code == (
             "cap_params_invalid"
@@ -222,9 +240,10 @@ def test_a_question_filled_with_a_program_stays_within_the_fuel() -> None:
     """The account ends the work of a program that the kernel would never compile."""
     room = INPUT_BYTES_BUILTIN_MAX - 900
     for code in (
-        [0, 0, 1] + [8, 0] * (room // 2), [0, 0, True] + [7, 0] * (room // 2), [1, 4000, 0, 7, 4000] * (room // 10),
+        [0, 0, 1] + [8, 0] * (room // 2), [0, 0, True] + [7, 0] * (room // 2), [1, 4000, 0, 7] * (room // 7),
         [0, 0, 1] + [0, 0, 1, 22, 0] * (room // 5), [0, 0, ""] + [1, 0, 1, 22, 0] * (room // 5),
-        [0, 0, True] + [9, 0, 3, 0, 0, True] * (room // 6), [0, 0, False, 12, 0, room - 20] + [0] * (room - 14),
+        [0, 0, True] + [9, 0, 3, 0, 0, True] * (room // 6),
+        [0, 0, False, 12, 0, room - 20] + [0] * (room - 9),
         [0, 0, [[]] * (room // 2 - 9), 0, 0, [[]] * 4, 14, 0], [1, 0, 0, 0, 0, "a" * (room - 40), 3, 0, "to"],
     ):  # fmt: skip
         data = encode(code)

@@ -1,4 +1,4 @@
-"""A program means what its text means: compared on generated expressions with an obvious machine for programs."""
+"""A program means what its text means: generated expressions run on an obvious machine for programs."""
 
 import json
 import random

@@ -78,7 +78,7 @@ def recorded_terms(caps: Caps, terms: GrantTerms) -> GrantTerms:
 
 
 def check_rules(caps: Caps, terms: GrantTerms, where: str) -> list[Finding]:
-    """Whether the rules of a grant compile, where its enforcer reads rules; `where` is the place of the terms."""
+    """Whether the rules of a grant compile, where its enforcer reads rules; the terms stand at `where`."""
     try:
         require_rules(caps, _enforcer(caps, terms), f"{where}.params", terms.params or NO_PARAMS)
     except SplittallyError as error:
@@ -87,7 +87,7 @@ def check_rules(caps: Caps, terms: GrantTerms, where: str) -> list[Finding]:
 
 
 def require_rules(caps: Caps, enforcer: bytes, where: str, params: bytes) -> None:
-    """Returns where the enforcer can read these params; `InvalidInput` names what it cannot, and the place."""
+    """Returns where the enforcer can read these params; `InvalidInput` names what it cannot and its place."""
     if _is_judged_by(caps, enforcer, RUNNING_MODULE):
         compile_rules(params, where)
     elif _is_judged_by(caps, enforcer, COMPILING_MODULE):
@@ -139,7 +139,9 @@ class _Compiler:
             self.refuse("reserve", f"and `usage` name at most {OUTPUT_DIMS_MAX} dimensions together")
         return {
             "rules": codes,
-            "reserve": {dim: self._amount(f"reserve.{dim}", x, CONDITION_NAMES) for dim, x in reserve.items()},
+            "reserve": {
+                dim: self._amount(f"reserve.{dim}", x, CONDITION_NAMES) for dim, x in reserve.items()
+            },
             "usage": {dim: self._amount(f"usage.{dim}", x, USAGE_NAMES) for dim, x in usage.items()},
         }
 

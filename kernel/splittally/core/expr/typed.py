@@ -43,8 +43,8 @@ class Typed(Struct, frozen=True):
     """One step of meaning with the type of its value; `at` is the character that its faults name.
 
     `op` is literal, name, list, key, index, item, has, size, method, not, negate, logic, choice, check, one
-    of `RELATIONS`, or chain. `atom` is its own word: the value, name, key, method, kind or sign. Of a chain it
-    is a sign, a character and a form for each operand but the first: `int` where both sides are ints,
+    of `RELATIONS`, or chain. `atom` is its own word: the value, name, key, method, kind or sign. Of a chain
+    it is a sign, a character and a form for each operand but the first: `int` where both sides are ints,
     `number` where that is checked, `join` of texts or lists, `add` where it is any of these.
     """
 
