@@ -49,7 +49,7 @@ RELEASED = {
 }
 
 # Pages of memory of 64 KiB; one where nothing is said.
-PAGES = {"rules": 2}  # the programs, the values and what expressions make stand beside the input
+PAGES = {"rules": 2, "rules_1": 2}  # the values and what expressions make stand beside the input
 
 
 def build_all(sources: Path, work: Path) -> dict[str, bytes]:

@@ -135,11 +135,15 @@ const none = ~@as(u32, 0); // no opcode, character or operand is as large
 
 noinline fn longNatural() u32 {
     const rest = &code.rest;
-    const left = rest.bytes[@min(rest.at, rest.bytes.len)..];
-    if (left.len < 2 or left[0] < 24 or left[0] > 25 or left.len < left[0] - 22) return none;
-    const size = left[0] - 22;
-    rest.at +%= size;
-    return if (size == 2) left[1] else @as(u32, left[1]) << 8 | left[2];
+    const left = rest.bytes.len -% rest.at;
+    const at = rest.bytes.ptr + rest.at;
+    if (left >= 2 and at[0] == 24) {
+        rest.at +%= 2;
+        return at[1];
+    }
+    if (left < 3 or at[0] != 25) return none;
+    rest.at +%= 3;
+    return @as(u32, at[1]) << 8 | at[2];
 }
 
 fn text() Fault![]const u8 {
@@ -152,9 +156,9 @@ fn literal() Fault!Value {
     try take();
     const rest = &code.rest;
     const first = if (rest.at < rest.bytes.len) rest.bytes[rest.at] else return error.Unsound;
-    if (first < 24) {
+    if (first < 24 or first >> 1 == 0xF4 >> 1) {
         rest.at +%= 1;
-        return values.natural(first);
+        return if (first < 24) values.natural(first) else values.boolean(first == 0xF5);
     }
     if (first >> 5 == 3) return values.textOf(rest.text() catch return error.Unsound);
     const item = rest.item() catch return error.Unsound;
@@ -170,7 +174,12 @@ fn passOver(items: u32) Fault!void {
         return;
     }
     try values.spend(3 * items);
-    for (0..items) |_| code.rest.skip() catch return error.Unsound;
+    const rest = &code.rest;
+    for (0..items) |_| {
+        if (rest.at < rest.bytes.len and rest.bytes[rest.at] < 24) {
+            rest.at +%= 1;
+        } else rest.skip() catch return error.Unsound;
+    }
 }
 
 // --- the stack ---------------------------------------------------------------------------------------
