@@ -1,18 +1,19 @@
-"""Asks the rules enforcer and the kernel's own language the same, in one form that can be compared.
+"""Asks the rules enforcers and the kernel's own language the same, in one form that can be compared.
 
 An answer is a value; or `("fault", code, character)`; or `("refused", character)` where the text is no
-expression. The enforcer is asked through the sandbox: a bool by a rule, an int by a reserve or a usage.
+expression. An enforcer is asked through the sandbox: a bool by a rule, an int by a reserve or a usage.
+`RULES` is given the program that the kernel compiles, `RULES_1` compiles the text itself.
 """
 
 import re
 from typing import Any
 
 from splittally.core import expr
-from splittally.core.errors import ExpressionError
+from splittally.core.caps.rules import CONDITION_NAMES, USAGE_NAMES
+from splittally.core.errors import ExpressionError, InvalidInput
 from splittally.core.expr import BOOL, INT, ExprFault
-from splittally.edge.rule_params import CONDITION_NAMES, USAGE_NAMES
 
-from tests.test_enforcers_abi import NOW_NS, RULES, check, settle
+from tests.test_enforcers_abi import NOW_NS, RULES, check, compiled, settle
 
 KIND = "mail.send"
 ORIGIN = {"kind": "plan", "name": "host/operator@1"}
@@ -39,9 +40,20 @@ def negative(message: str) -> int:
     return int(found[1])
 
 
-def enforced_claim(text: str, params: Any, form: str = "deny") -> Any:
+def asked(cap: dict[str, Any], module: str) -> Any:
+    """The cap params as the module is given them, or a refusal of the kernel's."""
+    try:
+        return compiled(cap) if module == RULES else cap
+    except InvalidInput as error:
+        return "refused", error.facts.get("at")
+
+
+def enforced_claim(text: str, params: Any, form: str = "deny", module: str = RULES) -> Any:
     """The value of a bool expression, as a rule has it."""
-    verdict = check(RULES, KIND, {"rules": [{form: text}]}, params)
+    cap = asked({"rules": [{form: text}]}, module)
+    if type(cap) is tuple:
+        return cap
+    verdict = check(module, KIND, cap, params)
     match verdict.deny_code:
         case "" | "denied_by_rule":
             return (verdict.deny_code == "") == (form == "require")
@@ -50,9 +62,12 @@ def enforced_claim(text: str, params: Any, form: str = "deny") -> Any:
     return refused(verdict.deny_message)
 
 
-def enforced_int(text: str, params: Any) -> Any:
+def enforced_int(text: str, params: Any, module: str = RULES) -> Any:
     """The value of an int expression, as a reserve has it."""
-    verdict = check(RULES, KIND, {"reserve": {"x": text}}, params)
+    cap = asked({"reserve": {"x": text}}, module)
+    if type(cap) is tuple:
+        return cap
+    verdict = check(module, KIND, cap, params)
     match verdict.deny_code:
         case "":
             return verdict.reserve["x"]
@@ -63,9 +78,12 @@ def enforced_int(text: str, params: Any) -> Any:
     return refused(verdict.deny_message)
 
 
-def enforced_usage(text: str, settling: dict[str, Any]) -> Any:
+def enforced_usage(text: str, settling: dict[str, Any], module: str = RULES) -> Any:
     """The value of an int expression, as a usage has it."""
-    verdict = settle(RULES, KIND, {"usage": {"x": text}}, **settling)
+    cap = asked({"usage": {"x": text}}, module)
+    if type(cap) is tuple:
+        return cap
+    verdict = settle(module, KIND, cap, **settling)
     match verdict.violation_code:
         case "":
             return verdict.usage["x"]
@@ -81,7 +99,7 @@ def meant(text: str, names: dict[str, Any], values: dict[str, Any], result: expr
     try:
         found = expr.compile(text, names, result).evaluate(values)
     except ExpressionError as error:
-        return "refused", error.facts["at"]
+        return "refused", error.facts.get("at")
     if type(found) is ExprFault:
         at = re.match(r"at character (\d+): ", found.text)
         assert at

@@ -1,4 +1,4 @@
-"""Params under `sys/rules@1` are refused when the grant is made, wherever its enforcer would refuse them."""
+"""Rules are refused when the grant is made, wherever an enforcer could not read them."""
 
 import random
 import sys
@@ -8,30 +8,31 @@ import pytest
 import splittally
 from splittally import InvalidInput
 from splittally.core.canonical import encode
-from splittally.edge.rule_params import check_rules
+from splittally.core.caps.rules import COMPILED_BYTES_MAX, require_rules
 from splittally.runtime import opening as worlds
 from splittally.sandbox import builtin
 
 from tests.rule_texts import Texts, some_value
-from tests.test_enforcers_abi import RULES, check
+from tests.test_enforcers_abi import RULES, RULES_1, check, compiled
 from tests.test_enforcers_rules_meaning import ROUNDS, SEED
 
 WORLD = worlds.open_or_create(None, lambda: 0)
-ENFORCER = WORLD.state.caps.caps["sys/rules@1"].enforcer
+CAPS = WORLD.state.caps
 EFFECTS = {"effects": {"mail.send": {"cap_type": "mail"}}}
 
 
-def refusal(cap: Any) -> str:
-    """What the edge says of these cap params; empty where it takes them."""
+def refusal(cap: Any, name: str = "sys/rules@1") -> str:
+    """What the edge says of these params under a cap; empty where it takes them."""
     try:
-        check_rules(WORLD.state, ENFORCER, "grants.team.params", encode(cap))
+        require_rules(CAPS, CAPS.caps[name].enforcer, "grants.team.params", encode(cap))
     except InvalidInput as error:
         return str(error)
     return ""
 
 
 def is_readable(cap: Any) -> bool:
-    return check(RULES, "mail.send", cap, {}).deny_code != "cap_params_invalid"
+    """Whether the module that compiles the rules itself reads them."""
+    return check(RULES_1, "mail.send", cap, {}).deny_code != "cap_params_invalid"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def is_readable(cap: Any) -> bool:
     ],
 )
 def test_a_mistake_is_named_by_its_place_its_character_and_what_was_expected(cap: Any, told: str) -> None:
-    assert refusal(cap) == "`grants.team.params" + told
+    assert refusal(cap) == refusal(cap, "sys/rules@2") == "`grants.team.params" + told
     assert not is_readable(cap)
 
 
@@ -127,6 +128,10 @@ def test_the_edge_refuses_exactly_what_the_enforcer_cannot_read() -> None:
         cap = some_cap(rng)
         told = refusal(cap)
         assert (told == "") == is_readable(cap), f"seed {SEED}: {cap} {told!r}"
+        assert refusal(cap, "sys/rules@2") == told
+        if told == "":
+            verdict = check(RULES, "mail.send", compiled(cap), {})
+            assert verdict.deny_code != "cap_params_invalid", f"seed {SEED}: {cap}"
         refused += told != ""
     assert ROUNDS // 20 < refused < ROUNDS // 2
 
@@ -177,14 +182,15 @@ def told_by(message: str) -> dict[str, Any]:
 
 
 def test_params_of_another_enforcer_are_not_looked_at() -> None:
-    caps = WORLD.state.caps.caps
+    caps = CAPS.caps
     for name in ("sys/allow@1", "sys/cost@1", "sys/all@1"):
-        check_rules(WORLD.state, caps[name].enforcer, "params", encode({"rules": 5}))
+        require_rules(CAPS, caps[name].enforcer, "params", encode({"rules": 5}))
 
 
-def test_a_cap_of_ones_own_with_the_same_module_is_looked_at_too() -> None:
+@pytest.mark.parametrize("module", [RULES, RULES_1])
+def test_a_cap_of_ones_own_with_the_same_module_is_looked_at_too(module: str) -> None:
     manifest = EFFECTS | {
-        "caps": {"acme/mail@1": {"enforcer": RULES, "cap_type": "mail"}},
+        "caps": {"acme/mail@1": {"enforcer": module, "cap_type": "mail"}},
         "grants": {"team": {"cap": "acme/mail@1", "params": {"rules": [{"deny": "1 +"}]}}},
     }
     with splittally.open(None, clock="given") as kernel:
@@ -192,22 +198,31 @@ def test_a_cap_of_ones_own_with_the_same_module_is_looked_at_too() -> None:
             kernel.apply(manifest)
         facts = {"field": "grants.team.params.rules[0].deny", "at": 4, "expected": "a value"}
         assert caught.value.facts == facts
-        manifest["caps"]["acme/mail@1"]["enforcer"] = builtin(RULES)
+        manifest["caps"]["acme/mail@1"]["enforcer"] = builtin(module)
         with pytest.raises(splittally.InvalidManifest):
             kernel.apply(manifest)
 
 
-def test_a_grant_that_is_issued_or_amended_is_looked_at() -> None:
+@pytest.mark.parametrize("cap", ["sys/rules@1", "sys/rules@2"])
+def test_a_grant_that_is_issued_or_amended_is_looked_at(cap: str) -> None:
     good, bad = ({"rules": [{"deny": text}]} for text in ("size(kind) > 90", "size(kind > 90"))
     with splittally.open(None, clock="given") as kernel:
         assert kernel.apply(EFFECTS).allowed
         for params in (bad, encode(bad)):
-            refused = kernel.native("grant.issue", name="a", terms={"cap": "sys/rules@1", "params": params})
+            refused = kernel.native("grant.issue", name="a", terms={"cap": cap, "params": params})
             (finding,) = refused.findings
             assert (refused.outcome, finding.code) == ("deny", "params.invalid")
             assert "`terms.params.rules[0].deny`: at character 15" in finding.facts["message"]
             assert finding.facts["field"] == "terms.params.rules[0].deny"
-        assert kernel.native("grant.issue", name="a", terms={"cap": "sys/rules@1", "params": good}).allowed
-        amended = kernel.native("grant.amend", name="a", terms={"cap": "sys/rules@1", "params": bad})
+        assert kernel.native("grant.issue", name="a", terms={"cap": cap, "params": good}).allowed
+        amended = kernel.native("grant.amend", name="a", terms={"cap": cap, "params": bad})
         assert amended.findings[0].code == "params.invalid"
         assert kernel.submit(splittally.Intent("mail.send", {}, "a")).allowed
+
+
+def test_params_that_leave_no_room_for_the_intents_are_refused_with_their_program() -> None:
+    long = {"rules": [{"deny": "false", "message": "m" * 250}] * 60}
+    assert refusal(long) == ""
+    assert f"at most {COMPILED_BYTES_MAX} bytes with its program" in refusal(long, "sys/rules@2")
+    long["rules"] = long["rules"][:40]
+    assert refusal(long, "sys/rules@2") == ""

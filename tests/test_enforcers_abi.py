@@ -9,20 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from splittally.core.abi import CheckVerdict, Fault, SettleVerdict, read_check, read_settle
-from splittally.core.canonical import encode
+from splittally.core.canonical import decode, encode
+from splittally.core.caps.rules import compile_rules
 from splittally.core.limits import DENY_CODE_BYTES_MAX, DENY_MESSAGE_BYTES_MAX
 from splittally.sandbox import ReferenceSandbox, builtin, failed_checks
 from splittally_enforcers.build import MODULES
 
 ALLOW, BLOB, COST = "sys/CapAllowAll@1", "sys/CapEnforceBlob@1", "sys/CapEnforceCost@1"
 HTTP, LLM, NATIVE = "sys/CapEnforceHttpOut@1", "sys/CapEnforceLlmBasic@1", "sys/CapEnforceNative@1"
-RULES, SPEND = "sys/CapEnforceRules@1", "sys/CapEnforceSpend@1"
+RULES, RULES_1, SPEND = "sys/CapEnforceRules@2", "sys/CapEnforceRules@1", "sys/CapEnforceSpend@1"
 EMAIL, FS, MCP = "sys/CapEnforceEmail@1", "sys/CapEnforceFs@1", "sys/CapEnforceMcp@1"
 SHELL, SQL = "sys/CapEnforceShell@1", "sys/CapEnforceSql@1"
 NAMES = tuple(MODULES)
 INPUT_BYTES_BUILTIN_MAX = 24 * 1024
 TYPICAL_FUEL_MAX = 25_000  # of CHECK_FUEL_MAX = 2,000,000; about 3,000 is the copying of message texts
-COMPILING_FUEL_MAX = 60_000  # of rules, which are compiled each time
+RUNNING_FUEL_MAX = 30_000  # of rules whose program is run, of a Settle
+COMPILING_FUEL_MAX = 60_000  # of rules whose enforcer compiles them each time
 NATURAL_MAX = 2**64 - 1
 NOW_NS = 1_700_000_000_000_000_000
 words = str.split
@@ -102,6 +104,30 @@ def settle(
     return verdict
 
 
+def compiled(cap: Any) -> Any:
+    """Cap params as the kernel records them for `RULES`, with the program of their rules."""
+    return decode(compile_rules(encode(cap), "params"))
+
+
+RULES_CAP: dict[str, Any] = {
+    "kinds": ["mail.send"],
+    "rules": [
+        {
+            "deny": "size(params.to) > 3",
+            "code": "too_many_recipients",
+            "message": "at most 3 recipients",
+        },
+        {"require": "params.to[0].endsWith('@acme.com')"},
+    ],
+    "reserve": {"mails": 1, "cents": "params.budget_cents"},
+    "usage": {"mails": "receipt.status == 'ok' ? 1 : 0", "cents": "payload.cost"},
+}
+MAIL: tuple[Any, ...] = (
+    {"to": ["ops@acme.com"], "subject": "the weekly report", "budget_cents": 50},
+    {"mails": 1, "cents": 50},
+    {"cost": 40},
+)
+
 # One ordinary question for each enforcer: kind, cap params, params, reserve, payload.
 TYPICAL: dict[str, tuple[str, Any, Any, dict[str, int], Any]] = {
     ALLOW: ("mail.send", {"reserve": {"mails": 1}}, {"to": "a@b.org"}, {"mails": 1}, {"usage": {"mails": 1}}),
@@ -170,25 +196,8 @@ TYPICAL: dict[str, tuple[str, Any, Any, dict[str, int], Any]] = {
         {},
         {},
     ),
-    RULES: (
-        "mail.send",
-        {
-            "kinds": ["mail.send"],
-            "rules": [
-                {
-                    "deny": "size(params.to) > 3",
-                    "code": "too_many_recipients",
-                    "message": "at most 3 recipients",
-                },
-                {"require": "params.to[0].endsWith('@acme.com')"},
-            ],
-            "reserve": {"mails": 1, "cents": "params.budget_cents"},
-            "usage": {"mails": "receipt.status == 'ok' ? 1 : 0", "cents": "payload.cost"},
-        },
-        {"to": ["ops@acme.com"], "subject": "the weekly report", "budget_cents": 50},
-        {"mails": 1, "cents": 50},
-        {"cost": 40},
-    ),
+    RULES: ("mail.send", compiled(RULES_CAP), *MAIL),
+    RULES_1: ("mail.send", RULES_CAP, *MAIL),
     SHELL: (
         "shell.run",
         {
@@ -238,7 +247,7 @@ def test_every_built_in_passes_every_admission_check(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_an_ordinary_question_is_answered_within_the_fuel_of_a_typical_input(name: str) -> None:
     kind, cap, params, reserve, payload = TYPICAL[name]
-    most = COMPILING_FUEL_MAX if name == RULES else TYPICAL_FUEL_MAX
+    most = {RULES: RUNNING_FUEL_MAX, RULES_1: COMPILING_FUEL_MAX}.get(name, TYPICAL_FUEL_MAX)
     verdict = check(name, kind, cap, params)
     assert (verdict.deny_code, verdict.reserve) == ("", reserve)
     assert sandbox().fuel_used <= most
@@ -294,7 +303,9 @@ def test_unreadable_bytes_are_answered_not_trapped(name: str, broken: bytes) -> 
         assert check(name, kind, cap, broken).deny_code == "params_invalid"
     settled = settle(name, kind, cap, params, reserve, broken)
     if name not in (COST, MCP, NATIVE):
-        used = reserve if name in (RULES, SPEND) else {}  # paid for unless the receipt says otherwise
+        used = (
+            reserve if name in (RULES, RULES_1, SPEND) else {}
+        )  # paid for unless the receipt says otherwise
         assert (settled.violation_code, settled.usage) == ("receipt_unreadable", used)
 
 

@@ -45,6 +45,20 @@ def test_modules_built_in_another_folder_are_the_committed_bytes(tmp_path: Path)
     assert sorted(sources.rglob("*")) == before
 
 
+def test_a_released_module_is_shipped_as_it_was_and_never_built(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Worlds of older releases pin its hash and must find its bytes."""
+    assert build.RELEASED
+    for name, digest in build.RELEASED.items():
+        folder = HERE / build.MODULES[name]
+        assert sorted(path.name for path in folder.glob("*.*")) == ["README.md", "enforcer.wasm"]
+        assert hash_module(build.committed_modules()[name]).hex() == digest
+    monkeypatch.setitem(build.RELEASED, name, "0" * 64)
+    assert build.main(["--check"]) == 1
+    assert f"{name} is not the one that was released" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_enforcer_of_the_guide_is_the_one_that_is_built_and_asked(language: str) -> None:
     guide = (HERE / "sdk" / "README.md").read_text()

@@ -43,7 +43,7 @@ def test_every_recorded_call_of_a_golden_journal_is_answered_as_it_was(path):
 
 def grant_of(name):
     """The name of the grant that asks a built-in; the operator's own for native effects."""
-    return name.removeprefix("sys/CapEnforce").removeprefix("sys/Cap").split("@")[0].lower()
+    return name.removeprefix("sys/CapEnforce").removeprefix("sys/Cap").replace("@", "/").lower()
 
 
 def test_a_world_that_asks_every_built_in_is_judged_again_to_the_same_bytes(tmp_path):

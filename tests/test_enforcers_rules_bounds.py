@@ -1,4 +1,4 @@
-"""Within its bounds sys/CapEnforceRules@1 always answers, with a code and never for want of fuel."""
+"""Within their bounds the rules enforcers always answer, with a code and never for want of fuel."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -6,17 +6,29 @@ from typing import Any
 
 import pytest
 from splittally.core.abi import CheckVerdict
+from splittally.core.canonical import encode
+from splittally.core.caps.rules import RULES_BYTES_MAX, RULES_MAX, RULES_PARTS_MAX
 from splittally.core.limits import CHECK_FUEL_MAX, EXPR_DEPTH_MAX
-from splittally.edge.rule_params import RULES_BYTES_MAX, RULES_MAX, RULES_PARTS_MAX
 
-from tests.rule_asking import enforced_claim, meant_claim
-from tests.test_enforcers_abi import RULES, check, sandbox, settle
+from tests.rule_asking import asked, enforced_claim, meant_claim
+from tests.test_enforcers_abi import (
+    INPUT_BYTES_BUILTIN_MAX,
+    RULES,
+    RULES_1,
+    check,
+    check_body,
+    judge,
+    sandbox,
+    settle,
+    settle_body,
+)
 
 KIND = "mail.send"
+both = pytest.mark.parametrize("module", [RULES, RULES_1])
 
 
-def denied(cap: dict[str, Any], params: Any = None) -> CheckVerdict:
-    return check(RULES, KIND, cap, {} if params is None else params)
+def denied(cap: dict[str, Any], params: Any = None, module: str = RULES_1) -> CheckVerdict:
+    return check(module, KIND, asked(cap, module), {} if params is None else params)
 
 
 def texts_of(size: int, count: int = 1) -> dict[str, Any]:
@@ -33,7 +45,7 @@ def parts_of(parts: int, count: int = 1) -> dict[str, Any]:
 
 @pytest.mark.parametrize("count", [1, 7])
 @pytest.mark.parametrize(("make", "most"), [(texts_of, RULES_BYTES_MAX), (parts_of, RULES_PARTS_MAX)])
-def test_all_expressions_of_a_grant_share_a_bound(
+def test_all_expressions_of_a_grant_share_a_bound_where_the_module_compiles_them(
     make: Callable[[int, int], dict[str, Any]], most: int, count: int
 ) -> None:
     for size in (most - 1, most):
@@ -43,6 +55,7 @@ def test_all_expressions_of_a_grant_share_a_bound(
     assert f"more than {most}" in verdict.deny_message
 
 
+@both
 @pytest.mark.parametrize(
     "make",
     [
@@ -60,9 +73,9 @@ def test_all_expressions_of_a_grant_share_a_bound(
         lambda size: "size([" * (size // 2 - 1) + "kind" + "])" * (size // 2 - 1) + " == 1",
     ],
 )
-def test_nesting_is_bounded_as_in_the_language(make: Callable[[int], str]) -> None:
+def test_nesting_is_bounded_as_in_the_language(make: Callable[[int], str], module: str) -> None:
     for size in (EXPR_DEPTH_MAX - 1, EXPR_DEPTH_MAX, EXPR_DEPTH_MAX + 1, EXPR_DEPTH_MAX + 2):
-        assert enforced_claim(make(size), {}) == meant_claim(make(size), {})
+        assert enforced_claim(make(size), {}, module=module) == meant_claim(make(size), {})
 
 
 def test_rules_kinds_values_and_dimensions_are_counted() -> None:
@@ -76,11 +89,12 @@ def test_rules_kinds_values_and_dimensions_are_counted() -> None:
     some, more = {f"a{at}": 1 for at in range(40)}, {f"b{at}": "1" for at in range(25)}
     fitting = {"reserve": some, "usage": some | dict(list(more.items())[:24])}
     assert len(denied(fitting).reserve) == 64
-    used = settle(RULES, KIND, fitting, {}, dict.fromkeys(fitting["usage"], 9), {}).usage
+    used = settle(RULES_1, KIND, fitting, {}, dict.fromkeys(fitting["usage"], 9), {}).usage
     assert used == dict.fromkeys(fitting["usage"], 1)
     assert denied({"reserve": some, "usage": some | more}).deny_code == "cap_params_invalid"
 
 
+@both
 @pytest.mark.parametrize(
     ("text", "params", "code"),
     [
@@ -97,8 +111,8 @@ def test_rules_kinds_values_and_dimensions_are_counted() -> None:
         ("params.a.contains('ab')", {"a": "a" * 20000}, "too_many_steps"),
     ],
 )
-def test_more_work_than_the_bound_is_a_fault(text: str, params: Any, code: Any) -> None:
-    found = enforced_claim(text, params)
+def test_more_work_than_the_bound_is_a_fault(text: str, params: Any, code: Any, module: str) -> None:
+    found = enforced_claim(text, params, module=module)
     assert found == code or (type(code) is str and found[:2] == ("fault", code))
 
 
@@ -151,16 +165,31 @@ DATA: dict[str, tuple[str, Any]] = {
 }  # fmt: skip
 
 
+def fuel_of(module: str, cap: dict[str, Any], body: Callable[[Any], dict[str, Any]]) -> int:
+    """What a question takes; 0 where the kernel refuses its rules or the module is given no such question."""
+    found = asked(cap, module)
+    if type(found) is tuple:
+        return 0
+    asking = body(found)
+    data = encode({"Settle" if "receipt" in asking else "Check": asking})
+    if len(data) > INPUT_BYTES_BUILTIN_MAX:
+        return 0
+    answer = judge(module, data)
+    assert isinstance(answer, bytes), answer
+    return sandbox().fuel_used
+
+
+@both
 @pytest.mark.parametrize("costly", COSTLY)
-def test_a_check_within_the_bounds_never_runs_out_of_fuel(costly: str) -> None:
-    most = 0
+def test_a_check_within_the_bounds_never_runs_out_of_fuel(costly: str, module: str) -> None:
+    used = []
     for text, params in DATA.values():
         rules = [{"require": f"({COSTLY[costly]}) || true"}] if costly != "nothing" else []
         room = RULES_BYTES_MAX - len(COSTLY[costly].encode()) - 20
-        rules += [{"require": f"({text}) || true"}] * min(room // (len(text) + 12), RULES_MAX - 1)
-        denied({"rules": rules}, params)
-        most = max(most, sandbox().fuel_used)
-    assert most < 0.95 * CHECK_FUEL_MAX
+        for count in {min(room // (len(text) + 12), RULES_MAX - 1), 12, 1}:
+            cap = {"rules": [*rules, *[{"require": f"({text}) || true"}] * count]}
+            used.append(fuel_of(module, cap, lambda found, params=params: check_body(KIND, found, params)))
+    assert max(used) < 0.95 * CHECK_FUEL_MAX
 
 
 NOTES: dict[str, dict[str, Any]] = {
@@ -173,24 +202,29 @@ NOTES: dict[str, dict[str, Any]] = {
 }
 
 
+@both
 @pytest.mark.parametrize("notes", NOTES)
-def test_what_else_a_grant_holds_never_runs_out_of_fuel(notes: str) -> None:
+def test_what_else_a_grant_holds_never_runs_out_of_fuel(notes: str, module: str) -> None:
     for costly in COSTLY.values():
         for what in ("nothing", "long search", "text members", "equal maps", "wide items"):
             text, params = DATA.get(what, ("true", {}))
-            rules = [{"require": f"({asked or 'true'}) || true"} for asked in (costly, text)]
+            rules = [{"require": f"({text or 'true'}) || true"} for text in (costly, text)]
             cap = NOTES[notes] | {"rules": [*NOTES[notes].get("rules", []), *rules]}
-            denied(cap, {} if notes.startswith("too many") else params)
-            assert sandbox().fuel_used < 0.95 * CHECK_FUEL_MAX
+            given = {} if notes.startswith("too many") else params
+            used = fuel_of(module, cap, lambda found, given=given: check_body(KIND, found, given))
+            assert used < 0.95 * CHECK_FUEL_MAX
 
 
+@both
 @pytest.mark.parametrize("costly", COSTLY)
-def test_a_settle_within_the_bounds_never_runs_out_of_fuel(costly: str) -> None:
+def test_a_settle_within_the_bounds_never_runs_out_of_fuel(costly: str, module: str) -> None:
     rules = [{"require": f"({COSTLY[costly]}) || true"}] if costly != "nothing" else []
     dims = {f"d{at}": 1 for at in range(64)}
-    usage = dict.fromkeys(list(dims)[:30], "size(payload)")
+    cap = {"rules": rules, "reserve": dims, "usage": dict.fromkeys(list(dims)[:30], "size(payload)")}
     payloads = [params for _, params in DATA.values()]
     payloads += [{"a": ["é"] * 6000}, {"a": [[0]] * 9000}, {"a": [b"ab"] * 6000}, {"a": "中" * 6000}]
     for payload in payloads:
-        settle(RULES, KIND, {"rules": rules, "reserve": dims, "usage": usage}, {}, dims, payload)
-        assert sandbox().fuel_used < CHECK_FUEL_MAX
+        used = fuel_of(
+            module, cap, lambda found, payload=payload: settle_body(KIND, found, {}, dims, payload)
+        )
+        assert used < CHECK_FUEL_MAX

@@ -1,4 +1,4 @@
-"""sys/CapEnforceRules@1 and the kernel's own expressions mean the same by every text, value and fault."""
+"""The rules enforcers and the kernel's own expressions mean the same by every text, value and fault."""
 
 import os
 import random
@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 from splittally.core import expr
+from splittally.core.caps.rules import CONDITION_NAMES
 from splittally.core.expr.values import Run
 from splittally.core.limits import EXPR_STEPS_MAX
-from splittally.edge.rule_params import CONDITION_NAMES
 
 from tests import rule_asking as asking
 from tests.rule_texts import Texts, changed, some_map, some_value
+from tests.test_enforcers_abi import RULES, RULES_1
 from tests.test_expr_spec import PARAMS, table
 
 SEED = int(os.environ.get("SPLITTALLY_SEED", secrets.randbelow(2**32)))
 ROUNDS = int(os.environ.get("SPLITTALLY_ROUNDS", "3000"))
+both = pytest.mark.parametrize("module", [RULES, RULES_1])
 FAULTS = {"missing_key", "wrong_type", "overflow", "zero_divisor"}
 
 
@@ -25,7 +27,8 @@ def kind_of(answer: Any) -> str:
     return answer[1] if type(answer) is tuple and answer[0] == "fault" else type(answer).__name__
 
 
-def test_generated_expressions_have_the_same_value_or_fault_at_the_same_character() -> None:
+@both
+def test_generated_expressions_have_the_same_value_or_fault_at_the_same_character(module: str) -> None:
     rng = random.Random(SEED)
     texts, seen = Texts(rng), Counter[str]()
     for _ in range(ROUNDS):
@@ -36,7 +39,7 @@ def test_generated_expressions_have_the_same_value_or_fault_at_the_same_characte
             if kind == "i"
             else (asking.enforced_claim, asking.meant_claim)
         )
-        found, expected = ask(text, params), mean(text, params)
+        found, expected = ask(text, params, module=module), mean(text, params)
         assert asking.agrees(found, expected), f"seed {SEED}: {text!r} {params} {found} {expected}"
         seen[kind_of(expected)] += 1
     assert seen.keys() >= FAULTS | {"bool", "int"}, "the generator must make all sorts"
@@ -47,7 +50,8 @@ def test_damaged_texts_are_refused_at_the_same_character_or_still_mean_the_same(
     texts, refusals = Texts(rng), 0
     for _ in range(ROUNDS):
         text, params = texts.damaged(texts.of("b", rng.randrange(1, 5))), some_map(rng, 1)
-        found, expected = asking.enforced_claim(text, params), asking.meant_claim(text, params)
+        found = asking.enforced_claim(text, params, module=RULES_1)
+        expected = asking.meant_claim(text, params)
         assert asking.agrees(found, expected), f"seed {SEED}: {text!r} {params} {found} {expected}"
         refusals += type(expected) is tuple and expected[0] == "refused"
     assert ROUNDS // 3 < refusals < ROUNDS
@@ -58,11 +62,13 @@ def test_words_in_any_order_are_refused_at_the_same_character() -> None:
     texts = Texts(rng)
     for _ in range(ROUNDS):
         text, params = texts.any_words(), some_map(rng, 1)
-        found, expected = asking.enforced_claim(text, params), asking.meant_claim(text, params)
+        found = asking.enforced_claim(text, params, module=RULES_1)
+        expected = asking.meant_claim(text, params)
         assert asking.agrees(found, expected), f"seed {SEED}: {text!r} {params} {found} {expected}"
 
 
-def test_a_usage_reads_the_receipt_and_the_reserve_as_the_language_does() -> None:
+@both
+def test_a_usage_reads_the_receipt_and_the_reserve_as_the_language_does(module: str) -> None:
     rng = random.Random(SEED)
     texts, seen = Texts(rng, is_usage=True), Counter[str]()
     for _ in range(ROUNDS):
@@ -75,7 +81,7 @@ def test_a_usage_reads_the_receipt_and_the_reserve_as_the_language_does() -> Non
             "cost_cents": rng.choice([None, 0, 7, 2**64 - 1]),
         }
         settling["reserve"].pop("x", None)
-        found, expected = asking.enforced_usage(text, settling), asking.meant_usage(text, settling)
+        found, expected = asking.enforced_usage(text, settling, module), asking.meant_usage(text, settling)
         assert asking.agrees(found, expected), f"seed {SEED}: {text!r} {settling} {found} {expected}"
         seen[kind_of(expected)] += 1
     assert seen.keys() >= {"missing_key", "wrong_type", "int"}
@@ -112,7 +118,8 @@ def spending(steps: int) -> str:
     return " && ".join([*claims, *["size([1] + []) > 0"] * steps])
 
 
-def test_equality_is_decided_by_the_same_difference_and_takes_the_same_steps() -> None:
+@both
+def test_equality_is_decided_by_the_same_difference_and_takes_the_same_steps(module: str) -> None:
     """Keys stand in another order in canonical bytes, so what is met first there does not decide."""
     rng = random.Random(SEED)
     seen = Counter[str]()
@@ -120,20 +127,22 @@ def test_equality_is_decided_by_the_same_difference_and_takes_the_same_steps() -
         one = some_value(rng, rng.randrange(1, 4))
         params = {"x": one, "y": changed(rng, one) if rng.random() < 0.8 else one} | LISTS
         text = rng.choice(COMPARISONS)
-        found, expected = asking.enforced_claim(text, params), asking.meant_claim(text, params)
+        found = asking.enforced_claim(text, params, module=module)
+        expected = asking.meant_claim(text, params)
         assert asking.agrees(found, expected), f"seed {SEED}: {text!r} {params} {found} {expected}"
         seen[kind_of(expected)] += 1
         if type(expected) is not bool or rng.random() < 0.7:
             continue
         left = EXPR_STEPS_MAX - steps_of(text, params)
         claim = f"({text}) == {str(expected).lower()}"
-        assert asking.enforced_claim(f"{claim} && {spending(left)}", params) is True
+        assert asking.enforced_claim(f"{claim} && {spending(left)}", params, module=module) is True
         beyond = f"{claim} && {spending(left + 1)}"
-        assert asking.enforced_claim(beyond, params) == asking.meant_claim(beyond, params)
+        assert asking.enforced_claim(beyond, params, module=module) == asking.meant_claim(beyond, params)
         seen[kind_of(asking.meant_claim(beyond, params))] += 1
     assert seen.keys() >= {"bool", "wrong_type", "too_many_steps"}
 
 
+@both
 @pytest.mark.parametrize(
     "text",
     [
@@ -144,27 +153,29 @@ def test_equality_is_decided_by_the_same_difference_and_takes_the_same_steps() -
         "[params.d, params.e] == [params.d, params.e]", "params.l8 + params.l8 == params.l20",
     ],
 )  # fmt: skip
-def test_what_the_language_counts_as_steps_is_counted_alike(text: str) -> None:
+def test_what_the_language_counts_as_steps_is_counted_alike(text: str, module: str) -> None:
     wide = {"k": {"é": 1, "b": [1, {"aa": 2}]}, "aa": "x"}
     params = LISTS | {"a": "x" * 700, "b": "é" * 700, "c": ["a", "b"], "d": wide, "e": wide | {"b": 1}}
     value = asking.meant_claim(text, params)
     assert type(value) is bool
     left = EXPR_STEPS_MAX - steps_of(text, params)
     claim = f"({text}) == {str(value).lower()}"
-    assert asking.enforced_claim(f"{claim} && {spending(left)}", params) is True
-    assert asking.enforced_claim(f"{claim} && {spending(left + 1)}", params)[1] == "too_many_steps"
+    within, beyond = (f"{claim} && {spending(steps)}" for steps in (left, left + 1))
+    assert asking.enforced_claim(within, params, module=module) is True
+    assert asking.enforced_claim(beyond, params, module=module)[1] == "too_many_steps"
 
 
+@both
 @pytest.mark.parametrize("around", [2, 3, 4, 5, 6])
-def test_what_is_nested_deeper_than_the_data_model_is_not_compared(around: int) -> None:
+def test_what_is_nested_deeper_than_the_data_model_is_not_compared(around: int, module: str) -> None:
     """A value has 64 levels at most, and a text can put some lists around it."""
     nested: Any = 1
     for _ in range(60):
         nested = [nested]
     side = "[" * around + "params.a" + "]" * around
     expected = True if around <= 4 else ("fault", "too_many_steps", len(side) + 2)
-    for ask in (asking.enforced_claim, asking.meant_claim):
-        assert ask(f"{side} == {side}", {"a": nested}) == expected
+    asked = f"{side} == {side}", {"a": nested}
+    assert asking.enforced_claim(*asked, module=module) == asking.meant_claim(*asked) == expected
 
 
 # One a line, with `⏎` for a line's end within.
@@ -272,22 +283,25 @@ $
 """.strip().splitlines()
 
 
+@both
 @pytest.mark.parametrize("text", ODD)
-def test_an_odd_text_is_refused_at_the_same_character_or_means_the_same(text: str) -> None:
+def test_an_odd_text_is_refused_at_the_same_character_or_means_the_same(text: str, module: str) -> None:
     text, params = text.replace("⏎", "\n"), {"a": [{"b": 1}], "if": True, "in": True}
-    assert asking.agrees(asking.enforced_claim(text, params), asking.meant_claim(text, params))
-    assert asking.agrees(asking.enforced_int(text, params), asking.meant_int(text, params))
+    assert asking.agrees(asking.enforced_claim(text, params, module=module), asking.meant_claim(text, params))
+    assert asking.agrees(asking.enforced_int(text, params, module), asking.meant_int(text, params))
 
 
 # --- the page -----------------------------------------------------------------------------------------
 
 
+@both
 @pytest.mark.parametrize(("text", "value"), table("expression | value"))
-def test_an_expression_of_the_page_has_the_value_of_the_page(text: str, value: str) -> None:
-    assert asking.enforced_claim(f"({text}) == ({value})", PARAMS) is True
+def test_an_expression_of_the_page_has_the_value_of_the_page(text: str, value: str, module: str) -> None:
+    assert asking.enforced_claim(f"({text}) == ({value})", PARAMS, module=module) is True
 
 
-def test_the_faults_of_the_page_are_the_faults_of_the_enforcer() -> None:
+@both
+def test_the_faults_of_the_page_are_the_faults_of_the_enforcer(module: str) -> None:
     for code, _, text in table("code | when | example"):
         if text:
-            assert asking.enforced_claim(text, PARAMS)[:2] == ("fault", code)
+            assert asking.enforced_claim(text, PARAMS, module=module)[:2] == ("fault", code)

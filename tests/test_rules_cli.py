@@ -110,14 +110,14 @@ def test_a_mistake_ends_the_command_with_place_and_character(world, tmp_path):
     assert place in ended.err
     told = run("apply", broken, "-w", world, "--json").json["error"]
     assert (told["code"], told["facts"]["at"]) == ("invalid_manifest", 19)
-    terms = ("--name", "g", "--cap", "sys/rules@1", "--params", '{"reserve": {"mails": "1 +"}}')
+    terms = ("--name", "g", "--cap", "sys/rules@2", "--params", '{"reserve": {"mails": "1 +"}}')
     issued = run("native", "grant.issue", *terms, "-w", world, "--json")
     assert issued.code == 1
     assert "`terms.params.reserve.mails`: at character 4" in issued.out
 
 
 def test_the_grants_of_the_page_are_those_of_the_fixture():
-    section = PAGE.split("## sys/CapEnforceRules@1")[1].split("## sys/CapEnforceSpend@1")[0]
+    section = PAGE.split("## sys/CapEnforceRules@2")[1].split("## sys/CapEnforceSpend@1")[0]
     grants = tomllib.loads(MANIFEST.read_text())["grants"]
     shown = [tomllib.loads(block)["grants"] for block in re.findall(r"```toml\n(.*?)```", section, re.DOTALL)]
     assert [list(one) for one in shown] == [["mail"], ["purchases"], ["files"]]

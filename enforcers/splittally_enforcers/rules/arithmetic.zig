@@ -3,7 +3,7 @@
 //! 1. What is outside is the fault `overflow`; nothing wraps and nothing is clamped.
 //! 2. Zero has no sign. A quotient is rounded towards zero and a remainder has the sign of its left side.
 
-const program = @import("program.zig");
+const Op = @import("run.zig").Op;
 const values = @import("values.zig");
 const Fault = values.Fault;
 const Value = values.Value;
@@ -21,7 +21,7 @@ pub fn negate(one: *Value) Fault!void {
 }
 
 /// `one op other` of two ints, in place of `one`.
-pub fn apply(op: program.Op, one: *Value, other: *const Value) Fault!void {
+pub fn apply(op: Op, one: *Value, other: *const Value) Fault!void {
     const is_negative = one.is_negative != other.is_negative;
     switch (op) {
         .add => return add(one, other.bits, other.is_negative),

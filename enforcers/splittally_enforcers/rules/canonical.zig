@@ -157,8 +157,8 @@ const Walk = struct {
         const found = walk.bytes[start..][0..size];
         try values.spend(2 + size / 8);
         if (isAscii(found)) return found;
-        try values.spend(2 * size);
-        return if (isUtf8(found)) found else error.Malformed;
+        try values.spend(3 * size);
+        return if (sdk.isUtf8(found)) found else error.Malformed;
     }
 
     fn open(walk: *Walk, size: usize, key_bit: usize) Unreadable!void {
@@ -179,29 +179,4 @@ fn isAscii(text: []const u8) bool {
     while (at +% 8 <= text.len) : (at +%= 8) seen |= values.eight(text.ptr + at);
     for (text[at..]) |byte| seen |= byte;
     return seen & 0x8080808080808080 == 0;
-}
-
-/// RFC 3629, section 4: no overlong form, no surrogate, nothing above U+10FFFF.
-fn isUtf8(text: []const u8) bool {
-    var at: usize = 0;
-    while (at < text.len) {
-        const first = text[at];
-        at += 1;
-        if (first < 0x80) continue;
-        if (first < 0xC2 or first > 0xF4) return false;
-        const more: usize = if (first < 0xE0) 1 else if (first < 0xF0) 2 else 3;
-        if (more > text.len - at) return false;
-        const second = text[at];
-        const is_fit = switch (first) {
-            0xE0 => second >= 0xA0,
-            0xED => second < 0xA0,
-            0xF0 => second >= 0x90,
-            0xF4 => second < 0x90,
-            else => true,
-        };
-        if (!is_fit) return false;
-        for (text[at..][0..more]) |byte| if (byte & 0xC0 != 0x80) return false;
-        at += more;
-    }
-    return true;
 }

@@ -1,44 +1,29 @@
-//! sys/CapEnforceRules@1: what a grant allows, reserves and counts, by expressions in the grant itself.
+//! sys/CapEnforceRules@2: what a grant allows, reserves and counts, by the program that the kernel made of its rules.
 //!
 //! 1. The rules are judged in order and the first that denies decides. A rule that has no value denies.
-//! 2. A dimension reserves the value of its expression. One that only has a usage reserves 0.
-//! 3. A dimension that is used by no expression, or whose expression has no value or a negative one, used
-//!    its whole reserve. So did all of them where the receipt cannot be read: settling always ends.
+//! 2. A dimension reserves the value of its code. One that only has a usage reserves 0.
+//! 3. A dimension that is used by no code, or whose code has no value or a negative one, used its whole
+//!    reserve. So did all of them where the receipt cannot be read: settling always ends.
+//! 4. Code that the kernel would not have made denies where it is met; no code can end in a trap.
 
-const canonical = @import("canonical.zig");
+const names = @import("names.zig");
 const reading = @import("reading.zig");
 const running = @import("run.zig");
 const sdk = @import("splittally");
-const types = @import("types.zig");
 const values = @import("values.zig");
 pub const panic = sdk.panic;
 comptime {
     sdk.serve(@This());
 }
 
-const Cap = reading.Cap;
-
 pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
     const cap = try readQuestion(ask, answer);
-    var program: usize = 0;
-    var rest = cap.rules;
-    for (0..cap.rules.count) |number| {
-        try judge(ask, rest.next().?, number, program, answer);
-        program = running.behind(program);
-    }
-    var pairs: reading.Pairs = .{ .reserve = cap.reserve, .usage = cap.usage };
+    var codes = cap.codes;
+    for (0..cap.codes.count) |number| try judge(ask, number, codes.next().?, answer);
+    var pairs: reading.Pairs = .of(cap.reserve, cap.usage);
     while (pairs.next()) |pair| {
-        if (pair.reserve == null) {
-            answer.put(pair.dim, 0);
-            continue;
-        }
-        const place: reading.Place = .{ .field = "reserve", .dim = pair.dim };
-        const value = running.run(program) catch |fault| return refuseFault(place, fault, "reserve_fault", answer);
-        if (value.is_negative) return reading.refuseAt(place, answer, "reserve_negative", .{
-            " is the negative number -", value.bits,
-        });
-        answer.put(pair.dim, value.bits);
-        program = running.behind(program);
+        try reading.checkDimension(pair.dim, answer);
+        answer.put(pair.dim, try reserveOf(pair, answer));
     }
 }
 
@@ -47,77 +32,75 @@ pub fn settle(ask: *const sdk.Ask, receipt: *const sdk.Receipt, answer: *sdk.Ans
         answer.putAll(.{ .map = ask.reserve });
         return refused;
     };
-    var program = reading.starts.usage;
-    var pairs: reading.Pairs = .{ .reserve = ask.reserve, .usage = cap.usage };
+    var pairs: reading.Pairs = .of(ask.reserve, cap.usage);
     while (pairs.next()) |pair| {
-        const reserve = if (pair.reserve) |amount| amount.natural().? else 0;
-        if (pair.usage == null) {
-            answer.put(pair.dim, reserve);
-            continue;
-        }
-        const used = usageOf(pair.dim, program, answer) catch reserve;
-        if (reserve > 0 and used > reserve) answer.exceeds(pair.dim, used, reserve);
+        if (pair.reserve == null or answer.count == reading.dims_max) try reading.checkDimension(pair.dim, answer);
+        const reserve = if (pair.reserve) |amount| amount.natural() orelse 0 else 0;
+        const used = if (pair.usage) |usage| usageOf(pair.dim, usage, answer) catch reserve else reserve;
+        if (pair.usage != null and reserve > 0 and used > reserve) answer.exceeds(pair.dim, used, reserve);
         answer.put(pair.dim, used);
-        program = running.behind(program);
     }
 }
 
-/// The grant's rules, compiled, where it is for the kind and the params can be read.
-fn readQuestion(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!Cap {
+/// The grant's rules, where it is for the kind and the params can be read.
+fn readQuestion(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!*const reading.Cap {
     const cap = try reading.readCap(ask, answer);
     if (!reading.covers(cap.kinds, ask.kind)) return answer.kindMismatch(ask.kind);
-    canonical.checkOutline(ask.effect_params) catch |fault| return unreadable(.params, fault, answer);
-    name(.kind, values.textOf(ask.kind));
-    name(.grant, values.textOf(ask.grantName()));
-    name(.params, values.read(ask.effect_params.ptr).value);
-    name(.origin, values.read(ask.origin().bytes.ptr).value);
-    name(.now_ns, values.natural(ask.nowNs()));
+    try reading.checkParams(ask.effect_params, answer);
+    names.ask = ask;
     return cap;
 }
 
-fn readSettling(ask: *const sdk.Ask, receipt: *const sdk.Receipt, answer: *sdk.Answer) sdk.Refused!Cap {
+fn readSettling(ask: *const sdk.Ask, receipt: *const sdk.Receipt, answer: *sdk.Answer) sdk.Refused!*const reading.Cap {
     const cap = try readQuestion(ask, answer);
-    canonical.checkAll(receipt.payload) catch |fault| return unreadable(.receipt, fault, answer);
-    name(.receipt, values.mapOf(receipt.whole()));
-    name(.payload, values.read(receipt.payload.ptr).value);
-    name(.reserve, values.mapOf(ask.reserve));
+    try reading.checkPayload(receipt.payload, answer);
+    names.receipt = receipt;
     return cap;
 }
 
-fn unreadable(comptime of: enum { params, receipt }, fault: canonical.Unreadable, answer: *sdk.Answer) sdk.Refused {
-    if (fault == error.Malformed) return answer.unreadable(if (of == .params) .params else .receipt);
-    if (of == .params) return answer.refuse("params_invalid", .{"the params hold more values than this enforcer reads"});
-    return answer.refuse("receipt_unreadable", .{"the receipt's payload holds more values than this enforcer reads"});
-}
-
-fn name(which: types.Name, value: values.Value) void {
-    running.named[@backingInt(which)] = value;
-}
-
-/// Denies where the rule's program says so or has no value.
-fn judge(ask: *const sdk.Ask, item: sdk.Item, number: usize, program: usize, answer: *sdk.Answer) sdk.Refused!void {
-    const value = running.run(program) catch |fault| {
-        const rule = try reading.readRule(ask, item, number, answer);
+/// Denies where the rule's code says so or has no value.
+fn judge(ask: *const sdk.Ask, number: usize, code: sdk.Item, answer: *sdk.Answer) sdk.Refused!void {
+    const value = running.run(code, .boolean) catch |fault| {
+        const rule = try reading.readRule(ask, number, answer);
         return refuseFault(reading.ofRule(rule, number), fault, "rule_fault", answer);
     };
     if (value.bits == 0) return;
-    const rule = try reading.readRule(ask, item, number, answer);
+    const rule = try reading.readRule(ask, number, answer);
     if (rule.message.len == 0) answer.say(rule.code, .{
-        "`", reading.pathOf(number), "` of the grant does not allow this",
+        "`rules[", @as(u64, number), "]` of the grant does not allow this",
     }) else answer.say(rule.code, .{rule.message});
     return error.Refused;
 }
 
-/// What the program gives; a violation where it has no value or a negative one.
-fn usageOf(dim: []const u8, program: usize, answer: *sdk.Answer) sdk.Refused!u64 {
-    const place: reading.Place = .{ .field = "usage", .dim = dim };
-    const value = running.run(program) catch |fault| return refuseFault(place, fault, "usage_fault", answer);
-    if (!value.is_negative) return value.bits;
-    return reading.refuseAt(place, answer, "usage_negative", .{ " is the negative number -", value.bits });
+fn reserveOf(pair: reading.Pairs.Pair, answer: *sdk.Answer) sdk.Refused!u64 {
+    const amount = pair.reserve orelse return 0;
+    return valueOf(.{ .field = "reserve", .dim = pair.dim }, amount, "reserve_fault", "reserve_negative", answer);
 }
 
-fn refuseFault(place: reading.Place, fault: values.Fault, comptime code: []const u8, answer: *sdk.Answer) sdk.Refused {
-    return reading.refuseAt(place, answer, code, .{
-        " has no value: ", values.codeOf(fault), " at character ", @as(u64, running.fault_at + 1),
-    });
+/// What was used; a violation where that has no value or a negative one.
+fn usageOf(dim: []const u8, amount: sdk.Item, answer: *sdk.Answer) sdk.Refused!u64 {
+    return valueOf(.{ .field = "usage", .dim = dim }, amount, "usage_fault", "usage_negative", answer);
+}
+
+/// The value of an amount: a natural that stands for itself, or code.
+fn valueOf(
+    place: reading.Place,
+    amount: sdk.Item,
+    comptime fault_code: []const u8,
+    comptime negative_code: []const u8,
+    answer: *sdk.Answer,
+) sdk.Refused!u64 {
+    if (amount.natural()) |natural| return natural;
+    const value = running.run(amount, .int) catch |fault| return refuseFault(place, fault, fault_code, answer);
+    if (!value.is_negative) return value.bits;
+    return reading.refuseAt(place, answer, negative_code, .{ " is the negative number -", value.bits });
+}
+
+fn refuseFault(place: reading.Place, fault: running.Fault, comptime code: []const u8, answer: *sdk.Answer) sdk.Refused {
+    return switch (fault) {
+        error.Unsound => reading.unsound(answer),
+        else => |known| reading.refuseAt(place, answer, code, .{
+            " has no value: ", values.codeOf(known), " at character ", @as(u64, running.fault_at) + 1,
+        }),
+    };
 }

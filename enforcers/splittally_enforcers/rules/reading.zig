@@ -1,169 +1,123 @@
-//! The grant's rules: which kinds, what denies, what is reserved and what was used, each compiled here.
+//! What a question holds: which kinds, the program of the rules, their codes and messages, the params, the payload.
 //!
-//! 1. Everything is compiled before anything is judged, at Check and at Settle alike, so a mistake denies
-//!    whatever the intent is.
-//! 2. What is wrong is named by its place in the grant and by a character; nothing of an expression's text
-//!    stands in a message.
+//! 1. Of the cap params the program is read, and of the texts what a refusal names: the kernel has compiled
+//!    them, so an expression is never looked at here.
+//! 2. What is read of the cap params is bounded by their values, of which each takes at least a byte.
 
 const canonical = @import("canonical.zig");
-const compiling = @import("compile.zig");
-const program = @import("program.zig");
-const refusal = @import("refusal.zig");
 const sdk = @import("splittally");
-const types = @import("types.zig");
 const values = @import("values.zig");
 
-const kinds_max = 64;
-const rules_max = 64;
-const dims_max = 64;
-const values_max = 1500; // in all cap params, notes included
+pub const dims_max = 64;
+const values_max = 2000; // of the cap params: the 1500 that the kernel takes, and those of the program
 const units_per_value = 7; // of the account, for reading it up to three times
 const code_bytes_max = 64;
 const message_bytes_max = 256;
 
+/// `codes` is code for each rule; `reserve` and `usage` map dimensions to code or naturals.
 pub const Cap = struct {
+    kinds: sdk.Texts,
+    rules: sdk.Items,
+    codes: sdk.Items,
+    reserve: sdk.Map,
+    usage: sdk.Map,
+};
+
+const Fields = struct {
     kinds: sdk.Texts = .none,
     rules: sdk.Items = .none,
-    reserve: sdk.Map = .none,
-    usage: sdk.Map = .none,
+    reserve: ?sdk.Item = null,
+    usage: ?sdk.Item = null,
+    program: ?sdk.Item = null,
 };
 
 const RuleFields = struct {
     deny: ?[]const u8 = null,
     require: ?[]const u8 = null,
-    code: ?[]const u8 = null,
-    message: ?[]const u8 = null,
+    code: []const u8 = "denied_by_rule",
+    message: []const u8 = "",
 };
 
-pub const Rule = struct { is_requirement: bool, text: []const u8, code: []const u8, message: []const u8 };
+pub const Rule = struct { is_requirement: bool, code: []const u8, message: []const u8 };
 
-const kinds_expected = "field `kinds` of the cap params must list kinds or prefixes ending in `.*`, not ";
+var cap: Cap = undefined;
 
-/// Where the programs of the reserve and of the usage begin; those of the rules begin at 0.
-pub const Starts = struct { reserve: usize, usage: usize };
-pub var starts: Starts = .{ .reserve = 0, .usage = 0 };
-
-/// The grant's params, every expression in them compiled.
-pub fn readCap(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!Cap {
-    const count = canonical.count(ask.cap_params, values_max) orelse return answer.refuse("cap_params_invalid", .{
-        "the cap params must hold at most 1500 values and keys",
-    });
+pub fn readCap(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!*const Cap {
+    const bytes = ask.cap_params;
+    const count = if (bytes.len <= values_max) bytes.len else canonical.count(bytes, values_max) orelse
+        return answer.refuse("cap_params_invalid", .{"the cap params must hold at most 2000 values and keys"});
     values.spend(units_per_value * count) catch unreachable; // the account is larger than the bounds are
-    const cap = try ask.cap(Cap, answer);
-    try checkKinds(cap.kinds, answer);
-    if (cap.rules.count > rules_max) return answer.refuse("cap_params_invalid", .{
-        "field `rules` of the cap params must list at most 64 rules",
+    const found = try ask.cap(Fields, answer);
+    cap.kinds = found.kinds;
+    cap.rules = found.rules;
+    const program = found.program orelse return unsound(answer);
+    readProgram(program.bytes) catch return unsound(answer);
+    return if (cap.codes.count == cap.rules.count) &cap else unsound(answer);
+}
+
+/// The program's three keys stand in canonical order, so each is expected in its place.
+fn readProgram(bytes: []const u8) error{Malformed}!void {
+    var reader = sdk.Items.none.rest;
+    reader.bytes = bytes;
+    try reader.expect("\xA3\x65rules");
+    cap.codes = try reader.items(null);
+    try reader.expect("\x65usage");
+    cap.usage = try reader.map();
+    try reader.expect("\x67reserve");
+    cap.reserve = try reader.map();
+}
+
+/// Refuses cap params whose program the kernel has not made.
+pub fn unsound(answer: *sdk.Answer) sdk.Refused {
+    return answer.refuse("cap_params_invalid", .{
+        "the cap params hold no program of their rules; issue or amend the grant under this cap",
     });
+}
+
+/// Refuses a dimension that could not stand in an answer beside those that do.
+pub fn checkDimension(dim: []const u8, answer: *sdk.Answer) sdk.Refused!void {
+    if (answer.count == dims_max or !sdk.isDimension(dim)) return unsound(answer);
+}
+
+/// Finds the params to be a map.
+pub fn checkParams(params: []const u8, answer: *sdk.Answer) sdk.Refused!void {
+    canonical.checkOutline(params) catch |fault| return if (fault == error.Malformed)
+        answer.unreadable(.params)
+    else
+        answer.refuse("params_invalid", .{"the params hold more values than this enforcer reads"});
+}
+
+/// Finds a payload to be a map in canonical form, all of it.
+pub fn checkPayload(payload: []const u8, answer: *sdk.Answer) sdk.Refused!void {
+    canonical.checkAll(payload) catch |fault| return if (fault == error.Malformed)
+        answer.unreadable(.receipt)
+    else
+        answer.refuse("receipt_unreadable", .{"the receipt's payload holds more values than this enforcer reads"});
+}
+
+/// The text of a rule, which is read where it denies; `number` is its place in the list.
+pub fn readRule(ask: *const sdk.Ask, number: usize, answer: *sdk.Answer) sdk.Refused!Rule {
     var rest = cap.rules;
-    for (0..cap.rules.count) |number| {
-        const rule = try readRule(ask, rest.next().?, number, answer);
-        // A program is true where the rule denies.
-        compiling.compile(rule.text, .conditions, .boolean) catch return say(ofRule(rule, number), answer);
-        if (rule.is_requirement) program.emit(.{ .op = .not, .at = 0 });
-        program.emit(.{ .op = .done, .at = 0 });
-    }
-    starts.reserve = program.here();
-    try compileAmounts("reserve", cap.reserve, .conditions, answer);
-    starts.usage = program.here();
-    try compileAmounts("usage", cap.usage, .usage, answer);
-    var pairs: Pairs = .{ .reserve = cap.reserve, .usage = cap.usage };
-    var dims: usize = 0;
-    while (pairs.next()) |_| dims += 1;
-    if (dims > dims_max) return answer.refuse("cap_params_invalid", .{
-        "`reserve` and `usage` of the cap params must together name at most 64 dimensions",
-    });
-    return cap;
+    for (0..number) |_| _ = rest.next();
+    const found = try ask.capItem(rest.next().?, RuleFields, "rules", answer);
+    const is_rule = (found.deny == null) != (found.require == null);
+    const is_said = isText(found.code, code_bytes_max) and isText(found.message, message_bytes_max);
+    if (!is_rule or !is_said or found.code.len == 0) return unsound(answer);
+    return .{ .is_requirement = found.require != null, .code = found.code, .message = found.message };
 }
 
-/// An amount is an expression that gives an int, or a natural that stands for itself.
-fn compileAmounts(
-    comptime field: []const u8,
-    amounts: sdk.Map,
-    names: types.Names,
-    answer: *sdk.Answer,
-) sdk.Refused!void {
-    var rest = amounts;
-    while (rest.next()) |entry| {
-        const place: Place = .{ .field = field, .dim = entry.key };
-        if (!sdk.isDimension(entry.key)) return answer.refuse("cap_params_invalid", .{
-            "`" ++ field ++ "` of the cap params must name dimensions of 1 to 128 bytes, not ", sdk.quote(entry.key),
-        });
-        if (entry.value.natural()) |amount| {
-            compiling.compileNatural(amount) catch return say(place, answer);
-        } else if (entry.value.text()) |text| {
-            compiling.compile(text, names, .int) catch return say(place, answer);
-        } else return answer.refuse("cap_params_invalid", .{
-            "`" ++ field ++ "` of the cap params must map to expressions or naturals, not so ", sdk.quote(entry.key),
-        });
-        program.emit(.{ .op = .done, .at = 0 });
-    }
-}
-
-/// A rule of the grant; `number` is its place in the list.
-pub fn readRule(ask: *const sdk.Ask, item: sdk.Item, number: usize, answer: *sdk.Answer) sdk.Refused!Rule {
-    const found = try ask.capItem(item, RuleFields, pathOf(number), answer);
-    if ((found.deny == null) == (found.require == null)) return misfit(number, " must have either `deny` or `require`", answer);
-    const code = found.code orelse "denied_by_rule";
-    const message = found.message orelse "";
-    if (!isCode(code)) return misfit(number, " must have a `code` of 1 to 64 of a-z, 0-9 and _, a letter first", answer);
-    if (found.message != null and !isMessage(message))
-        return misfit(number, " must have a `message` of 1 to 256 bytes of visible text, its backticks in pairs", answer);
-    return .{
-        .is_requirement = found.require != null,
-        .text = found.deny orelse found.require.?,
-        .code = code,
-        .message = message,
-    };
-}
-
-fn misfit(number: usize, comptime must: []const u8, answer: *sdk.Answer) sdk.Refused {
-    return answer.refuse("cap_params_invalid", .{ "`", pathOf(number), "` of the cap params", must });
-}
-
-fn isCode(code: []const u8) bool {
-    if (code.len == 0 or code.len > code_bytes_max or code[0] < 'a') return false;
-    for (code) |byte| switch (byte) {
-        'a'...'z', '0'...'9', '_' => {},
-        else => return false,
-    };
-    return true;
-}
-
-fn isMessage(message: []const u8) bool {
-    var ticks: usize = 0;
-    for (message) |byte| ticks += @intFromBool(byte == '`');
-    return message.len > 0 and message.len <= message_bytes_max and ticks % 2 == 0 and sdk.isLegible(message);
-}
-
-// --- kinds -------------------------------------------------------------------------------------------
-
-/// A star anywhere but in the tail would match nothing, silently.
-fn checkKinds(kinds: sdk.Texts, answer: *sdk.Answer) sdk.Refused!void {
-    if (kinds.items.count > kinds_max) return answer.refuse("cap_params_invalid", .{
-        "field `kinds` of the cap params must list at most 64 kinds",
-    });
-    var rest = kinds;
-    while (rest.next()) |kind| {
-        const stem = stemOf(kind);
-        const is_wrong = stem.len == 0 or for (stem) |byte| {
-            if (byte == '*') break true;
-        } else false;
-        if (is_wrong) return answer.refuse("cap_params_invalid", .{ kinds_expected, sdk.quote(kind) });
-    }
-}
-
-fn stemOf(kind: []const u8) []const u8 {
-    return if (sdk.endsWith(kind, ".*")) kind[0 .. kind.len - ".*".len] else kind;
+fn isText(text: []const u8, bytes_max: usize) bool {
+    return text.len <= bytes_max and sdk.isLegible(text);
 }
 
 /// Whether the grant is for this kind; no list is for every kind.
 pub fn covers(kinds: sdk.Texts, kind: []const u8) bool {
     var rest = kinds;
     while (rest.next()) |pattern| {
-        const stem = stemOf(pattern);
-        if (stem.len == pattern.len) {
-            if (sdk.equal(kind, pattern)) return true;
-        } else if (kind.len > stem.len + 1 and sdk.startsWith(kind, pattern[0 .. stem.len + 1])) return true;
+        if (sdk.endsWith(pattern, ".*")) {
+            const stem = pattern[0 .. pattern.len - 1];
+            if (kind.len > stem.len and sdk.startsWith(kind, stem)) return true;
+        } else if (sdk.equal(kind, pattern)) return true;
     }
     return kinds.isEmpty();
 }
@@ -172,27 +126,34 @@ pub fn covers(kinds: sdk.Texts, kind: []const u8) bool {
 
 /// The dimensions of two maps in canonical order, each with what either map has for it.
 pub const Pairs = struct {
-    reserve: sdk.Map,
-    usage: sdk.Map,
+    reserves: sdk.Map,
+    usages: sdk.Map,
+    reserve: ?sdk.Map.Entry,
+    usage: ?sdk.Map.Entry,
 
-    pub const Pair = struct { dim: []const u8, reserve: ?sdk.Item, usage: ?sdk.Item };
+    pub const Pair = struct { dim: []const u8, reserve: ?sdk.Item = null, usage: ?sdk.Item = null };
+
+    pub fn of(reserves: sdk.Map, usages: sdk.Map) Pairs {
+        var pairs: Pairs = .{ .reserves = reserves, .usages = usages, .reserve = null, .usage = null };
+        pairs.reserve = pairs.reserves.next();
+        pairs.usage = pairs.usages.next();
+        return pairs;
+    }
 
     pub fn next(pairs: *Pairs) ?Pair {
-        var reserve = pairs.reserve;
-        var usage = pairs.usage;
-        const one = reserve.next();
-        const other = usage.next();
-        const key = if (one) |entry| entry.key else (other orelse return null).key;
-        const place = if (one != null and other != null) sdk.order(key, other.?.key) else .same;
-        const has_one = one != null and place != .after;
-        const has_other = other != null and place != .before;
-        if (has_one) pairs.reserve = reserve;
-        if (has_other) pairs.usage = usage;
-        return .{
-            .dim = if (has_one) one.?.key else other.?.key,
-            .reserve = if (has_one) one.?.value else null,
-            .usage = if (has_other) other.?.value else null,
-        };
+        const place = if (pairs.reserve) |one|
+            if (pairs.usage) |other| sdk.order(one.key, other.key) else .before
+        else if (pairs.usage != null) .after else return null;
+        var pair: Pair = .{ .dim = if (place == .after) pairs.usage.?.key else pairs.reserve.?.key };
+        if (place != .after) {
+            pair.reserve = pairs.reserve.?.value;
+            pairs.reserve = pairs.reserves.next();
+        }
+        if (place != .before) {
+            pair.usage = pairs.usage.?.value;
+            pairs.usage = pairs.usages.next();
+        }
+        return pair;
     }
 };
 
@@ -208,32 +169,6 @@ pub fn ofRule(rule: Rule, number: usize) Place {
 /// Refuses with `what` behind the name of the place.
 pub fn refuseAt(place: Place, answer: *sdk.Answer, comptime code: []const u8, what: anytype) sdk.Refused {
     if (place.number) |number|
-        return answer.refuse(code, .{ "`", pathOf(number), ".", place.field, "`" } ++ what);
+        return answer.refuse(code, .{ "`rules[", @as(u64, number), "].", place.field, "`" } ++ what);
     return answer.refuse(code, .{ "`", place.field, "` of ", sdk.quote(place.dim) } ++ what);
-}
-
-/// Says where the expression that was refused last stands and why it is none.
-fn say(place: Place, answer: *sdk.Answer) sdk.Refused {
-    return refuseAt(place, answer, "cap_params_invalid", .{
-        " of the cap params is no expression: at character ", @as(u64, refusal.found.at + 1),
-        ": ",                                                 refusal.found.reason.text(),
-    });
-}
-
-const path_head = "rules[";
-var path: [path_head.len + 6]u8 = undefined;
-
-/// A rule's place as `rules[12]`; it stands until the next call.
-pub fn pathOf(number: usize) []const u8 {
-    path[0..path_head.len].* = path_head.*;
-    var digits: usize = 1;
-    var rest = number;
-    while (rest >= 10) : (rest /= 10) digits += 1;
-    rest = number;
-    for (1..digits + 1) |back| {
-        path[path_head.len + digits - back] = '0' + @as(u8, @intCast(rest % 10));
-        rest /= 10;
-    }
-    path[path_head.len + digits] = ']';
-    return path[0 .. path_head.len + digits + 1];
 }

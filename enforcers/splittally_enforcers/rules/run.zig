@@ -1,95 +1,204 @@
-//! Runs a program: a stack of values, and the faults of spec/expressions.md.
+//! Runs the code of one expression: a stack of values, and the faults of spec/expressions.md.
 //!
-//! 1. Instructions only go forward, so each runs at most once.
+//! 1. Code is one list of items: an opcode, a character, and for some opcodes an operand. What is passed over
+//!    lies ahead, so each instruction runs at most once.
 //! 2. A value is used only as the type it has; a fault ends the run and names a character.
+//! 3. Nothing is trusted: a read beyond the code, an opcode that is none, a stack that is too low or too high,
+//!    a value that cannot be where it is, are all `Unsound`.
 
 const arithmetic = @import("arithmetic.zig");
 const equality = @import("equality.zig");
-const program = @import("program.zig");
+const names = @import("names.zig");
 const room = @import("room.zig");
-const types = @import("types.zig");
+const sdk = @import("splittally");
 const values = @import("values.zig");
-const Fault = values.Fault;
-const Instruction = program.Instruction;
+const Tag = values.Tag;
 const Value = values.Value;
+
+pub const Fault = values.Fault || error{Unsound};
 
 const steps_max = 10_000; // EXPR_STEPS_MAX
 const characters_per_step = 64;
+const units_per_instruction = 12; // of the account
+const height_max = 501; // a list of as many items as a grant may have parts, and one more
 
-/// What a rule may name; the caller fills it.
-pub var named: [@typeInfo(types.Name).@"enum".field_names.len]Value = undefined;
+/// In the order of the kernel's `OPCODES`. From `add` on they take two values, `compare` apart.
+pub const Op = enum(u8) {
+    push,
+    load,
+    key,
+    has,
+    index,
+    size,
+    need,
+    not,
+    negate,
+    both,
+    either,
+    otherwise,
+    skip,
+    same,
+    equal,
+    less,
+    more,
+    in,
+    among,
+    starts_with,
+    ends_with,
+    contains,
+    add,
+    subtract,
+    multiply,
+    divide,
+    remainder,
+    list,
+};
+const op_count = @typeInfo(Op).@"enum".field_names.len;
 
 /// The character, counted from 0, at which the last fault arose.
 pub var fault_at: u16 = 0;
 
-var stack: [program.parts_max + 1]Value = undefined;
+var stack: [height_max]Value = undefined;
 var height: usize = 0;
 var steps: u32 = 0;
+var code: sdk.Items = .none; // what is left of it
 
-/// The value of the program that begins at `start`.
-pub fn run(start: usize) Fault!Value {
+/// The value of this code, which is of the wanted type.
+pub fn run(item: sdk.Item, wanted: Tag) Fault!Value {
+    const bytes = item.byteString() orelse return error.Unsound;
+    code = (sdk.Item{ .bytes = bytes }).items() orelse return error.Unsound;
     height = 0;
     steps = steps_max;
     room.empty();
-    var place = start;
-    while (true) {
-        const instruction = program.at(place);
-        place += 1;
-        fault_at = instruction.at;
-        switch (instruction.op) {
-            .done => return pop(),
-            .pass => {},
-            .natural => push(values.natural(instruction.argument)),
-            .wide => push(values.natural(program.wideAt(@bitCast(instruction.argument)))),
-            .boolean => push(values.boolean(instruction.argument == 1)),
-            .text => push(values.textOf(constant(instruction))),
-            .load => push(named[instruction.detail]),
-            .list => {
-                const count = instruction.argument;
-                height -= count;
-                push(try room.list(stack[height..][0..count]));
-            },
-            .jump => place = instruction.argument,
-            .else_to => if (pop().bits == 0) {
-                place = instruction.argument;
-            },
-            .and_to, .or_to => {
-                const ends: u64 = @intFromBool(instruction.op == .or_to);
-                if (top().bits == ends) place = instruction.argument else height -= 1;
-            },
-            else => |op| {
-                if (op.joinsTwo()) {
-                    height -= 1;
-                    try combine(instruction, top(), &stack[height]);
-                } else try apply(instruction, top());
-            },
-        }
+    while (code.count > 0) {
+        try values.spend(units_per_instruction);
+        const op = try natural();
+        const character = try natural();
+        if (op >= op_count or character > 0xFFFF) return error.Unsound;
+        fault_at = @intCast(character);
+        try perform(@fromBackingInt(@intCast(op)));
+    }
+    if (code.rest.at != bytes.len or height != 1 or stack[0].tag != wanted) return error.Unsound;
+    return stack[0];
+}
+
+fn perform(op: Op) Fault!void {
+    switch (op) {
+        .push => try push(try literal()),
+        .load => try push(names.load(try natural()) orelse return error.Unsound),
+        .skip => try passOver(try natural()),
+        .both, .either => {
+            const further = try natural();
+            if ((try claim()).bits == @intFromBool(op == .either)) try passOver(further) else height -= 1;
+        },
+        .otherwise => {
+            const further = try natural();
+            const is_so = (try claim()).bits == 1;
+            height -= 1;
+            if (!is_so) try passOver(further);
+        },
+        .list => {
+            const count = try natural();
+            if (count > height) return error.Unsound;
+            height -= count;
+            try push(try room.list(stack[height..][0..count]));
+        },
+        .key, .has, .need, .size, .not, .negate => try apply(op, try top()),
+        else => {
+            if (height < 2) return error.Unsound;
+            height -= 1;
+            try combine(op, &stack[height - 1], &stack[height]);
+        },
     }
 }
 
-/// Where the program behind the one at `start` begins.
-pub fn behind(start: usize) usize {
-    var place = start;
-    while (program.at(place).op != .done) place += 1;
-    return place + 1;
+// --- the code ----------------------------------------------------------------------------------------
+
+inline fn take() Fault!void {
+    if (code.count == 0) return error.Unsound;
+    code.count -%= 1;
 }
 
-fn push(value: Value) void {
+/// One of a single byte is read in place, because nearly all are.
+inline fn natural() Fault!u32 {
+    try take();
+    const rest = &code.rest;
+    if (rest.at < rest.bytes.len and rest.bytes[rest.at] < 24) {
+        rest.at +%= 1;
+        return rest.bytes[rest.at -% 1];
+    }
+    const found = longNatural();
+    return if (found == none) error.Unsound else found;
+}
+
+const none = ~@as(u32, 0); // no opcode, character or operand is as large
+
+noinline fn longNatural() u32 {
+    const rest = &code.rest;
+    const left = rest.bytes.len -% rest.at;
+    const at = rest.bytes.ptr + rest.at;
+    if (left >= 2 and at[0] == 24) {
+        rest.at +%= 2;
+        return at[1];
+    }
+    if (left < 3 or at[0] != 25) return none;
+    rest.at +%= 3;
+    return @as(u32, at[1]) << 8 | at[2];
+}
+
+fn text() Fault![]const u8 {
+    try take();
+    return code.rest.text() catch error.Unsound;
+}
+
+/// A natural, a bool, a text or a list that stands in the code.
+fn literal() Fault!Value {
+    try take();
+    const rest = &code.rest;
+    const first = if (rest.at < rest.bytes.len) rest.bytes[rest.at] else return error.Unsound;
+    if (first < 24 or first >> 1 == 0xF4 >> 1) {
+        rest.at +%= 1;
+        return if (first < 24) values.natural(first) else values.boolean(first == 0xF5);
+    }
+    if (first >> 5 == 3) return values.textOf(rest.text() catch return error.Unsound);
+    const item = rest.item() catch return error.Unsound;
+    return values.read(item.bytes.ptr).value;
+}
+
+/// Goes on behind so many items; the last of them are not looked at.
+fn passOver(items: u32) Fault!void {
+    if (items > code.count) return error.Unsound;
+    code.count -= items;
+    if (code.count == 0) {
+        code.rest.at = code.rest.bytes.len;
+        return;
+    }
+    try values.spend(3 * items);
+    const rest = &code.rest;
+    for (0..items) |_| {
+        if (rest.at < rest.bytes.len and rest.bytes[rest.at] < 24) {
+            rest.at +%= 1;
+        } else rest.skip() catch return error.Unsound;
+    }
+}
+
+// --- the stack ---------------------------------------------------------------------------------------
+
+fn push(value: Value) Fault!void {
+    if (height == height_max) return error.Unsound;
     stack[height] = value;
     height += 1;
 }
 
-fn pop() Value {
-    height -= 1;
-    return stack[height];
-}
-
-fn top() *Value {
+fn top() Fault!*Value {
+    if (height == 0) return error.Unsound;
     return &stack[height - 1];
 }
 
-fn constant(instruction: *const Instruction) []const u8 {
-    return program.textAt(@bitCast(instruction.argument));
+/// The last value, which the kernel has found to be a bool or checked before.
+fn claim() Fault!*Value {
+    const value = try top();
+    return if (value.tag == .boolean) value else error.Unsound;
 }
 
 fn spend(units: usize) Fault!void {
@@ -97,83 +206,73 @@ fn spend(units: usize) Fault!void {
     steps -= @intCast(units);
 }
 
-noinline fn apply(instruction: *const Instruction, value: *Value) Fault!void {
-    switch (instruction.op) {
-        .expect => try expect(value, @fromBackingInt(@intCast(instruction.detail))),
-        .select => {
-            try expectMap(value);
-            value.* = try values.find(value, constant(instruction)) orelse return error.MissingKey;
+// --- one value ---------------------------------------------------------------------------------------
+
+fn apply(op: Op, value: *Value) Fault!void {
+    switch (op) {
+        .key => {
+            const key = try text();
+            try expect(value, .map);
+            value.* = try values.find(value, key) orelse return error.MissingKey;
         },
         .has => {
-            try expectMap(value);
-            value.* = values.boolean(try values.find(value, constant(instruction)) != null);
+            const key = try text();
+            try expect(value, .map);
+            value.* = values.boolean(try values.find(value, key) != null);
         },
-        .size => value.* = values.natural(try sizeOf(value)),
-        .not => value.* = values.boolean(value.bits == 0),
-        .negate => try arithmetic.negate(value),
-        else => unreachable,
+        .need => switch (try natural()) {
+            0 => try expect(value, .int),
+            1 => try expect(value, .boolean),
+            2 => try expect(value, .text),
+            3 => if (!value.isList()) return error.WrongType,
+            4 => try expect(value, .map),
+            else => return error.Unsound,
+        },
+        .size => value.* = values.natural(switch (value.tag) {
+            .text => try values.characters(value),
+            .list, .made, .map => value.len,
+            else => return error.WrongType,
+        }),
+        .not => value.* = values.boolean((try claim()).bits == 0),
+        else => {
+            try expect(value, .int);
+            try arithmetic.negate(value);
+        },
     }
 }
 
-/// `one op other`, in place of `one`.
-noinline fn combine(instruction: *const Instruction, one: *Value, other: *const Value) Fault!void {
-    const op = instruction.op;
+fn expect(value: *const Value, wanted: Tag) Fault!void {
+    if (value.tag != wanted) return error.WrongType;
+}
+
+// --- two values --------------------------------------------------------------------------------------
+
+/// What two values give, in place of `one`.
+fn combine(op: Op, one: *Value, other: *const Value) Fault!void {
     switch (op) {
+        .index => return index(one, other),
         .add => return add(one, other),
         .subtract, .multiply, .divide, .remainder => {
             try expect(one, .int);
             try expect(other, .int);
             return arithmetic.apply(op, one, other);
         },
-        .index => return index(one, other),
         else => {},
     }
-    const sign = instruction.detail;
     one.* = values.boolean(switch (op) {
-        .starts_with, .ends_with, .contains => try holds(op, one, other),
-        .compare => try compared(sign, one, other),
-        .order => try ordered(sign, one, other),
-        .equal => try equality.equal(one, other, &steps) == (sign == 0),
-        .key_in => try values.find(other, one.text()) != null,
-        .item_in => try isItem(one, other),
-        .literal_in => try isLiteral(one, other),
-        .any_in => try isIn(one, other),
-        else => unreachable,
+        .same => try isSame(one, other),
+        .equal => try equality.equal(one, other, &steps),
+        .less => try isBefore(one, other),
+        .more => try isBefore(other, one),
+        .in => try isIn(one, other),
+        .among => try isAmong(one, other),
+        else => try holds(op, one, other),
     });
 }
 
-// --- types -------------------------------------------------------------------------------------------
-
-fn expect(value: *const Value, wanted: types.Base) Fault!void {
-    const tag: values.Tag = switch (wanted) {
-        .int => .int,
-        .boolean => .boolean,
-        else => .text,
-    };
-    if (value.tag != tag) return error.WrongType;
-}
-
-fn expectMap(value: *const Value) Fault!void {
-    if (value.tag != .map) return error.WrongType;
-}
-
-fn sizeOf(value: *const Value) Fault!u32 {
-    return switch (value.tag) {
-        .text => values.characters(value),
-        .list, .made, .map => value.len,
-        else => error.WrongType,
-    };
-}
-
-// --- two sides ---------------------------------------------------------------------------------------
-
 fn add(one: *Value, other: *const Value) Fault!void {
-    if (one.tag == .int) {
-        try expect(other, .int);
-        return arithmetic.apply(.add, one, other);
-    }
-    if (one.tag == .text) {
-        try expect(other, .string);
+    if (one.tag == .int and other.tag == .int) return arithmetic.apply(.add, one, other);
+    if (one.tag == .text and other.tag == .text) {
         try spend((try values.characters(one) + try values.characters(other)) / characters_per_step);
         return room.joinTexts(one, other);
     }
@@ -187,67 +286,57 @@ fn index(container: *Value, key: *const Value) Fault!void {
         container.* = try values.itemAt(container, key);
         return;
     }
-    try expectMap(container);
-    try expect(key, .string);
+    try expect(container, .map);
+    try expect(key, .text);
     container.* = try values.find(container, key.text()) orelse return error.MissingKey;
 }
 
-fn holds(op: program.Op, text: *const Value, part: *const Value) Fault!bool {
-    const whole = text.text();
-    const size = part.len;
-    if (op != .contains) {
-        if (size > whole.len) return false;
-        const start = if (op == .starts_with) 0 else whole.len - size;
-        return values.isSame(whole[start..][0..size], part.text());
+fn holds(op: Op, whole: *const Value, part: *const Value) Fault!bool {
+    try expect(whole, .text);
+    try expect(part, .text);
+    if (op == .contains) {
+        try spend((try values.characters(whole) + try values.characters(part)) / characters_per_step);
+        return values.contains(whole.text(), part.text());
     }
-    try spend((try values.characters(text) + try values.characters(part)) / characters_per_step);
-    return values.contains(whole, part.text());
+    if (part.len > whole.len) return false;
+    const start = if (op == .starts_with) 0 else whole.len - part.len;
+    return values.isSame(whole.text()[start..][0..part.len], part.text());
 }
 
-/// `one sign other` of two ints, two texts, or of two bools where the sign is `==` or `!=`.
-fn compared(sign: u8, one: *const Value, other: *const Value) Fault!bool {
-    const wanted: types.Sign = @fromBackingInt(@intCast(sign));
-    return switch (wanted) {
-        .equal => try isSame(one, other),
-        .unequal => !try isSame(one, other),
-        .less => try isBefore(one, other),
-        .at_least => !try isBefore(one, other),
-        .more => try isBefore(other, one),
-        .at_most => !try isBefore(other, one),
+/// Of two values that are known to be ints, texts or bools.
+fn isSame(one: *const Value, other: *const Value) Fault!bool {
+    if (one.tag != other.tag) return error.Unsound;
+    return switch (one.tag) {
+        .text => values.isSame(one.text(), other.text()),
+        .int, .boolean => one.bits == other.bits and one.is_negative == other.is_negative,
+        else => error.Unsound,
     };
 }
 
-fn isSame(one: *const Value, other: *const Value) Fault!bool {
-    if (one.tag == .text) return values.isSame(one.text(), other.text());
-    return one.bits == other.bits and one.is_negative == other.is_negative;
-}
-
 fn isBefore(one: *const Value, other: *const Value) Fault!bool {
-    if (one.tag == .text) return values.isBefore(one.text(), other.text());
-    return arithmetic.isBefore(one, other);
-}
-
-fn ordered(sign: u8, one: *const Value, other: *const Value) Fault!bool {
-    if (one.tag != .int and one.tag != .text) return error.WrongType;
     if (one.tag != other.tag) return error.WrongType;
-    return compared(sign, one, other);
+    return switch (one.tag) {
+        .text => values.isBefore(one.text(), other.text()),
+        .int => arithmetic.isBefore(one, other),
+        else => error.WrongType,
+    };
 }
 
-fn isItem(item: *const Value, list: *const Value) Fault!bool {
+/// The items are literals of the same type as `item`: nothing can fault and no step is taken.
+fn isAmong(item: *const Value, list: *const Value) Fault!bool {
+    if (list.tag != .list) return error.Unsound;
     var rest = values.itemsOf(list);
-    while (try rest.next()) |other| if (try equality.equal(item, &other, &steps)) return true;
-    return false;
-}
-
-/// The items are literals, of the same type as `item`: nothing can fault and no step is taken.
-fn isLiteral(item: *const Value, list: *const Value) Fault!bool {
-    for (list.made()) |*other| if (try isSame(item, other)) return true;
+    while (try rest.next()) |other| if (try isSame(item, &other)) return true;
     return false;
 }
 
 fn isIn(item: *const Value, container: *const Value) Fault!bool {
-    if (container.isList()) return isItem(item, container);
-    try expectMap(container);
-    try expect(item, .string);
-    return try values.find(container, item.text()) != null;
+    if (!container.isList()) {
+        try expect(container, .map);
+        try expect(item, .text);
+        return try values.find(container, item.text()) != null;
+    }
+    var rest = values.itemsOf(container);
+    while (try rest.next()) |other| if (try equality.equal(item, &other, &steps)) return true;
+    return false;
 }

@@ -159,15 +159,22 @@ pub fn skip(start: [*]const u8, wanted: usize) Exhausted![*]const u8 {
     return at;
 }
 
+/// The key that stands at `at`; a short one is read in place, because nearly all are.
+fn keyAt(at: [*]const u8) []const u8 {
+    const size = at[0] -% 0x60;
+    return if (size < 24) at[1..][0..size] else read(at).value.text();
+}
+
 /// The value under a key; null when the map does not have it. Shorter keys stand first.
 pub fn find(map: *const Value, key: []const u8) Fault!?Value {
     var at = map.bytes();
     for (0..map.len) |_| {
         try spend(3);
-        const found = read(at);
-        if (found.value.len > key.len) return null;
-        if (found.value.len == key.len and try isSame(found.value.text(), key)) return read(found.next).value;
-        at = try skip(found.next, 1);
+        const other = keyAt(at);
+        if (other.len > key.len) return null;
+        const value = other.ptr + other.len;
+        if (other.len == key.len and try isSame(other, key)) return read(value).value;
+        at = try skip(value, 1);
     }
     return null;
 }

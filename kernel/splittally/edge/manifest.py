@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from splittally.core.caps.rules import require_rules
 from splittally.core.errors import InvalidManifest, SplittallyError
 from splittally.core.native.manifest_terms import Manifest
 from splittally.core.state import State
@@ -25,7 +26,6 @@ from splittally.edge.native_params import SchemaOf
 from splittally.edge.permission import complete_terms
 from splittally.edge.prices import priced_params, read_snapshots, recorded_hashes
 from splittally.edge.quantities import array, instant, natural, refuse_unknown, scale_of, share, span, table
-from splittally.edge.rule_params import check_rules
 
 TABLES = (
     "resources",
@@ -216,7 +216,8 @@ class _Reader:
         except SplittallyError as error:
             raise InvalidManifest(f"`{where}`: {error}", field=where) from error
         try:
-            check_rules(self.state, own["enforcer"] if own else known.enforcer if known else b"", where, data)
+            enforcer = own["enforcer"] if own else known.enforcer if known else b""
+            require_rules(self.state.caps, enforcer, where, data)
         except SplittallyError as error:
             raise InvalidManifest(str(error), **error.facts) from error
         return data

@@ -11,13 +11,13 @@ from typing import Any, get_type_hints
 import msgspec
 
 from splittally.core.canonical import encode
+from splittally.core.caps.rules import require_rules
 from splittally.core.errors import InvalidInput
 from splittally.core.native import NATIVE
 from splittally.core.native.money import SCALE_MAX
 from splittally.core.state import State
 from splittally.edge.amounts import minor_units, parse_amount
 from splittally.edge.permission import complete_terms
-from splittally.edge.rule_params import check_rules
 from splittally.edge.schema import ParamsSchema
 
 SchemaOf = Callable[[State, bytes], ParamsSchema]
@@ -52,7 +52,7 @@ def seal_terms(state: State, terms: Mapping[str, Any], schema_of: SchemaOf) -> d
     if params is not None and type(params) is not bytes:
         sealed["params"] = schema_of(state, cap.params_schema if cap else b"").seal(params)
     if params is not None:
-        check_rules(state, cap.enforcer if cap else b"", "terms.params", sealed["params"])
+        require_rules(state.caps, cap.enforcer if cap else b"", "terms.params", sealed["params"])
     return sealed
 
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from splittally.core.canonical import encode
+from splittally.core.caps.rules import COMPILING_MODULE, RUNNING_MODULE
 from splittally.core.hashing import hash_module, hash_schema
 from splittally.core.limits import NATIVE_PARAMS_BYTES_MAX
 from splittally.core.native import NATIVE
 from splittally.core.native.money import ISSUER
 from splittally.core.types import CAP_ALL, CAP_ANY_TYPE, CAP_NATIVE_TYPE, CAP_SPEND, CAP_SPEND_TYPE
-from splittally.edge.rule_params import RULES_MODULE
 
 # cap -> (type of cap, the module that judges it)
 CAPS = {
@@ -26,7 +26,8 @@ CAPS = {
     "sys/fs@1": ("fs", "sys/CapEnforceFs@1"),
     "sys/mcp@1": ("mcp", "sys/CapEnforceMcp@1"),
     "sys/native@1": (CAP_NATIVE_TYPE, "sys/CapEnforceNative@1"),
-    "sys/rules@1": (CAP_ANY_TYPE, RULES_MODULE),
+    "sys/rules@1": (CAP_ANY_TYPE, COMPILING_MODULE),
+    "sys/rules@2": (CAP_ANY_TYPE, RUNNING_MODULE),
     "sys/shell@1": ("shell", "sys/CapEnforceShell@1"),
     "sys/sql@1": ("sql", "sys/CapEnforceSql@1"),
     CAP_SPEND: (CAP_SPEND_TYPE, "sys/CapEnforceSpend@1"),

@@ -47,6 +47,7 @@ pub const Answer = answers.Answer;
 pub const Refused = answers.Refused;
 pub const isDimension = cbor.isDimension;
 pub const isLegible = quoting.isLegible;
+pub const isUtf8 = quoting.isUtf8;
 pub const list = answers.list;
 pub const order = cbor.order;
 pub const quote = answers.quote;

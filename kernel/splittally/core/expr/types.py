@@ -27,6 +27,7 @@ INT = Type("int")
 BOOL = Type("bool")
 STRING = Type("string")
 ANY = Type("any")
+SCALARS = (INT, BOOL, STRING)
 NEVER = Type("never")  # the items of an empty list literal; it meets every type
 
 

@@ -23,6 +23,7 @@ from splittally.core.caps.grants import (
     grant_events,
     terms_of,
 )
+from splittally.core.caps.rules import check_rules, recorded_terms
 from splittally.core.caps.state import Caps
 from splittally.core.events import Event, GrantRevoked, LimitSet
 from splittally.core.findings import Finding, find
@@ -78,11 +79,12 @@ def _check_issue(state: State, call: NativeCall, params: IssueGrant) -> list[Fin
         return [find("cannot_change", field="parent", value=terms.parent, needed=call.grant)]
     grant = build_grant(params.name, msgspec.structs.replace(terms, parent=call.grant), call.principal)
     findings = check_new_name(state.caps, params.name) or check_terms(state.caps, grant)
+    findings = findings or check_rules(state.caps, terms, "terms")
     return findings or check_accounts(state, call, grant)
 
 
 def _make_issue(state: State, call: NativeCall, params: IssueGrant) -> list[Event]:
-    terms = msgspec.structs.replace(params.terms, parent=call.grant)
+    terms = recorded_terms(state.caps, msgspec.structs.replace(params.terms, parent=call.grant))
     grant = build_grant(params.name, terms, call.principal)
     return grant_events(state.caps, grant, terms.params, None)
 
@@ -204,13 +206,15 @@ def _check_amend(state: State, call: NativeCall, params: AmendGrant) -> list[Fin
         return findings
     old = state.caps.grants[params.name]
     new = build_grant(params.name, params.terms, old.made_by)
-    return check_change(state, old, new) + check_accounts(state, call, new)
+    findings = check_change(state, old, new) or check_rules(state.caps, params.terms, "terms")
+    return findings + check_accounts(state, call, new)
 
 
 def _make_amend(state: State, call: NativeCall, params: AmendGrant) -> list[Event]:
     old = state.caps.grants[params.name]
-    new = build_grant(params.name, params.terms, old.made_by)
-    return change_events(state, old, new, params.terms.params)
+    terms = recorded_terms(state.caps, params.terms)
+    new = build_grant(params.name, terms, old.made_by)
+    return change_events(state, old, new, terms.params)
 
 
 def _topped_up(state: State, params: TopUpGrant) -> GrantTerms | None:

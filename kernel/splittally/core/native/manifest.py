@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from splittally.core.canonical import decode, encode
 from splittally.core.caps.grants import build_grant, check_terms, grant_events
+from splittally.core.caps.rules import check_rules, recorded_terms
 from splittally.core.events import Defined, Event
 from splittally.core.evolve import evolve
 from splittally.core.findings import Finding, find
@@ -132,7 +133,7 @@ def _check_grants(defined: State, manifest: Manifest, call: NativeCall) -> list[
         grant = build_grant(name, terms, MANIFEST)
         old = defined.caps.grants.get(name)
         found = check_change(defined, old, grant) if old else check_terms(defined.caps, grant)
-        found += check_accounts(defined, call, grant)
+        found += check_rules(defined.caps, terms, f"grants.{name}") + check_accounts(defined, call, grant)
         findings += found
         if not found:
             defined.caps.grants[name] = grant
@@ -167,7 +168,7 @@ def manifest_events(state: State, manifest: Manifest) -> list[Event]:
         if gone:
             _extend(fork, events, revoke_events(fork, name, "manifest"))
     for name in _parents_first(manifest, []):
-        terms = manifest.grants[name]
+        terms = recorded_terms(fork.caps, manifest.grants[name])
         grant = build_grant(name, terms, MANIFEST)
         old = fork.caps.grants.get(name)
         if old is None:

@@ -87,6 +87,11 @@ def read(text: str) -> Node:
     return tree
 
 
+def parts_of(tree: Node) -> int:
+    """How many parts the reader has counted in a tree; a `has` was a key first and counts twice."""
+    return (2 if tree.op == "has" else 1) + sum(map(parts_of, tree.args))
+
+
 def _tokens(text: str) -> list[_Token]:
     tokens, at = [], 0
     while at < len(text):
