@@ -10,8 +10,12 @@ The names below are loaded when they are first used, so that `import splittally.
 and no store.
 """
 
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from splittally.core.limits import OPEN_HOLDS_MAX
 
 _MENU = {
     "At": "splittally.runtime",
@@ -40,32 +44,119 @@ _ERRORS = (
 _MENU |= dict.fromkeys(_GOVERNOR, "splittally.governor")
 _MENU |= dict.fromkeys(_ERRORS, "splittally.core.errors")
 
-__all__ = [*_MENU, "open"]  # noqa: PLE0604
+if TYPE_CHECKING:
+    from splittally.core.errors import (
+        BudgetError,
+        CanonicalError,
+        DiskFull,
+        ExpressionError,
+        FormatTooNew,
+        InvalidInput,
+        InvalidManifest,
+        InvalidSchema,
+        JournalDamaged,
+        KernelStopped,
+        ModuleNotCompiled,
+        NotAdmitted,
+        NoWorld,
+        SplittallyError,
+        WorldError,
+        WorldExists,
+        WorldLocked,
+    )
+    from splittally.core.findings import Finding
+    from splittally.edge.records import (
+        At,
+        Decision,
+        Extend,
+        Group,
+        HoldChange,
+        Intent,
+        Origin,
+        Receipt,
+        Release,
+        Settlement,
+    )
+    from splittally.governor import (
+        BudgetDecision,
+        BudgetGovernor,
+        EscalationReason,
+        MemoryEnvelope,
+        SpendDigest,
+        check_budget,
+    )
+    from splittally.runtime import Kernel, new_attempt
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MENU:
+            raise AttributeError(f"module `splittally` has no `{name}`")
+        return getattr(import_module(_MENU[name]), name)
 
 
-def open(path: Any = None, clock: Any = None, **options: Any) -> "Kernel":
+__all__ = [
+    "At",
+    "BudgetDecision",
+    "BudgetError",
+    "BudgetGovernor",
+    "CanonicalError",
+    "Decision",
+    "DiskFull",
+    "EscalationReason",
+    "ExpressionError",
+    "Extend",
+    "Finding",
+    "FormatTooNew",
+    "Group",
+    "HoldChange",
+    "Intent",
+    "InvalidInput",
+    "InvalidManifest",
+    "InvalidSchema",
+    "JournalDamaged",
+    "Kernel",
+    "KernelStopped",
+    "MemoryEnvelope",
+    "ModuleNotCompiled",
+    "NoWorld",
+    "NotAdmitted",
+    "Origin",
+    "Receipt",
+    "Release",
+    "Settlement",
+    "SpendDigest",
+    "SplittallyError",
+    "WorldError",
+    "WorldExists",
+    "WorldLocked",
+    "check_budget",
+    "new_attempt",
+    "open",
+]
+
+
+def open(
+    path: str | Path | None = None,
+    clock: str | Callable[[], int] | None = None,
+    *,
+    create: bool = True,
+    open_max: int = OPEN_HOLDS_MAX,
+    lock_seconds: float | None = None,
+    entropy: Callable[[int], bytes] | None = None,
+) -> "Kernel":
     """The world at `path`, opened for writing; a new one in a folder that is empty or missing.
 
     `path` None is a world in memory. `clock` is `host` (the default: the runtime reads it), `given`
     (every call may say `now_ns`), or a callable that gives nanoseconds; it is fixed when the world is
-    made. Options: `create=False` refuses to make a world, `open_max` bounds open intents,
-    `lock_seconds` how long to wait for another writer, `entropy` gives so many random bytes for keys
-    and ids.
+    made. `create=False` refuses to make a world, `open_max` bounds open intents, `lock_seconds` how long
+    to wait for another writer, `entropy` gives so many random bytes for keys and ids.
     Raises `WorldLocked`, `NoWorld`, `DiskFull`, `JournalDamaged`, `InvalidInput`.
     """
-    opened: Kernel = import_module("splittally.runtime").open_world(path, clock, **options)
+    opened: Kernel = import_module("splittally.runtime").open_world(
+        path, clock, create=create, open_max=open_max, lock_seconds=lock_seconds, entropy=entropy
+    )
     return opened
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MENU:
-        raise AttributeError(f"module `splittally` has no `{name}`")
-    return getattr(import_module(_MENU[name]), name)
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-if TYPE_CHECKING:
-    from splittally.runtime import Kernel

@@ -16,15 +16,16 @@ _MENU = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MENU:
-        raise AttributeError(f"module `splittally.runtime` has no `{name}`")
-    return getattr(import_module(_MENU[name]), name)
-
-
 if TYPE_CHECKING:
     from splittally.edge.records import At
     from splittally.runtime.kernel import Kernel, new_attempt, open_store, open_world
     from splittally.runtime.what_if import kernel_over
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MENU:
+            raise AttributeError(f"module `splittally.runtime` has no `{name}`")
+        return getattr(import_module(_MENU[name]), name)
+
 
 __all__ = ["At", "Kernel", "kernel_over", "new_attempt", "open_store", "open_world"]

@@ -21,18 +21,19 @@ _MENU = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MENU:
-        raise AttributeError(f"module `splittally.sandbox` has no `{name}`")
-    return getattr(import_module(f"splittally.sandbox.{_MENU[name]}"), name)
-
-
 if TYPE_CHECKING:
     from splittally.sandbox.admission import ADMISSION_CHECKS, admit, admit_anew, failed_checks
     from splittally.sandbox.identity import engine_id
     from splittally.sandbox.reference import ReferenceSandbox
     from splittally.sandbox.registry import builtin, builtin_names
     from splittally.sandbox.sandbox import Sandbox
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MENU:
+            raise AttributeError(f"module `splittally.sandbox` has no `{name}`")
+        return getattr(import_module(f"splittally.sandbox.{_MENU[name]}"), name)
+
 
 __all__ = (
     "ADMISSION_CHECKS",
