@@ -6,11 +6,11 @@ import sys
 
 import pytest
 from splittally.core.limits import GROUP_MAX, HASH_BYTES
-from splittally_tools.bench.course import Course
-from splittally_tools.bench.floor import Floor
-from splittally_tools.bench.series import Contestant, Series, interleaved, ratio
-from splittally_tools.bench.specimen import take_specimen
+from splittally_tools.bench.baseline import Floor
+from splittally_tools.bench.sample import take_specimen
 from splittally_tools.bench.stages import STAGES, stages_of
+from splittally_tools.bench.stats import Contestant, Series, interleaved, ratio
+from splittally_tools.bench.workload import Course
 
 KEYS = {
     "decisions_per_s", "decisions_floor_per_s", "decisions_ratio", "pairs_per_s", "pairs_floor_per_s",

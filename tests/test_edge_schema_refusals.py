@@ -22,6 +22,33 @@ def test_every_place_that_does_not_fit_is_named_up_to_eight() -> None:
     assert refusal_of(MAIL, {}).facts["reasons"] == ['"to" is a required property']
 
 
+def test_a_number_of_another_type_is_told_once_and_as_what_it_is() -> None:
+    for schema, value, reason in (
+        ({"enum": [1, "a"]}, 2, 'is not one of 1 or "a"'),
+        ({"enum": [1, "a"]}, 1.0, "none of the values that the schema lists, where 1 and 1.0 are two"),
+        ({"type": "integer"}, 1.0, "a float where the schema says integer"),
+        ({"type": "integer"}, 1.5, 'is not of type "integer"'),
+    ):
+        assert refusal_of(schema, value).facts["reasons"] == [reason]
+
+
+def test_where_no_keyword_fails_by_itself_the_innermost_constraint_is_named() -> None:
+    inner = {"oneOf": [{"type": "integer"}, {"minimum": 0}], "not": {"const": 5}}
+    schema = {
+        "properties": {"a b/%é": {"items": {"$ref": "#/$defs/n"}}},
+        "allOf": [{}],
+        "$defs": {"n": inner},
+    }
+    refusal = refusal_of(schema, {"a b/%é": [-1, 7, 0.5, 5]})
+    assert refusal.facts["pointers"] == ["/a b~1%é/3"]
+    assert refusal.facts["reasons"] == ["does not fit `not` or `oneOf`"]
+    assert refusal_of({"anyOf": [{"required": ["a"]}]}, {}).facts["reasons"] == ["does not fit `anyOf`"]
+    closed = {"properties": {"a": {}}, "patternProperties": {"^x": {}}, "additionalProperties": False}
+    assert refusal_of(closed, {"b": 1}).facts["reasons"] == [
+        "does not fit `patternProperties` or `additionalProperties`"
+    ]
+
+
 def test_a_refusal_repeats_no_value_and_stays_short() -> None:
     schema = {
         "properties": {
@@ -37,8 +64,11 @@ def test_a_refusal_repeats_no_value_and_stays_short() -> None:
     marker = "hunter2" * 40
     value = dict.fromkeys(schema["properties"], marker) | {"unique": [marker, marker], "least": -7741}
     refusal = refusal_of(schema, value)
-    assert len(refusal.facts["pointers"]) == 7  # type: ignore[arg-type]
-    told = "".join(traceback.format_exception(refusal)) + repr(refusal.facts)
+    assert len(refusal.facts["pointers"]) == 6  # type: ignore[arg-type]
+    only = refusal_of(schema, {"any": marker})
+    assert only.facts["pointers"] == ["/any"]
+    told = "".join(traceback.format_exception(refusal) + traceback.format_exception(only))
+    told += repr((refusal.facts, only.facts))
     assert "hunter2" not in told and "7741" not in told
     assert len(str(refusal)) < 2_000
 

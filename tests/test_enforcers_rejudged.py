@@ -7,7 +7,7 @@ from splittally import Intent, Receipt
 from splittally.core.types import CAP_ANY_TYPE
 from splittally.edge.release import CAPS, KINDS
 from splittally.sandbox import builtin, builtin_names
-from splittally_tools.audit.otherwise import judged_otherwise
+from splittally_tools.audit.replay_diff import judged_otherwise
 from splittally_tools.audit.upgrades import build_for
 from splittally_tools.testing import assert_replays
 from splittally_tools.testing.worlds import make_world, open_journal

@@ -22,7 +22,7 @@ from splittally.core.reasons import REASONS
 from splittally.core.snapshot import dump_state, load_state, state_root
 from splittally.core.state import State
 from splittally.core.types import RELEASE_CAUSES
-from splittally.edge.records import Intent, Receipt
+from splittally.edge.records import Intent, Receipt, readable
 from splittally.journal.frame import open_frame, seal
 from splittally.runtime.kernel import Kernel
 
@@ -154,14 +154,18 @@ def in_a_fresh_process(program: str, environment: dict[str, str], *arguments: st
 def test_a_thousand_generated_steps_replay_in_a_fresh_process_to_the_same_ledger(tmp_path):
     world = golden_bulk.play(golden.new_world("bulk", tmp_path / "w"), 64)
     kernel = Kernel(world)
-    shown = {"root": kernel.state.root.hex(), "counters": kernel.state.counters,
-             "reservations": sorted(digest.hex() for digest in kernel.state.reservations)}  # fmt: skip
+    shown = {
+        "root": kernel.state.root.hex(),
+        "counters": readable(kernel.state.counters),
+        "reservations": sorted(digest.hex() for digest in kernel.state.reservations),
+    }
     kernel.close()
     program = (
         "import json, sys, splittally\n"
+        "from splittally.edge.records import readable\n"
         "with splittally.open(sys.argv[1]) as kernel:\n"
         "    state = kernel.state\n"
-        "    print(json.dumps({'root': state.root.hex(), 'counters': state.counters,\n"
+        "    print(json.dumps({'root': state.root.hex(), 'counters': readable(state.counters),\n"
         "                      'reservations': sorted(x.hex() for x in state.reservations)}))\n"
     )
     assert len(shown["reservations"]) > 10

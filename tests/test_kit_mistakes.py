@@ -169,7 +169,7 @@ def test_a_module_that_is_not_admitted(folder, used, verb):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "a value is expected"),
+        ("", "expecting value"),
         ("{}", "kind"),
         ("[]", "intent"),
         ('{"kind": "k"}', "grant"),

@@ -15,8 +15,8 @@ from splittally.journal.frame import EMPTY, open_frame, seal
 from splittally.journal.lmdb import LmdbStore
 from splittally.runtime.reader import open_reader
 from splittally.sandbox import builtin
-from splittally_tools.audit import otherwise
-from splittally_tools.audit.recorded import Recording
+from splittally_tools.audit import replay_diff
+from splittally_tools.audit.recorded_calls import Recording
 
 from tests import golden
 from tests.cli_tools import busy_world, intent, make_world, receipt, run
@@ -277,7 +277,7 @@ def test_every_answer_of_the_golden_journal_is_found_with_its_question(tmp_path)
 
 def test_what_another_engine_answered_is_counted(tmp_path, monkeypatch):
     lived(tmp_path / "world", [Fate(reserves({"tokens": 1}), None)])
-    monkeypatch.setattr(otherwise, "current_engine", lambda: "another engine")
+    monkeypatch.setattr(replay_diff, "current_engine", lambda: "another engine")
     assert replayed(tmp_path / "world", worlds.PARROT).json["other_engines"] == 1
 
 
@@ -290,7 +290,7 @@ def test_people_see_the_first_differences_and_every_total(tmp_path):
     file.write_bytes(canned(denies("no"), uses({"tokens": 4})))
     out = run("enforcer", "replay", tmp_path / "world", "--module", file, "--name", CAP).out
     assert "30 recorded checks and 30 settles asked again, 60 answered otherwise" in out
-    assert out.count("  seq ") == otherwise.SHOWN_MAX
+    assert out.count("  seq ") == replay_diff.SHOWN_MAX
     assert "and 40 more" in out
     assert "newly denied 30, newly allowed 0, newly faulting 0, violations 0 -> 30" in out
     assert [line.split() for line in out.splitlines() if line.startswith("tokens")] == [
@@ -299,7 +299,7 @@ def test_people_see_the_first_differences_and_every_total(tmp_path):
 
 
 def test_differences_that_do_not_fit_in_memory_are_listed_all_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr(otherwise, "SPOOLED_BYTES_MAX", 64)
+    monkeypatch.setattr(replay_diff, "SPOOLED_BYTES_MAX", 64)
     lived(tmp_path / "world", [Fate(reserves({"tokens": 3}), None)] * 30)
     found = replayed(tmp_path / "world", canned(denies("no"), uses({}))).json
     assert len(found["otherwise"]) == 30

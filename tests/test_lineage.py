@@ -8,8 +8,8 @@ import pytest
 import splittally
 from hypothesis import given
 from splittally.core.events import Posted
-from splittally.core.lineage import DEBT, ISSUE, LOT, Lineage, Source
 from splittally.runtime.lineage import History, Untraceable, read_history, trace_in
+from splittally.runtime.lineage.sources import DEBT, ISSUE, LOT, Lineage, Source
 
 from tests.rows.worlds import act, bodies, few, settle, world
 

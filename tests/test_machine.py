@@ -8,7 +8,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 from splittally import Intent, Receipt
 from splittally.runtime.reader import read_store
 from splittally_tools.testing.assertions import assert_agrees
-from splittally_tools.testing.walk import Walk
+from splittally_tools.testing.journal_walk import Walk
 
 from tests.model.world import COMPLETION_PRICE, PROMPT_PRICE, Model, ModelGrant, price
 

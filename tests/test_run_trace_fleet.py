@@ -9,8 +9,8 @@ import splittally
 from splittally.core.hashing import hash_module
 from splittally.sandbox import admit
 from splittally.sandbox.registry import builtin
-from splittally_tools.run_trace.fates import SHARES, Chance, Fate, draw
 from splittally_tools.run_trace.fleet import SMALL, assemble, load_prices, second_build
+from splittally_tools.run_trace.outcomes import SHARES, Chance, Fate, draw
 from splittally_tools.run_trace.rows import survey
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"

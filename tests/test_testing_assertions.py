@@ -21,8 +21,8 @@ from splittally_tools.testing import (
     save_world,
     saved_on_failure,
 )
+from splittally_tools.testing.artifacts import KEEPING
 from splittally_tools.testing.assertions import assert_balanced
-from splittally_tools.testing.keeping import KEEPING
 from splittally_tools.testing.strategies import intents, manifests, receipts
 
 from tests.cli_tools import forged, run

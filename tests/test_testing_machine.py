@@ -12,7 +12,7 @@ from splittally.runtime import answers
 from splittally.runtime.history import History
 from splittally.sandbox import builtin
 from splittally_tools.testing import WorldMachine, open_journal
-from splittally_tools.testing.keeping import KEEPING
+from splittally_tools.testing.artifacts import KEEPING
 from splittally_tools.testing.strategies import edited, manifests
 
 from tests.cli_tools import run

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from splittally_tools import testing
 from splittally_tools.testing import make_world, open_journal, save_world, strategies
-from splittally_tools.testing.keeping import KEEPING
+from splittally_tools.testing.artifacts import KEEPING
 
 from tests.cli_tools import environment, run
 

@@ -14,8 +14,8 @@ from splittally_tools.testing import (
     open_journal,
     simulate,
 )
+from splittally_tools.testing.artifacts import KEEPING
 from splittally_tools.testing.faults import AFTER, BEFORE, CONFLICT, UNKNOWN, Crash
-from splittally_tools.testing.keeping import KEEPING
 from splittally_tools.testing.simulation import FAULTS
 
 from tests.cli_tools import run

@@ -236,7 +236,9 @@ def test_params_are_taken_in_up_to_their_bound(over, code):
 def test_a_payload_above_its_bound_is_dropped_and_charges_what_was_reserved(over, form):
     with world(budget(tokens=9)) as kernel:
         digest = held(kernel, {"tokens": 3})
-        payload = sized(PAYLOAD_BYTES_MAX + over) if form is dict else bytes(PAYLOAD_BYTES_MAX + over)
+        payload = sized(PAYLOAD_BYTES_MAX + over)
+        assert len(canonical(payload)) == PAYLOAD_BYTES_MAX + over
+        payload = payload if form is dict else canonical(payload)
         settlement = kernel.settle(Receipt(digest, "ok", "adapter", payload))
         assert (settlement.status, settlement.usage) == ("settled", {"tokens": 3})
         assert settlement.violations[0].facts["fault"] in ("over_limit", "trap")

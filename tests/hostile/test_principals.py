@@ -168,7 +168,7 @@ def issue(kernel, **terms):
 def test_no_child_is_wider_than_its_parent_in_anything(terms, code):
     with family() as kernel:
         bob = kernel.as_principal("bob")
-        before = kernel.state.grants
+        before = dict(kernel.state.grants)
         assert codes(issue(bob, **terms)) == [code]
         assert kernel.state.grants == before
         narrow = {

@@ -256,7 +256,7 @@ def test_a_clone_has_the_plan_and_its_origin_and_neither_funds_nor_grants():
         deposit(kernel, 10_000)
         terms = {"cap": "sys/spend@1", "budget": {"USD": 10}, "holder": "jane"}
         done(kernel, "grant.issue", grant=B, name="card", terms=terms)
-        grants = kernel.state.grants
+        grants = dict(kernel.state.grants)
         done(kernel, "budget.create", budget="budgets/clone", template=B)
         clone = row(kernel, "budgets/clone")
         assert (clone.name, clone.template, clone.parent) == ("budgets/clone", B, "")

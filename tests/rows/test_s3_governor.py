@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import splittally
 from splittally import governor as library
-from splittally.core.governor import classes
+from splittally.core.governor import terms
 from splittally.governor import (
     LOCAL_CEILING,
     BudgetDecision,
@@ -136,12 +136,12 @@ def test_how_it_failed_decides_and_not_how_large_it_was():
 @pytest.mark.req("S3-14", "S3-15")
 def test_the_classes_are_data_that_name_their_boundary_and_take_more():
     chapter = (ROOT / "spec/12-governor.md").read_text("utf-8")
-    for text in (chapter, classes.BOUNDARY):
+    for text in (chapter, terms.BOUNDARY):
         assert all(words in text for words in ("30B-A3B", "8 of 12", "12 of 12"))
-    assert all(f"`{name}`" in chapter for name in classes.GIVE_UP)
+    assert all(f"`{name}`" in chapter for name in terms.GIVE_UP)
     job = {"failure_class": "proof_search"}
     assert made(store(())).check_budget(job).allowed
-    more = {**classes.GIVE_UP, "proof_search": "the local model found no proof"}
+    more = {**terms.GIVE_UP, "proof_search": "the local model found no proof"}
     assert made(store(()), give_up_classes=more).check_budget(job).action == "escalate"
 
 

@@ -4,7 +4,7 @@ import json
 from decimal import Decimal
 
 import pytest
-from splittally.core.governor.classes import GIVE_UP
+from splittally.core.governor.terms import GIVE_UP
 from splittally.governor import BudgetError, BudgetGovernor, MemoryEnvelope, SpendDigest, check_budget
 
 from tests.governor_stores import NOON, Told, old_store, store, today

@@ -49,7 +49,7 @@ def test_an_undecodable_payload_ends_its_reservation_and_the_world_opens_again(t
 def test_the_violation_of_a_broken_receipt_can_be_seen_after_a_restart(tmp_path):
     with world(budget(tokens=100), tmp_path / "w") as kernel:
         digest = held(kernel, {"tokens": 40})
-        assert codes_of_violations(settle(kernel, digest, b"\xff")) == ["enforcer_fault"]
+        assert codes_of_violations(settle(kernel, digest, b"\xff")) == ["receipt_invalid", "enforcer_fault"]
     code, frames = tally(tmp_path / "w", "show", digest.hex())
     assert code == 0
     assert "enforcer_fault" in str(frames)

@@ -16,7 +16,7 @@ from splittally.runtime.reader import read_store
 from splittally.runtime.recover import fold
 from splittally_tools.economies.economy import read_economy
 from splittally_tools.economies.play import Chance, Player
-from splittally_tools.testing.walk import Walk as Rejudged
+from splittally_tools.testing.journal_walk import Walk as Rejudged
 
 from tests import golden
 from tests.rows.walk import Walk

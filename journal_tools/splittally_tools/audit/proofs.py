@@ -14,7 +14,7 @@ from splittally.journal.merkle import inclusion_proof, root, verify_inclusion
 from splittally.journal.note import VerifierKey
 from splittally.runtime.reader import Reader
 
-from splittally_tools.audit.anchor import origin_of
+from splittally_tools.audit.against_checkpoint import origin_of
 
 
 class Proof(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -16,7 +16,7 @@ from splittally.runtime.opening import current_release, release_changes
 from splittally.runtime.queries import Queries
 from splittally.runtime.reader import Reader, read_record
 
-from splittally_tools.audit.otherwise import Replacement
+from splittally_tools.audit.replay_diff import Replacement
 
 _MODULES_TABLE = b"gmodules"  # the name of the table as it stands in a frame
 Row = dict[str, str | None]

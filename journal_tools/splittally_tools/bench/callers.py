@@ -11,7 +11,7 @@ from pathlib import Path
 import splittally.aio
 from splittally import Intent
 
-from splittally_tools.bench.course import KIND, params
+from splittally_tools.bench.workload import KIND, params
 
 
 def latencies_ms(world: Path, callers: int, calls: int) -> list[float]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from splittally_tools.bench.economy import measure_economy
-from splittally_tools.bench.programme import DEFAULT, QUICK, measure
+from splittally_tools.bench.plan import DEFAULT, QUICK, measure
 from splittally_tools.bench.report import document, show
 from splittally_tools.cli.output import emit, progress, table
 from splittally_tools.cli.session import Session, shared

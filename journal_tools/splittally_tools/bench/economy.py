@@ -14,7 +14,7 @@ import splittally
 from splittally import Intent, Receipt
 from splittally.runtime import Kernel
 
-from splittally_tools.bench.series import timed
+from splittally_tools.bench.stats import timed
 
 BUDGET, DEEP = "budgets/b", "card-2"
 AMPLE = 2**50

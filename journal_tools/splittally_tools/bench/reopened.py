@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from splittally_tools.bench.course import Course
-from splittally_tools.bench.series import timed
+from splittally_tools.bench.stats import timed
+from splittally_tools.bench.workload import Course
 from splittally_tools.run_trace.memory import rss_anon_bytes
 
 

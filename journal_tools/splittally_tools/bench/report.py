@@ -7,8 +7,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from splittally.core.canonical import FAST
 
-from splittally_tools.bench.programme import CALLERS, Measured, callers_summary, summary
-from splittally_tools.bench.series import Ratio, Series, ratio
+from splittally_tools.bench.plan import CALLERS, Measured, callers_summary, summary
+from splittally_tools.bench.stats import Ratio, Series, ratio
 from splittally_tools.cli.output import Page, say
 
 CODEC = "cbrrr" if FAST else "cbor2"

@@ -16,8 +16,8 @@ from splittally.runtime import pipeline, prefetch
 from splittally.runtime.history import History
 from splittally.runtime.judge import Judge
 
-from splittally_tools.bench.course import Course
-from splittally_tools.bench.series import Run
+from splittally_tools.bench.stats import Run
+from splittally_tools.bench.workload import Course
 
 # stage -> the functions that are it, each by owner and name
 STAGES: dict[str, tuple[tuple[Any, str], ...]] = {

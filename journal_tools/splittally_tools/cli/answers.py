@@ -5,7 +5,7 @@ from splittally.core.reasons import ASK_APPROVAL, ESCALATE, REASONS, REPLAN, RET
 from splittally.core.types import ALLOW, REQUIRE_APPROVAL
 from splittally.edge.records import Answer, Decision, HoldChange, Settlement
 
-from splittally_tools.cli.ending import DONE, REFUSED
+from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.output import Page, say, word
 
 ADVICE = {

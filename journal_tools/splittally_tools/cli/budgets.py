@@ -3,6 +3,7 @@
 Rule 1. A plan that is exported and created elsewhere has the same hash: that is its identity.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import click
 from splittally.core.errors import InvalidInput
 from splittally.edge.amounts import format_amount
 
-from splittally_tools.cli.ending import DONE
-from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, say, table, to_line
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.views import head_of
@@ -71,7 +72,7 @@ def _cell(row: dict[str, Any], name: str, cell: str) -> dict[str, Any]:
     return {"name": cell, **solution["cells"][cell], **about, "input": row["input"]}
 
 
-def _show(out: Page, rows: dict[str, Any], scales: dict[str, int]) -> None:
+def _show(out: Page, rows: Mapping[str, Any], scales: dict[str, int]) -> None:
     lines = [
         (
             name,

@@ -13,13 +13,13 @@ from splittally.core.errors import InvalidInput, JournalDamaged
 from splittally.journal.checkpoint import Checkpoint, checkpoint_of, sign
 from splittally.journal.note import verifier_of
 
-from splittally_tools.audit.anchor import origin_of
+from splittally_tools.audit.against_checkpoint import origin_of
 from splittally_tools.audit.proofs import Proof, check_proof, open_checkpoint, read_proof
 from splittally_tools.audit.proofs import prove as prove_frame
-from splittally_tools.audit.sound import verify
-from splittally_tools.cli.ending import DONE, REFUSED
+from splittally_tools.audit.verify import verify
+from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.keys import public_keys, remember_key, signing_key
-from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, progress, say
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.export.files import write_file

@@ -15,10 +15,10 @@ from splittally.edge.records import readable
 from splittally.host.drain import Queue, standup
 from splittally.runtime.reader import Reader
 
-from splittally_tools.audit.governed import spent_by_lane
+from splittally_tools.audit.governor_spend import spent_by_lane
 from splittally_tools.cli.drain_parts import FILE_PATH, QUEUE_VARIABLE
-from splittally_tools.cli.ending import DONE
-from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, progress, say, table, word
 from splittally_tools.cli.session import Session, shared
 

@@ -43,8 +43,8 @@ from splittally_tools.cli.drain_parts import (
     prices_of,
     with_queue,
 )
-from splittally_tools.cli.ending import DONE as ENDED
-from splittally_tools.cli.opening import writer_of
+from splittally_tools.cli.exit_codes import DONE as ENDED
+from splittally_tools.cli.open_world import writer_of
 from splittally_tools.cli.output import Page, console, emit, say, table
 from splittally_tools.cli.session import Session, shared
 

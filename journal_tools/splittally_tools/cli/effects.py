@@ -11,9 +11,9 @@ from splittally.edge.records import Answer, Decision, answer_json, finding_json
 from splittally.runtime.rows import Row
 
 from splittally_tools.cli.answers import code_of_answer, reason, show_answer
-from splittally_tools.cli.ending import DONE, REFUSED
+from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.interrupts import whole
-from splittally_tools.cli.opening import reader_of, writer_of
+from splittally_tools.cli.open_world import reader_of, writer_of
 from splittally_tools.cli.output import Page, emit, say, word
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.streams import FILE, answer_stream, intent_reader, opened, refused_intent

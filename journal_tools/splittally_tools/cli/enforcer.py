@@ -6,13 +6,13 @@ import click
 from splittally.core.hashing import hash_module
 from splittally.sandbox import builtin, builtin_names
 
-from splittally_tools.cli.ending import DONE
 from splittally_tools.cli.enforcer_cases import test_cases
 from splittally_tools.cli.enforcer_check import check
 from splittally_tools.cli.enforcer_make import build_module, new
 from splittally_tools.cli.enforcer_replay import replay
 from splittally_tools.cli.enforcer_run import run
-from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import emit, table
 from splittally_tools.cli.session import Session, shared
 

@@ -9,8 +9,8 @@ from splittally.core.errors import InvalidInput
 from splittally.edge.hashes import require_hash
 from splittally.runtime.reader import open_reader
 
-from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.enforcer_place import FOLDER, warn_if_stale
+from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.output import Page, emit, say, word
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.enforcers.cases import Difference, differences, require_cases, rewrite_case, unreserved

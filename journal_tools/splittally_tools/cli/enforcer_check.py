@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.enforcer_place import PLACE, warn_if_stale
+from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.output import Page, emit, say, table, word
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.enforcers.cases import read_project_cases

@@ -7,13 +7,13 @@ import click
 from splittally.edge.json_values import printable
 from splittally_enforcers.toolchains import LANGUAGES
 
-from splittally_tools.cli.ending import DONE, REFUSED
 from splittally_tools.cli.enforcer_place import FOLDER
+from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.output import Page, emit, say, word
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.enforcers.building import Built, NotCompiled, build, compare
-from splittally_tools.enforcers.making import make_folder, words_of
 from splittally_tools.enforcers.project import open_project
+from splittally_tools.enforcers.scaffold import make_folder, words_of
 
 
 @click.command()

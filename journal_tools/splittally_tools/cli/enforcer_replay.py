@@ -10,9 +10,9 @@ from splittally.core.types import SYS
 from splittally.runtime.reader import Reader, open_reader
 from splittally.sandbox import builtin, builtin_names
 
-from splittally_tools.audit.otherwise import Report
+from splittally_tools.audit.replay_diff import Report
 from splittally_tools.audit.upgrades import Change, build_after, build_for
-from splittally_tools.cli.ending import DONE, REFUSED
+from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.output import Page, say
 from splittally_tools.cli.replacing import emit_report, report_of, show_report
 from splittally_tools.cli.session import Session, shared

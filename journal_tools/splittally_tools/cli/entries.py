@@ -13,8 +13,8 @@ from splittally.runtime.lineage import Untraceable
 from splittally.runtime.lineage.causes import postings_of
 from splittally.runtime.reader import Reader
 
-from splittally_tools.cli.ending import DONE
-from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, console, emit_refusal, say, to_line, word
 from splittally_tools.cli.session import Session
 

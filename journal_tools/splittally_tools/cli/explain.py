@@ -8,8 +8,8 @@ from splittally.edge.hashes import require_hash
 from splittally_tools.audit.explanation import explain as explain_intent
 from splittally_tools.cli.answers import ADVICE
 from splittally_tools.cli.effects import not_found
-from splittally_tools.cli.ending import DONE
-from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, say, word
 from splittally_tools.cli.session import Session, shared
 

@@ -10,9 +10,9 @@ from splittally.core.types import LIFE
 from splittally.edge.amounts import format_amount
 from splittally.runtime.rows import Row
 
-from splittally_tools.cli.ending import DONE
 from splittally_tools.cli.entries import list_entries
-from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, age, emit, table
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.views import head_of
@@ -107,13 +107,12 @@ def reservations(session: Session, grant: str | None, dim: str | None) -> int:
             for row in _reserved(hold)
             if grant in (None, row["grant"]) and dim in (None, row["dim"])
         ]
-        counters = state.counters
     totals: dict[tuple[str, str], int] = {}
     for row in rows:
         key = (row["grant"], row["dim"])
         totals[key] = totals.get(key, 0) + row["amount"]
     sums = [
-        {"grant": name, "dim": dim, "amount": amount, "reserved": _counter_reserved(counters, name, dim)}
+        {"grant": name, "dim": dim, "amount": amount, "reserved": _reserved_in(state.counter(name, dim))}
         for (name, dim), amount in sorted(totals.items())
     ]
     document = {**head, "reservations": rows, "totals": sums}
@@ -135,9 +134,8 @@ def _reserved(hold: Row) -> list[dict[str, Any]]:
     return rows or [{**common, "grant": hold["grant"], "dim": "", "amount": 0}]
 
 
-def _counter_reserved(counters: dict[Any, Any], grant: str, dim: str) -> int | None:
-    row = counters.get(grant, {}).get(dim)
-    return None if row is None else int(row["reserved"])
+def _reserved_in(counter: Row | None) -> int | None:
+    return None if counter is None else int(counter["reserved"])
 
 
 def _show_reservations(out: Page, document: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from splittally_tools.cli.ending import INTERRUPTED, READER_GONE, ended
+from splittally_tools.cli.exit_codes import INTERRUPTED, READER_GONE, ended
 from splittally_tools.cli.session import Session, shared
 
 

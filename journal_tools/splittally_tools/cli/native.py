@@ -22,9 +22,9 @@ from splittally.edge.records import Decision, answer_json
 from splittally.runtime import Kernel
 
 from splittally_tools.cli.answers import code_of_answer, show_answer
-from splittally_tools.cli.ending import REFUSED
+from splittally_tools.cli.exit_codes import REFUSED
 from splittally_tools.cli.interrupts import whole
-from splittally_tools.cli.opening import writer_of
+from splittally_tools.cli.open_world import writer_of
 from splittally_tools.cli.output import emit
 from splittally_tools.cli.replacing import CONFIRM, DRY_RUN, confirmed, emit_plan, planned
 from splittally_tools.cli.session import Session, shared

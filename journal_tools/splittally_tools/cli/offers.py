@@ -15,7 +15,7 @@ from splittally.core.limits import LINE_BYTES_MAX, NATURAL_MAX
 from splittally.core.offers import BETTER, Criterion, Offer, Ranking, rank
 from splittally.edge.json_values import parse_json
 
-from splittally_tools.cli.ending import DONE
+from splittally_tools.cli.exit_codes import DONE
 from splittally_tools.cli.output import Page, emit, say, table
 from splittally_tools.cli.session import Session, shared
 

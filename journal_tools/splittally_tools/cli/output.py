@@ -16,7 +16,7 @@ from splittally.core.errors import SplittallyError
 from splittally.edge.json_values import printable
 from splittally.edge.records import readable
 
-from splittally_tools.cli.ending import REFUSED
+from splittally_tools.cli.exit_codes import REFUSED
 from splittally_tools.cli.session import Session
 
 _PEOPLE = "splittally_tools.cli.people"

@@ -15,8 +15,8 @@ from splittally.core.errors import InvalidInput
 from splittally.core.events import Decided, Released, Settled
 from splittally.runtime.reader import Reader, Record
 
-from splittally_tools.cli.ending import DONE, REFUSED
-from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.exit_codes import DONE, REFUSED
+from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, console, emit, for_people, say, to_line, word
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.export.files import FORMATS, write_export

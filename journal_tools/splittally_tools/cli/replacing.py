@@ -15,9 +15,9 @@ from splittally.runtime import Kernel
 from splittally.runtime.queries import Queries
 from splittally.runtime.reader import Reader
 
-from splittally_tools.audit.otherwise import Report, judged_otherwise
+from splittally_tools.audit.replay_diff import Report, judged_otherwise
 from splittally_tools.audit.upgrades import Change, Row, change_of
-from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, console, emit, for_people, progress, say, table, to_line, word
 from splittally_tools.cli.session import Session
 

@@ -17,8 +17,8 @@ from splittally.core.ledger.windows import DAY_NS, window_start
 from splittally.core.limits import TIME_NS_MAX
 from splittally.core.types import CALENDAR_WINDOWS, EXTERNAL
 
-from splittally_tools.cli.ending import DONE, REFUSED
-from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.exit_codes import DONE, REFUSED
+from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, say, table, word
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.statistics.feed import (

@@ -23,10 +23,10 @@ from splittally.core.limits import GROUP_MAX, LINE_BYTES_MAX
 from splittally.edge.records import answer_json, finding_json
 
 from splittally_tools.cli.answers import code_of_answer, reason, summary
-from splittally_tools.cli.ending import DONE, REFUSED
+from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.lines import Line, Lines
-from splittally_tools.cli.opening import writer_of
+from splittally_tools.cli.open_world import writer_of
 from splittally_tools.cli.output import console, for_people, say, to_line
 from splittally_tools.cli.requests import read_intents, read_receipt
 from splittally_tools.cli.session import Session, shared

@@ -2,21 +2,24 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
 
 import click
 from rich.text import Text
 from rich.tree import Tree
 from splittally.core.frames import Body
 from splittally.edge.amounts import format_amount
-from splittally.runtime.lineage import History, Level, Untraceable, read_history, trace_in
+from splittally.runtime.lineage import History, Level, Untraceable, origins_of, read_history, trace_in
 from splittally.runtime.reader import Reader
 
-from splittally_tools.cli.ending import DONE
-from splittally_tools.cli.opening import reader_of
-from splittally_tools.cli.output import Page, console, emit_refusal, progress, say, to_line, word
+from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.open_world import reader_of
+from splittally_tools.cli.output import Page, console, emit, emit_refusal, progress, say, table, to_line, word
 from splittally_tools.cli.session import Session, shared
 
 FRAMES_BETWEEN = 1_024  # between two moves of the progress bar
+LINES_SHOWN = 1_000  # to people who name no limit
 _STYLES = {"issue": "green", "debt": "red", "balance": "bold"}
 
 
@@ -24,25 +27,63 @@ _STYLES = {"issue": "green", "debt": "red", "balance": "bold"}
 @shared
 @click.argument("target", metavar="HASH|SEQ|ACCOUNT")
 @click.option("--resource", metavar="NAME", help="Only this resource.")
+@click.option("--depth", type=click.IntRange(1), metavar="N", help="No deeper than N levels.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help="At most N lines; without it all with --json, 1000 else.",
+)
+@click.option("--sums", is_flag=True, help="Sums by where the walk ends, instead of its levels.")
 @click.pass_obj
-def trace(session: Session, target: str, resource: str | None) -> int:
+def trace(
+    session: Session, target: str, resource: str | None, depth: int | None, limit: int | None, sums: bool
+) -> int:
     """Where value came from: the payments of an intent, the postings of a frame, an account's balance.
 
     First in, first out over the postings of each account, back to what was issued. With --json one level a
-    line, depth first; `level` says how deep.
+    line, depth first; `level` says how deep. With --sums one line for each account that gave value and how:
+    an issue, a debt, or a level that --depth keeps closed.
     """
     with reader_of(session) as reader, progress(session) as bar:
         task = bar.add_task("reading", total=reader.head.size)
         history = read_history(_frames(reader, lambda done: bar.update(task, completed=done)))
     try:
-        levels = trace_in(history, target, resource)
+        levels = trace_in(history, target, resource, depth)
     except Untraceable as error:
         return emit_refusal(session, error)
+    most = limit if limit or session.as_json else LINES_SHOWN
+    if sums:
+        origins = islice(origins_of(levels), most)
+        return _emit_sums(session, history, [origin._asdict() for origin in origins])
     if session.as_json:
-        sys.stdout.writelines(to_line(level.document()) + "\n" for level in levels)
+        sys.stdout.writelines(to_line(level.document()) + "\n" for level in islice(levels, most))
     else:
-        _show(console(), target, history, levels)
+        _show(console(), target, history, islice(levels, most))
+        if next(levels, None) is not None:
+            say(console(), f"the first {most} levels; --depth N, --sums or a higher --limit shows the rest")
     return DONE
+
+
+def _emit_sums(session: Session, history: History, rows: list[dict[str, Any]]) -> int:
+    def show(out: Page) -> None:
+        cells = [
+            (
+                row["what"],
+                word(row["account"]),
+                _amount(history, row["amount"], row["resource"]),
+                row["levels"],
+            )
+            for row in rows
+        ]
+        out.print(table(("ends in", "account", "amount", "levels"), cells))
+
+    emit(session, {"origins": rows}, show)
+    return DONE
+
+
+def _amount(history: History, amount: int, resource: str) -> str:
+    return word(format_amount(amount, resource, history.scales.get(resource, 0)))
 
 
 def _frames(reader: Reader, progress: Callable[[int], None]) -> Iterator[tuple[int, Body]]:
@@ -69,9 +110,8 @@ def _show(out: Page, target: str, history: History, levels: Iterable[Level]) -> 
 
 
 def _label(history: History, level: Level) -> Text:
-    amount = format_amount(level.amount, level.resource, history.scales.get(level.resource, 0))
     label = Text(f"{level.what} ", style=_STYLES.get(level.what, ""))
-    label.append(word(amount), style="bold")
+    label.append(_amount(history, level.amount, level.resource), style="bold")
     if level.seq is None:
         return label.append(f" in {word(level.credit)}")
     label.append(f" {_moved(level)}, seq {level.seq} at {level.at_ns} for {word(level.principal)}")

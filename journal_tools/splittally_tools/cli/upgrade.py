@@ -4,11 +4,11 @@ from typing import Any
 
 import click
 
-from splittally_tools.audit.otherwise import Report
+from splittally_tools.audit.replay_diff import Report
 from splittally_tools.audit.upgrades import release_of
-from splittally_tools.cli.ending import DONE
+from splittally_tools.cli.exit_codes import DONE
 from splittally_tools.cli.interrupts import whole
-from splittally_tools.cli.opening import reader_of, writer_of
+from splittally_tools.cli.open_world import reader_of, writer_of
 from splittally_tools.cli.output import Page, say, word
 from splittally_tools.cli.replacing import emit_report, report_of, show_modules, show_report
 from splittally_tools.cli.session import Session, shared

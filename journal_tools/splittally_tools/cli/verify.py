@@ -14,12 +14,12 @@ from splittally.runtime.reader import Reader
 from splittally_tools.audit.proofs import open_checkpoint
 from splittally_tools.audit.ranges import Range, Start, boundaries_of, rejudge_here, rejudge_ranges
 from splittally_tools.audit.rejudge import Result
-from splittally_tools.audit.sound import Report, damage_of
-from splittally_tools.audit.sound import verify as verify_world
+from splittally_tools.audit.verify import Report, damage_of
+from splittally_tools.audit.verify import verify as verify_world
 from splittally_tools.cli.checkpoint import read_text
-from splittally_tools.cli.ending import DONE, REFUSED
+from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.keys import public_keys
-from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, progress, say, word
 from splittally_tools.cli.session import Session, shared
 

@@ -3,6 +3,7 @@
 Rule 1. Every view is of one sequence number, which it names, read beside whoever writes.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -12,8 +13,8 @@ from splittally.runtime.queries import Queries
 from splittally.runtime.rows import Row
 
 from splittally_tools.audit.grant_history import Change, grant_history
-from splittally_tools.cli.ending import DONE, REFUSED
-from splittally_tools.cli.opening import reader_of
+from splittally_tools.cli.exit_codes import DONE, REFUSED
+from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, say, table, word
 from splittally_tools.cli.session import Session, shared
 
@@ -54,12 +55,12 @@ def grants(session: Session, name: str | None, history: bool) -> int:
     return DONE
 
 
-def _one_grant(state: Queries, name: str) -> dict[str, Any]:
+def _one_grant(state: Queries, name: str) -> Mapping[str, Any]:
     row = state.grant(name)
     return {} if row is None else {row["name"]: row}
 
 
-def _show_grants(out: Page, rows: dict[str, Any], name: str | None) -> None:
+def _show_grants(out: Page, rows: Mapping[str, Any], name: str | None) -> None:
     if name is not None:
         for field, value in next(iter(rows.values())).items():
             say(out, f"{field:>13}  {_limits(value) if field == 'limits' else word(value)}")

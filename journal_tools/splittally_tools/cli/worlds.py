@@ -12,9 +12,9 @@ from splittally.runtime.queries import Queries
 from splittally.runtime.reader import open_reader
 
 from splittally_tools.cli.answers import code_of_answer, show_answer
-from splittally_tools.cli.ending import REFUSED
+from splittally_tools.cli.exit_codes import REFUSED
 from splittally_tools.cli.interrupts import whole
-from splittally_tools.cli.opening import writer_of
+from splittally_tools.cli.open_world import writer_of
 from splittally_tools.cli.output import Page, emit, say, word
 from splittally_tools.cli.replacing import CONFIRM, DRY_RUN, confirmed, emit_plan, planned
 from splittally_tools.cli.session import Session, shared

@@ -17,7 +17,7 @@ from splittally.core.limits import DEPTH_MAX, LINE_BYTES_MAX
 from splittally.edge.json_values import BYTES_KEY, parse_json
 from splittally_enforcers.conformance import encode_input, unreserved_bounds
 
-from splittally_tools.audit.recorded import CHECK, SETTLE, verdict_of
+from splittally_tools.audit.recorded_calls import CHECK, SETTLE, verdict_of
 from splittally_tools.enforcers.project import Project
 
 KEYS = ("name", "input", "expect", "bounds")

@@ -12,11 +12,11 @@ from splittally.core.limits import ENFORCER_PAGES_MAX
 from splittally.sandbox import ADMISSION_CHECKS, Sandbox, failed_checks
 from splittally.sandbox.admission import inspect
 
-from splittally_tools.audit.recorded import CHECK, SETTLE
-from splittally_tools.enforcers.asking import Asked, asked
+from splittally_tools.audit.recorded_calls import CHECK, SETTLE
+from splittally_tools.enforcers.call import Asked, asked
 from splittally_tools.enforcers.cases import Case, differences, found_answer, question_json, unreserved
-from splittally_tools.enforcers.elsewhere import asked_elsewhere
 from splittally_tools.enforcers.hostile import hostile_checks, hostile_settles
+from splittally_tools.enforcers.other_process import asked_elsewhere
 from splittally_tools.enforcers.project import Module
 
 REPEATS = 1_000

@@ -12,7 +12,7 @@ from splittally.core.errors import InvalidInput
 from splittally.edge.json_values import parse_json
 from splittally.runtime.reader import Reader
 
-from splittally_tools.audit.recorded import Call, Recording
+from splittally_tools.audit.recorded_calls import Call, Recording
 from splittally_tools.enforcers.cases import CASE_BYTES_MAX, case_of, found_answer, question_json, write_case
 from splittally_tools.enforcers.project import Project
 

@@ -11,8 +11,8 @@ from splittally import Intent, Origin, Receipt, Release
 from splittally.core.canonical import encode
 from splittally.core.intent import intent_hash
 
-from splittally_tools.run_trace.fates import NEEDS_APPROVAL, Draw, Fate
 from splittally_tools.run_trace.fleet import LARGE, RESERVE_CARD, SMALL, Fleet
+from splittally_tools.run_trace.outcomes import NEEDS_APPROVAL, Draw, Fate
 from splittally_tools.run_trace.rows import Row
 
 KIND, UNDEFINED_KIND = "llm.generate", "llm.embed"

@@ -18,11 +18,11 @@ from splittally import At, Decision, Group, HoldChange, Settlement, SplittallyEr
 from splittally.core.limits import GROUP_MAX
 from splittally.runtime import Kernel
 
-from splittally_tools.run_trace.books import Books, Upgrade
 from splittally_tools.run_trace.calls import Call
-from splittally_tools.run_trace.fates import STARTS_GROUP, Fate, draw
 from splittally_tools.run_trace.fleet import CAP, HOST, RESOURCE, TEAM, Fleet, upgraded
+from splittally_tools.run_trace.outcomes import STARTS_GROUP, Fate, draw
 from splittally_tools.run_trace.rows import Row
+from splittally_tools.run_trace.totals import Books, Upgrade
 
 AGAIN_NS = 10**9  # a host that lost the reply asks again after this
 APPROVAL_NS = 5 * 10**9  # a person answers after this

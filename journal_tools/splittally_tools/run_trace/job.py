@@ -12,12 +12,12 @@ from typing import NamedTuple
 import splittally
 from splittally.runtime import Kernel
 
-from splittally_tools.run_trace.books import Books
 from splittally_tools.run_trace.drive import Drive
-from splittally_tools.run_trace.fates import Chance
 from splittally_tools.run_trace.fleet import TEAM, VENDOR, Fleet, assemble
 from splittally_tools.run_trace.memory import Peak
+from splittally_tools.run_trace.outcomes import Chance
 from splittally_tools.run_trace.rows import Survey, calls
+from splittally_tools.run_trace.totals import Books
 from splittally_tools.run_trace.verify import OldModule, Verdict, head_of, old_module, verify
 
 Progress = Callable[[str, int, int], None]  # what is done, how much of it, out of how much

@@ -9,9 +9,9 @@ from splittally.core.reasons import REASONS
 from splittally.edge.amounts import format_amount
 
 from splittally_tools.cli.output import Page, say
-from splittally_tools.run_trace.books import Reason
 from splittally_tools.run_trace.fleet import RESOURCE, TEAM
 from splittally_tools.run_trace.job import Result
+from splittally_tools.run_trace.totals import Reason
 
 PROBLEMS_SHOWN_MAX = 20
 _MIB = 1024 * 1024

@@ -20,7 +20,7 @@ from splittally.journal.frame import Head
 from splittally.runtime.reader import Reader, open_reader
 
 from splittally_tools.audit.rejudge import Result, full_index, rejudge_range
-from splittally_tools.run_trace.books import Upgrade
+from splittally_tools.run_trace.totals import Upgrade
 
 Progress = Callable[[str, int, int], None]
 

@@ -29,8 +29,8 @@ from splittally.runtime import Kernel
 from splittally.runtime.reader import Reader, read_store
 
 from splittally_tools.audit.conservation import Conservation
+from splittally_tools.testing.journal_walk import Walk
 from splittally_tools.testing.overspend import Overspend
-from splittally_tools.testing.walk import Walk
 from splittally_tools.testing.worlds import open_journal
 
 Subject = Kernel | Reader | str | os.PathLike[str]

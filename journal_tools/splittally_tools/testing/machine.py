@@ -32,13 +32,13 @@ from splittally.runtime import Kernel
 from splittally.runtime.reader import read_store
 
 from splittally_tools.audit.conservation import Conservation
+from splittally_tools.testing.artifacts import is_kept
 from splittally_tools.testing.assertions import assert_agrees, assert_balanced
-from splittally_tools.testing.books import Books
 from splittally_tools.testing.faults import AFTER, BEFORE, Crash, Disk
-from splittally_tools.testing.keeping import is_kept
+from splittally_tools.testing.journal_walk import Walk
+from splittally_tools.testing.model import Books
 from splittally_tools.testing.overspend import Overspend
 from splittally_tools.testing.strategies import edited, intents, receipts
-from splittally_tools.testing.walk import Walk
 from splittally_tools.testing.worlds import Manifest, apply_manifest, name_of, note_journal, read_document
 
 STATUSES = ("ok", "error", "timeout", "unknown")

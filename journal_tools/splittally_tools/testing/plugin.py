@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from splittally_tools import testing
-from splittally_tools.testing.keeping import KEEPING, how_to_open
+from splittally_tools.testing.artifacts import KEEPING, how_to_open
 
 MARK = "splittally"
 _BEFORE = pytest.StashKey[Callable[[], Path]]()

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from splittally.runtime import Kernel
 
 from splittally_tools.testing.assertions import assert_conserved, assert_no_overspend, assert_replays
+from splittally_tools.testing.external_effects import Act
 from splittally_tools.testing.hosts import Program
-from splittally_tools.testing.outside import Act
 from splittally_tools.testing.simulation import FAULTS, Faults, Simulation, Wrong
 from splittally_tools.testing.worlds import Manifest, apply_manifest, note_journal
 

@@ -20,9 +20,9 @@ from splittally.edge.records import Decision
 from splittally.journal.frame import EMPTY, Head
 from splittally.runtime import Kernel
 
+from splittally_tools.testing.external_effects import Act, Outside
 from splittally_tools.testing.faults import AFTER, BEFORE, Crash, Disk
 from splittally_tools.testing.hosts import ACT, OUTCOME, SLEEP, SUBMIT, Port, Program, ReplyLost, Step
-from splittally_tools.testing.outside import Act, Outside
 
 CRASH_BEFORE, CRASH_AFTER = f"crash_{BEFORE}", f"crash_{AFTER}"
 LOSE_REQUEST, LOSE_REPLY, DELAY, DUPLICATE = "lose_request", "lose_reply", "delay", "duplicate"

@@ -28,7 +28,7 @@ from splittally.runtime import Kernel
 from splittally.runtime.folder import is_world
 from splittally.runtime.reader import Reader, open_reader, read_store
 
-from splittally_tools.testing.keeping import KEEPING, how_to_open, is_kept, named_in_test
+from splittally_tools.testing.artifacts import KEEPING, how_to_open, is_kept, named_in_test
 
 Manifest = Mapping[str, Any] | str | os.PathLike[str]
 Source = Kernel | Reader | Store

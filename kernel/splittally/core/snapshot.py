@@ -68,7 +68,7 @@ def load_state(data: bytes) -> State:
     if names != sorted(expected, key=encode_record):
         raise ValueError("it does not have the tables of this release")
     state.ledger.rebuild_agenda()
-    state.ledger.rebuild_issued()
+    state.ledger.rebuild_sums()
     for hold in state.ledger.holds.values():
         governor.reserve(state.governed, hold.legs[0].reserve, 1)
     return state

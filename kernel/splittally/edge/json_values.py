@@ -4,13 +4,13 @@ Rule 1. Nothing is repaired: duplicate keys, NaN, lone surrogates, a sixty-fifth
 Rule 2. Integers are exact; a number with a fraction or an exponent is a float, also 1.0.
 Rule 3. Bytes are `{"$bytes": "<hex>"}`. A map that holds the key `$bytes` has no JSON form: it is printed
         with its value in an array, which no reader takes for bytes, and refused when read.
-Rule 4. The fast path refuses what `read_plainly` refuses; only the latter knows where and why.
+Rule 4. What is no JSON is refused by line and column, what JSON allows and we do not by its key or value.
 """
 
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections import Counter
 from typing import Any, NoReturn
 
 from splittally.core.errors import InvalidInput
@@ -19,34 +19,30 @@ from splittally.core.limits import DEPTH_MAX, INT_MAX, INT_MIN, LINE_BYTES_MAX
 BYTES_KEY = "$bytes"
 EXACT_IN_JSON = 2**53  # the largest magnitude up to which every JSON reader keeps each integer
 _DIGITS_MAX = 20  # of an integer of the data model, the sign of a negative one included
+_KEY_SHOWN_MAX = 64
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})*")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
-_TOKEN = re.compile(
-    r"""[ \t\n\r]*(?:
-        (?P<sign>[\[\]{},:])
-      | (?P<text>"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+")
-      | (?P<number>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(?![0-9A-Za-z_.])
-      | (?P<word>true|false|null)(?![0-9A-Za-z_])
-      | (?P<end>\Z)
-    )""",
-    re.VERBOSE,
-)
-_WORDS = {"true": True, "false": False, "null": None}
 
 
-class _Refused(Exception):
-    """The fast path met something that `read_plainly` must judge."""
+class _NotAValue(Exception):
+    """A number or word that stands for no value of the data model, and why."""
 
 
 def parse_json(text: str | bytes, bytes_max: int = LINE_BYTES_MAX) -> Any:
-    """The value that one JSON document stands for; `InvalidInput` with `line` and `column` otherwise."""
+    """The value that one JSON document stands for; `InvalidInput` says what else it is, and where."""
     source = _source(text, bytes_max)
-    if source.count("[") + source.count("{") > DEPTH_MAX or _SURROGATE_ESCAPE.search(source):
-        return read_plainly(source)
     try:
-        return _FAST.decode(source)
-    except (_Refused, ValueError, RecursionError):
-        return read_plainly(source)
+        value = _DECODER.decode(source)
+    except json.JSONDecodeError as error:
+        _refuse(source, error.pos, f"this is not JSON: {error.msg.lower().removesuffix(' at')}")
+    except _NotAValue as error:
+        token, why = error.args
+        _refuse(source, source.find(token), why)
+    except RecursionError:
+        raise InvalidInput(f"nested deeper than {DEPTH_MAX}") from None
+    if source.count("[") + source.count("{") > DEPTH_MAX or _SURROGATE_ESCAPE.search(source):
+        _refuse_foreign(value, DEPTH_MAX)
+    return value
 
 
 def _source(text: str | bytes, bytes_max: int) -> str:
@@ -72,154 +68,58 @@ def _refuse(source: str, at: int, why: str) -> NoReturn:
     raise InvalidInput(f"line {line}, column {column}: {why}", line=line, column=column)
 
 
-# --- the fast path ------------------------------------------------------------------------------
+def _refuse_foreign(value: Any, left: int) -> None:
+    """Refuses a level below the last one, and half of a surrogate pair in a text or key."""
+    if type(value) in (dict, list):
+        if not left:
+            raise InvalidInput(f"nested deeper than {DEPTH_MAX}")
+        for item in value if type(value) is list else (*value, *value.values()):
+            _refuse_foreign(item, left - 1)
+    elif type(value) is str and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            half = printable(value[error.start])
+            raise InvalidInput(f"`{half}` is half of a surrogate pair and no text") from None
+
+
+# --- what the decoder asks ----------------------------------------------------------------------
 def _map(pairs: list[tuple[str, Any]]) -> Any:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise _Refused
+        counts = Counter(key for key, _ in pairs)
+        key = printable(next(key for key, count in counts.items() if count > 1))[:_KEY_SHOWN_MAX]
+        raise InvalidInput(f"the key `{key}` stands twice in one map", key=key)
     if BYTES_KEY in value:
         digits = value[BYTES_KEY]
         if len(value) != 1 or type(digits) is not str or not _HEX.fullmatch(digits):
-            raise _Refused
+            raise InvalidInput(
+                '`$bytes` stands alone and holds pairs of hex digits: {"$bytes": "00ff"}', key=BYTES_KEY
+            )
         return bytes.fromhex(digits)
     return value
 
 
 def _integer(digits: str) -> int:
     if len(digits) > _DIGITS_MAX or not INT_MIN <= (value := int(digits)) <= INT_MAX:
-        raise _Refused
+        raise _NotAValue(digits, "an integer outside -2^63 to 2^64-1")
     return value
 
 
 def _float(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value):
-        raise _Refused
+        raise _NotAValue(digits, "a number outside the data model")
     return value
 
 
-def _constant(_: str) -> NoReturn:
-    raise _Refused
+def _constant(name: str) -> NoReturn:
+    raise _NotAValue(name, "this is not JSON")
 
 
-_FAST = json.JSONDecoder(
+_DECODER = json.JSONDecoder(
     object_pairs_hook=_map, parse_int=_integer, parse_float=_float, parse_constant=_constant
 )
-
-
-# --- the definition -----------------------------------------------------------------------------
-def read_plainly(source: str) -> Any:
-    """`parse_json` by the definition: one token after the other, with a place for every refusal."""
-    reader = _Reader(source)
-    value = reader.value(DEPTH_MAX)
-    if reader.kind != "end":
-        reader.refuse("the document ends before this")
-    return value
-
-
-class _Reader:
-    """One token ahead; `left` is how many levels may still be opened."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.end = 0
-        self.step()
-
-    def refuse(self, why: str) -> NoReturn:
-        _refuse(self.source, self.at, why)
-
-    def step(self) -> None:
-        match = _TOKEN.match(self.source, self.end)
-        if match is None or match.lastgroup is None:
-            self.at = self.end + len(re.match(r"[ \t\n\r]*", self.source[self.end :]).group())  # type: ignore[union-attr]
-            self.refuse("this is not JSON")
-        self.kind, self.token = match.lastgroup, match.group(match.lastgroup)
-        self.at, self.end = match.start(match.lastgroup), match.end()
-
-    def take(self, signs: str, expected: str) -> str:
-        if self.kind != "sign" or self.token not in signs:
-            self.refuse(f"{expected} is expected here")
-        sign = self.token
-        self.step()
-        return sign
-
-    def value(self, left: int) -> Any:
-        if self.kind == "sign" and self.token in "[{":
-            if not left:
-                self.refuse(f"nested deeper than {DEPTH_MAX}")
-            return self.array(left) if self.token == "[" else self.map(left)
-        if self.kind in ("sign", "end"):
-            self.refuse("a value is expected here")
-        value = self.atom()
-        self.step()
-        return value
-
-    def atom(self) -> Any:
-        if self.kind == "text":
-            return self.text()
-        if self.kind == "word":
-            return _WORDS[self.token]
-        try:
-            return _integer(self.token) if self.token.lstrip("-").isdigit() else _float(self.token)
-        except _Refused:
-            self.refuse("a number outside the data model")
-
-    def text(self) -> str:
-        text: str = json.loads(self.token)
-        for offset in _lone_surrogates(self.token):
-            self.at += offset
-            self.refuse("half of a surrogate pair is not text")
-        return text
-
-    def array(self, left: int) -> list[Any]:
-        self.step()
-        items: list[Any] = []
-        while self.kind != "sign" or self.token != "]" or items:
-            items.append(self.value(left - 1))
-            if self.take(",]", "`,` or `]`") == "]":
-                return items
-        self.step()
-        return items
-
-    def map(self, left: int) -> Any:
-        start = self.at
-        self.step()
-        entries: dict[str, Any] = {}
-        while self.kind != "sign" or self.token != "}" or entries:
-            if self.kind != "text":
-                self.refuse("a key in double quotes is expected here")
-            key = self.text()
-            if key in entries:
-                self.refuse("this key stands in the map already")
-            self.step()
-            self.take(":", "`:`")
-            entries[key] = self.value(left - 1)
-            if self.take(",}", "`,` or `}`") == "}":
-                break
-        else:
-            self.step()
-        try:
-            return _map(list(entries.items()))
-        except _Refused:
-            _refuse(
-                self.source, start, '`$bytes` stands alone and holds pairs of hex digits: {"$bytes": "00ff"}'
-            )
-
-
-def _lone_surrogates(token: str) -> Iterator[int]:
-    high = 0  # where half of a pair stands; the quote is at 0, so 0 is none
-    for match in re.finditer(r"\\u([0-9a-fA-F]{4})|\\.|[^\\]+", token):
-        code = int(match.group(1) or "0", 16)
-        if 0xDC00 <= code <= 0xDFFF and high:
-            high = 0
-            continue
-        if high:
-            yield high
-        high = match.start() if 0xD800 <= code <= 0xDBFF else 0
-        if 0xDC00 <= code <= 0xDFFF:
-            yield match.start()
-    if high:
-        yield high
 
 
 # --- values to text -----------------------------------------------------------------------------

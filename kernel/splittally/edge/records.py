@@ -4,6 +4,7 @@ Shapes, units and codes are in spec/02-records.md. Hashes and keys are bytes in 
 hex in JSON.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -175,7 +176,7 @@ def readable(value: Any) -> Any:
             return value
         case int():
             return value if -(2**53) <= value <= 2**53 else str(value)
-        case dict():
+        case Mapping():
             return {key: readable(item) for key, item in value.items()}
         case list() | tuple():
             return [readable(item) for item in value]

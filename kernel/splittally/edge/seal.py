@@ -16,7 +16,7 @@ from splittally.core.canonical import decode, encode
 from splittally.core.commands import FITS, MISFIT, TOO_LARGE, WITHHELD, Command, Member, Settle, Submit
 from splittally.core.commands import Extend as ExtendCommand
 from splittally.core.commands import Release as ReleaseCommand
-from splittally.core.errors import CanonicalError, InvalidInput, SplittallyError
+from splittally.core.errors import CanonicalError, InvalidInput, InvalidSchema, SplittallyError
 from splittally.core.findings import Finding, find
 from splittally.core.intent import intent_hash
 from splittally.core.limits import (
@@ -193,20 +193,19 @@ class Sealer:
     def _seal_payload(self, state: State, kind: str, payload: Any) -> tuple[bytes, str]:
         """Canonical bytes of a payload and how it fits; never an error, because receipts always settle.
 
-        What does not fit a schema with secrets is dropped: it may hold one.
+        Bytes are canonical CBOR, with a schema or without; what is recorded is their normal form. What does
+        not fit a schema with secrets is dropped: it may hold one.
         """
         effect = state.caps.effects.get(kind)
-        schema = self.schema(state, effect.receipt_schema if effect else b"")
         if type(payload) is bytes and len(payload) > PAYLOAD_BYTES_MAX:
             return b"", TOO_LARGE
-        fits = FITS
         try:
-            if type(payload) is bytes:
-                data = payload
-                if schema.data:
-                    schema.seal(decode(payload))
-            else:
-                data = schema.seal({} if payload is None else payload)
+            schema = self.schema(state, effect.receipt_schema if effect else b"")
+        except InvalidSchema:  # one that this release does not read, so nobody knows where it has secrets
+            return b"", WITHHELD
+        try:
+            value = decode(payload) if type(payload) is bytes else {} if payload is None else payload
+            data, fits = schema.seal(value), FITS
         except SplittallyError:
             if schema.has_secrets:
                 return b"", WITHHELD

@@ -18,8 +18,8 @@ from msgspec.structs import replace
 
 from splittally.core.errors import BudgetError
 from splittally.core.governor import judge as judged
-from splittally.core.governor.classes import GIVE_UP
 from splittally.core.governor.judge import Case, Judgement, judge
+from splittally.core.governor.terms import GIVE_UP
 from splittally.core.types import ALLOW
 from splittally.governor.envelope import MemoryEnvelope
 from splittally.governor.figures import EXACT, exact, exact_or_none

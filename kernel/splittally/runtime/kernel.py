@@ -203,16 +203,23 @@ class Kernel:
             found = self._world.history.trace(require_hash(intent_hash))
             return outcome_row(found) if found is not None else None
 
-    def trace(self, target: bytes | str | int, resource: str | None = None) -> list[Level]:
+    def trace(
+        self,
+        target: bytes | str | int,
+        resource: str | None = None,
+        depth: int | None = None,
+        limit: int | None = None,
+    ) -> list[Level]:
         """Where value came from, level by level: of an intent by its hash, of a frame, of an account.
 
-        `Untraceable` where there is no such thing. It reads the journal from the first frame on.
+        At most `depth` levels deep and `limit` levels in all; `origins_of` sums them. `Untraceable` where
+        there is no such thing. It reads the journal from the first frame on.
         """
         with self._lock:
             self._usable()
             body = self._world.history.body
             frames = ((seq, body(seq)) for seq in range(self._world.state.size))
-            return trace(frames, target, resource)
+            return trace(frames, target, resource, depth, limit)
 
     def at(self, seq: int) -> Queries:
         """Queries on the state after frame `seq`: the same as a fold of the frames 0 ... `seq`."""

@@ -1,66 +1,33 @@
-"""Read-only views of a state: grants, counters, reservations, accounts.
+"""Read-only views of a state: grants, counters, reservations, accounts, budgets.
 
-Rule 1. A view is a copy taken at one sequence number: nothing in it changes, and changing it changes
-        nothing.
+Rule 1. Nothing copies the world: tables are lazy (`table.py`), and a row is built when it is asked for.
 Rule 2. A row reads by key and by attribute; calling a table filters it.
-Rule 3. A view is taken while no command runs, whichever thread asks.
+Rule 3. `tables` and `root` alone take everything at once, at one sequence number.
 """
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache, wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from functools import lru_cache
+from typing import Any
 
 import msgspec
 
 from splittally.core.canonical import decode
 from splittally.core.caps.state import NO_PARAMS, limits_of
+from splittally.core.ledger.state import Counter, CounterKey
 from splittally.core.snapshot import state_root, tables
 from splittally.core.state import State
 from splittally.core.types import LIFE, RESERVED
 from splittally.runtime.budget_views import budget_row
 from splittally.runtime.governor_views import governor_row
 from splittally.runtime.rows import Row
+from splittally.runtime.table import Table
 
-
-class Table(dict[Any, Any]):
-    """Rows by key; called with fields it gives the rows that have these values."""
-
-    def __call__(self, **fields: Any) -> "Table":
-        return Table({key: row for key, row in self.items() if _matches(row, fields)})
-
-
-def _matches(row: Any, fields: dict[str, Any]) -> bool:
-    for name, wanted in fields.items():
-        value = row.get(name) if isinstance(row, dict) else None
-        if isinstance(value, list | dict) and not isinstance(wanted, list | dict):
-            if wanted not in value:
-                return False
-        elif value != wanted:
-            return False
-    return True
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _held_still(view: Callable[Concatenate["Queries", P], R]) -> Callable[Concatenate["Queries", P], R]:
-    """The view, with every command waiting until it is taken."""
-
-    @wraps(view)
-    def taken(self: "Queries", /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with self._still:
-            return view(self, *args, **kwargs)
-
-    return taken
+Rows = Table[str, Row]
 
 
 class Queries:
-    """The state of a world at one sequence number, for people and programs.
-
-    Each view is of one sequence; `tables` gives everything at once. `still` keeps commands waiting.
-    """
+    """The state of a world, for people and programs; `still` keeps commands waiting while a row is built."""
 
     def __init__(
         self, current: Callable[[], State], still: AbstractContextManager[Any] | None = None
@@ -69,221 +36,256 @@ class Queries:
         self._still = nullcontext() if still is None else still
 
     @property
-    @_held_still
     def seq(self) -> int:
         """How many frames this state has seen."""
         return self._current().size
 
     @property
-    @_held_still
     def now_ns(self) -> int:
         """The logical time of the last frame."""
         return self._current().now_ns
 
     @property
-    @_held_still
     def root(self) -> bytes:
-        """The state root."""
-        return state_root(self._current())
+        """The state root, over every table at one sequence number."""
+        with self._still:
+            return state_root(self._current())
 
     @property
-    @_held_still
     def clock(self) -> str:
         """The world's clock: host or given."""
         return self._current().clock
 
     @property
-    @_held_still
     def engine(self) -> str:
         """The engine id under which the world was opened last."""
         return self._current().engine
 
-    @_held_still
     def tables(self) -> dict[str, list[list[Any]]]:
-        """Every table of the state as canonical rows."""
-        return tables(self._current())
+        """Every table of the state as canonical rows, at one sequence number."""
+        with self._still:
+            return tables(self._current())
+
+    # --- authority and limits --------------------------------------------------------------------
 
     @property
-    @_held_still
-    def grants(self) -> Table:
+    def grants(self) -> Rows:
         """Grants by name, with their hashes, whether revoked, and their chain."""
-        caps = self._current().caps
-        rows = Table()
-        for name in sorted(caps.grants):
-            grant = caps.grants[name]
-            row = Row(msgspec.structs.asdict(grant))
-            row["limits"] = [Row(msgspec.structs.asdict(limit)) for limit in limits_of(grant)]
-            row["chain"] = [above.name for above in caps.ancestors(name)]
-            row["revoked"] = caps.is_revoked(name)
-            row["exhausted"] = self._exhausted(name)
-            row["permission"] = permission_of(caps.cap_params(grant))
-            rows[name] = row
-        return rows
+        return Table(lambda: self._current().caps.grants.keys(), self._grant_row, self._still)
 
-    def _exhausted(self, name: str) -> bool:
+    def _grant_row(self, name: str) -> Row | None:
         state = self._current()
-        for limit in limits_of(state.caps.grants[name]):
-            counter = state.ledger.counters.get((name, limit.dim, LIFE, 0))
-            if limit.per == LIFE and counter is not None and counter.limit >= 0 and counter.available < 0:
-                return True
-        return False
+        grant = state.caps.grants.get(name)
+        if grant is None:
+            return None
+        row = Row(msgspec.structs.asdict(grant))
+        row["limits"] = [Row(msgspec.structs.asdict(limit)) for limit in limits_of(grant)]
+        row["chain"] = [above.name for above in state.caps.ancestors(name)]
+        row["revoked"] = state.caps.is_revoked(name)
+        row["exhausted"] = _is_exhausted(state, name)
+        row["permission"] = permission_of(state.caps.cap_params(grant))
+        return row
 
-    @_held_still
     def grant(self, name_or_hash: str | bytes) -> Row | None:
         """A grant by its name, or by its hash as bytes or hex."""
-        grants = self.grants
-        if isinstance(name_or_hash, str) and name_or_hash in grants:
-            row: Row = grants[name_or_hash]
-            return row
+        if isinstance(name_or_hash, str):
+            found = self.grants.get(name_or_hash)
+            if found is not None:
+                return found
         wanted = name_or_hash if isinstance(name_or_hash, bytes) else _from_hex(name_or_hash)
-        return next((row for row in grants.values() if row["grant_hash"] == wanted), None)
+        with self._still:
+            grants = list(self._current().caps.grants.values())
+        named = min((grant.name for grant in grants if grant.grant_hash == wanted), default=None)
+        return None if named is None else self.grants.get(named)
 
     @property
-    @_held_still
-    def counters(self) -> Table:
+    def counters(self) -> Table[str, Rows]:
         """Life counters as grant -> dimension -> {limit, reserved, spent}, and refunded once used."""
-        rows = Table()
-        for (scope, dim, per, _), counter in sorted(self._current().ledger.counters.items()):
-            if per == LIFE:
-                rows.setdefault(scope, Table())[dim] = _counter_row(counter)
-        return rows
+        return Table(
+            lambda: {scope for scope, _, per, _ in self._counters() if per == LIFE},
+            self._counters_of,
+            self._still,
+        )
+
+    def counter(self, grant: str, dim: str) -> Row | None:
+        """The life counter of a grant's dimension; None where nothing is counted."""
+        with self._still:
+            return _counter_row(self._counters().get((grant, dim, LIFE, 0)))
+
+    def _counters(self) -> dict[CounterKey, Counter]:
+        return self._current().ledger.counters
+
+    def _counters_of(self, scope: str) -> Rows | None:
+        rows = Table(
+            lambda: [key[1] for key in self._counters() if key[0] == scope and key[2] == LIFE],
+            lambda dim: _counter_row(self._counters().get((scope, dim, LIFE, 0))),
+            self._still,
+        )
+        is_limited = any((scope, x.dim, LIFE, 0) in self._counters() for x in self._limits(scope))
+        return rows if is_limited or any(x[0] == scope and x[2] == LIFE for x in self._counters()) else None
+
+    def _limits(self, scope: str) -> tuple[Any, ...]:
+        grant = self._current().caps.grants.get(scope)
+        return limits_of(grant) if grant is not None else ()
 
     @property
-    @_held_still
-    def windows(self) -> Table:
+    def windows(self) -> Table[CounterKey, Row]:
         """Windowed counters as (scope, dim, per, start_ns) -> {limit, reserved, spent}."""
         return Table(
-            {
-                key: _counter_row(counter)
-                for key, counter in sorted(self._current().ledger.counters.items())
-                if key[2] != LIFE
-            }
+            lambda: [key for key in self._counters() if key[2] != LIFE],
+            lambda key: _counter_row(self._counters().get(key)) if key[2] != LIFE else None,
+            self._still,
         )
 
     @property
-    @_held_still
-    def reservations(self) -> Table:
-        """Open holds by intent hash, sorted by hash, with their age in logical nanoseconds."""
-        state = self._current()
-        rows = Table()
-        for digest in sorted(state.ledger.holds):
-            hold = state.ledger.holds[digest]
-            rows[digest] = Row(
-                intent_hash=digest,
-                seq=hold.seq,
-                principal=hold.by,
-                kind=hold.kind,
-                status=RESERVED,
-                phase=hold.phase,
-                at_ns=hold.at_ns,
-                age_ns=state.now_ns - hold.at_ns,
-                due_ns=hold.due_ns or None,
-                grant=hold.legs[0].grant,
-                reserve=dict(hold.legs[0].reserve),
-                dim=sorted(hold.legs[0].reserve),
-                legs=[Row(msgspec.structs.asdict(leg)) for leg in hold.legs],
-                draws=[Row(msgspec.structs.asdict(draw)) for draw in hold.draws],
-            )
-        return rows
-
-    @property
-    @_held_still
-    def accounts(self) -> Table:
-        """Accounts by name: {kind, debt_limit, balances: {resource: minor units}, in_flight, spendable}."""
-        ledger = self._current().ledger
-        rows = Table()
-        for name in sorted(ledger.accounts):
-            account = ledger.accounts[name]
-            rows[name] = Row(
-                kind=account.kind, debt_limit=account.debt_limit, balances={}, in_flight={}, spendable={}
-            )
-        for (name, resource), balance in sorted(ledger.balances.items()):
-            rows[name]["balances"][resource] = balance
-            free = 0 if rows[name]["kind"] == "external" else balance + rows[name]["debt_limit"]
-            rows[name]["spendable"][resource] = free
-        for hold in ledger.holds.values():
-            for draw in hold.draws:
-                flying = rows[draw.account]["in_flight"]
-                flying[draw.resource] = flying.get(draw.resource, 0) + draw.amount
-        return rows
-
-    @property
-    @_held_still
-    def budgets(self) -> Table:
-        """Budgets by name: schema, solution, input, stage, what is missing, funds, lines and parts."""
-        return self.budgets_per("total")
-
-    @_held_still
-    def budgets_per(self, per: str) -> Table:
-        """The same with lines at a horizon: hour, day, week, month, quarter or year."""
-        state, accounts = self._current(), self.accounts
-        return Table(
-            {
-                name: Row(budget_row(state, name, accounts[name].in_flight, per))
-                for name in sorted(state.plans.budgets)
-            }
-        )
-
-    @property
-    @_held_still
-    def resources(self) -> Table:
-        """Resources by name with their scale, what is in flight, and the sum that must be zero."""
-        ledger = self._current().ledger
-        rows = Table()
-        for name in sorted(ledger.resources):
-            balances = sum(amount for (_, res), amount in ledger.balances.items() if res == name)
-            flying = ledger.inflight.get(name, 0)
-            rows[name] = Row(
-                scale=ledger.resources[name].scale, in_flight=flying, imbalance=balances + flying
-            )
-        return rows
-
-    @property
-    @_held_still
-    def governor(self) -> Row | None:
-        """What the governor is told and sees now: caps with what counts against them, lanes, verdicts."""
-        return governor_row(self._current())
-
-    @property
-    @_held_still
     def policy(self) -> list[Row]:
         """The policy's rules in order."""
         return [Row(msgspec.structs.asdict(rule)) for rule in self._current().rules]
 
     @property
-    @_held_still
-    def effects(self) -> Table:
+    def governor(self) -> Row | None:
+        """What the governor is told and sees now: caps with what counts against them, lanes, verdicts."""
+        with self._still:
+            return governor_row(self._current())
+
+    # --- holds and money -------------------------------------------------------------------------
+
+    @property
+    def reservations(self) -> Table[bytes, Row]:
+        """Open holds by intent hash, with their age in logical nanoseconds."""
+        return Table(lambda: self._current().ledger.holds.keys(), self._hold_row, self._still)
+
+    def _hold_row(self, digest: bytes) -> Row | None:
+        state = self._current()
+        hold = state.ledger.holds.get(digest)
+        if hold is None:
+            return None
+        return Row(
+            intent_hash=digest,
+            seq=hold.seq,
+            principal=hold.by,
+            kind=hold.kind,
+            status=RESERVED,
+            phase=hold.phase,
+            at_ns=hold.at_ns,
+            age_ns=state.now_ns - hold.at_ns,
+            due_ns=hold.due_ns or None,
+            grant=hold.legs[0].grant,
+            reserve=dict(hold.legs[0].reserve),
+            dim=sorted(hold.legs[0].reserve),
+            legs=[Row(msgspec.structs.asdict(leg)) for leg in hold.legs],
+            draws=[Row(msgspec.structs.asdict(draw)) for draw in hold.draws],
+        )
+
+    @property
+    def accounts(self) -> Rows:
+        """Accounts by name: {kind, debt_limit, balances: {resource: minor units}, in_flight, spendable}."""
+        return Table(lambda: self._current().ledger.accounts.keys(), self._account_row, self._still)
+
+    def _account_row(self, name: str) -> Row | None:
+        ledger = self._current().ledger
+        account = ledger.accounts.get(name)
+        if account is None:
+            return None
+        resources = sorted(ledger.resources)
+        held = {x: ledger.balances[name, x] for x in resources if (name, x) in ledger.balances}
+        free = {x: 0 if account.kind == "external" else held[x] + account.debt_limit for x in held}
+        return Row(
+            kind=account.kind,
+            debt_limit=account.debt_limit,
+            balances=held,
+            in_flight={x: ledger.drawn[name, x] for x in resources if ledger.drawn.get((name, x))},
+            spendable=free,
+        )
+
+    @property
+    def budgets(self) -> Rows:
+        """Budgets by name: schema, solution, input, stage, what is missing, funds, lines and parts."""
+        return self.budgets_per("total")
+
+    def budgets_per(self, per: str) -> Rows:
+        """The same with lines at a horizon: hour, day, week, month, quarter or year."""
+        return Table(
+            lambda: self._current().plans.budgets.keys(),
+            lambda name: self._budget_row(name, per),
+            self._still,
+        )
+
+    def _budget_row(self, name: str, per: str) -> Row | None:
+        state = self._current()
+        if name not in state.plans.budgets:
+            return None
+        account = self._account_row(name)
+        assert account is not None
+        return Row(budget_row(state, name, account["in_flight"], per))
+
+    @property
+    def resources(self) -> Rows:
+        """Resources by name with their scale, what is in flight, and the sum that must be zero."""
+        return Table(lambda: self._current().ledger.resources.keys(), self._resource_row, self._still)
+
+    def _resource_row(self, name: str) -> Row | None:
+        ledger = self._current().ledger
+        resource = ledger.resources.get(name)
+        if resource is None:
+            return None
+        balances = sum(amount for (_, held), amount in ledger.balances.items() if held == name)
+        flying = ledger.inflight.get(name, 0)
+        return Row(scale=resource.scale, in_flight=flying, imbalance=balances + flying)
+
+    # --- definitions -----------------------------------------------------------------------------
+
+    @property
+    def effects(self) -> Rows:
         """The kinds of effects that are defined."""
-        effects = self._current().caps.effects
-        return Table({kind: Row(msgspec.structs.asdict(effects[kind])) for kind in sorted(effects)})
+        return self._definitions(lambda: self._current().caps.effects)
 
     @property
-    @_held_still
-    def caps(self) -> Table:
+    def caps(self) -> Rows:
         """The caps that are defined, with the hash of the module that judges each."""
-        caps = self._current().caps.caps
-        return Table({name: Row(msgspec.structs.asdict(caps[name])) for name in sorted(caps)})
+        return self._definitions(lambda: self._current().caps.caps)
+
+    def _definitions(self, table: Callable[[], dict[str, Any]]) -> Rows:
+        def find(name: str) -> Row | None:
+            found = table().get(name)
+            return None if found is None else Row(msgspec.structs.asdict(found))
+
+        return Table(lambda: table().keys(), find, self._still)
 
     @property
-    @_held_still
-    def manifests(self) -> Table:
+    def manifests(self) -> Table[str, dict[str, bytes]]:
         """The manifests that named modules: hash in hex -> module name -> module hash."""
-        return Table({key: dict(named) for key, named in sorted(self._current().caps.manifests.items())})
+        named = self._current().caps.manifests
+        return Table(
+            lambda: named.keys(), lambda key: dict(named[key]) if key in named else None, self._still
+        )
 
     @property
-    @_held_still
-    def modules(self) -> Table:
+    def modules(self) -> Table[str, bytes]:
         """Installed modules: name -> hash."""
-        modules = self._current().caps.modules
-        return Table({name: modules[name] for name in sorted(modules)})
+        return Table(
+            lambda: self._current().caps.modules.keys(),
+            lambda name: self._current().caps.modules.get(name),
+            self._still,
+        )
 
-    @_held_still
     def wasm(self, module: bytes) -> bytes | None:
         """The bytes of the module with this hash; None where the world has none."""
         return self._current().caps.blobs.get(module)
 
 
-def _counter_row(counter: Any) -> Row:
+def _is_exhausted(state: State, name: str) -> bool:
+    """Whether a lifetime limit of a grant was passed by usage."""
+    for limit in limits_of(state.caps.grants[name]):
+        counter = state.ledger.counters.get((name, limit.dim, LIFE, 0))
+        if limit.per == LIFE and counter is not None and counter.limit >= 0 and counter.available < 0:
+            return True
+    return False
+
+
+def _counter_row(counter: Counter | None) -> Row | None:
+    if counter is None:
+        return None
     row = Row(
         limit=counter.limit if counter.limit >= 0 else None, reserved=counter.reserved, spent=counter.spent
     )

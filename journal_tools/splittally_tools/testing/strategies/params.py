@@ -15,7 +15,6 @@ from splittally.core.canonical import encode
 from splittally.core.errors import CanonicalError, SplittallyError
 from splittally.core.limits import INT_MAX, INT_MIN
 from splittally.edge.schema import ParamsSchema
-from splittally.edge.schema_places import unescaped
 
 Values = st.SearchStrategy[Any]
 _NOTES = {
@@ -114,7 +113,8 @@ class _Reader:
     def _target(self, reference: str) -> Any:
         found: Any = self._document
         for token in reference.split("/")[1:]:
-            found = found[int(token)] if isinstance(found, list) else found[unescaped(token)]
+            key = token.replace("~1", "/").replace("~0", "~")
+            found = found[int(token)] if isinstance(found, list) else found[key]
         return found
 
     # --- one type each ---------------------------------------------------------------------------

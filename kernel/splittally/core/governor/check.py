@@ -15,7 +15,7 @@ from splittally.core.governor.state import Governed
 from splittally.core.governor.terms import CapOnSpend, Envelope, at_pointer
 from splittally.core.types import ALLOW
 
-CEILING_PERCENT = 33  # of the workload needs the frontier (`classes.py`)
+CEILING_PERCENT = 33  # of the workload needs the frontier (`terms.py`)
 
 
 class Governing(Struct, frozen=True, gc=False):

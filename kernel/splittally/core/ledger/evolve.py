@@ -5,6 +5,8 @@ Rule 2. Entries are replaced, so that a fork can read through to its base.
 Rule 3. A hold moves only as its table says (`lifecycle.py`).
 """
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from splittally.core.events import (
@@ -22,7 +24,7 @@ from splittally.core.events import (
 from splittally.core.ledger.lifecycle import CHANGED, HELD, HOLD, NOTHING, RELEASE, SETTLE, UNHELD
 from splittally.core.ledger.state import NO_WINDOW, UNUSED, CounterKey, Due, Hold, Ledger
 from splittally.core.ledger.windows import window_end
-from splittally.core.types import EXTERNAL, LIFE, Leg, Window
+from splittally.core.types import EXTERNAL, LIFE, Draw, Leg, Window
 
 
 def hold(ledger: Ledger, event: Held, seq: int, now_ns: int, principal: str) -> None:
@@ -44,6 +46,7 @@ def hold(ledger: Ledger, event: Held, seq: int, now_ns: int, principal: str) -> 
         legs=legs,
         draws=tuple(event.draws),
     )
+    _draw(ledger, event.draws, 1)
     if event.due_ns:
         ledger.schedule(
             Due(due_ns=event.due_ns, seq=seq, position=event.member, hold=event.intent_hash, window=NO_WINDOW)
@@ -71,6 +74,8 @@ def settle(ledger: Ledger, event: Settled) -> None:
     """End the hold, where there is one, and charge each leg."""
     ended = ledger.holds.pop(event.intent_hash, None)
     assert (UNHELD[event.how] if ended is None else ended.phase, SETTLE, event.how) in HOLD
+    if ended is not None:
+        _draw(ledger, ended.draws, -1)
     for at, charge in enumerate(event.legs):
         reserve: dict[str, int] = {}
         windows = charge.windows
@@ -89,6 +94,7 @@ def release(ledger: Ledger, event: Released) -> None:
     assert (ended.phase, RELEASE, event.cause) in HOLD
     for leg in ended.legs:
         _reserve(ledger, leg, -1)
+    _draw(ledger, ended.draws, -1)
 
 
 def refund(ledger: Ledger, event: Refunded) -> None:
@@ -198,6 +204,12 @@ def _reserve(ledger: Ledger, leg: Leg, sign: int) -> None:
         counter = counters.get(key, UNUSED)
         amount = leg.reserve.get(window.dim, 0)
         counters[key] = replace(counter, reserved=counter.reserved + sign * amount)
+
+
+def _draw(ledger: Ledger, draws: Iterable[Draw], sign: int) -> None:
+    for draw in draws:
+        key = (draw.account, draw.resource)
+        ledger.drawn[key] = ledger.drawn.get(key, 0) + sign * draw.amount
 
 
 def _charge(ledger: Ledger, key: CounterKey, reserve: int, amount: int) -> None:

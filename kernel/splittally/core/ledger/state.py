@@ -2,8 +2,8 @@
 
 Rule 1. A counter is keyed by (scope, dim, per, start); entries are replaced, never mutated.
 Rule 2. Per resource, after every record, balances and what is in flight sum to zero.
-Rule 3. The agenda is derived from holds, windows and appointments, `issued` from balances: they stand in
-        no root and can be rebuilt.
+Rule 3. What is derived stands in no root and can be rebuilt: the agenda from holds, windows and appointments,
+        `drawn` from holds, `issued` from balances.
 """
 
 from heapq import heapify, heappop, heappush
@@ -74,14 +74,15 @@ NO_WINDOW: WindowKey = ("", "", "")
 class Ledger:
     """The tables of the ledger."""
 
-    __slots__ = ("accounts", "agenda", "agenda_is_shared", "appointments", "balances", "counters", "holds",
-                 "inflight", "issued", "resources", "windows")  # fmt: skip
+    __slots__ = ("accounts", "agenda", "agenda_is_shared", "appointments", "balances", "counters", "drawn",
+                 "holds", "inflight", "issued", "resources", "windows")  # fmt: skip
 
     def __init__(self) -> None:
         self.resources: dict[str, ResourceDef] = {}
         self.accounts: dict[str, AccountDef] = {}
         self.balances: dict[tuple[str, str], int] = {}
         self.inflight: dict[str, int] = {}
+        self.drawn: dict[tuple[str, str], int] = {}  # account, resource -> what open holds drew from it
         self.issued: dict[str, int] = {}  # resource -> what external accounts have given, less what came back
         self.counters: dict[CounterKey, Counter] = {}
         self.windows: dict[WindowKey, tuple[int, int, int, int]] = {}  # start, end, seq, position
@@ -93,6 +94,7 @@ class Ledger:
     def fork(self) -> "Ledger":
         """What is derived, for a fork; its tables are laid over these by `State.fork`."""
         child = Ledger()
+        child.drawn = Overlay(self.drawn)
         child.issued = Overlay(self.issued)
         child.agenda = self.agenda
         child.agenda_is_shared = True
@@ -149,8 +151,13 @@ class Ledger:
         heapify(due)
         self.agenda, self.agenda_is_shared = due, False
 
-    def rebuild_issued(self) -> None:
-        """Derive what is issued from the balances of external accounts."""
+    def rebuild_sums(self) -> None:
+        """Derive what is drawn from open holds, and what is issued from the balances of external accounts."""
+        self.drawn.clear()
+        for hold in self.holds.values():
+            for draw in hold.draws:
+                key = (draw.account, draw.resource)
+                self.drawn[key] = self.drawn.get(key, 0) + draw.amount
         self.issued.clear()
         for (account, resource), balance in self.balances.items():
             if account.startswith(EXTERNAL):

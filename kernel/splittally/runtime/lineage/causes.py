@@ -12,7 +12,7 @@ from typing import NamedTuple
 from splittally.core.commands import Submit
 from splittally.core.events import Decided, Held, Posted, Refunded, Released, RuleFired, Settled
 from splittally.core.frames import Body
-from splittally.core.lineage import RULE
+from splittally.runtime.lineage.sources import RULE
 
 SETTLE, LATE, RELEASE, REFUND = "settle", "late", "release", "refund"
 

@@ -10,8 +10,8 @@ from splittally.core.canonical import decode
 from splittally.core.commands import Submit
 from splittally.core.events import Defined, GrantSet, Posted
 from splittally.core.frames import Body
-from splittally.core.lineage import Lineage
 from splittally.runtime.lineage.causes import postings_of
+from splittally.runtime.lineage.sources import Lineage
 
 TASK = "task.post"
 

@@ -7,15 +7,17 @@ Rule 2. Levels come depth first: a level belongs to the nearest one before it wh
 Rule 3. What was given in a conversion is walked whole. The same units on the same side of a conversion are
         walked once; where they are met again they are only named, or money changed to and fro would double
         the walk with every turn.
-Rule 4. A walk keeps its own stack: no chain is too long for it.
+Rule 4. A walk keeps its own stack: no chain is too long for it. It goes no deeper than it is told; a level
+        that stays closed for that is an origin in the sums.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
-from splittally.core.lineage import DEBT, ISSUE, LOT, NOBODY, Source, Traced
 from splittally.runtime.lineage.causes import REFUND, RELEASE
 from splittally.runtime.lineage.history import History
+from splittally.runtime.lineage.sources import DEBT, ISSUE, LOT, NOBODY, Source, Traced
 
 ISSUED, OWED, COMMITMENT, SETTLEMENT, RETURN = "issue", "debt", "commitment", "settlement", "return"
 FUNDING, EXCHANGE, GIVEN, REFUNDED, DEBIT, BALANCE = (
@@ -65,8 +67,34 @@ class _Step(NamedTuple):
     run: Source
 
 
-def walk(history: History, runs: Iterable[Source]) -> Iterator[Level]:
-    """The levels of these runs of units and of everything they came from."""
+class Origin(NamedTuple):
+    """What of a walk came from one place: the account that gave it, as an issue, a debt or a closed level."""
+
+    what: str
+    account: str
+    resource: str
+    amount: int
+    levels: int
+
+
+def origins_of(levels: Iterable[Level]) -> list[Origin]:
+    """Levels with nothing below them, summed by what they are, account, resource; `levels` is how many.
+
+    What is told further up (`is_repeated`) counts once.
+    """
+    sums: dict[tuple[str, str, str], tuple[int, int]] = {}
+    for level, after in pairwise(chain(levels, (None,))):
+        assert level is not None
+        is_origin = level.what != BALANCE and (after is None or after.level <= level.level)
+        if is_origin and not level.is_repeated:
+            key = (level.what, level.debit or level.credit, level.resource)
+            amount, count = sums.get(key, (0, 0))
+            sums[key] = amount + level.amount, count + 1
+    return [Origin(*key, *sums[key]) for key in sorted(sums)]
+
+
+def walk(history: History, runs: Iterable[Source], depth: int | None = None) -> Iterator[Level]:
+    """The levels of these runs of units and of everything they came from, `depth` levels deep."""
     stack = [_Step(1, "", run) for run in reversed(list(runs))]
     seen: set[Source] = set()
     while stack:
@@ -75,7 +103,7 @@ def walk(history: History, runs: Iterable[Source]) -> Iterator[Level]:
         what = step.what or what_of(history, traced, step.run)
         is_repeated = what in (GIVEN, EXCHANGE) and step.run in seen
         yield level_of(history, step, what, is_repeated)
-        if not is_repeated:
+        if not is_repeated and step.depth != depth:
             stack += reversed(_below(history, step, what, traced))
         if what in (GIVEN, EXCHANGE):
             seen.add(step.run)

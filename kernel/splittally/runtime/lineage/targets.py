@@ -7,14 +7,15 @@ Rule 3. An account's balance is told as it is now, lot by lot, the oldest first,
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from splittally.core.errors import InvalidInput
 from splittally.core.frames import Body
-from splittally.core.lineage import LOT, NOBODY, Source, Traced
 from splittally.core.types import EXTERNAL
 from splittally.edge.json_values import printable
 from splittally.runtime.lineage.history import History, read_history
 from splittally.runtime.lineage.levels import BALANCE, COMMITMENT, RETURN, Level, walk, what_of
+from splittally.runtime.lineage.sources import LOT, NOBODY, Source, Traced
 
 _DIGITS_MAX = 19
 _HASH_DIGITS = 64
@@ -28,29 +29,36 @@ class Untraceable(InvalidInput):
 
 
 def trace(
-    frames: Iterable[tuple[int, Body]], target: str | int | bytes, resource: str | None = None
+    frames: Iterable[tuple[int, Body]],
+    target: str | int | bytes,
+    resource: str | None = None,
+    depth: int | None = None,
+    limit: int | None = None,
 ) -> list[Level]:
     """The levels of an intent's hash, a sequence or an account; `Untraceable` where there is nothing.
 
-    `frames` are sequences and bodies from the first frame on, each read once.
+    `frames` are sequences and bodies from the first frame on, each read once. At most `depth` levels deep,
+    the balance of an account not counted, and at most `limit` levels.
     """
-    return list(trace_in(read_history(frames), target, resource))
+    return list(islice(trace_in(read_history(frames), target, resource, depth), limit))
 
 
-def trace_in(history: History, target: str | int | bytes, resource: str | None = None) -> Iterator[Level]:
+def trace_in(
+    history: History, target: str | int | bytes, resource: str | None = None, depth: int | None = None
+) -> Iterator[Level]:
     """The same in a history that was read before; levels come as they are walked."""
     if resource is not None and resource not in history.scales:
         raise Untraceable(f"there is no resource `{_shown(resource)}`", field="resource")
     if isinstance(target, int):
-        return walk(history, _of_frame(history, target, resource))
+        return walk(history, _of_frame(history, target, resource), depth)
     if isinstance(target, bytes):
-        return walk(history, _of_intent(history, target, resource))
+        return walk(history, _of_intent(history, target, resource), depth)
     if target.isascii() and target.isdecimal() and len(target) <= _DIGITS_MAX:
-        return walk(history, _of_frame(history, int(target), resource))
+        return walk(history, _of_frame(history, int(target), resource), depth)
     digest = _digest(target)
     if digest is not None and target not in history.accounts:
-        return walk(history, _of_intent(history, digest, resource))
-    return _of_account(history, target, resource)
+        return walk(history, _of_intent(history, digest, resource), depth)
+    return _of_account(history, target, resource, depth)
 
 
 def _digest(text: str) -> bytes | None:
@@ -101,16 +109,17 @@ def _whole(number: int, traced: Traced) -> Source:
     return Source(kind=LOT, posting=number, start=0, amount=traced.posted.amount)
 
 
-def _of_account(history: History, account: str, resource: str | None) -> Iterator[Level]:
+def _of_account(history: History, account: str, resource: str | None, depth: int | None) -> Iterator[Level]:
     if account not in history.accounts:
         text = f"`{_shown(account)}` is no account, no sequence and no hash in 64 hex digits"
         raise Untraceable(text, field="account")
     if account.startswith(EXTERNAL):
         raise Untraceable(f"`{_shown(account)}` issues value and holds none", field="account")
-    return _balances(history, account, sorted(history.scales) if resource is None else [resource])
+    resources = sorted(history.scales) if resource is None else [resource]
+    return _balances(history, account, resources, depth)
 
 
-def _balances(history: History, account: str, resources: list[str]) -> Iterator[Level]:
+def _balances(history: History, account: str, resources: list[str], depth: int | None) -> Iterator[Level]:
     """Per resource a level 0 with the balance, then the walk of each of its lots and debts."""
     for resource in resources:
         lots, debts = history.lineage.held(account, resource), history.lineage.owed(account, resource)
@@ -132,7 +141,7 @@ def _balances(history: History, account: str, resources: list[str]) -> Iterator[
                 at_ns=None,
                 principal="",
             )
-            yield from walk(history, [*lots, *debts])
+            yield from walk(history, [*lots, *debts], depth)
 
 
 def _shown(text: str) -> str:

@@ -1,6 +1,6 @@
 """The same questions in another process: a fresh interpreter, another hash seed, the reference sandbox.
 
-`python -m splittally_tools.enforcers.elsewhere` reads `{"wasm": FILE, "questions": [hex]}` from standard
+`python -m splittally_tools.enforcers.other_process` reads `{"wasm": FILE, "questions": [hex]}` from standard
 input and writes `[[hex or null, fault, fuel]]`.
 """
 
@@ -14,9 +14,9 @@ from splittally.core.abi import Fault
 from splittally.core.errors import WorldError
 from splittally.sandbox import ReferenceSandbox
 
-from splittally_tools.enforcers.asking import Asked, asked
+from splittally_tools.enforcers.call import Asked, asked
 
-SELF = "splittally_tools.enforcers.elsewhere"
+SELF = "splittally_tools.enforcers.other_process"
 SECONDS_MAX = 600
 
 

@@ -14,7 +14,7 @@ from splittally.core.intent import intent_hash
 from splittally.core.limits import HASH_BYTES
 from splittally.runtime.reader import Reader, open_reader
 
-from splittally_tools.bench import course
+from splittally_tools.bench import workload
 
 
 class Frozen(NamedTuple):
@@ -40,7 +40,7 @@ class Specimen(NamedTuple):
 
 def take_specimen(folder: Path) -> Specimen:
     """A decision at depth 1 and its settlement, made in a world at `folder`."""
-    made = course.Course(folder)
+    made = workload.Course(folder)
     made.decide(1)
     made.settle()
     made.close()
@@ -75,8 +75,8 @@ def _read(reader: Reader, settled_at: int) -> Specimen:
         settle=_frozen(settle.data, settled.data, settled.prev),
         intent_front=b"\xa4ccap" + member.grant.encode() + b"dkind" + member.kind.encode() + b"fparams",
         intent_back=b"oidempotency_key\x58\x20" + bytes(HASH_BYTES),
-        params=course.params,
-        payload=course.payload,
+        params=workload.params,
+        payload=workload.payload,
     )
 
 

@@ -19,13 +19,13 @@ from splittally.runtime.reader import Reader, open_reader
 from splittally.runtime.recover import fold
 
 from splittally_tools.audit.rejudge import rejudge_range
+from splittally_tools.bench.baseline import Floor
 from splittally_tools.bench.callers import latencies_ms, percentile
-from splittally_tools.bench.course import Course
-from splittally_tools.bench.floor import Floor
 from splittally_tools.bench.reopened import Reopened, reopen
-from splittally_tools.bench.series import Contestant, Series, interleaved, timed
-from splittally_tools.bench.specimen import take_specimen
+from splittally_tools.bench.sample import take_specimen
 from splittally_tools.bench.stages import stages_of
+from splittally_tools.bench.stats import Contestant, Series, interleaved, timed
+from splittally_tools.bench.workload import Course
 
 DEPTH, CALLERS = 3, 64
 SYNCS = 50

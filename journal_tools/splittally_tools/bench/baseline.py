@@ -17,7 +17,7 @@ from splittally.core.hashing import hash_frame, hash_intent
 from splittally.core.limits import GROUP_MAX
 from splittally.sandbox import Sandbox
 
-from splittally_tools.bench.specimen import Frozen, Specimen
+from splittally_tools.bench.sample import Frozen, Specimen
 
 MAP_BYTES = 1 << 34
 

@@ -24,7 +24,7 @@ from splittally.core.types import OPERATOR, RECEIPT_STATUSES, Leg
 from splittally.edge.records import Intent, Origin, Receipt
 from splittally.sandbox import ReferenceSandbox, Sandbox
 
-from splittally_tools.audit.recorded import verdict_of
+from splittally_tools.audit.recorded_calls import verdict_of
 
 NO_KEY = bytes(KEY_BYTES)
 

@@ -16,7 +16,7 @@ from splittally.journal.checkpoint import Checkpoint
 from splittally.runtime.reader import Reader
 from splittally.runtime.recover import apply_events
 
-from splittally_tools.audit.anchor import Anchor
+from splittally_tools.audit.against_checkpoint import Anchor
 from splittally_tools.audit.conservation import Conservation
 from splittally_tools.audit.projections import IndexRuns, SavedStates
 from splittally_tools.audit.records import Intents, Records

@@ -22,7 +22,15 @@ from splittally.runtime.opening import current_engine
 from splittally.runtime.reader import Reader
 from splittally.sandbox import Sandbox, admit
 
-from splittally_tools.audit.recorded import CHECK, SETTLE, Call, Progress, Recording, Verdict, verdict_of
+from splittally_tools.audit.recorded_calls import (
+    CHECK,
+    SETTLE,
+    Call,
+    Progress,
+    Recording,
+    Verdict,
+    verdict_of,
+)
 
 SHOWN_MAX = 20
 SPOOLED_BYTES_MAX = 1024 * 1024  # of the differences in memory; more go to a temporary file
