@@ -1,7 +1,7 @@
 """An approval: what is above an amount waits, reserved, until somebody else has answered.
 
-Run it with the Python that has splittally: `python examples/approval.py`. The clock of this world is given, so
-that two hours pass in no time.
+Run it with a Python that has splittally: `python examples/approval.py`. The clock of this world is given,
+so that two hours pass in no time.
 
     submit -> require_approval    reserved, phase `approval`; nothing may happen yet
     approve                       phase `open`: the host may act now

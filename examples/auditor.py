@@ -1,7 +1,7 @@
 """An auditor: is the journal sound, was it decided as it says, and why was something refused?
 
-Run it with the Python that has splittally: `python examples/auditor.py [WORLD]`. Without a world it makes one,
-audits it, alters one byte of a copy and audits that.
+Run it with a Python that has splittally: `python examples/auditor.py [WORLD]`. Without a world it makes
+one, audits it, alters one byte of a copy and audits that.
 
 Reading takes no lock and writes nothing: it works beside the host, on a copy, on a medium that cannot be
 written. `tally verify --rejudge` and `tally explain HASH` say the same on the command line.
@@ -17,7 +17,7 @@ from splittally import Intent, JournalDamaged, Receipt
 from splittally.runtime.reader import Reader, open_reader
 from splittally_tools.audit.explanation import explain
 from splittally_tools.audit.ranges import rejudge_here
-from splittally_tools.audit.sound import verify
+from splittally_tools.audit.verify import verify
 
 TEAM = {"grants": {"cap_llm": {"cap": "sys/llm.basic@1", "budget": {"tokens": 100}}}}
 

@@ -1,6 +1,6 @@
 """A host that may be killed at any line: one job has one key and one attempt, and is never paid for twice.
 
-Run it with the Python that has splittally: `python examples/retrying_host.py`. It plays three lives of a host
+Run it with a Python that has splittally: `python examples/retrying_host.py`. It plays three lives of a host
 in a folder of its own: the first is killed before it knows the answer, the second after it has acted and
 before it has said so, the third finds out.
 
