@@ -14,6 +14,8 @@ from pathlib import Path
 
 import splittally
 from splittally import Intent, JournalDamaged, Receipt
+from splittally.core.events import Decided
+from splittally.core.types import DENY
 from splittally.runtime.reader import Reader, open_reader
 from splittally_tools.audit.explanation import explain
 from splittally_tools.audit.ranges import rejudge_here
@@ -57,7 +59,7 @@ def refused(reader: Reader) -> list[bytes]:
         event.intent_hash
         for record in reader.records()
         for event in record.body.out
-        if type(event).__name__ == "Decided" and event.outcome == "deny"
+        if isinstance(event, Decided) and event.outcome == DENY
     ]
 
 
