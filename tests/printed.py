@@ -142,11 +142,19 @@ def _environment(scratch: Path) -> dict[str, str]:
             program = programs / name
             program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
             program.chmod(0o755)
-    hidden = {"TALLY_WORLD", "TALLY_QUEUE", "TALLY_KEY", "TALLY_PUBLIC_KEY", "PYTEST_ADDOPTS"}
+    hidden = {
+        "TALLY_WORLD",
+        "TALLY_QUEUE",
+        "TALLY_KEY",
+        "TALLY_PUBLIC_KEY",
+        "PYTEST_ADDOPTS",
+        "PYTHONDONTWRITEBYTECODE",
+    }
     return {
         **{name: value for name, value in os.environ.items() if name not in hidden},
         "PYTHONPATH": SOURCES,
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPYCACHEPREFIX": str(ROOT / "out" / "bytecode"),  # an installed package has its bytecode
         "XDG_CACHE_HOME": str(scratch / "cache"),
         "CHECKOUT": str(ROOT),
         "COLUMNS": "120",
