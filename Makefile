@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
-SOURCES := kernel enforcers journal_tools tests
+SOURCES := kernel enforcers journal_tools tests examples
 
-.PHONY: setup run test check format lint types contracts enforcers bench bench-economy soak golden economies \
+.PHONY: setup run test check format lint style types contracts enforcers bench bench-economy soak golden economies \
 	coverage-of-requirements clean
 
 setup: $(VENV)/.ready
@@ -29,13 +29,16 @@ run: setup
 test: setup $(VENV)/.zig
 	$(BIN)/python -m pytest -n $(JOBS)
 
-check: setup lint types contracts enforcers
+# what a change must pass
+check: lint test
 
 format: setup
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-lint: setup
+lint: style types contracts enforcers
+
+style: setup
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 

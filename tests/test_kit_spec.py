@@ -1,4 +1,4 @@
-"""Chapter 14 and the README print what happens: their commands are run as they stand."""
+"""Chapter 14 prints what happens: its commands are run as they stand."""
 
 import json
 import os
