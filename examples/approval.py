@@ -15,7 +15,7 @@ HOUR_NS = 3_600 * 10**9
 DESK = {"cap": "sys/native@1", "params": {"operations": ["approval.answer"]}}
 SHOP = {
     "effects": {"shop.buy": {"cap_type": "shop"}},
-    "caps": {"acme/shop@1": {"enforcer": "sys/CapEnforceRules@1", "cap_type": "shop"}},
+    "caps": {"acme/shop@1": {"enforcer": "sys/CapEnforceRules@2", "cap_type": "shop"}},
     "grants": {
         "purchases": {
             "cap": "acme/shop@1",

@@ -1,0 +1,105 @@
+"""Uses of the public face that a type checker must accept, with the types that it must see."""
+
+from collections.abc import Iterator
+from typing import assert_type
+
+import splittally
+from splittally import (
+    At,
+    Decision,
+    Extend,
+    Finding,
+    Group,
+    HoldChange,
+    Intent,
+    InvalidInput,
+    Kernel,
+    Receipt,
+    Release,
+    Settlement,
+    SplittallyError,
+    new_attempt,
+)
+from splittally.runtime.queries import Queries
+
+HASH = bytes(32)
+ASKED = Intent("llm.generate", {"max_tokens": 50}, "cap_llm", attempt=new_attempt())
+USED = Receipt(HASH, "ok", "my-adapter", {"prompt_tokens": 10})
+
+
+def some() -> Iterator[Intent]:
+    yield ASKED
+
+
+def ticking() -> int:
+    return 7
+
+
+def asks(kernel: Kernel) -> None:
+    assert_type(kernel.submit(ASKED), Decision)
+    assert_type(kernel.submit(ASKED, now_ns=5), Decision)
+    assert_type(kernel.submit([ASKED]), list[Decision])
+    assert_type(kernel.submit((ASKED, ASKED)), list[Decision])
+    assert_type(kernel.submit(some()), list[Decision])
+    assert_type(kernel.submit([ASKED], mode="all"), list[Decision])
+    assert_type(kernel.submit([ASKED], mode="first"), Decision)
+    assert_type(kernel.settle(USED), Settlement)
+    assert_type(kernel.settle([USED]), list[Settlement])
+    assert_type(kernel.run(ASKED for _ in range(2)), list[Decision])
+    assert_type(kernel.run([At(5, ASKED)]), list[Decision])
+    assert_type(kernel.run([USED]), list[Settlement | SplittallyError])
+    assert_type(kernel.run([Release(HASH), Extend(HASH, 5)]), list[HoldChange | SplittallyError])
+    for answer in kernel.run([ASKED, USED, Group("all", (ASKED,))]):
+        if isinstance(answer, Decision):
+            assert_type(answer.findings, tuple[Finding, ...])
+    assert_type(kernel.decide(ASKED), Decision)
+    assert_type(kernel.native("ledger.issue", resource="USD", amount=5, to="accounts/a"), Decision)
+    assert_type(kernel.apply({"grants": {}}), Decision)
+    assert_type(kernel.release(HASH), HoldChange)
+    assert_type(kernel.extend(HASH.hex(), 9), HoldChange)
+    assert_type(kernel.approve(HASH), Decision)
+    assert_type(kernel.tick(), int)
+
+
+def looks(kernel: Kernel) -> None:
+    decision = kernel.submit(ASKED)
+    assert_type(decision.allowed, bool)
+    assert_type(decision.outcome, str)
+    assert_type(decision.reserve, dict[str, int])
+    assert_type(decision.intent_hash, bytes | None)
+    assert_type(kernel.state, Queries)
+    assert_type(kernel.fork(), Kernel)
+    assert_type(kernel.as_principal("ann"), Kernel)
+    assert_type(kernel.repairs, tuple[str, ...])
+    assert_type([level.amount for level in kernel.trace("accounts/a", depth=3, limit=9)], list[int])
+    row = kernel.state.counter("g", "tokens")
+    if row is not None:
+        print(row.spent)
+    for name, grant in kernel.state.grants.page(after="a", limit=5):
+        assert_type(name, str)
+        print(grant.holder)
+
+
+def opens() -> None:
+    with splittally.open("world", clock=ticking, open_max=5, lock_seconds=0.5) as kernel:
+        assert_type(kernel, Kernel)
+    try:
+        splittally.open(clock="given", create=False, entropy=bytes).close()
+    except InvalidInput as error:
+        assert_type(error.facts, dict[str, object])
+
+
+async def awaits() -> None:
+    async with splittally.aio.open("world", queue_max=5) as kernel:
+        assert_type(await kernel.submit(ASKED), Decision)
+        assert_type(await kernel.submit([ASKED]), list[Decision])
+        assert_type(await kernel.submit([ASKED], mode="first"), Decision)
+        assert_type(await kernel.settle(USED), Settlement)
+        assert_type(await kernel.settle([USED]), list[Settlement])
+        assert_type(await kernel.run([ASKED]), list[Decision])
+        assert_type(await kernel.release(HASH), HoldChange)
+        assert_type(await kernel.tick(), int)
+        assert_type(await kernel.upgrade(), int | None)
+        assert_type((await kernel.at(3)).seq, int)
+        async for answers in kernel.stream([ASKED]):
+            assert_type(answers, list[Decision])
