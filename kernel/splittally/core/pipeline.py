@@ -9,7 +9,7 @@ Stages 1 and 2, seal and known, come before a command is decided (`runtime/pipel
 
     3 caps      every grant of the chain exists, is live, covers the kind and what it touches
     4 enforcer  what may it cost at most? One answer for each leg
-    5 ledger    every limit of every leg, every account drawn on, and what a native effect finds wrong
+    5 ledger    every limit of every leg, every account drawn on, what a native effect reaches and finds wrong
     6 plan      the plans of the budgets whose accounts are debited still hold
     7 policy    the first rule that matches
     8 governor  should it happen now?
@@ -33,6 +33,7 @@ from splittally.core.governor.check import UNGOVERNED, Governing, check_governor
 from splittally.core.governor.state import GOVERNOR
 from splittally.core.ledger.check import check_accounts
 from splittally.core.native import NATIVE, Native, NativeCall
+from splittally.core.native.authority import check_authority
 from splittally.core.native.plans import plan_findings
 from splittally.core.policy import NO_STAGE, PolicyInput, check_policy
 from splittally.core.reservation import (
@@ -245,7 +246,8 @@ def _check_ledger(case: Candidate) -> StageResult:
     case.reservation = planned
     shortfalls = check_accounts(state.ledger, planned.draws) if planned.draws else []
     if case.native is not None and case.call is not None:
-        shortfalls = shortfalls + case.native.check(state, case.call, case.params)
+        beyond = check_authority(state, case.call, case.native.touches(state, case.call, case.params))
+        shortfalls = shortfalls + (beyond or case.native.check(state, case.call, case.params))
     shortfalls = shortfalls + planned.payee_findings if planned.payee_findings else shortfalls
     findings: list[Finding] = []
     outcomes: list[str] = []

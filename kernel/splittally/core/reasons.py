@@ -65,6 +65,7 @@ REASONS: dict[str, Reason] = {
     "cannot_change": Reason("native", REPLAN, "this property is fixed when the thing is made"),
     "wider_than_parent": Reason("native", REPLAN, "a child grant is at most its parent"),
     "account_not_yours": Reason("native", REPLAN, "the issuer does not draw on this account"),
+    "out_of_reach": Reason("native", ESCALATE, "what the effect names does not descend from its grant"),
     "chain_too_long": Reason("native", REPLAN, "the chain of grants would be too long"),
     "external_account": Reason("native", REPLAN, "only an issue debits an external account"),
     "not_reserved": Reason("native", REPLAN, "the hold has ended or never was"),
