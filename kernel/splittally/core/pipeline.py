@@ -3,7 +3,8 @@
 Rule 1. Everything is checked before anything is made; a refusal leaves the ledger untouched.
 Rule 2. The stage that stops an intent reports all of its findings and no later stage is asked.
 Rule 3. Where stages that let it pass disagree, the strictest outcome stands.
-Rule 4. The record is one: decision, hold, postings and counters stand in the same frame.
+Rule 4. Figures that the principal may not see are hidden before anything is recorded (`visibility.py`).
+Rule 5. The record is one: decision, hold, postings and counters stand in the same frame.
 
 Stages 1 and 2, seal and known, come before a command is decided (`runtime/pipeline.py`). The others:
 
@@ -45,6 +46,7 @@ from splittally.core.reservation import (
 )
 from splittally.core.state import State
 from splittally.core.types import ADMITTED, ALLOW, DENY, REQUIRE_APPROVAL, ROOT, strictest
+from splittally.core.visibility import seen_by
 
 NO_EVENTS: list[Event] = []
 NO_RESERVATION = Reservation(legs=[], limit_checks=[], draws=[], payee_findings=NO_FINDINGS)
@@ -123,7 +125,7 @@ def decide_intent(
         if said is PASSED:
             continue
         outcome = strictest([outcome, said.outcome])
-        findings += said.findings
+        findings += [seen_by(state, principal, case.chain, now_ns, finding) for finding in said.findings]
         admitted = said.admitted + admitted  # what policy counts stands before what limits do: released order
         always += said.always
         if outcome == REQUIRE_APPROVAL and case.native is not None:
@@ -136,20 +138,13 @@ def decide_intent(
 
 def _native_call(case: Candidate) -> NativeCall:
     """Who asks for a native effect, and what the evidence says that it needs."""
-    known: Known | None = None
-    admitted: dict[bytes, str] = {}
-    for evidence in case.seen:
-        if type(evidence) is Known:
-            known = evidence
-        elif type(evidence) is Admitted:
-            admitted[evidence.module] = evidence.failed
     return NativeCall(
         now_ns=case.now_ns,
         principal=case.principal,
         grant=case.member.grant,
         intent_hash=case.member.intent_hash,
-        known=known,
-        admitted=admitted,
+        known=next((evidence for evidence in case.seen if type(evidence) is Known), None),
+        admitted={each.module: each.failed for each in case.seen if type(each) is Admitted},
     )
 
 

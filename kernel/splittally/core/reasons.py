@@ -53,7 +53,7 @@ REASONS: dict[str, Reason] = {
     "amount_overflow": Reason("ledger", REPLAN, "an amount would pass 2^64-1"),
     "insufficient_balance": Reason("ledger", TOP_UP, "the account that pays holds too little"),
     "payee_missing": Reason("ledger", REPLAN, "money would be drawn and no grant says who is paid"),
-    "payee_unlisted": Reason("ledger", REPLAN, "the intent names a payee that no grant lists"),
+    "payee_unlisted": Reason("ledger", REPLAN, "whom the intent would pay is no account that is listed"),
     "limit_approaching": Reason("ledger", "", "a soft limit was reached"),
     "shadow_exceeded": Reason("ledger", "", "a shadow limit would have refused this"),
     "approval_threshold": Reason("ledger", ASK_APPROVAL, "above this amount somebody must approve"),

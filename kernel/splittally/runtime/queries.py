@@ -17,10 +17,12 @@ from splittally.core.canonical import decode
 from splittally.core.caps.state import NO_PARAMS, limits_of
 from splittally.core.snapshot import state_root, tables
 from splittally.core.state import State
-from splittally.core.types import LIFE, RESERVED
+from splittally.core.types import LIFE, RESERVED, AccountDef
 from splittally.runtime.budget_views import budget_row
 from splittally.runtime.governor_views import governor_row
 from splittally.runtime.rows import Row
+
+UNDEFINED = "undefined"  # of an account that is only named
 
 
 class Table(dict[Any, Any]):
@@ -189,11 +191,15 @@ class Queries:
     @property
     @_held_still
     def accounts(self) -> Table:
-        """Accounts by name: {kind, debt_limit, balances: {resource: minor units}, in_flight, spendable}."""
+        """Accounts by name: {kind, debt_limit, balances: {resource: minor units}, in_flight, spendable}.
+
+        A name that older records credit and nobody defined is of kind `undefined`.
+        """
         ledger = self._current().ledger
         rows = Table()
-        for name in sorted(ledger.accounts):
-            account = ledger.accounts[name]
+        credited = {name for name, _ in ledger.balances}
+        for name in sorted(credited | set(ledger.accounts)):
+            account = ledger.accounts.get(name) or AccountDef(name=name, kind=UNDEFINED, debt_limit=0)
             rows[name] = Row(
                 kind=account.kind, debt_limit=account.debt_limit, balances={}, in_flight={}, spendable={}
             )

@@ -34,6 +34,7 @@ from splittally.core.types import (
     is_id,
     is_name,
     is_per,
+    is_plain,
 )
 
 DOUBTS = ("payer", "payee")
@@ -110,7 +111,7 @@ class GrantTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _require(all(map(is_id, self.pays_to)), "`pays_to` lists accounts")
         _require(all(map(is_id, [*self.draws_on, *self.draws_on.values()])), "`draws_on` maps names")
         first = self.pays_to[:1]
-        _require(not first or not first[0].endswith(("/", "*")), "the first of `pays_to` is one account")
+        _require(all(map(is_plain, first)), "the first of `pays_to` is one account")
 
 
 def is_natural(value: object) -> bool:

@@ -27,7 +27,8 @@ from splittally.core.types import (
 
 Narrows = Callable[[Caps, Grant, Grant], list[Finding]]
 
-_WIDTH = {"cap": 0, "charge": 0, "debt": 1, "payer": 0, "payee": 1}  # of `above` and `doubt`
+_DOUBT = {"payer": 0, "payee": 1}
+_ABOVE = {"cap": 0, "charge": 0, "debt": 1}
 
 
 def check_narrowing(caps: Caps, grant: Grant, above: Grant) -> list[Finding]:
@@ -93,15 +94,26 @@ def _at_most(field: str) -> Narrows:
     return narrows
 
 
-def _no_wider(field: str) -> Narrows:
-    """A word of which one lets more happen than the others: `debt` over charge, `payee` over payer."""
+def _above(caps: Caps, grant: Grant, above: Grant) -> list[Finding]:
+    """`debt` lets more be taken than was reserved; neither `charge` nor `cap` does."""
+    if _ABOVE[grant.above] <= _ABOVE[above.above]:
+        return []
+    return [find("wider_than_parent", above=grant.above, available=above.above, grant=above.name)]
 
-    def narrows(caps: Caps, grant: Grant, above: Grant) -> list[Finding]:
-        stated, most = getattr(grant, field), getattr(above, field)
-        facts = {field: stated, "available": most, "grant": above.name}
-        return [find("wider_than_parent", **facts)] if _WIDTH[stated] > _WIDTH[most] else []
 
-    return narrows
+def _doubt(caps: Caps, grant: Grant, above: Grant) -> list[Finding]:
+    """`payee` gives back what `payer` pays.
+
+    Caps of another type have another default, so they are compared only where both draw on accounts.
+    """
+    if grant.cap not in caps.caps:
+        return []
+    bound: Grant | None = above
+    if caps.caps[grant.cap].cap_type != caps.caps[above.cap].cap_type:
+        bound = next((x for x in caps.ancestors(above.name) if x.draws_on and grant.draws_on), None)
+    if bound is None or _DOUBT[grant.doubt] <= _DOUBT[bound.doubt]:
+        return []
+    return [find("wider_than_parent", doubt=grant.doubt, available=bound.doubt, grant=bound.name)]
 
 
 def _delegations(caps: Caps, grant: Grant, above: Grant) -> list[Finding]:
@@ -150,8 +162,8 @@ NARROWS: dict[str, Narrows] = {
     "hold_ns_max": _at_most("hold_ns_max"),
     "approval_ns": _at_most("approval_ns"),
     "unknown_ns": _at_most("unknown_ns"),
-    "doubt": _no_wider("doubt"),
-    "above": _no_wider("above"),
+    "doubt": _doubt,
+    "above": _above,
     "made_by": _free,
     "grant_hash": _free,  # of terms that are compared one by one
 }

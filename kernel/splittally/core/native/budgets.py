@@ -128,6 +128,7 @@ def _charter_parent(state: State, call: NativeCall, params: CreateBudget) -> str
 def _charter_terms(state: State, call: NativeCall, params: CreateBudget, plan: Plan) -> GrantTerms:
     parent = _charter_parent(state, call, params)
     above = state.caps.grants[parent]
+    doubts = [grant.doubt for grant in state.caps.ancestors(parent) if grant.draws_on]
     return GrantTerms(
         cap=CAP_SPEND,
         params=encode({"resources": sorted(plan.resources)}),
@@ -136,7 +137,7 @@ def _charter_terms(state: State, call: NativeCall, params: CreateBudget, plan: P
         draws_on=dict.fromkeys(sorted(plan.resources), params.budget),
         pays_to=params.pays_to,
         delegations=min(params.delegations, above.delegations) if parent != ROOT else params.delegations,
-        doubt="payee" if parent == ROOT else above.doubt,
+        doubt=doubts[0] if doubts else "payee",
     )
 
 
