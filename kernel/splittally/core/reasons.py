@@ -72,6 +72,7 @@ REASONS: dict[str, Reason] = {
     "own_approval": Reason("native", ESCALATE, "nobody answers an approval of their own intent"),
     "approval_stale": Reason("native", REPLAN, "what was approved may no longer be done"),
     "refund_too_large": Reason("native", REPLAN, "more than was charged cannot be refunded"),
+    "limit_uncounted": Reason("native", "", "nothing counts a dimension that the grant limits"),
     "carried_over": Reason("native", "", "open reservations were carried over a change"),
     "conversion_uncovered": Reason("native", TOP_UP, "the counter-account holds less than it would give"),
     "conversion_too_small": Reason("native", REPLAN, "at this rate the amount gives nothing"),

@@ -18,6 +18,7 @@ from splittally.core.caps.state import NO_PARAMS, limits_of
 from splittally.core.snapshot import state_root, tables
 from splittally.core.state import State
 from splittally.core.types import LIFE, RESERVED, AccountDef
+from splittally.edge.dimensions import uncounted
 from splittally.runtime.budget_views import budget_row
 from splittally.runtime.governor_views import governor_row
 from splittally.runtime.rows import Row
@@ -108,7 +109,7 @@ class Queries:
     @property
     @_held_still
     def grants(self) -> Table:
-        """Grants by name, with their hashes, whether revoked, and their chain."""
+        """Grants by name, with their hashes, whether revoked, their chain, and the limits nothing counts."""
         caps = self._current().caps
         rows = Table()
         for name in sorted(caps.grants):
@@ -118,6 +119,7 @@ class Queries:
             row["chain"] = [above.name for above in caps.ancestors(name)]
             row["revoked"] = caps.is_revoked(name)
             row["exhausted"] = self._exhausted(name)
+            row["uncounted"] = uncounted(self._current(), name)
             row["permission"] = permission_of(caps.cap_params(grant))
             rows[name] = row
         return rows
