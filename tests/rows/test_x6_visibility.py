@@ -7,7 +7,7 @@ import pytest
 import splittally
 from splittally import Intent
 
-from tests.rows.worlds import bodies, codes
+from tests.rows.worlds import bodies, codes, tally
 
 # Every figure that is not eve's own; none of them may be told to her.
 BALANCE, LIMIT, TOLD, CAP, SPENT, MINIMUM = 123_456, 777_777, 400_001, 1_003, 321, 4_007
@@ -160,3 +160,45 @@ def test_what_the_enforcer_of_somebody_elses_grant_says_in_words_is_not_told():
         assert (finding.stage, set(finding.facts)) == ("enforcer", {"grant", "next"})
         (finding,) = kernel.submit(Intent("llm.generate", {"max_tokens": LIMIT + 1}, "top")).findings
         assert str(LIMIT) in finding.facts["message"]
+
+
+@pytest.mark.req("X6-30")
+def test_violations_tell_no_figure_of_a_grant_above_and_are_recorded_whole():
+    """What the grant above reserves by its own params nobody below it knows."""
+    caps = {"acme/meter@1": {"enforcer": "sys/CapAllowAll@1", "cap_type": "blob"}}
+    top = {"cap": "acme/meter@1", "params": {"reserve": {"units": SPENT}}, "delegations": 1}
+    kid = {"cap": "acme/meter@1", "params": {"reserve": {"units": 5}}, "parent": "top", "holder": "eve"}
+    with splittally.open(None, clock="given") as kernel:
+        assert kernel.apply({"caps": caps, "grants": {"top": top, "kid": kid}}).allowed
+        eve = kernel.as_principal("eve")
+        digest = eve.submit(Intent("blob.put", {"size": 1}, "kid")).intent_hash
+        settled = eve.settle(splittally.Receipt(digest, "ok", "", {"usage": {"units": 10**6}}))
+        shown = {(x.stage, x.facts["grant"]): set(x.facts) - {"grant"} for x in settled.violations}
+        assert shown["settle", "top"] == {"dim"}
+        assert shown["settle", "kid"] == {"dim", "reserve", "usage"}
+        assert str(SPENT) not in str(settled.violations)
+        assert str(SPENT) in str(bodies(kernel)[settled.seq].out[0].legs[1].violations)
+
+
+@pytest.mark.req("X6-30")
+def test_explain_shows_a_principal_no_figure_of_a_grant_above(folder):
+    params = {"max_tokens": LIMIT}
+    manifest = folder / "m.json"
+    grants = {
+        "top": {"cap": "sys/llm.basic@1", "params": params, "delegations": 1, "budget": {"tokens": 5}},
+        "kid": {"cap": "sys/llm.basic@1", "parent": "top", "holder": "eve"},
+    }
+    manifest.write_text(json.dumps({"grants": grants}))
+    world = folder / "w"
+    assert tally(world, "init", "--clock", "given")[0] == 0
+    assert tally(world, "apply", str(manifest))[0] == 0
+    with splittally.open(world) as kernel:
+        eve = kernel.as_principal("eve")
+        digest = eve.submit(Intent("llm.generate", {"max_tokens": LIMIT + 1}, "kid")).intent_hash.hex()
+    for reader, is_shown in (("eve", False), ("operator", True)):
+        code, document = tally(world, "explain", digest, "--as", reader)
+        assert code == 0
+        links = {link["grant"]: link["answer"] for link in document["chain"]}
+        assert (links["top"] is not None) == is_shown
+        assert links["kid"] is not None
+        assert (str(LIMIT) in str(document)) == is_shown

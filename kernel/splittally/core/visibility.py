@@ -5,7 +5,8 @@ Rule 1. Who holds the root grant sees everything. Anybody else sees amounts of g
         charter they hold.
 Rule 2. What is not seen keeps its code, its advice and its names, and loses every number and list. What an
         enforcer of somebody else's grant says in words goes, too: the words have its numbers in them.
-Rule 3. It is applied once, where an intent is decided: what is recorded is what was told.
+Rule 3. It is applied once, where an intent is decided: what is recorded is what was told. Violations of a
+        receipt are recorded whole, because they are the books, and told in the same way.
 
 Example. `kid` (eve's) stands below `top`, which draws USD on `accounts/treasury`. A task of 500 finds
 
