@@ -100,6 +100,15 @@ def test_what_was_lent_before_counts_whoever_lent_it_below_the_same_grant():
 
 
 @pytest.mark.req("X6-07")
+def test_a_budget_whose_plan_somebody_adopts_anew_still_counts():
+    with world({"n": NATIVE | {"budget": {"USD": 100}}, "m": NATIVE}) as kernel:
+        assert lent(kernel, 100).allowed
+        again = {"budget": "budgets/x", "schema": USD | {"title": "again"}}
+        assert kernel.as_principal("eve").native("budget.amend", grant="m", **again).allowed
+        assert codes(lent(kernel, 1, "budgets/y")) == ["insufficient_balance"]
+
+
+@pytest.mark.req("X6-07")
 def test_a_budget_below_another_borrows_no_more_than_that_one_has():
     with world({"n": NATIVE}) as kernel:
         eve = kernel.as_principal("eve")

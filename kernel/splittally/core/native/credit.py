@@ -29,7 +29,7 @@ def check_credit(
     chains = [state.caps.ancestors(name) for name in (call.grant, parent) if name]
     findings = []
     for resource in sorted(resources) or [""]:
-        holder, available = _held(state, chains, resource)
+        holder, available = _held(state, call.principal, chains, resource)
         if debt_limit > available:
             facts = {"needed": debt_limit, "available": available, "shortage": debt_limit - available}
             findings.append(
@@ -38,14 +38,14 @@ def check_credit(
     return findings
 
 
-def _held(state: State, chains: list[list[Grant]], resource: str) -> tuple[str, int]:
+def _held(state: State, principal: str, chains: list[list[Grant]], resource: str) -> tuple[str, int]:
     """The grant of these chains that holds least of a resource, and how much; nobody holds 0."""
     held: list[tuple[int, str]] = []
     for chain in chains:
         is_drawn = False
         for grant in chain:
             counter = state.ledger.counters.get((grant.name, resource, LIFE, 0))
-            lent = _lent(state, chain, grant) if grant.name != ROOT else 0
+            lent = _lent(state, principal, chain, grant) if grant.name != ROOT else 0
             if counter is not None and counter.limit >= 0:
                 held.append((counter.available - lent, grant.name))
             if not is_drawn and resource in grant.draws_on:
@@ -55,22 +55,26 @@ def _held(state: State, chains: list[list[Grant]], resource: str) -> tuple[str, 
     return holder, max(0, amount)
 
 
-def _lent(state: State, chain: list[Grant], holder: Grant) -> int:
+def _lent(state: State, principal: str, chain: list[Grant], holder: Grant) -> int:
     """The debt limits of the budgets that were adopted or chartered below a grant, and of plain accounts.
 
-    Nobody is remembered as the one who opened an account, so those count that the lists of the chain cover.
+    A plan may be adopted anew under another grant, so what the principal made counts, too. Nobody is
+    remembered as the one who opened an account, so those count that the lists of the chain cover.
     """
+    caps = state.caps
+    makers = {principal} - {caps.grants[ROOT].holder}
     lists = [
         listed
         for grant in chain
-        if grant.cap == CAP_NATIVE and (listed := native_lists(state.caps.cap_params(grant)).accounts)
+        if grant.cap == CAP_NATIVE and (listed := native_lists(caps.cap_params(grant)).accounts)
     ]
     total = 0
     for name, account in state.ledger.accounts.items():
         budget = state.plans.budgets.get(name) if account.debt_limit else None
         if budget is not None:
-            below = (budget.adopted_by, budget.grant)
-            total += account.debt_limit if any(state.caps.descends(x, holder.name) for x in below) else 0
+            is_below = any(caps.descends(x, holder.name) for x in (budget.adopted_by, budget.grant))
+            is_own = caps.grants[budget.grant].made_by in makers
+            total += account.debt_limit if is_below or is_own else 0
         elif account.debt_limit and all(any(covers_account(x, name) for x in listed) for listed in lists):
             total += account.debt_limit
     return total
