@@ -287,6 +287,14 @@ def authority(t: Tour) -> None:
     t.ask("h4", "llm.generate", {"max_tokens": 46}, "limits")
     t.apply("m5", {**FIRST, "grants": {name: GRANTS[name] for name in ("llm", "meter", "mill")}})
     t.apply("m6", {**FIRST, "grants": GRANTS})
+    crew = {"cap": "sys/all@1", "budget": {"tokens": 9}, "holder": "alice", "delegations": 1}
+    t.native("crew", "grant.issue", name="crew", terms=crew)
+    desk = {"cap": "sys/native@1", "holder": "alice"}
+    t.native("desk", "grant.issue", "alice", grant="crew", name="desk", terms=desk)
+    t.ask("h5", "llm.generate", {"model": "m", "max_tokens": 1}, "llm")
+    reached = {"intent_hash": t.hashes["h5"], "order": "order-11"}
+    t.native("release-far", "reservation.release", "alice", grant="desk", **reached)
+    t.release("h5", "cancel")
 
 
 def hire(t: Tour, label: str, name: str, terms: dict[str, Any], at: int | None = None) -> None:

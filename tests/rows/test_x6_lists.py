@@ -2,6 +2,8 @@
 
 import pytest
 import splittally
+from msgspec.structs import replace
+from splittally.core.canonical import encode
 from splittally.core.native import NATIVE
 from splittally.core.native.row import NOTHING
 
@@ -156,7 +158,11 @@ def test_what_a_hold_draws_on_is_touched_by_who_answers_for_it(kind):
 def test_only_what_names_nothing_of_the_books_touches_nothing(kernel):
     """A new row must say what it touches: these are the ones that may say nothing."""
     silent = {"module.install", "grant.topup", "grant.revoke"}
+    params = {"grant.topup": {"name": "x", "dim": "d", "amount": 1}, "grant.revoke": {"name": "x"}}
     held = {"approval.answer", "reservation.release", "outcome.attest", "settlement.refund"}
     assert set(NATIVE) - set(WITHIN) == silent | held | {"manifest.apply", "grant.amend"}
     for kind in silent:
-        assert NATIVE[kind].touches(kernel._world.state, None, None) is NOTHING
+        native = NATIVE[kind]
+        typed = native.read(encode(params[kind])) if kind in params else None
+        touched = native.touches(kernel._world.state, None, typed)
+        assert replace(touched, grants=[]) == NOTHING  # which grants are reached is asked elsewhere

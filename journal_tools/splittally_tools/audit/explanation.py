@@ -2,6 +2,7 @@
 
 Rule 1. Everything is read from the frames and from the state in which the intent was decided.
 Rule 2. The present state stands in for that one only where every terms hash of the chain is still the same.
+Rule 3. Who does not hold the root grant is shown no figure of a grant that they do not hold.
 """
 
 from typing import Any
@@ -17,7 +18,8 @@ from splittally.core.intent_history import Trace
 from splittally.core.policy import NO_MATCH
 from splittally.core.reasons import REASONS
 from splittally.core.state import State
-from splittally.core.types import DENY
+from splittally.core.types import DENY, OPERATOR, ROOT
+from splittally.core.visibility import seen_by
 from splittally.edge.prices import snapshot_of
 from splittally.edge.records import finding_json, readable
 from splittally.runtime.reader import Reader, Record
@@ -28,14 +30,18 @@ NEW_KEY = "this answer is final for its key: to ask again, give a new key"
 NOT_FINAL = "not now: the same intent may be asked again, and is judged afresh"
 
 
-def explain(reader: Reader, intent_hash: bytes) -> dict[str, Any] | None:
-    """The explanation of an intent; None when no frame decides it."""
+def explain(reader: Reader, intent_hash: bytes, principal: str = OPERATOR) -> dict[str, Any] | None:
+    """The explanation of an intent for a principal; None when no frame decides it."""
     found = reader.trace(intent_hash)
     if found is None:
         return None
     record = reader.record(found.seq)
     state = _state_of(reader, found)
     member = found.member
+    links = state.caps.chain(member.grant, member.kind)
+    findings = [seen_by(state, principal, links, found.at_ns, x) for x in found.decided.findings]
+    held = {name for name, grant in state.caps.grants.items() if grant.holder == principal}
+    mine = {link.grant.name for link in links.links if ROOT in held or link.grant.name in held}
     return {
         "intent_hash": member.intent_hash.hex(),
         "seq": found.seq,
@@ -47,14 +53,14 @@ def explain(reader: Reader, intent_hash: bytes) -> dict[str, Any] | None:
         "origin": {"kind": member.origin_kind, "name": member.origin_name},
         "outcome": found.decided.outcome,
         "final": found.is_final,
-        "findings": [explained(finding) for finding in found.decided.findings],
-        "chain": _chain(state, record, found),
+        "findings": [explained(finding) for finding in findings],
+        "chain": _chain(state, record, found, mine),
         "policy": _policy(state, found),
         "reserve": found.reserve,
-        "draws": [readable(draw) for draw in found.held.draws] if found.held is not None else [],
+        "draws": _draws(found, mine),
         "status": found.status,
         "phase": found.phase,
-        "then": _then(found),
+        "then": _then(found, mine),
         "next": _next(found),
     }
 
@@ -81,8 +87,16 @@ def _state_of(reader: Reader, found: Trace) -> State:
     return reader.state_before(found.seq)
 
 
-def _chain(state: State, record: Record, found: Trace) -> list[dict[str, Any]]:
-    """The grants above the intent, leaf first, each with what its module was asked and answered."""
+def _draws(found: Trace, mine: set[str]) -> list[Any]:
+    """What was drawn for the legs of these grants."""
+    if found.held is None:
+        return []
+    legs = found.held.legs
+    return [readable(draw) for draw in found.held.draws if legs[draw.leg].grant in mine]
+
+
+def _chain(state: State, record: Record, found: Trace, mine: set[str]) -> list[dict[str, Any]]:
+    """The grants above the intent, leaf first; of those in `mine` also what their modules answered."""
     member = found.member
     answers = _answers(state, record, member, found.at_ns)
     reserves = {leg.grant: leg.reserve for leg in found.held.legs} if found.held is not None else {}
@@ -95,14 +109,17 @@ def _chain(state: State, record: Record, found: Trace) -> list[dict[str, Any]]:
             "grant_hash": link.grant.grant_hash.hex(),
             "terms_hash": link.terms_hash.hex(),
             "covers": link.covers,
-            "prices": snapshot_of(state.caps.cap_params(link.grant)),
-            "reserve": reserves.get(link.grant.name),
+            "prices": None,
+            "reserve": None,
             "module": None,
             "answer": None,
         }
         if link.template is not None:
             digest = link.cap.enforcer
             row["module"] = {"name": names.get(digest), "hash": digest.hex()}
+        if link.grant.name in mine:
+            row["prices"] = snapshot_of(state.caps.cap_params(link.grant))
+            row["reserve"] = reserves.get(link.grant.name)
             row["answer"] = _answer(answers.get(link.grant.name))
         chain.append(row)
     return chain
@@ -146,11 +163,15 @@ def _policy(state: State, found: Trace) -> dict[str, Any]:
     }
 
 
-def _then(found: Trace) -> list[dict[str, Any]]:
-    """What happened to it afterwards, in order."""
+def _then(found: Trace, mine: set[str]) -> list[dict[str, Any]]:
+    """What happened to it afterwards, in order, with the legs of these grants."""
     later: list[tuple[int, Any]] = [*found.changes, *found.endings, *found.refunds]
     later += [(seq, posted) for seq, posted in found.postings]
-    return [{"seq": seq, **tagged_json(event)} for seq, event in sorted(later, key=lambda pair: pair[0])]
+    told = [{"seq": seq, **tagged_json(event)} for seq, event in sorted(later, key=lambda pair: pair[0])]
+    for row in told:
+        if "legs" in row:
+            row["legs"] = [leg for leg in row["legs"] if leg["grant"] in mine]
+    return told
 
 
 def _next(found: Trace) -> list[str]:

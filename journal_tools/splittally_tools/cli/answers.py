@@ -35,6 +35,11 @@ def show_answer(out: Page, answer: Answer) -> None:
             findings = answer.findings
         case Settlement():
             findings = answer.violations
+    show_reasons(out, findings)
+
+
+def show_reasons(out: Page, findings: tuple[Finding, ...]) -> None:
+    """One line for each reason."""
     for finding in findings:
         say(out, f"  {reason(finding)}")
 

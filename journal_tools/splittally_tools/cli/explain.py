@@ -21,7 +21,7 @@ from splittally_tools.cli.session import Session, shared
 def explain(session: Session, intent_hash: str) -> int:
     """Why an intent was allowed or refused: the grants, the module that judged, the rule, the numbers."""
     with reader_of(session) as reader:
-        document = explain_intent(reader, require_hash(intent_hash))
+        document = explain_intent(reader, require_hash(intent_hash), session.principal)
     if document is None:
         return not_found(session, intent_hash)
     emit(session, document, lambda out: _show(out, document))
@@ -70,7 +70,7 @@ def _show_link(out: Page, link: dict[str, Any]) -> None:
         module += f", priced by {word(link['prices']['snapshot'])}"
     answer = link["answer"]
     if answer is None:
-        say(out, f"{lead} would ask {module}, which was not reached")
+        say(out, f"{lead} asks {module}; it was not reached, or its answer is not for you")
     elif "fault" in answer:
         say(out, f"{lead} asked {module}, which gave no answer: {answer['fault']}")
     elif "deny" in answer:

@@ -83,7 +83,8 @@ def _limits(limits: list[Row]) -> str:
 def _standing(row: Row) -> str:
     if row["revoked"]:
         return "revoked"
-    return "exhausted" if row["exhausted"] else "live"
+    standing = "exhausted" if row["exhausted"] else "live"
+    return standing + "".join(f", {word(dim)} not counted" for dim in row["uncounted"])
 
 
 def _show_history(out: Page, changes: list[Change]) -> None:

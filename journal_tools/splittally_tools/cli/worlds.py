@@ -11,7 +11,7 @@ from splittally.runtime.folder import is_world
 from splittally.runtime.queries import Queries
 from splittally.runtime.reader import open_reader
 
-from splittally_tools.cli.answers import code_of_answer, show_answer
+from splittally_tools.cli.answers import code_of_answer, show_answer, show_reasons
 from splittally_tools.cli.exit_codes import REFUSED
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.open_world import writer_of
@@ -78,9 +78,12 @@ def apply(session: Session, manifest: Path, dry_run: bool, yes: bool) -> int:
 def _show(out: Page, decision: Decision, changes: list[Change], dry_run: bool) -> None:
     if decision.outcome == "allow" and not changes:
         say(out, "nothing to change: the world is what the manifest says")
+        show_reasons(out, decision.findings)
         return
     if not dry_run or decision.outcome != "allow":
         show_answer(out, decision)
+    else:
+        show_reasons(out, decision.findings)
     for change in changes:
         verb = f"would be {change['change']}" if dry_run else change["change"]
         say(out, f"  {change['table']} {word(change['key'])} {verb}")

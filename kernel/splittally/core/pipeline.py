@@ -3,13 +3,14 @@
 Rule 1. Everything is checked before anything is made; a refusal leaves the ledger untouched.
 Rule 2. The stage that stops an intent reports all of its findings and no later stage is asked.
 Rule 3. Where stages that let it pass disagree, the strictest outcome stands.
-Rule 4. The record is one: decision, hold, postings and counters stand in the same frame.
+Rule 4. Figures that the principal may not see are hidden before anything is recorded (`visibility.py`).
+Rule 5. The record is one: decision, hold, postings and counters stand in the same frame.
 
 Stages 1 and 2, seal and known, come before a command is decided (`runtime/pipeline.py`). The others:
 
     3 caps      every grant of the chain exists, is live, covers the kind and what it touches
     4 enforcer  what may it cost at most? One answer for each leg
-    5 ledger    every limit of every leg, every account drawn on, and what a native effect finds wrong
+    5 ledger    every limit of every leg, every account drawn on, what a native effect reaches and finds wrong
     6 plan      the plans of the budgets whose accounts are debited still hold
     7 policy    the first rule that matches
     8 governor  should it happen now?
@@ -33,6 +34,7 @@ from splittally.core.governor.check import UNGOVERNED, Governing, check_governor
 from splittally.core.governor.state import GOVERNOR
 from splittally.core.ledger.check import check_accounts
 from splittally.core.native import NATIVE, Native, NativeCall
+from splittally.core.native.authority import check_authority
 from splittally.core.native.plans import plan_findings
 from splittally.core.policy import NO_STAGE, PolicyInput, check_policy
 from splittally.core.reservation import (
@@ -44,6 +46,7 @@ from splittally.core.reservation import (
 )
 from splittally.core.state import State
 from splittally.core.types import ADMITTED, ALLOW, DENY, REQUIRE_APPROVAL, ROOT, strictest
+from splittally.core.visibility import seen_by
 
 NO_EVENTS: list[Event] = []
 NO_RESERVATION = Reservation(legs=[], limit_checks=[], draws=[], payee_findings=NO_FINDINGS)
@@ -122,7 +125,7 @@ def decide_intent(
         if said is PASSED:
             continue
         outcome = strictest([outcome, said.outcome])
-        findings += said.findings
+        findings += [seen_by(state, principal, case.chain, now_ns, finding) for finding in said.findings]
         admitted = said.admitted + admitted  # what policy counts stands before what limits do: released order
         always += said.always
         if outcome == REQUIRE_APPROVAL and case.native is not None:
@@ -135,20 +138,13 @@ def decide_intent(
 
 def _native_call(case: Candidate) -> NativeCall:
     """Who asks for a native effect, and what the evidence says that it needs."""
-    known: Known | None = None
-    admitted: dict[bytes, str] = {}
-    for evidence in case.seen:
-        if type(evidence) is Known:
-            known = evidence
-        elif type(evidence) is Admitted:
-            admitted[evidence.module] = evidence.failed
     return NativeCall(
         now_ns=case.now_ns,
         principal=case.principal,
         grant=case.member.grant,
         intent_hash=case.member.intent_hash,
-        known=known,
-        admitted=admitted,
+        known=next((evidence for evidence in case.seen if type(evidence) is Known), None),
+        admitted={each.module: each.failed for each in case.seen if type(each) is Admitted},
     )
 
 
@@ -245,7 +241,8 @@ def _check_ledger(case: Candidate) -> StageResult:
     case.reservation = planned
     shortfalls = check_accounts(state.ledger, planned.draws) if planned.draws else []
     if case.native is not None and case.call is not None:
-        shortfalls = shortfalls + case.native.check(state, case.call, case.params)
+        beyond = check_authority(state, case.call, case.native.touches(state, case.call, case.params))
+        shortfalls = shortfalls + (beyond or case.native.check(state, case.call, case.params))
     shortfalls = shortfalls + planned.payee_findings if planned.payee_findings else shortfalls
     findings: list[Finding] = []
     outcomes: list[str] = []

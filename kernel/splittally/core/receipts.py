@@ -30,6 +30,7 @@ from splittally.core.native.plans import deposit_events
 from splittally.core.outcome import HoldReply, SettleReply, Step
 from splittally.core.state import State
 from splittally.core.types import APPROVAL, OPEN, RELEASED, SETTLED, STATUS_UNKNOWN, UNKNOWN, Leg
+from splittally.core.visibility import seen_by
 
 
 def step_settle(state: State, now_ns: int, principal: str, command: Settle, seen: list[Evidence]) -> Step:
@@ -103,6 +104,9 @@ def _settle(
     )
     crossed = exhaustions(books, legs, charges, is_late)
     every = [*violations, *(violation for charge in charges for violation in charge.violations)]
+    if every:
+        chain = state.caps.chain(legs[0].grant, ended.kind)
+        every = [seen_by(state, ended.by, chain, now_ns, violation) for violation in every]
     reply = SettleReply(
         intent_hash=command.intent_hash,
         status="late" if is_late else SETTLED,

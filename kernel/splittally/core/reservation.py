@@ -4,6 +4,7 @@ Rule 1. Planning changes nothing: limits are compared here (stage 5) and counted
 Rule 2. For each resource the nearest grant of the chain that declares an account pays, once, its own leg's
         amount.
 Rule 3. A native effect is never held: it uses what it reserves, in the record that decides it.
+Rule 4. Whom a draw pays first is a plain account that exists, or the intent is refused.
 
 Example. Grant `agent` below `team` below root; `team` draws USD on `accounts/team`. Enforcers estimate 300
 tokens for `agent`, and 300 tokens and 12 USD for `team`; root asks nobody:
@@ -32,6 +33,7 @@ from splittally.core.types import (
     Leg,
     Window,
     covers_account,
+    is_plain,
 )
 
 NO_WINDOWS: list[Window] = []  # shared: most legs touch life counters only
@@ -81,9 +83,26 @@ def plan_reservation(
                     )
                 )
     reservation = Reservation(legs=legs, limit_checks=checks, draws=draws, payee_findings=NO_FINDINGS)
-    if draws and state.caps.effects[member.kind].cap_type == CAP_SPEND_TYPE:
-        return _with_payee(state, chain, member, reservation)
-    return reservation
+    if not draws:
+        return reservation
+    if state.caps.effects[member.kind].cap_type == CAP_SPEND_TYPE:
+        reservation = _with_payee(state, chain, member, reservation)
+    return _with_first(state, reservation)
+
+
+def _with_first(state: State, reservation: Reservation) -> Reservation:
+    """The same with a finding for each list of payees that does not begin with an account to credit.
+
+    A list may have lost its first entries to a list above it; one that lost all is found with the accounts.
+    """
+    found = [
+        find("payee_unlisted", account=first, available=draw.pays_to)
+        for draw in reservation.draws
+        for first in draw.pays_to[:1]
+        if not (is_plain(first) and first in state.ledger.accounts)
+    ]
+    is_found = reservation.payee_findings or not found
+    return reservation if is_found else replace(reservation, payee_findings=found[:1])
 
 
 def _with_payee(state: State, chain: Chain, member: Member, reservation: Reservation) -> Reservation:

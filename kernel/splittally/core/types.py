@@ -248,6 +248,11 @@ def is_per(per: object) -> bool:
     return per in (LIFE, PER_INTENT, *CALENDAR_WINDOWS) or 0 < duration_ns(per) <= TIME_NS_MAX
 
 
+def is_plain(entry: str) -> bool:
+    """Whether an entry of a list of payees is one account, no prefix."""
+    return not entry.endswith(("/", "*"))
+
+
 def covers_account(entry: str, account: str) -> bool:
     """Whether a list's entry, a name or a prefix ending in `/` or `/*`, covers this account or entry."""
     if entry.endswith(("/", "/*")):

@@ -21,6 +21,7 @@ from splittally.core.errors import InvalidInput, KernelStopped
 from splittally.core.findings import find
 from splittally.core.limits import ATTEMPT_BYTES
 from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_id, is_name
+from splittally.edge.dimensions import warned
 from splittally.edge.hashes import require_hash
 from splittally.edge.manifest import read_manifest_document
 from splittally.edge.records import (
@@ -43,6 +44,8 @@ from splittally.runtime.pipeline import answers, commit, commit_if_running, tick
 from splittally.runtime.queries import Queries
 from splittally.runtime.rows import Row, outcome_row
 from splittally.runtime.world import World
+
+GRANTING = ("grant.issue", "grant.amend", "grant.topup")  # what makes or changes the grant that it names
 
 
 class Kernel:
@@ -162,8 +165,10 @@ class Kernel:
         Without `grant` it is asked under the root grant by the operator, and under the principal's
         first native grant by anybody else.
         """
-        decision: Decision = self.submit(Intent(kind, params, grant or self._native_grant()), now_ns=now_ns)
-        return decision
+        with self._lock:
+            asked = Intent(kind, params, grant or self._native_grant())
+            decision: Decision = self.submit(asked, now_ns=now_ns)
+            return warned(decision, self._world.state, [params["name"]] if kind in GRANTING else [])
 
     def apply(self, manifest: str | Path | Mapping[str, Any], now_ns: int | None = None) -> Decision:
         """Make the world what a manifest says, all or nothing; an unchanged one writes nothing.
@@ -177,8 +182,8 @@ class Kernel:
             if decision.allowed and holds:
                 hashes = sorted(holds)[:16]
                 carried = find("carried_over", count=len(holds), intent_hashes=hashes)
-                return replace(decision, findings=(*decision.findings, carried))
-            return decision
+                decision = replace(decision, findings=(*decision.findings, carried))
+            return warned(decision, self._world.state, sorted(params["grants"]))
 
     def tick(self, now_ns: int | None = None) -> int:
         """Work through what is due by now; how many frames that took."""

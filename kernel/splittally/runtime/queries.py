@@ -17,13 +17,15 @@ from splittally.core.caps.state import NO_PARAMS, limits_of
 from splittally.core.ledger.state import Counter, CounterKey
 from splittally.core.snapshot import state_root, tables
 from splittally.core.state import State
-from splittally.core.types import LIFE, RESERVED
+from splittally.core.types import LIFE, RESERVED, AccountDef
+from splittally.edge.dimensions import uncounted
 from splittally.runtime.budget_views import budget_row
 from splittally.runtime.governor_views import governor_row
 from splittally.runtime.rows import Row
 from splittally.runtime.table import Table
 
 Rows = Table[str, Row]
+UNDEFINED = "undefined"  # of an account that is only named
 
 
 class Queries:
@@ -70,7 +72,7 @@ class Queries:
 
     @property
     def grants(self) -> Rows:
-        """Grants by name, with their hashes, whether revoked, and their chain."""
+        """Grants by name, with their hashes, whether revoked, their chain, and the limits nothing counts."""
         return Table(lambda: self._current().caps.grants.keys(), self._grant_row, self._still)
 
     def _grant_row(self, name: str) -> Row | None:
@@ -83,6 +85,7 @@ class Queries:
         row["chain"] = [above.name for above in state.caps.ancestors(name)]
         row["revoked"] = state.caps.is_revoked(name)
         row["exhausted"] = _is_exhausted(state, name)
+        row["uncounted"] = uncounted(state, name)
         row["permission"] = permission_of(state.caps.cap_params(grant))
         return row
 
@@ -179,16 +182,24 @@ class Queries:
 
     @property
     def accounts(self) -> Rows:
-        """Accounts by name: {kind, debt_limit, balances: {resource: minor units}, in_flight, spendable}."""
-        return Table(lambda: self._current().ledger.accounts.keys(), self._account_row, self._still)
+        """Accounts by name: {kind, debt_limit, balances: {resource: minor units}, in_flight, spendable}.
+
+        A name that older records credit and nobody defined is of kind `undefined`.
+        """
+        return Table(self._account_names, self._account_row, self._still)
+
+    def _account_names(self) -> set[str]:
+        ledger = self._current().ledger
+        return {*ledger.accounts, *(name for name, _ in ledger.balances)}
 
     def _account_row(self, name: str) -> Row | None:
         ledger = self._current().ledger
-        account = ledger.accounts.get(name)
-        if account is None:
-            return None
         resources = sorted(ledger.resources)
         held = {x: ledger.balances[name, x] for x in resources if (name, x) in ledger.balances}
+        account = ledger.accounts.get(name)
+        if account is None and not held:
+            return None
+        account = account or AccountDef(name=name, kind=UNDEFINED, debt_limit=0)
         free = {x: 0 if account.kind == "external" else held[x] + account.debt_limit for x in held}
         return Row(
             kind=account.kind,

@@ -1,7 +1,6 @@
 """Manifests that are applied as they are, and the grants they consist of.
 
-Rule 1. A grant below another is at most as wide: limits of one dimension and period, expiry, delegations
-        and payees only narrow.
+Rule 1. A grant below another is at most as wide in every term.
 Rule 2. Limits are small, so that a few intents reach them; now and then one is as large as can be.
 """
 
@@ -132,7 +131,22 @@ def grants(
         terms["delegations"] = draw(st.integers(0, above[0].get("delegations", 0) if above else 3))
     if len(draws) > 0 and draw(st.booleans()):
         terms |= _drawing(draw, above, draws)
-    return terms
+    return terms | _no_wider(terms, above) if above else terms
+
+
+def _no_wider(terms: Terms, above: Sequence[Mapping[str, Any]]) -> Terms:
+    """The times and words that must be others, so that they are no wider than those above."""
+    narrowed: Terms = {}
+    for field in ("expiry_ns", "hold_ns_max", "approval_ns", "unknown_ns"):
+        most = next((grant[field] for grant in above if grant.get(field)), FAR_NS)
+        if terms.get(field, 0) > most:
+            narrowed[field] = most
+    if terms.get("above") == "debt" and above[0].get("above") != "debt":
+        narrowed["above"] = "charge"
+    usual = "payee" if terms["cap"] == "sys/spend@1" else "payer"
+    if terms.get("doubt", usual) == "payee" and above[0].get("doubt", usual) == "payer":
+        narrowed["doubt"] = "payer"
+    return narrowed
 
 
 @lru_cache
@@ -165,9 +179,11 @@ def _most_of(above: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], int]:
 
 
 def _narrowed(limit: Terms, most: Mapping[tuple[str, str], int]) -> Terms:
-    if limit["over"] != "deny":
+    """The limit with at most the amount above, and nothing that rolls over beside a limit above."""
+    if limit["over"] != "deny" or (limit["dim"], limit["per"]) not in most:
         return limit
-    return limit | {"amount": min(limit["amount"], most.get((limit["dim"], limit["per"]), NATURAL_MAX))}
+    amount = min(limit["amount"], most[limit["dim"], limit["per"]])
+    return {key: value for key, value in limit.items() if key != "rollover"} | {"amount": amount}
 
 
 def _drawing(draw: st.DrawFn, above: Sequence[Mapping[str, Any]], draws: Sequence[str]) -> Terms:

@@ -1,6 +1,6 @@
 """Grants as people state them, and the record that a statement makes.
 
-Rule 1. A child is at most its parent: limits, expiry and delegations only narrow.
+Rule 1. A child is at most its parent in every term (`narrowing.py`).
 Rule 2. What a child does not limit is limited by its ancestors, whose counters it uses too.
 """
 
@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from splittally.core.canonical import encode
+from splittally.core.caps.narrowing import check_narrowing
 from splittally.core.caps.state import Caps, limits_of
 from splittally.core.events import Defined, Event, GrantSet, LimitSet
 from splittally.core.findings import Finding, find
@@ -30,10 +31,10 @@ from splittally.core.types import (
     ROOT,
     Grant,
     Limit,
-    covers_account,
     is_id,
     is_name,
     is_per,
+    is_plain,
 )
 
 DOUBTS = ("payer", "payee")
@@ -110,7 +111,7 @@ class GrantTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _require(all(map(is_id, self.pays_to)), "`pays_to` lists accounts")
         _require(all(map(is_id, [*self.draws_on, *self.draws_on.values()])), "`draws_on` maps names")
         first = self.pays_to[:1]
-        _require(not first or not first[0].endswith(("/", "*")), "the first of `pays_to` is one account")
+        _require(all(map(is_plain, first)), "the first of `pays_to` is one account")
 
 
 def is_natural(value: object) -> bool:
@@ -189,36 +190,7 @@ def check_terms(caps: Caps, grant: Grant) -> list[Finding]:
         return [find("revoked", grant=grant.parent, order="")]
     if len(caps.ancestors(grant.parent)) >= CHAIN_GRANTS_MAX:
         return [find("chain_too_long", grant=grant.name, most=CHAIN_GRANTS_MAX)]
-    return check_narrowing(grant, parent) + _check_payees(caps, grant)
-
-
-def _check_payees(caps: Caps, grant: Grant) -> list[Finding]:
-    """Every payee that the nearest grant above with a list of payees does not pay."""
-    above = next((x.pays_to for x in caps.ancestors(grant.parent) if x.pays_to), [])
-    return [
-        find("wider_than_parent", pays_to=payee, available=above)
-        for payee in grant.pays_to
-        if above and not any(covers_account(entry, payee) for entry in above)
-    ]
-
-
-def check_narrowing(grant: Grant, parent: Grant) -> list[Finding]:
-    """Everything in which a grant is wider than its parent."""
-    findings = []
-    above = {(x.dim, x.per): x.amount for x in limits_of(parent) if x.over == "deny"}
-    for limit in limits_of(grant):
-        most = above.get((limit.dim, limit.per))
-        if limit.over == "deny" and most is not None and limit.amount > most:
-            findings.append(
-                find("wider_than_parent", dim=limit.dim, per=limit.per, needed=limit.amount, available=most)
-            )
-    if parent.expiry_ns and grant.expiry_ns > parent.expiry_ns:
-        findings.append(find("wider_than_parent", expiry_ns=grant.expiry_ns, available=parent.expiry_ns))
-    if parent.name != ROOT and grant.delegations > parent.delegations:
-        findings.append(
-            find("wider_than_parent", delegations=grant.delegations, available=parent.delegations)
-        )
-    return findings
+    return check_narrowing(caps, grant, parent)
 
 
 def grant_events(caps: Caps, grant: Grant, params: bytes | None, now: Grant | None) -> list[Event]:

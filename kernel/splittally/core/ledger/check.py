@@ -198,5 +198,6 @@ def check_accounts(ledger: Ledger, draws: list[Draw]) -> list[Finding]:
 
 
 def spendable(ledger: Ledger, account: str, resource: str) -> int:
-    """What may still be taken from an account: its balance and the debt it may make."""
-    return ledger.balances.get((account, resource), 0) + ledger.accounts[account].debt_limit
+    """What may still be taken from an account: its balance and the debt it may make, if it is an account."""
+    known = ledger.accounts.get(account)
+    return ledger.balances.get((account, resource), 0) + (known.debt_limit if known is not None else 0)

@@ -14,7 +14,7 @@ from splittally.core.findings import Finding, find, shown
 from splittally.core.ledger.check import spendable
 from splittally.core.ledger.state import Hold, Ledger
 from splittally.core.limits import NATURAL_MAX
-from splittally.core.types import LIFE, Draw, Leg, Window, covers_account
+from splittally.core.types import LIFE, Draw, Leg, Window, covers_account, is_plain
 
 
 class Doubt(Struct, frozen=True, gc=False):
@@ -189,8 +189,13 @@ def _posted(ending: Ending, draw: Draw, payee: str, committed: int, extra: int, 
 
 
 def payee_of(draw: Draw, named: str, ledger: Ledger, violations: list[Finding]) -> str:
-    """Who is credited: the payee the receipt names where it is listed, else the first."""
+    """Who is credited: the payee the receipt names where it is listed, else the first.
+
+    Where the first is no account, as older records have it, the payer keeps its money.
+    """
     first = draw.pays_to[0] if draw.pays_to else draw.account
+    if not is_plain(first) or first not in ledger.accounts:
+        first = draw.account
     if not named:
         return first
     if named in ledger.accounts and any(covers_account(entry, named) for entry in draw.pays_to):

@@ -19,9 +19,11 @@ from splittally.core.caps.grants import GrantTerms, build_grant, check_new_name,
 from splittally.core.events import Defined, Event, Posted
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_schema
-from splittally.core.limits import BUDGET_NAME_BYTES_MAX, NATURAL_MAX, PLAN_BYTES_MAX
+from splittally.core.limits import BUDGET_NAME_BYTES_MAX, NATURAL_MAX
+from splittally.core.native.adoption import check_plan, plan_bytes
+from splittally.core.native.authority import scope_of
+from splittally.core.native.credit import check_credit
 from splittally.core.native.firing import RESERVED_ACCOUNT
-from splittally.core.native.grants import covers_native
 from splittally.core.native.money import account_value, check_debts, check_source, resource_value
 from splittally.core.native.parts import part_events
 from splittally.core.native.plans import calendar_events, deposit_events, plan_of, touches_plan
@@ -92,48 +94,14 @@ def _check_create(state: State, call: NativeCall, params: CreateBudget) -> list[
     if findings:
         return findings
     plan = _plan(state, params)
-    findings = check_plan_terms(state, call, plan) + check_debts(state, {params.budget: params.debt_limit})
-    findings += _check_parent(state, params, plan) + _check_funding(state, params, plan)
+    findings = check_plan(state, call, plan, params.parent, call.grant)
+    findings += check_debts(state, {params.budget: params.debt_limit}) + _check_funding(state, params, plan)
+    above = _charter_parent(state, call, params) if params.parent else ""
+    findings += check_credit(state, call, params.debt_limit, plan.resources, above)
     if findings:
         return findings
     charter = _charter(state, call, params, plan)
     return check_terms(state.caps, charter) + _check_parts(state, call, params, plan, charter)
-
-
-def check_plan_terms(state: State, call: NativeCall, plan: Plan) -> list[Finding]:
-    """Whether what a plan names exists or is new, and who adopts it may let counter-accounts give."""
-    size = len(_plan_bytes(plan))
-    findings = [find("input.too_large", field="schema", needed=size, available=PLAN_BYTES_MAX)]
-    findings = findings if size > PLAN_BYTES_MAX else []
-    for name, scale in sorted(plan.resources.items()):
-        now = state.ledger.resources.get(name)
-        if now is not None and now.scale != scale:
-            findings.append(
-                find("cannot_change", resource=name, field="scale", value=scale, needed=now.scale)
-            )
-    findings += [
-        find("not_found", account=conversion.counter)
-        for _, conversion in sorted(plan.conversions.items())
-        if conversion.counter not in state.ledger.accounts
-    ]
-    own = state.caps.grants[call.grant]
-    findings += [
-        find("account_not_yours", account=x.counter, resource=x.gets)
-        for _, x in sorted(plan.conversions.items())
-        if call.grant != ROOT and not covers_native(state.caps, own, "ledger.convert", x.gets, x.counter)
-    ]
-    return findings
-
-
-def _check_parent(state: State, params: CreateBudget, plan: Plan) -> list[Finding]:
-    if not params.parent:
-        return []
-    allowed = plan_of(state, state.plans.budgets[params.parent]).resources
-    return [
-        find("wider_than_parent", resource=name, parent=params.parent, available=sorted(allowed))
-        for name in sorted(plan.resources)
-        if name not in allowed
-    ]
 
 
 def _check_funding(state: State, params: CreateBudget, plan: Plan) -> list[Finding]:
@@ -149,12 +117,18 @@ def _check_funding(state: State, params: CreateBudget, plan: Plan) -> list[Findi
 
 
 def _charter(state: State, call: NativeCall, params: CreateBudget, plan: Plan) -> Grant:
-    return build_grant(params.budget, _charter_terms(state, params, plan), call.principal)
+    return build_grant(params.budget, _charter_terms(state, call, params, plan), call.principal)
 
 
-def _charter_terms(state: State, params: CreateBudget, plan: Plan) -> GrantTerms:
-    parent = state.plans.budgets[params.parent].grant if params.parent else ROOT
-    above = state.caps.grants[parent].delegations
+def _charter_parent(state: State, call: NativeCall, params: CreateBudget) -> str:
+    """The parent budget's charter, or what is administered under the grant: a team's budget dies with it."""
+    return state.plans.budgets[params.parent].grant if params.parent else scope_of(state, call.grant)
+
+
+def _charter_terms(state: State, call: NativeCall, params: CreateBudget, plan: Plan) -> GrantTerms:
+    parent = _charter_parent(state, call, params)
+    above = state.caps.grants[parent]
+    doubts = [grant.doubt for grant in state.caps.ancestors(parent) if grant.draws_on]
     return GrantTerms(
         cap=CAP_SPEND,
         params=encode({"resources": sorted(plan.resources)}),
@@ -162,8 +136,8 @@ def _charter_terms(state: State, params: CreateBudget, plan: Plan) -> GrantTerms
         holder=params.holder,
         draws_on=dict.fromkeys(sorted(plan.resources), params.budget),
         pays_to=params.pays_to,
-        delegations=min(params.delegations, above) if parent != ROOT else params.delegations,
-        doubt="payee",
+        delegations=min(params.delegations, above.delegations) if parent != ROOT else params.delegations,
+        doubt=doubts[0] if doubts else "payee",
     )
 
 
@@ -179,7 +153,7 @@ def _check_parts(
 
 def _make_create(state: State, call: NativeCall, params: CreateBudget) -> list[Event]:
     plan = _plan(state, params)
-    digest = hash_schema(_plan_bytes(plan))
+    digest = hash_schema(plan_bytes(plan))
     budget = BudgetDef(
         name=params.budget,
         parent=params.parent,
@@ -193,7 +167,7 @@ def _make_create(state: State, call: NativeCall, params: CreateBudget) -> list[E
     events.append(Defined("accounts", budget.name, account_value(budget.name, params.debt_limit)))
     events += _reserved_events(state, budget, plan)
     events.append(Defined("budgets", budget.name, _budget_value(budget)))
-    terms = _charter_terms(state, params, plan)
+    terms = _charter_terms(state, call, params, plan)
     events += grant_events(state.caps, build_grant(budget.name, terms, call.principal), terms.params, None)
     for resource, weights in sorted(plan.allocations.items()):
         whole = params.amount if resource == params.resource else 0
@@ -201,7 +175,7 @@ def _make_create(state: State, call: NativeCall, params: CreateBudget) -> list[E
         events += part_events(state, call, terms, budget.name, resource, parts, {})
     fork = state.fork()
     fork.plans.budgets[budget.name] = budget
-    fork.caps.blobs[digest] = _plan_bytes(plan)
+    fork.caps.blobs[digest] = plan_bytes(plan)
     events += calendar_events(fork, budget, plan, call.intent_hash, call.now_ns)
     if params.amount:
         funding = Posted(
@@ -218,7 +192,7 @@ def _make_create(state: State, call: NativeCall, params: CreateBudget) -> list[E
 
 def definition_events(state: State, plan: Plan) -> list[Event]:
     """The plan's bytes and the resources that it is the first to name."""
-    data = _plan_bytes(plan)
+    data = plan_bytes(plan)
     digest = hash_schema(data)
     events: list[Event] = []
     if digest not in state.caps.blobs:
@@ -240,10 +214,6 @@ def _reserved_events(state: State, budget: BudgetDef, plan: Plan) -> list[Event]
     return [Defined("accounts", name, account_value(name, 0))]
 
 
-def _plan_bytes(plan: Plan) -> bytes:
-    return encode(msgspec.to_builtins(plan, builtin_types=(bytes,)))
-
-
 def _budget_value(budget: BudgetDef) -> bytes:
     return encode(msgspec.to_builtins(budget, builtin_types=(bytes,)))
 
@@ -255,27 +225,20 @@ def _check_amend(state: State, call: NativeCall, params: AmendBudget) -> list[Fi
     budget = state.plans.budgets.get(params.budget)
     if budget is None:
         return [find("not_found", budget=params.budget)]
-    findings = check_plan_terms(state, call, params.schema)
-    if budget.parent:
-        allowed = plan_of(state, state.plans.budgets[budget.parent]).resources
-        findings += [
-            find("wider_than_parent", resource=name, parent=budget.parent, available=sorted(allowed))
-            for name in sorted(params.schema.resources)
-            if name not in allowed
-        ]
+    findings = check_plan(state, call, params.schema, budget.parent, call.grant)
     return findings + check_narrower(plan_of(state, budget), params.schema)
 
 
 def _make_amend(state: State, call: NativeCall, params: AmendBudget) -> list[Event]:
-    return adopt_events(state, call, state.plans.budgets[params.budget], params.schema)
+    return adopt_events(state, call, state.plans.budgets[params.budget], params.schema, call.grant)
 
 
-def adopt_events(state: State, call: NativeCall, old: BudgetDef, plan: Plan) -> list[Event]:
+def adopt_events(state: State, call: NativeCall, old: BudgetDef, plan: Plan, adopter: str) -> list[Event]:
     """The events that put a new version of a plan in force; nothing where it is the one in force."""
-    data = _plan_bytes(plan)
+    data = plan_bytes(plan)
     if hash_schema(data) == old.schema:
         return []
-    budget = replace(old, schema=hash_schema(data), version=old.version + 1, adopted_by=call.grant)
+    budget = replace(old, schema=hash_schema(data), version=old.version + 1, adopted_by=adopter)
     events = definition_events(state, plan) + _reserved_events(state, old, plan)
     events.append(Defined("budgets", budget.name, _budget_value(budget)))
     return events + calendar_events(state, budget, plan, call.intent_hash, call.now_ns)
@@ -289,12 +252,13 @@ def _touches_create(state: State, call: NativeCall, params: CreateBudget) -> Tou
         accounts=[params.budget, params.parent, params.debit, *plan.accounts],
         payees=[*params.pays_to, *plan.payees],
         resources=[params.resource, *plan.resources],
+        budgets=[name for name in (params.parent, params.template) if name],
     )
 
 
 def _touches_amend(state: State, call: NativeCall, params: AmendBudget) -> Touches:
     plan = touches_plan(params.schema)
-    return replace(plan, accounts=[params.budget, *plan.accounts])
+    return replace(plan, accounts=[params.budget, *plan.accounts], budgets=[params.budget])
 
 
 def _funding_debits(params: CreateBudget) -> list[Debit]:

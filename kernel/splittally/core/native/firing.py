@@ -1,12 +1,15 @@
 """What a rule does when a Tick comes to it: all of its actions or none, and a record either way.
 
-Rule 1. Its authority is the grant under which its version of the plan was adopted, as it stands now.
+Rule 1. Its authority is the grant under which its version of the plan was adopted, with its chain as that
+        stands now.
 Rule 2. It posts only from its own budget's accounts, and from the counter-accounts of the plan's conversions.
 Rule 3. A firing that cannot be carried out is recorded as skipped with its finding and not tried again.
 Rule 4. Its deposits make other rules fall due, at most `CASCADE_DEPTH_MAX` deep.
 """
 
 from typing import Any
+
+from msgspec.structs import replace
 
 from splittally.core import expr
 from splittally.core.budget.check import Debit
@@ -26,6 +29,7 @@ from splittally.core.events import Event, Posted, RuleFired
 from splittally.core.evolve import evolve
 from splittally.core.findings import Finding, find
 from splittally.core.limits import CASCADE_DEPTH_MAX, NATURAL_MAX
+from splittally.core.native.authority import check_adoption
 from splittally.core.native.grants import raised_events
 from splittally.core.native.money import check_cover, check_source
 from splittally.core.native.plans import calendar_events, deposit_events, plan_findings, plan_of
@@ -113,6 +117,16 @@ def require_live(state: State, budget: BudgetDef, firing: Firing, now_ns: int) -
             raise Skipped(find("revoked", grant=grant.name, order=state.caps.revoked[grant.name]))
         if grant.expiry_ns and now_ns >= grant.expiry_ns:
             raise Skipped(find("expired", grant=grant.name, expiry_ns=grant.expiry_ns))
+    for finding in check_adoption(state, budget.adopted_by, _part_of_rule(state, budget, firing), now_ns):
+        raise Skipped(finding)
+
+
+def _part_of_rule(state: State, budget: BudgetDef, firing: Firing) -> Plan:
+    """The plan with no more than what this firing's rule does."""
+    plan = plan_of(state, budget)
+    rules = [rule for rule in plan.rules if rule.name == firing.rule]
+    named = {action.conversion for rule in rules for action in rule.do if isinstance(action, Convert)}
+    return replace(plan, rules=rules, conversions={name: plan.conversions[name] for name in sorted(named)})
 
 
 def _require_condition(state: State, budget: BudgetDef, rule: PlanRule, firing: Firing, now_ns: int) -> None:

@@ -1,38 +1,35 @@
 """Native effects on grants: issue, amend, top up, revoke.
 
 Rule 1. An issued grant is a child of the intent's own grant. Amending, topping up and revoking reach
-        what descends from it; a native grant reaches what descends from its parent.
+        what descends from it (`authority.py`). What is handed out is at most what the one who hands has.
 Rule 2. Who lets an account be drawn on is root, draws on it itself, or holds a native grant over it.
 Rule 3. Revoking voids all that descends and releases what waits for approval under it; what is in
         flight still settles.
 """
 
-from typing import Any
-
 import msgspec
 from msgspec import Struct
 
-from splittally.core.canonical import decode
 from splittally.core.caps.grants import (
     GrantTerms,
     LimitTerms,
     build_grant,
-    check_narrowing,
     check_new_name,
     check_terms,
     grant_events,
     terms_of,
 )
+from splittally.core.caps.narrowing import check_narrowing
 from splittally.core.caps.rules import check_rules, recorded_terms
-from splittally.core.caps.state import Caps
 from splittally.core.events import Event, GrantRevoked, LimitSet
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import hard_amount
 from splittally.core.ledger.tick import release_hold
 from splittally.core.limits import NATURAL_MAX
-from splittally.core.native.row import NOTHING, Native, NativeCall, Touches
+from splittally.core.native.authority import governs
+from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.state import State
-from splittally.core.types import APPROVAL, CAP_NATIVE, CAP_NATIVE_TYPE, LIFE, ROOT, Grant, is_id
+from splittally.core.types import APPROVAL, LIFE, ROOT, Grant, is_id
 
 
 class IssueGrant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -118,47 +115,15 @@ def _may_lend(state: State, call: NativeCall, resource: str, account: str) -> bo
 
 
 def _governs(state: State, call: NativeCall, resource: str, account: str) -> bool:
-    """Whether the principal holds a live native grant that covers issuing grants over this account."""
-    caps = state.caps
-    for name in sorted(caps.grants):
-        grant = caps.grants[name]
-        if grant.holder != call.principal or grant.cap != CAP_NATIVE or caps.is_revoked(name):
-            continue
-        if any(above.expiry_ns and call.now_ns >= above.expiry_ns for above in caps.ancestors(name)):
-            continue
-        if covers_native(caps, grant, "grant.issue", resource, account):
-            return True
-    return False
+    return governs(state, call.principal, resource, account, call.now_ns)
 
 
-def covers_native(caps: Caps, grant: Grant, operation: str, resource: str, account: str) -> bool:
-    """Whether the lists of a native grant cover an operation on this resource of this account."""
-    lists = decode(caps.cap_params(grant))
-    wanted = {"operations": operation, "accounts": account, "resources": resource}
-    return all(_lists(lists.get(key), value) for key, value in wanted.items())
-
-
-def _lists(entries: Any, value: str) -> bool:
-    """Whether a list of the native enforcer covers a value; a missing or empty one restricts nothing."""
-    if not entries:
-        return True
-    return type(entries) is list and any(
-        value.startswith(entry[:-1]) if entry.endswith(("/*", ".*")) else entry == value
-        for entry in entries
-        if type(entry) is str
-    )
-
-
-def _check_reach(state: State, call: NativeCall, name: str) -> list[Finding]:
-    """Whether the intent's grant reaches the grant of this name."""
+def _check_there(state: State, name: str) -> list[Finding]:
+    """Whether the grant that an effect changes is there; whether it is reached was asked before."""
     if name not in state.caps.grants or name == ROOT:
         return [find("not_found", grant=name)]
     if name in state.caps.revoked:
         return [find("revoked", grant=name, order=state.caps.revoked[name])]
-    own = state.caps.grants[call.grant]
-    above = own.parent if state.caps.caps[own.cap].cap_type == CAP_NATIVE_TYPE else own.name
-    if name == call.grant or not state.caps.descends(name, above):
-        return [find("not_found", grant=name)]
     return []
 
 
@@ -201,13 +166,19 @@ def _hard(grant: Grant, dim: str, per: str) -> int:
 
 
 def _check_amend(state: State, call: NativeCall, params: AmendGrant) -> list[Finding]:
-    findings = _check_reach(state, call, params.name)
+    findings = _check_there(state, params.name)
     if findings:
         return findings
     old = state.caps.grants[params.name]
     new = build_grant(params.name, params.terms, old.made_by)
     findings = check_change(state, old, new) or check_rules(state.caps, params.terms, "terms")
-    return findings + check_accounts(state, call, new)
+    return _check_handed(state, call, new, findings) + check_accounts(state, call, new)
+
+
+def _check_handed(state: State, call: NativeCall, new: Grant, findings: list[Finding]) -> list[Finding]:
+    """The same, and in what the grant would be wider than the one under which it is asked for."""
+    wider = check_narrowing(state.caps, new, state.caps.grants[call.grant])
+    return findings + [finding for finding in wider if finding not in findings]
 
 
 def _make_amend(state: State, call: NativeCall, params: AmendGrant) -> list[Event]:
@@ -243,14 +214,15 @@ def raised_events(state: State, name: str, dim: str, amount: int) -> list[Event]
 
 
 def _check_topup(state: State, call: NativeCall, params: TopUpGrant) -> list[Finding]:
-    findings = _check_reach(state, call, params.name)
+    findings = _check_there(state, params.name)
     if findings:
         return findings
     terms = _topped_up(state, params)
     if terms is None:
         return [find("not_found", dim=params.dim, per=params.per, grant=params.name)]
     new = build_grant(params.name, terms, "")
-    return check_narrowing(new, state.caps.grants[new.parent])
+    parent = state.caps.grants[new.parent]
+    return _check_handed(state, call, new, check_narrowing(state.caps, new, parent))
 
 
 def _make_topup(state: State, call: NativeCall, params: TopUpGrant) -> list[Event]:
@@ -261,7 +233,7 @@ def _make_topup(state: State, call: NativeCall, params: TopUpGrant) -> list[Even
 
 
 def _check_revoke(state: State, call: NativeCall, params: RevokeGrant) -> list[Finding]:
-    return _check_reach(state, call, params.name)
+    return _check_there(state, params.name)
 
 
 def _make_revoke(state: State, call: NativeCall, params: RevokeGrant) -> list[Event]:
@@ -281,25 +253,32 @@ def revoke_events(state: State, name: str, order: str) -> list[Event]:
     return events
 
 
-def _touches_terms(state: State, call: NativeCall, params: IssueGrant | AmendGrant) -> Touches:
+def _touches_terms(terms: GrantTerms) -> Touches:
     """The accounts that a grant may draw on, and whom it may pay."""
-    terms = params.terms
     return Touches(accounts=[*terms.draws_on.values()], payees=terms.pays_to, resources=[*terms.draws_on])
 
 
-def _touches_nothing(state: State, call: NativeCall, params: TopUpGrant | RevokeGrant) -> Touches:
-    return NOTHING
+def _touches_amend(state: State, call: NativeCall, params: AmendGrant) -> Touches:
+    touched = _touches_terms(params.terms)
+    handed = build_grant(params.name, params.terms, "")
+    return msgspec.structs.replace(touched, grants=[params.name], handed=[handed])
+
+
+def _touches_grant(state: State, call: NativeCall, params: TopUpGrant | RevokeGrant) -> Touches:
+    return Touches(grants=[params.name])
 
 
 ROWS = {
     "grant.issue": Native(
-        IssueGrant, _touches_terms, _check_issue, _make_issue, "issue a grant below your own"
+        IssueGrant,
+        lambda state, call, params: _touches_terms(params.terms),
+        _check_issue,
+        _make_issue,
+        "issue a grant below your own",
     ),
-    "grant.amend": Native(AmendGrant, _touches_terms, _check_amend, _make_amend, "give a grant new terms"),
-    "grant.topup": Native(
-        TopUpGrant, _touches_nothing, _check_topup, _make_topup, "raise a limit of a grant"
-    ),
+    "grant.amend": Native(AmendGrant, _touches_amend, _check_amend, _make_amend, "give a grant new terms"),
+    "grant.topup": Native(TopUpGrant, _touches_grant, _check_topup, _make_topup, "raise a limit of a grant"),
     "grant.revoke": Native(
-        RevokeGrant, _touches_nothing, _check_revoke, _make_revoke, "void a grant and what descends from it"
+        RevokeGrant, _touches_grant, _check_revoke, _make_revoke, "void a grant and what descends from it"
     ),
 }

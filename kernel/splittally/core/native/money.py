@@ -17,6 +17,7 @@ from splittally.core.events import Defined, Event, Posted
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import spendable
 from splittally.core.limits import DEBTS_MAX, ISSUED_MAX, NATURAL_MAX, TEXT_BYTES_MAX
+from splittally.core.native.credit import check_credit
 from splittally.core.native.plans import deposit_events
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.state import State
@@ -139,7 +140,8 @@ def _make_define(state: State, call: NativeCall, params: DefineResource) -> list
 def _check_open(state: State, call: NativeCall, params: OpenAccount) -> list[Finding]:
     taken = params.account in state.ledger.accounts
     findings = [find("name_taken", name=params.account)] if taken else []
-    return findings + check_debts(state, {params.account: params.debt_limit})
+    findings += check_debts(state, {params.account: params.debt_limit})
+    return findings + check_credit(state, call, params.debt_limit, state.ledger.resources)
 
 
 def check_debts(state: State, changed: dict[str, int]) -> list[Finding]:

@@ -28,7 +28,7 @@ def plan_of(state: State, budget: BudgetDef) -> Plan:
 
 def touches_budget(state: State, call: NativeCall, params: Any) -> Touches:
     """What an effect touches whose params name a `budget` and no account beside it."""
-    return Touches(accounts=[params.budget])
+    return Touches(accounts=[params.budget], budgets=[params.budget])
 
 
 def touches_plan(plan: Plan) -> Touches:

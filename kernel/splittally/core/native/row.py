@@ -19,18 +19,24 @@ from splittally.core.errors import InvalidInput
 from splittally.core.events import Event
 from splittally.core.findings import Finding
 from splittally.core.state import State
+from splittally.core.types import Grant
 
 
 class Touches(Struct, frozen=True, kw_only=True, gc=False):
     """What an effect reads or moves by its params: the lists of the native grants of its chain must cover it.
 
     `payees` are accounts, or prefixes of accounts, that may be paid because of it. An empty name is none.
+    `grants`, `budgets` and `intents` are what it changes or reads, which its grant must reach; `handed` are
+    the grants as it would leave them.
     """
 
     accounts: list[str] = []
     payees: list[str] = []
     resources: list[str] = []
     intents: list[bytes] = []
+    grants: list[str] = []
+    budgets: list[str] = []
+    handed: list[Grant] = []
 
 
 NOTHING = Touches()

@@ -2,19 +2,21 @@
 
 Rule 1. The parts of a split are grants below the charter whose limits sum to the whole, to the smallest unit.
 Rule 2. The cards that were there still work: a part is a right, not a reserve.
-Rule 3. A split by shares is a new version of the plan, so later deposits raise each part by its share.
+Rule 3. A split by shares is a new version of the plan, so later deposits raise each part by its share. Its
+        rules go on under the grant that adopted them, while that may (`adoption.py`).
 """
 
 import msgspec
 from msgspec import Struct
 
 from splittally.core.budget.evolve import DONE, SKIPPED, WAITING
-from splittally.core.budget.plan import is_part, require_shares
+from splittally.core.budget.plan import Plan, is_part, require_shares
 from splittally.core.budget.shares import shared
 from splittally.core.caps.grants import GrantTerms, build_grant, check_new_name, check_terms
 from splittally.core.events import Event
 from splittally.core.findings import Finding, find
 from splittally.core.limits import NATURAL_MAX, PART_NAME_BYTES_MAX, PLAN_ITEMS_MAX
+from splittally.core.native.adoption import adopter_of_split, check_plan
 from splittally.core.native.budgets import adopt_events
 from splittally.core.native.firing import Skipped, carry_out, require_live, told
 from splittally.core.native.parts import charter_now, part_events, part_terms
@@ -94,7 +96,16 @@ def _check_split(state: State, call: NativeCall, params: SplitBudget) -> list[Fi
         findings += check_new_name(state.caps, f"{budget.name}/{name}")
     if state.caps.is_revoked(budget.grant):
         findings.append(find("revoked", grant=budget.grant, order=""))
+    if params.shares:
+        shared_out = _with_shares(plan, params)
+        adopter = adopter_of_split(state, call, budget, shared_out)
+        findings += check_plan(state, call, shared_out, budget.parent, adopter)
     return findings or check_terms(state.caps, _first_part(state, call, params, budget))
+
+
+def _with_shares(plan: Plan, params: SplitBudget) -> Plan:
+    """The plan that a split by shares puts in force."""
+    return msgspec.structs.replace(plan, allocations=plan.allocations | {params.resource: params.shares})
 
 
 def _first_part(state: State, call: NativeCall, params: SplitBudget, budget: BudgetDef) -> Grant:
@@ -113,8 +124,9 @@ def _make_split(state: State, call: NativeCall, params: SplitBudget) -> list[Eve
     parts = shared(pool, params.shares) if params.shares else params.amounts
     events: list[Event] = []
     if params.shares:
-        allocations = plan.allocations | {params.resource: params.shares}
-        events += adopt_events(state, call, budget, msgspec.structs.replace(plan, allocations=allocations))
+        shared_out = _with_shares(plan, params)
+        adopter = adopter_of_split(state, call, budget, shared_out)
+        events += adopt_events(state, call, budget, shared_out, adopter)
     terms = charter_now(state, budget)
     return events + part_events(state, call, terms, budget.name, params.resource, parts, params.holders)
 
@@ -146,7 +158,9 @@ def _make_answer(state: State, call: NativeCall, params: AnswerRule) -> list[Eve
 ROWS = {
     "budget.split": Native(
         SplitBudget,
-        lambda state, call, params: Touches(accounts=[params.budget], resources=[params.resource]),
+        lambda state, call, params: Touches(
+            accounts=[params.budget], resources=[params.resource], budgets=[params.budget]
+        ),
         _check_split,
         _make_split,
         "split a pool into parts",

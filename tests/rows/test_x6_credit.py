@@ -1,0 +1,234 @@
+"""Rows X6-07 and X6-08: credit is held by somebody, and a plan is checked each time that it is adopted."""
+
+import pytest
+import splittally
+from splittally import Intent
+
+from tests.rows.worlds import codes
+
+NATIVE = {"cap": "sys/native@1", "holder": "eve"}
+USD = {"resources": {"USD": 0}}
+ACCOUNTS = {f"accounts/{name}": {} for name in ("bank", "eve", "petty", "rich")}
+
+
+def world(grants, **more):
+    kernel = splittally.open(None, clock="given")
+    made = kernel.apply({"resources": {"USD": 0}, "accounts": ACCOUNTS, "grants": grants, **more})
+    assert made.allowed, made.findings
+    assert kernel.native("ledger.issue", resource="USD", amount=100, to="accounts/bank").allowed
+    return kernel
+
+
+def lent(kernel, amount, name="budgets/x", **more):
+    params = {"budget": name, "schema": USD, "holder": "eve", "debt_limit": amount, **more}
+    return kernel.as_principal("eve").native("budget.create", grant="n", **params)
+
+
+# --- X6-07 ------------------------------------------------------------------------------------------
+
+HELD = [
+    ({"n": NATIVE}, 0),
+    ({"n": NATIVE | {"budget": {"USD": 100}}}, 100),
+    ({"n": NATIVE | {"budget": {"EUR": 100}}}, 0),
+    ({"t": {"cap": "sys/all@1", "budget": {"USD": 100}}, "n": NATIVE | {"parent": "t"}}, 100),
+    ({"t": {"cap": "sys/all@1", "draws_on": {"USD": "accounts/bank"}}, "n": NATIVE | {"parent": "t"}}, 100),
+    (
+        {
+            "t": {"cap": "sys/all@1", "budget": {"USD": 70}, "draws_on": {"USD": "accounts/bank"}},
+            "n": NATIVE | {"parent": "t", "budget": {"USD": 60}},
+        },
+        60,
+    ),
+    ({"t": {"cap": "sys/all@1", "draws_on": {"USD": "accounts/petty"}}, "n": NATIVE | {"parent": "t"}}, 0),
+]
+
+
+@pytest.mark.req("X6-07")
+@pytest.mark.parametrize(("grants", "most"), HELD)
+@pytest.mark.parametrize("kind", ["budget.create", "account.open"])
+def test_a_debt_limit_is_at_most_what_the_chain_that_asks_for_it_holds(grants, most, kind):
+    with world(grants) as kernel:
+        for amount in (10**15, most + 1):
+            if kind == "budget.create":
+                refused = lent(kernel, amount)
+            else:
+                refused = kernel.as_principal("eve").native(
+                    kind, grant="n", account="accounts/new", debt_limit=amount
+                )
+            (finding,) = refused.findings
+            assert finding.code == "insufficient_balance"
+            is_hers = "t" not in grants or "budget" in grants["n"]  # what the operator's team holds is hidden
+            assert finding.facts.get("available") == (most if is_hers else None)
+        assert "accounts/new" not in kernel.state.accounts
+        name = "budgets/x" if kind == "budget.create" else "accounts/new"
+        if kind == "budget.create":
+            assert lent(kernel, most).allowed
+        else:
+            assert kernel.as_principal("eve").native(
+                kind, grant="n", account=name, debt_limit=most
+            ).allowed  # fmt: skip
+        assert kernel.state.accounts[name].debt_limit == most
+
+
+@pytest.mark.req("X6-07")
+def test_a_refused_debt_limit_says_what_the_grant_holds():
+    with world({"n": NATIVE | {"budget": {"USD": 100}}}) as kernel:
+        (finding,) = lent(kernel, 10**15).findings
+        assert (finding.facts["needed"], finding.facts["available"]) == (10**15, 100)
+
+
+@pytest.mark.req("X6-07")
+def test_what_was_lent_before_counts_whoever_lent_it_below_the_same_grant():
+    grants = {
+        "t": {"cap": "sys/all@1", "budget": {"USD": 100}, "delegations": 2},
+        "n": NATIVE | {"parent": "t", "delegations": 1},
+        "m": NATIVE | {"parent": "t"},
+    }
+    with world(grants) as kernel:
+        eve = kernel.as_principal("eve")
+        assert lent(kernel, 60).allowed
+        assert codes(lent(kernel, 41, "budgets/y")) == ["insufficient_balance"]
+        asked = {"budget": "budgets/z", "schema": USD}
+        assert codes(eve.native("budget.create", grant="m", debt_limit=41, **asked)) == [
+            "insufficient_balance"
+        ]
+        assert eve.native("budget.create", grant="m", debt_limit=30, **asked).allowed
+        opened = eve.native("account.open", grant="n", account="accounts/new", debt_limit=11)
+        assert codes(opened) == ["insufficient_balance"]
+        assert eve.native("account.open", grant="n", account="accounts/new", debt_limit=10).allowed
+        assert codes(lent(kernel, 1, "budgets/y")) == ["insufficient_balance"]
+
+
+@pytest.mark.req("X6-07")
+def test_a_budget_whose_plan_somebody_adopts_anew_still_counts():
+    with world({"n": NATIVE | {"budget": {"USD": 100}}, "m": NATIVE}) as kernel:
+        assert lent(kernel, 100).allowed
+        again = {"budget": "budgets/x", "schema": USD | {"title": "again"}}
+        assert kernel.as_principal("eve").native("budget.amend", grant="m", **again).allowed
+        assert codes(lent(kernel, 1, "budgets/y")) == ["insufficient_balance"]
+
+
+@pytest.mark.req("X6-07")
+def test_a_budget_below_another_borrows_no_more_than_that_one_has():
+    with world({"n": NATIVE}) as kernel:
+        eve = kernel.as_principal("eve")
+        move = {"resource": "USD", "amount": 100, "from": "accounts/bank"}
+        assert eve.native("budget.create", grant="n", budget="budgets/top", schema=USD, **move).allowed
+        refused = lent(kernel, 101, parent="budgets/top")
+        assert (codes(refused), refused.findings[0].facts["resource"]) == (["insufficient_balance"], "USD")
+        assert lent(kernel, 100, parent="budgets/top").allowed
+
+
+@pytest.mark.req("X6-07")
+def test_nobody_makes_money_out_of_a_debt_that_nobody_holds():
+    lists = {"operations": ["budget.create", "account.open", "ledger.transfer"]}
+    with world({"n": NATIVE | {"params": lists}}) as kernel:
+        eve = kernel.as_principal("eve")
+        assert not lent(kernel, 10**15, pays_to=["accounts/eve"]).allowed
+        assert not eve.native("account.open", account="accounts/e", debt_limit=10**9).allowed
+        move = {"resource": "USD", "amount": 1, "from": "accounts/e", "to": "accounts/eve"}
+        assert not eve.native("ledger.transfer", **move).allowed
+        assert kernel.state.accounts["accounts/eve"].balances == {}
+        # the operator lends as before
+        assert kernel.native("account.open", account="accounts/credit", debt_limit=10**9).allowed
+
+
+# --- X6-08 ------------------------------------------------------------------------------------------
+
+SWAP = {"gives": "A", "gets": "B", "rate": [10, 1], "counter": "accounts/rich"}
+RULE = {
+    "name": "r", "on": "deposit", "of": "A", "do": [{"kind": "convert", "conversion": "c", "amount": "1"}],
+}  # fmt: skip
+TAKING = {"resources": {"A": 0, "B": 0}, "conversions": {"c": SWAP}, "rules": [RULE]}
+ADOPTERS = {
+    "ann": {"cap": "sys/native@1", "holder": "ann"},
+    "eve": NATIVE | {"params": {"operations": ["budget.*"], "accounts": ["budgets/*"]}},
+    "max": {"cap": "sys/native@1", "holder": "max", "params": {"operations": ["budget.*", "ledger.*"]}},
+}
+
+
+@pytest.fixture
+def adopted():
+    with world(ADOPTERS, resources={"USD": 0, "A": 0, "B": 0}) as kernel:
+        assert kernel.native("ledger.issue", resource="B", amount=500, to="accounts/rich").allowed
+        made = kernel.as_principal("ann").native("budget.create", budget="budgets/x", schema=TAKING)
+        assert made.allowed
+        yield kernel
+
+
+def split(kernel, who, resource="A"):
+    return kernel.as_principal(who).native(
+        "budget.split", budget="budgets/x", resource=resource, shares={"p": 100}
+    )
+
+
+def taken(kernel):
+    """What the rule takes when the budget gets something now."""
+    before = kernel.state.accounts["accounts/rich"].balances["B"]
+    assert kernel.native("ledger.issue", resource="A", amount=5, to="budgets/x").allowed
+    kernel.tick(now_ns=kernel.state.now_ns + 1)
+    return before - kernel.state.accounts["accounts/rich"].balances["B"]
+
+
+def adopter(kernel):
+    return kernel._world.state.plans.budgets["budgets/x"].adopted_by
+
+
+@pytest.mark.req("X6-08")
+def test_a_split_leaves_the_plan_with_who_adopted_it(adopted):
+    assert split(adopted, "eve").allowed
+    assert (adopter(adopted), taken(adopted)) == ("ann", 10)
+
+
+@pytest.mark.req("X6-08")
+def test_after_the_adopters_revocation_a_split_readopts_only_what_who_splits_governs(adopted):
+    assert adopted.native("grant.revoke", name="ann").allowed
+    assert taken(adopted) == 0
+    refused = split(adopted, "eve")
+    assert codes(refused) == ["account_not_yours"]
+    assert refused.findings[0].facts["account"] == "accounts/rich"
+    assert (adopter(adopted), taken(adopted)) == ("ann", 0)
+    assert split(adopted, "max").allowed
+    assert (adopter(adopted), taken(adopted)) == ("max", 10)
+
+
+@pytest.mark.req("X6-08")
+def test_an_adopter_whose_lists_were_narrowed_since_keeps_no_conversion_through_a_split(adopted):
+    narrowed = {**ADOPTERS["ann"], "params": {"accounts": ["budgets/*"]}}
+    assert adopted.native("grant.amend", name="ann", terms=narrowed).allowed
+    assert taken(adopted) == 0
+    assert codes(split(adopted, "eve")) == ["account_not_yours"]
+    assert adopted.native("budget.split", budget="budgets/x", resource="A", shares={"p": 100}).allowed
+    assert (adopter(adopted), taken(adopted)) == ("root", 10)
+
+
+@pytest.mark.req("X6-08")
+def test_every_adoption_finds_the_same(adopted):
+    """Create, amend and split by who may split and not convert, each of a plan that converts."""
+    free = {"cap": "sys/native@1", "params": {"operations": ["budget.*"]}, "holder": "eve"}
+    assert adopted.native("grant.issue", name="free", terms=free).allowed
+    eve = adopted.as_principal("eve")
+    made = eve.native("budget.create", grant="free", budget="budgets/y", schema=TAKING)
+    copied = eve.native("budget.create", grant="free", budget="budgets/y", template="budgets/x")
+    amended = eve.native("budget.amend", grant="free", budget="budgets/x", schema=TAKING | {"title": "x"})
+    assert adopted.native("grant.revoke", name="ann").allowed
+    parted = eve.native("budget.split", grant="free", budget="budgets/x", resource="A", shares={"p": 100})
+    for decision in (made, copied, amended, parted):
+        assert codes(decision) == ["account_not_yours"]
+    rule = {
+        "name": "leak",
+        "on": "deposit",
+        "do": [{"kind": "transfer", "to": "accounts/eve", "amount": "1"}],
+    }
+    leaking = {"resources": {"A": 0, "B": 0}, "rules": [rule]}
+    assert adopted.as_principal("max").native("budget.create", budget="budgets/z", schema=leaking).allowed
+    assert adopted.native("grant.revoke", name="max").allowed
+    parted = eve.native("budget.split", grant="eve", budget="budgets/z", resource="A", shares={"p": 100})
+    assert codes(parted) == ["account_not_yours"]
+
+
+def test_a_task_is_not_paid_out_of_a_debt_that_was_refused():
+    with world({"n": NATIVE}) as kernel:
+        lent(kernel, 10**15, pays_to=["accounts/eve"])
+        task = Intent("task.post", {"result": "x", "amounts": {"USD": 10**14}}, "budgets/x")
+        assert codes(kernel.as_principal("eve").submit(task)) == ["unknown_grant"]

@@ -1,0 +1,204 @@
+"""Row X6-30: figures of what a principal does not hold are hidden wherever they would appear."""
+
+import json
+import re
+
+import pytest
+import splittally
+from splittally import Intent
+
+from tests.rows.worlds import bodies, codes, tally
+
+# Every figure that is not eve's own; none of them may be told to her.
+BALANCE, LIMIT, TOLD, CAP, SPENT, MINIMUM = 123_456, 777_777, 400_001, 1_003, 321, 4_007
+SECRET = (BALANCE, LIMIT, TOLD, CAP, SPENT, MINIMUM)
+ACCOUNTS = {f"accounts/{name}": {} for name in ("e", "rich", "s", "treasury")}
+
+
+def world(top, **more):
+    top = {"cap": "sys/spend@1", "draws_on": {"USD": "accounts/treasury"}, "pays_to": ["accounts/s"], **top}
+    kernel = splittally.open(None, clock="given")
+    kid = {"cap": "sys/spend@1", "parent": "top", "holder": "eve"}
+    manifest = {
+        "resources": {"USD": 0},
+        "accounts": ACCOUNTS,
+        "grants": {"top": top | {"delegations": 1}, "kid": kid},
+        **more,
+    }
+    made = kernel.apply(manifest)
+    assert made.allowed, made.findings
+    assert kernel.native("ledger.issue", resource="USD", amount=BALANCE, to="accounts/treasury").allowed
+    return kernel
+
+
+def task(amount, grant="kid", **more):
+    return Intent("task.post", {"result": "x", "amounts": {"USD": amount}, **more}, grant)
+
+
+def told(decision):
+    """Every number in the findings of a decision, and in those that stand in its record."""
+    text = json.dumps([finding.facts for finding in decision.findings], default=str)
+    return {int(number) for number in re.findall(r"\d+", text)}
+
+
+def shortfalls(secrets):
+    """A secret is told as it is, and by what is missing to it."""
+    return {abs(x - y) for x in secrets for y in (0, *ASKED)} - set(ASKED)
+
+
+ASKED = (900, 700_000, 900_000, 10**9)
+DAY_CAP = {"governor": {"caps": [{"resource": "USD", "per": "day", "amount": CAP}]}}
+CASES = {
+    "insufficient_balance": ({}, {}, task(10**9)),
+    "limited_above": ({"budget": {"USD": LIMIT}}, {}, task(10**9)),
+    "shadow_exceeded": (
+        {"limits": [{"dim": "USD", "per": "life", "amount": TOLD, "over": "shadow"}]}, {}, task(900_000),
+    ),
+    "limit_approaching": (
+        {"limits": [{"dim": "USD", "per": "day", "amount": TOLD, "over": "tell"}]}, {}, task(900_000),
+    ),
+    "over_daily_cap": ({}, DAY_CAP, task(900)),
+    "payee_unlisted": ({}, {}, task(900, payee="accounts/e")),
+}  # fmt: skip
+
+
+@pytest.mark.req("X6-30")
+@pytest.mark.parametrize("code", CASES)
+def test_a_child_is_told_no_figure_of_what_is_above_it_and_the_operator_every_one(code):
+    top, more, asked = CASES[code]
+    with world(top, **more) as kernel:
+        assert kernel.submit(task(SPENT, "top")).allowed
+        eve = kernel.as_principal("eve")
+        for decision in (eve.decide(asked), eve.submit(asked)):
+            assert code in codes(decision)
+            assert not told(decision) & shortfalls(SECRET), decision.findings
+            assert "accounts/s" not in str(decision.findings)
+        outcome = kernel.outcome(decision.intent_hash)
+        assert outcome.findings == list(decision.findings)  # what is recorded is what was told
+        (body,) = [body for seq, body in enumerate(bodies(kernel)) if seq == decision.seq]
+        assert body.out[0].findings == list(decision.findings)
+
+
+@pytest.mark.req("X6-30")
+def test_who_holds_the_grant_above_sees_its_account_and_limit_under_their_own_card():
+    """The same intent by a holder of both grants, and by the operator."""
+    kid = {"cap": "sys/spend@1", "parent": "top", "holder": "eve"}
+    for holder in ("eve", "operator"):
+        with world({"budget": {"USD": LIMIT}, "holder": holder}) as kernel:
+            if holder == "operator":
+                assert kernel.native("grant.amend", name="kid", terms=kid | {"holder": "operator"}).allowed
+            found = kernel.as_principal(holder).submit(task(10**9)).findings
+            assert [x.code for x in found] == ["budget_exceeded", "insufficient_balance"]
+            assert (found[0].facts["available"], found[1].facts["available"]) == (LIMIT, BALANCE)
+
+
+@pytest.mark.req("X6-30")
+def test_a_budget_tells_its_figures_to_who_holds_its_charter():
+    plan = {"resources": {"USD": 0}, "constraints": [{"name": "c", "resource": "USD", "minimum": MINIMUM}]}
+    with world({}) as kernel:
+        made = kernel.native(
+            "budget.create", budget="budgets/b", schema=plan, pays_to=["accounts/s"], holder="ann",
+            resource="USD", amount=5000, **{"from": "accounts/treasury"},
+        )  # fmt: skip
+        ann, eve = kernel.as_principal("ann"), kernel.as_principal("eve")
+        assert made.allowed
+        card = {"cap": "sys/spend@1", "holder": "eve"}
+        assert ann.native("grant.issue", grant="budgets/b", name="card", terms=card).allowed
+        (mine,) = ann.submit(task(1000, "budgets/b")).findings
+        assert (mine.code, mine.facts["minimum"], mine.facts["available"]) == (
+            "constraint_unmet",
+            MINIMUM,
+            993,
+        )
+        (hers,) = eve.submit(task(1000, "card")).findings
+        assert hers.facts == {"budget": "budgets/b", "constraint": "c", "resource": "USD", "next": "top_up"}
+
+
+@pytest.mark.req("X6-30")
+def test_a_native_grant_sees_what_it_may_take_from_and_nothing_of_what_is_above():
+    may = {"operations": ["ledger.transfer"], "accounts": ["accounts/treasury", "accounts/e"]}
+    grants = {"cap": "sys/native@1", "holder": "eve"}
+    with world({}) as kernel:
+        for name, params in (("n", may), ("m", {"operations": ["ledger.issue", "settlement.refund"]})):
+            assert kernel.native("grant.issue", name=name, terms=grants | {"params": params}).allowed
+        eve = kernel.as_principal("eve")
+        move = {"resource": "USD", "amount": 10**9, "from": "accounts/treasury", "to": "accounts/e"}
+        (finding,) = eve.native("ledger.transfer", grant="n", **move).findings
+        assert finding.facts["available"] == BALANCE
+        assert eve.native("ledger.issue", grant="m", resource="USD", amount=2**62, to="accounts/e").allowed
+        (finding,) = eve.native(
+            "ledger.issue", grant="m", resource="USD", amount=2**63, to="accounts/e"
+        ).findings
+        assert (finding.code, set(finding.facts)) == ("amount_overflow", {"resource", "next"})
+
+
+@pytest.mark.req("X6-30")
+def test_narrowing_tells_ones_own_terms_and_hides_those_of_a_grant_above_that_is_not_ones_own():
+    top = {"cap": "sys/spend@1", "unknown_ns": LIMIT, "delegations": 3, "pays_to": ["accounts/s"]}
+    with world({}) as kernel:
+        assert kernel.native("grant.issue", name="t", terms=top).allowed
+        mid = {"cap": "sys/spend@1", "holder": "eve", "delegations": 2, "parent": "t"}
+        assert kernel.native("grant.issue", grant="t", name="m", terms=mid | {"parent": "t"}).allowed
+        wide = {"cap": "sys/spend@1", "unknown_ns": LIMIT + 1, "delegations": 5, "pays_to": ["accounts/e"]}
+        found = kernel.as_principal("eve").native("grant.issue", grant="m", name="c", terms=wide).findings
+        shown = [(set(x.facts) - {"next", "grant"}, x.facts["grant"]) for x in found]
+        assert shown == [
+            ({"delegations", "available"}, "m"),
+            ({"pays_to"}, "t"),
+            ({"unknown_ns"}, "t"),
+        ]
+
+
+@pytest.mark.req("X6-30")
+def test_what_the_enforcer_of_somebody_elses_grant_says_in_words_is_not_told():
+    top = {"cap": "sys/llm.basic@1", "params": {"max_tokens": LIMIT}, "delegations": 1}
+    with splittally.open(None, clock="given") as kernel:
+        kid = {"cap": "sys/llm.basic@1", "parent": "top", "holder": "eve"}
+        assert kernel.apply({"grants": {"top": top, "kid": kid}}).allowed
+        asked = Intent("llm.generate", {"max_tokens": LIMIT + 1}, "kid")
+        (finding,) = kernel.as_principal("eve").submit(asked).findings
+        assert (finding.stage, set(finding.facts)) == ("enforcer", {"grant", "next"})
+        (finding,) = kernel.submit(Intent("llm.generate", {"max_tokens": LIMIT + 1}, "top")).findings
+        assert str(LIMIT) in finding.facts["message"]
+
+
+@pytest.mark.req("X6-30")
+def test_violations_tell_no_figure_of_a_grant_above_and_are_recorded_whole():
+    """What the grant above reserves by its own params nobody below it knows."""
+    caps = {"acme/meter@1": {"enforcer": "sys/CapAllowAll@1", "cap_type": "blob"}}
+    top = {"cap": "acme/meter@1", "params": {"reserve": {"units": SPENT}}, "delegations": 1}
+    kid = {"cap": "acme/meter@1", "params": {"reserve": {"units": 5}}, "parent": "top", "holder": "eve"}
+    with splittally.open(None, clock="given") as kernel:
+        assert kernel.apply({"caps": caps, "grants": {"top": top, "kid": kid}}).allowed
+        eve = kernel.as_principal("eve")
+        digest = eve.submit(Intent("blob.put", {"size": 1}, "kid")).intent_hash
+        settled = eve.settle(splittally.Receipt(digest, "ok", "", {"usage": {"units": 10**6}}))
+        shown = {(x.stage, x.facts["grant"]): set(x.facts) - {"grant"} for x in settled.violations}
+        assert shown["settle", "top"] == {"dim"}
+        assert shown["settle", "kid"] == {"dim", "reserve", "usage"}
+        assert str(SPENT) not in str(settled.violations)
+        assert str(SPENT) in str(bodies(kernel)[settled.seq].out[0].legs[1].violations)
+
+
+@pytest.mark.req("X6-30")
+def test_explain_shows_a_principal_no_figure_of_a_grant_above(folder):
+    params = {"max_tokens": LIMIT}
+    manifest = folder / "m.json"
+    grants = {
+        "top": {"cap": "sys/llm.basic@1", "params": params, "delegations": 1, "budget": {"tokens": 5}},
+        "kid": {"cap": "sys/llm.basic@1", "parent": "top", "holder": "eve"},
+    }
+    manifest.write_text(json.dumps({"grants": grants}))
+    world = folder / "w"
+    assert tally(world, "init", "--clock", "given")[0] == 0
+    assert tally(world, "apply", str(manifest))[0] == 0
+    with splittally.open(world) as kernel:
+        eve = kernel.as_principal("eve")
+        digest = eve.submit(Intent("llm.generate", {"max_tokens": LIMIT + 1}, "kid")).intent_hash.hex()
+    for reader, is_shown in (("eve", False), ("operator", True)):
+        code, document = tally(world, "explain", digest, "--as", reader)
+        assert code == 0
+        links = {link["grant"]: link["answer"] for link in document["chain"]}
+        assert (links["top"] is not None) == is_shown
+        assert links["kid"] is not None
+        assert (str(LIMIT) in str(document)) == is_shown
