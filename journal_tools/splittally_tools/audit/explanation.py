@@ -5,14 +5,17 @@ Rule 2. The present state stands in for that one only where every terms hash of 
 Rule 3. Who does not hold the root grant is shown no figure of a grant that they do not hold.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
 from splittally.core.abi import Fault, read_check
 from splittally.core.ask import member_questions
 from splittally.core.canonical import decode
 from splittally.core.caps.state import Link
 from splittally.core.commands import Judged, Member
 from splittally.core.errors import CanonicalError
+from splittally.core.events import Released, Settled
 from splittally.core.findings import Finding
 from splittally.core.intent_history import Trace
 from splittally.core.policy import NO_MATCH
@@ -39,7 +42,10 @@ def explain(reader: Reader, intent_hash: bytes, principal: str = OPERATOR) -> di
     state = _state_of(reader, found)
     member = found.member
     links = state.caps.chain(member.grant, member.kind)
-    findings = [seen_by(state, principal, links, found.at_ns, x) for x in found.decided.findings]
+
+    def see(finding: Finding) -> Finding:
+        return seen_by(state, principal, links, found.at_ns, finding)
+
     held = {name for name, grant in state.caps.grants.items() if grant.holder == principal}
     mine = {link.grant.name for link in links.links if ROOT in held or link.grant.name in held}
     return {
@@ -53,14 +59,14 @@ def explain(reader: Reader, intent_hash: bytes, principal: str = OPERATOR) -> di
         "origin": {"kind": member.origin_kind, "name": member.origin_name},
         "outcome": found.decided.outcome,
         "final": found.is_final,
-        "findings": [explained(finding) for finding in findings],
+        "findings": [explained(see(finding)) for finding in found.decided.findings],
         "chain": _chain(state, record, found, mine),
         "policy": _policy(state, found),
         "reserve": found.reserve,
         "draws": _draws(found, mine),
         "status": found.status,
         "phase": found.phase,
-        "then": _then(found, mine),
+        "then": _then(found, mine, see),
         "next": _next(found),
     }
 
@@ -163,11 +169,17 @@ def _policy(state: State, found: Trace) -> dict[str, Any]:
     }
 
 
-def _then(found: Trace, mine: set[str]) -> list[dict[str, Any]]:
-    """What happened to it afterwards, in order, with the legs of these grants."""
+def _then(found: Trace, mine: set[str], see: Callable[[Finding], Finding]) -> list[dict[str, Any]]:
+    """What happened to it afterwards, in order: the legs of these grants, and what is seen of findings."""
     later: list[tuple[int, Any]] = [*found.changes, *found.endings, *found.refunds]
     later += [(seq, posted) for seq, posted in found.postings]
-    told = [{"seq": seq, **tagged_json(event)} for seq, event in sorted(later, key=lambda pair: pair[0])]
+    told = []
+    for seq, event in sorted(later, key=lambda pair: pair[0]):
+        if isinstance(event, Released):
+            event = replace(event, findings=[see(finding) for finding in event.findings])
+        elif isinstance(event, Settled):
+            event = replace(event, violations=[see(violation) for violation in event.violations])
+        told.append({"seq": seq, **tagged_json(event)})
     for row in told:
         if "legs" in row:
             row["legs"] = [leg for leg in row["legs"] if leg["grant"] in mine]
