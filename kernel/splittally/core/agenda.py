@@ -2,13 +2,15 @@
 
 Rule 1. Items are taken in the agenda's order; one that makes another due in time has it worked through too.
 Rule 2. Items that only release need no fork; the others see what came before them.
+Rule 3. A rule whose events no bytes are defined for is skipped: nothing due can stop what comes after.
 """
 
 from splittally.core.events import Event
 from splittally.core.evolve import evolve
+from splittally.core.frames import is_encodable
 from splittally.core.ledger.state import NO_WINDOW, Due
 from splittally.core.ledger.tick import fall_due
-from splittally.core.native.firing import fire
+from splittally.core.native.firing import fire, give_up
 from splittally.core.state import State
 from splittally.core.types import UNKNOWN
 
@@ -34,5 +36,7 @@ def due_events(state: State, now_ns: int, most: int) -> list[Event]:
 
 def _fallen(fork: State, item: Due, now_ns: int) -> list[Event]:
     if not item.hold and item.window == NO_WINDOW:
-        return fire(fork, (item.seq, item.position), now_ns)
+        key = (item.seq, item.position)
+        events = fire(fork, key, now_ns)
+        return events if is_encodable(events) else give_up(fork, key, now_ns)
     return fall_due(fork.ledger, item, fork.limit_of, fork.offset_ns)

@@ -28,7 +28,7 @@ from splittally.core.caps.state import Chain
 from splittally.core.commands import Admitted, Evidence, Judged, Known, Member
 from splittally.core.events import Count, Decided, Event, Noted
 from splittally.core.evolve import governed_windows
-from splittally.core.findings import Finding, find
+from splittally.core.findings import Finding, find, shown_facts
 from splittally.core.governor.check import UNGOVERNED, Governing, check_governor
 from splittally.core.governor.state import GOVERNOR
 from splittally.core.ledger.check import check_accounts
@@ -308,7 +308,7 @@ def _check_governor(case: Candidate) -> StageResult:
     )
     if said is UNGOVERNED:
         return PASSED
-    noted: list[Event] = [Noted(member.intent_hash, GOVERNOR, said.facts)]
+    noted: list[Event] = [Noted(member.intent_hash, GOVERNOR, shown_facts(said.facts))]
     return StageResult(said.outcome, said.findings, always=noted)
 
 

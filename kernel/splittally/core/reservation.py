@@ -21,11 +21,12 @@ from splittally.core.caps.state import Chain
 from splittally.core.commands import Member
 from splittally.core.events import Charge, Event, Held, Posted, Settled
 from splittally.core.findings import Finding, find
-from splittally.core.ledger.check import LimitCheck, Scope, check_limits
+from splittally.core.ledger.check import LimitCheck, Scope, check_counted, check_limits
 from splittally.core.state import State
 from splittally.core.types import (
     APPROVAL,
     CAP_SPEND_TYPE,
+    DENY,
     OPEN,
     REQUIRE_APPROVAL,
     Draw,
@@ -61,8 +62,11 @@ def plan_reservation(
     for at, link in enumerate(chain.links):
         grant, estimate = link.grant, estimates[at]
         windows = NO_WINDOWS
+        scope = Scope(grant.name, at == 0 or grant.holder == principal)
+        uncounted = check_counted(state.ledger, scope, link.limits, estimate) if estimate else NO_FINDINGS
+        if uncounted:
+            checks.append(LimitCheck(outcomes=[DENY], findings=uncounted, windows=[], events=[]))
         if link.limits:
-            scope = Scope(grant.name, at == 0 or grant.holder == principal)
             checked = check_limits(state.ledger, scope, link.limits, estimate, now_ns, state.offset_ns)
             checks.append(checked)
             windows = checked.windows or NO_WINDOWS

@@ -60,10 +60,25 @@ def fire(state: State, key: tuple[int, int], now_ns: int) -> list[Event]:
             events = [told(firing, key, DONE), *carry_out(state, firing, now_ns)]
     except Skipped as skipped:
         events = [told(firing, key, SKIPPED, [skipped.finding])]
-    if rule is not None and rule.on in CALENDAR_WINDOWS and firing.version == budget.version:
-        again = calendar_events(state, budget, plan, firing.cause, now_ns)
-        events += [x for x in again if isinstance(x, RuleFired) and x.rule == rule.name]
-    return events
+    return events + _again(state, firing, rule, now_ns)
+
+
+def give_up(state: State, key: tuple[int, int], now_ns: int) -> list[Event]:
+    """The events of a rule whose own cannot be recorded: skipped, and one of the calendar comes again."""
+    firing = state.plans.firings[key]
+    plan = plan_of(state, state.plans.budgets[firing.budget])
+    rule = next((rule for rule in plan.rules if rule.name == firing.rule), None)
+    fault = find("rule_skipped", rule=firing.rule, reason="fault", fault="overflow")
+    return [told(firing, key, SKIPPED, [fault]), *_again(state, firing, rule, now_ns)]
+
+
+def _again(state: State, firing: Firing, rule: PlanRule | None, now_ns: int) -> list[Event]:
+    """A rule of the calendar falls due once more, as long as its version is in force."""
+    budget = state.plans.budgets[firing.budget]
+    if rule is None or rule.on not in CALENDAR_WINDOWS or firing.version != budget.version:
+        return []
+    again = calendar_events(state, budget, plan_of(state, budget), firing.cause, now_ns)
+    return [event for event in again if isinstance(event, RuleFired) and event.rule == rule.name]
 
 
 def told(

@@ -3,7 +3,7 @@
 Rule 1. Only `ledger.issue` debits an `external/` account, and nothing else draws on one.
 Rule 2. An account never goes below its `debt_limit`; amounts are positive naturals below 2^64.
 Rule 3. What is issued and what may be owed is bounded (`ISSUED_MAX`, `DEBTS_MAX`), so that no payment
-        that is due can ever overflow a balance.
+        that is due can ever overflow a balance. What one external account takes back lets no other give more.
 Rule 4. A conversion is two transfers with a counter-account that must hold what it gives. What is got is
         rounded down; the remainder stays with the counter-account.
 """
@@ -143,8 +143,17 @@ def _check_open(state: State, call: NativeCall, params: OpenAccount) -> list[Fin
 
 
 def check_debts(state: State, changed: dict[str, int]) -> list[Finding]:
-    """Whether the debt limits of all accounts, some of them changed, stay within their bound."""
-    debts = {name: account.debt_limit for name, account in state.ledger.accounts.items()} | changed
+    """Whether the debt limits of all accounts, some of them changed, stay within their bound.
+
+    Where an account owes more than its limit allows by now, what it owes counts.
+    """
+    debts = {name: account.debt_limit for name, account in state.ledger.accounts.items()}
+    if all(debt <= debts.get(name, 0) for name, debt in changed.items()):
+        return []
+    debts |= changed
+    for (account, _), balance in state.ledger.balances.items():
+        if not account.startswith(EXTERNAL) and -balance > debts.get(account, 0):
+            debts[account] = -balance
     total = sum(debts.values())
     return [find("amount_overflow", debts=total, available=DEBTS_MAX)] if total > DEBTS_MAX else []
 
@@ -157,9 +166,9 @@ def _check_issue(state: State, call: NativeCall, params: IssueMoney) -> list[Fin
     findings = _check_exist(state, params.resource, [params.debit, params.to])
     if not findings and not params.debit.startswith(EXTERNAL):
         findings.append(find("external_account", account=params.debit, needed=EXTERNAL))
-    issued = state.ledger.issued.get(params.resource, 0)
-    if not findings and issued + params.amount > ISSUED_MAX:
-        left = ISSUED_MAX - issued
+    kept = max(0, state.ledger.balances.get((params.debit, params.resource), 0))
+    left = ISSUED_MAX - state.ledger.issued.get(params.resource, 0) + kept
+    if not findings and params.amount > left:
         findings.append(
             find("amount_overflow", resource=params.resource, needed=params.amount, available=left)
         )
