@@ -28,11 +28,9 @@ from splittally.core.findings import Finding, find
 from splittally.core.limits import CASCADE_DEPTH_MAX, NATURAL_MAX
 from splittally.core.native.grants import raised_events
 from splittally.core.native.money import check_cover, check_source
-from splittally.core.native.plans import calendar_events, deposit_events, plan_findings, plan_of
+from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_findings, plan_of
 from splittally.core.state import State
 from splittally.core.types import CALENDAR_WINDOWS, BudgetDef
-
-RESERVED_ACCOUNT = "/reserved"
 
 
 class Skipped(Exception):
@@ -101,7 +99,7 @@ def told(
 
 
 def carry_out(state: State, firing: Firing, now_ns: int) -> list[Event]:
-    """The events of a rule's actions, and the rules that their deposits make due; `Skipped` if one fails."""
+    """The events of a rule's actions; `Skipped` if one fails."""
     budget = state.plans.budgets[firing.budget]
     plan = plan_of(state, budget)
     fork = state.fork()
@@ -114,7 +112,7 @@ def carry_out(state: State, firing: Firing, now_ns: int) -> list[Event]:
         for posted in _postings(fork, budget, plan, action, firing):
             evolve(fork, posted, "", 0)
             postings.append(posted)
-    return postings + deposit_events(state, postings, now_ns, firing.depth + 1)
+    return postings
 
 
 def require_live(state: State, budget: BudgetDef, firing: Firing, now_ns: int) -> None:

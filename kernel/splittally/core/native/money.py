@@ -17,7 +17,6 @@ from splittally.core.events import Defined, Event, Posted
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import spendable
 from splittally.core.limits import DEBTS_MAX, ISSUED_MAX, NATURAL_MAX, TEXT_BYTES_MAX
-from splittally.core.native.plans import deposit_events
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.state import State
 from splittally.core.types import EXTERNAL, is_id
@@ -216,7 +215,7 @@ def check_cover(state: State, counter: str, gets: str, got: int) -> list[Finding
 
 def _make_convert(state: State, call: NativeCall, params: ConvertMoney) -> list[Event]:
     grant, cause = call.grant, call.intent_hash
-    postings: list[Event] = [
+    return [
         Posted(
             debit=params.debit,
             credit=params.counter,
@@ -234,7 +233,6 @@ def _make_convert(state: State, call: NativeCall, params: ConvertMoney) -> list[
             intent_hash=cause,
         ),
     ]
-    return postings + deposit_events(state, postings, call.now_ns)
 
 
 def _check_exist(state: State, resource: str, accounts: list[str]) -> list[Finding]:
@@ -246,15 +244,16 @@ def _check_exist(state: State, resource: str, accounts: list[str]) -> list[Findi
 
 
 def _make_posting(state: State, call: NativeCall, params: IssueMoney | TransferMoney) -> list[Event]:
-    posted = Posted(
-        debit=params.debit,
-        credit=params.to,
-        resource=params.resource,
-        amount=params.amount,
-        grant=call.grant,
-        intent_hash=call.intent_hash,
-    )
-    return [posted, *deposit_events(state, [posted], call.now_ns)]
+    return [
+        Posted(
+            debit=params.debit,
+            credit=params.to,
+            resource=params.resource,
+            amount=params.amount,
+            grant=call.grant,
+            intent_hash=call.intent_hash,
+        )
+    ]
 
 
 def _touches_move(state: State, call: NativeCall, params: IssueMoney | TransferMoney) -> Touches:
