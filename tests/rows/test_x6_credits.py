@@ -3,6 +3,9 @@
 import pytest
 import splittally
 from splittally import Intent, Receipt
+from splittally.core.events import RuleFired
+
+from tests.rows.worlds import bodies
 
 SEEN = {"name": "seen", "on": "deposit", "do": [{"kind": "transfer", "to": "accounts/log", "amount": "1"}]}
 PASS_ON = {"name": "on", "on": "deposit", "do": [{"kind": "transfer", "to": "budgets/b", "amount": "40"}]}
@@ -209,3 +212,20 @@ def test_a_funded_budget_shares_its_funding_once_and_fires_its_rules():
     with kernel:
         assert all(decision.allowed for decision in kernel.submit(members, mode="all"))
         assert noticed(kernel) == (100, 2)  # 70 by its making, 30 by the transfer in the same record
+
+
+@pytest.mark.req("X6-12")
+def test_what_a_rule_moves_is_a_deposit_one_deeper():
+    """The depth is what ends a circle of rules."""
+    with world() as kernel:
+        for name, to in (("down", "accounts/log"), ("mid", "budgets/down"), ("up", "budgets/mid")):
+            do = [{"kind": "transfer", "to": to, "amount": "5"}]
+            rule = {"name": "on", "on": "deposit", "do": do}
+            create(kernel, budget=f"budgets/{name}", schema={"resources": BOTH, "rules": [rule]})
+        move(kernel, "ledger.issue", to="budgets/up")
+        fired = [x for body in bodies(kernel) for x in body.out if type(x) is RuleFired and x.status == "due"]
+        assert [(x.budget, x.depth) for x in fired if x.rule == "on"] == [
+            ("budgets/up", 0),
+            ("budgets/mid", 1),
+            ("budgets/down", 2),
+        ]
