@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from splittally.core.events import LimitCrossed, LimitSet
 from splittally.core.findings import Finding, find, shown
+from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.ledger.state import UNUSED, Counter, Ledger
 from splittally.core.ledger.windows import window_start
 from splittally.core.limits import NATURAL_MAX
@@ -208,26 +209,8 @@ def hard_amount(limits: tuple[Limit, ...], like: Limit) -> int:
 
 def check_accounts(ledger: Ledger, draws: list[Draw]) -> list[Finding]:
     """What the accounts drawn on say: one finding for each that holds too little."""
-    if not draws:
-        return []
-    asked: dict[tuple[str, str], int] = {}
-    for draw in draws:
-        key = (draw.account, draw.resource)
-        asked[key] = asked.get(key, 0) + draw.amount
-    findings = []
-    for (account, resource), needed in sorted(asked.items()):
-        available = spendable(ledger, account, resource)
-        if needed > available:
-            findings.append(
-                find(
-                    "insufficient_balance",
-                    account=account,
-                    resource=resource,
-                    needed=needed,
-                    available=available,
-                    shortage=needed - available,
-                )
-            )
+    moves = [Move(draw.account, "", draw.resource, draw.amount) for draw in draws if draw.amount]
+    findings = refused_moves(ledger, sorted(moves))
     findings += [find("payee_missing", resource=draw.resource) for draw in draws if not draw.pays_to]
     return findings
 

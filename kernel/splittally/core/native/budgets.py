@@ -19,9 +19,10 @@ from splittally.core.caps.grants import GrantTerms, build_grant, check_new_name,
 from splittally.core.events import Defined, Event, Posted
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_schema
+from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.limits import BUDGET_NAME_BYTES_MAX, NATURAL_MAX, PLAN_BYTES_MAX
 from splittally.core.native.grants import covers_native
-from splittally.core.native.money import account_value, check_debts, check_source, resource_value
+from splittally.core.native.money import account_value, check_debts, resource_value
 from splittally.core.native.parts import part_events
 from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_of, touches_plan
 from splittally.core.native.row import NOTHING, Native, NativeCall, Touches
@@ -140,11 +141,8 @@ def _check_funding(state: State, params: CreateBudget, plan: Plan) -> list[Findi
         return []
     if params.resource not in plan.resources:
         return [find("not_found", resource=params.resource, budget=params.budget)]
-    if params.resource not in state.ledger.resources:
-        return [find("not_found", resource=params.resource)]
-    if params.debit not in state.ledger.accounts:
-        return [find("not_found", account=params.debit)]
-    return check_source(state, params.debit, params.resource, params.amount)
+    funding = Move(params.debit, params.budget, params.resource, params.amount)
+    return refused_moves(state.ledger, [funding], opened=(params.budget,))
 
 
 def _charter(state: State, call: NativeCall, params: CreateBudget, plan: Plan) -> Grant:

@@ -25,9 +25,9 @@ from splittally.core.budget.state import Firing
 from splittally.core.events import Event, Posted, RuleFired
 from splittally.core.evolve import evolve
 from splittally.core.findings import Finding, find
+from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.limits import CASCADE_DEPTH_MAX, NATURAL_MAX
 from splittally.core.native.grants import raised_events
-from splittally.core.native.money import check_cover, check_source
 from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_findings, plan_of
 from splittally.core.state import State
 from splittally.core.types import CALENDAR_WINDOWS, BudgetDef
@@ -168,41 +168,35 @@ def _postings(
         return []
     match action:
         case Transfer():
-            moves = [(budget.name, action.to, action.resource or firing.dim, amount)]
+            moves = [Move(budget.name, action.to, action.resource or firing.dim, amount)]
         case Convert():
             moves = conversion_moves(budget, plan, action.conversion, amount)
-    findings = _check_moves(fork, moves)
+    findings = refused_moves(fork.ledger, moves)
+    findings = findings or plan_findings(fork, [Debit(x.debit, x.resource, x.amount) for x in moves])
     if findings:
         raise Skipped(findings[0])
-    return [Posted(*move, budget.adopted_by, firing.cause) for move in moves]
+    return [
+        Posted(
+            debit=move.debit,
+            credit=move.credit,
+            resource=move.resource,
+            amount=move.amount,
+            grant=budget.adopted_by,
+            intent_hash=firing.cause,
+        )
+        for move in moves
+    ]
 
 
-def conversion_moves(
-    budget: BudgetDef, plan: Plan, name: str, amount: int
-) -> list[tuple[str, str, str, int]]:
-    """The two sides of a conversion of the plan: debit, credit, resource, amount."""
+def conversion_moves(budget: BudgetDef, plan: Plan, name: str, amount: int) -> list[Move]:
+    """The two sides of a conversion of the plan: what the budget gives, and what it gets."""
     conversion = plan.conversions[name]
     kept = budget.name + RESERVED_ACCOUNT if conversion.keeps else conversion.counter
     got = amount * conversion.rate[0] // conversion.rate[1]
     return [
-        (budget.name, kept, conversion.gives, amount),
-        (conversion.counter, budget.name, conversion.gets, got),
+        Move(budget.name, kept, conversion.gives, amount),
+        Move(conversion.counter, budget.name, conversion.gets, got, is_got=True),
     ]
-
-
-def _check_moves(fork: State, moves: list[tuple[str, str, str, int]]) -> list[Finding]:
-    ledger = fork.ledger
-    for debit, credit, resource, amount in moves:
-        for account in (debit, credit):
-            if account not in ledger.accounts:
-                return [find("not_found", account=account)]
-        if resource not in ledger.resources:
-            return [find("not_found", resource=resource)]
-        is_own = debit in fork.plans.budgets
-        checked = (check_source if is_own else check_cover)(fork, debit, resource, amount)
-        if checked:
-            return checked
-    return plan_findings(fork, [Debit(debit, resource, amount) for debit, _, resource, amount in moves])
 
 
 def _raise_parts(fork: State, budget: BudgetDef, plan: Plan, firing: Firing) -> list[Event]:
