@@ -199,7 +199,7 @@ def _effects(case: Candidate, at: int, outcome: str) -> list[Event]:
     if case.native is None:
         return hold_events(case.now_ns, case.chain, case.member, at, outcome, case.reservation)
     assert case.call is not None
-    charged = native_charge_events(case.member, case.reservation)
+    charged = native_charge_events(case.state.ledger, case.member, case.reservation)
     return charged + case.native.make(case.state, case.call, case.params)
 
 

@@ -22,6 +22,8 @@ from splittally.core.commands import Member
 from splittally.core.events import Charge, Event, Held, Posted, Settled
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import LimitCheck, Scope, check_counted, check_limits
+from splittally.core.ledger.settle import uncounted_dims
+from splittally.core.ledger.state import Ledger
 from splittally.core.state import State
 from splittally.core.types import (
     APPROVAL,
@@ -149,7 +151,7 @@ def hold_events(
     return events
 
 
-def native_charge_events(member: Member, reservation: Reservation) -> list[Event]:
+def native_charge_events(ledger: Ledger, member: Member, reservation: Reservation) -> list[Event]:
     """A native effect uses what it reserved; nothing where it reserved nothing."""
     if not any(leg.reserve for leg in reservation.legs):
         return []
@@ -163,6 +165,7 @@ def native_charge_events(member: Member, reservation: Reservation) -> list[Event
             charged=leg.reserve,
             violations=[],
             windows=leg.windows,
+            uncounted=uncounted_dims(ledger, leg.grant, leg.reserve),
         )
         for leg in reservation.legs
     ]

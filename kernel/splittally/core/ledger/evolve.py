@@ -96,7 +96,8 @@ def refund(ledger: Ledger, event: Refunded) -> None:
     """Give back part of what was charged, in the counters that were charged."""
     for leg in event.legs:
         for dim, amount in leg.amounts.items():
-            for window in (Window(dim, LIFE, 0), *leg.windows):
+            life = [] if dim in leg.uncounted else [Window(dim, LIFE, 0)]
+            for window in (*life, *leg.windows):
                 key = (leg.grant, dim, window.per, window.start_ns)
                 counter = ledger.counters.get(key)
                 if window.dim == dim and counter is not None:

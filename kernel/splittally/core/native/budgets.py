@@ -27,7 +27,7 @@ from splittally.core.native.parts import part_events
 from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_of, touches_plan
 from splittally.core.native.row import NOTHING, Native, NativeCall, Touches
 from splittally.core.state import State
-from splittally.core.types import BUDGETS, CAP_SPEND, OPERATOR, ROOT, BudgetDef, Grant, is_id
+from splittally.core.types import BUDGETS, CAP_SPEND, EXTERNAL, OPERATOR, ROOT, BudgetDef, Grant, is_id
 
 
 class CreateBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"debit": "from"}):
@@ -115,6 +115,11 @@ def check_plan_terms(state: State, call: NativeCall, plan: Plan) -> list[Finding
         find("not_found", account=conversion.counter)
         for _, conversion in sorted(plan.conversions.items())
         if conversion.counter not in state.ledger.accounts
+    ]
+    findings += [
+        find("external_account", account=conversion.counter)
+        for _, conversion in sorted(plan.conversions.items())
+        if conversion.counter.startswith(EXTERNAL)
     ]
     own = state.caps.grants[call.grant]
     findings += [
