@@ -202,13 +202,14 @@ def test_a_limit_that_could_not_count_what_is_open_is_refused_at_every_door():
 
 @pytest.mark.req("X6-13")
 def test_burning_into_another_external_account_lets_no_other_give_more():
-    accounts = {"accounts/a": {}, "external/burn": {}}
+    accounts = {"accounts/a": {}, "external/burn": {}, "external/x": {}}
     with world({}, resources={"USD": 18}, accounts=accounts) as kernel:
         issue = {"resource": "USD", "amount": 2**63, "to": "accounts/a"}
         burn = {"resource": "USD", "amount": 2**63, "from": "accounts/a", "to": "external/burn"}
         assert kernel.native("ledger.issue", **issue).allowed
         assert kernel.native("ledger.transfer", **burn).allowed
         assert codes(kernel.native("ledger.issue", **issue)) == ["amount_overflow"]
+        assert codes(kernel.native("ledger.issue", **issue | {"from": "external/x"})) == ["amount_overflow"]
         again = {**issue, "from": "external/burn"}
         assert kernel.native("ledger.issue", **again).allowed  # what came back may go out again
         require_readable(kernel)

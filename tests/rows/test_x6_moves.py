@@ -4,13 +4,17 @@ import hypothesis.strategies as st
 import pytest
 import splittally
 from hypothesis import given
+from msgspec.structs import replace
 from splittally import Intent, Receipt
-from splittally.core.events import Charge, Refunded, Settled
+from splittally.core.errors import JournalDamaged
+from splittally.core.events import Charge, Refunded, RefundLeg, Settled
+from splittally.core.ledger.invariants import INVARIANTS, Refunds, broken_invariants
 from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.ledger.state import Ledger
 from splittally.core.types import AccountDef, ResourceDef
 from splittally.edge.manifest import read_manifest_document
 from splittally.runtime.reader import read_store
+from splittally_tools.audit.conservation import Conservation
 from splittally_tools.audit.sound import verify
 from splittally_tools.testing.walk import Walk
 
@@ -106,6 +110,62 @@ def test_an_honest_journal_is_sound_and_is_decided_so_again(taken, scale):
         walk = Walk(read_store(kernel), is_rejudging=True)
         walk.finish()
         assert walk.other_engines == {}
+
+
+def put(table, change):
+    """Something that replaces a number of the one row of a table of the ledger."""
+
+    def break_it(ledger):
+        rows = getattr(ledger, table)
+        key = min(rows)
+        rows[key] = change(rows[key])
+
+    return break_it
+
+
+BREAKS = {
+    "_sums": put("balances", lambda balance: balance + 1),
+    "_flights": put("inflight", lambda amount: amount + 1),
+    "_reserves": put("counters", lambda row: replace(row, reserved=row.reserved + 1)),
+    "_ranges": put("counters", lambda row: replace(row, spent=2**64)),
+    "_names": lambda ledger: ledger.accounts.pop("accounts/a"),
+}
+
+
+@pytest.mark.req("X6-10")
+@pytest.mark.parametrize("broken_in", INVARIANTS, ids=lambda broken_in: broken_in.__name__)
+def test_each_invariant_of_the_list_finds_what_breaks_it(broken_in):
+    """Audit and the stateful machine of the tests ask the same list."""
+    with money({"g": {"budget": {"USD": 50}} | CARD}) as kernel:
+        held(kernel, {"USD": 20})
+        ledger = kernel._world.fork().state.ledger
+        assert list(broken_invariants(ledger)) == []
+        BREAKS[broken_in.__name__](ledger)
+        assert list(broken_in(ledger)) != []
+        audit = Conservation()
+        for record in read_store(kernel).records():
+            audit.see(record, kernel._world.state_after(record.seq))
+        broken = kernel._world.fork().state
+        audit.compare_all(broken)
+        BREAKS[broken_in.__name__](broken.ledger)
+        with pytest.raises(JournalDamaged):
+            audit.compare_all(broken)
+
+
+@pytest.mark.req("X6-10")
+def test_a_refund_of_more_than_was_charged_is_found_though_no_counter_shows_it():
+    charge = Charge(
+        grant="g", grant_hash=b"", terms_hash=b"", enforcer_ref=b"", usage={}, charged={"tokens": 9},
+        violations=[], windows=[],
+    )  # fmt: skip
+    refunds = Refunds()
+    settled = Settled(intent_hash=b"", how="receipt", status="ok", legs=[charge], violations=[])
+    assert list(refunds.see(settled)) == []
+    once = Refunded(b"", [RefundLeg(grant="g", amounts={"tokens": 5}, windows=[])])
+    assert [list(refunds.see(once)) for _ in range(2)] == [
+        [],
+        [("what is left of g in tokens to refund", 0, -1)],
+    ]
 
 
 PLAN = {"resources": RESOURCES, "conversions": {}, "rules": []}
@@ -303,6 +363,21 @@ def test_a_limit_that_came_after_the_charge_gets_nothing_back_of_it(order):
         refused = kernel.submit(Intent("test.act", {"a": reserves({"tokens": 1})}, "g"))
         assert codes(refused) == ["budget_exceeded"]
         require_sound(kernel)
+
+
+@pytest.mark.req("X6-11")
+def test_a_later_limit_keeps_what_it_counted_itself_when_an_older_charge_is_refunded():
+    with world({"g": {}}) as kernel:
+        before = held(kernel, {"tokens": 90})
+        settle(kernel, before, {"tokens": 90})
+        terms = {"cap": "test/parrot@1", "budget": {"tokens": 100}}
+        assert kernel.native("grant.amend", name="g", terms=terms).allowed
+        after = held(kernel, {"tokens": 95})
+        settle(kernel, after, {"tokens": 95})
+        assert refund(kernel, before, tokens=90) == []
+        assert counter(kernel, dim="tokens") == (95, 0)
+        assert refund(kernel, after, tokens=90) == []
+        assert counter(kernel, dim="tokens") == (95, 90)
 
 
 @pytest.mark.req("X6-11")

@@ -1,7 +1,7 @@
 """A world of money in which every kind of step can be asked for with any amount, in any order.
 
 `World` has two budgets under rules, conversions, cards that draw on accounts which may owe, an account that
-burns, and a governor. A step is a name, two amounts and a choice; most are refused, and each refusal is typed.
+burns, and a governor. A step is a name, two amounts and a choice; most are refused, each with a typed answer.
 """
 
 from typing import Any
