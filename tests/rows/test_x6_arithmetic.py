@@ -73,6 +73,21 @@ def test_the_command_line_reads_a_world_at_the_top_of_the_numbers(folder, scale)
         assert run("--json", *where, *command).code == 0
 
 
+@pytest.mark.req("X6-13")
+def test_the_digest_tells_a_whole_coin_of_eighteen_decimals(folder):
+    """It is more than 2^53 minor units, which JSON output writes as text."""
+    coin = 10**18
+    governor = {"caps": [{"resource": "ETH", "per": "day", "amount": 5 * coin}]}
+    with world({"g": {}}, folder / "w", resources={"ETH": 18}, governor=governor) as kernel:
+        settle(kernel, held(kernel, {"ETH": coin}), {"ETH": coin})
+        held(kernel, {"ETH": 2 * coin})
+    told = run("-w", folder / "w", "digest")
+    assert told.code == 0
+    assert "3.000000000000000000 ETH of 5.000000000000000000 ETH a day" in told.out
+    (cap,) = run("--json", "-w", folder / "w", "digest").json["governor"]["caps"]
+    assert (cap["counted"], cap["reserved"]) == (str(3 * coin), str(2 * coin))
+
+
 # --- facts ------------------------------------------------------------------------------------------
 
 values = st.recursive(
@@ -197,6 +212,7 @@ def test_a_limit_that_could_not_count_what_is_open_is_refused_at_every_door():
             held(kernel, {"tokens": TOP})
         terms = {"cap": "test/parrot@1", "budget": {"tokens": 5}}
         assert codes(kernel.native("grant.amend", name="g", terms=terms)) == ["amount_overflow"]
+        assert codes(kernel.apply(manifest({"g": {"budget": {"tokens": 5}}}))) == ["amount_overflow"]
         require_readable(kernel)
 
 
