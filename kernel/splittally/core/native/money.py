@@ -164,15 +164,15 @@ def _make_open(state: State, call: NativeCall, params: OpenAccount) -> list[Even
 def _check_issue(state: State, call: NativeCall, params: IssueMoney) -> list[Finding]:
     move = Move(params.debit, params.to, params.resource, params.amount)
     findings = refused_moves(state.ledger, [move], by_issue=True)
+    unknown = [finding for finding in findings if finding.code == "not_found"]
+    if unknown:
+        return unknown
     if not params.debit.startswith(EXTERNAL):
-        unknown = [finding for finding in findings if finding.code == "not_found"]
-        return unknown or [find("external_account", account=params.debit, needed=EXTERNAL)]
+        return [find("external_account", account=params.debit, needed=EXTERNAL)]
     kept = max(0, state.ledger.balances.get((params.debit, params.resource), 0))
     left = ISSUED_MAX - state.ledger.issued.get(params.resource, 0) + kept
-    if not findings and params.amount > left:
-        findings.append(
-            find("amount_overflow", resource=params.resource, needed=params.amount, available=left)
-        )
+    if params.amount > left:
+        return [find("amount_overflow", resource=params.resource, needed=params.amount, available=left)]
     return findings
 
 
