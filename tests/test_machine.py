@@ -6,6 +6,7 @@ import splittally
 from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 from splittally import Intent, Receipt
+from splittally.core.ledger.invariants import broken_invariants
 from splittally.runtime.reader import read_store
 from splittally_tools.testing.assertions import assert_agrees
 from splittally_tools.testing.journal_walk import Walk
@@ -186,6 +187,10 @@ class KernelAgainstModel(RuleBasedStateMachine):
             for dim, row in dims.items():
                 legs = [leg for hold in held.values() for leg in hold.legs if leg.grant == name]
                 assert row.reserved == sum(leg.reserve.get(dim, 0) for leg in legs)
+
+    @invariant()
+    def every_invariant_that_audit_asks_for_holds(self):
+        assert list(broken_invariants(self.kernel._world.state.ledger)) == []
 
     @invariant()
     def the_journal_is_judged_again_to_the_same_bytes_and_folds_to_the_live_state(self):

@@ -61,7 +61,7 @@ def array_rules() -> dict[str, list[tuple[str, str]]]:
     text = re.sub(r";.*", "", (SCHEMAS / "records.cddl").read_text()).replace("\n    / ", " / ")
     rules = {}
     for name, body in re.findall(r"^([\w-]+) = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL):
-        lines = [line.strip().rstrip(",") for line in body.splitlines() if line.strip()]
+        lines = [line.strip().removeprefix("? ").rstrip(",") for line in body.splitlines() if line.strip()]
         rules[name] = [tuple(line.split(": ", 1)) if ": " in line else ("", line) for line in lines]
     return rules
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 from splittally.edge.amounts import format_amount
-from splittally.edge.records import readable
 from splittally.host.drain import Queue, standup
 from splittally.runtime.reader import Reader
 
@@ -55,7 +54,7 @@ def _governor(reader: Reader, seen: Callable[[int], None]) -> Document | None:
         return None
     by_lane = spent_by_lane(reader, seen)
     return {
-        **readable(row),
+        **row,
         "spent_today": {
             name: [{"lane_id": lane or None, "amount": amount} for lane, amount in lanes.items()]
             for name, lanes in by_lane.items()

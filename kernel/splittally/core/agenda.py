@@ -2,13 +2,16 @@
 
 Rule 1. Items are taken in the agenda's order; one that makes another due in time has it worked through too.
 Rule 2. Items that only release need no fork; the others see what came before them.
+Rule 3. A rule whose events no bytes are defined for is skipped: nothing due can stop what comes after.
 """
 
 from splittally.core.events import Event
 from splittally.core.evolve import evolve
-from splittally.core.ledger.state import NO_WINDOW, Due
+from splittally.core.frames import is_encodable
+from splittally.core.ledger.state import NO_WINDOW, Due, Hold
 from splittally.core.ledger.tick import fall_due
-from splittally.core.native.firing import fire
+from splittally.core.native.firing import fire, give_up
+from splittally.core.native.plans import credit_events
 from splittally.core.state import State
 from splittally.core.types import UNKNOWN
 
@@ -17,7 +20,7 @@ def due_events(state: State, now_ns: int, most: int) -> list[Event]:
     """The events of at most `most` items that are due at `now_ns`; the state is not changed."""
     offset_ns = state.offset_ns
     items = state.ledger.due_items(now_ns, most)
-    if all(item.hold and state.ledger.holds[item.hold].phase != UNKNOWN for item in items):
+    if all(item.hold and _is_mere_release(state, state.ledger.holds[item.hold]) for item in items):
         return [event for item in items for event in fall_due(state.ledger, item, state.limit_of, offset_ns)]
     fork = state.fork()
     fork.now_ns = now_ns
@@ -32,7 +35,16 @@ def due_events(state: State, now_ns: int, most: int) -> list[Event]:
     return events
 
 
+def _is_mere_release(state: State, hold: Hold) -> bool:
+    """Whether a hold that falls due is released, and no budget, whose rules would act, gets anything back."""
+    return hold.phase != UNKNOWN and not any(draw.account in state.plans.budgets for draw in hold.draws)
+
+
 def _fallen(fork: State, item: Due, now_ns: int) -> list[Event]:
-    if not item.hold and item.window == NO_WINDOW:
-        return fire(fork, (item.seq, item.position), now_ns)
-    return fall_due(fork.ledger, item, fork.limit_of, fork.offset_ns)
+    if item.hold or item.window != NO_WINDOW:
+        events = fall_due(fork.ledger, item, fork.limit_of, fork.offset_ns)
+        return events + credit_events(fork, events, now_ns)
+    key = (item.seq, item.position)
+    events = fire(fork, key, now_ns)
+    events += credit_events(fork, events, now_ns)
+    return events if is_encodable(events) else give_up(fork, key, now_ns)

@@ -38,6 +38,7 @@ class _NeverCid:
 
 
 FAST = _cbrrr is not None
+UNENCODABLE = (CanonicalError, ValueError, TypeError)
 _FLOAT64_HEAD = 0xFB
 _NEGATIVE64_HEAD = 0x3B
 _BELOW_INT_MIN = re.compile(rb"\x3b[\x80-\xff]")  # an argument of 2^63 or more
@@ -111,9 +112,12 @@ def holds_doubtful(value: Any) -> bool:
 
 
 def encode_record(value: Any) -> bytes:
-    """`encode` for kernel records: built by the kernel from lists and atoms, without floats or depth."""
+    """`encode` for kernel records: built by the kernel from lists and atoms, without floats or depth.
+
+    One of `UNENCODABLE` is raised where it holds a number or a type that no bytes are defined for.
+    """
     if _cbrrr is None:
-        return cbor2.dumps(value, canonical=True)
+        return encode_plain(value)
     data: bytes = _cbrrr.encode_dag_cbor(value, _NeverCid, False)
     return data
 

@@ -115,6 +115,7 @@ class KnownLeg(Struct, frozen=True, array_like=True, gc=False):
     leg: Leg
     charged: dict[str, int]
     refunded: dict[str, int]
+    uncounted: list[str] = []
 
 
 class Known(Struct, frozen=True, array_like=True, gc=False, tag=1):

@@ -22,7 +22,10 @@ class Authority(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Charge(Struct, frozen=True, array_like=True, gc=False):
-    """What one leg used (as reported) and was charged (as added), with what was wrong about it."""
+    """What one leg used (as reported) and was charged (as added), with what was wrong about it.
+
+    `uncounted` are the charged dimensions that no counter for life counted; older records do not say it.
+    """
 
     grant: str
     grant_hash: bytes
@@ -32,6 +35,7 @@ class Charge(Struct, frozen=True, array_like=True, gc=False):
     charged: dict[str, int]
     violations: list[Finding]
     windows: list[Window]
+    uncounted: list[str] = []
 
 
 class Count(Struct, frozen=True, array_like=True, gc=False):
@@ -45,11 +49,12 @@ class Count(Struct, frozen=True, array_like=True, gc=False):
 
 
 class RefundLeg(Struct, frozen=True, array_like=True, gc=False):
-    """What one leg gets back."""
+    """What one leg gets back; a counter for life of an `uncounted` dimension never counted it."""
 
     grant: str
     amounts: dict[str, int]
     windows: list[Window]
+    uncounted: list[str] = []
 
 
 class Opened(Struct, frozen=True, array_like=True, gc=False, tag=0):

@@ -1,7 +1,7 @@
 """Findings: why a decision is what it is, as values with numbers.
 
 Rule 1. A finding is `{stage, code, facts}`; text never decides anything.
-Rule 2. A number in the facts that the data model cannot hold is shown as the nearest it can.
+Rule 2. A number in the facts that the data model cannot hold, nested or not, is shown as the nearest it can.
 Rule 3. `facts["next"]` says what the caller can do: retry_after, replan, top_up, ask_approval,
         escalate. It comes with the code (`reasons.py`), so the same refusal gives the same advice.
 """
@@ -27,12 +27,24 @@ class Finding(Struct, frozen=True, array_like=True, gc=False):
 def find(code: str, **facts: Any) -> Finding:
     """The finding with this code of the kernel's closed list, its stage and its advice."""
     reason = REASONS[code]
-    for name, value in facts.items():
-        if type(value) is int:
-            facts[name] = shown(value)
+    facts = shown_facts(facts)
     if reason.advice:
         facts["next"] = reason.advice
     return Finding(reason.stage, code, facts)
+
+
+def shown_facts(value: Any) -> Any:
+    """The value with every integer in it, at any depth, as `shown` gives it; facts of records pass here."""
+    match value:
+        case bool():
+            return value
+        case int():
+            return shown(value)
+        case dict():
+            return {name: shown_facts(each) for name, each in value.items()}
+        case list():
+            return [shown_facts(each) for each in value]
+    return value
 
 
 def shown(value: int) -> int:

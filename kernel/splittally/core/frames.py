@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from splittally.core.canonical import UNENCODABLE, encode_record
 from splittally.core.commands import Command, Evidence
 from splittally.core.errors import FormatTooNew, JournalDamaged
 from splittally.core.events import Event
@@ -39,6 +40,15 @@ def body_rows(at_ns: int, by: str, command: Command, seen: list[Evidence], out: 
     """The body as lists and atoms, ready to be encoded."""
     cmd, told, events = msgspec.to_builtins((command, seen, out), builtin_types=(bytes,))
     return [FORMAT, at_ns, by, cmd, told, events]
+
+
+def is_encodable(events: list[Event]) -> bool:
+    """Whether bytes are defined for these events: no number in them is beyond 64 bits."""
+    try:
+        encode_record(msgspec.to_builtins(events, builtin_types=(bytes,)))
+    except UNENCODABLE:
+        return False
+    return True
 
 
 def read_body(rows: Any, seq: int) -> Body:

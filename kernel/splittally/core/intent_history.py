@@ -6,8 +6,18 @@ Rule 1. A pure fold over the frames in order; the runtime finds them by the inde
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from splittally.core.budget.evolve import DONE
 from splittally.core.commands import Known, KnownLeg, Member, Paid, Submit
-from splittally.core.events import Decided, Held, HoldChanged, Posted, Refunded, Released, Settled
+from splittally.core.events import (
+    Decided,
+    Held,
+    HoldChanged,
+    Posted,
+    Refunded,
+    Released,
+    RuleFired,
+    Settled,
+)
 from splittally.core.frames import Body
 from splittally.core.types import DENY, FINAL, OPEN, RELEASED, RESERVED, SETTLED, Leg
 
@@ -78,11 +88,16 @@ def own_members(body: Body) -> list[Member]:
 def trace(intent_hash: bytes, bodies: Iterable[tuple[int, Body]]) -> Trace | None:
     """The life of an intent from the frames that name it, oldest first; None when none decides it.
 
-    A decision that is not final gives way to the next.
+    A decision that is not final gives way to the next. What a rule moves because of an intent is the rule's.
     """
     found: Trace | None = None
     for seq, body in bodies:
+        is_by_rule = False
         for event in body.out:
+            if type(event) is not Posted:
+                is_by_rule = type(event) is RuleFired and event.status == DONE
+            elif is_by_rule:
+                continue
             if getattr(event, "intent_hash", None) != intent_hash:
                 continue
             match event:
@@ -120,12 +135,19 @@ def known_of(found: Trace) -> Known:
     released = next((ending for _, ending in found.endings if isinstance(ending, Released)), None)
     legs = []
     for at, leg in enumerate(_legs(found)):
-        charged = settled.legs[at].charged if settled is not None else {}
+        charge = settled.legs[at] if settled is not None else None
         refunded: dict[str, int] = {}
         for _, refund in found.refunds:
             for dim, amount in refund.legs[at].amounts.items():
                 refunded[dim] = refunded.get(dim, 0) + amount
-        legs.append(KnownLeg(leg, charged, refunded))
+        legs.append(
+            KnownLeg(
+                leg=leg,
+                charged=charge.charged if charge is not None else {},
+                refunded=refunded,
+                uncounted=charge.uncounted if charge is not None else [],
+            )
+        )
     return Known(
         intent_hash=found.decided.intent_hash,
         seq=found.seq,
@@ -163,16 +185,18 @@ def _legs(found: Trace) -> list[Leg]:
 
 
 def _paid(found: Trace) -> list[Paid]:
-    """What each payee still has of what this intent paid, refunds taken off."""
-    payers = {draw.account for draw in (found.held.draws if found.held else [])}
+    """What each payee still has of what this intent paid, refunds taken off.
+
+    Who pays one resource may be paid another; who is paid what it paid itself has nothing to give back.
+    """
+    payers = {(draw.account, draw.resource) for draw in (found.held.draws if found.held else [])}
     left: dict[tuple[str, str], int] = {}
     for _, posting in found.postings:
-        if posting.credit and posting.credit not in payers:
-            key = (posting.credit, posting.resource)
-            left[key] = left.get(key, 0) + posting.amount
-        elif posting.debit and posting.debit not in payers:
-            key = (posting.debit, posting.resource)
-            left[key] = left.get(key, 0) - posting.amount
+        credit, debit = (posting.credit, posting.resource), (posting.debit, posting.resource)
+        if posting.credit and credit not in payers:
+            left[credit] = left.get(credit, 0) + posting.amount
+        elif posting.debit and debit not in payers:
+            left[debit] = left.get(debit, 0) - posting.amount
     return [Paid(payee, resource, amount) for (payee, resource), amount in sorted(left.items()) if amount]
 
 

@@ -57,8 +57,8 @@ CASCADE_DEPTH_MAX = 8  # rules that make rules fall due
 WEIGHT_MAX = 10**9  # of a share, and of a side of a rate's fraction: products stay far below 2^128
 
 # --- accounts: together they keep every balance inside -2^63 ... 2^64-1 -----------------------------
-ISSUED_MAX = 2**63  # of one resource, from all external accounts
-DEBTS_MAX = 2**63 - 1  # the debt limits of all accounts
+ISSUED_MAX = 2**63  # of one resource: what the external accounts below zero lack together
+DEBTS_MAX = 2**63 - 1  # the debt limits of all accounts, or what one owes where that is more
 
 # --- runtime ------------------------------------------------------------------------------------
 GROUP_MAX = 64  # frames of one commit

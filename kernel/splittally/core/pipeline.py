@@ -29,7 +29,7 @@ from splittally.core.caps.state import Chain
 from splittally.core.commands import Admitted, Evidence, Judged, Known, Member
 from splittally.core.events import Count, Decided, Event, Noted
 from splittally.core.evolve import governed_windows
-from splittally.core.findings import Finding, find
+from splittally.core.findings import Finding, find, shown_facts
 from splittally.core.governor.check import UNGOVERNED, Governing, check_governor
 from splittally.core.governor.state import GOVERNOR
 from splittally.core.ledger.check import check_accounts
@@ -195,7 +195,7 @@ def _effects(case: Candidate, at: int, outcome: str) -> list[Event]:
     if case.native is None:
         return hold_events(case.now_ns, case.chain, case.member, at, outcome, case.reservation)
     assert case.call is not None
-    charged = native_charge_events(case.member, case.reservation)
+    charged = native_charge_events(case.state.ledger, case.member, case.reservation)
     return charged + case.native.make(case.state, case.call, case.params)
 
 
@@ -305,7 +305,7 @@ def _check_governor(case: Candidate) -> StageResult:
     )
     if said is UNGOVERNED:
         return PASSED
-    noted: list[Event] = [Noted(member.intent_hash, GOVERNOR, said.facts)]
+    noted: list[Event] = [Noted(member.intent_hash, GOVERNOR, shown_facts(said.facts))]
     return StageResult(said.outcome, said.findings, always=noted)
 
 

@@ -21,12 +21,11 @@ from splittally.core.commands import (
     Release,
     Settle,
 )
-from splittally.core.events import HoldChanged, Posted, Settled
+from splittally.core.events import HoldChanged, Settled
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.settle import NO_USAGE, Answer, Ending, charge_leg, exhaustions, pay_draws
 from splittally.core.ledger.state import Hold
 from splittally.core.ledger.tick import release_hold
-from splittally.core.native.plans import deposit_events
 from splittally.core.outcome import HoldReply, SettleReply, Step
 from splittally.core.state import State
 from splittally.core.types import APPROVAL, OPEN, RELEASED, SETTLED, STATUS_UNKNOWN, UNKNOWN, Leg
@@ -113,10 +112,7 @@ def _settle(
         usage=charges[0].usage,
         violations=every,
     )
-    income = [
-        x for x in postings if isinstance(x, Posted) and x.credit not in {y.account for y in ended.draws}
-    ]
-    return Step([settled, *postings, *crossed, *deposit_events(state, income, now_ns)], [reply])
+    return Step([settled, *postings, *crossed], [reply])
 
 
 def _settle_answer(leg: Leg, command: Settle, judged: Iterator[Judged]) -> Answer:

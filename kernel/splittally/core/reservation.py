@@ -22,11 +22,14 @@ from splittally.core.caps.state import Chain
 from splittally.core.commands import Member
 from splittally.core.events import Charge, Event, Held, Posted, Settled
 from splittally.core.findings import Finding, find
-from splittally.core.ledger.check import LimitCheck, Scope, check_limits
+from splittally.core.ledger.check import LimitCheck, Scope, check_counted, check_limits
+from splittally.core.ledger.settle import uncounted_dims
+from splittally.core.ledger.state import Ledger
 from splittally.core.state import State
 from splittally.core.types import (
     APPROVAL,
     CAP_SPEND_TYPE,
+    DENY,
     OPEN,
     REQUIRE_APPROVAL,
     Draw,
@@ -63,8 +66,11 @@ def plan_reservation(
     for at, link in enumerate(chain.links):
         grant, estimate = link.grant, estimates[at]
         windows = NO_WINDOWS
+        scope = Scope(grant.name, at == 0 or grant.holder == principal)
+        uncounted = check_counted(state.ledger, scope, link.limits, estimate) if estimate else NO_FINDINGS
+        if uncounted:
+            checks.append(LimitCheck(outcomes=[DENY], findings=uncounted, windows=[], events=[]))
         if link.limits:
-            scope = Scope(grant.name, at == 0 or grant.holder == principal)
             checked = check_limits(state.ledger, scope, link.limits, estimate, now_ns, state.offset_ns)
             checks.append(checked)
             windows = checked.windows or NO_WINDOWS
@@ -164,7 +170,7 @@ def hold_events(
     return events
 
 
-def native_charge_events(member: Member, reservation: Reservation) -> list[Event]:
+def native_charge_events(ledger: Ledger, member: Member, reservation: Reservation) -> list[Event]:
     """A native effect uses what it reserved; nothing where it reserved nothing."""
     if not any(leg.reserve for leg in reservation.legs):
         return []
@@ -178,6 +184,7 @@ def native_charge_events(member: Member, reservation: Reservation) -> list[Event
             charged=leg.reserve,
             violations=[],
             windows=leg.windows,
+            uncounted=uncounted_dims(ledger, leg.grant, leg.reserve),
         )
         for leg in reservation.legs
     ]

@@ -2,7 +2,8 @@
 
 Rule 1. Nothing is due when a command other than Tick is decided; the runtime ticks first.
 Rule 2. No events means no record: the answer is given without one and can be asked for again.
-Rule 3. Time, principal, command and evidence stand in the frame, so a step can be taken again from it.
+Rule 3. What a step credits to a budget makes its rules due, whichever way it came (`credit_events`).
+Rule 4. Time, principal, command and evidence stand in the frame, so a step can be taken again from it.
 """
 
 from typing import assert_never
@@ -23,6 +24,7 @@ from splittally.core.commands import (
 from splittally.core.events import Event, GrantSet, Opened
 from splittally.core.groups import step_all, step_first
 from splittally.core.native.manifest import read_manifest, release_events
+from splittally.core.native.plans import credit_events
 from splittally.core.outcome import MemberReply, Step
 from splittally.core.pipeline import decide_intent
 from splittally.core.receipts import step_extend, step_release, step_settle
@@ -34,6 +36,14 @@ RULES_VERSION = 1  # part of the engine id: raised by each change that may decid
 
 def step(state: State, now_ns: int, principal: str, command: Command, seen: list[Evidence]) -> Step:
     """Decide `command` for a principal at logical time `now_ns` on the evidence `seen`."""
+    decided = _decide(state, now_ns, principal, command, seen)
+    if type(command) is Tick:  # which looks at each of its items by itself
+        return decided
+    credited = credit_events(state, decided.events, now_ns)
+    return Step(decided.events + credited, decided.replies) if credited else decided
+
+
+def _decide(state: State, now_ns: int, principal: str, command: Command, seen: list[Evidence]) -> Step:
     assert now_ns >= state.now_ns
     if isinstance(command, Tick):
         return Step(due_events(state, now_ns, command.items), [])

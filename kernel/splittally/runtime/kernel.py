@@ -40,7 +40,7 @@ from splittally.journal.store import Store
 from splittally.runtime.answers import or_raise
 from splittally.runtime.lineage import Level, trace
 from splittally.runtime.opening import open_or_create, open_over, upgrade
-from splittally.runtime.pipeline import answers, commit, commit_if_running, tick
+from splittally.runtime.pipeline import answers, answers_or_errors, commit, commit_if_running, tick
 from splittally.runtime.queries import Queries
 from splittally.runtime.rows import Row, outcome_row
 from splittally.runtime.world import World
@@ -269,7 +269,8 @@ class Kernel:
 
     @staticmethod
     def run_for(requests: Iterable[tuple["Kernel", At]]) -> list[Any]:
-        """Answers to requests of several principals of one world, in as few commits as they fit in."""
+        """Answers to requests of several principals of one world, in as few commits as they fit in; what
+        fails has its error as its answer."""
         given: list[Any] = []
         worlds: set[World] = set()
         with ExitStack() as held:  # until the commit, so that no query sees what is not durable
@@ -279,7 +280,7 @@ class Kernel:
                         held.enter_context(kernel._lock)
                         worlds.add(kernel._world)
                     kernel._usable()
-                    given += answers(kernel._world, kernel._principal, [item for _, item in run])
+                    given += answers_or_errors(kernel._world, kernel._principal, [item for _, item in run])
             except BaseException:
                 for world in worlds:
                     commit_if_running(world)

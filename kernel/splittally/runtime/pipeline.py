@@ -15,14 +15,17 @@ Rule 2. A list is cut into batches, whose questions are answered ahead (`prefetc
         changes no answer and no frame: what a prefetched answer rests on is compared before it is used.
 Rule 3. Nothing is answered before its commit. A failed commit stops the kernel: its state is ahead of its
         journal. So does an interruption while a frame is remembered.
+Rule 4. What cannot be recorded is refused before anything of it is remembered: no state is ever ahead of what
+        its frames can say.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from splittally.core.ask import Needs, ask, wants_known, wants_recall
+from splittally.core.canonical import UNENCODABLE
 from splittally.core.commands import Command, Evidence, Submit, Tick
-from splittally.core.errors import InvalidInput, SplittallyError
+from splittally.core.errors import InvalidInput
 from splittally.core.events import MAPPED, Event, Held
 from splittally.core.evolve import remember
 from splittally.core.frames import body_rows, read_events
@@ -62,6 +65,15 @@ class FrameTooLarge(InvalidInput):
         )
 
 
+class Unrecordable(InvalidInput):
+    """A record that no bytes are defined for: a number beyond 64 bits; nothing of it was remembered."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the record would hold a number beyond 64 bits", code="amount_overflow", field="record"
+        )
+
+
 def answers(world: World, principal: str, requests: Iterable[Request | At]) -> Iterator[Any]:
     """The answers in order, none of them durable by itself. A list is taken in batches.
 
@@ -80,6 +92,23 @@ def answers(world: World, principal: str, requests: Iterable[Request | At]) -> I
             yield answer
             if world.state.size != size:
                 break
+
+
+def answers_or_errors(world: World, principal: str, requests: list[Request | At]) -> list[Any]:
+    """The answers in order; what fails has its error as its answer, and the others have theirs.
+
+    Only a world that stopped answers none of them: its state is ahead of its journal.
+    """
+    given: list[Any] = []
+    while len(given) < len(requests):
+        try:
+            for answer in answers(world, principal, requests[len(given) :]):
+                given.append(answer)
+        except Exception as error:
+            if world.stopped:
+                raise
+            given.append(error)
+    return given
 
 
 def _answer_batch(world: World, principal: str, batch: list[Request | At]) -> Iterator[Any]:
@@ -107,8 +136,8 @@ def _sealed_ahead(world: World, principal: str, items: list[Request | At]) -> li
     try:
         for item in items:
             sealed.append(_seal(world, principal, item))
-    except SplittallyError:
-        pass  # it fails again in its turn
+    except Exception:
+        pass  # it fails again in its turn, and answers nobody else
     return sealed
 
 
@@ -208,7 +237,10 @@ def record(
         world.refuse_stopped()
     state = world.state
     seq = state.size
-    frame = seal(seq, world.tip.hash, body_rows(now_ns, principal, command, seen, out))
+    try:
+        frame = seal(seq, world.tip.hash, body_rows(now_ns, principal, command, seen, out))
+    except UNENCODABLE as error:
+        raise Unrecordable from error
     if len(frame.data) > FRAME_BYTES_MAX:
         raise FrameTooLarge(len(frame.data))
     try:

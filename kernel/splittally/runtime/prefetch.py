@@ -17,12 +17,13 @@ from msgspec import Struct
 
 from splittally.core.ask import ask, rests_on, wants_recall
 from splittally.core.commands import Command, Evidence, Submit
-from splittally.core.errors import SplittallyError
 from splittally.core.limits import GROUP_MAX
 from splittally.core.native import NATIVE
 from splittally.core.state import State
 from splittally.edge.records import At, Intent, Receipt, Request
 from splittally.runtime.world import World
+
+NOTHING_STANDS = object()  # the basis of what was not answered: no question rests on it
 
 
 class Prefetched(Struct, gc=False):
@@ -89,12 +90,15 @@ def prefetch(world: World, principal: str, batch: list[Sealed]) -> None:
             target = wants_recall(command)
             recall = world.history.recall(target, state.ledger.holds[target]) if target else None
             needs = ask(state, now_ns, principal, command, None, recall)
-        except SplittallyError:
+        except Exception:
             continue
         sealed.prefetched = Prefetched(now_ns, basis, [])
         wanted.append((sealed.prefetched, needs.questions))
     for prefetched, questions in wanted:
-        prefetched.seen = [world.judge.answer(state, question) for question in questions]
+        try:
+            prefetched.seen = [world.judge.answer(state, question) for question in questions]
+        except Exception:
+            prefetched.basis = NOTHING_STANDS
 
 
 def _is_known(world: World, command: Command, done: set[bytes]) -> bool:

@@ -214,6 +214,11 @@ def grant_events(caps: Caps, grant: Grant, params: bytes | None, now: Grant | No
     return events
 
 
+def life_dims(grant: Grant) -> list[str]:
+    """The dimensions that a grant counts for life."""
+    return sorted(_life_amounts(grant))
+
+
 def _life_amounts(grant: Grant) -> dict[str, int]:
     amounts: dict[str, int] = {}
     for limit in limits_of(grant):

@@ -1,6 +1,8 @@
 """How the governor remembers: each function applies one fact and decides nothing.
 
 What it needs of a hold it is given: this domain does not know the ledger.
+
+Rule 1. What was spent stops at 2^64-1: no cap is higher, so nothing that a verdict says depends on the rest.
 """
 
 from collections.abc import Iterable
@@ -8,6 +10,7 @@ from collections.abc import Iterable
 from splittally.core.events import Noted
 from splittally.core.governor.state import Governed
 from splittally.core.governor.terms import GovernorTerms
+from splittally.core.limits import NATURAL_MAX
 
 Amounts = dict[str, int]
 WindowStart = dict[str, int]  # the start of the day and of the week that hold the time of the record
@@ -38,7 +41,8 @@ def spend(governed: Governed, charged: Amounts, starts: WindowStart) -> None:
         if charged.get(cap.resource):
             key, start = (cap.resource, cap.per), starts[cap.per]
             began, amount = governed.spent.get(key, (start, 0))
-            governed.spent[key] = (start, (amount if began == start else 0) + charged[cap.resource])
+            spent = (amount if began == start else 0) + charged[cap.resource]
+            governed.spent[key] = (start, min(spent, NATURAL_MAX))
 
 
 def note(governed: Governed, event: Noted, starts: WindowStart, is_open: bool) -> None:

@@ -3,12 +3,16 @@
 Rule 1. Each limit of each leg is checked, also for a dimension that the estimate does not name (0).
 Rule 2. All that is found is reported; nothing is changed here.
 Rule 3. The amounts of a grant that the principal does not hold are not shown (`limited_above`).
+Rule 4. No counter counts beyond 2^64-1, whether a limit compares it or not (`amount_overflow`).
 """
+
+from collections.abc import Iterable
 
 from msgspec import Struct
 
 from splittally.core.events import LimitCrossed, LimitSet
 from splittally.core.findings import Finding, find, shown
+from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.ledger.state import UNUSED, Counter, Ledger
 from splittally.core.ledger.windows import window_start
 from splittally.core.limits import NATURAL_MAX
@@ -165,6 +169,38 @@ def _window(
     return start_ns, counter
 
 
+def check_counted(
+    ledger: Ledger, scope: Scope, limits: tuple[Limit, ...], estimate: dict[str, int]
+) -> list[Finding]:
+    """What the counters of limits that are gone cannot count: they go on counting, and stop at 2^64-1."""
+    findings = []
+    for dim, asked in estimate.items():
+        counter = ledger.counters.get((scope.name, dim, LIFE, 0))
+        if counter is None or counter.reserved + counter.spent + asked <= NATURAL_MAX:
+            continue
+        if not any((limit.dim, limit.per) == (dim, LIFE) for limit in limits):  # those `_compare` finds
+            findings.append(find("amount_overflow", dim=dim, grant=scope.name))
+    return findings
+
+
+def check_open_reserve(ledger: Ledger, scope: str, dims: Iterable[str]) -> list[Finding]:
+    """Whether limits of these dimensions, new ones too, can count what open intents hold under them."""
+    findings = []
+    for dim in sorted(dims):
+        if (scope, dim, LIFE, 0) not in ledger.counters:
+            reserved = open_reserve(ledger, scope, dim)
+            if reserved > NATURAL_MAX:
+                findings.append(find("amount_overflow", dim=dim, grant=scope, needed=reserved))
+    return findings
+
+
+def open_reserve(ledger: Ledger, scope: str, dim: str) -> int:
+    """What open holds have reserved of a dimension under a grant."""
+    return sum(
+        leg.reserve.get(dim, 0) for held in ledger.holds.values() for leg in held.legs if leg.grant == scope
+    )
+
+
 def hard_amount(limits: tuple[Limit, ...], like: Limit) -> int:
     """The amount that a counter of this dimension and period denies above; -1 where none does."""
     amounts = [x.amount for x in limits if (x.dim, x.per, x.over) == (like.dim, like.per, "deny")]
@@ -173,26 +209,8 @@ def hard_amount(limits: tuple[Limit, ...], like: Limit) -> int:
 
 def check_accounts(ledger: Ledger, draws: list[Draw]) -> list[Finding]:
     """What the accounts drawn on say: one finding for each that holds too little."""
-    if not draws:
-        return []
-    asked: dict[tuple[str, str], int] = {}
-    for draw in draws:
-        key = (draw.account, draw.resource)
-        asked[key] = asked.get(key, 0) + draw.amount
-    findings = []
-    for (account, resource), needed in sorted(asked.items()):
-        available = spendable(ledger, account, resource)
-        if needed > available:
-            findings.append(
-                find(
-                    "insufficient_balance",
-                    account=account,
-                    resource=resource,
-                    needed=needed,
-                    available=available,
-                    shortage=needed - available,
-                )
-            )
+    moves = [Move(draw.account, "", draw.resource, draw.amount) for draw in draws if draw.amount]
+    findings = refused_moves(ledger, sorted(moves))
     findings += [find("payee_missing", resource=draw.resource) for draw in draws if not draw.pays_to]
     return findings
 

@@ -21,8 +21,9 @@ from splittally.core.events import (
     Settled,
     WindowRolled,
 )
+from splittally.core.ledger.check import open_reserve
 from splittally.core.ledger.lifecycle import CHANGED, HELD, HOLD, NOTHING, RELEASE, SETTLE, UNHELD
-from splittally.core.ledger.state import NO_WINDOW, UNUSED, CounterKey, Due, Hold, Ledger
+from splittally.core.ledger.state import NO_WINDOW, UNUSED, CounterKey, Due, Hold, Ledger, issued_by
 from splittally.core.ledger.windows import window_end
 from splittally.core.types import EXTERNAL, LIFE, Draw, Leg, Window
 
@@ -101,7 +102,8 @@ def refund(ledger: Ledger, event: Refunded) -> None:
     """Give back part of what was charged, in the counters that were charged."""
     for leg in event.legs:
         for dim, amount in leg.amounts.items():
-            for window in (Window(dim, LIFE, 0), *leg.windows):
+            life = [] if dim in leg.uncounted else [Window(dim, LIFE, 0)]
+            for window in (*life, *leg.windows):
                 key = (leg.grant, dim, window.per, window.start_ns)
                 counter = ledger.counters.get(key)
                 if window.dim == dim and counter is not None:
@@ -110,21 +112,17 @@ def refund(ledger: Ledger, event: Refunded) -> None:
 
 def post(ledger: Ledger, event: Posted) -> None:
     """Move value; an empty account is what is in flight."""
-    resource, amount = event.resource, event.amount
-    if event.debit:
-        key = (event.debit, resource)
-        ledger.balances[key] = ledger.balances.get(key, 0) - amount
-        if event.debit.startswith(EXTERNAL):
-            ledger.issued[resource] = ledger.issued.get(resource, 0) + amount
-    else:
-        ledger.inflight[resource] = ledger.inflight.get(resource, 0) - amount
-    if event.credit:
-        key = (event.credit, resource)
-        ledger.balances[key] = ledger.balances.get(key, 0) + amount
-        if event.credit.startswith(EXTERNAL):
-            ledger.issued[resource] = ledger.issued.get(resource, 0) - amount
-    else:
-        ledger.inflight[resource] = ledger.inflight.get(resource, 0) + amount
+    resource = event.resource
+    for account, change in ((event.debit, -event.amount), (event.credit, event.amount)):
+        if not account:
+            ledger.inflight[resource] = ledger.inflight.get(resource, 0) + change
+            continue
+        key = (account, resource)
+        before = ledger.balances.get(key, 0)
+        ledger.balances[key] = before + change
+        if account.startswith(EXTERNAL):
+            issued = issued_by(before + change) - issued_by(before)
+            ledger.issued[resource] = ledger.issued.get(resource, 0) + issued
 
 
 def count(ledger: Ledger, counted: Count) -> None:
@@ -139,7 +137,7 @@ def set_limit(ledger: Ledger, event: LimitSet, seq: int, position: int, offset_n
     key = (event.scope, event.dim, event.per, event.start_ns)
     counter = ledger.counters.get(key)
     if counter is None:
-        reserved = _open_reserve(ledger, event.scope, event.dim) if event.per == LIFE else 0
+        reserved = open_reserve(ledger, event.scope, event.dim) if event.per == LIFE else 0
         counter = replace(UNUSED, reserved=reserved)
     ledger.counters[key] = replace(counter, limit=event.amount)
     window = (event.scope, event.dim, event.per)
@@ -183,13 +181,6 @@ def _open_window(
     end_ns = window_end(window[2], start_ns, offset_ns)
     ledger.windows[window] = (start_ns, end_ns, seq, position)
     ledger.schedule(Due(due_ns=end_ns, seq=seq, position=position, hold=b"", window=window))
-
-
-def _open_reserve(ledger: Ledger, scope: str, dim: str) -> int:
-    """What open holds have reserved of a dimension that is limited only now."""
-    return sum(
-        leg.reserve.get(dim, 0) for held in ledger.holds.values() for leg in held.legs if leg.grant == scope
-    )
 
 
 def _reserve(ledger: Ledger, leg: Leg, sign: int) -> None:

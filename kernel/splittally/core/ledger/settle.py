@@ -63,6 +63,7 @@ def charge_leg(ledger: Ledger, leg: Leg, answer: Answer, is_late: bool) -> Charg
         amount = reserve if leg.above == "cap" and used > reserve > 0 else used
         charged[dim] = _saturate(ledger, leg, dim, amount, 0 if is_late else reserve, violations)
     windows = leg.windows if is_late else []
+    uncounted = uncounted_dims(ledger, leg.grant, charged)
     return Charge(
         grant=leg.grant,
         grant_hash=leg.grant_hash,
@@ -72,7 +73,13 @@ def charge_leg(ledger: Ledger, leg: Leg, answer: Answer, is_late: bool) -> Charg
         charged=charged,
         violations=violations,
         windows=windows,
+        uncounted=uncounted,
     )
+
+
+def uncounted_dims(ledger: Ledger, grant: str, charged: dict[str, int]) -> list[str]:
+    """The dimensions that are charged while no limit for life has ever counted them under this grant."""
+    return [dim for dim in sorted(charged) if charged[dim] and (grant, dim, LIFE, 0) not in ledger.counters]
 
 
 def _saturate(

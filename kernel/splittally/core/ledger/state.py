@@ -71,6 +71,11 @@ class Due(Struct, frozen=True, order=True, gc=False):
 NO_WINDOW: WindowKey = ("", "", "")
 
 
+def issued_by(balance: int) -> int:
+    """What an external account of this balance has let into the world."""
+    return max(0, -balance)
+
+
 class Ledger:
     """The tables of the ledger."""
 
@@ -83,7 +88,7 @@ class Ledger:
         self.balances: dict[tuple[str, str], int] = {}
         self.inflight: dict[str, int] = {}
         self.drawn: dict[tuple[str, str], int] = {}  # account, resource -> what open holds drew from it
-        self.issued: dict[str, int] = {}  # resource -> what external accounts have given, less what came back
+        self.issued: dict[str, int] = {}  # resource -> what the external accounts below zero lack together
         self.counters: dict[CounterKey, Counter] = {}
         self.windows: dict[WindowKey, tuple[int, int, int, int]] = {}  # start, end, seq, position
         self.holds: dict[bytes, Hold] = {}
@@ -161,7 +166,7 @@ class Ledger:
         self.issued.clear()
         for (account, resource), balance in self.balances.items():
             if account.startswith(EXTERNAL):
-                self.issued[resource] = self.issued.get(resource, 0) - balance
+                self.issued[resource] = self.issued.get(resource, 0) + issued_by(balance)
 
     def _stands(self, item: Due) -> bool:
         if item.hold:

@@ -18,7 +18,7 @@ from splittally.core.native.authority import check_adoption, is_live
 from splittally.core.native.plans import plan_of
 from splittally.core.native.row import NativeCall
 from splittally.core.state import State
-from splittally.core.types import BudgetDef
+from splittally.core.types import EXTERNAL, BudgetDef
 
 
 def check_plan(state: State, call: NativeCall, plan: Plan, parent: str, adopter: str) -> list[Finding]:
@@ -39,6 +39,11 @@ def check_plan(state: State, call: NativeCall, plan: Plan, parent: str, adopter:
         find("not_found", account=conversion.counter)
         for _, conversion in sorted(plan.conversions.items())
         if conversion.counter not in state.ledger.accounts
+    ]
+    findings += [
+        find("external_account", account=conversion.counter)
+        for _, conversion in sorted(plan.conversions.items())
+        if conversion.counter.startswith(EXTERNAL)
     ]
     findings += check_adoption(state, adopter, plan, call.now_ns)
     allowed = plan_of(state, state.plans.budgets[parent]).resources if parent else plan.resources

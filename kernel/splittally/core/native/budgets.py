@@ -12,21 +12,21 @@ from msgspec.structs import replace
 
 from splittally.core.budget.check import Debit
 from splittally.core.budget.narrowing import check_narrower
-from splittally.core.budget.plan import ALLOCATIONS, Plan
+from splittally.core.budget.plan import Plan
 from splittally.core.budget.shares import shared
 from splittally.core.canonical import encode
 from splittally.core.caps.grants import GrantTerms, build_grant, check_new_name, check_terms, grant_events
 from splittally.core.events import Defined, Event, Posted
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_schema
+from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.limits import BUDGET_NAME_BYTES_MAX, NATURAL_MAX
 from splittally.core.native.adoption import check_plan, plan_bytes
 from splittally.core.native.authority import scope_of
 from splittally.core.native.credit import check_credit
-from splittally.core.native.firing import RESERVED_ACCOUNT
-from splittally.core.native.money import account_value, check_debts, check_source, resource_value
+from splittally.core.native.money import account_value, check_debts, resource_value
 from splittally.core.native.parts import part_events
-from splittally.core.native.plans import calendar_events, deposit_events, plan_of, touches_plan
+from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_of, touches_plan
 from splittally.core.native.row import NOTHING, Native, NativeCall, Touches
 from splittally.core.state import State
 from splittally.core.types import BUDGETS, CAP_SPEND, OPERATOR, ROOT, BudgetDef, Grant, is_id
@@ -109,11 +109,8 @@ def _check_funding(state: State, params: CreateBudget, plan: Plan) -> list[Findi
         return []
     if params.resource not in plan.resources:
         return [find("not_found", resource=params.resource, budget=params.budget)]
-    if params.resource not in state.ledger.resources:
-        return [find("not_found", resource=params.resource)]
-    if params.debit not in state.ledger.accounts:
-        return [find("not_found", account=params.debit)]
-    return check_source(state, params.debit, params.resource, params.amount)
+    funding = Move(params.debit, params.budget, params.resource, params.amount)
+    return refused_moves(state.ledger, [funding], opened=(params.budget,))
 
 
 def _charter(state: State, call: NativeCall, params: CreateBudget, plan: Plan) -> Grant:
@@ -186,7 +183,7 @@ def _make_create(state: State, call: NativeCall, params: CreateBudget) -> list[E
             grant=call.grant,
             intent_hash=call.intent_hash,
         )
-        events += [funding, *deposit_events(fork, [funding], call.now_ns, skip=(ALLOCATIONS,))]
+        events.append(funding)
     return events
 
 

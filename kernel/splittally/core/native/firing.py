@@ -28,15 +28,13 @@ from splittally.core.budget.state import Firing
 from splittally.core.events import Event, Posted, RuleFired
 from splittally.core.evolve import evolve
 from splittally.core.findings import Finding, find
+from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.limits import CASCADE_DEPTH_MAX, NATURAL_MAX
 from splittally.core.native.authority import check_adoption
 from splittally.core.native.grants import raised_events
-from splittally.core.native.money import check_cover, check_source
-from splittally.core.native.plans import calendar_events, deposit_events, plan_findings, plan_of
+from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_findings, plan_of
 from splittally.core.state import State
 from splittally.core.types import CALENDAR_WINDOWS, BudgetDef
-
-RESERVED_ACCOUNT = "/reserved"
 
 
 class Skipped(Exception):
@@ -64,10 +62,25 @@ def fire(state: State, key: tuple[int, int], now_ns: int) -> list[Event]:
             events = [told(firing, key, DONE), *carry_out(state, firing, now_ns)]
     except Skipped as skipped:
         events = [told(firing, key, SKIPPED, [skipped.finding])]
-    if rule is not None and rule.on in CALENDAR_WINDOWS and firing.version == budget.version:
-        again = calendar_events(state, budget, plan, firing.cause, now_ns)
-        events += [x for x in again if isinstance(x, RuleFired) and x.rule == rule.name]
-    return events
+    return events + _again(state, firing, rule, now_ns)
+
+
+def give_up(state: State, key: tuple[int, int], now_ns: int) -> list[Event]:
+    """The events of a rule whose own cannot be recorded: skipped, and one of the calendar comes again."""
+    firing = state.plans.firings[key]
+    plan = plan_of(state, state.plans.budgets[firing.budget])
+    rule = next((rule for rule in plan.rules if rule.name == firing.rule), None)
+    fault = find("rule_skipped", rule=firing.rule, reason="fault", fault="overflow")
+    return [told(firing, key, SKIPPED, [fault]), *_again(state, firing, rule, now_ns)]
+
+
+def _again(state: State, firing: Firing, rule: PlanRule | None, now_ns: int) -> list[Event]:
+    """A rule of the calendar falls due once more, as long as its version is in force."""
+    budget = state.plans.budgets[firing.budget]
+    if rule is None or rule.on not in CALENDAR_WINDOWS or firing.version != budget.version:
+        return []
+    again = calendar_events(state, budget, plan_of(state, budget), firing.cause, now_ns)
+    return [event for event in again if isinstance(event, RuleFired) and event.rule == rule.name]
 
 
 def told(
@@ -90,7 +103,7 @@ def told(
 
 
 def carry_out(state: State, firing: Firing, now_ns: int) -> list[Event]:
-    """The events of a rule's actions, and the rules that their deposits make due; `Skipped` if one fails."""
+    """The events of a rule's actions; `Skipped` if one fails."""
     budget = state.plans.budgets[firing.budget]
     plan = plan_of(state, budget)
     fork = state.fork()
@@ -103,7 +116,7 @@ def carry_out(state: State, firing: Firing, now_ns: int) -> list[Event]:
         for posted in _postings(fork, budget, plan, action, firing):
             evolve(fork, posted, "", 0)
             postings.append(posted)
-    return postings + deposit_events(state, postings, now_ns, firing.depth + 1)
+    return postings
 
 
 def require_live(state: State, budget: BudgetDef, firing: Firing, now_ns: int) -> None:
@@ -169,41 +182,35 @@ def _postings(
         return []
     match action:
         case Transfer():
-            moves = [(budget.name, action.to, action.resource or firing.dim, amount)]
+            moves = [Move(budget.name, action.to, action.resource or firing.dim, amount)]
         case Convert():
             moves = conversion_moves(budget, plan, action.conversion, amount)
-    findings = _check_moves(fork, moves)
+    findings = refused_moves(fork.ledger, moves)
+    findings = findings or plan_findings(fork, [Debit(x.debit, x.resource, x.amount) for x in moves])
     if findings:
         raise Skipped(findings[0])
-    return [Posted(*move, budget.adopted_by, firing.cause) for move in moves]
+    return [
+        Posted(
+            debit=move.debit,
+            credit=move.credit,
+            resource=move.resource,
+            amount=move.amount,
+            grant=budget.adopted_by,
+            intent_hash=firing.cause,
+        )
+        for move in moves
+    ]
 
 
-def conversion_moves(
-    budget: BudgetDef, plan: Plan, name: str, amount: int
-) -> list[tuple[str, str, str, int]]:
-    """The two sides of a conversion of the plan: debit, credit, resource, amount."""
+def conversion_moves(budget: BudgetDef, plan: Plan, name: str, amount: int) -> list[Move]:
+    """The two sides of a conversion of the plan: what the budget gives, and what it gets."""
     conversion = plan.conversions[name]
     kept = budget.name + RESERVED_ACCOUNT if conversion.keeps else conversion.counter
     got = amount * conversion.rate[0] // conversion.rate[1]
     return [
-        (budget.name, kept, conversion.gives, amount),
-        (conversion.counter, budget.name, conversion.gets, got),
+        Move(budget.name, kept, conversion.gives, amount),
+        Move(conversion.counter, budget.name, conversion.gets, got, is_got=True),
     ]
-
-
-def _check_moves(fork: State, moves: list[tuple[str, str, str, int]]) -> list[Finding]:
-    ledger = fork.ledger
-    for debit, credit, resource, amount in moves:
-        for account in (debit, credit):
-            if account not in ledger.accounts:
-                return [find("not_found", account=account)]
-        if resource not in ledger.resources:
-            return [find("not_found", resource=resource)]
-        is_own = debit in fork.plans.budgets
-        checked = (check_source if is_own else check_cover)(fork, debit, resource, amount)
-        if checked:
-            return checked
-    return plan_findings(fork, [Debit(debit, resource, amount) for debit, _, resource, amount in moves])
 
 
 def _raise_parts(fork: State, budget: BudgetDef, plan: Plan, firing: Firing) -> list[Event]:

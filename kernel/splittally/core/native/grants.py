@@ -17,13 +17,14 @@ from splittally.core.caps.grants import (
     check_new_name,
     check_terms,
     grant_events,
+    life_dims,
     terms_of,
 )
 from splittally.core.caps.narrowing import check_narrowing
 from splittally.core.caps.rules import check_rules, recorded_terms
 from splittally.core.events import Event, GrantRevoked, LimitSet
 from splittally.core.findings import Finding, find
-from splittally.core.ledger.check import hard_amount
+from splittally.core.ledger.check import check_open_reserve, hard_amount
 from splittally.core.ledger.tick import release_hold
 from splittally.core.limits import NATURAL_MAX
 from splittally.core.native.authority import governs
@@ -131,7 +132,7 @@ def check_change(state: State, old: Grant, new: Grant) -> list[Finding]:
     """Whether a grant may become another: same parent, and it and its children still narrow."""
     if new.parent != old.parent:
         return [find("cannot_change", field="parent", grant=old.name)]
-    return check_terms(state.caps, new)
+    return check_terms(state.caps, new) + check_open_reserve(state.ledger, new.name, life_dims(new))
 
 
 # Example. A day's limit of 100 opened with 125, because 25 were carried. Amended to 80, the open day gets

@@ -3,26 +3,26 @@
 Rule 1. Except under root, nobody answers an approval of their own intent.
 Rule 2. Approving asks again whether the chain is live and the plans of the budgets drawn on hold; if not,
         the hold is released with the finding. It reserves nothing: that was done when it was decided.
-Rule 3. A refund gives back at most what was charged, in the counters that were charged, and takes the
-        money from whoever was paid.
+Rule 3. A refund gives back at most what was charged, in the counters that were charged. Of a resource that
+        was drawn the money comes back from whoever was paid to the account that paid, or it is refused.
 """
 
 from msgspec import Struct
 
 from splittally.core.abi import SettleVerdict
 from splittally.core.caps.check import check_chain
-from splittally.core.commands import Known
+from splittally.core.commands import Known, KnownLeg
 from splittally.core.events import Event, HoldChanged, Posted, Refunded, RefundLeg, Released, Settled
 from splittally.core.findings import Finding, find
-from splittally.core.ledger.check import spendable
+from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.ledger.settle import Doubt, Ending, charge_leg, exhaustions, pay_draws
-from splittally.core.ledger.state import Hold
+from splittally.core.ledger.state import UNUSED, Hold
 from splittally.core.ledger.tick import release_hold
 from splittally.core.limits import HASH_BYTES, NATURAL_MAX, TEXT_BYTES_MAX
 from splittally.core.native.plans import standing_findings
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.state import State
-from splittally.core.types import APPROVAL, OPEN, ROOT, SETTLED, UNKNOWN
+from splittally.core.types import APPROVAL, LIFE, OPEN, ROOT, SETTLED, UNKNOWN
 
 ANSWERS = ("approve", "reject")
 
@@ -175,21 +175,11 @@ def _check_refund(state: State, call: NativeCall, params: RefundSettlement) -> l
     leaf = known.legs[0]
     for dim, amount in sorted(params.amounts.items()):
         available = leaf.charged.get(dim, 0) - leaf.refunded.get(dim, 0)
+        if _is_money(known, dim):
+            available = min(available, sum(move.amount for move in _repaid(known, {dim: NATURAL_MAX})))
         if amount > available:
             findings.append(find("refund_too_large", dim=dim, needed=amount, available=available))
-    for payee, resource, amount in _repaid(known, params.amounts):
-        available = spendable(state.ledger, payee, resource)
-        if amount > available:
-            findings.append(
-                find(
-                    "insufficient_balance",
-                    account=payee,
-                    resource=resource,
-                    needed=amount,
-                    available=available,
-                )
-            )
-    return findings
+    return findings + refused_moves(state.ledger, _repaid(known, params.amounts))
 
 
 def _make_refund(state: State, call: NativeCall, params: RefundSettlement) -> list[Event]:
@@ -199,32 +189,66 @@ def _make_refund(state: State, call: NativeCall, params: RefundSettlement) -> li
     for ended in known.legs:
         left = {dim: ended.charged.get(dim, 0) - ended.refunded.get(dim, 0) for dim in params.amounts}
         amounts = {dim: min(amount, left[dim]) for dim, amount in params.amounts.items() if left[dim]}
-        legs.append(RefundLeg(ended.leg.grant, amounts, ended.leg.windows))
-    payers = {draw.resource: (draw.account, known.legs[draw.leg].leg.grant) for draw in known.draws}
-    events: list[Event] = [Refunded(params.intent_hash, legs)]
-    for payee, resource, amount in _repaid(known, params.amounts):
-        account, grant = payers[resource]
-        events.append(
-            Posted(
-                debit=payee,
-                credit=account,
-                resource=resource,
-                amount=amount,
-                grant=grant,
-                intent_hash=params.intent_hash,
+        legs.append(
+            RefundLeg(
+                grant=ended.leg.grant,
+                amounts=amounts,
+                windows=ended.leg.windows,
+                uncounted=_uncounted(state, ended, amounts),
             )
         )
-    return events
+    grants = {draw.resource: known.legs[draw.leg].leg.grant for draw in known.draws}
+    return [
+        Refunded(params.intent_hash, legs),
+        *(
+            Posted(
+                debit=move.debit,
+                credit=move.credit,
+                resource=move.resource,
+                amount=move.amount,
+                grant=grants[move.resource],
+                intent_hash=params.intent_hash,
+            )
+            for move in _repaid(known, params.amounts)
+        ),
+    ]
 
 
-def _repaid(known: Known, amounts: dict[str, int]) -> list[tuple[str, str, int]]:
-    """Who gives back what: `known.paid` lists payee, resource and what is left of the payment."""
-    repaid = []
+def _is_money(known: Known, dim: str) -> bool:
+    """Whether a dimension is a resource that this intent moved, or drew to move it."""
+    return dim in {draw.resource for draw in known.draws} | {paid.resource for paid in known.paid}
+
+
+def _repaid(known: Known, amounts: dict[str, int]) -> list[Move]:
+    """Who gives back what to whom: each payee what is left of its payment, until the amount is reached.
+
+    What a native effect moved by itself was drawn from nobody, and is not repaid.
+    """
+    payers = {draw.resource: draw.account for draw in known.draws}
+    left = dict(amounts)
+    moves = []
     for paid in known.paid:
-        amount = min(amounts.get(paid.resource, 0), paid.amount)
-        if amount:
-            repaid.append((paid.payee, paid.resource, amount))
-    return repaid
+        amount = min(left.get(paid.resource, 0), paid.amount)
+        if paid.resource in payers and amount > 0:
+            left[paid.resource] -= amount
+            moves.append(Move(paid.payee, payers[paid.resource], paid.resource, amount))
+    return moves
+
+
+# Example. 90 tokens were charged under a grant without limits, which then got one of 10. The refund of the 90
+# is in the record, and the counter, which never counted them, still lets 10 be spent and not 100.
+def _uncounted(state: State, ended: KnownLeg, amounts: dict[str, int]) -> list[str]:
+    """The dimensions whose counter for life gets nothing back, because it did not count what was charged.
+
+    An older record does not say whether it did; a counter that has too little to give back did not.
+    """
+    counters = state.ledger.counters
+    found = []
+    for dim, amount in sorted(amounts.items()):
+        counter = counters.get((ended.leg.grant, dim, LIFE, 0), UNUSED)
+        if dim in ended.uncounted or amount > counter.spent - counter.refunded:
+            found.append(dim)
+    return found
 
 
 HoldParams = AnswerApproval | ReleaseReservation | AttestOutcome

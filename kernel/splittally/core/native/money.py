@@ -1,9 +1,9 @@
 """Native effects on resources and accounts: define, open, issue, transfer, convert.
 
 Rule 1. Only `ledger.issue` debits an `external/` account, and nothing else draws on one.
-Rule 2. An account never goes below its `debt_limit`; amounts are positive naturals below 2^64.
+Rule 2. Whether values may move is asked of one function (`ledger/moves.py`), here as at every other door.
 Rule 3. What is issued and what may be owed is bounded (`ISSUED_MAX`, `DEBTS_MAX`), so that no payment
-        that is due can ever overflow a balance.
+        that is due can ever overflow a balance. What one external account takes back lets no other give more.
 Rule 4. A conversion is two transfers with a counter-account that must hold what it gives. What is got is
         rounded down; the remainder stays with the counter-account.
 """
@@ -15,10 +15,9 @@ from splittally.core.budget.plan import require_rate
 from splittally.core.canonical import encode
 from splittally.core.events import Defined, Event, Posted
 from splittally.core.findings import Finding, find
-from splittally.core.ledger.check import spendable
+from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.limits import DEBTS_MAX, ISSUED_MAX, NATURAL_MAX, TEXT_BYTES_MAX
 from splittally.core.native.credit import check_credit
-from splittally.core.native.plans import deposit_events
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.state import State
 from splittally.core.types import EXTERNAL, is_id
@@ -145,8 +144,17 @@ def _check_open(state: State, call: NativeCall, params: OpenAccount) -> list[Fin
 
 
 def check_debts(state: State, changed: dict[str, int]) -> list[Finding]:
-    """Whether the debt limits of all accounts, some of them changed, stay within their bound."""
-    debts = {name: account.debt_limit for name, account in state.ledger.accounts.items()} | changed
+    """Whether the debt limits of all accounts, some of them changed, stay within their bound.
+
+    Where an account owes more than its limit allows by now, what it owes counts.
+    """
+    debts = {name: account.debt_limit for name, account in state.ledger.accounts.items()}
+    if all(debt <= debts.get(name, 0) for name, debt in changed.items()):
+        return []
+    debts |= changed
+    for (account, _), balance in state.ledger.balances.items():
+        if not account.startswith(EXTERNAL) and -balance > debts.get(account, 0):
+            debts[account] = -balance
     total = sum(debts.values())
     return [find("amount_overflow", debts=total, available=DEBTS_MAX)] if total > DEBTS_MAX else []
 
@@ -156,60 +164,33 @@ def _make_open(state: State, call: NativeCall, params: OpenAccount) -> list[Even
 
 
 def _check_issue(state: State, call: NativeCall, params: IssueMoney) -> list[Finding]:
-    findings = _check_exist(state, params.resource, [params.debit, params.to])
-    if not findings and not params.debit.startswith(EXTERNAL):
-        findings.append(find("external_account", account=params.debit, needed=EXTERNAL))
-    issued = state.ledger.issued.get(params.resource, 0)
-    if not findings and issued + params.amount > ISSUED_MAX:
-        left = ISSUED_MAX - issued
-        findings.append(
-            find("amount_overflow", resource=params.resource, needed=params.amount, available=left)
-        )
+    move = Move(params.debit, params.to, params.resource, params.amount)
+    findings = refused_moves(state.ledger, [move], by_issue=True)
+    unknown = [finding for finding in findings if finding.code == "not_found"]
+    if unknown:
+        return unknown
+    if not params.debit.startswith(EXTERNAL):
+        return [find("external_account", account=params.debit, needed=EXTERNAL)]
+    kept = max(0, state.ledger.balances.get((params.debit, params.resource), 0))
+    left = ISSUED_MAX - state.ledger.issued.get(params.resource, 0) + kept
+    if params.amount > left:
+        return [find("amount_overflow", resource=params.resource, needed=params.amount, available=left)]
     return findings
 
 
 def _check_transfer(state: State, call: NativeCall, params: TransferMoney) -> list[Finding]:
-    findings = _check_exist(state, params.resource, [params.debit, params.to])
-    return findings or check_source(state, params.debit, params.resource, params.amount)
-
-
-def check_source(state: State, account: str, resource: str, amount: int) -> list[Finding]:
-    """Whether an account that exists may give so much of a resource."""
-    if account.startswith(EXTERNAL):
-        return [find("external_account", account=account)]
-    return _lacking(state, "insufficient_balance", account, resource, amount)
-
-
-def _lacking(state: State, code: str, account: str, resource: str, amount: int) -> list[Finding]:
-    """What an account lacks to give so much, under this code."""
-    available = spendable(state.ledger, account, resource)
-    if amount <= available:
-        return []
-    facts = {"needed": amount, "available": available, "shortage": amount - available}
-    return [find(code, account=account, resource=resource, **facts)]
+    return refused_moves(state.ledger, [Move(params.debit, params.to, params.resource, params.amount)])
 
 
 def _check_convert(state: State, call: NativeCall, params: ConvertMoney) -> list[Finding]:
-    findings = _check_exist(state, params.resource, [params.debit, params.counter, params.to])
-    findings += _check_exist(state, params.gets, [])
-    if findings:
-        return findings
-    if params.counter.startswith(EXTERNAL):
-        return [find("external_account", account=params.counter)]
-    findings = check_source(state, params.debit, params.resource, params.amount)
-    return findings + check_cover(state, params.counter, params.gets, params.got)
-
-
-def check_cover(state: State, counter: str, gets: str, got: int) -> list[Finding]:
-    """Whether a counter-account that exists holds what a conversion gives."""
-    if got <= 0:
-        return [find("conversion_too_small", resource=gets)]
-    return _lacking(state, "conversion_uncovered", counter, gets, got)
+    given = Move(params.debit, params.counter, params.resource, params.amount)
+    got = Move(params.counter, params.to, params.gets, params.got, is_got=True)
+    return refused_moves(state.ledger, [given, got])
 
 
 def _make_convert(state: State, call: NativeCall, params: ConvertMoney) -> list[Event]:
     grant, cause = call.grant, call.intent_hash
-    postings: list[Event] = [
+    return [
         Posted(
             debit=params.debit,
             credit=params.counter,
@@ -227,27 +208,19 @@ def _make_convert(state: State, call: NativeCall, params: ConvertMoney) -> list[
             intent_hash=cause,
         ),
     ]
-    return postings + deposit_events(state, postings, call.now_ns)
-
-
-def _check_exist(state: State, resource: str, accounts: list[str]) -> list[Finding]:
-    findings = []
-    if resource not in state.ledger.resources:
-        findings.append(find("not_found", resource=resource))
-    findings += [find("not_found", account=name) for name in accounts if name not in state.ledger.accounts]
-    return findings
 
 
 def _make_posting(state: State, call: NativeCall, params: IssueMoney | TransferMoney) -> list[Event]:
-    posted = Posted(
-        debit=params.debit,
-        credit=params.to,
-        resource=params.resource,
-        amount=params.amount,
-        grant=call.grant,
-        intent_hash=call.intent_hash,
-    )
-    return [posted, *deposit_events(state, [posted], call.now_ns)]
+    return [
+        Posted(
+            debit=params.debit,
+            credit=params.to,
+            resource=params.resource,
+            amount=params.amount,
+            grant=call.grant,
+            intent_hash=call.intent_hash,
+        )
+    ]
 
 
 def _touches_move(state: State, call: NativeCall, params: IssueMoney | TransferMoney) -> Touches:

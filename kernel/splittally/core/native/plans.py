@@ -2,23 +2,26 @@
 
 Rule 1. A rule never runs inside the record that triggers it: here it is put on the agenda, and a Tick
         works it through (`firing.py`).
-Rule 2. A deposit is value that comes to a budget's account from another account. What comes back from
-        flight, and what is refunded, is none.
+Rule 2. A deposit is value that comes to a budget's account, whichever way: issued, transferred, converted,
+        paid by a receipt, an attestation or a time-out, moved by a rule, refunded, or back from a hold that
+        was released. None is what moves between a budget's own accounts, or what a settled hold left over.
 Rule 3. A rule falls due once for each (rule, version, cause).
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 from splittally.core.budget.check import PLANNING, Debit, check_plans, gaps, stage_of
-from splittally.core.budget.evolve import DUE
+from splittally.core.budget.evolve import DONE, DUE
 from splittally.core.budget.plan import ALLOCATIONS, ON_DEPOSIT, ON_METRIC, Plan, Transfer, read_plan
-from splittally.core.events import Event, Measured, Posted, RuleFired
-from splittally.core.findings import Finding, find
+from splittally.core.events import Decided, Defined, Event, Measured, Posted, RuleFired, Settled
+from splittally.core.evolve import evolve
+from splittally.core.findings import Finding, find, shown
 from splittally.core.ledger.windows import window_end, window_start
 from splittally.core.native.row import NativeCall, Touches
 from splittally.core.state import State
-from splittally.core.types import CALENDAR_WINDOWS, BudgetDef
+from splittally.core.types import BUDGETS, CALENDAR_WINDOWS, BudgetDef
+
+RESERVED_ACCOUNT = "/reserved"  # behind a budget's name: the account of what its conversions keep
 
 
 def plan_of(state: State, budget: BudgetDef) -> Plan:
@@ -60,26 +63,29 @@ def standing_findings(state: State, accounts: list[str]) -> list[Finding]:
     ]
 
 
-def deposit_events(
-    state: State, postings: Iterable[Event], now_ns: int, depth: int = 0, skip: tuple[str, ...] = ()
-) -> list[Event]:
-    """A rule falls due for each deposit that these postings make; rules named in `skip` do not."""
-    if not state.plans.budgets:
+# Example. An attestation ends a hold of 100 USD that budget `b` drew for: 60 go to budget `v`, and 40 were
+# not used.
+#
+#     Settled, Posted(in flight -> v, 60), Posted(in flight -> b, 40)
+#       ->  RuleFired(due) for each deposit rule of `v`; none for `b`, whose 40 were never paid
+#
+# A release of the same hold gives `b` its 100 back, and a refund of the 60 gives it those: both are deposits.
+def credit_events(state: State, events: list[Event], now_ns: int) -> list[Event]:
+    """The rules that fall due because of what these events of one record credit to budgets.
+
+    `state` is that before the events. A budget that they create has shared out its funding already.
+    """
+    if not any(type(event) is Posted and event.credit.startswith(BUDGETS) for event in events):
         return []
-    deposits: dict[tuple[str, str, bytes], int] = {}
-    for posted in postings:
-        if not isinstance(posted, Posted) or posted.credit not in state.plans.budgets:
-            continue
-        if posted.debit != posted.credit and not posted.debit.startswith(posted.credit + "/"):
-            key = (posted.credit, posted.resource, posted.intent_hash)
-            deposits[key] = deposits.get(key, 0) + posted.amount
-    events: list[Event] = []
-    for (name, resource, cause), amount in sorted(deposits.items()):
-        budget = state.plans.budgets[name]
-        plan = plan_of(state, budget)
-        rules = [ALLOCATIONS] if resource in plan.allocations else []
+    after = _defined_by(state, events)
+    deposits, created = _deposits(state, after, events)
+    due: list[Event] = []
+    for (name, resource, cause, depth), amount in sorted(deposits.items()):
+        budget = after.plans.budgets[name]
+        plan = plan_of(after, budget)
+        rules = [ALLOCATIONS] if resource in plan.allocations and (name, cause) not in created else []
         rules += [x.name for x in plan.rules if x.on == ON_DEPOSIT and x.of in ("", resource)]
-        events += [
+        due += [
             RuleFired(
                 budget=name,
                 rule=rule,
@@ -88,15 +94,61 @@ def deposit_events(
                 item=[],
                 cause=cause,
                 dim=resource,
-                amount=amount,
+                amount=shown(amount),
                 depth=depth,
                 due_ns=now_ns,
                 findings=[],
             )
             for rule in rules
-            if rule not in skip
         ]
-    return events
+    return due
+
+
+def _deposits(
+    state: State, after: State, events: list[Event]
+) -> tuple[dict[tuple[str, str, bytes, int], int], set[tuple[str, bytes]]]:
+    """Amounts by budget, resource, cause and depth of the rule that moved them; budgets made, by cause."""
+    rests = _unused_rests(state, events)
+    deposits: dict[tuple[str, str, bytes, int], int] = {}
+    created: set[tuple[str, bytes]] = set()
+    asked, depth = b"", 0
+    for event in events:
+        match event:
+            case Decided():
+                asked, depth = event.intent_hash, 0
+            case RuleFired() if event.status == DONE:
+                depth = event.depth + 1
+            case Defined(table="budgets") if event.key not in state.plans.budgets:
+                created.add((event.key, asked))
+            case Posted() if event.credit in after.plans.budgets and _is_deposit(event, rests):
+                key = (event.credit, event.resource, event.intent_hash, depth)
+                deposits[key] = deposits.get(key, 0) + event.amount
+    return deposits, created
+
+
+def _is_deposit(posted: Posted, rests: set[tuple[bytes, str, str]]) -> bool:
+    """Whether a credit comes from elsewhere: not from the budget's own accounts, nor as an unused rest."""
+    is_own = posted.debit in (posted.credit, posted.credit + RESERVED_ACCOUNT)
+    is_rest = not posted.debit and (posted.intent_hash, posted.credit, posted.resource) in rests
+    return not is_own and not is_rest
+
+
+def _unused_rests(state: State, events: list[Event]) -> set[tuple[bytes, str, str]]:
+    """Intent, account and resource of what these events settle: what goes back there was not used."""
+    settled = [event.intent_hash for event in events if type(event) is Settled]
+    holds = [(digest, state.ledger.holds[digest]) for digest in settled if digest in state.ledger.holds]
+    return {(digest, draw.account, draw.resource) for digest, hold in holds for draw in hold.draws}
+
+
+def _defined_by(state: State, events: list[Event]) -> State:
+    """The state with the budgets and plans that these events define."""
+    defined = [x for x in events if type(x) is Defined and x.table in ("budgets", "blobs")]
+    if not any(event.table == "budgets" for event in defined):
+        return state
+    fork = state.fork()
+    for event in defined:
+        evolve(fork, event, "", 0)
+    return fork
 
 
 def metric_events(state: State, measured: Measured, cause: bytes, now_ns: int) -> list[Event]:
