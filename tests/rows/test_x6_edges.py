@@ -1,0 +1,212 @@
+"""Rows X6-19, X6-20 and X6-21: what is written can be read, whatever clock, name or module comes in."""
+
+import decimal
+import math
+import typing
+
+import hypothesis.strategies as st
+import msgspec
+import pytest
+import splittally
+from hypothesis import given
+from splittally import Intent, InvalidInput
+from splittally.core.commands import Command, Evidence
+from splittally.core.events import Event
+from splittally.core.frames import body_rows, read_body
+from splittally.journal.frame import open_frame, seal
+
+from tests.rows.worlds import apply, bodies, few, held, manifest
+
+LAST = 2**63 - 1
+
+# --- X6-19: a clock and a source of random bytes give what a journal can hold ------------------------
+
+
+class Whole(int):
+    """An int of another type."""
+
+
+class Indexed:
+    """An integer as libraries of numbers have them: no `int`, and it can be used as one."""
+
+    def __index__(self):
+        return 7
+
+    __int__ = __index__
+
+
+def failing(*_):
+    raise OSError("no clock here")
+
+
+WRONG_TIMES = (
+    1.0, 1.7e18, math.nan, math.inf, True, False, None, "5", b"5", -1, -(2**63), 2**63, 2**64, Whole(7),
+    Indexed(), decimal.Decimal(7), [7],
+)  # fmt: skip
+WRONG_BYTES = (b"", b"x", bytes(64), "x" * 32, bytearray(32), None, 7, [0] * 32)
+
+
+class Source:
+    """A source that gives what a test says, or fails."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def __call__(self, *size):
+        return (
+            failing()
+            if self.answer is failing
+            else self.answer(*size)
+            if callable(self.answer)
+            else self.answer
+        )
+
+
+def requests_of(kernel, digest):
+    """Every call that reads the clock."""
+    intent = Intent("llm.generate", {"max_tokens": 1}, "g")
+    return {
+        "submit": lambda: kernel.submit(intent),
+        "list": lambda: kernel.submit([intent, intent]),
+        "all": lambda: kernel.submit([intent, intent], mode="all"),
+        "first": lambda: kernel.submit([intent], mode="first"),
+        "decide": lambda: kernel.decide(intent),
+        "fork": lambda: kernel.fork().submit(intent),
+        "settle": lambda: kernel.settle(splittally.Receipt(digest, "ok")),
+        "release": lambda: kernel.release(digest),
+        "extend": lambda: kernel.extend(digest, LAST),
+        "native": lambda: kernel.native("resource.define", resource="A"),
+        "apply": lambda: kernel.apply({"resources": {"A": 0}}),
+        "tick": lambda: kernel.tick(),
+    }
+
+
+def world_over(clock, path=None, **options):
+    kernel = splittally.open(path, clock=clock, **options)
+    kernel.apply({"grants": {"g": {"cap": "sys/llm.basic@1", "budget": {"tokens": 100}, "hold_ns_max": 10}}})
+    return kernel
+
+
+@pytest.mark.req("X6-19")
+@pytest.mark.parametrize("wrong", [*WRONG_TIMES, failing], ids=repr)
+def test_a_clock_that_gives_no_time_fails_the_call_and_nothing_is_written(wrong, folder):
+    clock = Source(1_000)
+    with world_over(clock, folder / "w") as kernel:
+        digest = kernel.submit(Intent("llm.generate", {"max_tokens": 5}, "g")).intent_hash
+        frames, root = kernel.state.seq, kernel.state.root
+        for name, call in requests_of(kernel, digest).items():
+            clock.answer = wrong
+            with pytest.raises(InvalidInput) as error:
+                call()
+            assert error.value.facts["field"] == "clock", name
+            clock.answer = 1_000
+            assert (kernel.state.seq, kernel.state.root) == (frames, root), name
+        assert kernel.settle(splittally.Receipt(digest, "ok")).status == "settled"
+    splittally.open(folder / "w").close()
+
+
+@pytest.mark.req("X6-19")
+@pytest.mark.parametrize("wrong", [*WRONG_TIMES, failing], ids=repr)
+def test_a_world_is_not_made_by_a_clock_that_gives_no_time(wrong, folder):
+    path = folder / "deep" / "w"
+    with pytest.raises(InvalidInput) as error:
+        splittally.open(path, clock=Source(wrong))
+    assert error.value.facts["field"] == "clock"
+    assert list(folder.iterdir()) == []
+    with pytest.raises(InvalidInput):
+        splittally.open(None, clock=Source(wrong))
+
+
+@pytest.mark.req("X6-19")
+@pytest.mark.parametrize("wrong", [*WRONG_BYTES, failing], ids=repr)
+def test_random_bytes_of_another_length_or_type_fail_the_call(wrong, folder):
+    entropy = Source(lambda size: bytes(size - 1) + bytes([entropy_used.append(size) or len(entropy_used)]))
+    entropy_used: list[int] = []
+    with world_over("given", folder / "w", entropy=entropy) as kernel:
+        frames, good = kernel.state.seq, entropy.answer
+        intent = Intent("llm.generate", {"max_tokens": 1}, "g")
+        for call in (lambda: kernel.submit(intent), lambda: kernel.submit([intent], mode="first")):
+            entropy.answer = wrong
+            with pytest.raises(InvalidInput) as error:
+                call()
+            assert error.value.facts["field"] == "entropy"
+            assert kernel.state.seq == frames
+            entropy.answer = good
+        assert kernel.submit(intent).allowed
+    with pytest.raises(InvalidInput):
+        splittally.open(folder / "v", clock="given", entropy=Source(wrong))
+    assert not (folder / "v").exists()
+
+
+@pytest.mark.req("X6-19")
+@few
+@given(readings=st.lists(st.integers(0, LAST) | st.sampled_from(WRONG_TIMES), min_size=1, max_size=8))
+def test_a_world_whose_clock_is_right_now_and_then_can_be_read(readings):
+    clock = Source(0)
+    kernel = splittally.open(None, clock=clock)
+    apply(kernel, manifest({"g": {"budget": {"tokens": 1_000}}}))
+    for reading in readings:
+        clock.answer = reading
+        is_time = type(reading) is int and 0 <= reading <= LAST
+        try:
+            held(kernel, {"tokens": 1})
+            assert is_time
+        except InvalidInput:
+            assert not is_time
+    times = [body.at_ns for body in bodies(kernel)]
+    assert times == sorted(times)
+    assert set(map(type, times)) == {int}
+    kernel.close()
+
+
+ATOMS = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.binary(max_size=9) | st.text(max_size=9)
+)
+PLAIN = st.recursive(
+    ATOMS,
+    lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=5), x, max_size=3),
+    max_leaves=8,
+)
+
+
+def values_of(kind):
+    """Values of an annotation: everything that a record with it can hold."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if kind is typing.Any:
+        return PLAIN
+    if kind is int:
+        return st.integers(-(2**63), 2**64 - 1)
+    if kind in (str, bytes, bool):
+        return {str: st.text(max_size=9), bytes: st.binary(max_size=33), bool: st.booleans()}[kind]
+    if origin is list or (origin is tuple and inner[1:] == (...,)):
+        made = st.lists(values_of(inner[0]), max_size=2)
+        return made if origin is list else made.map(tuple)
+    if origin is dict:
+        return st.dictionaries(values_of(inner[0]), values_of(inner[1]), max_size=2)
+    if inner:
+        return st.one_of([st.none() if each is type(None) else values_of(each) for each in inner])
+    assert issubclass(kind, msgspec.Struct), kind
+    fields = typing.get_type_hints(kind)
+    return st.fixed_dictionaries({name: values_of(hint) for name, hint in fields.items()}).map(
+        lambda x: kind(**x)
+    )
+
+
+BODY = st.tuples(
+    st.integers(0, LAST),
+    st.text(max_size=9),
+    values_of(Command),
+    st.lists(values_of(Evidence), max_size=2),
+    st.lists(values_of(Event), max_size=3),
+)
+
+
+@pytest.mark.req("X6-19")
+@given(BODY)
+def test_every_record_is_read_back_as_it_was_written(body):
+    at_ns, by, command, seen, out = body
+    frame = seal(7, bytes(32), body_rows(at_ns, by, command, seen, out))
+    read = read_body(open_frame(frame.data)[2], 7)
+    assert (read.at_ns, read.by, read.command, read.seen, read.out) == (at_ns, by, command, seen, out)
+    again = seal(7, bytes(32), body_rows(read.at_ns, read.by, read.command, read.seen, read.out))
+    assert again.data == frame.data
