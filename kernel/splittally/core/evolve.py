@@ -32,7 +32,7 @@ from splittally.core.events import (
     WindowRolled,
 )
 from splittally.core.governor import evolve as governor
-from splittally.core.governor.state import GOVERNOR
+from splittally.core.governor.state import GOVERNOR, SPENT
 from splittally.core.governor.terms import CAP_WINDOWS, GovernorTerms
 from splittally.core.ledger import evolve as ledger
 from splittally.core.ledger.windows import window_start
@@ -50,7 +50,7 @@ def remember(state: State, at_ns: int, principal: str, events: list[Event]) -> N
 def evolve(state: State, event: Event, principal: str, position: int) -> None:
     """Apply one event. `position` is its place in the frame, which orders what falls due."""
     books = state.ledger
-    if state.governed.governor:
+    if state.governed.governor or state.governed.spent:
         _evolve_governed(state, event)
     match event:
         case Decided():
@@ -145,6 +145,9 @@ def _define(state: State, event: Defined) -> None:
         return
     if event.table == GOVERNOR:
         _govern(state, event)
+        return
+    if event.table == SPENT:
+        governor.carry_spent(state.governed, decode(event.value))
         return
     definition = DEFINITIONS[event.table]
     table = state.table(definition)

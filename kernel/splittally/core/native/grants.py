@@ -24,9 +24,9 @@ from splittally.core.caps.grants import (
     terms_of,
 )
 from splittally.core.caps.state import Caps
-from splittally.core.events import Event, GrantRevoked, LimitSet
+from splittally.core.events import Event, GrantRevoked
 from splittally.core.findings import Finding, find
-from splittally.core.ledger.check import hard_amount
+from splittally.core.ledger.limit_changes import open_window_events
 from splittally.core.ledger.tick import release_hold
 from splittally.core.limits import NATURAL_MAX
 from splittally.core.native.row import NOTHING, Native, NativeCall, Touches
@@ -167,35 +167,12 @@ def check_change(state: State, old: Grant, new: Grant) -> list[Finding]:
     return check_terms(state.caps, new)
 
 
-# Example. A day's limit of 100 opened with 125, because 25 were carried. Amended to 80, the open day gets
-# 80 + (125 - 100) = 105: what was carried is kept, and what was used counts on.
 def change_events(state: State, old: Grant, new: Grant, params: bytes | None) -> list[Event]:
     """The events that change a grant, open windows included: what they rolled over is kept."""
     events = grant_events(state.caps, new, params, old)
     if not events:
         return []
-    for (scope, dim, per), (start_ns, *_) in sorted(state.ledger.windows.items()):
-        if scope != new.name:
-            continue
-        counter = state.ledger.counters[scope, dim, per, start_ns]
-        was, amount = _hard(old, dim, per), _hard(new, dim, per)
-        if was != amount:
-            carried = max(0, counter.limit - was) if was >= 0 and amount >= 0 else 0
-            events.append(
-                LimitSet(
-                    scope=scope,
-                    dim=dim,
-                    per=per,
-                    start_ns=start_ns,
-                    amount=min(amount + carried, NATURAL_MAX),
-                )
-            )
-    return events
-
-
-def _hard(grant: Grant, dim: str, per: str) -> int:
-    limits = tuple(grant.limits)
-    return next((hard_amount(limits, x) for x in limits if (x.dim, x.per) == (dim, per)), -1)
+    return [*events, *open_window_events(state.ledger, new.name, old.limits, new.limits)]
 
 
 def _check_amend(state: State, call: NativeCall, params: AmendGrant) -> list[Finding]:

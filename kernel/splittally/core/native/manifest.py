@@ -13,10 +13,12 @@ from msgspec import UNSET, UnsetType
 from splittally.core.canonical import decode, encode
 from splittally.core.caps.grants import build_grant, check_terms, grant_events
 from splittally.core.events import Defined, Event
-from splittally.core.evolve import evolve
+from splittally.core.evolve import evolve, governed_windows
 from splittally.core.findings import Finding, find
-from splittally.core.governor.state import GOVERNOR
+from splittally.core.governor.cap_changes import spent_rows
+from splittally.core.governor.state import GOVERNOR, SPENT
 from splittally.core.hashing import hash_manifest, hash_module, hash_schema
+from splittally.core.ledger.limit_changes import open_window_events
 from splittally.core.native.grants import change_events, check_accounts, check_change, revoke_events
 from splittally.core.native.manifest_terms import Manifest
 from splittally.core.native.money import account_value, check_debts, resource_value
@@ -157,7 +159,7 @@ def _parents_first(manifest: Manifest, findings: list[Finding]) -> list[str]:
     return order
 
 
-def manifest_events(state: State, manifest: Manifest) -> list[Event]:
+def manifest_events(state: State, manifest: Manifest, now_ns: int) -> list[Event]:
     """What applying a checked manifest changes; empty when everything stands already."""
     events = definition_events(state, manifest)
     fork = _with(state, events)
@@ -174,7 +176,7 @@ def manifest_events(state: State, manifest: Manifest) -> list[Event]:
             _extend(fork, events, grant_events(fork.caps, grant, terms.params, None))
         else:
             _extend(fork, events, change_events(fork, old, grant, terms.params))
-    _extend(fork, events, _policy_events(fork, manifest) + _governor_events(fork, manifest))
+    _extend(fork, events, _policy_events(fork, manifest) + _governor_events(fork, manifest, now_ns))
     if events and manifest.modules:
         digest = hash_manifest(encode(msgspec.to_builtins(manifest, builtin_types=(bytes,))))
         events.append(Defined("manifests", digest.hex(), encode(manifest.modules)))
@@ -226,23 +228,29 @@ def define_blob(state: State, events: list[Event], digest: bytes, data: bytes) -
 
 
 def _policy_events(state: State, manifest: Manifest) -> list[Event]:
+    """The rules as stated; the windows of their rates that are open take the new amounts."""
     rules = [rule.rule() for rule in manifest.policy]
     if rules == state.rules:
         return []
     value = encode(msgspec.to_builtins(rules, builtin_types=(bytes,)))
-    return [
+    events: list[Event] = [
         Defined("rules", POLICY, value if rules else b""),
         Defined("world", "policy_hash", encode(hash_manifest(value) if rules else b"")),
     ]
+    old, new = ({rule.name: rule.rates for rule in each} for each in (state.rules, rules))
+    for name in sorted({**old, **new}):
+        events += open_window_events(state.ledger, POLICY_SCOPE + name, old.get(name, []), new.get(name, []))
+    return events
 
 
-def _governor_events(state: State, manifest: Manifest) -> list[Event]:
-    """The governor is the manifest's, as the policy is: one without takes it away."""
+def _governor_events(state: State, manifest: Manifest, now_ns: int) -> list[Event]:
+    """The governor is the manifest's, as the policy is: one without takes it away. What was spent is kept."""
     terms = None if manifest.governor is UNSET else manifest.governor
     if terms == state.governed.terms:
         return []
     value = encode(msgspec.to_builtins(terms)) if terms is not None else b""
-    return [Defined(GOVERNOR, GOVERNOR, value)]
+    rows = spent_rows(state.governed, terms, governed_windows(state, now_ns))
+    return [Defined(GOVERNOR, GOVERNOR, value), *([Defined(SPENT, GOVERNOR, encode(rows))] if rows else [])]
 
 
 def _defined(state: State, manifest: Manifest) -> State:
@@ -273,7 +281,7 @@ def _check(state: State, call: NativeCall, manifest: Manifest) -> list[Finding]:
 
 
 def _make(state: State, call: NativeCall, manifest: Manifest) -> list[Event]:
-    return manifest_events(state, manifest)
+    return manifest_events(state, manifest, call.now_ns)
 
 
 def read_manifest(data: bytes) -> Manifest:
