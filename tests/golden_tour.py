@@ -35,6 +35,10 @@ def making(t: Tour) -> None:
     deep = {f"g{n}": {"cap": "acme/mail@1", "parent": f"g{n - 1}" if n else "root"} for n in range(17)}
     t.apply("m-deep", {**FIRST, "grants": {**GRANTS, **deep}})
     t.native("install", "module.install", name="acme/CapAllow@1", wasm=builtin("sys/CapAllowAll@1"))
+    named = {"acme/named@1": {"cap_type": "mail", "enforcer": "acme/CapAllow@1"}}
+    t.apply("m-named", {**FIRST, "caps": {**FIRST["caps"], **named}})
+    t.native("install-other", "module.install", name="acme/CapAllow@1", wasm=builtin("sys/CapEnforceCost@1"))
+    t.apply("m-named again", {**FIRST, "caps": {**FIRST["caps"], **named}})
     t.native("install-sys", "module.install", name="sys/Mine@1", wasm=builtin("sys/CapAllowAll@1"))
     t.native("install-broken", "module.install", name="acme/broken@1", wasm=EMPTY_MODULE)
 

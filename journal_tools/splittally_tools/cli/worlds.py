@@ -6,12 +6,12 @@ from typing import Any
 import click
 from splittally.core.errors import WorldExists
 from splittally.edge.records import Decision, answer_json
-from splittally.runtime import open_world
+from splittally.runtime import Kernel, open_world
 from splittally.runtime.folder import is_world
 from splittally.runtime.queries import Queries
 from splittally.runtime.reader import open_reader
 
-from splittally_tools.cli.answers import code_of_answer, show_answer
+from splittally_tools.cli.answers import code_of_answer, reason, show_answer
 from splittally_tools.cli.ending import REFUSED
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.opening import writer_of
@@ -53,22 +53,27 @@ def _is_made(folder: Path) -> bool:
 @click.argument("manifest", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @DRY_RUN
 @CONFIRM
+@click.option("--accept-modules", is_flag=True, help="Take the modules that names mean now.")
 @click.pass_obj
-def apply(session: Session, manifest: Path, dry_run: bool, yes: bool) -> int:
+def apply(session: Session, manifest: Path, dry_run: bool, yes: bool, accept_modules: bool) -> int:
     """Make the world what MANIFEST (.toml or .json) says, all or nothing, as one record.
 
     Where it replaces an installed module, every recorded question is asked of the new one first and what
     would be answered otherwise is shown; at a terminal you are asked before anything is recorded.
+    Where a name that MANIFEST states means another module now, what was made by it keeps the old one.
     """
-    now_ns = session.now_ns
-    with planned(session, lambda kernel: kernel.apply(manifest, now_ns=now_ns), _difference) as plan:
+
+    def act(kernel: Kernel) -> Decision:
+        return kernel.apply(manifest, now_ns=session.now_ns, accept_modules=accept_modules)
+
+    with planned(session, act, _difference) as plan:
         decision, changes = plan.decision, plan.compared
         if not dry_run:
             if not confirmed(session, plan, yes):
                 return REFUSED
             with writer_of(session) as kernel, whole():
                 before = _definitions(kernel.state)
-                decision = kernel.apply(manifest, now_ns=now_ns)
+                decision = act(kernel)
                 changes = _changes(before, _definitions(kernel.state))
         document = {**answer_json(decision), "dry_run": dry_run, "changes": changes}
         emit_plan(session, document, plan, lambda out: _show(out, decision, changes, dry_run))
@@ -78,6 +83,8 @@ def apply(session: Session, manifest: Path, dry_run: bool, yes: bool) -> int:
 def _show(out: Page, decision: Decision, changes: list[Change], dry_run: bool) -> None:
     if decision.outcome == "allow" and not changes:
         say(out, "nothing to change: the world is what the manifest says")
+        for finding in decision.findings:
+            say(out, f"  {reason(finding)}")
         return
     if not dry_run or decision.outcome != "allow":
         show_answer(out, decision)

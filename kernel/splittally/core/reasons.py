@@ -72,6 +72,7 @@ REASONS: dict[str, Reason] = {
     "approval_stale": Reason("native", REPLAN, "what was approved may no longer be done"),
     "refund_too_large": Reason("native", REPLAN, "more than was charged cannot be refunded"),
     "carried_over": Reason("native", "", "open reservations were carried over a change"),
+    "module_renamed": Reason("native", "", "a name means another module now, and what it meant is kept"),
     "conversion_uncovered": Reason("native", TOP_UP, "the counter-account holds less than it would give"),
     "conversion_too_small": Reason("native", REPLAN, "at this rate the amount gives nothing"),
     "allocations_unequal": Reason("native", REPLAN, "the parts of a split do not sum to the whole"),

@@ -71,6 +71,7 @@ TABLES = (
     Table("rules", "caps", str, list[Rule], is_defined=True),
     Table("solutions", "plans", str, Solution, LATER),
     Table("spent", "governed", tuple[str, str], tuple[int, int], LATER),
+    Table("stated", "caps", str, dict[str, bytes], LATER, is_defined=True),
     Table("verdicts", "governed", str, tuple[int, int], LATER),
     Table("windows", "ledger", tuple[str, str, str], tuple[int, int, int, int]),
 )
