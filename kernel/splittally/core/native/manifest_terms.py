@@ -110,6 +110,8 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _require(all(map(is_kind, self.effects)), "an effect's kind is like mail.send")
         _require(all(map(is_name, [*self.caps, *self.modules])), "a cap's name is like acme/mail@1")
         _require(len(self.policy) <= POLICY_RULES_MAX, f"at most {POLICY_RULES_MAX} policy rules")
+        if self.governor is not UNSET:
+            self.governor.require_valid()
         names = [rule.name for rule in self.policy]
         _require(len(names) == len(set(names)), "two policy rules have one name")
         entries = {*(f"caps {name}" for name in self.caps), *(f"modules {name}" for name in self.modules)}
