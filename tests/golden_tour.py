@@ -346,6 +346,19 @@ def budgets(t: Tour) -> None:
     t.native("convert-little", "ledger.convert", amount=1, rate=[1, 2], **rate)
     t.native("stars-issued", "ledger.issue", resource="Stars", amount=9, to="vendors/mill")
     t.native("convert-again", "ledger.convert", amount=11, rate=[1, 2], **rate)
+    pays = {"kind": "transfer", "amount": "1"}
+    for name in ("ping", "pong"):
+        t.native(name, "budget.create", budget=f"budgets/{name}", schema={"resources": {"USD": 2}})
+        t.native(f"{name}-fund", "ledger.transfer", resource="USD", amount=10, to=f"budgets/{name}", **plain)
+    for name, to in (("ping", "pong"), ("pong", "ping")):
+        back = {"name": "back", "on": "deposit", "do": [{**pays, "to": f"budgets/{to}"}]}
+        t.native(
+            f"{name}-rule",
+            "budget.amend",
+            budget=f"budgets/{name}",
+            schema={"resources": {"USD": 2}, "rules": [back]},
+        )
+    t.native("ping-pong", "ledger.transfer", resource="USD", amount=5, to="budgets/ping", **plain)
 
 
 GOVERNOR: dict[str, Any] = {

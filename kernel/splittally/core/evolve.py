@@ -45,6 +45,10 @@ def remember(state: State, at_ns: int, principal: str, events: list[Event]) -> N
     for position, event in enumerate(events):
         evolve(state, event, principal, position)
     state.size += 1
+    if state.plans.fired:
+        due = state.ledger.next_due()
+        if due is None or due.due_ns > at_ns:
+            state.plans.fired.clear()  # what was set off has come to its end
 
 
 def evolve(state: State, event: Event, principal: str, position: int) -> None:
@@ -127,8 +131,9 @@ def _fire(state: State, event: RuleFired, position: int) -> None:
     """A rule that falls due is on the agenda of the ledger until it was worked through."""
     plans.fire(state.plans, event, state.size, position)
     if event.status == plans.DUE:
-        ledger.appoint(state.ledger, state.size, position, event.due_ns)
-    else:
+        if len(event.item) < 2:  # else it is due already, and takes more with it
+            ledger.appoint(state.ledger, state.size, position, event.due_ns)
+    elif event.item:
         ledger.keep_appointment(state.ledger, event.item[0], event.item[1])
 
 

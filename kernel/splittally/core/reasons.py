@@ -79,6 +79,7 @@ REASONS: dict[str, Reason] = {
     "plan_widened": Reason("native", REPLAN, "an amended plan is wider than the one in force"),
     "formula_fault": Reason("native", REPLAN, "a formula of the plan cannot be evaluated"),
     "rule_skipped": Reason("native", "", "a rule fell due and could not be carried out"),
+    "cascade_bounded": Reason("native", "", "rules fired for this cause already, and do not fire again"),
     # --- plan -----------------------------------------------------------------------------------
     "planning_stage": Reason("plan", TOP_UP, "the budget is not funded enough to operate"),
     "constraint_unmet": Reason("plan", TOP_UP, "a hard constraint of the budget would no longer hold"),

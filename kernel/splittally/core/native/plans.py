@@ -4,7 +4,7 @@ Rule 1. A rule never runs inside the record that triggers it: here it is put on 
         works it through (`firing.py`).
 Rule 2. A deposit is value that comes to a budget's account from another account. What comes back from
         flight, and what is refunded, is none.
-Rule 3. A rule falls due once for each (rule, version, cause).
+Rule 3. A rule falls due once for each (rule, version, resource, cause at one time) (`cascade.py`).
 """
 
 from collections.abc import Iterable
@@ -16,6 +16,7 @@ from splittally.core.budget.plan import ALLOCATIONS, ON_DEPOSIT, ON_METRIC, Plan
 from splittally.core.events import Event, Measured, Posted, RuleFired
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.windows import window_end, window_start
+from splittally.core.native.cascade import within_cascade
 from splittally.core.native.row import NativeCall, Touches
 from splittally.core.state import State
 from splittally.core.types import CALENDAR_WINDOWS, BudgetDef
@@ -73,7 +74,7 @@ def deposit_events(
         if posted.debit != posted.credit and not posted.debit.startswith(posted.credit + "/"):
             key = (posted.credit, posted.resource, posted.intent_hash)
             deposits[key] = deposits.get(key, 0) + posted.amount
-    events: list[Event] = []
+    events: list[RuleFired] = []
     for (name, resource, cause), amount in sorted(deposits.items()):
         budget = state.plans.budgets[name]
         plan = plan_of(state, budget)
@@ -96,7 +97,7 @@ def deposit_events(
             for rule in rules
             if rule not in skip
         ]
-    return events
+    return within_cascade(state, events)
 
 
 def metric_events(state: State, measured: Measured, cause: bytes, now_ns: int) -> list[Event]:
