@@ -35,6 +35,10 @@ def making(t: Tour) -> None:
     deep = {f"g{n}": {"cap": "acme/mail@1", "parent": f"g{n - 1}" if n else "root"} for n in range(17)}
     t.apply("m-deep", {**FIRST, "grants": {**GRANTS, **deep}})
     t.native("install", "module.install", name="acme/CapAllow@1", wasm=builtin("sys/CapAllowAll@1"))
+    named = {"acme/named@1": {"cap_type": "mail", "enforcer": "acme/CapAllow@1"}}
+    t.apply("m-named", {**FIRST, "caps": {**FIRST["caps"], **named}})
+    t.native("install-other", "module.install", name="acme/CapAllow@1", wasm=builtin("sys/CapEnforceCost@1"))
+    t.apply("m-named again", {**FIRST, "caps": {**FIRST["caps"], **named}})
     t.native("install-sys", "module.install", name="sys/Mine@1", wasm=builtin("sys/CapAllowAll@1"))
     t.native("install-broken", "module.install", name="acme/broken@1", wasm=EMPTY_MODULE)
 
@@ -350,6 +354,19 @@ def budgets(t: Tour) -> None:
     t.native("convert-little", "ledger.convert", amount=1, rate=[1, 2], **rate)
     t.native("stars-issued", "ledger.issue", resource="Stars", amount=9, to="vendors/mill")
     t.native("convert-again", "ledger.convert", amount=11, rate=[1, 2], **rate)
+    pays = {"kind": "transfer", "amount": "1"}
+    for name in ("ping", "pong"):
+        t.native(name, "budget.create", budget=f"budgets/{name}", schema={"resources": {"USD": 2}})
+        t.native(f"{name}-fund", "ledger.transfer", resource="USD", amount=10, to=f"budgets/{name}", **plain)
+    for name, to in (("ping", "pong"), ("pong", "ping")):
+        back = {"name": "back", "on": "deposit", "do": [{**pays, "to": f"budgets/{to}"}]}
+        t.native(
+            f"{name}-rule",
+            "budget.amend",
+            budget=f"budgets/{name}",
+            schema={"resources": {"USD": 2}, "rules": [back]},
+        )
+    t.native("ping-pong", "ledger.transfer", resource="USD", amount=5, to="budgets/ping", **plain)
 
 
 GOVERNOR: dict[str, Any] = {

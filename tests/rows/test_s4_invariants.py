@@ -293,7 +293,7 @@ def test_spent_never_falls_and_grows_by_what_settlements_charge(seed):
         for _ in range(500):
             walk.step()
             rows = counters(kernel)
-            for key, row in (rows | kernel.state.windows).items():
+            for key, row in {**rows, **kernel.state.windows}.items():
                 assert row.spent >= last.get(key, 0), key
                 last[key] = row.spent
         charged, given_back = Counter(), Counter()

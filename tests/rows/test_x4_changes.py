@@ -5,7 +5,7 @@ import pytest
 import splittally
 from hypothesis import given
 from splittally import Intent
-from splittally.edge.release import KINDS
+from splittally.core.release_kinds import RELEASE_KINDS
 
 from tests.rows.worlds import act, apply, books, budget, codes, few, held, manifest, settle, tally, world
 
@@ -110,7 +110,7 @@ FOREIGN = [
     ("caps", "sys/mine@1", ALLOW_ALL),
     ("caps", "sys/all@1", ALLOW_ALL),
     ("modules", "sys/CapEnforceHttpOut@1", "sys/CapAllowAll@1"),
-    *(("effects", kind, {"cap_type": "test"}) for kind in KINDS if kind != "task.post"),
+    *(("effects", kind, {"cap_type": "test"}) for kind in RELEASE_KINDS),
     ("effects", "grant.issue", {"cap_type": "test"}),
     ("effects", "manifest.apply", {"cap_type": "*"}),
     ("effects", "my.own", {"cap_type": "native"}),

@@ -62,7 +62,12 @@ class World:
         """The manifest with two amounts in it."""
         draws = {"draws_on": {"A": "accounts/a", "B": "accounts/o"}, "unknown_ns": 20}
         grants = {
-            "g": {"budget": {"A": one}, **draws, "pays_to": ["accounts/b", "budgets/p", "accounts/o"]},
+            "g": {
+                "budget": {"A": one},
+                "above": "debt",
+                **draws,
+                "pays_to": ["accounts/b", "budgets/p", "accounts/o"],
+            },
             "h": {"parent": "g", "above": "debt", "limits": [{"dim": "A", "per": "day", "amount": two}]},
             "cap": {"above": "cap", "doubt": "payee", **draws, "pays_to": ["external/burn", "accounts/a"]},
             "free": {"draws_on": {"B": "accounts/o"}, "pays_to": ["accounts/o"], "above": "debt"},
@@ -212,7 +217,8 @@ class World:
         }
         if kind == "manifest.apply":
             world = self.kernel._world
-            return read_manifest_document(self.document(one, two), world.state, world.sealer.schema)
+            document = self.document(one, two)
+            return read_manifest_document(document, world.state, world.sealer.schema)[0]
         return every[kind]
 
 

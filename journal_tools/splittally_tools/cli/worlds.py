@@ -6,10 +6,11 @@ from typing import Any
 import click
 from splittally.core.errors import WorldExists
 from splittally.edge.records import Decision, answer_json
-from splittally.runtime import open_world
+from splittally.runtime import Kernel, open_world
 from splittally.runtime.folder import is_world
 from splittally.runtime.queries import Queries
 from splittally.runtime.reader import open_reader
+from splittally.runtime.rows import Row
 
 from splittally_tools.cli.answers import code_of_answer, show_answer, show_reasons
 from splittally_tools.cli.exit_codes import REFUSED
@@ -53,22 +54,27 @@ def _is_made(folder: Path) -> bool:
 @click.argument("manifest", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @DRY_RUN
 @CONFIRM
+@click.option("--accept-modules", is_flag=True, help="Take the modules that names mean now.")
 @click.pass_obj
-def apply(session: Session, manifest: Path, dry_run: bool, yes: bool) -> int:
+def apply(session: Session, manifest: Path, dry_run: bool, yes: bool, accept_modules: bool) -> int:
     """Make the world what MANIFEST (.toml or .json) says, all or nothing, as one record.
 
     Where it replaces an installed module, every recorded question is asked of the new one first and what
     would be answered otherwise is shown; at a terminal you are asked before anything is recorded.
+    Where a name that MANIFEST states means another module now, what was made by it keeps the old one.
     """
-    now_ns = session.now_ns
-    with planned(session, lambda kernel: kernel.apply(manifest, now_ns=now_ns), _difference) as plan:
+
+    def act(kernel: Kernel) -> Decision:
+        return kernel.apply(manifest, now_ns=session.now_ns, accept_modules=accept_modules)
+
+    with planned(session, act, _difference) as plan:
         decision, changes = plan.decision, plan.compared
         if not dry_run:
             if not confirmed(session, plan, yes):
                 return REFUSED
             with writer_of(session) as kernel, whole():
                 before = _definitions(kernel.state)
-                decision = kernel.apply(manifest, now_ns=now_ns)
+                decision = act(kernel)
                 changes = _changes(before, _definitions(kernel.state))
         document = {**answer_json(decision), "dry_run": dry_run, "changes": changes}
         emit_plan(session, document, plan, lambda out: _show(out, decision, changes, dry_run))
@@ -95,11 +101,16 @@ def _definitions(state: Queries) -> dict[str, dict[str, Any]]:
         "accounts": {name: (row.kind, row.debt_limit) for name, row in state.accounts.items()},
         "caps": dict(state.caps),
         "effects": dict(state.effects),
-        "grants": dict(state.grants),
+        "grants": {name: _terms(row) for name, row in state.grants.items()},
         "modules": dict(state.modules),
         "policy": {rule.name: rule for rule in state.policy},
         "resources": {name: row.scale for name, row in state.resources.items()},
     }
+
+
+def _terms(row: Row) -> dict[str, Any]:
+    """A grant without what its cap's module makes of it."""
+    return {field: value for field, value in row.items() if field != "uncounted"}
 
 
 def _difference(before: Queries, after: Queries) -> list[Change]:

@@ -214,9 +214,10 @@ class Solved(Struct, frozen=True, array_like=True, gc=False, tag=15):
 class RuleFired(Struct, frozen=True, array_like=True, gc=False, tag=16):
     """A rule of a budget fell due, or what became of it: due, done, skipped or waiting.
 
-    `item` is the sequence and place of the event that said `due`, empty in that event itself. `cause`
-    is the intent that made it fall due, for the calendar the one that adopted the plan; `dim` and
-    `amount` are what came in or was measured.
+    `item` is the sequence and place of the event that said `due`. In that event itself it is the number of
+    the firing in its cascade where a deposit made it due, else empty, and empty where a rule does not fire
+    because its cascade is bounded. `cause` is the intent that made it fall due, for the calendar the one
+    that adopted the plan; `dim` and `amount` are what came in or was measured.
     """
 
     budget: str

@@ -32,7 +32,7 @@ from splittally.core.events import (
     WindowRolled,
 )
 from splittally.core.governor import evolve as governor
-from splittally.core.governor.state import GOVERNOR
+from splittally.core.governor.state import GOVERNOR, SPENT
 from splittally.core.governor.terms import CAP_WINDOWS, GovernorTerms
 from splittally.core.ledger import evolve as ledger
 from splittally.core.ledger.windows import window_start
@@ -45,12 +45,16 @@ def remember(state: State, at_ns: int, principal: str, events: list[Event]) -> N
     for position, event in enumerate(events):
         evolve(state, event, principal, position)
     state.size += 1
+    if state.plans.fired:
+        due = state.ledger.next_due()
+        if due is None or due.due_ns > at_ns:
+            state.plans.fired.clear()  # what was set off has come to its end
 
 
 def evolve(state: State, event: Event, principal: str, position: int) -> None:
     """Apply one event. `position` is its place in the frame, which orders what falls due."""
     books = state.ledger
-    if state.governed.governor:
+    if state.governed.governor or state.governed.spent:
         _evolve_governed(state, event)
     match event:
         case Decided():
@@ -127,8 +131,9 @@ def _fire(state: State, event: RuleFired, position: int) -> None:
     """A rule that falls due is on the agenda of the ledger until it was worked through."""
     plans.fire(state.plans, event, state.size, position)
     if event.status == plans.DUE:
-        ledger.appoint(state.ledger, state.size, position, event.due_ns)
-    else:
+        if len(event.item) < 2:  # else it is due already, and takes more with it
+            ledger.appoint(state.ledger, state.size, position, event.due_ns)
+    elif event.item:
         ledger.keep_appointment(state.ledger, event.item[0], event.item[1])
 
 
@@ -145,6 +150,9 @@ def _define(state: State, event: Defined) -> None:
         return
     if event.table == GOVERNOR:
         _govern(state, event)
+        return
+    if event.table == SPENT:
+        governor.carry_spent(state.governed, decode(event.value))
         return
     definition = DEFINITIONS[event.table]
     table = state.table(definition)

@@ -9,7 +9,7 @@ Rule 3. Nothing that decides depends on the order of a table's rows: who iterate
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from splittally.core.budget.state import Firing, Measure, Plans, Solution
+from splittally.core.budget.state import Fired, Firing, Measure, Plans, Solution
 from splittally.core.caps.state import Caps
 from splittally.core.governor.state import Governed
 from splittally.core.governor.terms import GovernorTerms
@@ -57,6 +57,7 @@ TABLES = (
     Table("caps", "caps", str, CapDef, is_defined=True),
     Table("counters", "ledger", tuple[str, str, str, int], Counter),
     Table("effects", "caps", str, EffectDef, is_defined=True),
+    Table("fired", "plans", tuple[bytes, int], list[Fired], LATER),
     Table("firings", "plans", tuple[int, int], Firing, LATER),
     Table("governor", "governed", str, GovernorTerms, LATER, is_defined=True),
     Table("grants", "caps", str, Grant),
@@ -71,6 +72,7 @@ TABLES = (
     Table("rules", "caps", str, list[Rule], is_defined=True),
     Table("solutions", "plans", str, Solution, LATER),
     Table("spent", "governed", tuple[str, str], tuple[int, int], LATER),
+    Table("stated", "caps", str, dict[str, bytes], LATER, is_defined=True),
     Table("verdicts", "governed", str, tuple[int, int], LATER),
     Table("windows", "ledger", tuple[str, str, str], tuple[int, int, int, int]),
 )

@@ -12,6 +12,7 @@ import re
 from msgspec import Struct
 
 from splittally.core.limits import NAME_BYTES_MAX, TIME_NS_MAX
+from splittally.core.names import is_seen
 
 ROOT = "root"
 CAP_ALL = "sys/all@1"
@@ -46,7 +47,6 @@ ORIGIN_KINDS = ("plan", "reducer")
 
 _NAME = re.compile(r"[A-Za-z0-9._:-]+(?:/[A-Za-z0-9._:-]+)+@[0-9]+")
 _KIND = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
-_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]+")
 
 
 def is_name(text: object) -> bool:
@@ -64,10 +64,9 @@ def is_id(text: object) -> bool:
     return (
         type(text) is str
         and 0 < len(text) <= NAME_BYTES_MAX
-        and _ID.fullmatch(text) is not None
-        and text.isprintable()
-        and len(text.encode("utf-8", "surrogatepass")) <= NAME_BYTES_MAX
-        and text == text.strip()
+        and is_seen(text)
+        and len(text.encode()) <= NAME_BYTES_MAX
+        and text[0] != " " != text[-1]
     )
 
 

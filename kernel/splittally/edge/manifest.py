@@ -3,6 +3,8 @@
 Rule 1. Only the spelling changes here: units, durations, file names, schemas. What is allowed is
         decided by the core.
 Rule 2. An unknown key is refused by name, with the keys that are known.
+Rule 3. A manifest that is unchanged means what it meant: a name by which a module was stated is that module
+        until the one which it means now is accepted.
 """
 
 import datetime
@@ -15,9 +17,10 @@ import msgspec
 
 from splittally.core.caps.rules import require_rules
 from splittally.core.errors import InvalidManifest, SplittallyError
+from splittally.core.findings import Finding, find
 from splittally.core.native.manifest_terms import Manifest
 from splittally.core.state import State
-from splittally.core.types import CAP_ANY_TYPE
+from splittally.core.types import CAP_ANY_TYPE, is_name
 from splittally.edge.amounts import parse_amount
 from splittally.edge.governor_terms import spelled_governor
 from splittally.edge.json_values import parse_json
@@ -55,26 +58,41 @@ _HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def read_manifest_document(
-    source: str | Path | Mapping[str, Any], state: State, schema_of: SchemaOf
-) -> dict[str, Any]:
-    """The params of `manifest.apply` for a manifest; `InvalidManifest` says what is wrong and where.
+    source: str | Path | Mapping[str, Any],
+    state: State,
+    schema_of: SchemaOf,
+    accept_modules: bool = False,
+) -> tuple[dict[str, Any], list[Finding]]:
+    """The params of `manifest.apply`, and the names that mean other modules now (`module_renamed`).
 
-    `source` is a path to `.toml` or `.json`, or a mapping of the same shape.
+    `source` is a path to `.toml` or `.json`, or a mapping of the same shape. `accept_modules` takes the
+    modules that names mean now. `InvalidManifest` says what is wrong and where.
     """
     if isinstance(source, Mapping):
         document, folder = dict(source), Path()
     else:
         document, folder = load(Path(source)), Path(source).parent
-    return _Reader(document, folder, state, schema_of).read()
+    reader = _Reader(document, folder, state, schema_of, accept_modules)
+    return reader.read(), reader.renamed
 
 
 class _Reader:
-    def __init__(self, document: dict[str, Any], folder: Path, state: State, schema_of: SchemaOf) -> None:
+    def __init__(
+        self,
+        document: dict[str, Any],
+        folder: Path,
+        state: State,
+        schema_of: SchemaOf,
+        accept_modules: bool,
+    ) -> None:
         self.document = document
         self.folder = folder
         self.state = state
         self.schema_of = schema_of
+        self.accept_modules = accept_modules
         self.carried = Carried(folder, state)
+        self.stated: dict[str, str] = {}
+        self.renamed: list[Finding] = []
 
     def read(self) -> dict[str, Any]:
         refuse_unknown("the manifest", self.document, TABLES)
@@ -83,7 +101,7 @@ class _Reader:
         self.snapshots = read_snapshots(self._table("prices"), self.scales)
         self.recorded = recorded_hashes(self.state) if self.snapshots else {}
         for name, source in self._table("modules").items():
-            self.carried.modules[name] = self.carried.module(f"modules.{name}", source)
+            self.carried.modules[name] = self._module("modules", name, f"modules.{name}", source)
         effects = {kind: self._effect(kind, entry) for kind, entry in self._table("effects").items()}
         caps = {name: self._cap(name, entry, effects) for name, entry in self._table("caps").items()}
         params: dict[str, Any] = {
@@ -97,6 +115,7 @@ class _Reader:
             "offset_ns": self._offset(),
             "wasm": [self.carried.wasm[digest] for digest in sorted(self.carried.wasm)],
             "schemas": [self.carried.schemas[digest] for digest in sorted(self.carried.schemas)],
+            **({"stated": self.stated} if self.stated else {}),
         }
         try:
             if "governor" in self.document:
@@ -152,12 +171,31 @@ class _Reader:
         refuse_unknown(f"cap `{name}`", entry, CAP_KEYS)
         if "enforcer" not in entry:
             raise InvalidManifest(f"cap `{name}` names no `enforcer`", field=where)
-        enforcer = self.carried.module(f"{where}.enforcer", entry["enforcer"])
+        enforcer = self._module("caps", name, f"{where}.enforcer", entry["enforcer"])
         return {
             "cap_type": entry.get("cap_type") or self._cap_type(name, enforcer, effects),
             "enforcer": enforcer,
             "params_schema": self.carried.schema(f"{where}.params_schema", entry.get("params_schema")),
         }
+
+    # Example. The cap `acme/llm@1` is stated as the module `acme/llm@1`, which is A. Then B is installed
+    # under that name. The same manifest again means A, and `module_renamed` says it. It means B where it
+    # carries B in its own `modules` or as a file, where it states B by hash, and once B is accepted.
+    def _module(self, table: str, name: str, where: str, source: Any) -> bytes:
+        """The module of an entry; stated by the same name as before, it is what that name meant then."""
+        digest = self.carried.module(where, source)
+        stated = source if isinstance(source, str) and is_name(source) else ""
+        key = f"{table} {name}"
+        self.stated[key] = stated
+        if not stated or stated in self.carried.modules or self.accept_modules:
+            return digest
+        caps = self.state.caps
+        standing = caps.caps[name].enforcer if name in caps.caps else digest
+        had = caps.modules.get(name, digest) if table == "modules" else standing
+        meant = caps.stated.get(key, {stated: had}).get(stated, digest)
+        if meant != digest:
+            self.renamed.append(find("module_renamed", entry=key, name=stated, module=meant, means=digest))
+        return meant
 
     def _cap_type(self, name: str, enforcer: bytes, effects: Mapping[str, Any]) -> str:
         """The type a cap that states none has: its enforcer's in the release, else the one its name

@@ -59,7 +59,7 @@ class Carried:
         if not isinstance(source, str):
             raise InvalidManifest(f"`{where}` is a module's name, hash or file", field=where)
         if is_name(source):
-            digest = self.modules.get(source) or self.state.caps.modules.get(source)
+            digest = self.named(source)
             if digest is None:
                 raise InvalidManifest(f"`{where}`: no module `{source}` is installed", field=where)
             return digest
@@ -74,6 +74,10 @@ class Carried:
             return self._carry(path.read_bytes())
         except OSError as error:
             raise InvalidManifest(f"`{where}`: `{path}` cannot be read", field=where) from error
+
+    def named(self, name: str) -> bytes | None:
+        """The module that a name means now: in this manifest, else in the world."""
+        return self.modules.get(name) or self.state.caps.modules.get(name)
 
     def _named_by_manifest(self, where: str, source: Mapping[str, Any]) -> bytes:
         """The module that an applied manifest, named by its hash, installed under a name."""

@@ -13,6 +13,7 @@ from splittally.core.hashing import hash_module, hash_schema
 from splittally.core.limits import NATIVE_PARAMS_BYTES_MAX
 from splittally.core.native import NATIVE
 from splittally.core.native.money import ISSUER
+from splittally.core.release_kinds import RELEASE_KINDS
 from splittally.core.types import CAP_ALL, CAP_ANY_TYPE, CAP_NATIVE_TYPE, CAP_SPEND, CAP_SPEND_TYPE
 
 # cap -> (type of cap, the module that judges it)
@@ -41,118 +42,91 @@ _FILE = {"type": "object", "required": ["path"], "properties": {"path": _TEXT, "
 _AMOUNTS = {"type": "object", "additionalProperties": _NATURAL, "maxProperties": 64}
 _SHARE = {"type": "array", "items": _NATURAL, "minItems": 2, "maxItems": 2}
 
-# kind -> (type of cap, schema of its params)
-KINDS: dict[str, tuple[str, dict[str, Any]]] = {
-    "llm.generate": (
-        "llm.basic",
-        {
-            "type": "object",
-            "properties": {
-                "provider": _TEXT,
-                "model": _TEXT,
-                "max_tokens": _NATURAL,
-                "prompt_tokens": _NATURAL,
-                "messages": {"type": "array"},
-                "tools": {"type": "array"},
-                "api_key": {"x-secret": True},
-            },
+# kind -> the schema of its params
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "llm.generate": {
+        "type": "object",
+        "properties": {
+            "provider": _TEXT,
+            "model": _TEXT,
+            "max_tokens": _NATURAL,
+            "prompt_tokens": _NATURAL,
+            "messages": {"type": "array"},
+            "tools": {"type": "array"},
+            "api_key": {"x-secret": True},
         },
-    ),
-    "http.request": (
-        "http.out",
-        {
-            "type": "object",
-            "required": ["url"],
-            "properties": {
-                "url": _TEXT,
-                "method": _TEXT,
-                "body_bytes": _NATURAL,
-                "headers": _TEXT_BY_NAME,
-                "authorization": {"x-secret": True},
-            },
+    },
+    "http.request": {
+        "type": "object",
+        "required": ["url"],
+        "properties": {
+            "url": _TEXT,
+            "method": _TEXT,
+            "body_bytes": _NATURAL,
+            "headers": _TEXT_BY_NAME,
+            "authorization": {"x-secret": True},
         },
-    ),
-    "blob.put": (
-        "blob",
-        {"type": "object", "properties": {"namespace": _TEXT, "key": _TEXT, "size": _NATURAL}},
-    ),
-    "blob.get": (
-        "blob",
-        {"type": "object", "properties": {"namespace": _TEXT, "key": _TEXT, "size": _NATURAL}},
-    ),
-    "email.send": (
-        "email",
-        {
-            "type": "object",
-            "properties": {
-                "to": _TEXTS,
-                "cc": _TEXTS,
-                "bcc": _TEXTS,
-                "from": _TEXT,
-                "subject": _TEXT,
-                "headers": _TEXT_BY_NAME,
-                "attachments": {"type": "array"},
-                "bytes": _NATURAL,
-            },
+    },
+    "blob.put": {"type": "object", "properties": {"namespace": _TEXT, "key": _TEXT, "size": _NATURAL}},
+    "blob.get": {"type": "object", "properties": {"namespace": _TEXT, "key": _TEXT, "size": _NATURAL}},
+    "email.send": {
+        "type": "object",
+        "properties": {
+            "to": _TEXTS,
+            "cc": _TEXTS,
+            "bcc": _TEXTS,
+            "from": _TEXT,
+            "subject": _TEXT,
+            "headers": _TEXT_BY_NAME,
+            "attachments": {"type": "array"},
+            "bytes": _NATURAL,
         },
-    ),
-    "fs.read": ("fs", _FILE),
-    "fs.write": ("fs", _FILE),
-    "fs.delete": ("fs", _FILE),
-    "fs.list": ("fs", _FILE),
-    "mcp.call": (
-        "mcp",
-        {
-            "type": "object",
-            "required": ["server", "tool"],
-            "properties": {"server": _TEXT, "tool": _TEXT, "arguments": {"type": "object"}},
+    },
+    "fs.read": _FILE,
+    "fs.write": _FILE,
+    "fs.delete": _FILE,
+    "fs.list": _FILE,
+    "mcp.call": {
+        "type": "object",
+        "required": ["server", "tool"],
+        "properties": {"server": _TEXT, "tool": _TEXT, "arguments": {"type": "object"}},
+    },
+    "shell.run": {
+        "type": "object",
+        "required": ["argv"],
+        "properties": {
+            "argv": _TEXTS | {"minItems": 1},
+            "cwd": _TEXT,
+            "env": _TEXT_BY_NAME,
+            "timeout_seconds": _NATURAL,
         },
-    ),
-    "shell.run": (
-        "shell",
-        {
-            "type": "object",
-            "required": ["argv"],
-            "properties": {
-                "argv": _TEXTS | {"minItems": 1},
-                "cwd": _TEXT,
-                "env": _TEXT_BY_NAME,
-                "timeout_seconds": _NATURAL,
-            },
+    },
+    "sql.execute": {
+        "type": "object",
+        "required": ["statement"],
+        "properties": {
+            "statement": _TEXT,
+            "parameters": {"type": ["array", "object"]},
+            "max_rows": _NATURAL,
         },
-    ),
-    "sql.execute": (
-        "sql",
-        {
-            "type": "object",
-            "required": ["statement"],
-            "properties": {
-                "statement": _TEXT,
-                "parameters": {"type": ["array", "object"]},
-                "max_rows": _NATURAL,
-            },
+    },
+    "task.post": {
+        "type": "object",
+        "required": ["result", "amounts"],
+        "properties": {
+            "result": {"type": "string", "minLength": 1},
+            "amounts": _AMOUNTS,
+            "compute": _AMOUNTS,
+            "qualifying": _AMOUNTS,
+            "title": _TEXT,
+            "purpose": _TEXT,
+            "payee": _TEXT,
+            "time": {"type": "object", "properties": {"deadline_ns": _NATURAL, "hours": _NATURAL}},
+            "failure_returns": _SHARE,
+            "part_of": {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},
+            "criteria": {"type": "array"},
         },
-    ),
-    "task.post": (
-        CAP_SPEND_TYPE,
-        {
-            "type": "object",
-            "required": ["result", "amounts"],
-            "properties": {
-                "result": {"type": "string", "minLength": 1},
-                "amounts": _AMOUNTS,
-                "compute": _AMOUNTS,
-                "qualifying": _AMOUNTS,
-                "title": _TEXT,
-                "purpose": _TEXT,
-                "payee": _TEXT,
-                "time": {"type": "object", "properties": {"deadline_ns": _NATURAL, "hours": _NATURAL}},
-                "failure_returns": _SHARE,
-                "part_of": {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},
-                "criteria": {"type": "array"},
-            },
-        },
-    ),
+    },
 }
 
 
@@ -165,8 +139,8 @@ def release_manifest(modules: Mapping[str, bytes]) -> bytes:
         kind: {"cap_type": CAP_NATIVE_TYPE, "params_bytes_max": NATIVE_PARAMS_BYTES_MAX} for kind in NATIVE
     }
     schemas: list[bytes] = []
-    for kind, (cap_type, schema) in KINDS.items():
-        data = encode(schema)
+    for kind, cap_type in RELEASE_KINDS.items():
+        data = encode(SCHEMAS[kind])
         schemas.append(data)
         effects[kind] = {"cap_type": cap_type, "params_schema": hash_schema(data)}
     return encode(

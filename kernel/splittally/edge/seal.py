@@ -193,8 +193,8 @@ class Sealer:
     def _seal_payload(self, state: State, kind: str, payload: Any) -> tuple[bytes, str]:
         """Canonical bytes of a payload and how it fits; never an error, because receipts always settle.
 
-        Bytes are canonical CBOR, with a schema or without; what is recorded is their normal form. What does
-        not fit a schema with secrets is dropped: it may hold one.
+        Bytes are canonical CBOR, with a schema or without; what is recorded is their normal form. No bytes are
+        no payload. What does not fit a schema with secrets is dropped: it may hold one.
         """
         effect = state.caps.effects.get(kind)
         if type(payload) is bytes and len(payload) > PAYLOAD_BYTES_MAX:
@@ -203,6 +203,8 @@ class Sealer:
             schema = self.schema(state, effect.receipt_schema if effect else b"")
         except InvalidSchema:  # one that this release does not read, so nobody knows where it has secrets
             return b"", WITHHELD
+        if payload == b"" and not schema.data:
+            return b"", FITS
         try:
             value = decode(payload) if type(payload) is bytes else {} if payload is None else payload
             data, fits = schema.seal(value), FITS

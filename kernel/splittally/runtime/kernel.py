@@ -170,19 +170,27 @@ class Kernel:
             decision: Decision = self.submit(asked, now_ns=now_ns)
             return warned(decision, self._world.state, [params["name"]] if kind in GRANTING else [])
 
-    def apply(self, manifest: str | Path | Mapping[str, Any], now_ns: int | None = None) -> Decision:
+    def apply(
+        self,
+        manifest: str | Path | Mapping[str, Any],
+        now_ns: int | None = None,
+        accept_modules: bool = False,
+    ) -> Decision:
         """Make the world what a manifest says, all or nothing; an unchanged one writes nothing.
 
-        `manifest` is a path to TOML or JSON, or a mapping of the same shape (spec/06-manifest.md).
+        `manifest` is a path to TOML or JSON, or a mapping of the same shape (spec/06-manifest.md). A name
+        that means another module now is shown (`module_renamed`) and taken with `accept_modules`.
         """
         with self._lock:
-            params = read_manifest_document(manifest, self._world.state, self._world.sealer.schema)
+            state = self._world.state
+            schema_of = self._world.sealer.schema
+            params, beside = read_manifest_document(manifest, state, schema_of, accept_modules)
             decision: Decision = self.submit(Intent("manifest.apply", params, ROOT), now_ns=now_ns)
             holds = self._world.state.ledger.holds
             if decision.allowed and holds:
                 hashes = sorted(holds)[:16]
-                carried = find("carried_over", count=len(holds), intent_hashes=hashes)
-                decision = replace(decision, findings=(*decision.findings, carried))
+                beside.append(find("carried_over", count=len(holds), intent_hashes=hashes))
+            decision = replace(decision, findings=(*decision.findings, *beside))
             return warned(decision, self._world.state, sorted(params["grants"]))
 
     def tick(self, now_ns: int | None = None) -> int:

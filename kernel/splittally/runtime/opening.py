@@ -2,11 +2,13 @@
 
 Rule 1. Opening verifies what it reads: the snapshot against its root and its frame, and every frame
         after it. What does not match is rebuilt from the journal, and said in `repairs`.
-Rule 2. Opening for writing under another engine appends an `Opened` record first.
+Rule 2. What a new world takes from outside, its first time and its id, is asked before anything is made.
+Rule 3. Opening for writing under another engine appends an `Opened` record first.
 """
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from splittally.core.commands import Open
 from splittally.core.errors import InvalidInput, NoWorld
@@ -25,7 +27,7 @@ from splittally.journal.lock import WriterLock
 from splittally.journal.memory import MemoryStore
 from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
-from splittally.runtime.clock import GIVEN, HOST, RandomPool, WorldClock
+from splittally.runtime.clock import GIVEN, HOST, CheckedEntropy, RandomPool, WorldClock
 from splittally.runtime.folder import NO_FOLDER, is_world
 from splittally.runtime.judge import Judge
 from splittally.runtime.pipeline import KERNEL, carry_out, commit, tick
@@ -35,6 +37,14 @@ from splittally.sandbox import Sandbox, engine_id
 from splittally.sandbox.registry import builtin, builtin_names
 
 MEMORY = ":memory:"
+WORLD_ID_BYTES = 16
+
+
+class First(NamedTuple):
+    """What a new world takes from outside: the time of its first frame and its id."""
+
+    now_ns: int
+    world: bytes
 
 
 def current_engine() -> str:
@@ -81,21 +91,22 @@ def open_or_create(
     `path` None or `:memory:` is a world that is gone when it is closed. `clock` is `host`, `given` or a
     callable; it is fixed when the world is made. `entropy` draws keys and ids.
     """
-    kind, source = _clock_of(clock)
-    entropy = RandomPool() if entropy is None else entropy
     if path is None or path == MEMORY:
         return open_over(MemoryStore(), clock, entropy=entropy, open_max=open_max)
+    kind, source = _clock_of(clock)
+    entropy = _entropy_of(entropy)
     folder = Path(path)
     exists = is_world(folder)
     if not exists and not create:
         raise NoWorld(f"there is no world at `{folder}`; make one with `tally init`", path=str(folder))
     if not exists and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise NoWorld(f"`{folder}` is not empty and holds no world", path=str(folder))
+    first = None if exists else _first(_world_clock(kind or HOST, source), entropy)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = WriterLock(folder / "lock") if lock_seconds is None else WriterLock(folder / "lock", lock_seconds)
     lock.acquire()
     try:
-        world = _open_locked(folder, kind, source, entropy, open_max)
+        world = _open_locked(folder, kind, source, entropy, open_max, first)
     except BaseException:
         lock.release()
         raise
@@ -115,18 +126,22 @@ def open_over(
     Nothing is kept beside the store: state and index are folded from its frames.
     """
     kind, source = _clock_of(clock)
-    entropy = RandomPool() if entropy is None else entropy
-    return _recovered(store, Index(None), Snapshots(NO_FOLDER), kind, source, entropy, open_max)
+    return _recovered(store, Index(None), Snapshots(NO_FOLDER), kind, source, _entropy_of(entropy), open_max)
 
 
 def _open_locked(
-    folder: Path, kind: str | None, source: Callable[[], int] | None, entropy: Entropy, open_max: int
+    folder: Path,
+    kind: str | None,
+    source: Callable[[], int] | None,
+    entropy: Entropy,
+    open_max: int,
+    first: First | None,
 ) -> World:
     store = LmdbStore(folder / "journal", writable=True)
     try:
         index, snapshots = Index(folder / "index"), Snapshots(folder / "snapshots")
         snapshots.remove_unfinished()
-        world = _recovered(store, index, snapshots, kind, source, entropy, open_max)
+        world = _recovered(store, index, snapshots, kind, source, entropy, open_max, first)
         world.snapshots = snapshots
         return world
     except BaseException:
@@ -142,6 +157,7 @@ def _recovered(
     source: Callable[[], int] | None,
     entropy: Entropy,
     open_max: int,
+    first: First | None = None,
 ) -> World:
     """The world of a store and its projections; its first record, or one for another engine, is written."""
     recovered = recover(store, index, snapshots)
@@ -154,14 +170,14 @@ def _recovered(
         store=store,
         index=index,
         judge=Judge(Sandbox()),
-        clock=WorldClock(clock, source) if source is not None else WorldClock(clock),
+        clock=_world_clock(clock, source),
         entropy=entropy,
         open_max=open_max,
     )
     world.repairs = recovered.repairs
     world.snapshot_size = recovered.snapshot_size
     if not state.size:
-        _make_world(world, clock)
+        _make_world(world, first or _first(world.clock, entropy))
     elif state.engine != current_engine():
         _record_open(
             world,
@@ -170,22 +186,31 @@ def _recovered(
     return world
 
 
-def _make_world(world: World, clock: str) -> None:
-    _record_open(
-        world,
-        Open(
-            world=world.entropy(16),
-            clock=clock,
-            format=FORMAT,
-            engine=current_engine(),
-            release=current_release(),
-        ),
+def _first(clock: WorldClock, entropy: Entropy) -> First:
+    return First(clock.said(0 if clock.kind == GIVEN else None), entropy(WORLD_ID_BYTES))
+
+
+def _make_world(world: World, first: First) -> None:
+    command = Open(
+        world=first.world,
+        clock=world.clock.kind,
+        format=FORMAT,
+        engine=current_engine(),
+        release=current_release(),
     )
+    _run(world, KERNEL, command, first.now_ns)
 
 
 def _record_open(world: World, command: Open) -> None:
-    given = 0 if world.clock.kind == GIVEN and not world.state.size else None
-    _run(world, KERNEL, command, world.clock.read(world.state.now_ns, given))
+    _run(world, KERNEL, command, world.clock.read(world.state.now_ns, None))
+
+
+def _world_clock(kind: str, source: Callable[[], int] | None) -> WorldClock:
+    return WorldClock(kind, source) if source is not None else WorldClock(kind)
+
+
+def _entropy_of(entropy: Entropy | None) -> Entropy:
+    return RandomPool() if entropy is None else CheckedEntropy(entropy)
 
 
 def _clock_of(clock: str | Callable[[], int] | None) -> tuple[str | None, Callable[[], int] | None]:

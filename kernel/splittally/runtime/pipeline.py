@@ -44,6 +44,7 @@ from splittally.edge.seal import Refused
 from splittally.journal.frame import Frame, Head, open_frame, seal
 from splittally.journal.store import Conflict, Unknown
 from splittally.runtime.answers import answer_known, answer_refused, answer_reply
+from splittally.runtime.clock import SourceFault
 from splittally.runtime.history import History
 from splittally.runtime.judge import Judge
 from splittally.runtime.prefetch import Prefetched, Sealed, batch_size, prefetch
@@ -125,6 +126,8 @@ def _seal(world: World, principal: str, item: Request | At) -> Sealed:
     try:
         said_ns = world.clock.said(given_ns)
         command = world.sealer.seal(world.state, principal, request, world.kind_of)
+    except SourceFault:
+        raise  # it is not the request that is wrong
     except (Refused, InvalidInput) as error:
         return Sealed(request=request, said_ns=0, command=None, answer=answer_refused(request, error))
     return Sealed(request=request, said_ns=said_ns, command=command)

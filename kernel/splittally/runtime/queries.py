@@ -5,7 +5,7 @@ Rule 2. A row reads by key and by attribute; calling a table filters it.
 Rule 3. `tables` and `root` alone take everything at once, at one sequence number.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
@@ -22,7 +22,7 @@ from splittally.edge.dimensions import uncounted
 from splittally.runtime.budget_views import budget_row
 from splittally.runtime.governor_views import governor_row
 from splittally.runtime.rows import Row
-from splittally.runtime.table import Table
+from splittally.runtime.table import K, R, Table
 
 Rows = Table[str, Row]
 UNDEFINED = "undefined"  # of an account that is only named
@@ -36,6 +36,11 @@ class Queries:
     ) -> None:
         self._current = current
         self._still = nullcontext() if still is None else still
+
+    def _table(self, keys: Callable[[], Iterable[K]], find: Callable[[K], R | None]) -> Table[K, R]:
+        """A window on the state; where there is no state to look at, that is said at once."""
+        self._current()
+        return Table(keys, find, self._still)
 
     @property
     def seq(self) -> int:
@@ -73,7 +78,7 @@ class Queries:
     @property
     def grants(self) -> Rows:
         """Grants by name, with their hashes, whether revoked, their chain, and the limits nothing counts."""
-        return Table(lambda: self._current().caps.grants.keys(), self._grant_row, self._still)
+        return self._table(lambda: self._current().caps.grants.keys(), self._grant_row)
 
     def _grant_row(self, name: str) -> Row | None:
         state = self._current()
@@ -104,10 +109,9 @@ class Queries:
     @property
     def counters(self) -> Table[str, Rows]:
         """Life counters as grant -> dimension -> {limit, reserved, spent}, and refunded once used."""
-        return Table(
+        return self._table(
             lambda: {scope for scope, _, per, _ in self._counters() if per == LIFE},
             self._counters_of,
-            self._still,
         )
 
     def counter(self, grant: str, dim: str) -> Row | None:
@@ -134,10 +138,9 @@ class Queries:
     @property
     def windows(self) -> Table[CounterKey, Row]:
         """Windowed counters as (scope, dim, per, start_ns) -> {limit, reserved, spent}."""
-        return Table(
+        return self._table(
             lambda: [key for key in self._counters() if key[2] != LIFE],
             lambda key: _counter_row(self._counters().get(key)) if key[2] != LIFE else None,
-            self._still,
         )
 
     @property
@@ -156,7 +159,7 @@ class Queries:
     @property
     def reservations(self) -> Table[bytes, Row]:
         """Open holds by intent hash, with their age in logical nanoseconds."""
-        return Table(lambda: self._current().ledger.holds.keys(), self._hold_row, self._still)
+        return self._table(lambda: self._current().ledger.holds.keys(), self._hold_row)
 
     def _hold_row(self, digest: bytes) -> Row | None:
         state = self._current()
@@ -186,7 +189,7 @@ class Queries:
 
         A name that older records credit and nobody defined is of kind `undefined`.
         """
-        return Table(self._account_names, self._account_row, self._still)
+        return self._table(self._account_names, self._account_row)
 
     def _account_names(self) -> set[str]:
         ledger = self._current().ledger
@@ -216,10 +219,9 @@ class Queries:
 
     def budgets_per(self, per: str) -> Rows:
         """The same with lines at a horizon: hour, day, week, month, quarter or year."""
-        return Table(
+        return self._table(
             lambda: self._current().plans.budgets.keys(),
             lambda name: self._budget_row(name, per),
-            self._still,
         )
 
     def _budget_row(self, name: str, per: str) -> Row | None:
@@ -233,7 +235,7 @@ class Queries:
     @property
     def resources(self) -> Rows:
         """Resources by name with their scale, what is in flight, and the sum that must be zero."""
-        return Table(lambda: self._current().ledger.resources.keys(), self._resource_row, self._still)
+        return self._table(lambda: self._current().ledger.resources.keys(), self._resource_row)
 
     def _resource_row(self, name: str) -> Row | None:
         ledger = self._current().ledger
@@ -261,23 +263,20 @@ class Queries:
             found = table().get(name)
             return None if found is None else Row(msgspec.structs.asdict(found))
 
-        return Table(lambda: table().keys(), find, self._still)
+        return self._table(lambda: table().keys(), find)
 
     @property
     def manifests(self) -> Table[str, dict[str, bytes]]:
         """The manifests that named modules: hash in hex -> module name -> module hash."""
         named = self._current().caps.manifests
-        return Table(
-            lambda: named.keys(), lambda key: dict(named[key]) if key in named else None, self._still
-        )
+        return self._table(lambda: named.keys(), lambda key: dict(named[key]) if key in named else None)
 
     @property
     def modules(self) -> Table[str, bytes]:
         """Installed modules: name -> hash."""
-        return Table(
+        return self._table(
             lambda: self._current().caps.modules.keys(),
             lambda name: self._current().caps.modules.get(name),
-            self._still,
         )
 
     def wasm(self, module: bytes) -> bytes | None:

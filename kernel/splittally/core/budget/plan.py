@@ -2,7 +2,8 @@
 
 Rule 1. A plan is data in canonical bytes; its hash is the budget's identity, wherever it is read.
 Rule 2. Every amount is an integer in minor units; a share and a rate are two naturals. Nothing is a float.
-Rule 3. An expression that does not compile is refused with the plan; one that faults later is skipped.
+Rule 3. A plan is judged by `require_valid` when somebody states it; a recorded one is read back as it is.
+Rule 4. An expression that does not compile is refused with the plan; one that faults later is skipped.
 """
 
 from functools import lru_cache
@@ -21,6 +22,7 @@ from splittally.core.limits import (
     PLAN_ITEMS_MAX,
     WEIGHT_MAX,
 )
+from splittally.core.names import is_blank
 from splittally.core.types import CALENDAR_WINDOWS, is_id
 
 NATURES = ("maximise", "minimise", "capped", "spend", "output", "debt")
@@ -52,7 +54,8 @@ class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     calendar: bool = False
     description: str = ""
 
-    def __post_init__(self) -> None:
+    def require_valid(self) -> None:
+        """Raises `ValueError` naming the first thing that may not be."""
         _require(is_id(self.resource), "a line's `resource` is a name")
         _require(INT_MIN < self.amount <= NATURAL_MAX, "a line's `amount` is an integer of the data model")
         _require(self.per in PERIODS, f"a line's `per` is one of {', '.join(PERIODS)}")
@@ -67,8 +70,9 @@ class Metric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     target: int | None = None
     threshold: int | None = None
 
-    def __post_init__(self) -> None:
-        _require(self.description.strip() != "", "a metric's `description` says what is measured")
+    def require_valid(self) -> None:
+        """Raises `ValueError` naming the first thing that may not be."""
+        _require(not is_blank(self.description), "a metric's `description` says what is measured")
         _require(self.nature in NATURES, f"a metric's `nature` is one of {', '.join(NATURES)}")
 
 
@@ -81,7 +85,8 @@ class Constraint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tier: str = FULL
     description: str = ""
 
-    def __post_init__(self) -> None:
+    def require_valid(self) -> None:
+        """Raises `ValueError` naming the first thing that may not be."""
         _require(is_id(self.name) and is_id(self.resource), "a constraint has a `name` and a `resource`")
         _require(0 <= self.minimum <= NATURAL_MAX, "a constraint's `minimum` is a natural below 2^64")
         _require(self.tier in TIERS, "a constraint's `tier` is partial or full")
@@ -100,7 +105,8 @@ class Conversion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     keeps: bool = False
     description: str = ""
 
-    def __post_init__(self) -> None:
+    def require_valid(self) -> None:
+        """Raises `ValueError` naming the first thing that may not be."""
         _require(all(map(is_id, (self.gives, self.gets, self.counter))), "a conversion names what it moves")
         require_rate(self.rate)
 
@@ -114,7 +120,8 @@ class Transfer(
     amount: str
     resource: str = ""
 
-    def __post_init__(self) -> None:
+    def require_valid(self) -> None:
+        """Raises `ValueError` naming the first thing that may not be."""
         _require(is_id(self.to), "a transfer's `to` is an account")
         _require_expression(self.amount, expr.INT)
 
@@ -125,7 +132,8 @@ class Convert(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     conversion: str
     amount: str
 
-    def __post_init__(self) -> None:
+    def require_valid(self) -> None:
+        """Raises `ValueError` naming the first thing that may not be."""
         _require_expression(self.amount, expr.INT)
 
 
@@ -143,7 +151,10 @@ class PlanRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     approval: bool = False
     description: str = ""
 
-    def __post_init__(self) -> None:
+    def require_valid(self) -> None:
+        """Raises `ValueError` naming the first thing that may not be."""
+        for action in self.do:
+            action.require_valid()
         _require(is_id(self.name) and self.name != ALLOCATIONS, f"a rule's `name` is not `{ALLOCATIONS}`")
         _require(self.on in TRIGGERS, f"a rule's `on` is one of {', '.join(TRIGGERS)}")
         _require(self.on != ON_METRIC or self.of != "", "a rule on a metric says `of` which")
@@ -158,7 +169,8 @@ class Formula(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     value: str
     unit: str = ""
 
-    def __post_init__(self) -> None:
+    def require_valid(self) -> None:
+        """Raises `ValueError` naming the first thing that may not be."""
         _require_expression(self.value, expr.INT)
 
 
@@ -182,7 +194,8 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     starts_ns: int = 0
     ends_ns: int = 0
 
-    def __post_init__(self) -> None:
+    def require_valid(self) -> None:
+        """Raises `ValueError` naming the first thing that may not be."""
         for name in (
             "goals",
             "resources",
@@ -194,6 +207,10 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
             "formulas",
         ):
             _require(len(getattr(self, name)) <= PLAN_ITEMS_MAX, f"at most {PLAN_ITEMS_MAX} `{name}`")
+        parts: list[Line | Metric | Constraint | Conversion | PlanRule | Formula] = []
+        parts += [*self.lines.values(), *self.metrics.values(), *self.constraints, *self.conversions.values()]
+        for part in [*parts, *self.rules, *self.formulas.values()]:
+            part.require_valid()
         _require(len(self.resources) > 0, "a plan lists the `resources` that the budget may hold")
         names = [*self.resources, *self.lines, *self.metrics, *self.conversions, *self.formulas]
         _require(all(map(is_id, names)), "what a plan lists has printable names")

@@ -1,7 +1,8 @@
 """What budgets remember: which plan is in force, what was measured and solved, which rules wait.
 
 Rule 1. A budget's name is its account's. Entries are replaced, never mutated.
-Rule 2. A firing is keyed by the sequence and place of the event that made it fall due.
+Rule 2. What a cause set off is remembered while it is under way, keyed by the cause and its time.
+Rule 3. A firing is keyed by the sequence and place of the event that made it fall due.
 """
 
 from msgspec import Struct
@@ -44,16 +45,29 @@ class Firing(Struct, frozen=True, array_like=True, gc=False):
     due_ns: int
 
 
+class Fired(Struct, frozen=True, array_like=True, gc=False):
+    """A rule that fired in a cascade for a resource: its firing, and whether it was named as bounded."""
+
+    budget: str
+    rule: str
+    version: int
+    dim: str
+    seq: int
+    position: int
+    is_named: bool
+
+
 class Plans:
     """The tables of budgets."""
 
-    __slots__ = ("budgets", "firings", "metrics", "solutions")
+    __slots__ = ("budgets", "fired", "firings", "metrics", "solutions")
 
     def __init__(self) -> None:
         self.budgets: dict[str, BudgetDef] = {}
         self.metrics: dict[tuple[str, str], Measure] = {}
         self.solutions: dict[str, Solution] = {}
         self.firings: dict[FiringKey, Firing] = {}
+        self.fired: dict[tuple[bytes, int], list[Fired]] = {}  # cause, logical time -> what fired for it
 
     def fork(self) -> "Plans":
         """Nothing here is derived; the tables of a fork are laid over these by `State.fork`."""

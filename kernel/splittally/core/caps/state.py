@@ -81,12 +81,13 @@ class Caps:
     """The tables of definitions and grants."""
 
     __slots__ = ("blobs", "caps", "chains", "effects", "grants", "manifests", "modules", "revoked",
-                 "rules")  # fmt: skip
+                 "rules", "stated")  # fmt: skip
 
     def __init__(self) -> None:
         self.blobs: dict[bytes, bytes] = {}
         self.modules: dict[str, bytes] = {}
         self.manifests: dict[str, dict[str, bytes]] = {}  # hash in hex -> the modules it names
+        self.stated: dict[str, dict[str, bytes]] = {}  # `caps NAME` -> stated by which name, and which it was
         self.effects: dict[str, EffectDef] = {}
         self.caps: dict[str, CapDef] = {}
         self.grants: dict[str, Grant] = {}

@@ -26,6 +26,13 @@ def govern(governed: Governed, terms: GovernorTerms | None, open_reserves: Itera
         reserve(governed, amounts, 1)
 
 
+def carry_spent(governed: Governed, rows: Iterable[tuple[str, str, int, int]]) -> None:
+    """Take what was spent in the windows that are open, also of resources that no cap counts any more."""
+    governed.spent.clear()
+    for resource, per, start_ns, amount in rows:
+        governed.spent[resource, per] = (start_ns, amount)
+
+
 def reserve(governed: Governed, amounts: Amounts, sign: int) -> None:
     """Count, or no longer count, what the leaf of a hold reserves of the capped resources."""
     terms = governed.terms
@@ -35,14 +42,15 @@ def reserve(governed: Governed, amounts: Amounts, sign: int) -> None:
 
 
 def spend(governed: Governed, charged: Amounts, starts: WindowStart) -> None:
-    """Count what a leaf was charged in the windows that are open."""
+    """Count what a leaf was charged in the windows that are open: of each cap, and of what was carried."""
     terms = governed.terms
-    for cap in terms.caps if terms else ():
-        if charged.get(cap.resource):
-            key, start = (cap.resource, cap.per), starts[cap.per]
-            began, amount = governed.spent.get(key, (start, 0))
-            spent = (amount if began == start else 0) + charged[cap.resource]
-            governed.spent[key] = (start, min(spent, NATURAL_MAX))
+    capped = {(cap.resource, cap.per) for cap in terms.caps} if terms else set()
+    for key in sorted(capped | governed.spent.keys()):
+        resource, per = key
+        if charged.get(resource):
+            began, amount = governed.spent.get(key, (starts[per], 0))
+            spent = (amount if began == starts[per] else 0) + charged[resource]
+            governed.spent[key] = (starts[per], min(spent, NATURAL_MAX))
 
 
 def note(governed: Governed, event: Noted, starts: WindowStart, is_open: bool) -> None:

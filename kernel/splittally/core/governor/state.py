@@ -1,13 +1,15 @@
 """What the governor remembers: its terms, what was spent, which lanes are resident, what it has said.
 
 Rule 1. `reserved` is derived from open holds: all of them count in the current window, whenever they began.
-Rule 2. Of spend only the window that is open is kept.
+Rule 2. Of spend only the window that is open is kept: the day's and the week's of what a cap counts, or
+        counted before the caps were changed.
 """
 
 from splittally.core.governor.terms import GovernorTerms
 from splittally.core.overlay import Overlay
 
 GOVERNOR = "governor"
+SPENT = "spent"
 
 
 class Governed:

@@ -1,7 +1,8 @@
 """What a world's governor is told: caps on spend, memory, give-up classes, and where params say which.
 
 Rule 1. Everything is an integer: amounts in minor units, memory in MiB. 0 is a real cap.
-Rule 2. Lane and failure class are read from an effect's params at the JSON pointers that its kind names.
+Rule 2. A manifest's terms are judged by `require_valid`; recorded ones are read back as they are.
+Rule 3. Lane and failure class are read from an effect's params at the JSON pointers that its kind names.
 """
 
 from msgspec import Struct, field
@@ -32,7 +33,8 @@ class CapOnSpend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     per: str
     amount: int
 
-    def __post_init__(self) -> None:
+    def require_valid(self) -> None:
+        """Raises `ValueError` naming the first term that may not be."""
         _require(is_id(self.resource), "a cap's `resource` is a name")
         _require(self.per in CAP_WINDOWS, f"a cap's `per` is {' or '.join(CAP_WINDOWS)}")
         _require(0 <= self.amount <= NATURAL_MAX, "a cap's `amount` is a natural below 2^64")
@@ -46,7 +48,8 @@ class Envelope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     default_lane: int = 0
     lanes: dict[str, int] = {}
 
-    def __post_init__(self) -> None:
+    def require_valid(self) -> None:
+        """Raises `ValueError` naming the first term that may not be."""
         sizes = [self.total, self.reserved, self.default_lane, *self.lanes.values()]
         _require(all(0 <= size < 2**53 for size in sizes), "the envelope is in whole MiB")
         _require(len(self.lanes) <= ITEMS_MAX, f"at most {ITEMS_MAX} lanes")
@@ -58,7 +61,8 @@ class Fields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lane: str = ""
     failure_class: str = ""
 
-    def __post_init__(self) -> None:
+    def require_valid(self) -> None:
+        """Raises `ValueError` naming the first term that may not be."""
         for pointer in (self.lane, self.failure_class):
             _require(pointer == "" or pointer.startswith("/"), "a JSON pointer begins with `/`")
 
@@ -71,7 +75,15 @@ class GovernorTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     classes: list[str] = field(default_factory=lambda: list(CLASSES))
     fields: dict[str, Fields] = {}
 
-    def __post_init__(self) -> None:
+    def require_valid(self) -> None:
+        """Raises `ValueError` naming the first term that may not be."""
+        parts: list[CapOnSpend | Fields | Envelope] = [
+            *self.caps,
+            *self.fields.values(),
+            *([self.envelope] if self.envelope else []),
+        ]
+        for part in parts:
+            part.require_valid()
         named = [(cap.resource, cap.per) for cap in self.caps]
         _require(len(named) == len(set(named)), "one resource has two caps for one window")
         for items in (self.caps, self.classes, self.fields):

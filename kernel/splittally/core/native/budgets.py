@@ -58,6 +58,8 @@ class CreateBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if type(self.delegations) is not int or self.delegations < 0:
             raise ValueError("`delegations` is a natural")
         GrantTerms(cap=CAP_SPEND, holder=self.holder, pays_to=self.pays_to, delegations=self.delegations)
+        if self.schema is not None:
+            self.schema.require_valid()
         if (self.schema is None) == (not self.template):
             raise ValueError("a budget has a `schema`, or a `template` to take it from")
         if not 0 <= self.debt_limit <= NATURAL_MAX or not 0 <= self.amount <= NATURAL_MAX:
@@ -71,6 +73,9 @@ class AmendBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     budget: str
     schema: Plan
+
+    def __post_init__(self) -> None:
+        self.schema.require_valid()
 
 
 # --- create -----------------------------------------------------------------------------------------

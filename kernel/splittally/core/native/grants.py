@@ -22,9 +22,10 @@ from splittally.core.caps.grants import (
 )
 from splittally.core.caps.narrowing import check_narrowing
 from splittally.core.caps.rules import check_rules, recorded_terms
-from splittally.core.events import Event, GrantRevoked, LimitSet
+from splittally.core.events import Event, GrantRevoked
 from splittally.core.findings import Finding, find
-from splittally.core.ledger.check import check_open_reserve, hard_amount
+from splittally.core.ledger.check import check_open_reserve
+from splittally.core.ledger.limit_changes import open_window_events
 from splittally.core.ledger.tick import release_hold
 from splittally.core.limits import NATURAL_MAX
 from splittally.core.native.authority import governs
@@ -135,35 +136,12 @@ def check_change(state: State, old: Grant, new: Grant) -> list[Finding]:
     return check_terms(state.caps, new) + check_open_reserve(state.ledger, new.name, life_dims(new))
 
 
-# Example. A day's limit of 100 opened with 125, because 25 were carried. Amended to 80, the open day gets
-# 80 + (125 - 100) = 105: what was carried is kept, and what was used counts on.
 def change_events(state: State, old: Grant, new: Grant, params: bytes | None) -> list[Event]:
     """The events that change a grant, open windows included: what they rolled over is kept."""
     events = grant_events(state.caps, new, params, old)
     if not events:
         return []
-    for (scope, dim, per), (start_ns, *_) in sorted(state.ledger.windows.items()):
-        if scope != new.name:
-            continue
-        counter = state.ledger.counters[scope, dim, per, start_ns]
-        was, amount = _hard(old, dim, per), _hard(new, dim, per)
-        if was != amount:
-            carried = max(0, counter.limit - was) if was >= 0 and amount >= 0 else 0
-            events.append(
-                LimitSet(
-                    scope=scope,
-                    dim=dim,
-                    per=per,
-                    start_ns=start_ns,
-                    amount=min(amount + carried, NATURAL_MAX),
-                )
-            )
-    return events
-
-
-def _hard(grant: Grant, dim: str, per: str) -> int:
-    limits = tuple(grant.limits)
-    return next((hard_amount(limits, x) for x in limits if (x.dim, x.per) == (dim, per)), -1)
+    return [*events, *open_window_events(state.ledger, new.name, old.limits, new.limits)]
 
 
 def _check_amend(state: State, call: NativeCall, params: AmendGrant) -> list[Finding]:

@@ -13,15 +13,18 @@ from msgspec import UNSET, UnsetType
 from splittally.core.canonical import decode, encode
 from splittally.core.caps.grants import build_grant, check_terms, grant_events
 from splittally.core.caps.rules import check_rules, recorded_terms
-from splittally.core.events import Defined, Event
-from splittally.core.evolve import evolve
+from splittally.core.events import Defined, Event, GrantRevoked
+from splittally.core.evolve import evolve, governed_windows
 from splittally.core.findings import Finding, find
-from splittally.core.governor.state import GOVERNOR
+from splittally.core.governor.cap_changes import spent_rows
+from splittally.core.governor.state import GOVERNOR, SPENT
 from splittally.core.hashing import hash_manifest, hash_module, hash_schema
+from splittally.core.ledger.limit_changes import open_window_events
 from splittally.core.native.grants import change_events, check_accounts, check_change, revoke_events
 from splittally.core.native.manifest_terms import Manifest
 from splittally.core.native.money import account_value, check_debts, resource_value
 from splittally.core.native.row import Native, NativeCall, Touches
+from splittally.core.release_kinds import RELEASE_KINDS
 from splittally.core.state import DEFINITIONS, POLICY, State
 from splittally.core.types import (
     CAP_ANY_TYPE,
@@ -48,7 +51,10 @@ def _check_manifest(state: State, call: NativeCall, manifest: Manifest) -> list[
     findings += _check_references(state, manifest)
     if findings:
         return findings
-    return _check_grants(_defined(state, manifest), manifest, call)
+    defined = _defined(state, manifest)
+    for name in _vanishing(defined, manifest):
+        evolve(defined, GrantRevoked(name, MANIFEST), "", 0)
+    return _check_grants(defined, manifest, call)
 
 
 def _check_reserved(state: State, manifest: Manifest) -> list[Finding]:
@@ -74,12 +80,6 @@ def _check_governor(state: State, manifest: Manifest) -> list[Finding]:
     ]
 
 
-RELEASE_KINDS = (
-    *("llm.generate", "http.request", "blob.put", "blob.get", "email.send", "fs.read", "fs.write"),
-    *("fs.delete", "fs.list", "mcp.call", "shell.run", "sql.execute"),
-)
-
-
 def _check_fixed(state: State, manifest: Manifest) -> list[Finding]:
     findings = []
     for name, scale in manifest.resources.items():
@@ -97,14 +97,28 @@ def _check_fixed(state: State, manifest: Manifest) -> list[Finding]:
     return findings
 
 
+def _vanishing(state: State, manifest: Manifest) -> list[str]:
+    """The grants that a manifest made and this one no longer has, by name."""
+    return [
+        name
+        for name in sorted(state.caps.grants)
+        if state.caps.grants[name].made_by == MANIFEST
+        and name not in manifest.grants
+        and name not in state.caps.revoked
+    ]
+
+
 def _check_references(state: State, manifest: Manifest) -> list[Finding]:
+    """Whether every module and schema that is named by its hash is there, and is one."""
     wasm = {hash_module(data) for data in manifest.wasm}
     schemas = {hash_schema(data) for data in manifest.schemas} | {b""}
     blobs = state.caps.blobs
+    named_modules = [(cap.enforcer, {"cap": name}) for name, cap in manifest.caps.items()]
+    named_modules += [(digest, {"name": name}) for name, digest in manifest.modules.items()]
     findings = [
-        find("not_found", cap=name, enforcer=terms.enforcer)
-        for name, terms in manifest.caps.items()
-        if terms.enforcer and terms.enforcer not in wasm and terms.enforcer not in blobs
+        find("not_found", **facts, enforcer=digest)
+        for digest, facts in named_modules
+        if digest not in wasm and (digest not in blobs or hash_module(blobs[digest]) != digest)
     ]
     named = [(name, cap.params_schema) for name, cap in manifest.caps.items()]
     for kind, effect in manifest.effects.items():
@@ -112,7 +126,7 @@ def _check_references(state: State, manifest: Manifest) -> list[Finding]:
     findings += [
         find("not_found", name=name, schema=schema)
         for name, schema in named
-        if schema not in schemas and schema not in blobs
+        if schema not in schemas and (schema not in blobs or hash_schema(blobs[schema]) != schema)
     ]
     types = {cap.cap_type for cap in state.caps.caps.values()} | {
         cap.cap_type for cap in manifest.caps.values()
@@ -158,15 +172,12 @@ def _parents_first(manifest: Manifest, findings: list[Finding]) -> list[str]:
     return order
 
 
-def manifest_events(state: State, manifest: Manifest) -> list[Event]:
+def manifest_events(state: State, manifest: Manifest, now_ns: int) -> list[Event]:
     """What applying a checked manifest changes; empty when everything stands already."""
     events = definition_events(state, manifest)
     fork = _with(state, events)
-    for name in sorted(fork.caps.grants):
-        grant = fork.caps.grants[name]
-        gone = grant.made_by == MANIFEST and name not in manifest.grants and name not in fork.caps.revoked
-        if gone:
-            _extend(fork, events, revoke_events(fork, name, "manifest"))
+    for name in _vanishing(fork, manifest):
+        _extend(fork, events, revoke_events(fork, name, MANIFEST))
     for name in _parents_first(manifest, []):
         terms = recorded_terms(fork.caps, manifest.grants[name])
         grant = build_grant(name, terms, MANIFEST)
@@ -175,7 +186,7 @@ def manifest_events(state: State, manifest: Manifest) -> list[Event]:
             _extend(fork, events, grant_events(fork.caps, grant, terms.params, None))
         else:
             _extend(fork, events, change_events(fork, old, grant, terms.params))
-    _extend(fork, events, _policy_events(fork, manifest) + _governor_events(fork, manifest))
+    _extend(fork, events, _policy_events(fork, manifest) + _governor_events(fork, manifest, now_ns))
     if events and manifest.modules:
         digest = hash_manifest(encode(msgspec.to_builtins(manifest, builtin_types=(bytes,))))
         events.append(Defined("manifests", digest.hex(), encode(manifest.modules)))
@@ -209,6 +220,13 @@ def definition_events(state: State, manifest: Manifest) -> list[Event]:
             plain = now if table == "modules" else msgspec.to_builtins(now, builtin_types=(bytes,))
             if now is None or encode(plain) != entries[name]:
                 events.append(Defined(table, name, entries[name]))
+    made = {(event.table, event.key) for event in events if isinstance(event, Defined)}
+    for key, name in sorted((manifest.stated or {}).items()):
+        table, _, entry = key.partition(" ")
+        means = manifest.modules[entry] if table == "modules" else manifest.caps[entry].enforcer
+        row, now = {name: means} if name else {}, state.caps.stated.get(key)
+        if row != now and (now is not None or (table, entry) in made):
+            events.append(Defined("stated", key, encode(row)))
     if manifest.offset_ns != state.offset_ns:
         events.append(Defined("world", "offset_ns", encode(manifest.offset_ns)))
     return events
@@ -227,23 +245,29 @@ def define_blob(state: State, events: list[Event], digest: bytes, data: bytes) -
 
 
 def _policy_events(state: State, manifest: Manifest) -> list[Event]:
+    """The rules as stated; the windows of their rates that are open take the new amounts."""
     rules = [rule.rule() for rule in manifest.policy]
     if rules == state.rules:
         return []
     value = encode(msgspec.to_builtins(rules, builtin_types=(bytes,)))
-    return [
+    events: list[Event] = [
         Defined("rules", POLICY, value if rules else b""),
         Defined("world", "policy_hash", encode(hash_manifest(value) if rules else b"")),
     ]
+    old, new = ({rule.name: rule.rates for rule in each} for each in (state.rules, rules))
+    for name in sorted({**old, **new}):
+        events += open_window_events(state.ledger, POLICY_SCOPE + name, old.get(name, []), new.get(name, []))
+    return events
 
 
-def _governor_events(state: State, manifest: Manifest) -> list[Event]:
-    """The governor is the manifest's, as the policy is: one without takes it away."""
+def _governor_events(state: State, manifest: Manifest, now_ns: int) -> list[Event]:
+    """The governor is the manifest's, as the policy is: one without takes it away. What was spent is kept."""
     terms = None if manifest.governor is UNSET else manifest.governor
     if terms == state.governed.terms:
         return []
     value = encode(msgspec.to_builtins(terms)) if terms is not None else b""
-    return [Defined(GOVERNOR, GOVERNOR, value)]
+    rows = spent_rows(state.governed, terms, governed_windows(state, now_ns))
+    return [Defined(GOVERNOR, GOVERNOR, value), *([Defined(SPENT, GOVERNOR, encode(rows))] if rows else [])]
 
 
 def _defined(state: State, manifest: Manifest) -> State:
@@ -274,7 +298,7 @@ def _check(state: State, call: NativeCall, manifest: Manifest) -> list[Finding]:
 
 
 def _make(state: State, call: NativeCall, manifest: Manifest) -> list[Event]:
-    return manifest_events(state, manifest)
+    return manifest_events(state, manifest, call.now_ns)
 
 
 def read_manifest(data: bytes) -> Manifest:

@@ -86,7 +86,10 @@ class RuleTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A world as stated. `modules` and `schemas` hold bytes that the other parts name by hash."""
+    """A world as stated. `wasm` and `schemas` hold bytes that the other parts name by hash.
+
+    `stated` maps `caps NAME` and `modules NAME` to the name by which the module is stated, empty for none.
+    """
 
     modules: dict[str, bytes] = {}
     wasm: list[bytes] = []
@@ -99,6 +102,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     policy: list[RuleTerms] = []
     governor: GovernorTerms | UnsetType = UNSET
     offset_ns: int = 0
+    stated: dict[str, str] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         _require(all(0 <= scale <= SCALE_MAX for scale in self.resources.values()), "a scale is 0 to 18")
@@ -106,8 +110,14 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _require(all(map(is_kind, self.effects)), "an effect's kind is like mail.send")
         _require(all(map(is_name, [*self.caps, *self.modules])), "a cap's name is like acme/mail@1")
         _require(len(self.policy) <= POLICY_RULES_MAX, f"at most {POLICY_RULES_MAX} policy rules")
+        if self.governor is not UNSET:
+            self.governor.require_valid()
         names = [rule.name for rule in self.policy]
         _require(len(names) == len(set(names)), "two policy rules have one name")
+        entries = {*(f"caps {name}" for name in self.caps), *(f"modules {name}" for name in self.modules)}
+        for entry, name in (self.stated or {}).items():
+            _require(entry in entries, f"`stated` names `{entry}`, which the manifest does not have")
+            _require(name == "" or is_name(name), "a module is stated by a name like acme/mail@1")
         _require(abs(self.offset_ns) <= 14 * 3600 * 10**9, "the offset from UTC is at most 14 hours")
 
 

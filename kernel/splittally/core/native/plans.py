@@ -5,7 +5,7 @@ Rule 1. A rule never runs inside the record that triggers it: here it is put on 
 Rule 2. A deposit is value that comes to a budget's account, whichever way: issued, transferred, converted,
         paid by a receipt, an attestation or a time-out, moved by a rule, refunded, or back from a hold that
         was released. None is what moves between a budget's own accounts, or what a settled hold left over.
-Rule 3. A rule falls due once for each (rule, version, cause).
+Rule 3. A rule falls due once for each (rule, version, resource, cause at one time) (`cascade.py`).
 """
 
 from typing import Any
@@ -17,6 +17,7 @@ from splittally.core.events import Decided, Defined, Event, Measured, Posted, Ru
 from splittally.core.evolve import evolve
 from splittally.core.findings import Finding, find, shown
 from splittally.core.ledger.windows import window_end, window_start
+from splittally.core.native.cascade import within_cascade
 from splittally.core.native.row import NativeCall, Touches
 from splittally.core.state import State
 from splittally.core.types import BUDGETS, CALENDAR_WINDOWS, BudgetDef
@@ -79,7 +80,7 @@ def credit_events(state: State, events: list[Event], now_ns: int) -> list[Event]
         return []
     after = _defined_by(state, events)
     deposits, created = _deposits(state, after, events)
-    due: list[Event] = []
+    due: list[RuleFired] = []
     for (name, resource, cause, depth), amount in sorted(deposits.items()):
         budget = after.plans.budgets[name]
         plan = plan_of(after, budget)
@@ -101,7 +102,7 @@ def credit_events(state: State, events: list[Event], now_ns: int) -> list[Event]
             )
             for rule in rules
         ]
-    return due
+    return within_cascade(state, due)
 
 
 def _deposits(

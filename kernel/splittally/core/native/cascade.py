@@ -1,0 +1,92 @@
+"""What one cause may set off: each rule of a budget fires for it once, and so many firings at most.
+
+Rule 1. A cascade is what one cause sets off at one logical time. It ends with the frame after which nothing
+        of that time is due, and its row is forgotten then.
+Rule 2. A rule that is due and not worked through yet takes what comes in with what it has. One that was
+        worked through does not fire again for the same cause, version and resource; what came in stays
+        where it is.
+Rule 3. What does not fire is recorded once for each rule, and the first of these records names all of them
+        (`cascade_bounded`).
+"""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from splittally.core.budget.evolve import DUE, NAMED_ONLY, SKIPPED, rule_of
+from splittally.core.budget.state import Fired
+from splittally.core.events import Event, RuleFired
+from splittally.core.findings import find
+from splittally.core.limits import CASCADE_FIRINGS_MAX, CASCADE_NAMED_MAX, NATURAL_MAX
+from splittally.core.state import State
+
+
+# Example. Budgets a and b have two rules each that pay the other 1. 10 come to a: a1 and a2 fall due. a1 pays
+# b: b1 and b2 fall due with 1. a2 pays b: they are due still, now with 2. b1 pays a: a1 and a2 were worked
+# through, so both are recorded as skipped, the first with the finding that names the two. b2 pays a: they are
+# named already, and nothing is recorded.
+def within_cascade(state: State, due: list[RuleFired]) -> list[Event]:
+    """The events of rules that fall due by deposits, kept within their cascades."""
+    events: list[RuleFired] = []
+    bounded: list[RuleFired] = []
+    cascades: dict[bytes, _Cascade] = {}
+    for event in due:
+        cascade = cascades.get(event.cause)
+        if cascade is None:
+            cascade = _Cascade(state.plans.fired.get((event.cause, event.due_ns), []))
+            cascades[event.cause] = cascade
+        rule = rule_of(event)
+        known, at = cascade.fired.get(rule), cascade.placed.get(rule)
+        if at is not None and events[at].amount + event.amount <= NATURAL_MAX:
+            events[at] = replace(events[at], amount=events[at].amount + event.amount)
+            continue
+        if at is None and known is None and cascade.firings < CASCADE_FIRINGS_MAX:
+            cascade.firings += 1
+            cascade.placed[rule] = len(events)
+            events.append(replace(event, item=[cascade.firings]))
+            continue
+        grown = _grown(state, known, event) if at is None and known is not None else None
+        if grown is not None:
+            cascade.placed[rule] = len(events)
+            events.append(grown)
+        elif (known is None or not known.is_named) and cascade.named < CASCADE_NAMED_MAX:
+            cascade.named += 1
+            bounded.append(event)
+    return [*events, *_told(bounded)]
+
+
+class _Cascade:
+    """What fired for one cause, by `rule_of`, how many firings that are, and how many rules were named.
+
+    `placed` says which of the events that are being made is of a rule.
+    """
+
+    def __init__(self, rows: list[Fired]) -> None:
+        self.fired = {rule_of(row): row for row in rows}
+        self.placed: dict[tuple[str, str, int, str], int] = {}
+        self.firings = sum(row.seq != NAMED_ONLY for row in rows)
+        self.named = sum(row.is_named for row in rows)
+
+
+def _grown(state: State, fired: Fired, event: RuleFired) -> RuleFired | None:
+    """The firing that is due still, with what came in; None where it was worked through, or is full."""
+    standing = state.plans.firings.get((fired.seq, fired.position))
+    if standing is None or standing.status != DUE or standing.amount + event.amount > NATURAL_MAX:
+        return None
+    item, amount = [fired.seq, fired.position], standing.amount + event.amount
+    return replace(event, item=item, amount=amount, depth=standing.depth)
+
+
+def _told(bounded: list[RuleFired]) -> list[Event]:
+    """Each rule that does not fire as skipped, the first with the finding that names all of them."""
+    if not bounded:
+        return []
+    rules: list[dict[str, Any]] = [
+        {"budget": event.budget, "rule": event.rule, "resource": event.dim, "amount": event.amount}
+        for event in bounded
+    ]
+    finding = find("cascade_bounded", rules=rules, count=len(bounded), most=CASCADE_FIRINGS_MAX)
+    return [
+        replace(event, status=SKIPPED, findings=[finding] if at == 0 else [])
+        for at, event in enumerate(bounded)
+    ]
