@@ -18,7 +18,11 @@ def due_events(state: State, now_ns: int, most: int) -> list[Event]:
     offset_ns = state.offset_ns
     items = state.ledger.due_items(now_ns, most)
     if all(item.hold and state.ledger.holds[item.hold].phase != UNKNOWN for item in items):
-        return [event for item in items for event in fall_due(state.ledger, item, state.limit_of, offset_ns)]
+        return [
+            event
+            for item in items
+            for event in fall_due(state.ledger, item, state.limit_of, now_ns, offset_ns)
+        ]
     fork = state.fork()
     fork.now_ns = now_ns
     events: list[Event] = []
@@ -35,4 +39,4 @@ def due_events(state: State, now_ns: int, most: int) -> list[Event]:
 def _fallen(fork: State, item: Due, now_ns: int) -> list[Event]:
     if not item.hold and item.window == NO_WINDOW:
         return fire(fork, (item.seq, item.position), now_ns)
-    return fall_due(fork.ledger, item, fork.limit_of, fork.offset_ns)
+    return fall_due(fork.ledger, item, fork.limit_of, now_ns, fork.offset_ns)
