@@ -15,7 +15,7 @@ _LENGTHS_NS = {"hour": HOUR_NS, "day": DAY_NS, "week": 7 * DAY_NS}
 
 
 def periods_until(per: str, start_ns: int, now_ns: int, offset_ns: int) -> tuple[int, int]:
-    """How many windows end until `now_ns`, from the one at `start_ns` on, and when the one after them starts."""
+    """How many windows end until `now_ns`, from the one at `start_ns` on, and when the next one starts."""
     length_ns = _LENGTHS_NS.get(per)
     if length_ns is not None:
         count = (now_ns - start_ns) // length_ns
