@@ -66,6 +66,17 @@ def work(branches: int) -> bytes:
     return module(f"(func (local {'i32 ' * 200}) {'(block)' * branches})")
 
 
+def calls(count: int) -> bytes:
+    """A function without a slot that calls another so many times: 5,000 units for each."""
+    return module(f"(func {'(call 1)' * count})", "(func)")
+
+
+def divisions(count: int) -> bytes:
+    """A function of 100 locals and two operands: 5,000 + 20 x 102 + 4 x 102 units for each division."""
+    divided = "(drop (i64.div_u (i64.const 1) (i64.const 1)))"
+    return module(f"(func (local {'i32 ' * 100}) {divided * count})")
+
+
 # Check, builder, the largest number that is admitted, the step to the next one.
 BOUNDS = (
     ("size", padded, limits.ENFORCER_BYTES_MAX, 1),
@@ -77,7 +88,9 @@ BOUNDS = (
     ("exports_count", exports, limits.ENFORCER_EXPORTS_MAX, 1),
     ("globals", globals_, limits.ENFORCER_GLOBALS_MAX, 1),
     ("stack", frames, limits.ENFORCER_FRAMES_BYTES_MAX, 8),
-    ("compile_cost", work, 3_646, 1),  # 3,646 x 54,846 is 199.97 million units
+    ("compile_cost", work, 3_621, 1),  # 3,621 x (54,821 + 2 x 200) is 199.95 million units
+    ("compile_cost", calls, 39_999, 1),  # 39,999 x 5,000 is 199.995 million units
+    ("compile_cost", divisions, 26_852, 1),  # 26,852 x 7,448 is 199.99 million units
 )
 
 
@@ -186,6 +199,26 @@ def test_a_small_file_cannot_buy_a_minute_of_compiling():
     """Measured without the check: 35,000 loops over 250 locals took 64 s and 1.1 GB, nested ones 5.6 GB."""
     loops = "(loop (br_if 0 (local.get 0)))" * 30_000
     assert list(failed_checks(module(f"(func (local {'i32 ' * 250}) {loops})"))) == ["compile_cost"]
+
+
+@pytest.mark.parametrize(
+    "straight",
+    [
+        "(call 1)" * 100_000,
+        "(local.set 0 (i64.div_s (local.get 1) (local.get 2)))" * 31_000,
+        "(local.set 0 (i64.rem_u (local.get 1) (local.get 2)))" * 31_000,
+        "(drop (i32.div_u (i32.const 1) (i32.const 1)))" * 40_000,
+        "(local.get 0) " * 3_500
+        + "(i64.add)" * 3_499
+        + "(local.set 0)"
+        + "(local.set 0 (local.get 1))" * 55_000,
+    ],
+    ids=["calls", "divisions", "remainders", "divisions of 32 bits", "operands"],
+)
+def test_a_straight_body_cannot_buy_a_second_of_compiling_either(straight):
+    """Measured without the check: 127,000 calls took 1 s and 306 MB, 35,000 divisions 0.5 s and 213 MB."""
+    wasm = module(f"(func (local {'i64 ' * 250}) {straight})", "(func)")
+    assert list(failed_checks(wasm)) == ["compile_cost"]
 
 
 @given(st.binary(max_size=200))

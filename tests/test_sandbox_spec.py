@@ -36,6 +36,8 @@ MEANINGS = {
     "ENFORCER_STACK_BYTES_MAX": "the engine's stack",
     "ENFORCER_FRAMES_BYTES_MAX": "declared frames on the deepest call path",
     "ENFORCER_COMPILE_WORK_MAX": "units of compile work",
+    "ENFORCER_HEAVY_WORK": "units of compile work for a call or a division",
+    "ENFORCER_HEAVY_SLOT_WORK": "units more for each slot of its function",
 }
 
 

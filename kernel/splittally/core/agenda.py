@@ -21,7 +21,8 @@ def due_events(state: State, now_ns: int, most: int) -> list[Event]:
     offset_ns = state.offset_ns
     items = state.ledger.due_items(now_ns, most)
     if all(item.hold and _is_mere_release(state, state.ledger.holds[item.hold]) for item in items):
-        return [event for item in items for event in fall_due(state.ledger, item, state.limit_of, offset_ns)]
+        due = (fall_due(state.ledger, item, state.limit_of, now_ns, offset_ns) for item in items)
+        return [event for events in due for event in events]
     fork = state.fork()
     fork.now_ns = now_ns
     events: list[Event] = []
@@ -42,7 +43,7 @@ def _is_mere_release(state: State, hold: Hold) -> bool:
 
 def _fallen(fork: State, item: Due, now_ns: int) -> list[Event]:
     if item.hold or item.window != NO_WINDOW:
-        events = fall_due(fork.ledger, item, fork.limit_of, fork.offset_ns)
+        events = fall_due(fork.ledger, item, fork.limit_of, now_ns, fork.offset_ns)
         return events + credit_events(fork, events, now_ns)
     key = (item.seq, item.position)
     events = fire(fork, key, now_ns)

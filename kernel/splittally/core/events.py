@@ -150,7 +150,10 @@ class LimitSet(Struct, frozen=True, array_like=True, gc=False, tag=8):
 
 
 class WindowRolled(Struct, frozen=True, array_like=True, gc=False, tag=9):
-    """A window closed; the next one opens at `next_ns` with `amount`, or not at all when that is 0."""
+    """A window closed; the one that holds now opens at `next_ns` with `amount`, or none when that is 0.
+
+    Where it slept for several periods, those between closed unused: `amount` is what they carried.
+    """
 
     scope: str
     dim: str

@@ -130,6 +130,10 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 }
 
 
+# kind -> (type of cap, schema of its params)
+KINDS = {kind: (cap_type, SCHEMAS[kind]) for kind, cap_type in RELEASE_KINDS.items()}
+
+
 def release_manifest(modules: Mapping[str, bytes]) -> bytes:
     """The release as the canonical bytes of a manifest; `modules` maps names to Wasm."""
     caps: dict[str, Any] = {CAP_ALL: {"cap_type": CAP_ANY_TYPE, "enforcer": b""}}
@@ -139,8 +143,8 @@ def release_manifest(modules: Mapping[str, bytes]) -> bytes:
         kind: {"cap_type": CAP_NATIVE_TYPE, "params_bytes_max": NATIVE_PARAMS_BYTES_MAX} for kind in NATIVE
     }
     schemas: list[bytes] = []
-    for kind, cap_type in RELEASE_KINDS.items():
-        data = encode(SCHEMAS[kind])
+    for kind, (cap_type, schema) in KINDS.items():
+        data = encode(schema)
         schemas.append(data)
         effects[kind] = {"cap_type": cap_type, "params_schema": hash_schema(data)}
     return encode(

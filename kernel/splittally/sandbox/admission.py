@@ -26,6 +26,8 @@ from splittally.core.limits import (
     ENFORCER_FRAMES_BYTES_MAX,
     ENFORCER_FUNCTIONS_MAX,
     ENFORCER_GLOBALS_MAX,
+    ENFORCER_HEAVY_SLOT_WORK,
+    ENFORCER_HEAVY_WORK,
     ENFORCER_LOCALS_MAX,
     ENFORCER_PAGES_MAX,
     ENFORCER_SEGMENTS_MAX,
@@ -219,8 +221,13 @@ def _stack(module: Module) -> str:
 
 
 def _compile_cost(module: Module) -> str:
-    work = sum(body.branches * (body.branches + 256 * body.slots) for body in module.bodies)
-    advice = "; split functions that hold many locals across many branches"
+    work = sum(
+        body.branches * (body.branches + 256 * body.slots)
+        + body.heavy * (ENFORCER_HEAVY_WORK + ENFORCER_HEAVY_SLOT_WORK * body.slots)
+        + body.instructions * body.slots
+        for body in module.bodies
+    )
+    advice = "; split functions that hold many locals across many branches, call and divide in loops"
     message = _above(work, ENFORCER_COMPILE_WORK_MAX, "units of compile work")
     return message and message + advice
 

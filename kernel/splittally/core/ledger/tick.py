@@ -2,26 +2,25 @@
 
 Rule 1. Items are worked through in the agenda's order, one event list for each.
 Rule 2. A window hands on `share x max(0, limit - spent - reserved)`, rounded down; what the division
-        leaves is nobody's.
+        leaves is nobody's. It does so once for each period that has passed, and that is one event.
 """
 
 from collections.abc import Callable
 
 from splittally.core.events import Authority, Event, Released, Settled, WindowRolled
 from splittally.core.findings import find
+from splittally.core.ledger.rollover import amount_after, periods_until
 from splittally.core.ledger.settle import Doubt, Ending, charge_leg, exhaustions, pay_draws, return_draws
 from splittally.core.ledger.state import Due, Hold, Ledger
-from splittally.core.ledger.windows import window_end
-from splittally.core.limits import NATURAL_MAX
 from splittally.core.types import APPROVAL, UNKNOWN, Leg, Limit
 
 LimitOf = Callable[[str, str, str], Limit | None]
 
 
-def fall_due(ledger: Ledger, item: Due, limit_of: LimitOf, offset_ns: int) -> list[Event]:
-    """The events of one due item."""
+def fall_due(ledger: Ledger, item: Due, limit_of: LimitOf, now_ns: int, offset_ns: int) -> list[Event]:
+    """The events of one item that is due at `now_ns`."""
     if not item.hold:
-        return [_roll(ledger, item, limit_of, offset_ns)]
+        return [_roll(ledger, item, limit_of, now_ns, offset_ns)]
     hold = ledger.holds[item.hold]
     if hold.phase == UNKNOWN:
         return resolve_doubt(ledger, item.hold, hold)
@@ -67,22 +66,23 @@ def authority_of(legs: tuple[Leg, ...]) -> list[Authority]:
 
 # Example. 100 tokens a day, half of what is left rolls over. Spent 30 and 20 are still reserved when the
 # day ends: carried = (100 - 30 - 20) * 1 // 2 = 25, and the next day opens with 125. What is reserved is
-# charged to the day in which it was reserved.
-def _roll(ledger: Ledger, item: Due, limit_of: LimitOf, offset_ns: int) -> WindowRolled:
+# charged to the day in which it was reserved. A day that slept for a week is closed once: the day that holds
+# now opens, with what was carried through those between (`rollover.py`).
+def _roll(ledger: Ledger, item: Due, limit_of: LimitOf, now_ns: int, offset_ns: int) -> WindowRolled:
     scope, dim, per = item.window
-    start_ns, end_ns, _, _ = ledger.windows[item.window]
+    start_ns, *_ = ledger.windows[item.window]
     limit = limit_of(scope, dim, per)
     if limit is None or not limit.rollover:
         return WindowRolled(scope=scope, dim=dim, per=per, start_ns=start_ns, next_ns=0, amount=-1)
     counter = ledger.counters[scope, dim, per, start_ns]
-    share, whole = limit.rollover
-    carried = max(0, counter.limit - counter.spent - counter.reserved) * share // whole
-    assert window_end(per, end_ns, offset_ns) > end_ns
+    left = max(0, counter.limit - counter.spent - counter.reserved)
+    periods, next_ns = periods_until(per, start_ns, now_ns, offset_ns)
+    assert periods > 0
     return WindowRolled(
         scope=scope,
         dim=dim,
         per=per,
         start_ns=start_ns,
-        next_ns=end_ns,
-        amount=min(limit.amount + carried, NATURAL_MAX),
+        next_ns=next_ns,
+        amount=amount_after(limit, left, periods),
     )

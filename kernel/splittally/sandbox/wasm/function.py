@@ -35,12 +35,15 @@ class Body(Struct, frozen=True):
     """What admission asks about one function.
 
     `slots` counts parameters, locals and the highest operand stack; `branches` every place where
-    control parts or joins, each target of a table counted.
+    control parts or joins, each target of a table counted; `heavy` the calls and divisions among the
+    `instructions`, which the compiler turns into many of its own.
     """
 
     variables: int
     slots: int
     branches: int
+    instructions: int
+    heavy: int
     calls: tuple[int, ...]
     has_float: bool
     has_call_indirect: bool
@@ -60,6 +63,8 @@ def read_body(reader: Reader, signature: FuncType, known: Signatures) -> Body:
         variables=variables,
         slots=variables + scan.peak,
         branches=scan.branches,
+        instructions=scan.instructions,
+        heavy=scan.heavy,
         calls=tuple(sorted(scan.calls)),
         has_float=scan.has_float,
         has_call_indirect=scan.has_call_indirect,
@@ -97,6 +102,8 @@ class _Scan:
         self.height = 0
         self.peak = 0
         self.branches = 0
+        self.instructions = 0
+        self.heavy = 0
         self.calls: set[int] = set()
         self.has_float = False
         self.has_call_indirect = False
@@ -106,6 +113,8 @@ class _Scan:
         byte = self.reader.byte
         while self.blocks:
             opcode = byte()
+            self.instructions += 1
+            self.heavy += opcode in opcodes.HEAVY
             row = PLAIN[opcode]
             if row is None:
                 self._control(opcode)
