@@ -135,6 +135,12 @@ def endings(t: Tour) -> None:
     t.tick(at=150)
     t.settle("e5", "ok", {"prompt_tokens": 10, "completion_tokens": 5}, at=160)
     t.settle("e4", "ok", {"prompt_tokens": 20, "completion_tokens": 0}, at=200)
+    for attempt in (b"one" * 5 + b".", b"two" * 5 + b"."):
+        t.ask("e6", "llm.generate", params, "short", attempt=attempt)
+    t.settle("e6", "unknown")
+    t.ask("e6", "llm.generate", params, "short", attempt=b"one" * 5 + b".")
+    t.settle("e6", "ok", {"prompt_tokens": 0, "completion_tokens": 0})
+    t.ask("e6", "llm.generate", params, "short", attempt=b"one" * 5 + b".")
 
 
 def windows(t: Tour) -> None:

@@ -35,6 +35,11 @@ def find(code: str, **facts: Any) -> Finding:
     return Finding(reason.stage, code, facts)
 
 
+def has_code(finding: Finding, code: str) -> bool:
+    """Whether this is the kernel's own finding with this code: an enforcer may use the same word."""
+    return finding.code == code and finding.stage == REASONS[code].stage
+
+
 def shown(value: int) -> int:
     """The integer of the data model that is nearest to `value`."""
     return max(INT_MIN, min(value, INT_MAX))

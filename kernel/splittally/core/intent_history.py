@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from splittally.core.commands import Known, KnownLeg, Member, Paid, Submit
 from splittally.core.events import Decided, Held, HoldChanged, Posted, Refunded, Released, Settled
+from splittally.core.findings import has_code
 from splittally.core.frames import Body
 from splittally.core.types import DENY, FINAL, OPEN, RELEASED, RESERVED, SETTLED, Leg
 
@@ -65,7 +66,7 @@ class Trace(NamedTuple):
 
 def is_foreign(decided: Decided) -> bool:
     """Whether somebody asked who does not hold the grant: no answer to its holder, and no use of its key."""
-    return decided.outcome == DENY and any(finding.code == "not_holder" for finding in decided.findings)
+    return decided.outcome == DENY and any(has_code(x, "not_holder") for x in decided.findings)
 
 
 def own_members(body: Body) -> list[Member]:

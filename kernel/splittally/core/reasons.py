@@ -34,6 +34,10 @@ REASONS: dict[str, Reason] = {
     "busy": Reason("edge", RETRY_AFTER, "too many intents wait for the writer"),
     # --- known ----------------------------------------------------------------------------------
     "idempotency.conflict": Reason("known", REPLAN, "the key was used for another payload"),
+    "not_your_attempt": Reason("known", REPLAN, "this was allowed to another attempt"),
+    "already_ended": Reason("known", REPLAN, "what was allowed has ended or was carried out"),
+    "outcome_unknown": Reason("known", ESCALATE, "nobody knows yet whether the effect happened"),
+    "already_dispatched": Reason("known", REPLAN, "the effect was started and is not answered yet"),
     # --- caps -----------------------------------------------------------------------------------
     "not_holder": Reason("caps", REPLAN, "the principal does not hold this grant"),
     "kind_not_covered": Reason("caps", REPLAN, "a grant of the chain does not cover this kind"),

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from splittally.core.findings import Finding
+from splittally.core.types import ALLOW
 
 
 class Origin(Struct, frozen=True):
@@ -54,7 +55,10 @@ class Receipt(Struct, frozen=True):
 
 class Decision(Struct, frozen=True, gc=False):
     """The answer to an intent. `seq` is None where nothing was recorded and the same key may be tried
-    again; `reserve` is what the leaf's leg holds; `attempt` is the recorded one."""
+    again; `reserve` is what the leaf's leg holds; `attempt` is the recorded one.
+
+    `may_act` is said of an intent that was answered before; where it is None the outcome says it.
+    """
 
     seq: int | None
     intent_hash: bytes | None
@@ -63,11 +67,16 @@ class Decision(Struct, frozen=True, gc=False):
     reserve: dict[str, int] = {}
     duplicate: bool = False
     attempt: bytes | None = None
+    may_act: bool | None = None
 
     @property
     def allowed(self) -> bool:
-        """Whether the effect may be carried out now."""
-        return self.outcome == "allow"
+        """Whether who asked may carry the effect out now (D-28).
+
+        True for a fresh allow, and for one that the same attempt got before while its hold is open. Where
+        an intent that was allowed before is not allowed now, a finding of stage `known` says why.
+        """
+        return self.outcome == ALLOW if self.may_act is None else self.may_act
 
 
 class Settlement(Struct, frozen=True, gc=False):

@@ -18,7 +18,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from splittally.core.errors import InvalidInput, KernelStopped
-from splittally.core.findings import find
+from splittally.core.findings import find, has_code
 from splittally.core.limits import ATTEMPT_BYTES
 from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_id, is_name
 from splittally.edge.hashes import require_hash
@@ -130,7 +130,7 @@ class Kernel:
             decision = self.native(
                 "reservation.release", intent_hash=digest, order=order or "", now_ns=now_ns
             )
-            is_gone = any(finding.code == "not_reserved" for finding in decision.findings)
+            is_gone = any(has_code(finding, "not_reserved") for finding in decision.findings)
             status = RELEASED if decision.allowed else "not_reserved" if is_gone else "refused"
             return HoldChange(decision.seq, digest, status)
         answer: HoldChange = or_raise(self.run([At(now_ns, Release(digest, cause, order))])[0])
