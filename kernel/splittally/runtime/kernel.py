@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from splittally.core.errors import InvalidInput, KernelStopped
 from splittally.core.findings import find, has_code
-from splittally.core.limits import ATTEMPT_BYTES
+from splittally.core.limits import ATTEMPT_BYTES, GROUP_MAX
 from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_id, is_name
 from splittally.edge.hashes import require_hash
 from splittally.edge.manifest import read_manifest_document
@@ -39,7 +39,7 @@ from splittally.journal.store import Store
 from splittally.runtime.answers import or_raise
 from splittally.runtime.lineage import Level, trace
 from splittally.runtime.opening import open_or_create, open_over, upgrade
-from splittally.runtime.pipeline import answers, commit, commit_if_running, tick
+from splittally.runtime.pipeline import answer_batch, answers, batches, commit, commit_if_running, tick
 from splittally.runtime.queries import Queries
 from splittally.runtime.rows import Row, outcome_row
 from splittally.runtime.world import World
@@ -64,7 +64,12 @@ class Kernel:
     def close(self) -> None:
         """Close the world; what was answered is durable already."""
         with self._lock:
-            self._world.close()
+            world = self._world
+            try:
+                if os.getpid() == world.pid and not world.is_closed:
+                    commit_if_running(world)
+            finally:
+                world.close()
 
     @property
     def principal(self) -> str:
@@ -185,7 +190,11 @@ class Kernel:
         with self._lock:
             self._usable()
             world = self._world
-            frames = tick(world, world.clock.read(world.state.now_ns, now_ns))
+            try:
+                frames = tick(world, world.clock.read(world.state.now_ns, now_ns))
+            except BaseException:
+                commit_if_running(world)
+                raise
             commit(world)
             return frames
 
@@ -235,25 +244,40 @@ class Kernel:
         return [answer for group in self.stream(requests) for answer in group]
 
     def stream(self, requests: Iterable[Request | At]) -> Iterator[list[Any]]:
-        """`run` group by group: each list is durable when it is given."""
+        """`run` group by group: each list is durable when it is given.
+
+        The kernel is kept to itself only while a batch is decided or committed, never while the caller
+        has control: a stream may be read in parts, in several threads, or not to its end.
+        """
+        waiting: list[tuple[int, Any]] = []  # how long the journal is once an answer is durable
+        for batch in batches(self._world, requests):
+            while batch:
+                with self._lock:
+                    done, size = self._answer(batch, waiting)
+                batch = batch[done:]
+                given = [answer for needed, answer in waiting if needed <= size]
+                if given:
+                    waiting = waiting[len(given) :]
+                    yield given
         with self._lock:
             self._usable()
-            waiting: list[Any] = []
-            world = self._world
-            committed = world.commits
-            try:
-                for answer in answers(world, self._principal, requests):
-                    waiting.append(answer)
-                    if world.commits != committed and not world.group:
-                        yield waiting
-                        waiting = []
-                    committed = world.commits
-            except BaseException:
-                commit_if_running(world)
-                raise
-            commit(world)
-            if waiting:
-                yield waiting
+        if waiting:
+            yield [answer for _, answer in waiting]
+
+    def _answer(self, batch: list[Request | At], waiting: list[tuple[int, Any]]) -> tuple[int, int]:
+        """Answer a batch up to a commit; how many were answered, and the frames that it made durable or 0."""
+        self._check_usable()
+        world, done, committed = self._world, 0, self._world.commits
+        try:
+            for answer in answer_batch(world, self._principal, batch):
+                done += 1
+                waiting.append((world.state.size, answer))
+                if world.commits != committed and not world.group:
+                    return done, world.state.size
+        except BaseException:
+            commit_if_running(world)
+            raise
+        return done, world.store.head.size if world.commits != committed else 0
 
     @staticmethod
     def run_for(requests: Iterable[tuple["Kernel", At]]) -> list[Any]:
@@ -266,7 +290,7 @@ class Kernel:
                     if kernel._world not in worlds:
                         held.enter_context(kernel._lock)
                         worlds.add(kernel._world)
-                    kernel._usable()
+                    kernel._check_usable()
                     given += answers(kernel._world, kernel._principal, [item for _, item in run])
             except BaseException:
                 for world in worlds:
@@ -292,6 +316,12 @@ class Kernel:
             return self._world.state
 
     def _usable(self) -> None:
+        """Refuse where the kernel cannot be used; else make durable what an interrupted call left."""
+        self._check_usable()
+        if self._world.group:
+            commit(self._world)
+
+    def _check_usable(self) -> None:
         if os.getpid() != self._world.pid:
             raise KernelStopped("this kernel was opened in another process; open the world again here")
         if self._world.is_closed:

@@ -6,7 +6,7 @@ Rule 1. Purity is by construction: each call has a store and an instance of its 
         the memory, globals and tables of a slot before it is used again. Nothing is reset by us.
 Rule 2. `ReferenceSandbox` is the definition. Output, fault class and fuel are the same, and tested so.
 Rule 3. Arguments are prepared once, because a call is twelve foreign calls of half a microsecond. They
-        are shared by all calls of one sandbox: one sandbox a thread, one call at a time.
+        are shared by all calls of one sandbox: one call at a time.
 Rule 4. A trap is read, deleted and its pointer cleared; the engine clears it too when it instantiates.
         Prepared pointers keep nothing alive, so what they point to stays in the sandbox.
 Rule 5. Every offset that a module gives is masked and compared with the memory's size before it is used.
@@ -14,6 +14,7 @@ Rule 5. Every offset that a module gives is masked and compared with the memory'
 
 from ctypes import byref, c_char_p, c_size_t, c_uint8, c_uint64, c_void_p, cast, memmove, string_at
 from functools import cache, lru_cache
+from threading import get_ident
 from typing import Any, NamedTuple
 
 from wasmtime import Engine, InstancePre, Linker, MemoryType, Module, TrapCode, _ffi
@@ -81,7 +82,8 @@ class PooledCalls:
 
     def __init__(self) -> None:
         self.fuel_used = 0
-        self._is_busy = False
+        self._owner = 0  # the thread whose call is under way
+        self._stores: list[Any] = []  # of the call that is under way, or that was interrupted
         self._engine_pointer = _pointer(_shared_engine().ptr())
         self._fuel_left = c_uint64()
         self._trap = c_void_p()
@@ -103,21 +105,27 @@ class PooledCalls:
         self.fuel_used = 0
         if len(data) > INPUT_BYTES_MAX:
             return OVER_LIMIT
-        assert not self._is_busy, "one sandbox serves one call at a time"
-        self._is_busy = True
-        store = context = None
+        thread = get_ident()
+        assert self._owner in (0, thread), "one sandbox serves one call at a time"
         try:
-            store = capi.store_new(self._engine_pointer, _NULL, _NULL)
-            context = capi.store_context(store)
+            self._owner = thread
+            self._drop_stores()
+            self._stores.append(capi.store_new(self._engine_pointer, _NULL, _NULL))
+            context = capi.store_context(self._stores[-1])
             capi.set_fuel(context, _FUEL)
-            return self._call(context, prepared, data)
+            answer = self._call(context, prepared, data)
+            capi.get_fuel(context, self._at_fuel_left)
+            self.fuel_used = CHECK_FUEL_MAX - self._fuel_left.value
+            return answer
         finally:
-            self._is_busy = False
-            if context is not None:
-                capi.get_fuel(context, self._at_fuel_left)
-                self.fuel_used = CHECK_FUEL_MAX - self._fuel_left.value
-            if store is not None:
-                capi.store_delete(store)
+            self._drop_stores()
+            self._owner = 0
+
+    def _drop_stores(self) -> None:
+        """Delete the store of a call, and with it its instance. An interruption may leave one to the next call,
+        which is why a store is taken off the list by the very line that deletes it."""
+        while self._stores:
+            capi.store_delete(self._stores.pop())
 
     def _call(self, context: Any, prepared: Prepared, data: bytes) -> bytes | Fault:
         instance, trap, values = self._at_instance, self._at_trap, self._values
