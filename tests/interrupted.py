@@ -3,8 +3,8 @@
     python -m tests.interrupted OPERATION FIRST COUNT STEP
 
 Every time in a fresh world in memory: the interrupt is raised before line n of the product's code, then the
-operation is asked for again, with the same keys. What is wrong is printed, a line each. The last line says how
-often it was interrupted: fewer times than COUNT once n is past the end.
+operation is asked for again, with the same keys. What is wrong is printed, a line each. The last line says
+how often it was interrupted: fewer times than COUNT once n is past the end.
 """
 
 import sys

@@ -114,6 +114,15 @@ class State:
             setattr(getattr(child, table.domain), table.name, Overlay(self.table(table)))
         return child
 
+    def copy(self) -> "State":
+        """A state of its own, which what happens here does not reach: rows are shared, no table is."""
+        child = self.fork()
+        for table in TABLES:
+            setattr(getattr(child, table.domain), table.name, dict(self.table(table)))
+        child.ledger.issued, child.governed.reserved = dict(self.ledger.issued), dict(self.governed.reserved)
+        child.ledger.agenda, child.ledger.agenda_is_shared = list(self.ledger.agenda), False
+        return child
+
     @property
     def rules(self) -> list[Rule]:
         """The policy's rules in order; empty where the world has no policy."""

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from splittally.core.errors import InvalidInput, KernelStopped
 from splittally.core.findings import find, has_code
-from splittally.core.limits import ATTEMPT_BYTES, GROUP_MAX
+from splittally.core.limits import ATTEMPT_BYTES
 from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_id, is_name
 from splittally.edge.hashes import require_hash
 from splittally.edge.manifest import read_manifest_document
@@ -93,10 +93,14 @@ class Kernel:
         return Kernel(self._world, name)
 
     def fork(self) -> "Kernel":
-        """A what-if: a kernel over a copy that reads through to this world and writes nothing to it."""
+        """A what-if: a kernel over a copy of this world, which is asked like any other and writes nothing here.
+
+        The two share nothing that changes, so each may be used in a thread of its own. Copying takes some
+        60 ms a million rows of the state.
+        """
         with self._lock:
             self._usable()
-            return Kernel(self._world.fork(), self._principal)
+            return Kernel(self._world.copy(), self._principal)
 
     # --- asking --------------------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ def answers(world: World, principal: str, requests: list[Request | At]) -> Itera
 
 
 def batches(world: World, requests: Iterable[Request | At]) -> Iterator[list[Request | At]]:
-    """A list in batches that are prefetched together and fit into the group; else each request as it comes."""
+    """A list in batches that are prefetched together and fit into the group; else each request alone."""
     if type(requests) is not list:
         for request in requests:
             yield [request]
