@@ -93,7 +93,7 @@ class Kernel:
         return Kernel(self._world, name)
 
     def fork(self) -> "Kernel":
-        """A what-if: a kernel over a copy of this world, which is asked like any other and writes nothing here.
+        """A what-if: a kernel over a copy of this world, asked like any other; nothing is written here.
 
         The two share nothing that changes, so each may be used in a thread of its own. Copying takes some
         60 ms a million rows of the state.
