@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 _MENU = {
     "At": "splittally.runtime",
     "Decision": "splittally.edge.records",
+    "Dispatch": "splittally.edge.records",
     "Extend": "splittally.edge.records",
     "Finding": "splittally.core.findings",
     "Group": "splittally.edge.records",

@@ -19,7 +19,7 @@ from typing import Any
 from splittally.core.findings import find
 from splittally.core.limits import QUEUE_MAX
 from splittally.edge.hashes import require_hash
-from splittally.edge.records import Decision, Extend, Group, HoldChange, Intent, Receipt, Release
+from splittally.edge.records import Decision, Dispatch, Extend, Group, HoldChange, Intent, Receipt, Release
 from splittally.runtime import At, Kernel, open_world
 from splittally.runtime.queries import Queries
 from splittally.runtime.rows import Row
@@ -77,14 +77,24 @@ class AsyncKernel:
         cause: str = "cancel",
         order: str | None = None,
         now_ns: int | None = None,
+        attempt: bytes | None = None,
     ) -> HoldChange:
-        """End a hold without a receipt."""
+        """End a hold without a receipt; what was dispatched needs the `attempt` that started it."""
         if cause == "governance":
             answer = await self._call(
                 lambda: self._kernel.release(intent_hash, cause, order, now_ns), is_kept=True
             )
         else:
-            answer = await self._request(At(now_ns, Release(require_hash(intent_hash), cause, order)))
+            request = Release(require_hash(intent_hash), cause, order, attempt)
+            answer = await self._request(At(now_ns, request))
+        assert isinstance(answer, HoldChange)
+        return answer
+
+    async def dispatch(
+        self, intent_hash: bytes | str, attempt: bytes, now_ns: int | None = None
+    ) -> HoldChange:
+        """Start the effect of an open hold; the first attempt wins. Given up, it is called off again."""
+        answer = await self._request(At(now_ns, Dispatch(require_hash(intent_hash), attempt)))
         assert isinstance(answer, HoldChange)
         return answer
 
@@ -141,8 +151,8 @@ class AsyncKernel:
 
     async def _request(self, item: At) -> Any:
         request = item.request
-        is_first = isinstance(request, Receipt | Release | Extend)
-        answer = await self._put(item, is_first, is_kept=is_first)
+        is_kept = isinstance(request, Receipt | Release | Extend)
+        answer = await self._put(item, is_kept or isinstance(request, Dispatch), is_kept)
         if answer is not None:
             return answer
         busy = Decision(seq=None, intent_hash=None, outcome="deny", findings=(find("busy"),))
@@ -155,9 +165,9 @@ class AsyncKernel:
         try:
             return list(await asyncio.gather(*asked, return_exceptions=return_exceptions))
         except asyncio.CancelledError:
-            for task in asked:
+            for item, task in zip(items, asked, strict=True):
                 if task.done() and not task.cancelled() and task.exception() is None:
-                    self._writer.give_back(self._kernel, task.result())
+                    self._writer.give_back(self._kernel, item, task.result())
             raise
 
     async def _call(self, work: Callable[[], Any], is_kept: bool = False) -> Any:

@@ -89,11 +89,12 @@ class Held(Struct, frozen=True, array_like=True, gc=False, tag=2):
 
 
 class HoldChanged(Struct, frozen=True, array_like=True, gc=False, tag=3):
-    """A hold moved to another phase or got another due time."""
+    """A hold moved to another phase or got another due time; `attempt` started its effect."""
 
     intent_hash: bytes
     phase: str
     due_ns: int
+    attempt: bytes = b""
 
 
 class Settled(Struct, frozen=True, array_like=True, gc=False, tag=4):

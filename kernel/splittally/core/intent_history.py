@@ -45,7 +45,7 @@ class Trace(NamedTuple):
 
     @property
     def phase(self) -> str:
-        """The phase of a hold that is open: open, approval or unknown; empty otherwise."""
+        """The phase of a hold that is open: open, approval, running or unknown; empty otherwise."""
         if self.status != RESERVED or self.held is None:
             return ""
         return self.changes[-1][1].phase if self.changes else self.held.phase or OPEN

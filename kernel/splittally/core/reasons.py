@@ -104,6 +104,7 @@ REASONS: dict[str, Reason] = {
     "unfunded": Reason("settle", "", "the account could not pay all that was used"),
     "payee_not_permitted": Reason("settle", "", "the receipt names a payee that is not listed"),
     "executed_without_approval": Reason("settle", "", "a receipt came for an intent that still waited"),
+    "receipt_without_dispatch": Reason("settle", "", "a receipt came for an effect that nobody dispatched"),
     "receipt_after_release": Reason("settle", "", "a receipt came for a cancelled intent"),
     "receipt_invalid": Reason("settle", "", "the receipt's payload does not fit the effect's schema"),
     "unknown_timed_out": Reason("settle", "", "nobody learned whether the effect happened"),

@@ -27,7 +27,7 @@ from splittally.core.types import (
     Rule,
 )
 
-FORMAT = 1
+FORMAT = 2
 POLICY = "policy"
 WORLD_FIELDS = ("clock", "engine", "format", "now_ns", "offset_ns", "policy_hash", "world")
 FIXED, LATER = False, True
@@ -71,6 +71,7 @@ TABLES = (
     Table("rules", "caps", str, list[Rule], is_defined=True),
     Table("solutions", "plans", str, Solution, LATER),
     Table("spent", "governed", tuple[str, str], tuple[int, int], LATER),
+    Table("started", "ledger", bytes, tuple[bytes, int], LATER),
     Table("verdicts", "governed", str, tuple[int, int], LATER),
     Table("windows", "ledger", tuple[str, str, str], tuple[int, int, int, int]),
 )

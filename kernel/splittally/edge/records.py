@@ -94,7 +94,8 @@ class Settlement(Struct, frozen=True, gc=False):
 
 
 class HoldChange(Struct, frozen=True):
-    """The answer to a release or an extension: released, extended, duplicate, not_reserved, refused."""
+    """The answer to a dispatch, a release or an extension: dispatched, already_dispatched, not_approved,
+    released, extended, duplicate, not_reserved or refused."""
 
     seq: int | None
     intent_hash: bytes
@@ -106,11 +107,22 @@ Answer = Decision | Settlement | HoldChange
 
 
 class Release(Struct, frozen=True):
-    """Ask to end a hold without a receipt; `cause` is cancel or not_dispatched."""
+    """Ask to end a hold without a receipt; `cause` is cancel or not_dispatched.
+
+    What was dispatched only the `attempt` that started it may end.
+    """
 
     intent_hash: bytes
     cause: str = "cancel"
     order: str | None = None
+    attempt: bytes | None = None
+
+
+class Dispatch(Struct, frozen=True):
+    """Ask to start the effect of an open hold, for this `attempt` (16 bytes); the first one wins."""
+
+    intent_hash: bytes
+    attempt: bytes
 
 
 class Extend(Struct, frozen=True):
@@ -127,7 +139,7 @@ class Group(Struct, frozen=True):
     intents: tuple[Intent, ...]
 
 
-Request = Intent | Receipt | Release | Extend | Group
+Request = Intent | Receipt | Release | Extend | Group | Dispatch
 
 
 class At(Struct, frozen=True):

@@ -10,13 +10,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from splittally.core.commands import Command, Extend, Member, Release, Submit
+from splittally.core.commands import Command, Dispatch, Extend, Member, Release, Submit
 from splittally.core.errors import InvalidInput, SplittallyError
 from splittally.core.findings import Finding, find
 from splittally.core.intent_history import Trace
 from splittally.core.native import NATIVE
 from splittally.core.outcome import HoldReply, MemberReply, Reply, SettleReply
-from splittally.core.types import ADMITTED, APPROVAL, DENY, OPEN, RELEASED, SETTLED, UNKNOWN
+from splittally.core.types import ADMITTED, APPROVAL, DENY, OPEN, RELEASED, RUNNING, SETTLED, UNKNOWN
 from splittally.edge.records import Decision, Group, HoldChange, Intent, Settlement
 from splittally.edge.seal import Refused
 from splittally.runtime.world import World
@@ -24,6 +24,7 @@ from splittally.runtime.world import World
 FIRST = "first"
 NO_FINDINGS: list[Finding] = []
 _ENDED: dict[type, dict[str, str]] = {  # how a request for one's own intent is answered once that has ended
+    Dispatch: {},
     Extend: {RELEASED: "refused", SETTLED: "refused"},
     Release: {RELEASED: "duplicate"},
 }
@@ -116,6 +117,8 @@ def _why_not(found: Trace, phase: str, attempt: bytes) -> list[Finding]:
         return [find("already_ended", status=found.status or SETTLED, ended_seq=ended)]
     if phase == UNKNOWN:
         return [find("outcome_unknown")]
+    if phase == RUNNING:
+        return [find("already_dispatched")]
     if phase == OPEN and not is_own:
         return [find("not_your_attempt")]
     return NO_FINDINGS

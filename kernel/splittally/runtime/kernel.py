@@ -27,6 +27,7 @@ from splittally.edge.records import (
     Answer,
     At,
     Decision,
+    Dispatch,
     Extend,
     Group,
     HoldChange,
@@ -132,8 +133,12 @@ class Kernel:
         cause: str = "cancel",
         order: str | None = None,
         now_ns: int | None = None,
+        attempt: bytes | None = None,
     ) -> HoldChange:
-        """End a hold without a receipt; `governance` needs `order` and a grant that covers it."""
+        """End a hold without a receipt; `governance` needs `order` and a grant that covers it.
+
+        What was dispatched needs the `attempt` that started it, and is not ended by governance.
+        """
         digest = require_hash(intent_hash)
         if cause == "governance":
             decision = self.native(
@@ -142,7 +147,16 @@ class Kernel:
             is_gone = any(has_code(finding, "not_reserved") for finding in decision.findings)
             status = RELEASED if decision.allowed else "not_reserved" if is_gone else "refused"
             return HoldChange(decision.seq, digest, status)
-        answer: HoldChange = or_raise(self.run([At(now_ns, Release(digest, cause, order))])[0])
+        answer: HoldChange = or_raise(self.run([At(now_ns, Release(digest, cause, order, attempt))])[0])
+        return answer
+
+    def dispatch(self, intent_hash: bytes | str, attempt: bytes, now_ns: int | None = None) -> HoldChange:
+        """Start the effect of an open hold: `dispatched` for the first attempt that asks, and for it alone.
+
+        Others hear `already_dispatched`, also where the hold is unknown; `not_approved` where it waits.
+        """
+        request = Dispatch(require_hash(intent_hash), attempt)
+        answer: HoldChange = or_raise(self.run([At(now_ns, request)])[0])
         return answer
 
     def extend(self, intent_hash: bytes | str, expires_ns: int, now_ns: int | None = None) -> HoldChange:

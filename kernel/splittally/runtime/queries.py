@@ -163,11 +163,16 @@ class Queries:
     @property
     @_held_still
     def reservations(self) -> Table:
-        """Open holds by intent hash, sorted by hash, with their age in logical nanoseconds."""
+        """Open holds by intent hash, sorted by hash, with their age in logical nanoseconds.
+
+        `attempt` dispatched the effect, at `started_ns`, None where nobody did; called with `is_orphan=True`
+        it gives those that were started and have no answer, `running_ns` ago.
+        """
         state = self._current()
         rows = Table()
         for digest in sorted(state.ledger.holds):
             hold = state.ledger.holds[digest]
+            attempt, started_ns = state.ledger.started.get(digest, (None, None))
             rows[digest] = Row(
                 intent_hash=digest,
                 seq=hold.seq,
@@ -178,6 +183,10 @@ class Queries:
                 at_ns=hold.at_ns,
                 age_ns=state.now_ns - hold.at_ns,
                 due_ns=hold.due_ns or None,
+                attempt=attempt,
+                started_ns=started_ns,
+                running_ns=None if started_ns is None else state.now_ns - started_ns,
+                is_orphan=started_ns is not None,
                 grant=hold.legs[0].grant,
                 reserve=dict(hold.legs[0].reserve),
                 dim=sorted(hold.legs[0].reserve),

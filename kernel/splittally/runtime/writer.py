@@ -16,7 +16,7 @@ from typing import Any
 from splittally.core.errors import KernelStopped, SplittallyError
 from splittally.core.limits import GROUP_MAX
 from splittally.core.types import ADMITTED
-from splittally.edge.records import At, Decision, Release
+from splittally.edge.records import At, Decision, Dispatch, HoldChange, Release
 from splittally.runtime.kernel import Kernel
 
 
@@ -77,16 +77,15 @@ class Writer:
         with self._wake:
             waiting.is_given_up = True
             if waiting.is_answered:
-                self.give_back(waiting.kernel, waiting.answer)
+                self.give_back(waiting.kernel, waiting.work, waiting.answer)
 
-    def give_back(self, kernel: Kernel, answer: Any) -> None:
-        """Release what the decisions of an answer hold that nobody learns of."""
+    def give_back(self, kernel: Kernel, work: object, answer: Any) -> None:
+        """Release what an answer holds or started that nobody learns of."""
         with self._wake:
-            for decision in answer if isinstance(answer, list) else [answer]:
-                if not isinstance(decision, Decision) or decision.duplicate or decision.seq is None:
-                    continue
-                if decision.outcome in ADMITTED and decision.intent_hash is not None:
-                    self._unknown.append((kernel, At(None, Release(decision.intent_hash, "not_dispatched"))))
+            for each in answer if isinstance(answer, list) else [answer]:
+                release = _undone(work, each)
+                if release is not None:
+                    self._unknown.append((kernel, At(None, release)))
             self._wake.notify()
             is_alone = not self._thread.is_alive()
         if is_alone:
@@ -134,12 +133,12 @@ class Writer:
         with self._wake:
             waiting.is_answered, waiting.answer = True, answer
             if waiting.is_given_up:
-                self.give_back(waiting.kernel, answer)
+                self.give_back(waiting.kernel, waiting.work, answer)
                 return
         try:
             waiting.loop.call_soon_threadsafe(_set_answer, waiting)
         except RuntimeError:  # the caller's loop is gone
-            self.give_back(waiting.kernel, answer)
+            self.give_back(waiting.kernel, waiting.work, answer)
 
     def _release_unknown(self) -> None:
         """Where a release cannot be made the kernel has stopped, and its journal says what is open."""
@@ -148,6 +147,17 @@ class Writer:
         if releases:
             with suppress(SplittallyError):
                 Kernel.run_for(releases)
+
+
+def _undone(work: object, answer: object) -> Release | None:
+    """The release of what this answer holds or started; None where it did neither."""
+    request = work.request if isinstance(work, At) else None
+    match answer:
+        case Decision(seq=int(), intent_hash=bytes(digest), duplicate=False) if answer.outcome in ADMITTED:
+            return Release(digest, "not_dispatched")
+        case HoldChange(status="dispatched") if isinstance(request, Dispatch):
+            return Release(answer.intent_hash, "not_dispatched", attempt=request.attempt)
+    return None
 
 
 def _set_answer(waiting: Waiting) -> None:

@@ -75,7 +75,7 @@ class Ledger:
     """The tables of the ledger."""
 
     __slots__ = ("accounts", "agenda", "agenda_is_shared", "appointments", "balances", "counters", "holds",
-                 "inflight", "issued", "resources", "windows")  # fmt: skip
+                 "inflight", "issued", "resources", "started", "windows")  # fmt: skip
 
     def __init__(self) -> None:
         self.resources: dict[str, ResourceDef] = {}
@@ -86,6 +86,7 @@ class Ledger:
         self.counters: dict[CounterKey, Counter] = {}
         self.windows: dict[WindowKey, tuple[int, int, int, int]] = {}  # start, end, seq, position
         self.holds: dict[bytes, Hold] = {}
+        self.started: dict[bytes, tuple[bytes, int]] = {}  # intent -> who dispatched it, and when
         self.appointments: dict[tuple[int, int], int] = {}  # seq, position -> due time, of other domains
         self.agenda: list[Due] = []
         self.agenda_is_shared = False
