@@ -1,7 +1,7 @@
 """What happened, named in the past: the only thing that changes state. One page.
 
 Rule 1. Events are facts: `evolve` remembers them without deciding anything, and replay needs nothing
-        else. A tag is never reused (`schemas/records.cddl`).
+        else. A tag is never reused (`schemas/records-2.cddl`).
 Rule 2. A nineteenth event needs an argument.
 """
 

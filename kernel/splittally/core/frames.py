@@ -1,4 +1,4 @@
-"""The body of a frame as records: `[v, at, by, cmd, seen, out]` (schemas/records.cddl).
+"""The body of a frame as records: `[v, at, by, cmd, seen, out]` (schemas/records-2.cddl).
 
 Rule 1. What is read back equals what was written, or reading refuses; nothing is repaired.
 Rule 2. A frame says the format it was written in; older formats are read for ever. A field that a later

@@ -1,7 +1,7 @@
 """The things a world is made of, as records that every domain shares.
 
 Rule 1. Records are frozen and positional (`array_like`): their field order is a released format
-        (`schemas/records.cddl`), so a field is only ever added at the end.
+        (`schemas/records-2.cddl`), so a field is only ever added at the end.
 Rule 2. Sequences inside records are lists because the fast codec takes exact types; nobody mutates them.
 Rule 3. Records cannot form cycles, so the collector does not track them (`gc=False`).
 Rule 4. Amounts are naturals below 2^64 in the minor unit of what they count; times are nanoseconds.

@@ -8,16 +8,13 @@ Rule 3. Every method acts for one principal (`as_principal`), who may use only t
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from msgspec.structs import replace
 
-from splittally.core.errors import InvalidInput, KernelStopped
+from splittally.core.errors import InvalidInput
 from splittally.core.findings import find, has_code
 from splittally.core.limits import ATTEMPT_BYTES
 from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_id, is_name
@@ -40,9 +37,10 @@ from splittally.journal.store import Store
 from splittally.runtime.answers import or_raise
 from splittally.runtime.lineage import Level, trace
 from splittally.runtime.opening import open_or_create, open_over, upgrade
-from splittally.runtime.pipeline import answer_batch, answers, batches, commit, commit_if_running, tick
+from splittally.runtime.pipeline import commit, commit_if_running, tick
 from splittally.runtime.queries import Queries
 from splittally.runtime.rows import Row, outcome_row
+from splittally.runtime.stream import answers_for, stream, use
 from splittally.runtime.world import World
 
 
@@ -262,61 +260,13 @@ class Kernel:
         return [answer for group in self.stream(requests) for answer in group]
 
     def stream(self, requests: Iterable[Request | At]) -> Iterator[list[Any]]:
-        """`run` group by group: each list is durable when it is given.
-
-        The kernel is kept to itself only while a batch is decided or committed, never while the caller
-        has control: a stream may be read in parts, in several threads, or not to its end.
-        """
-        waiting: list[tuple[int, Any]] = []  # how long the journal is once an answer is durable
-        for batch in batches(self._world, requests):
-            while batch:
-                with self._lock:
-                    done, size = self._answer(batch, waiting)
-                batch = batch[done:]
-                given = [answer for needed, answer in waiting if needed <= size]
-                if given:
-                    waiting = waiting[len(given) :]
-                    yield given
-        with self._lock:
-            self._usable()
-        if waiting:
-            yield [answer for _, answer in waiting]
-
-    def _answer(self, batch: list[Request | At], waiting: list[tuple[int, Any]]) -> tuple[int, int]:
-        """Answer a batch up to a commit; how many were answered, and the frames that it made durable or 0."""
-        self._check_usable()
-        world, done, committed = self._world, 0, self._world.commits
-        try:
-            for answer in answer_batch(world, self._principal, batch):
-                done += 1
-                waiting.append((world.state.size, answer))
-                if world.commits != committed and not world.group:
-                    return done, world.state.size
-        except BaseException:
-            commit_if_running(world)
-            raise
-        return done, world.store.head.size if world.commits != committed else 0
+        """`run` group by group: each list is durable when it is given, whatever becomes of the stream."""
+        return stream(self._world, self._principal, requests)
 
     @staticmethod
     def run_for(requests: Iterable[tuple["Kernel", At]]) -> list[Any]:
         """Answers to requests of several principals of one world, in as few commits as they fit in."""
-        given: list[Any] = []
-        worlds: set[World] = set()
-        with ExitStack() as held:  # until the commit, so that no query sees what is not durable
-            try:
-                for kernel, run in groupby(requests, itemgetter(0)):
-                    if kernel._world not in worlds:
-                        held.enter_context(kernel._lock)
-                        worlds.add(kernel._world)
-                    kernel._check_usable()
-                    given += answers(kernel._world, kernel._principal, [item for _, item in run])
-            except BaseException:
-                for world in worlds:
-                    commit_if_running(world)
-                raise
-            for world in worlds:
-                commit(world)
-        return given
+        return answers_for((kernel._world, kernel._principal, item) for kernel, item in requests)
 
     def _native_grant(self) -> str:
         if self._principal == OPERATOR:
@@ -334,18 +284,7 @@ class Kernel:
             return self._world.state
 
     def _usable(self) -> None:
-        """Refuse where the kernel cannot be used; else make durable what an interrupted call left."""
-        self._check_usable()
-        if self._world.group:
-            commit(self._world)
-
-    def _check_usable(self) -> None:
-        if os.getpid() != self._world.pid:
-            raise KernelStopped("this kernel was opened in another process; open the world again here")
-        if self._world.is_closed:
-            raise KernelStopped("this kernel is closed; open the world again")
-        if self._world.stopped:  # its state is ahead of its journal
-            self._world.refuse_stopped()
+        use(self._world)
 
 
 def open_world(path: str | Path | None, clock: Any = None, **options: Any) -> Kernel:
