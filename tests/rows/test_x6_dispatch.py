@@ -14,6 +14,7 @@ from splittally.core.snapshot import dump_state, load_state, state_root
 from splittally.core.state import FORMAT
 from splittally.journal.frame import open_frame, seal
 from splittally.journal.memory import MemoryStore
+from splittally.runtime import opening
 from splittally.runtime.kernel import open_store
 from splittally.runtime.recover import fold
 from splittally_tools.testing.assertions import assert_replays
@@ -181,8 +182,8 @@ def test_only_the_attempt_that_started_it_calls_it_off(cause):
             told = kernel.release(digest, cause, attempt=attempt)
             assert (told.status, told.seq) == ("already_dispatched", None)
         assert kernel.release(digest, cause, attempt=ONE).status == "released"
-        assert settle(kernel, digest, {"tokens": 5}).status == "late"
         assert not kernel._world.state.ledger.started
+        assert settle(kernel, digest, {"tokens": 5}).status == "late"
         sound(kernel)
 
 
@@ -350,11 +351,15 @@ def test_dispatches_replay_and_are_decided_again_to_the_same_bytes():
 
 
 @pytest.mark.req("X6-26")
-def test_a_world_of_format_1_is_read_for_ever_and_goes_on_in_format_2():
+@pytest.mark.parametrize("engine", ["the same", "another"])
+def test_a_world_of_format_1_is_read_for_ever_and_goes_on_in_format_2(engine, monkeypatch):
     store = MemoryStore()
     for data in golden.stored_frames(golden.RELEASED):
         store.append(store.head, [seal(*open_frame(data))])
-    before = state_root(fold(store))
+    folded = fold(store)
+    before = state_root(folded)
+    if engine == "the same":
+        monkeypatch.setattr(opening, "current_engine", lambda: folded.engine)
     with open_store(store) as kernel:
         assert kernel._world.state.format == FORMAT == 2
         digest = held_of(kernel)
