@@ -89,13 +89,20 @@ class Tour:
         self._answered(answer.seq, answer.status, answer.violations, f" used {_short(answer.usage)}")
         return answer
 
-    def release(
-        self, label: str, cause: str, by: str = "operator", order: str | None = None, at: int | None = None
-    ) -> HoldChange:
+    def release(self, label: str, cause: str, by: str = "operator", **fields: Any) -> HoldChange:
         """End a labelled hold without a receipt."""
-        self._say(at, by, f"release {label}: {cause}" + (f" by order {order}" if order else ""))
-        view = self.kernel.as_principal(by)
-        answer = view.release(self.hashes.get(label, key_of(label)), cause, order, now_ns=self._now(at))
+        at, order = fields.pop("at", None), fields.pop("order", None)
+        told = f"release {label}: {cause}" + (f" by order {order}" if order else "")
+        self._say(at, by, told + _rest(fields))
+        view, digest = self.kernel.as_principal(by), self.hashes.get(label, key_of(label))
+        answer = view.release(digest, cause, order, now_ns=self._now(at), **fields)
+        self._answered(answer.seq, answer.status, (), "")
+        return answer
+
+    def dispatch(self, label: str, attempt: bytes) -> HoldChange:
+        """Start the effect of a labelled hold."""
+        self._say(None, "operator", f"dispatch {label}{_rest({'attempt': attempt})}")
+        answer = self.kernel.dispatch(self.hashes[label], attempt)
         self._answered(answer.seq, answer.status, (), "")
         return answer
 

@@ -139,6 +139,29 @@ def endings(t: Tour) -> None:
     t.tick(at=150)
     t.settle("e5", "ok", {"prompt_tokens": 10, "completion_tokens": 5}, at=160)
     t.settle("e4", "ok", {"prompt_tokens": 20, "completion_tokens": 0}, at=200)
+    one, two = b"one." * 4, b"two." * 4
+    for attempt in (one, two):
+        t.ask("e6", "llm.generate", params, "short", attempt=attempt)
+    t.settle("e6", "unknown")
+    t.ask("e6", "llm.generate", params, "short", attempt=one)
+    t.settle("e6", "ok", {"prompt_tokens": 0, "completion_tokens": 0})
+    t.ask("e6", "llm.generate", params, "short", attempt=one)
+    careful = {"cap": "sys/llm.basic@1", "dispatch": True}
+    t.native("careful", "grant.issue", name="careful", terms=careful)
+    for label in ("d1", "d2", "d4", "d5"):
+        t.ask(label, "llm.generate", params, "careful", attempt=one)
+    t.ask("d3", "llm.generate", params, "careful", expires_ns=DAY_ONE + 250 * SECOND)
+    for label, attempt in (("d1", one), ("d1", two), ("d3", two), ("d4", one), ("d5", one)):
+        t.dispatch(label, attempt)
+    t.extend("d4", 400)
+    t.settle("d4", "ok", {"prompt_tokens": 1, "completion_tokens": 1})
+    t.release("d5", "cancel", attempt=one)
+    t.ask("d1", "llm.generate", params, "careful", attempt=one)
+    t.release("d1", "not_dispatched", attempt=two)
+    t.release("d1", "not_dispatched", attempt=one)
+    t.settle("d2", "ok", {"prompt_tokens": 1, "completion_tokens": 1})
+    t.tick(at=250)
+    t.settle("d3", "ok", {"prompt_tokens": 2, "completion_tokens": 1})
 
 
 def windows(t: Tour) -> None:

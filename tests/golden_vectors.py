@@ -9,14 +9,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from splittally.core.canonical import encode
 from splittally.core.caps.grants import GrantTerms, build_grant
 from splittally.core.caps.state import Caps
 from splittally.core.hashing import hash_params
 from splittally.core.intent import intent_hash
 from splittally.core.limits import HASH_BYTES
-from splittally.core.types import CAP_ALL, ROOT, CapDef, EffectDef
+from splittally.core.types import CAP_ALL, ROOT, CapDef, EffectDef, grant_row
 from splittally.edge.json_values import parse_json
 
 from tests.golden_teller import key_of
@@ -166,7 +165,7 @@ def _terms_vector(terms: dict[str, Any], enforcer: bytes, schema: bytes) -> dict
     grant = build_grant("g", GrantTerms(**terms), "manifest")
     caps.grants = {ROOT: build_grant(ROOT, GrantTerms(cap=CAP_ALL, parent=""), "release"), "g": grant}
     caps.blobs = {hash_params(terms["params"]): terms["params"]} if "params" in terms else {}
-    record = msgspec.to_builtins(grant, builtin_types=(bytes,))
+    record = grant_row(grant)
     return {
         "grant": spelled(record),
         "enforcer": enforcer.hex(),

@@ -7,10 +7,10 @@ from splittally.core.events import Held, HoldChanged, Released, Settled
 from splittally.core.evolve import evolve
 from splittally.core.ledger.lifecycle import CHANGED, HELD, HOLD, NOTHING, RELEASE, SETTLE
 from splittally.core.state import State
-from splittally.core.types import APPROVAL, OPEN, RELEASE_CAUSES, RELEASED, SETTLED, UNKNOWN, Leg
+from splittally.core.types import APPROVAL, OPEN, RELEASE_CAUSES, RELEASED, RUNNING, SETTLED, UNKNOWN, Leg
 
 INTENT = b"\x01" * 32
-PHASES = (OPEN, APPROVAL, UNKNOWN)
+PHASES = (OPEN, APPROVAL, RUNNING, UNKNOWN)
 DETAILS = {
     HELD: PHASES,
     CHANGED: PHASES,
@@ -56,6 +56,7 @@ def state_in(phase):
     ways = {
         OPEN: [(HELD, OPEN)],
         APPROVAL: [(HELD, APPROVAL)],
+        RUNNING: [(HELD, OPEN), (CHANGED, RUNNING)],
         UNKNOWN: [(HELD, OPEN), (CHANGED, UNKNOWN)],
         RELEASED: [(HELD, OPEN), (RELEASE, "cancel")],
         SETTLED: [(HELD, OPEN), (SETTLE, "receipt")],

@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 from splittally.core.abi import Fault
-from splittally.sandbox import Sandbox
+from splittally.sandbox import Sandbox, pooled
 
 from tests.test_sandbox_calls import load, pure
 from tests.test_sandbox_fixtures import FAULTY, expected
@@ -100,11 +100,42 @@ def test_a_sandbox_in_each_thread_answers_as_one_alone():
         here.close()
 
 
-def test_a_second_call_inside_a_call_is_refused():
+def test_a_second_call_inside_a_call_is_refused(monkeypatch):
     """Prepared arguments are shared by the calls of one sandbox; two at a time would mix them up."""
     sandbox = Sandbox()
     judged = sandbox.load(pure("echo"))
-    sandbox.judge(judged, b"x")
-    sandbox._calls._is_busy = True
-    with pytest.raises(AssertionError, match="one call at a time"):
-        sandbox.judge(judged, b"x")
+    alone = sandbox.judge(judged, b"x")
+    string_at = pooled.string_at
+
+    def inside(*place):
+        monkeypatch.setattr(pooled, "string_at", string_at)
+        with pytest.raises(AssertionError, match="one call at a time"):
+            sandbox.judge(judged, b"y")
+        return string_at(*place)
+
+    monkeypatch.setattr(pooled, "string_at", inside)
+    assert sandbox.judge(judged, b"x") == alone
+    assert sandbox.judge(judged, b"x") == alone
+
+
+def test_more_threads_than_the_pool_has_instances_take_turns():
+    """A call of an instance waits for no slot: threads take turns, however often they are switched."""
+    found = []
+    interval = sys.getswitchinterval()
+
+    def judge():
+        sandbox = Sandbox()
+        judged = sandbox.load(pure("echo"))
+        found.append({sandbox.judge(judged, b"x") for _ in range(300)})
+
+    threads = [Thread(target=judge) for _ in range(20)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(found) == 20
+    assert len(set().union(*found)) == 1

@@ -20,6 +20,7 @@ from splittally.core.limits import OPEN_HOLDS_MAX
 _MENU = {
     "At": "splittally.runtime",
     "Decision": "splittally.edge.records",
+    "Dispatch": "splittally.edge.records",
     "Extend": "splittally.edge.records",
     "Finding": "splittally.core.findings",
     "Group": "splittally.edge.records",

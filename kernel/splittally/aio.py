@@ -3,114 +3,33 @@
     async with splittally.aio.open(path) as kernel:
         decision = await kernel.submit(Intent(...))
 
-Rule 1. Everything that waits when a commit ends shares the next one; receipts go before intents.
+Rule 1. Everything that waits when a commit ends shares the next one (`runtime/writer.py`).
 Rule 2. The queue is bounded: an intent that finds it full is answered `busy` without a record, a
         receipt is never refused.
+Rule 3. What a caller gave up is not decided, or what it holds is released as `not_dispatched`. Receipts,
+        releases and extensions always go on.
 """
 
 import asyncio
-import threading
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
-from splittally.core.errors import KernelStopped
 from splittally.core.findings import find
-from splittally.core.limits import GROUP_MAX, QUEUE_MAX
+from splittally.core.limits import QUEUE_MAX
 from splittally.edge.hashes import require_hash
-from splittally.edge.records import Decision, Extend, Group, HoldChange, Intent, Receipt, Release
+from splittally.edge.records import Decision, Dispatch, Extend, Group, HoldChange, Intent, Receipt, Release
 from splittally.runtime import At, Kernel, open_world
 from splittally.runtime.queries import Queries
 from splittally.runtime.rows import Row
-
-
-class _Waiting(NamedTuple):
-    kernel: Kernel
-    work: At | Callable[[], Any]
-    future: "asyncio.Future[Any]"
-    loop: asyncio.AbstractEventLoop
-
-
-class _Writer:
-    """The thread that owns the world, and the queue in front of it."""
-
-    def __init__(self, queue_max: int) -> None:
-        self._queue_max = queue_max
-        self._first: deque[_Waiting] = deque()  # receipts, releases: they free what others wait for
-        self._then: deque[_Waiting] = deque()
-        self._wake = threading.Condition()
-        self._is_closing = False
-        self._thread = threading.Thread(target=self._serve, name="splittally-writer", daemon=True)
-        self._thread.start()
-
-    def put(self, waiting: _Waiting, is_first: bool) -> bool:
-        """Queue some work; False when the queue is full."""
-        with self._wake:
-            if self._is_closing:
-                raise KernelStopped("this kernel is closed; open the world again")
-            if not is_first and len(self._then) >= self._queue_max:
-                return False
-            (self._first if is_first else self._then).append(waiting)
-            self._wake.notify()
-        return True
-
-    def close(self) -> None:
-        """Answer what is queued and end the thread."""
-        with self._wake:
-            self._is_closing = True
-            self._wake.notify()
-        self._thread.join()
-
-    def _serve(self) -> None:
-        while True:
-            with self._wake:
-                while not (self._first or self._then or self._is_closing):
-                    self._wake.wait()
-                if self._is_closing and not (self._first or self._then):
-                    return
-                group: list[_Waiting] = []
-                for queue in (self._first, self._then):
-                    while queue and len(group) < GROUP_MAX:
-                        group.append(queue.popleft())
-            self._answer(group)
-
-    def _answer(self, group: list[_Waiting]) -> None:
-        requests = [waiting for waiting in group if isinstance(waiting.work, At)]
-        try:
-            answers = Kernel.run_for([(x.kernel, x.work) for x in requests if isinstance(x.work, At)])
-        except BaseException as error:
-            answers = [error] * len(requests)
-        for waiting, answer in zip(requests, answers, strict=True):
-            _resolve(waiting, answer)
-        for waiting in group:
-            if not isinstance(waiting.work, At):
-                try:
-                    _resolve(waiting, waiting.work())
-                except BaseException as error:
-                    _resolve(waiting, error)
-
-
-def _resolve(waiting: _Waiting, answer: Any) -> None:
-    def set_answer() -> None:
-        if waiting.future.done():
-            return
-        if isinstance(answer, BaseException):
-            waiting.future.set_exception(answer)
-        else:
-            waiting.future.set_result(answer)
-
-    try:
-        waiting.loop.call_soon_threadsafe(set_answer)
-    except RuntimeError:
-        return  # the caller's loop is gone; its answer is in the journal
+from splittally.runtime.writer import Waiting, Writer
 
 
 class AsyncKernel:
     """The asyncio twin of `splittally.Kernel`: the same methods, awaited."""
 
-    def __init__(self, kernel: Kernel, writer: _Writer) -> None:
+    def __init__(self, kernel: Kernel, writer: Writer) -> None:
         self._kernel = kernel
         self._writer = writer
 
@@ -143,14 +62,14 @@ class AsyncKernel:
         if isinstance(intent, Intent):
             return await self._request(At(now_ns, intent))
         if mode == "each":
-            return list(await asyncio.gather(*(self._request(At(now_ns, each)) for each in intent)))
+            return await self._together([At(now_ns, each) for each in intent])
         return await self._request(At(now_ns, Group(mode, tuple(intent))))
 
     async def settle(self, receipt: Receipt | list[Receipt], now_ns: int | None = None) -> Any:
         """A `Settlement`, or a list of them for a list."""
         if isinstance(receipt, Receipt):
             return await self._request(At(now_ns, receipt))
-        return list(await asyncio.gather(*(self._request(At(now_ns, each)) for each in receipt)))
+        return await self._together([At(now_ns, each) for each in receipt])
 
     async def release(
         self,
@@ -158,12 +77,24 @@ class AsyncKernel:
         cause: str = "cancel",
         order: str | None = None,
         now_ns: int | None = None,
+        attempt: bytes | None = None,
     ) -> HoldChange:
-        """End a hold without a receipt."""
+        """End a hold without a receipt; what was dispatched needs the `attempt` that started it."""
         if cause == "governance":
-            answer = await self._call(lambda: self._kernel.release(intent_hash, cause, order, now_ns))
+            answer = await self._call(
+                lambda: self._kernel.release(intent_hash, cause, order, now_ns), is_kept=True
+            )
         else:
-            answer = await self._request(At(now_ns, Release(require_hash(intent_hash), cause, order)))
+            request = Release(require_hash(intent_hash), cause, order, attempt)
+            answer = await self._request(At(now_ns, request))
+        assert isinstance(answer, HoldChange)
+        return answer
+
+    async def dispatch(
+        self, intent_hash: bytes | str, attempt: bytes, now_ns: int | None = None
+    ) -> HoldChange:
+        """Start the effect of an open hold; the first attempt wins. Given up, it is called off again."""
+        answer = await self._request(At(now_ns, Dispatch(require_hash(intent_hash), attempt)))
         assert isinstance(answer, HoldChange)
         return answer
 
@@ -211,7 +142,7 @@ class AsyncKernel:
     async def run(self, requests: list[At | Intent | Receipt | Release | Extend | Group]) -> list[Any]:
         """Answers to requests of any kind, in order."""
         items = [request if isinstance(request, At) else At(None, request) for request in requests]
-        return list(await asyncio.gather(*map(self._request, items), return_exceptions=True))
+        return await self._together(items, return_exceptions=True)
 
     async def _decision(self, work: Callable[[], Decision]) -> Decision:
         answer = await self._call(work)
@@ -220,23 +151,39 @@ class AsyncKernel:
 
     async def _request(self, item: At) -> Any:
         request = item.request
-        is_first = isinstance(request, Receipt | Release | Extend)
-        answer = await self._put(item, is_first)
+        is_kept = isinstance(request, Receipt | Release | Extend)
+        answer = await self._put(item, is_kept or isinstance(request, Dispatch), is_kept)
         if answer is not None:
             return answer
         busy = Decision(seq=None, intent_hash=None, outcome="deny", findings=(find("busy"),))
         is_list = isinstance(request, Group) and request.mode == "all"
         return [busy] * len(request.intents) if is_list and isinstance(request, Group) else busy
 
-    async def _call(self, work: Callable[[], Any]) -> Any:
-        return await self._put(work, True)
+    async def _together(self, items: list[At], return_exceptions: bool = False) -> list[Any]:
+        """The answers to all of these; one who gives up gives up those that were answered already, too."""
+        asked = [asyncio.ensure_future(self._request(item)) for item in items]
+        try:
+            return list(await asyncio.gather(*asked, return_exceptions=return_exceptions))
+        except asyncio.CancelledError:
+            for item, task in zip(items, asked, strict=True):
+                if task.done() and not task.cancelled() and task.exception() is None:
+                    self._writer.give_back(self._kernel, item, task.result())
+            raise
 
-    async def _put(self, work: At | Callable[[], Any], is_first: bool) -> Any:
+    async def _call(self, work: Callable[[], Any], is_kept: bool = False) -> Any:
+        return await self._put(work, True, is_kept)
+
+    async def _put(self, work: At | Callable[[], Any], is_first: bool, is_kept: bool) -> Any:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        if not self._writer.put(_Waiting(kernel=self._kernel, work=work, future=future, loop=loop), is_first):
+        waiting = Waiting(kernel=self._kernel, work=work, future=future, loop=loop, is_kept=is_kept)
+        if not self._writer.put(waiting, is_first):
             return None
-        return await future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._writer.give_up(waiting)
+            raise
 
 
 class _Opening:
@@ -262,7 +209,7 @@ class _Opening:
     async def _open(self) -> AsyncKernel:
         path, clock, queue_max, options = self._arguments
         kernel = await asyncio.to_thread(open_world, path, clock, **options)
-        return AsyncKernel(kernel, _Writer(queue_max))
+        return AsyncKernel(kernel, Writer(queue_max))
 
 
 def open(

@@ -148,13 +148,13 @@ def test_a_commit_that_fails_leaves_both_the_reservation_and_the_attempt_or_neit
 
     store.append = cut
     with pytest.raises(splittally.DiskFull):
-        act(kernel, {"tokens": 60}, idempotency_key=bytes(32))
+        act(kernel, {"tokens": 60}, idempotency_key=bytes(32), attempt=bytes(16))
     store.append = append
     kernel.close()
     with splittally.open(folder) as kernel:
         assert entry(kernel).reserved == (65 if is_stored else 5)
         assert attempts(kernel) == len(kernel.state.reservations) == (2 if is_stored else 1)
-        again = act(kernel, {"tokens": 60}, idempotency_key=bytes(32))
+        again = act(kernel, {"tokens": 60}, idempotency_key=bytes(32), attempt=bytes(16))
         assert (again.allowed, again.duplicate) == (True, is_stored)
         assert attempts(kernel) == len(kernel.state.reservations) == 2
 

@@ -8,6 +8,7 @@ Rule 3. No intent is decided finally twice, and a frame decides only what it was
 from array import array
 from collections.abc import Iterator
 
+from msgspec.structs import astuple
 from splittally.core.canonical import encode_record
 from splittally.core.commands import Open, Submit
 from splittally.core.errors import JournalDamaged
@@ -30,7 +31,7 @@ class Records:
 
     def see(self, record: Record) -> None:
         body, seq = record.body, record.seq
-        again = [seq, record.prev, body_rows(body.at_ns, body.by, body.command, body.seen, body.out)]
+        again = [seq, record.prev, body_rows(*astuple(body))]
         if encode_record(again) != record.data:
             raise JournalDamaged(f"frame {seq} holds more than its record says", seq=seq)
         if body.at_ns < self._at_ns:

@@ -107,7 +107,7 @@ class Rejudge:
         except Exception as error:  # recorded data that no kernel can have decided
             text = f"cannot be decided again ({type(error).__name__})"
             return Drift(record.seq, _intent_of(body.command), text)
-        rows = body_rows(body.at_ns, body.by, body.command, seen, decided.events)
+        rows = body_rows(body.at_ns, body.by, body.command, seen, decided.events, body.version)
         if encode_record([record.seq, record.prev, rows]) == record.data:
             return None
         return _drift(

@@ -15,7 +15,7 @@ ADVICE = {
     ASK_APPROVAL: "have it approved: `tally approve HASH`",
     ESCALATE: "ask whoever issued the grant or wrote the policy",
 }
-DONE_STATUSES = ("settled", "held", "late", "duplicate", "released", "extended")
+DONE_STATUSES = ("settled", "held", "late", "duplicate", "released", "extended", "dispatched")
 
 
 def code_of_answer(answer: Answer) -> int:

@@ -1,11 +1,11 @@
-"""What is done to one intent or reservation: decide, outcome, release, extend, approve, reject; and tick."""
+"""What is done to one intent or reservation: decide, outcome, dispatch, release, approve, ...; and tick."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 from splittally import runtime
-from splittally.core.limits import TIME_NS_MAX
+from splittally.core.limits import ATTEMPT_BYTES, TIME_NS_MAX
 from splittally.edge.hashes import require_hash
 from splittally.edge.records import Answer, Decision, answer_json, finding_json
 from splittally.runtime.rows import Row
@@ -19,6 +19,19 @@ from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.streams import FILE, answer_stream, intent_reader, opened, refused_intent
 
 _HASH = click.argument("intent_hash", metavar="HASH")
+
+
+def _attempt(context: click.Context, option: click.Parameter, text: str | None) -> bytes | None:
+    """The 16 bytes of an attempt, stated as hex."""
+    if text is None:
+        return None
+    try:
+        attempt = bytes.fromhex(text)
+    except ValueError:
+        attempt = b""
+    if len(attempt) != ATTEMPT_BYTES:
+        raise click.BadParameter(f"an attempt is {2 * ATTEMPT_BYTES} hex digits", context, option)
+    return attempt
 
 
 @click.command()
@@ -104,13 +117,28 @@ def _show_outcome(out: Page, row: Row) -> None:
     help="Why it ends.",
 )
 @click.option("--order", help="The order behind it; needed for governance.")
+@click.option("--attempt", callback=_attempt, metavar="HEX", help="Who dispatched it, where somebody did.")
 @click.pass_obj
-def release(session: Session, intent_hash: str, cause: str, order: str | None) -> int:
+def release(session: Session, intent_hash: str, cause: str, order: str | None, attempt: bytes | None) -> int:
     """End a reservation without a receipt."""
     if cause == "governance" and not order:
         raise click.UsageError("governance needs `--order`, which names the order behind it")
     with writer_of(session) as kernel, whole():
-        answer = kernel.release(intent_hash, cause, order, now_ns=session.now_ns)
+        answer = kernel.release(intent_hash, cause, order, now_ns=session.now_ns, attempt=attempt)
+    return _answered(session, answer)
+
+
+@click.command()
+@shared
+@_HASH
+@click.option(
+    "--attempt", callback=_attempt, required=True, metavar="HEX", help="Who starts it: 32 hex digits."
+)
+@click.pass_obj
+def dispatch(session: Session, intent_hash: str, attempt: bytes) -> int:
+    """Start an effect that was allowed; the first attempt wins, and others are refused."""
+    with writer_of(session) as kernel, whole():
+        answer = kernel.dispatch(intent_hash, attempt, now_ns=session.now_ns)
     return _answered(session, answer)
 
 

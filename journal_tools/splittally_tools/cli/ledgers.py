@@ -95,8 +95,9 @@ def _numbers(row: dict[str, Any]) -> tuple[Any, ...]:
 @shared
 @click.option("--grant", help="Only what this grant holds, also for grants below it.")
 @click.option("--dim", help="Only this dimension.")
+@click.option("--orphans", is_flag=True, help="Only what was dispatched and has no answer.")
 @click.pass_obj
-def reservations(session: Session, grant: str | None, dim: str | None) -> int:
+def reservations(session: Session, grant: str | None, dim: str | None, orphans: bool) -> int:
     """What is reserved, by intent, grant and dimension; the amounts add up to the counter's reserved."""
     with reader_of(session) as reader:
         state = reader.state
@@ -104,6 +105,7 @@ def reservations(session: Session, grant: str | None, dim: str | None) -> int:
         rows = [
             row
             for hold in state.reservations.values()
+            if hold.is_orphan or not orphans
             for row in _reserved(hold)
             if grant in (None, row["grant"]) and dim in (None, row["dim"])
         ]
@@ -120,7 +122,7 @@ def reservations(session: Session, grant: str | None, dim: str | None) -> int:
     return DONE
 
 
-_HOLD = ("intent_hash", "seq", "kind", "principal", "phase", "age_ns", "due_ns")
+_HOLD = ("intent_hash", "seq", "kind", "principal", "phase", "age_ns", "due_ns", "attempt", "running_ns")
 
 
 def _reserved(hold: Row) -> list[dict[str, Any]]:
@@ -139,11 +141,11 @@ def _reserved_in(counter: Row | None) -> int | None:
 
 
 def _show_reservations(out: Page, document: dict[str, Any]) -> None:
-    columns = ("intent", "grant", "dimension", "amount", "phase", "age", "kind", "for")
+    columns = ("intent", "grant", "dimension", "amount", "phase", "age", "running", "kind", "for")
     rows = [
         (
             row["intent_hash"], row["grant"], row["dim"], row["amount"], row["phase"], age(row["age_ns"]),
-            row["kind"], row["principal"],
+            "" if row["running_ns"] is None else age(row["running_ns"]), row["kind"], row["principal"],
         )
         for row in document["reservations"]
     ]  # fmt: skip

@@ -34,6 +34,7 @@ MENU: dict[str, Entry] = {
     "settle": Entry("Effects", _CLI + "streams", "settle", "report receipts, one JSON receipt a line"),
     "decide": Entry("Effects", _CLI + "effects", "decide", "what `submit` would answer; writes nothing"),
     "outcome": Entry("Effects", _CLI + "effects", "outcome", "what became of an intent"),
+    "dispatch": Entry("Effects", _CLI + "effects", "dispatch", "start an effect; the first attempt wins"),
     "release": Entry("Effects", _CLI + "effects", "release", "end a reservation without a receipt"),
     "extend": Entry("Effects", _CLI + "effects", "extend", "move a reservation's expiry"),
     "approve": Entry("Effects", _CLI + "effects", "approve", "approve an intent that waits"),

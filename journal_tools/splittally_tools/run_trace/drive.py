@@ -15,6 +15,7 @@ from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 from splittally import At, Decision, Group, HoldChange, Settlement, SplittallyError
+from splittally.core.findings import has_code
 from splittally.core.limits import GROUP_MAX
 from splittally.runtime import Kernel
 
@@ -184,7 +185,7 @@ class Drive:
         call.is_refused = decision.outcome not in ("allow", "require_approval")
         if decision.outcome == "require_approval" and call.fate is not Fate.UNAPPROVED:
             self._schedule(max(call.row.at_ns + APPROVAL_NS, self._now_ns), APPROVAL, call)
-        if not self._is_short and any(found.code == "insufficient_balance" for found in decision.findings):
+        if not self._is_short and any(has_code(found, "insufficient_balance") for found in decision.findings):
             self._is_short = True
             self._schedule(max(call.row.at_ns + FUND_NS, self._now_ns), FUND, call)
 

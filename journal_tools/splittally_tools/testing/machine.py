@@ -33,7 +33,7 @@ from splittally.runtime.reader import read_store
 
 from splittally_tools.audit.conservation import Conservation
 from splittally_tools.testing.artifacts import is_kept
-from splittally_tools.testing.assertions import assert_agrees, assert_balanced
+from splittally_tools.testing.assertions import assert_agrees, assert_balanced, recorded_findings
 from splittally_tools.testing.faults import AFTER, BEFORE, Crash, Disk
 from splittally_tools.testing.journal_walk import Walk
 from splittally_tools.testing.model import Books
@@ -159,7 +159,9 @@ class WorldMachine(RuleBasedStateMachine):
         size = self.kernel.state.seq
         again = self.kernel.submit(intent)
         assert again.duplicate, f"asked again, frame {first.seq} was answered afresh: {again}"
-        assert (again.seq, again.outcome, again.findings) == (first.seq, first.outcome, first.findings)
+        assert (again.seq, again.outcome) == (first.seq, first.outcome)
+        assert recorded_findings(again) == recorded_findings(first)
+        assert not again.allowed, "who asks again with another attempt may not act"
         assert self.kernel.state.seq == size, "an intent that is known already wrote a frame"
 
     @precondition(lambda self: self.books.open or self.books.ended)
@@ -246,7 +248,8 @@ class WorldMachine(RuleBasedStateMachine):
         decision = self.kernel.submit(intent)
         if was_kept and decision.outcome in FINAL:
             assert decision.duplicate, "an intent was committed, and asked again it is decided afresh"
-            decision = replace(decision, duplicate=False)  # nobody was told before
+            told = recorded_findings(decision)  # nobody was told before
+            decision = replace(decision, duplicate=False, may_act=None, findings=told)
         self._note(intent, decision)
 
     # --- what holds after every step -------------------------------------------------------------

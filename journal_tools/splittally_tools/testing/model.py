@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import NamedTuple
 
+from splittally.core.findings import has_code
 from splittally.core.types import ADMITTED, SETTLED
 from splittally.edge.records import Decision, HoldChange, Settlement
 from splittally.runtime import Kernel
@@ -49,7 +50,7 @@ class Books:
         if settlement.status in ("settled", "late"):
             row = self._charge(kernel, settlement.intent_hash)
             is_cut = kernel.state.grants[row.grant].above == "cap" or any(
-                found.code == "counter_saturated" for found in settlement.violations
+                has_code(found, "counter_saturated") for found in settlement.violations
             )
             assert is_cut or row.charged == settlement.usage, (
                 f"{settlement.usage} was answered as usage, and {row.charged} charged"

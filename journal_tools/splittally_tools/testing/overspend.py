@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from splittally.core.caps.state import limits_of
 from splittally.core.events import Charge, Held, Settled
+from splittally.core.findings import has_code
 from splittally.core.ledger.state import Counter
 from splittally.core.state import State
 from splittally.core.types import LIFE, PER_INTENT, Leg, Limit, Window
@@ -61,7 +62,7 @@ class Overspend:
             if charged <= reserve:
                 continue
             if reserve and not any(
-                found.code == EXCEEDED and found.facts.get("dim") == dim for found in charge.violations
+                has_code(found, EXCEEDED) and found.facts.get("dim") == dim for found in charge.violations
             ):
                 raise AssertionError(
                     f"frame {seq}: grant `{charge.grant}`, dimension `{dim}`: {charged} charged with "

@@ -3,6 +3,7 @@
 Rule 1. Items are taken in the agenda's order; one that makes another due in time has it worked through too.
 Rule 2. Items that only release need no fork; the others see what came before them.
 Rule 3. A rule whose events no bytes are defined for is skipped: nothing due can stop what comes after.
+Rule 4. What runs is not released when it falls due: nobody knows what became of it.
 """
 
 from splittally.core.events import Event
@@ -12,8 +13,9 @@ from splittally.core.ledger.state import NO_WINDOW, Due, Hold
 from splittally.core.ledger.tick import fall_due
 from splittally.core.native.firing import fire, give_up
 from splittally.core.native.plans import credit_events
+from splittally.core.receipts import unknown_event
 from splittally.core.state import State
-from splittally.core.types import UNKNOWN
+from splittally.core.types import APPROVAL, OPEN, RUNNING
 
 
 def due_events(state: State, now_ns: int, most: int) -> list[Event]:
@@ -38,10 +40,14 @@ def due_events(state: State, now_ns: int, most: int) -> list[Event]:
 
 def _is_mere_release(state: State, hold: Hold) -> bool:
     """Whether a hold that falls due is released, and no budget, whose rules would act, gets anything back."""
-    return hold.phase != UNKNOWN and not any(draw.account in state.plans.budgets for draw in hold.draws)
+    return hold.phase in (OPEN, APPROVAL) and not any(
+        draw.account in state.plans.budgets for draw in hold.draws
+    )
 
 
 def _fallen(fork: State, item: Due, now_ns: int) -> list[Event]:
+    if item.hold and fork.ledger.holds[item.hold].phase == RUNNING:
+        return [unknown_event(fork, now_ns, item.hold, fork.ledger.holds[item.hold])]
     if item.hold or item.window != NO_WINDOW:
         events = fall_due(fork.ledger, item, fork.limit_of, now_ns, fork.offset_ns)
         return events + credit_events(fork, events, now_ns)

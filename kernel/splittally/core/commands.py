@@ -70,11 +70,15 @@ class Settle(Struct, frozen=True, array_like=True, gc=False, tag=2):
 
 
 class Release(Struct, frozen=True, array_like=True, gc=False, tag=3):
-    """End a hold without a receipt, by its own principal or an adapter of its kind."""
+    """End a hold without a receipt, by its own principal or an adapter of its kind.
+
+    What was dispatched is ended only by the `attempt` that started it.
+    """
 
     intent_hash: bytes
     cause: str
     order: str
+    attempt: bytes = b""
 
 
 class Extend(Struct, frozen=True, array_like=True, gc=False, tag=4):
@@ -90,7 +94,14 @@ class Tick(Struct, frozen=True, array_like=True, gc=False, tag=5):
     items: int
 
 
-Command = Open | Submit | Settle | Release | Extend | Tick
+class Dispatch(Struct, frozen=True, array_like=True, gc=False, tag=6):
+    """Start the effect of an open hold: the first attempt wins."""
+
+    intent_hash: bytes
+    attempt: bytes
+
+
+Command = Open | Submit | Settle | Release | Extend | Tick | Dispatch
 
 
 class Judged(Struct, frozen=True, array_like=True, gc=False, tag=0):

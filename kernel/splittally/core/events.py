@@ -1,7 +1,7 @@
 """What happened, named in the past: the only thing that changes state. One page.
 
 Rule 1. Events are facts: `evolve` remembers them without deciding anything, and replay needs nothing
-        else. A tag is never reused (`schemas/records.cddl`).
+        else. A tag is never reused (`schemas/records-2.cddl`).
 Rule 2. A nineteenth event needs an argument.
 """
 
@@ -94,11 +94,12 @@ class Held(Struct, frozen=True, array_like=True, gc=False, tag=2):
 
 
 class HoldChanged(Struct, frozen=True, array_like=True, gc=False, tag=3):
-    """A hold moved to another phase or got another due time."""
+    """A hold moved to another phase or got another due time; `attempt` started its effect."""
 
     intent_hash: bytes
     phase: str
     due_ns: int
+    attempt: bytes = b""
 
 
 class Settled(Struct, frozen=True, array_like=True, gc=False, tag=4):

@@ -69,7 +69,7 @@ def evolve(state: State, event: Event, principal: str, position: int) -> None:
         case Released():
             ledger.release(books, event)
         case HoldChanged():
-            ledger.change_hold(books, event)
+            ledger.change_hold(books, event, state.now_ns)
         case LimitSet():
             ledger.set_limit(books, event, state.size, position, state.offset_ns)
         case LimitCrossed():

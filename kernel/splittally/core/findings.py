@@ -47,6 +47,11 @@ def shown_facts(value: Any) -> Any:
     return value
 
 
+def has_code(finding: Finding, code: str) -> bool:
+    """Whether this is the kernel's own finding with this code: an enforcer may use the same word."""
+    return finding.code == code and finding.stage == REASONS[code].stage
+
+
 def shown(value: int) -> int:
     """The integer of the data model that is nearest to `value`."""
     return max(INT_MIN, min(value, INT_MAX))

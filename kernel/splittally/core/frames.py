@@ -1,6 +1,9 @@
-"""The body of a frame as records: `[v, at, by, cmd, seen, out]` (schemas/records.cddl).
+"""The body of a frame as records: `[v, at, by, cmd, seen, out]` (schemas/records-2.cddl).
 
 Rule 1. What is read back equals what was written, or reading refuses; nothing is repaired.
+Rule 2. A frame says the format it was written in; older formats are read for ever. A field that a later
+        format added at the end of a record is left out where it says nothing, so that what an older format
+        could say is written as it was.
 """
 
 from typing import Any
@@ -9,14 +12,19 @@ import msgspec
 from msgspec import Struct
 
 from splittally.core.canonical import UNENCODABLE, encode_record
-from splittally.core.commands import Command, Evidence
+from splittally.core.commands import Command, Evidence, Known, Release
 from splittally.core.errors import FormatTooNew, JournalDamaged
-from splittally.core.events import Event
+from splittally.core.events import Event, GrantSet, HoldChanged, Refunded, Settled
 from splittally.core.state import FORMAT
+from splittally.core.types import GRANT_FIELDS
+
+RELEASE_FIELDS, HOLD_CHANGED_FIELDS = 4, 4  # of format 1, the tag included
+CHARGE_FIELDS, REFUND_LEG_FIELDS, KNOWN_LEG_FIELDS = 8, 3, 3  # of format 1
+_LEGS = {struct: 1 + struct.__struct_fields__.index("legs") for struct in (Known, Refunded, Settled)}
 
 
 class Body(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
-    """A frame's body: logical time, principal, command, evidence, events.
+    """A frame's body: logical time, principal, command, evidence, events; and the format of the frame.
 
     One record and not five values, because msgspec looks at a bare union anew whenever it is used.
     """
@@ -26,6 +34,7 @@ class Body(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields
     command: Command
     seen: list[Evidence]
     out: list[Event]
+    version: int = FORMAT
 
 
 class _Asked(Struct, frozen=True, gc=False, array_like=True):
@@ -36,10 +45,37 @@ class _Told(Struct, frozen=True, gc=False, array_like=True):
     out: list[Event]
 
 
-def body_rows(at_ns: int, by: str, command: Command, seen: list[Evidence], out: list[Event]) -> list[Any]:
+def body_rows(
+    at_ns: int, by: str, command: Command, seen: list[Evidence], out: list[Event], version: int = FORMAT
+) -> list[Any]:
     """The body as lists and atoms, ready to be encoded."""
     cmd, told, events = msgspec.to_builtins((command, seen, out), builtin_types=(bytes,))
-    return [FORMAT, at_ns, by, cmd, told, events]
+    if type(command) is Release:
+        _leave_out(cmd, RELEASE_FIELDS)
+    for event, row in zip(out, events, strict=True):
+        if type(event) is HoldChanged:
+            _leave_out(row, HOLD_CHANGED_FIELDS)
+        elif type(event) is GrantSet:
+            _leave_out(row[1], GRANT_FIELDS)
+        elif type(event) is Settled:
+            _leave_out_of_legs(row[_LEGS[Settled]], CHARGE_FIELDS)
+        elif type(event) is Refunded:
+            _leave_out_of_legs(row[_LEGS[Refunded]], REFUND_LEG_FIELDS)
+    for evidence, row in zip(seen, told, strict=True):
+        if type(evidence) is Known:
+            _leave_out_of_legs(row[_LEGS[Known]], KNOWN_LEG_FIELDS)
+    return [version, at_ns, by, cmd, told, events]
+
+
+def _leave_out(row: list[Any], fields: int) -> None:
+    """Drop what stands behind the first fields and says nothing."""
+    while len(row) > fields and not row[-1]:
+        row.pop()
+
+
+def _leave_out_of_legs(legs: list[list[Any]], fields: int) -> None:
+    for leg in legs:
+        _leave_out(leg, fields)
 
 
 def is_encodable(events: list[Event]) -> bool:
@@ -57,7 +93,7 @@ def read_body(rows: Any, seq: int) -> Body:
         version, *body = rows
         if version > FORMAT:
             raise FormatTooNew(f"frame {seq} was written by a later release", seq=seq, format=version)
-        return msgspec.convert(body, Body)
+        return msgspec.convert([*body, version], Body)
     except (ValueError, TypeError) as error:  # msgspec.ValidationError is a ValueError
         raise JournalDamaged(f"frame {seq} does not hold a record", seq=seq) from error
 

@@ -16,7 +16,7 @@ from splittally.core.ask import member_questions
 from splittally.core.commands import Evidence, Judged, Member
 from splittally.core.events import Decided, Event
 from splittally.core.evolve import evolve
-from splittally.core.findings import find
+from splittally.core.findings import Finding, find
 from splittally.core.outcome import MemberReply, Reply, Step, Unanswered
 from splittally.core.pipeline import IntentDecision, decide_intent, refuse_member
 from splittally.core.state import State
@@ -33,21 +33,32 @@ def step_all(state: State, now_ns: int, principal: str, members: list[Member], s
         decision = decide_intent(fork, now_ns, principal, member, at, own)
         decisions.append(decision)
         if decision.outcome != ALLOW:
-            return _refuse_all(state, members, at, decision)
+            return _refuse_all(state, principal, members, at, decision)
         for event in decision.events:
             evolve(fork, event, principal, at)
     return _together(members, decisions)
 
 
-def _refuse_all(state: State, members: list[Member], at: int, decision: IntentDecision) -> Step:
+def _refuse_all(
+    state: State, principal: str, members: list[Member], at: int, decision: IntentDecision
+) -> Step:
+    """All denied. Who does not hold a member's grant uses up no key of its holder's: the denial says so."""
     refused = find(
         "group_member_refused", member=at, intent_hash=members[at].intent_hash, outcome=decision.outcome
     )
     own = refuse_member(state, members[at], [*decision.findings, refused])
     decisions = [
-        own if other == at else refuse_member(state, x, [refused]) for other, x in enumerate(members)
+        own if other == at else refuse_member(state, x, [*_foreign(state, principal, x), refused])
+        for other, x in enumerate(members)
     ]
     return _together(members, decisions)
+
+
+def _foreign(state: State, principal: str, member: Member) -> list[Finding]:
+    """That somebody else holds the grant of a member; empty for one's own."""
+    if state.caps.grants[member.grant].holder == principal:
+        return []
+    return [find("not_holder", grant=member.grant, principal=principal)]
 
 
 def _together(members: list[Member], decisions: list[IntentDecision]) -> Step:

@@ -18,6 +18,7 @@ from splittally.core.events import (
     RuleFired,
     Settled,
 )
+from splittally.core.findings import has_code
 from splittally.core.frames import Body
 from splittally.core.types import DENY, FINAL, OPEN, RELEASED, RESERVED, SETTLED, Leg
 
@@ -54,7 +55,7 @@ class Trace(NamedTuple):
 
     @property
     def phase(self) -> str:
-        """The phase of a hold that is open: open, approval or unknown; empty otherwise."""
+        """The phase of a hold that is open: open, approval, running or unknown; empty otherwise."""
         if self.status != RESERVED or self.held is None:
             return ""
         return self.changes[-1][1].phase if self.changes else self.held.phase or OPEN
@@ -75,7 +76,7 @@ class Trace(NamedTuple):
 
 def is_foreign(decided: Decided) -> bool:
     """Whether somebody asked who does not hold the grant: no answer to its holder, and no use of its key."""
-    return decided.outcome == DENY and any(finding.code == "not_holder" for finding in decided.findings)
+    return decided.outcome == DENY and any(has_code(x, "not_holder") for x in decided.findings)
 
 
 def own_members(body: Body) -> list[Member]:

@@ -34,6 +34,10 @@ REASONS: dict[str, Reason] = {
     "busy": Reason("edge", RETRY_AFTER, "too many intents wait for the writer"),
     # --- known ----------------------------------------------------------------------------------
     "idempotency.conflict": Reason("known", REPLAN, "the key was used for another payload"),
+    "not_your_attempt": Reason("known", REPLAN, "this was allowed to another attempt"),
+    "already_ended": Reason("known", REPLAN, "what was allowed has ended or was carried out"),
+    "outcome_unknown": Reason("known", ESCALATE, "nobody knows yet whether the effect happened"),
+    "already_dispatched": Reason("known", REPLAN, "the effect was started and is not answered yet"),
     # --- caps -----------------------------------------------------------------------------------
     "not_holder": Reason("caps", REPLAN, "the principal does not hold this grant"),
     "kind_not_covered": Reason("caps", REPLAN, "a grant of the chain does not cover this kind"),
@@ -104,6 +108,7 @@ REASONS: dict[str, Reason] = {
     "unfunded": Reason("settle", "", "the account could not pay all that was used"),
     "payee_not_permitted": Reason("settle", "", "the receipt names a payee that is not listed"),
     "executed_without_approval": Reason("settle", "", "a receipt came for an intent that still waited"),
+    "receipt_without_dispatch": Reason("settle", "", "a receipt came for an effect that nobody dispatched"),
     "receipt_after_release": Reason("settle", "", "a receipt came for a cancelled intent"),
     "receipt_invalid": Reason("settle", "", "the receipt's payload does not fit the effect's schema"),
     "unknown_timed_out": Reason("settle", "", "nobody learned whether the effect happened"),

@@ -1,9 +1,14 @@
-"""What becomes of a hold when a host speaks of it: a receipt, `unknown`, a release, an extension.
+"""What becomes of a hold when a host speaks of it: a dispatch, a receipt, `unknown`, a release, an extension.
 
 Rule 1. Settling and releasing are total: whatever the evidence, the hold ends.
 Rule 2. They belong to the intent's own principal or an adapter of its kind; to anybody else the intent is not
         there.
 Rule 3. A receipt for a released intent is late: charged once, to the counters it was reserved in.
+Rule 4. One attempt starts an effect. What it started, it alone may call off; nobody else knows that nothing
+        happened.
+
+Example. Two hosts hear that an intent was approved. Both ask to dispatch it: attempt `a` hears `dispatched`,
+attempt `b` `already_dispatched`. `a` dies; at the expiry the hold becomes unknown and keeps `a`.
 """
 
 from collections.abc import Iterator
@@ -14,6 +19,7 @@ from splittally.core.commands import (
     DROPPED,
     MISFIT,
     WITHHELD,
+    Dispatch,
     Evidence,
     Extend,
     Judged,
@@ -28,7 +34,7 @@ from splittally.core.ledger.state import Hold
 from splittally.core.ledger.tick import release_hold
 from splittally.core.outcome import HoldReply, SettleReply, Step
 from splittally.core.state import State
-from splittally.core.types import APPROVAL, OPEN, RELEASED, SETTLED, STATUS_UNKNOWN, UNKNOWN, Leg
+from splittally.core.types import APPROVAL, OPEN, RELEASED, RUNNING, SETTLED, STATUS_UNKNOWN, UNKNOWN, Leg
 from splittally.core.visibility import seen_by
 
 
@@ -42,6 +48,9 @@ def step_settle(state: State, now_ns: int, principal: str, command: Settle, seen
         violations = []
         if hold.phase == APPROVAL:
             violations.append(find("executed_without_approval"))
+        required = [leg.grant for leg in hold.legs if state.caps.grants[leg.grant].dispatch]
+        if required and intent_hash not in state.ledger.started:
+            violations.append(find("receipt_without_dispatch", grant=required[0]))
         return _settle(state, now_ns, command, hold.legs, hold, violations, seen)
     if (
         hold is not None
@@ -59,16 +68,20 @@ def step_settle(state: State, now_ns: int, principal: str, command: Settle, seen
 
 
 def _mark_unknown(state: State, now_ns: int, intent_hash: bytes, hold: Hold) -> Step:
-    waits = 0
-    for leg in hold.legs:
-        waits = waits or state.caps.grants[leg.grant].unknown_ns
-    due_ns = now_ns + waits if waits else 0
     reply = SettleReply(intent_hash=intent_hash, status="held", usage={}, violations=[])
     if hold.phase == UNKNOWN:
         return Step([], [reply])  # said before: the time-out counts from the first time
     if hold.phase == APPROVAL:  # still to be answered, and a receipt still shows that nobody had approved
         return Step([HoldChanged(intent_hash, APPROVAL, hold.due_ns)], [reply])
-    return Step([HoldChanged(intent_hash, UNKNOWN, due_ns)], [reply])
+    return Step([unknown_event(state, now_ns, intent_hash, hold)], [reply])
+
+
+def unknown_event(state: State, now_ns: int, intent_hash: bytes, hold: Hold) -> HoldChanged:
+    """That nobody knows what became of an effect: from now on it waits as the nearest grant says."""
+    waits = 0
+    for leg in hold.legs:
+        waits = waits or state.caps.grants[leg.grant].unknown_ns
+    return HoldChanged(intent_hash, UNKNOWN, now_ns + waits if waits else 0)
 
 
 def _settle(
@@ -128,8 +141,24 @@ def step_release(state: State, principal: str, command: Release) -> Step:
     hold = state.ledger.holds.get(command.intent_hash)
     if hold is None or not may_end(state.caps, principal, hold.by, hold.kind):
         return Step([], [HoldReply(command.intent_hash, "not_reserved", 0)])
+    started = state.ledger.started.get(command.intent_hash)
+    if started is not None and started[0] != command.attempt:
+        return Step([], [HoldReply(command.intent_hash, "already_dispatched", hold.due_ns)])
     events = release_hold(hold, command.intent_hash, command.cause, command.order)
     return Step(events, [HoldReply(command.intent_hash, RELEASED, 0)])
+
+
+def step_dispatch(state: State, principal: str, command: Dispatch) -> Step:
+    """The first attempt that asks starts the effect of an open hold; all others hear that it was started."""
+    digest = command.intent_hash
+    hold = state.ledger.holds.get(digest)
+    if hold is None or not may_end(state.caps, principal, hold.by, hold.kind):
+        return Step([], [HoldReply(digest, "not_reserved", 0)])
+    if hold.phase != OPEN:
+        status = "not_approved" if hold.phase == APPROVAL else "already_dispatched"
+        return Step([], [HoldReply(digest, status, hold.due_ns)])
+    event = HoldChanged(digest, RUNNING, hold.due_ns, command.attempt)
+    return Step([event], [HoldReply(digest, "dispatched", hold.due_ns)])
 
 
 def step_extend(state: State, now_ns: int, principal: str, command: Extend) -> Step:
@@ -138,7 +167,7 @@ def step_extend(state: State, now_ns: int, principal: str, command: Extend) -> S
         return Step([], [HoldReply(command.intent_hash, "not_reserved", 0)])
     bounds = [state.caps.grants[leg.grant].hold_ns_max for leg in hold.legs]
     latest = min((hold.at_ns + bound for bound in bounds if bound), default=command.expires_ns)
-    if hold.phase != OPEN or command.expires_ns <= now_ns or command.expires_ns > latest:
+    if hold.phase not in (OPEN, RUNNING) or command.expires_ns <= now_ns or command.expires_ns > latest:
         return Step([], [HoldReply(command.intent_hash, "refused", hold.due_ns)])
-    event = HoldChanged(command.intent_hash, OPEN, command.expires_ns)
+    event = HoldChanged(command.intent_hash, hold.phase, command.expires_ns)
     return Step([event], [HoldReply(command.intent_hash, "extended", command.expires_ns)])

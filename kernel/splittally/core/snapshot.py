@@ -20,7 +20,7 @@ from splittally.core.governor import evolve as governor
 from splittally.core.hashing import hash_state
 from splittally.core.ledger.state import Hold
 from splittally.core.state import TABLES, WORLD_FIELDS, State, Table
-from splittally.core.types import Draw, Leg
+from splittally.core.types import Draw, Leg, grant_row
 
 WORLD = "world"
 _BY_NAME = {table.name: table for table in TABLES}
@@ -202,7 +202,7 @@ def _hold_as_row(hold: Hold) -> list[Any]:
     ]  # fmt: skip
 
 
-_AS_ROW: dict[str, Callable[[Any], Any]] = {"holds": _hold_as_row}
+_AS_ROW: dict[str, Callable[[Any], Any]] = {"grants": grant_row, "holds": _hold_as_row}
 
 
 def _load_world(state: State, rows: Rows) -> None:
@@ -219,10 +219,10 @@ def _load_table(name: str, table: dict[Any, Any], rows: Rows, shared: Shared) ->
         for key, value, _ in rows:
             table[key] = _read_hold(value, shared)
         return
-    kind = _BY_NAME[name].row
+    kind, as_row = _BY_NAME[name].row, _AS_ROW.get(name, _as_row)
     for key, value, found in rows:
         record = msgspec.convert(value, kind)
-        if encode_record([key, _as_row(record)]) != found:
+        if encode_record([key, as_row(record)]) != found:
             raise ValueError(f"a row of `{name}` is not in the form of this release")
         table[tuple(key) if type(key) is list else key] = record
 

@@ -27,7 +27,7 @@ from splittally.core.types import (
     Rule,
 )
 
-FORMAT = 1
+FORMAT = 2
 POLICY = "policy"
 WORLD_FIELDS = ("clock", "engine", "format", "now_ns", "offset_ns", "policy_hash", "world")
 FIXED, LATER = False, True
@@ -72,6 +72,7 @@ TABLES = (
     Table("rules", "caps", str, list[Rule], is_defined=True),
     Table("solutions", "plans", str, Solution, LATER),
     Table("spent", "governed", tuple[str, str], tuple[int, int], LATER),
+    Table("started", "ledger", bytes, tuple[bytes, int], LATER),
     Table("stated", "caps", str, dict[str, bytes], LATER, is_defined=True),
     Table("verdicts", "governed", str, tuple[int, int], LATER),
     Table("windows", "ledger", tuple[str, str, str], tuple[int, int, int, int]),
@@ -114,6 +115,15 @@ class State:
         child.plans, child.governed = self.plans.fork(), self.governed.fork()
         for table in TABLES:
             setattr(getattr(child, table.domain), table.name, Overlay(self.table(table)))
+        return child
+
+    def copy(self) -> "State":
+        """A state of its own, which what happens here does not reach: rows are shared, no table is."""
+        child = self.fork()
+        for table in TABLES:
+            setattr(getattr(child, table.domain), table.name, dict(self.table(table)))
+        child.ledger.issued, child.governed.reserved = dict(self.ledger.issued), dict(self.governed.reserved)
+        child.ledger.agenda, child.ledger.agenda_is_shared = list(self.ledger.agenda), False
         return child
 
     @property

@@ -12,6 +12,7 @@ from splittally.core.agenda import due_events
 from splittally.core.caps.grants import GrantTerms, build_grant
 from splittally.core.commands import (
     Command,
+    Dispatch,
     Evidence,
     Extend,
     Member,
@@ -27,11 +28,11 @@ from splittally.core.native.manifest import read_manifest, release_events
 from splittally.core.native.plans import credit_events
 from splittally.core.outcome import MemberReply, Step
 from splittally.core.pipeline import decide_intent
-from splittally.core.receipts import step_extend, step_release, step_settle
+from splittally.core.receipts import step_dispatch, step_extend, step_release, step_settle
 from splittally.core.state import State
 from splittally.core.types import ALLOW, CAP_ALL, ROOT
 
-RULES_VERSION = 1  # part of the engine id: raised by each change that may decide a recorded command otherwise
+RULES_VERSION = 2  # part of the engine id: raised by each change that may decide a recorded command otherwise
 
 
 def step(state: State, now_ns: int, principal: str, command: Command, seen: list[Evidence]) -> Step:
@@ -62,6 +63,8 @@ def _decide(state: State, now_ns: int, principal: str, command: Command, seen: l
             return step_first(state, now_ns, principal, command.members, seen)
         case Release():
             return step_release(state, principal, command)
+        case Dispatch():
+            return step_dispatch(state, principal, command)
         case Extend():
             return step_extend(state, now_ns, principal, command)
         case Open():

@@ -1,14 +1,16 @@
 """The things a world is made of, as records that every domain shares.
 
 Rule 1. Records are frozen and positional (`array_like`): their field order is a released format
-        (`schemas/records.cddl`), so a field is only ever added at the end.
+        (`schemas/records-2.cddl`), so a field is only ever added at the end.
 Rule 2. Sequences inside records are lists because the fast codec takes exact types; nobody mutates them.
 Rule 3. Records cannot form cycles, so the collector does not track them (`gc=False`).
 Rule 4. Amounts are naturals below 2^64 in the minor unit of what they count; times are nanoseconds.
 """
 
 import re
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from splittally.core.limits import NAME_BYTES_MAX, TIME_NS_MAX
@@ -33,7 +35,7 @@ STRICTEST_FIRST = (DENY, DEFER, ESCALATE, REQUIRE_APPROVAL, ALLOW)
 ADMITTED = (ALLOW, REQUIRE_APPROVAL)
 FINAL = (ALLOW, DENY, REQUIRE_APPROVAL)
 
-OPEN, APPROVAL, UNKNOWN = "open", "approval", "unknown"  # phases of a reserved hold
+OPEN, APPROVAL, RUNNING, UNKNOWN = "open", "approval", "running", "unknown"  # phases of a reserved hold
 RESERVED, SETTLED, RELEASED = "reserved", "settled", "released"  # a hold's status
 
 LIFE, PER_INTENT = "life", "intent"
@@ -89,7 +91,8 @@ class Grant(Struct, frozen=True, array_like=True, gc=False):
     """Authority: who may do what, under which limits, paid by whom. `spec/04-pipeline.md`.
 
     `params` is the BLAKE3 of the canonical cap params; `expiry_ns`, `hold_ns_max`, `approval_ns` and
-    `unknown_ns` are 0 for none. `made_by` is `manifest` when the manifest owns the grant.
+    `unknown_ns` are 0 for none. `made_by` is `manifest` when the manifest owns the grant. `dispatch`
+    requires that an effect is dispatched before it is carried out; what a grant above requires holds below.
     """
 
     name: str
@@ -110,6 +113,18 @@ class Grant(Struct, frozen=True, array_like=True, gc=False):
     above: str
     made_by: str
     grant_hash: bytes
+    dispatch: bool = False
+
+
+GRANT_FIELDS = 18  # of format 1; one that came later stands in a record once it says something
+
+
+def grant_row(grant: Grant) -> list[Any]:
+    """A grant as it is recorded, as lists and atoms."""
+    row: list[Any] = msgspec.to_builtins(grant, builtin_types=(bytes,))
+    while len(row) > GRANT_FIELDS and not row[-1]:
+        row.pop()
+    return row
 
 
 class CapDef(Struct, frozen=True, array_like=True, gc=False):

@@ -47,6 +47,7 @@ CAP_KEYS = ("enforcer", "params_schema", "cap_type")
 GRANT_KEYS = (
     "cap", "params", "budget", "limits", "expiry", "expiry_ns", "parent", "holder", "draws_on", "pays_to",
     "delegations", "hold_ns_max", "approval_ns", "unknown_ns", "doubt", "above", "permission",
+    "dispatch",
 )  # fmt: skip
 LIMIT_KEYS = ("dim", "amount", "per", "over", "rollover")
 RULE_KEYS = (

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from splittally.core.findings import Finding
+from splittally.core.types import ALLOW
 
 
 class Origin(Struct, frozen=True):
@@ -55,7 +56,10 @@ class Receipt(Struct, frozen=True):
 
 class Decision(Struct, frozen=True, gc=False):
     """The answer to an intent. `seq` is None where nothing was recorded and the same key may be tried
-    again; `reserve` is what the leaf's leg holds; `attempt` is the recorded one."""
+    again; `reserve` is what the leaf's leg holds; `attempt` is the recorded one.
+
+    `may_act` is said of an intent that was answered before; where it is None the outcome says it.
+    """
 
     seq: int | None
     intent_hash: bytes | None
@@ -64,11 +68,16 @@ class Decision(Struct, frozen=True, gc=False):
     reserve: dict[str, int] = {}
     duplicate: bool = False
     attempt: bytes | None = None
+    may_act: bool | None = None
 
     @property
     def allowed(self) -> bool:
-        """Whether the effect may be carried out now."""
-        return self.outcome == "allow"
+        """Whether who asked may carry the effect out now (D-28).
+
+        True for a fresh allow, and for one that the same attempt got before while its hold is open. Where
+        an intent that was allowed before is not allowed now, a finding of stage `known` says why.
+        """
+        return self.outcome == ALLOW if self.may_act is None else self.may_act
 
 
 class Settlement(Struct, frozen=True, gc=False):
@@ -86,7 +95,8 @@ class Settlement(Struct, frozen=True, gc=False):
 
 
 class HoldChange(Struct, frozen=True):
-    """The answer to a release or an extension: released, extended, duplicate, not_reserved, refused."""
+    """The answer to a dispatch, a release or an extension: dispatched, already_dispatched, not_approved,
+    released, extended, duplicate, not_reserved or refused."""
 
     seq: int | None
     intent_hash: bytes
@@ -98,11 +108,22 @@ Answer = Decision | Settlement | HoldChange
 
 
 class Release(Struct, frozen=True):
-    """Ask to end a hold without a receipt; `cause` is cancel or not_dispatched."""
+    """Ask to end a hold without a receipt; `cause` is cancel or not_dispatched.
+
+    What was dispatched only the `attempt` that started it may end.
+    """
 
     intent_hash: bytes
     cause: str = "cancel"
     order: str | None = None
+    attempt: bytes | None = None
+
+
+class Dispatch(Struct, frozen=True):
+    """Ask to start the effect of an open hold, for this `attempt` (16 bytes); the first one wins."""
+
+    intent_hash: bytes
+    attempt: bytes
 
 
 class Extend(Struct, frozen=True):
@@ -119,7 +140,7 @@ class Group(Struct, frozen=True):
     intents: tuple[Intent, ...]
 
 
-Request = Intent | Receipt | Release | Extend | Group
+Request = Intent | Receipt | Release | Extend | Group | Dispatch
 
 
 class At(Struct, frozen=True):

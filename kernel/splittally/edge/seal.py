@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from splittally.core.canonical import decode, encode
 from splittally.core.commands import FITS, MISFIT, TOO_LARGE, WITHHELD, Command, Member, Settle, Submit
+from splittally.core.commands import Dispatch as DispatchCommand
 from splittally.core.commands import Extend as ExtendCommand
 from splittally.core.commands import Release as ReleaseCommand
 from splittally.core.errors import CanonicalError, InvalidInput, InvalidSchema, SplittallyError
@@ -43,7 +44,7 @@ from splittally.core.types import (
 from splittally.edge.amounts import amounts_by_resource
 from splittally.edge.hashes import require_hash
 from splittally.edge.native_params import scales_of, seal_native
-from splittally.edge.records import Extend, Group, Intent, Origin, Receipt, Release, Request
+from splittally.edge.records import Dispatch, Extend, Group, Intent, Origin, Receipt, Release, Request
 from splittally.edge.schema import ANY_PARAMS, ParamsSchema
 
 Entropy = Callable[[int], bytes]
@@ -84,7 +85,11 @@ class Sealer:
                 return _seal_release(request)
             case Extend():
                 return _seal_extend(request)
-        raise InvalidInput("an Intent, Receipt, Release, Extend or Group is expected", field="request")
+            case Dispatch():
+                digest = require_hash(request.intent_hash)
+                return DispatchCommand(digest, _attempt_of(request.attempt))
+        text = "an Intent, Receipt, Dispatch, Release, Extend or Group is expected"
+        raise InvalidInput(text, field="request")
 
     def seal_intent(self, state: State, principal: str, intent: Intent) -> Member:
         """The sealed intent of a principal; `Refused` with the finding when it cannot be understood."""
@@ -193,8 +198,8 @@ class Sealer:
     def _seal_payload(self, state: State, kind: str, payload: Any) -> tuple[bytes, str]:
         """Canonical bytes of a payload and how it fits; never an error, because receipts always settle.
 
-        Bytes are canonical CBOR, with a schema or without; what is recorded is their normal form. No bytes are
-        no payload. What does not fit a schema with secrets is dropped: it may hold one.
+        Bytes are canonical CBOR, with a schema or without; what is recorded is their normal form. Empty
+        bytes are no payload. What does not fit a schema with secrets is dropped: it may hold one.
         """
         effect = state.caps.effects.get(kind)
         if type(payload) is bytes and len(payload) > PAYLOAD_BYTES_MAX:
@@ -234,7 +239,14 @@ def _seal_release(request: Release) -> ReleaseCommand:
     order = "" if request.order is None else request.order
     if not _is_text(order, TEXT_BYTES_MAX):
         raise InvalidInput(f"`order` is text of at most {TEXT_BYTES_MAX} bytes", field="order")
-    return ReleaseCommand(require_hash(request.intent_hash), request.cause, order)
+    attempt = b"" if request.attempt is None else _attempt_of(request.attempt)
+    return ReleaseCommand(require_hash(request.intent_hash), request.cause, order, attempt)
+
+
+def _attempt_of(attempt: object) -> bytes:
+    if type(attempt) is not bytes or len(attempt) != ATTEMPT_BYTES:
+        raise InvalidInput(f"`attempt` has {ATTEMPT_BYTES} bytes", field="attempt")
+    return attempt
 
 
 def _seal_extend(request: Extend) -> ExtendCommand:

@@ -23,13 +23,13 @@ class MemoryStore(Store):
         if expected != self.head:
             return Conflict(self.head)
         head = extend(expected, frames)
-        self._frames += frames
+        self._frames[expected.size :] = frames  # also over what an interrupted append left
         self.head = head
         return head
 
     def entry(self, seq: int) -> tuple[bytes, bytes]:
         self._refuse_closed()
-        if not 0 <= seq < len(self._frames):
+        if not 0 <= seq < self.head.size:
             raise absent(seq)
         frame = self._frames[seq]
         return frame.hash, frame.data

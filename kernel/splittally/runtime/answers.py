@@ -10,19 +10,21 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from splittally.core.commands import Command, Extend, Member, Release, Submit
+from splittally.core.commands import Command, Dispatch, Extend, Member, Release, Submit
 from splittally.core.errors import InvalidInput, SplittallyError
 from splittally.core.findings import Finding, find
 from splittally.core.intent_history import Trace
 from splittally.core.native import NATIVE
 from splittally.core.outcome import HoldReply, MemberReply, Reply, SettleReply
-from splittally.core.types import ADMITTED, DENY, RELEASED, SETTLED
+from splittally.core.types import ADMITTED, APPROVAL, DENY, OPEN, RELEASED, RUNNING, SETTLED, UNKNOWN
 from splittally.edge.records import Decision, Group, HoldChange, Intent, Settlement
 from splittally.edge.seal import Refused
 from splittally.runtime.world import World
 
 FIRST = "first"
+NO_FINDINGS: list[Finding] = []
 _ENDED: dict[type, dict[str, str]] = {  # how a request for one's own intent is answered once that has ended
+    Dispatch: {},
     Extend: {RELEASED: "refused", SETTLED: "refused"},
     Release: {RELEASED: "duplicate"},
 }
@@ -68,7 +70,7 @@ def _known(world: World, principal: str, member: Member) -> Decision | None:
         conflict = find("idempotency.conflict", grant=member.grant, intent_hash=twin.intent_hash)
         return unrecorded(conflict, member.intent_hash)
     found = world.history.trace(member.intent_hash)
-    return _duplicate_of(found) if found is not None and found.is_final else None
+    return _duplicate_of(world, found, member.attempt) if found is not None and found.is_final else None
 
 
 def _conflicting(known: list[Decision | None]) -> Decision:
@@ -82,18 +84,44 @@ def _is_full(world: World, members: list[Member]) -> bool:
     return added > 0 and len(world.state.ledger.holds) + added > world.open_max
 
 
-def _duplicate_of(found: Trace) -> Decision:
-    """The first answer to an intent, once more."""
+def _duplicate_of(world: World, found: Trace, attempt: bytes) -> Decision:
+    """The first answer to an intent, once more, and whether this attempt may act on it now."""
     decided = found.decided
+    may_act, reasons = False, NO_FINDINGS
+    if decided.outcome in ADMITTED:
+        hold = world.state.ledger.holds.get(decided.intent_hash)
+        phase = hold.phase if hold is not None else ""
+        reasons = _why_not(found, phase, attempt)
+        may_act = phase != APPROVAL and not reasons
     return Decision(
         seq=found.seq,
         intent_hash=decided.intent_hash,
         outcome=decided.outcome,
-        findings=tuple(decided.findings),
+        findings=(*decided.findings, *reasons),
         reserve=found.reserve,
         duplicate=True,
         attempt=found.member.attempt,
+        may_act=may_act,
     )
+
+
+def _why_not(found: Trace, phase: str, attempt: bytes) -> list[Finding]:
+    """Why this attempt may not act on an intent that was admitted, whose hold is in this phase.
+
+    Empty where it may, and where the intent waits for approval: its outcome says so. An effect of the
+    kernel's own is done, so its own attempt hears the allow again.
+    """
+    is_own = attempt == found.member.attempt
+    if not phase and not (is_own and found.held is None):
+        ended = found.endings[-1][0] if found.endings else found.seq
+        return [find("already_ended", status=found.status or SETTLED, ended_seq=ended)]
+    if phase == UNKNOWN:
+        return [find("outcome_unknown")]
+    if phase == RUNNING:
+        return [find("already_dispatched")]
+    if phase == OPEN and not is_own:
+        return [find("not_your_attempt")]
+    return NO_FINDINGS
 
 
 # --- what cannot be decided -------------------------------------------------------------------------

@@ -1,5 +1,10 @@
-"""A journal that reads through to another and keeps its own frames: what-if without a trace."""
+"""A journal that reads through to another and keeps its own frames: what-if without a trace.
 
+Rule 1. Nothing is written to the base, and what it got since the fork is not seen.
+Rule 2. The base is read under its own lock: it may be written in another thread meanwhile.
+"""
+
+import threading
 from collections.abc import Iterator, Sequence
 
 from splittally.journal.frame import Frame, Head, extend
@@ -8,10 +13,11 @@ from splittally.journal.store import Conflict, Store, Unknown, absent
 
 
 class ForkStore(Store):
-    """`base` with frames of one's own behind its head; nothing is written to `base`."""
+    """`base` with frames of one's own behind its head; `lock` guards `base`."""
 
-    def __init__(self, base: Store) -> None:
+    def __init__(self, base: Store, lock: threading.RLock) -> None:
         self._base = base
+        self._lock = lock
         self._first = base.head.size
         self._own: list[Frame] = []
         self.head = base.head
@@ -19,13 +25,14 @@ class ForkStore(Store):
     def append(self, expected: Head, frames: Sequence[Frame]) -> Head | Conflict | Unknown:
         if expected != self.head:
             return Conflict(self.head)
+        self._own[self.head.size - self._first :] = frames
         self.head = extend(self.head, frames)
-        self._own += frames
         return self.head
 
     def entry(self, seq: int) -> tuple[bytes, bytes]:
         if seq < self._first:
-            return self._base.entry(seq)
+            with self._lock:
+                return self._base.entry(seq)
         if seq >= self.head.size:
             raise absent(seq)
         frame = self._own[seq - self._first]
@@ -43,11 +50,15 @@ class ForkStore(Store):
 
 
 class ForkIndex(Index):
-    """An index that reads through to `base` and keeps its own rows."""
+    """An index that reads through to `base`, as far as it spoke of frames before `first`."""
 
-    def __init__(self, base: Index) -> None:
+    def __init__(self, base: Index, lock: threading.RLock, first: int) -> None:
         super().__init__(None)
         self._base_index = base
+        self._lock = lock
+        self._first = first
 
     def seqs(self, key: bytes) -> tuple[int, ...]:
-        return self._base_index.seqs(key) + super().seqs(key)
+        with self._lock:
+            found = self._base_index.seqs(key)
+        return tuple(seq for seq in found if seq < self._first) + super().seqs(key)

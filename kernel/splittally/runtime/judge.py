@@ -24,6 +24,10 @@ class Judge:
         self.sandbox = sandbox
         self._admission = admission
 
+    def twin(self) -> "Judge":
+        """One with a sandbox of its own, for a kernel that is used in another thread."""
+        return Judge(Sandbox(), self._admission)
+
     def answer(self, state: State, question: Question) -> Judged:
         """The answer of the pinned module, or the class of its fault."""
         module = question.module

@@ -8,17 +8,14 @@ Rule 3. Every method acts for one principal (`as_principal`), who may use only t
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from msgspec.structs import replace
 
-from splittally.core.errors import InvalidInput, KernelStopped
-from splittally.core.findings import find
+from splittally.core.errors import InvalidInput
+from splittally.core.findings import find, has_code
 from splittally.core.limits import ATTEMPT_BYTES
 from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_id, is_name
 from splittally.edge.dimensions import warned
@@ -28,6 +25,7 @@ from splittally.edge.records import (
     Answer,
     At,
     Decision,
+    Dispatch,
     Extend,
     Group,
     HoldChange,
@@ -40,9 +38,10 @@ from splittally.journal.store import Store
 from splittally.runtime.answers import or_raise
 from splittally.runtime.lineage import Level, trace
 from splittally.runtime.opening import open_or_create, open_over, upgrade
-from splittally.runtime.pipeline import answers, answers_or_errors, commit, commit_if_running, tick
+from splittally.runtime.pipeline import commit, commit_if_running, tick
 from splittally.runtime.queries import Queries
 from splittally.runtime.rows import Row, outcome_row
+from splittally.runtime.stream import answers_for, stream, use
 from splittally.runtime.world import World
 
 GRANTING = ("grant.issue", "grant.amend", "grant.topup")  # what makes or changes the grant that it names
@@ -67,7 +66,12 @@ class Kernel:
     def close(self) -> None:
         """Close the world; what was answered is durable already."""
         with self._lock:
-            self._world.close()
+            world = self._world
+            try:
+                if os.getpid() == world.pid and not world.is_closed:
+                    commit_if_running(world)
+            finally:
+                world.close()
 
     @property
     def principal(self) -> str:
@@ -91,10 +95,14 @@ class Kernel:
         return Kernel(self._world, name)
 
     def fork(self) -> "Kernel":
-        """A what-if: a kernel over a copy that reads through to this world and writes nothing to it."""
+        """A what-if: a kernel over a copy of this world, asked like any other; nothing is written here.
+
+        The two share nothing that changes, so each may be used in a thread of its own. Copying takes some
+        60 ms a million rows of the state.
+        """
         with self._lock:
             self._usable()
-            return Kernel(self._world.fork(), self._principal)
+            return Kernel(self._world.copy(), self._principal)
 
     # --- asking --------------------------------------------------------------------------------
 
@@ -126,17 +134,30 @@ class Kernel:
         cause: str = "cancel",
         order: str | None = None,
         now_ns: int | None = None,
+        attempt: bytes | None = None,
     ) -> HoldChange:
-        """End a hold without a receipt; `governance` needs `order` and a grant that covers it."""
+        """End a hold without a receipt; `governance` needs `order` and a grant that covers it.
+
+        What was dispatched needs the `attempt` that started it, and is not ended by governance.
+        """
         digest = require_hash(intent_hash)
         if cause == "governance":
             decision = self.native(
                 "reservation.release", intent_hash=digest, order=order or "", now_ns=now_ns
             )
-            is_gone = any(finding.code == "not_reserved" for finding in decision.findings)
+            is_gone = any(has_code(finding, "not_reserved") for finding in decision.findings)
             status = RELEASED if decision.allowed else "not_reserved" if is_gone else "refused"
             return HoldChange(decision.seq, digest, status)
-        answer: HoldChange = or_raise(self.run([At(now_ns, Release(digest, cause, order))])[0])
+        answer: HoldChange = or_raise(self.run([At(now_ns, Release(digest, cause, order, attempt))])[0])
+        return answer
+
+    def dispatch(self, intent_hash: bytes | str, attempt: bytes, now_ns: int | None = None) -> HoldChange:
+        """Start the effect of an open hold: `dispatched` for the first attempt that asks, and for it alone.
+
+        Others hear `already_dispatched`, also where the hold is unknown; `not_approved` where it waits.
+        """
+        request = Dispatch(require_hash(intent_hash), attempt)
+        answer: HoldChange = or_raise(self.run([At(now_ns, request)])[0])
         return answer
 
     def extend(self, intent_hash: bytes | str, expires_ns: int, now_ns: int | None = None) -> HoldChange:
@@ -198,7 +219,11 @@ class Kernel:
         with self._lock:
             self._usable()
             world = self._world
-            frames = tick(world, world.clock.read(world.state.now_ns, now_ns))
+            try:
+                frames = tick(world, world.clock.read(world.state.now_ns, now_ns))
+            except BaseException:
+                commit_if_running(world)
+                raise
             commit(world)
             return frames
 
@@ -255,47 +280,14 @@ class Kernel:
         return [answer for group in self.stream(requests) for answer in group]
 
     def stream(self, requests: Iterable[Request | At]) -> Iterator[list[Any]]:
-        """`run` group by group: each list is durable when it is given."""
-        with self._lock:
-            self._usable()
-            waiting: list[Any] = []
-            world = self._world
-            committed = world.commits
-            try:
-                for answer in answers(world, self._principal, requests):
-                    waiting.append(answer)
-                    if world.commits != committed and not world.group:
-                        yield waiting
-                        waiting = []
-                    committed = world.commits
-            except BaseException:
-                commit_if_running(world)
-                raise
-            commit(world)
-            if waiting:
-                yield waiting
+        """`run` group by group: each list is durable when it is given, whatever becomes of the stream."""
+        return stream(self._world, self._principal, requests)
 
     @staticmethod
     def run_for(requests: Iterable[tuple["Kernel", At]]) -> list[Any]:
         """Answers to requests of several principals of one world, in as few commits as they fit in; what
         fails has its error as its answer."""
-        given: list[Any] = []
-        worlds: set[World] = set()
-        with ExitStack() as held:  # until the commit, so that no query sees what is not durable
-            try:
-                for kernel, run in groupby(requests, itemgetter(0)):
-                    if kernel._world not in worlds:
-                        held.enter_context(kernel._lock)
-                        worlds.add(kernel._world)
-                    kernel._usable()
-                    given += answers_or_errors(kernel._world, kernel._principal, [item for _, item in run])
-            except BaseException:
-                for world in worlds:
-                    commit_if_running(world)
-                raise
-            for world in worlds:
-                commit(world)
-        return given
+        return answers_for((kernel._world, kernel._principal, item) for kernel, item in requests)
 
     def _native_grant(self) -> str:
         if self._principal == OPERATOR:
@@ -313,12 +305,7 @@ class Kernel:
             return self._world.state
 
     def _usable(self) -> None:
-        if os.getpid() != self._world.pid:
-            raise KernelStopped("this kernel was opened in another process; open the world again here")
-        if self._world.is_closed:
-            raise KernelStopped("this kernel is closed; open the world again")
-        if self._world.stopped:  # its state is ahead of its journal
-            self._world.refuse_stopped()
+        use(self._world)
 
 
 def open_world(path: str | Path | None, clock: Any = None, **options: Any) -> Kernel:

@@ -178,7 +178,7 @@ def _recovered(
     world.snapshot_size = recovered.snapshot_size
     if not state.size:
         _make_world(world, first or _first(world.clock, entropy))
-    elif state.engine != current_engine():
+    elif state.engine != current_engine() or state.format != FORMAT:
         _record_open(
             world,
             Open(world=state.world, clock=state.clock, format=FORMAT, engine=current_engine(), release=b""),

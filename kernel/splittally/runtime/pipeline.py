@@ -14,7 +14,8 @@ Rule 1. Every request goes this way: one or many, intent, native effect, group, 
 Rule 2. A list is cut into batches, whose questions are answered ahead (`prefetch.py`). That saves time and
         changes no answer and no frame: what a prefetched answer rests on is compared before it is used.
 Rule 3. Nothing is answered before its commit. A failed commit stops the kernel: its state is ahead of its
-        journal. So does an interruption while a frame is remembered.
+        journal. So does an interruption while a frame is remembered or a group is appended. Anywhere else an
+        interruption leaves frames that are whole and wait; whoever uses the kernel next commits them first.
 Rule 4. What cannot be recorded is refused before anything of it is remembered: no state is ever ahead of what
         its frames can say.
 """
@@ -75,24 +76,23 @@ class Unrecordable(InvalidInput):
         )
 
 
-def answers(world: World, principal: str, requests: Iterable[Request | At]) -> Iterator[Any]:
-    """The answers in order, none of them durable by itself. A list is taken in batches.
+def answers(world: World, principal: str, requests: list[Request | At]) -> Iterator[Any]:
+    """The answers in order, none of them durable by itself. The caller holds the lock until the last."""
+    for batch in batches(world, requests):
+        yield from answer_batch(world, principal, batch)
 
-    Between two answers the caller may use the kernel: what was sealed ahead is then sealed again.
-    """
+
+def batches(world: World, requests: Iterable[Request | At]) -> Iterator[list[Request | At]]:
+    """A list in batches that are prefetched together and fit into the group; else each request alone."""
     if type(requests) is not list:
         for request in requests:
-            yield from _answer_batch(world, principal, [request])
+            yield [request]
         return
     at = 0
     while at < len(requests):
-        batch = requests[at : at + batch_size(requests, at)] if len(requests) > 1 else requests
-        for answer in _answer_batch(world, principal, batch):
-            at += 1
-            size = world.state.size
-            yield answer
-            if world.state.size != size:
-                break
+        size = max(1, min(batch_size(requests, at), GROUP_MAX - len(world.group)))
+        yield requests[at : at + size]
+        at += size
 
 
 def answers_or_errors(world: World, principal: str, requests: list[Request | At]) -> list[Any]:
@@ -112,7 +112,8 @@ def answers_or_errors(world: World, principal: str, requests: list[Request | At]
     return given
 
 
-def _answer_batch(world: World, principal: str, batch: list[Request | At]) -> Iterator[Any]:
+def answer_batch(world: World, principal: str, batch: list[Request | At]) -> Iterator[Any]:
+    """The answers to one of `batches`."""
     sealed = [_seal(world, principal, batch[0])]
     if len(batch) > 1:
         sealed += _sealed_ahead(world, principal, batch[1:])
@@ -281,19 +282,25 @@ def commit(world: World) -> None:
     if world.group:
         try:
             result = world.store.append(world.store.head, world.group)
+            if type(result) is Head:
+                _appended(world)
         except BaseException as error:
             world.stopped = f"the journal could not be written: {error}"
             raise
         if isinstance(result, Conflict | Unknown):
             world.stopped = f"the commit did not succeed: {result}"
             world.refuse_stopped()
-        world.group = []
-        world.commits += 1
-        world.history.clear_pending()
-        if world.state.size - world.snapshot_size >= SNAPSHOT_FRAMES:
-            world.save_projections()
-        elif world.index.size_in_memory >= INDEX_FLUSH_ROWS:
-            world.flush_index()
+
+
+def _appended(world: World) -> None:
+    """The group is durable; an interruption in here stops the kernel like a failed append."""
+    world.group = []
+    world.commits += 1
+    world.history.clear_pending()
+    if world.state.size - world.snapshot_size >= SNAPSHOT_FRAMES:
+        world.save_projections()
+    elif world.index.size_in_memory >= INDEX_FLUSH_ROWS:
+        world.flush_index()
 
 
 def commit_if_running(world: World) -> None:

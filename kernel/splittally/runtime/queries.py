@@ -158,7 +158,11 @@ class Queries:
 
     @property
     def reservations(self) -> Table[bytes, Row]:
-        """Open holds by intent hash, with their age in logical nanoseconds."""
+        """Open holds by intent hash, with their age in logical nanoseconds.
+
+        `attempt` dispatched the effect, at `started_ns`, None where nobody did; called with `is_orphan=True`
+        it gives those that were started and have no answer, `running_ns` ago.
+        """
         return self._table(lambda: self._current().ledger.holds.keys(), self._hold_row)
 
     def _hold_row(self, digest: bytes) -> Row | None:
@@ -166,6 +170,7 @@ class Queries:
         hold = state.ledger.holds.get(digest)
         if hold is None:
             return None
+        attempt, started_ns = state.ledger.started.get(digest, (None, None))
         return Row(
             intent_hash=digest,
             seq=hold.seq,
@@ -176,6 +181,10 @@ class Queries:
             at_ns=hold.at_ns,
             age_ns=state.now_ns - hold.at_ns,
             due_ns=hold.due_ns or None,
+            attempt=attempt,
+            started_ns=started_ns,
+            running_ns=None if started_ns is None else state.now_ns - started_ns,
+            is_orphan=started_ns is not None,
             grant=hold.legs[0].grant,
             reserve=dict(hold.legs[0].reserve),
             dim=sorted(hold.legs[0].reserve),

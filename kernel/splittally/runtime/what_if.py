@@ -22,4 +22,5 @@ def kernel_over(state: State, store: Store, index: Index) -> Kernel:
         entropy=RandomPool(),
         open_max=OPEN_HOLDS_MAX,
     )
+    world.is_frozen = True
     return Kernel(world)

@@ -60,6 +60,7 @@ class World:
         self.snapshots: Snapshots | None = None
         self.snapshot_size = 0
         self.writer_lock: WriterLock | None = None
+        self.is_frozen = False  # nobody writes here
 
     def refuse_stopped(self) -> None:
         """Raises `KernelStopped` once a commit has failed."""
@@ -107,13 +108,24 @@ class World:
         return state_at(store, self.snapshots or Snapshots(NO_FOLDER), seq + 1)
 
     def fork(self) -> "World":
-        """A world over a fork of the state, which reads through and writes nothing here."""
+        """A world over a fork of the state, to be used at once and under the lock of this one."""
+        return self._forked(self.state.fork(), self.judge)
+
+    def copy(self) -> "World":
+        """A world of its own over a copy of the state; it writes nothing here and sees nothing of what comes.
+
+        What it reads of the journal it reads under the lock of this world. Over a state that nobody
+        changes (`is_frozen`) a fork that reads through is as good, and made at once.
+        """
+        return self._forked(self.state.fork() if self.is_frozen else self.state.copy(), self.judge.twin())
+
+    def _forked(self, state: State, judge: Judge) -> "World":
         entropy = RandomPool() if type(self.entropy) is RandomPool else self.entropy  # serves one thread
         forked = World(
-            state=self.state.fork(),
-            store=ForkStore(self.store),
-            index=ForkIndex(self.index),
-            judge=self.judge,
+            state=state,
+            store=ForkStore(self.store, self.lock),
+            index=ForkIndex(self.index, self.lock, self.store.head.size),
+            judge=judge,
             clock=self.clock,
             entropy=entropy,
             open_max=self.open_max,

@@ -6,14 +6,19 @@ Rule 1. Purity is by construction: each call has a store and an instance of its 
         the memory, globals and tables of a slot before it is used again. Nothing is reset by us.
 Rule 2. `ReferenceSandbox` is the definition. Output, fault class and fuel are the same, and tested so.
 Rule 3. Arguments are prepared once, because a call is twelve foreign calls of half a microsecond. They
-        are shared by all calls of one sandbox: one sandbox a thread, one call at a time.
+        are shared by all calls of one sandbox. Threads take turns: a call keeps the interpreter's lock
+        anyway, and so the pool needs one slot, however many worlds and forks there are.
 Rule 4. A trap is read, deleted and its pointer cleared; the engine clears it too when it instantiates.
         Prepared pointers keep nothing alive, so what they point to stays in the sandbox.
 Rule 5. Every offset that a module gives is masked and compared with the memory's size before it is used.
 """
 
+import os
+import sys
 from ctypes import byref, c_char_p, c_size_t, c_uint8, c_uint64, c_void_p, cast, memmove, string_at
 from functools import cache, lru_cache
+from threading import RLock
+from types import FrameType
 from typing import Any, NamedTuple
 
 from wasmtime import Engine, InstancePre, Linker, MemoryType, Module, TrapCode, _ffi
@@ -40,6 +45,18 @@ class Prepared(NamedTuple):
     memory_bytes: int
 
 
+_turn = RLock()  # one thread at a time makes the engine, compiles for it, and calls
+
+
+def _let_go() -> None:
+    """A forked process has one thread, and what another had begun is not its own."""
+    global _turn
+    _turn = RLock()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
 @cache
 def _shared_engine() -> Engine:
     """The one pooled engine of the process: compiled code and memory slots are shared by its sandboxes."""
@@ -52,12 +69,13 @@ def prepare(wasm: bytes) -> Prepared:
 
     The caller vouches for its admission. `ModuleNotCompiled` when the engine refuses it.
     """
-    engine = _shared_engine()
-    compiled = compile_module(engine, wasm)
-    memory_bytes = _memory_bytes(compiled)
-    owner = Linker(engine).instantiate_pre(compiled)
-    compiled.close()
-    return Prepared(owner, _pointer(owner.ptr()), memory_bytes)
+    with _turn:
+        engine = _shared_engine()
+        compiled = compile_module(engine, wasm)
+        memory_bytes = _memory_bytes(compiled)
+        owner = Linker(engine).instantiate_pre(compiled)
+        compiled.close()
+        return Prepared(owner, _pointer(owner.ptr()), memory_bytes)
 
 
 def _memory_bytes(compiled: Module) -> int:
@@ -77,12 +95,15 @@ class _Export:
 
 
 class PooledCalls:
-    """One call at a time, each in a fresh instance. For one thread."""
+    """One call at a time, each in a fresh instance; threads take turns."""
 
     def __init__(self) -> None:
         self.fuel_used = 0
         self._is_busy = False
-        self._engine_pointer = _pointer(_shared_engine().ptr())
+        self._stores: list[Any] = []  # of the call that is under way, or that was interrupted
+        with _turn:
+            self._engine = _shared_engine()
+        self._engine_pointer = _pointer(self._engine.ptr())
         self._fuel_left = c_uint64()
         self._trap = c_void_p()
         self._instance = _ffi.wasmtime_instance_t()
@@ -103,21 +124,42 @@ class PooledCalls:
         self.fuel_used = 0
         if len(data) > INPUT_BYTES_MAX:
             return OVER_LIMIT
-        assert not self._is_busy, "one sandbox serves one call at a time"
-        self._is_busy = True
-        store = context = None
-        try:
-            store = capi.store_new(self._engine_pointer, _NULL, _NULL)
-            context = capi.store_context(store)
-            capi.set_fuel(context, _FUEL)
-            return self._call(context, prepared, data)
-        finally:
-            self._is_busy = False
-            if context is not None:
+        with _turn:
+            if self._is_busy:
+                self._refuse_inside()
+            try:
+                self._is_busy = True
+                self._drop_stores()
+                self._stores.append(capi.store_new(self._engine_pointer, _NULL, _NULL))
+                context = capi.store_context(self._stores[-1])
+                capi.set_fuel(context, _FUEL)
+                answer = self._call(context, prepared, data)
                 capi.get_fuel(context, self._at_fuel_left)
                 self.fuel_used = CHECK_FUEL_MAX - self._fuel_left.value
-            if store is not None:
-                capi.store_delete(store)
+                return answer
+            finally:
+                self._drop_stores()
+                self._is_busy = False
+
+    def _refuse_inside(self) -> None:
+        """A call inside a call, as from a signal's handler, would mix up the arguments.
+
+        What says `busy` and does not stand on the stack was interrupted.
+        """
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None:
+            is_call = frame.f_code is PooledCalls.call.__code__ and frame.f_locals.get("self") is self
+            assert not is_call, "one sandbox serves one call at a time"
+            frame = frame.f_back
+
+    def _drop_stores(self) -> None:
+        """Delete the store of a call, and with it its instance.
+
+        An interruption may leave one to the next call; a store is taken off the list by the very line that
+        deletes it, so it is deleted once.
+        """
+        while self._stores:
+            capi.store_delete(self._stores.pop())
 
     def _call(self, context: Any, prepared: Prepared, data: bytes) -> bytes | Fault:
         instance, trap, values = self._at_instance, self._at_trap, self._values

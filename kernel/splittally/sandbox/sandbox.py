@@ -32,7 +32,7 @@ class Calls(Protocol):
 
 
 class Sandbox:
-    """Modules by content hash; each call in a fresh instance. For one thread at a time."""
+    """Modules by content hash; each call in a fresh instance."""
 
     def __init__(self) -> None:
         self._wasm: dict[bytes, bytes] = {}

@@ -89,6 +89,7 @@ class GrantTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unknown_ns: int = 0
     doubt: str = "payer"
     above: str = "charge"
+    dispatch: bool = False
 
     def __post_init__(self) -> None:
         _require(is_name(self.cap), f"`{self.cap}` is not a name such as sys/llm.basic@1")
@@ -146,6 +147,7 @@ def build_grant(name: str, terms: GrantTerms, made_by: str) -> Grant:
         above=terms.above,
         made_by=made_by,
         grant_hash=hash_grant(encode(identity)),
+        dispatch=terms.dispatch,
     )
 
 
@@ -167,6 +169,7 @@ def terms_of(caps: Caps, grant: Grant) -> GrantTerms:
         unknown_ns=grant.unknown_ns,
         doubt=grant.doubt,
         above=grant.above,
+        dispatch=grant.dispatch,
     )
 
 

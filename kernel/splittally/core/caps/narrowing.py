@@ -164,6 +164,7 @@ NARROWS: dict[str, Narrows] = {
     "unknown_ns": _at_most("unknown_ns"),
     "doubt": _doubt,
     "above": _above,
+    "dispatch": _free,  # of any grant of the chain it binds, so a child cannot take it back
     "made_by": _free,
     "grant_hash": _free,  # of terms that are compared one by one
 }

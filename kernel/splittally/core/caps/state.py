@@ -7,8 +7,6 @@ Rule 2. A name once revoked stays in `revoked` and is never used again.
 
 from typing import NamedTuple
 
-import msgspec
-
 from splittally.core.abi import CheckTemplate, check_template
 from splittally.core.canonical import decode, encode_record
 from splittally.core.events import Authority
@@ -27,6 +25,7 @@ from splittally.core.types import (
     Limit,
     Rule,
     covers_account,
+    grant_row,
 )
 
 NO_PARAMS = b"\xa0"  # the canonical bytes of an empty map
@@ -146,8 +145,7 @@ class Caps:
 
     def _derive_link(self, grant: Grant, effect: EffectDef) -> Link:
         cap = self.caps[grant.cap]
-        record = msgspec.to_builtins(grant, builtin_types=(bytes,))
-        terms_hash = hash_terms(encode_record([record, cap.enforcer, effect.params_schema]))
+        terms_hash = hash_terms(encode_record([grant_row(grant), cap.enforcer, effect.params_schema]))
         delegates = grant.delegations > 0 and effect.kind in DELEGATION_KINDS
         asks_nobody = grant.cap == CAP_ALL or delegates
         template = None

@@ -54,12 +54,14 @@ def hold(ledger: Ledger, event: Held, seq: int, now_ns: int, principal: str) -> 
         )
 
 
-def change_hold(ledger: Ledger, event: HoldChanged) -> None:
-    """Move a hold to another phase or due time."""
+def change_hold(ledger: Ledger, event: HoldChanged, now_ns: int) -> None:
+    """Move a hold to another phase or due time, and remember which attempt started its effect."""
     old = ledger.holds[event.intent_hash]
     phase = HOLD[old.phase, CHANGED, event.phase]
     ledger.holds[event.intent_hash] = replace(old, phase=phase, due_ns=event.due_ns)
-    if event.due_ns:
+    if event.attempt:
+        ledger.started[event.intent_hash] = (event.attempt, now_ns)
+    if event.due_ns and event.due_ns != old.due_ns:
         ledger.schedule(
             Due(
                 due_ns=event.due_ns,
@@ -74,6 +76,7 @@ def change_hold(ledger: Ledger, event: HoldChanged) -> None:
 def settle(ledger: Ledger, event: Settled) -> None:
     """End the hold, where there is one, and charge each leg."""
     ended = ledger.holds.pop(event.intent_hash, None)
+    ledger.started.pop(event.intent_hash, None)
     assert (UNHELD[event.how] if ended is None else ended.phase, SETTLE, event.how) in HOLD
     if ended is not None:
         _draw(ledger, ended.draws, -1)
@@ -92,6 +95,7 @@ def settle(ledger: Ledger, event: Settled) -> None:
 def release(ledger: Ledger, event: Released) -> None:
     """End a hold and free what it reserved."""
     ended = ledger.holds.pop(event.intent_hash)
+    ledger.started.pop(event.intent_hash, None)
     assert (ended.phase, RELEASE, event.cause) in HOLD
     for leg in ended.legs:
         _reserve(ledger, leg, -1)

@@ -1,10 +1,12 @@
 """The life of a hold, as a table: from where, by which event, to where. `spec/04-pipeline.md` shows it.
 
-A hold is *reserved* in one of three phases: `open` (the effect may be under way), `approval` (it waits for
-an answer) and `unknown` (its host does not know whether it happened). It ends once: `settled` (usage was
-charged) or `released` (nothing was). Only a receipt may still come for what was released: it is *late*.
+A hold is *reserved* in one of four phases: `open` (the effect may be started), `approval` (it waits for an
+answer), `running` (an attempt started it) and `unknown` (nobody knows whether it happened). It ends once:
+`settled` (usage was charged) or `released` (nothing was). Only a receipt may still come for what was
+released: it is *late*. What runs is released by nobody but the attempt that started it: neither by expiry, at
+which it becomes unknown, nor by order.
 
-      ""  --Held-->  open  <--HoldChanged-->  approval, unknown       reserved
+      ""  --Held-->  open  <--HoldChanged-->  approval, running, unknown       reserved
                        |
                        +--Settled-->  settled
                        +--Released--> released  --Settled(late)-->  released
@@ -15,7 +17,7 @@ Rule 2. A row is named by its event and what the event says of itself: the phase
         how it was `Settled`, the cause for which it was `Released`.
 """
 
-from splittally.core.types import APPROVAL, OPEN, RELEASED, SETTLED, UNKNOWN
+from splittally.core.types import APPROVAL, OPEN, RELEASED, RUNNING, SETTLED, UNKNOWN
 
 NOTHING = ""  # before the first event
 HELD, CHANGED, SETTLE, RELEASE = "Held", "HoldChanged", "Settled", "Released"
@@ -27,9 +29,13 @@ HOLD: dict[Transition, str] = {
     (APPROVAL, CHANGED, OPEN): OPEN,
     (APPROVAL, CHANGED, APPROVAL): APPROVAL,
     (OPEN, CHANGED, OPEN): OPEN,
+    (OPEN, CHANGED, RUNNING): RUNNING,
     (OPEN, CHANGED, UNKNOWN): UNKNOWN,
+    (RUNNING, CHANGED, RUNNING): RUNNING,
+    (RUNNING, CHANGED, UNKNOWN): UNKNOWN,
     (OPEN, SETTLE, "receipt"): SETTLED,
     (APPROVAL, SETTLE, "receipt"): SETTLED,
+    (RUNNING, SETTLE, "receipt"): SETTLED,
     (UNKNOWN, SETTLE, "receipt"): SETTLED,
     (UNKNOWN, SETTLE, "attested"): SETTLED,
     (UNKNOWN, SETTLE, "unknown"): SETTLED,
@@ -42,6 +48,8 @@ HOLD: dict[Transition, str] = {
     (APPROVAL, RELEASE, "rejected"): RELEASED,
     (APPROVAL, RELEASE, "approval_timeout"): RELEASED,
     (APPROVAL, RELEASE, "governance"): RELEASED,
+    (RUNNING, RELEASE, "cancel"): RELEASED,
+    (RUNNING, RELEASE, "not_dispatched"): RELEASED,
     (UNKNOWN, RELEASE, "cancel"): RELEASED,
     (UNKNOWN, RELEASE, "governance"): RELEASED,
     (UNKNOWN, RELEASE, "not_dispatched"): RELEASED,

@@ -80,7 +80,7 @@ class Ledger:
     """The tables of the ledger."""
 
     __slots__ = ("accounts", "agenda", "agenda_is_shared", "appointments", "balances", "counters", "drawn",
-                 "holds", "inflight", "issued", "resources", "windows")  # fmt: skip
+                 "holds", "inflight", "issued", "resources", "started", "windows")  # fmt: skip
 
     def __init__(self) -> None:
         self.resources: dict[str, ResourceDef] = {}
@@ -92,6 +92,7 @@ class Ledger:
         self.counters: dict[CounterKey, Counter] = {}
         self.windows: dict[WindowKey, tuple[int, int, int, int]] = {}  # start, end, seq, position
         self.holds: dict[bytes, Hold] = {}
+        self.started: dict[bytes, tuple[bytes, int]] = {}  # intent -> who dispatched it, and when
         self.appointments: dict[tuple[int, int], int] = {}  # seq, position -> due time, of other domains
         self.agenda: list[Due] = []
         self.agenda_is_shared = False
@@ -126,18 +127,17 @@ class Ledger:
         return None
 
     def due_items(self, now_ns: int, most: int) -> list[Due]:
-        """At most `most` items due at `now_ns`, in order, without taking them."""
-        item = self.next_due()
-        if item is None or item.due_ns > now_ns:
-            return []
-        self._own_agenda()
-        items: list[Due] = []
-        while (item := self.next_due()) is not None and item.due_ns <= now_ns and len(items) < most:
-            if not items or items[-1] != item:
+        """At most `most` items due at `now_ns`, in order. The agenda is read and not taken apart, so an
+        interruption loses nothing of it: below the item at `n` of a heap are those at 2n + 1 and 2n + 2."""
+        agenda, items = self.agenda, list[Due]()
+        heads = [(agenda[0], 0)] if agenda else []
+        while heads and heads[0][0].due_ns <= now_ns and len(items) < most:
+            item, at = heappop(heads)
+            for below in (2 * at + 1, 2 * at + 2):
+                if below < len(agenda):
+                    heappush(heads, (agenda[below], below))
+            if self._stands(item) and (not items or items[-1] != item):
                 items.append(item)
-            heappop(self.agenda)
-        for item in items:
-            heappush(self.agenda, item)
         return items
 
     def rebuild_agenda(self) -> None:

@@ -22,7 +22,7 @@ from splittally.core.limits import HASH_BYTES, NATURAL_MAX, TEXT_BYTES_MAX
 from splittally.core.native.plans import standing_findings
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.state import State
-from splittally.core.types import APPROVAL, LIFE, OPEN, ROOT, SETTLED, UNKNOWN
+from splittally.core.types import APPROVAL, LIFE, OPEN, ROOT, RUNNING, SETTLED, UNKNOWN
 
 ANSWERS = ("approve", "reject")
 
@@ -123,8 +123,10 @@ def _make_answer(state: State, call: NativeCall, params: AnswerApproval) -> list
 
 
 def _check_release(state: State, call: NativeCall, params: ReleaseReservation) -> list[Finding]:
-    held = params.intent_hash in state.ledger.holds
-    return [] if held else [find("not_reserved", intent_hash=params.intent_hash)]
+    hold = state.ledger.holds.get(params.intent_hash)
+    if hold is None:
+        return [find("not_reserved", intent_hash=params.intent_hash)]
+    return [find("already_dispatched", intent_hash=params.intent_hash)] if hold.phase == RUNNING else []
 
 
 def _make_release(state: State, call: NativeCall, params: ReleaseReservation) -> list[Event]:

@@ -1,8 +1,9 @@
 """A drain over a kernel: each dispatch is an intent under a grant, each result its receipt.
 
-Rule 1. An intent's key is made of the queue, the job and the number of its claim: asking again after a
-        kill is the same intent.
-Rule 2. Only an allow dispatches. A denial fails the job; defer, escalate and require_approval hold it.
+Rule 1. An intent's key and attempt are made of the queue, the job and the number of its claim: asking again
+        after a kill is the same intent, asked by the same caller.
+Rule 2. Only an allow dispatches. A denial fails the job; defer, escalate and require_approval hold it, and
+        so does an allow that may not be acted on now: the next claim asks afresh.
 Rule 3. A job that waits for approval, or that is run again, keeps its intent: it is not asked for twice.
 Rule 4. What was dispatched and has no result is reported as unknown, and its reservation stays.
 """
@@ -17,7 +18,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from splittally.core.errors import InvalidInput
-from splittally.core.types import ALLOW, DENY, REQUIRE_APPROVAL
+from splittally.core.limits import ATTEMPT_BYTES
+from splittally.core.types import ALLOW, DEFER, DENY, REQUIRE_APPROVAL
 from splittally.edge.records import Decision, Intent, Receipt
 from splittally.host.drain.jobs import DONE, Job
 from splittally.host.drain.queue import Ending
@@ -123,7 +125,8 @@ class KernelGate:
     def _intent(self, queue_id: str, job: Job) -> Intent | None:
         """None where the payload cannot be made into one, which is no reason to stop a pass."""
         try:
-            return replace(self._to_intent(job), idempotency_key=key_of(queue_id, job))
+            key = key_of(queue_id, job)
+            return replace(self._to_intent(job), idempotency_key=key, attempt=key[:ATTEMPT_BYTES])
         except Exception:
             return None
 
@@ -168,7 +171,10 @@ def _asked(decision: Decision) -> Asked:
     digest = decision.intent_hash.hex() if decision.intent_hash else None
     facts = {name: fact for finding in decision.findings for name, fact in finding.facts.items()}
     codes = tuple(finding.code for finding in decision.findings)
-    return Asked(outcome=decision.outcome, intent_hash=digest, codes=codes, facts=facts)
+    is_stale = decision.outcome == ALLOW and not decision.allowed
+    return Asked(
+        outcome=DEFER if is_stale else decision.outcome, intent_hash=digest, codes=codes, facts=facts
+    )
 
 
 __all__ = ["ALLOW", "DENY", "Asked", "KernelGate"]

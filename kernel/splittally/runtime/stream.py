@@ -1,0 +1,96 @@
+"""Requests answered group by group, each answer durable when it is given.
+
+Rule 1. A world is kept to itself only while a batch is decided or committed, never while the caller has
+        control: a stream may be read in parts, in several threads, or not to its end.
+Rule 2. Whoever uses a world first makes durable what an interrupted or abandoned call left decided; so
+        nobody sees what is not in the journal.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from splittally.core.errors import KernelStopped
+from splittally.edge.records import At, Request
+from splittally.runtime.pipeline import answer_batch, answers_or_errors, batches, commit, commit_if_running
+from splittally.runtime.world import World
+
+
+def require_usable(world: World) -> None:
+    """Raises `KernelStopped` where a world cannot be used here, or no more."""
+    if os.getpid() != world.pid:
+        raise KernelStopped("this kernel was opened in another process; open the world again here")
+    if world.is_closed:
+        raise KernelStopped("this kernel is closed; open the world again")
+    if world.stopped:  # its state is ahead of its journal
+        world.refuse_stopped()
+
+
+def use(world: World) -> None:
+    """Raises where a world cannot be used; else what somebody left decided is durable afterwards."""
+    require_usable(world)
+    if world.group:
+        commit(world)
+
+
+def stream(world: World, principal: str, requests: Iterable[Request | At]) -> Iterator[list[Any]]:
+    """The answers to requests in order, a list for each commit."""
+    waiting: list[tuple[int, Any]] = []  # how long the journal is once an answer is durable
+    for batch in batches(world, requests):
+        while batch:
+            with world.lock:
+                done, size = _answer(world, principal, batch, waiting)
+            batch = batch[done:]
+            given = [answer for needed, answer in waiting if needed <= size]
+            if given:
+                waiting = waiting[len(given) :]
+                yield given
+    with world.lock:
+        use(world)
+    if waiting:
+        yield [answer for _, answer in waiting]
+
+
+def _answer(
+    world: World, principal: str, batch: list[Request | At], waiting: list[tuple[int, Any]]
+) -> tuple[int, int]:
+    """Answer a batch up to a commit; how many were answered, and the frames that it made durable or 0."""
+    require_usable(world)
+    done, committed = 0, world.commits
+    try:
+        for answer in answer_batch(world, principal, batch):
+            done += 1
+            waiting.append((world.state.size, answer))
+            if world.commits != committed and not world.group:
+                return done, world.state.size
+    except BaseException:
+        commit_if_running(world)
+        raise
+    return done, world.store.head.size if world.commits != committed else 0
+
+
+def answers_for(requests: Iterable[tuple[World, str, At]]) -> list[Any]:
+    """The answers to requests of several principals, in as few commits as they fit in.
+
+    What fails has its error as its answer.
+    """
+    given: list[Any] = []
+    worlds: set[World] = set()
+    with ExitStack() as held:  # until the commit, so that no query sees what is not durable
+        try:
+            for (world, principal), run in groupby(requests, itemgetter(0, 1)):
+                if world not in worlds:
+                    held.enter_context(world.lock)
+                    worlds.add(world)
+                require_usable(world)
+                given += answers_or_errors(world, principal, [item for _, _, item in run])
+        except BaseException:
+            for world in worlds:
+                commit_if_running(world)
+            raise
+        for world in worlds:
+            commit(world)
+    return given
