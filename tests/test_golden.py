@@ -16,7 +16,7 @@ from splittally.core.canonical import decode, decode_plain, encode_plain
 from splittally.core.commands import Settle, Submit
 from splittally.core.events import Decided, Held, Posted, Refunded, Released, Settled
 from splittally.core.evolve import remember
-from splittally.core.frames import body_rows
+from splittally.core.frames import body_rows, is_same_record
 from splittally.core.intent import intent_hash
 from splittally.core.reasons import REASONS
 from splittally.core.snapshot import dump_state, load_state, state_root
@@ -90,10 +90,10 @@ def test_a_golden_journal_is_a_chain_that_ends_in_the_stored_head(folder):
 
 @EACH
 def test_records_read_from_a_golden_journal_are_written_as_the_same_bytes(folder):
-    """Through the types, not only through CBOR: no field is lost, reordered or given a default."""
-    for seq, (data, body) in enumerate(zip(frames(folder), bodies(folder), strict=True)):
+    """Through the types, not only through CBOR: no field is lost or reordered; only new ones are added."""
+    for data, body in zip(frames(folder), bodies(folder), strict=True):
         rows = body_rows(body.at_ns, body.by, body.command, body.seen, body.out)
-        assert seal(seq, open_frame(data)[1], rows).data == data
+        assert is_same_record(open_frame(data)[2], rows)
 
 
 @EACH

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from splittally import Intent, Receipt
 from splittally.core.errors import JournalDamaged
 from splittally.core.events import Charge, Refunded, RefundLeg, Settled
+from splittally.core.frames import is_same_record
 from splittally.core.ledger.invariants import INVARIANTS, Refunds, broken_invariants
 from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.ledger.state import Ledger
@@ -17,6 +18,7 @@ from splittally.runtime.reader import read_store
 from splittally_tools.audit.conservation import Conservation
 from splittally_tools.audit.sound import verify
 from splittally_tools.testing.walk import Walk
+from splittally_tools.testing.worlds import open_journal
 
 from tests.cli_tools import run
 from tests.rows.treasury import World, steps
@@ -429,3 +431,24 @@ def test_what_a_rule_moves_because_of_a_payment_is_not_the_payments():
         assert refund(kernel, digest, USD=20) == []
         assert balances(kernel, "a", "c") == [80, 20]
         require_sound(kernel)
+
+
+@pytest.mark.req("X6-10", "X6-11")
+def test_a_journal_that_was_written_before_a_field_was_added_is_sound_and_nothing_else_is():
+    """Only at the end of a record, and only what is empty now, may lack in what was written before."""
+    assert all(
+        verify(open_journal(f"fixtures/journals/{name}/tour.cborseq")).is_sound for name in ("v1", "today")
+    )
+    now = ["g", {"a": 1}, [[b"w", 0]], []]
+    for fine in (["g", {"a": 1}, [[b"w", 0]]], now):
+        assert is_same_record(fine, now)
+    for wrong in (
+        ["g", {"a": 1}, [[b"w", 0]], [], []],
+        ["g", {"a": True}, [[b"w", 0]]],
+        ["g", {"a": 1}],
+        ["g", {}, [[b"w", 0]]],
+        ["g", {"a": 1}, [["w", 0]]],
+        ["g", {"a": 1}, []],
+    ):
+        assert not is_same_record(wrong, now)
+    assert not is_same_record(["g"], ["g", ["more"]])

@@ -1,6 +1,7 @@
 """Does every frame say exactly what its bytes say, and is every intent what its hash says?
 
-Rule 1. A record is read back to the very bytes that were hashed: nothing hides beside its fields.
+Rule 1. A record is read back to the very bytes that were hashed, but for fields that were added to it since:
+        nothing hides beside its fields.
 Rule 2. The hash of an intent is computed again from kind, params, grant and key.
 Rule 3. No intent is decided finally twice, and a frame decides only what it was asked.
 """
@@ -8,11 +9,11 @@ Rule 3. No intent is decided finally twice, and a frame decides only what it was
 from array import array
 from collections.abc import Iterator
 
-from splittally.core.canonical import encode_record
+from splittally.core.canonical import decode, encode_record
 from splittally.core.commands import Open, Submit
 from splittally.core.errors import JournalDamaged
 from splittally.core.events import Decided, Opened
-from splittally.core.frames import body_rows
+from splittally.core.frames import body_rows, is_same_record
 from splittally.core.intent import intent_hash
 from splittally.core.intent_history import is_foreign
 from splittally.core.limits import HASH_BYTES
@@ -31,7 +32,7 @@ class Records:
     def see(self, record: Record) -> None:
         body, seq = record.body, record.seq
         again = [seq, record.prev, body_rows(body.at_ns, body.by, body.command, body.seen, body.out)]
-        if encode_record(again) != record.data:
+        if encode_record(again) != record.data and not is_same_record(decode(record.data), again):
             raise JournalDamaged(f"frame {seq} holds more than its record says", seq=seq)
         if body.at_ns < self._at_ns:
             raise JournalDamaged(f"frame {seq} is dated before the one before it", seq=seq)

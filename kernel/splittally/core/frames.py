@@ -1,6 +1,7 @@
 """The body of a frame as records: `[v, at, by, cmd, seen, out]` (schemas/records.cddl).
 
 Rule 1. What is read back equals what was written, or reading refuses; nothing is repaired.
+Rule 2. A field is only ever added at the end of a record, with a default that is empty (`is_same_record`).
 """
 
 from typing import Any
@@ -40,6 +41,25 @@ def body_rows(at_ns: int, by: str, command: Command, seen: list[Evidence], out: 
     """The body as lists and atoms, ready to be encoded."""
     cmd, told, events = msgspec.to_builtins((command, seen, out), builtin_types=(bytes,))
     return [FORMAT, at_ns, by, cmd, told, events]
+
+
+# Example. A charge that was written before `uncounted` was added, and the same charge written now:
+#
+#     [grant, ..., windows]   against   [grant, ..., windows, []]      the same record
+#     [grant, ..., windows]   against   [grant, ..., windows, ["x"]]   another
+def is_same_record(recorded: Any, rows: Any) -> bool:
+    """Whether a body, or a part of one, says what `rows` say that were read from it and built again.
+
+    Fields that were added to a record since stand at its end and are empty in what was written before.
+    """
+    if type(recorded) is list and type(rows) is list:
+        known = len(recorded)
+        return known <= len(rows) and not any(rows[known:]) and all(map(is_same_record, recorded, rows))
+    if type(recorded) is dict and type(rows) is dict:
+        return recorded.keys() == rows.keys() and all(
+            is_same_record(value, rows[name]) for name, value in recorded.items()
+        )
+    return type(recorded) is type(rows) and bool(recorded == rows)
 
 
 def is_encodable(events: list[Event]) -> bool:
