@@ -49,7 +49,15 @@ TERMS = {
     "above": ([{"above": "debt"}], [{"above": "cap"}, {"above": "charge"}]),
     "draws_on": ([{"draws_on": {"USD": "accounts/w"}}], [{"draws_on": {"USD": "accounts/a"}}]),
 }
-FREE = {"name", "params", "parent", "holder", "made_by", "grant_hash"}  # each with its reason in the table
+FREE = {
+    "dispatch",
+    "name",
+    "params",
+    "parent",
+    "holder",
+    "made_by",
+    "grant_hash",
+}  # each with its reason in the table
 
 
 def world(parent):
