@@ -11,19 +11,38 @@ Rule 3. What a caller gave up is not decided, or what it holds is released as `n
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, TypeVar, overload
 
+from splittally.core.errors import SplittallyError
 from splittally.core.findings import find
-from splittally.core.limits import QUEUE_MAX
+from splittally.core.limits import GROUP_MAX, OPEN_HOLDS_MAX, QUEUE_MAX
+from splittally.edge.arguments import Mode, Several, listed, require_mode, require_natural, require_several
 from splittally.edge.hashes import require_hash
-from splittally.edge.records import Decision, Dispatch, Extend, Group, HoldChange, Intent, Receipt, Release
-from splittally.runtime import At, Kernel, open_world
+from splittally.edge.records import (
+    At,
+    Decision,
+    Dispatch,
+    Extend,
+    Group,
+    HoldChange,
+    Intent,
+    Receipt,
+    Release,
+    Request,
+    Settlement,
+)
+from splittally.runtime import Kernel, open_world
+from splittally.runtime.lineage import Level
 from splittally.runtime.queries import Queries
+from splittally.runtime.requests import INTENTS, RECEIPTS, REQUESTS, Answered, Change
 from splittally.runtime.rows import Row
 from splittally.runtime.writer import Waiting, Writer
+
+R = TypeVar("R")
 
 
 class AsyncKernel:
@@ -51,25 +70,52 @@ class AsyncKernel:
         return AsyncKernel(self._kernel.as_principal(name), self._writer)
 
     @property
+    def principal(self) -> str:
+        """For whom this kernel acts."""
+        return self._kernel.principal
+
+    @property
+    def repairs(self) -> tuple[str, ...]:
+        """What opening had to rebuild, and why."""
+        return self._kernel.repairs
+
+    @property
     def state(self) -> Queries:
         """Read-only queries; they wait for the group that is being decided."""
         return self._kernel.state
 
+    @overload
+    async def submit(self, intent: Intent, mode: Mode = "each", now_ns: int | None = None) -> Decision: ...
+    @overload
     async def submit(
-        self, intent: Intent | list[Intent], mode: str = "each", now_ns: int | None = None
+        self, intent: Several[Intent], mode: Literal["first"], now_ns: int | None = None
+    ) -> Decision: ...
+    @overload
+    async def submit(
+        self, intent: Several[Intent], mode: Literal["each", "all"] = "each", now_ns: int | None = None
+    ) -> list[Decision]: ...
+    async def submit(
+        self, intent: Intent | Several[Intent], mode: Mode = "each", now_ns: int | None = None
     ) -> Any:
         """A `Decision`, or a list of them for a list; see `Kernel.submit`."""
+        require_mode(mode)
         if isinstance(intent, Intent):
             return await self._request(At(now_ns, intent))
+        intents = listed(intent, Intent, INTENTS)
         if mode == "each":
-            return await self._together([At(now_ns, each) for each in intent])
-        return await self._request(At(now_ns, Group(mode, tuple(intent))))
+            return await self._together([At(now_ns, each) for each in intents])
+        return await self._request(At(now_ns, Group(mode, tuple(intents))))
 
-    async def settle(self, receipt: Receipt | list[Receipt], now_ns: int | None = None) -> Any:
+    @overload
+    async def settle(self, receipt: Receipt, now_ns: int | None = None) -> Settlement: ...
+    @overload
+    async def settle(self, receipt: Several[Receipt], now_ns: int | None = None) -> list[Settlement]: ...
+    async def settle(self, receipt: Receipt | Several[Receipt], now_ns: int | None = None) -> Any:
         """A `Settlement`, or a list of them for a list."""
         if isinstance(receipt, Receipt):
             return await self._request(At(now_ns, receipt))
-        return await self._together([At(now_ns, each) for each in receipt])
+        receipts = listed(receipt, Receipt, RECEIPTS)
+        return await self._together([At(now_ns, each) for each in receipts])
 
     async def release(
         self,
@@ -120,9 +166,14 @@ class AsyncKernel:
         """Ask for a native effect."""
         return await self._decision(lambda: self._kernel.native(kind, grant, now_ns, **params))
 
-    async def apply(self, manifest: Any, now_ns: int | None = None) -> Decision:
+    async def apply(
+        self,
+        manifest: str | Path | Mapping[str, Any],
+        now_ns: int | None = None,
+        accept_modules: bool = False,
+    ) -> Decision:
         """Make the world what a manifest says."""
-        return await self._decision(lambda: self._kernel.apply(manifest, now_ns))
+        return await self._decision(lambda: self._kernel.apply(manifest, now_ns, accept_modules))
 
     async def decide(self, intent: Intent, now_ns: int | None = None) -> Decision:
         """What `submit` would answer now, with nothing written."""
@@ -130,24 +181,62 @@ class AsyncKernel:
 
     async def tick(self, now_ns: int | None = None) -> int:
         """Work through what is due by now."""
-        frames = await self._call(lambda: self._kernel.tick(now_ns))
-        assert isinstance(frames, int)
-        return frames
+        return await self._call(lambda: self._kernel.tick(now_ns))
 
     async def outcome(self, intent_hash: bytes | str) -> Row | None:
         """What happened to an intent."""
-        row: Row | None = await self._call(lambda: self._kernel.outcome(intent_hash))
-        return row
+        return await self._call(lambda: self._kernel.outcome(intent_hash))
 
-    async def run(self, requests: list[At | Intent | Receipt | Release | Extend | Group]) -> list[Any]:
+    async def trace(
+        self,
+        target: bytes | str | int,
+        resource: str | None = None,
+        depth: int | None = None,
+        limit: int | None = None,
+    ) -> list[Level]:
+        """Where value came from, level by level; see `Kernel.trace`."""
+        return await self._call(lambda: self._kernel.trace(target, resource, depth, limit))
+
+    async def at(self, seq: int) -> Queries:
+        """Queries on the state after frame `seq`."""
+        return await self._call(lambda: self._kernel.at(seq))
+
+    async def upgrade(self) -> int | None:
+        """Record the caps, kinds and modules of this release; the frame, None where they stand already."""
+        return await self._call(self._kernel.upgrade, is_kept=True)
+
+    async def fork(self) -> "AsyncKernel":
+        """A what-if over a copy of this world, with a thread of its own; close it as any other."""
+        copied = await self._call(self._kernel.fork)
+        return AsyncKernel(copied, Writer(QUEUE_MAX))
+
+    @overload
+    async def run(self, requests: Several[Intent | At[Intent]]) -> list[Decision]: ...
+    @overload
+    async def run(self, requests: Several[Receipt | At[Receipt]]) -> list[Settlement | SplittallyError]: ...
+    @overload
+    async def run(self, requests: Several[Change | At[Change]]) -> list[HoldChange | SplittallyError]: ...
+    @overload
+    async def run(self, requests: Several[Request | At[Request]]) -> list[Answered]: ...
+    async def run(self, requests: Several[Any]) -> list[Any]:
         """Answers to requests of any kind, in order."""
-        items = [request if isinstance(request, At) else At(None, request) for request in requests]
+        items = [x if isinstance(x, At) else At(None, x) for x in require_several(requests, REQUESTS)]
         return await self._together(items, return_exceptions=True)
 
+    @overload
+    def stream(self, requests: Several[Intent | At[Intent]]) -> AsyncIterator[list[Decision]]: ...
+    @overload
+    def stream(self, requests: Several[Request | At[Request]]) -> AsyncIterator[list[Answered]]: ...
+    def stream(self, requests: Several[Any]) -> AsyncIterator[list[Any]]:
+        """`run` group by group: the next group is asked when the one before was taken."""
+        return self._groups(iter(require_several(requests, REQUESTS)))
+
+    async def _groups(self, requests: Iterator[Any]) -> AsyncIterator[list[Any]]:
+        while group := list(islice(requests, GROUP_MAX)):
+            yield await self.run(group)
+
     async def _decision(self, work: Callable[[], Decision]) -> Decision:
-        answer = await self._call(work)
-        assert isinstance(answer, Decision)
-        return answer
+        return await self._call(work)
 
     async def _request(self, item: At) -> Any:
         request = item.request
@@ -170,8 +259,9 @@ class AsyncKernel:
                     self._writer.give_back(self._kernel, item, task.result())
             raise
 
-    async def _call(self, work: Callable[[], Any], is_kept: bool = False) -> Any:
-        return await self._put(work, True, is_kept)
+    async def _call(self, work: Callable[[], R], is_kept: bool = False) -> R:
+        answer: R = await self._put(work, True, is_kept)
+        return answer
 
     async def _put(self, work: At | Callable[[], Any], is_first: bool, is_kept: bool) -> Any:
         loop = asyncio.get_running_loop()
@@ -186,14 +276,15 @@ class AsyncKernel:
             raise
 
 
-class _Opening:
+class Opening:
     """What `open` gives: await it, or use it as an asynchronous context."""
 
-    def __init__(self, path: str | Path | None, clock: Any, queue_max: int, options: dict[str, Any]) -> None:
-        self._arguments = (path, clock, queue_max, options)
+    def __init__(self, make: Callable[[], Kernel], queue_max: int) -> None:
+        self._make = make
+        self._queue_max = queue_max
         self._kernel: AsyncKernel | None = None
 
-    def __await__(self) -> Any:
+    def __await__(self) -> Generator[Any, None, AsyncKernel]:
         return self._open().__await__()
 
     async def __aenter__(self) -> AsyncKernel:
@@ -207,16 +298,29 @@ class _Opening:
             await self._kernel.close()
 
     async def _open(self) -> AsyncKernel:
-        path, clock, queue_max, options = self._arguments
-        kernel = await asyncio.to_thread(open_world, path, clock, **options)
-        return AsyncKernel(kernel, Writer(queue_max))
+        kernel = await asyncio.to_thread(self._make)
+        return AsyncKernel(kernel, Writer(self._queue_max))
 
 
 def open(
-    path: str | Path | None = None, clock: Any = None, queue_max: int = QUEUE_MAX, **options: Any
-) -> _Opening:
+    path: str | Path | None = None,
+    clock: str | Callable[[], int] | None = None,
+    queue_max: int = QUEUE_MAX,
+    *,
+    create: bool = True,
+    open_max: int = OPEN_HOLDS_MAX,
+    lock_seconds: float | None = None,
+    entropy: Callable[[int], bytes] | None = None,
+) -> Opening:
     """The world at `path` for asyncio: `await aio.open(...)` or `async with aio.open(...)`.
 
     `queue_max` bounds the intents that wait; the other arguments are those of `splittally.open`.
     """
-    return _Opening(path, clock, queue_max, options)
+    require_natural(queue_max, "queue_max")
+
+    def make() -> Kernel:
+        return open_world(
+            path, clock, create=create, open_max=open_max, lock_seconds=lock_seconds, entropy=entropy
+        )
+
+    return Opening(make, queue_max)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import assert_type
 
 import splittally
+import splittally.aio
 from splittally import (
     At,
     Decision,

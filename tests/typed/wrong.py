@@ -1,6 +1,7 @@
 """Uses of the public face that a type checker must refuse: each line that says `# wrong`, and no other."""
 
 import splittally
+import splittally.aio
 from splittally import Extend, Group, Intent, Kernel, Receipt
 from splittally.aio import AsyncKernel
 

@@ -78,7 +78,8 @@ class Course:
         for _ in range(groups):
             receipts = [self.receipt(digest) for digest in self._open]
             self._open.clear()
-            self._take(self.kernel.run([*receipts, *self.intents()])[len(receipts) :])
+            answers = self.kernel.run([*receipts, *self.intents()])
+            self._take([answer for answer in answers if isinstance(answer, Decision)])
         return groups * GROUP_MAX
 
     def intents(self) -> list[Intent]:

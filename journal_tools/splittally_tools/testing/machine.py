@@ -27,6 +27,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 from splittally.core.errors import JournalDamaged
 from splittally.core.types import ADMITTED, FINAL, ROOT
+from splittally.edge.arguments import Mode
 from splittally.edge.records import Decision, Intent, Receipt, Settlement
 from splittally.runtime import Kernel
 from splittally.runtime.reader import read_store
@@ -131,7 +132,7 @@ class WorldMachine(RuleBasedStateMachine):
             assert was == now, f"`decide` said {name} {was!r}, and `submit` {now!r}"
 
     @rule(data=st.data(), mode=st.sampled_from(["each", "all", "first"]))
-    def submit_several(self, data: st.DataObject, mode: str) -> None:
+    def submit_several(self, data: st.DataObject, mode: Mode) -> None:
         """Several at once: unrelated, all or none, or the first grant that allows it."""
         several = [self._drawn(data) for _ in range(data.draw(st.integers(1, GROUP_INTENTS_MAX)))]
         drawn = [intent for intent in several if intent is not None]
@@ -141,7 +142,8 @@ class WorldMachine(RuleBasedStateMachine):
             grants = sorted({intent.grant for intent in drawn})
             drawn = [replace(drawn[0], grant=grant) for grant in grants]
             decision = self.kernel.submit(drawn, mode=mode)
-            row = self.kernel.outcome(decision.intent_hash) if decision.outcome in ADMITTED else None
+            digest = decision.intent_hash
+            row = self.kernel.outcome(digest) if digest and decision.outcome in ADMITTED else None
             for intent in drawn:
                 if row is not None and row.grant == intent.grant:
                     self._note(intent, decision)

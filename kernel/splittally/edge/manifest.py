@@ -10,6 +10,7 @@ Rule 3. A manifest that is unchanged means what it meant: a name by which a modu
 import datetime
 import re
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,8 @@ def read_manifest_document(
     `source` is a path to `.toml` or `.json`, or a mapping of the same shape. `accept_modules` takes the
     modules that names mean now. `InvalidManifest` says what is wrong and where.
     """
+    if not isinstance(source, Mapping | str | PathLike):
+        raise InvalidManifest(f"a manifest is a path or a mapping, not {type(source).__name__}")
     if isinstance(source, Mapping):
         document, folder = dict(source), Path()
     else:

@@ -5,7 +5,7 @@ hex in JSON.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -143,11 +143,19 @@ class Group(Struct, frozen=True):
 Request = Intent | Receipt | Release | Extend | Group | Dispatch
 
 
-class At(Struct, frozen=True):
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    Asked_co = TypeVarWithDefault("Asked_co", bound=Request, covariant=True, default=Request)
+else:
+    Asked_co = TypeVar("Asked_co", covariant=True)
+
+
+class At(Struct, Generic[Asked_co], frozen=True):
     """A request with the logical time at which it is made, for worlds whose clock is given."""
 
     now_ns: int | None
-    request: Request
+    request: Asked_co
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:

@@ -129,6 +129,8 @@ class Sealer:
     def _seal_group(self, state: State, principal: str, group: Group) -> list[Member]:
         if group.mode not in ("all", "first"):
             raise InvalidInput("the `mode` of a group is all or first", field="mode")
+        if not isinstance(group.intents, tuple | list):
+            raise InvalidInput("a group has a tuple of intents", field="intents")
         intents = list(group.intents)
         if not 0 < len(intents) <= MEMBERS_MAX:
             raise InvalidInput(f"a group has 1 to {MEMBERS_MAX} intents", field="intents")

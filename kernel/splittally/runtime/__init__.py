@@ -10,15 +10,16 @@ _MENU = {
     "At": "splittally.edge.records",
     "Kernel": "splittally.runtime.kernel",
     "kernel_over": "splittally.runtime.what_if",
-    "new_attempt": "splittally.runtime.kernel",
-    "open_store": "splittally.runtime.kernel",
-    "open_world": "splittally.runtime.kernel",
+    "new_attempt": "splittally.runtime.open_kernel",
+    "open_store": "splittally.runtime.open_kernel",
+    "open_world": "splittally.runtime.open_kernel",
 }
 
 
 if TYPE_CHECKING:
     from splittally.edge.records import At
-    from splittally.runtime.kernel import Kernel, new_attempt, open_store, open_world
+    from splittally.runtime.kernel import Kernel
+    from splittally.runtime.open_kernel import new_attempt, open_store, open_world
     from splittally.runtime.what_if import kernel_over
 else:
 

@@ -1,13 +1,12 @@
 """The kernel as a host sees it: submit, settle, release, extend, approve, decide, query.
 
-Rule 1. An answer is given only after the commit of its group. Queries see committed state only.
-Rule 2. A list is cut into groups of at most `GROUP_MAX` frames, each durable before it is answered.
-Rule 3. Every method acts for one principal (`as_principal`), who may use only the grants it holds.
+Rule 1. Queries see committed state only; how requests are answered is in `requests.py`.
+Rule 2. Every method acts for one principal (`as_principal`), who may use only the grants it holds.
 """
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,38 +15,25 @@ from msgspec.structs import replace
 
 from splittally.core.errors import InvalidInput
 from splittally.core.findings import find, has_code
-from splittally.core.limits import ATTEMPT_BYTES
 from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_id, is_name
+from splittally.edge.arguments import require, require_natural
 from splittally.edge.dimensions import warned
 from splittally.edge.hashes import require_hash
 from splittally.edge.manifest import read_manifest_document
-from splittally.edge.records import (
-    Answer,
-    At,
-    Decision,
-    Dispatch,
-    Extend,
-    Group,
-    HoldChange,
-    Intent,
-    Receipt,
-    Release,
-    Request,
-)
-from splittally.journal.store import Store
-from splittally.runtime.answers import or_raise
+from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Intent, Release
 from splittally.runtime.lineage import Level, trace
-from splittally.runtime.opening import open_or_create, open_over, upgrade
+from splittally.runtime.opening import upgrade
 from splittally.runtime.pipeline import commit, commit_if_running, tick
 from splittally.runtime.queries import Queries
+from splittally.runtime.requests import Requests
 from splittally.runtime.rows import Row, outcome_row
-from splittally.runtime.stream import answers_for, stream, use
+from splittally.runtime.stream import answers_for, use
 from splittally.runtime.world import World
 
 GRANTING = ("grant.issue", "grant.amend", "grant.topup")  # what makes or changes the grant that it names
 
 
-class Kernel:
+class Kernel(Requests):
     """One open world, for one principal."""
 
     def __init__(self, world: World, principal: str = OPERATOR) -> None:
@@ -106,28 +92,6 @@ class Kernel:
 
     # --- asking --------------------------------------------------------------------------------
 
-    def submit(self, intent: Intent | Iterable[Intent], mode: str = "each", now_ns: int | None = None) -> Any:
-        """A `Decision` for an intent, or a list of them for a list.
-
-        `mode` is `each` (one frame each), `all` (one frame, all or nothing) or `first` (same key and
-        params, one intent per grant, the first allow wins: one Decision).
-        """
-        if mode not in ("each", "all", "first"):
-            raise InvalidInput("`mode` is each, all or first", field="mode")
-        if isinstance(intent, Intent):
-            return self.run([At(now_ns, intent)])[0]
-        intents = list(intent)
-        if mode == "each":
-            return self.run([At(now_ns, each) for each in intents])
-        answer = self.run([At(now_ns, Group(mode, tuple(intents)))])[0]
-        return answer if mode == "first" else list(answer)
-
-    def settle(self, receipt: Receipt | Iterable[Receipt], now_ns: int | None = None) -> Any:
-        """A `Settlement` for a receipt, or a list of them; `InvalidInput` when one cannot be read."""
-        if isinstance(receipt, Receipt):
-            return or_raise(self.run([At(now_ns, receipt)])[0])
-        return [or_raise(answer) for answer in self.run([At(now_ns, each) for each in receipt])]
-
     def release(
         self,
         intent_hash: bytes | str,
@@ -148,7 +112,7 @@ class Kernel:
             is_gone = any(has_code(finding, "not_reserved") for finding in decision.findings)
             status = RELEASED if decision.allowed else "not_reserved" if is_gone else "refused"
             return HoldChange(decision.seq, digest, status)
-        answer: HoldChange = or_raise(self.run([At(now_ns, Release(digest, cause, order, attempt))])[0])
+        answer: HoldChange = self._one(At(now_ns, Release(digest, cause, order, attempt)))
         return answer
 
     def dispatch(self, intent_hash: bytes | str, attempt: bytes, now_ns: int | None = None) -> HoldChange:
@@ -157,13 +121,13 @@ class Kernel:
         Others hear `already_dispatched`, also where the hold is unknown; `not_approved` where it waits.
         """
         request = Dispatch(require_hash(intent_hash), attempt)
-        answer: HoldChange = or_raise(self.run([At(now_ns, request)])[0])
+        answer: HoldChange = self._one(At(now_ns, request))
         return answer
 
     def extend(self, intent_hash: bytes | str, expires_ns: int, now_ns: int | None = None) -> HoldChange:
         """Move a hold's expiry, at most to what its grants allow."""
         request = Extend(require_hash(intent_hash), expires_ns)
-        answer: HoldChange = or_raise(self.run([At(now_ns, request)])[0])
+        answer: HoldChange = self._one(At(now_ns, request))
         return answer
 
     def approve(self, intent_hash: bytes | str, now_ns: int | None = None) -> Decision:
@@ -188,7 +152,7 @@ class Kernel:
         """
         with self._lock:
             asked = Intent(kind, params, grant or self._native_grant())
-            decision: Decision = self.submit(asked, now_ns=now_ns)
+            decision = self.submit(asked, now_ns=now_ns)
             return warned(decision, self._world.state, [params["name"]] if kind in GRANTING else [])
 
     def apply(
@@ -206,7 +170,7 @@ class Kernel:
             state = self._world.state
             schema_of = self._world.sealer.schema
             params, beside = read_manifest_document(manifest, state, schema_of, accept_modules)
-            decision: Decision = self.submit(Intent("manifest.apply", params, ROOT), now_ns=now_ns)
+            decision = self.submit(Intent("manifest.apply", params, ROOT), now_ns=now_ns)
             holds = self._world.state.ledger.holds
             if decision.allowed and holds:
                 hashes = sorted(holds)[:16]
@@ -229,9 +193,10 @@ class Kernel:
 
     def decide(self, intent: Intent, now_ns: int | None = None) -> Decision:
         """What `submit` would answer now, with nothing written."""
+        require(intent, Intent, "intent", "an Intent")
         with self._lock:
             self._usable()
-            decision: Decision = Kernel(self._world.fork(), self._principal).submit(intent, now_ns=now_ns)
+            decision = Kernel(self._world.fork(), self._principal).submit(intent, now_ns=now_ns)
             return replace(decision, seq=None, attempt=None)
 
     def outcome(self, intent_hash: bytes | str) -> Row | None:
@@ -253,6 +218,10 @@ class Kernel:
         At most `depth` levels deep and `limit` levels in all; `origins_of` sums them. `Untraceable` where
         there is no such thing. It reads the journal from the first frame on.
         """
+        require(target, (bytes, str, int), "target", "a hash, a sequence or an account")
+        for name, bound in (("depth", depth), ("limit", limit)):
+            if bound is not None:
+                require_natural(bound, name)
         with self._lock:
             self._usable()
             body = self._world.history.body
@@ -261,6 +230,7 @@ class Kernel:
 
     def at(self, seq: int) -> Queries:
         """Queries on the state after frame `seq`: the same as a fold of the frames 0 ... `seq`."""
+        require_natural(seq, "seq")
         with self._lock:
             self._usable()
             state = self._world.state_after(seq)
@@ -274,17 +244,8 @@ class Kernel:
                 raise InvalidInput(f"only `{OPERATOR}` upgrades a world", field="principal")
             return upgrade(self._world)
 
-    def run(self, requests: Iterable[Request | At]) -> list[Any]:
-        """Answers to requests of any kind, in order. A `Group` in mode `all` has a list as its answer;
-        a receipt, release or extension that cannot be read has the error as its answer."""
-        return [answer for group in self.stream(requests) for answer in group]
-
-    def stream(self, requests: Iterable[Request | At]) -> Iterator[list[Any]]:
-        """`run` group by group: each list is durable when it is given, whatever becomes of the stream."""
-        return stream(self._world, self._principal, requests)
-
     @staticmethod
-    def run_for(requests: Iterable[tuple["Kernel", At]]) -> list[Any]:
+    def run_for(requests: Iterable[tuple["Kernel", At[Any]]]) -> list[Any]:
         """Answers to requests of several principals of one world, in as few commits as they fit in; what
         fails has its error as its answer."""
         return answers_for((kernel._world, kernel._principal, item) for kernel, item in requests)
@@ -306,25 +267,3 @@ class Kernel:
 
     def _usable(self) -> None:
         use(self._world)
-
-
-def open_world(path: str | Path | None, clock: Any = None, **options: Any) -> Kernel:
-    """Open the world at `path`, or make one there; see `splittally.open`."""
-    return Kernel(open_or_create(path, clock, **options))
-
-
-def open_store(store: Store, clock: Any = None, **options: Any) -> Kernel:
-    """The kernel of the world whose frames `store` holds; a new world where it holds none.
-
-    For frames that are in no folder, and for stores that fail on purpose. `clock` is as in
-    `splittally.open`; options are `open_max` and `entropy`.
-    """
-    return Kernel(open_over(store, clock, **options))
-
-
-def new_attempt() -> bytes:
-    """A fresh attempt id for a client that may have to send its intent again."""
-    return os.urandom(ATTEMPT_BYTES)
-
-
-__all__ = ["Answer", "At", "Kernel", "new_attempt", "open_store", "open_world"]

@@ -18,6 +18,7 @@ from splittally.core.ledger.state import Counter, CounterKey
 from splittally.core.snapshot import state_root, tables
 from splittally.core.state import State
 from splittally.core.types import LIFE, RESERVED, AccountDef
+from splittally.edge.arguments import require
 from splittally.edge.dimensions import uncounted
 from splittally.runtime.budget_views import budget_row
 from splittally.runtime.governor_views import governor_row
@@ -96,6 +97,7 @@ class Queries:
 
     def grant(self, name_or_hash: str | bytes) -> Row | None:
         """A grant by its name, or by its hash as bytes or hex."""
+        require(name_or_hash, (str, bytes), "grant", "a name or a hash")
         if isinstance(name_or_hash, str):
             found = self.grants.get(name_or_hash)
             if found is not None:
