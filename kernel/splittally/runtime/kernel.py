@@ -22,7 +22,7 @@ from splittally.core.findings import find
 from splittally.core.limits import ATTEMPT_BYTES
 from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_id, is_name
 from splittally.edge.hashes import require_hash
-from splittally.edge.manifest import read_manifest_document
+from splittally.edge.manifest import read_manifest_names
 from splittally.edge.records import (
     Answer,
     At,
@@ -179,7 +179,7 @@ class Kernel:
         with self._lock:
             state = self._world.state
             schema_of = self._world.sealer.schema
-            params, beside = read_manifest_document(manifest, state, schema_of, accept_modules)
+            params, beside = read_manifest_names(manifest, state, schema_of, accept_modules)
             decision: Decision = self.submit(Intent("manifest.apply", params, ROOT), now_ns=now_ns)
             holds = self._world.state.ledger.holds
             if decision.allowed and holds:
