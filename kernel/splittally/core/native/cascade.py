@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from splittally.core.budget.evolve import DUE, NAMED_ONLY, SKIPPED, rule_of
 from splittally.core.budget.state import Fired
 from splittally.core.events import Event, RuleFired
-from splittally.core.findings import find
+from splittally.core.findings import find, shown
 from splittally.core.limits import CASCADE_FIRINGS_MAX, CASCADE_NAMED_MAX, NATURAL_MAX
 from splittally.core.state import State
 
@@ -30,7 +30,7 @@ def within_cascade(state: State, due: list[RuleFired]) -> list[Event]:
     events: list[Event] = []
     bounded: list[RuleFired] = []
     cascades: dict[bytes, _Cascade] = {}
-    for event in due:
+    for event in _summed(due):
         cascade = cascades.get(event.cause)
         if cascade is None:
             cascade = _Cascade(state.plans.fired.get((event.cause, event.due_ns), []))
@@ -47,6 +47,17 @@ def within_cascade(state: State, due: list[RuleFired]) -> list[Event]:
             cascade.named += 1
             bounded.append(event)
     return events + _told(bounded)
+
+
+def _summed(due: list[RuleFired]) -> list[RuleFired]:
+    """One event for each rule, resource and cause, with all that came in, as early as it first falls due."""
+    summed: dict[tuple[Any, ...], RuleFired] = {}
+    for event in due:
+        key = (event.cause, *rule_of(event))
+        known = summed.get(key)
+        amount = event.amount if known is None else shown(known.amount + event.amount)
+        summed[key] = replace(known or event, amount=amount)
+    return list(summed.values())
 
 
 class _Cascade:
