@@ -17,6 +17,7 @@ $(VENV)/.ready: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'cbrrr==1.1.0' || \
 		echo "the optional fast codec could not be built; the plain one is used"
+	@$(BIN)/pyright --version > /dev/null  # which fetches what it runs on node
 	@touch $@
 
 $(VENV)/.zig: $(VENV)/.ready

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from splittally.core.events import Posted, RuleFired
 from splittally.core.evolve import remember
 from splittally.core.limits import CASCADE_FIRINGS_MAX
+from splittally.core.native.cascade import within_cascade
 from splittally.core.snapshot import dump_state, load_state, state_root, tables
 from splittally.core.state import State
 from splittally.runtime import pipeline
@@ -142,6 +143,15 @@ def test_the_firings_of_one_cause_are_bounded_however_many_rules_there_are():
         assert named(kernel, before)
         assert kernel.state.seq - before <= 4
         require_sound(kernel)
+
+
+@pytest.mark.req("X6-14")
+def test_what_comes_in_by_several_ways_in_one_record_makes_a_rule_due_once():
+    due = RuleFired(budget="b", rule="r", version=1, status="due", item=[], cause=b"c", dim="USD", amount=3,
+                    depth=0, due_ns=5, findings=[])  # fmt: skip
+    several = [due, replace(due, dim="EUR"), replace(due, amount=4, depth=1), replace(due, cause=b"d")]
+    told = [(x.cause, x.dim, x.amount, x.depth, x.item) for x in within_cascade(State(), several)]
+    assert told == [(b"c", "USD", 7, 0, [1]), (b"c", "EUR", 3, 0, [2]), (b"d", "USD", 3, 0, [1])]
 
 
 GRAPHS = st.lists(

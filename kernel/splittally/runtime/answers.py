@@ -134,7 +134,8 @@ def answer_refused(request: object, error: Refused | InvalidInput) -> Any:
     refusal = unrecorded(error.finding if isinstance(error, Refused) else _finding_of(error))
     if isinstance(request, Intent) or request.mode == FIRST:
         return refusal
-    return [refusal] * max(1, len(request.intents))
+    size = len(request.intents) if isinstance(request.intents, tuple | list) else 1
+    return [refusal] * max(1, size)
 
 
 def unrecorded(finding: Finding, intent_hash: bytes | None = None) -> Decision:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from splittally.core.budget.evolve import DUE, NAMED_ONLY, SKIPPED, rule_of
 from splittally.core.budget.state import Fired
 from splittally.core.events import Event, RuleFired
-from splittally.core.findings import find
+from splittally.core.findings import find, shown
 from splittally.core.limits import CASCADE_FIRINGS_MAX, CASCADE_NAMED_MAX, NATURAL_MAX
 from splittally.core.state import State
 
@@ -27,43 +27,44 @@ from splittally.core.state import State
 # named already, and nothing is recorded.
 def within_cascade(state: State, due: list[RuleFired]) -> list[Event]:
     """The events of rules that fall due by deposits, kept within their cascades."""
-    events: list[RuleFired] = []
+    events: list[Event] = []
     bounded: list[RuleFired] = []
     cascades: dict[bytes, _Cascade] = {}
-    for event in due:
+    for event in _summed(due):
         cascade = cascades.get(event.cause)
         if cascade is None:
             cascade = _Cascade(state.plans.fired.get((event.cause, event.due_ns), []))
             cascades[event.cause] = cascade
-        rule = rule_of(event)
-        known, at = cascade.fired.get(rule), cascade.placed.get(rule)
-        if at is not None and events[at].amount + event.amount <= NATURAL_MAX:
-            events[at] = replace(events[at], amount=events[at].amount + event.amount)
-            continue
-        if at is None and known is None and cascade.firings < CASCADE_FIRINGS_MAX:
+        known = cascade.fired.get(rule_of(event))
+        if known is None and cascade.firings < CASCADE_FIRINGS_MAX:
             cascade.firings += 1
-            cascade.placed[rule] = len(events)
             events.append(replace(event, item=[cascade.firings]))
             continue
-        grown = _grown(state, known, event) if at is None and known is not None else None
+        grown = _grown(state, known, event) if known is not None else None
         if grown is not None:
-            cascade.placed[rule] = len(events)
             events.append(grown)
         elif (known is None or not known.is_named) and cascade.named < CASCADE_NAMED_MAX:
             cascade.named += 1
             bounded.append(event)
-    return [*events, *_told(bounded)]
+    return events + _told(bounded)
+
+
+def _summed(due: list[RuleFired]) -> list[RuleFired]:
+    """One event for each rule, resource and cause, with all that came in, as early as it first falls due."""
+    summed: dict[tuple[Any, ...], RuleFired] = {}
+    for event in due:
+        key = (event.cause, *rule_of(event))
+        known = summed.get(key)
+        amount = event.amount if known is None else shown(known.amount + event.amount)
+        summed[key] = replace(known or event, amount=amount)
+    return list(summed.values())
 
 
 class _Cascade:
-    """What fired for one cause, by `rule_of`, how many firings that are, and how many rules were named.
-
-    `placed` says which of the events that are being made is of a rule.
-    """
+    """What fired for one cause, by `rule_of`, how many firings that are, and how many rules were named."""
 
     def __init__(self, rows: list[Fired]) -> None:
         self.fired = {rule_of(row): row for row in rows}
-        self.placed: dict[tuple[str, str, int, str], int] = {}
         self.firings = sum(row.seq != NAMED_ONLY for row in rows)
         self.named = sum(row.is_named for row in rows)
 
