@@ -88,6 +88,9 @@ def batches(world: World, requests: Iterable[Request | At]) -> Iterator[list[Req
         for request in requests:
             yield [request]
         return
+    if len(requests) == 1:
+        yield requests
+        return
     at = 0
     while at < len(requests):
         size = max(1, min(batch_size(requests, at), GROUP_MAX - len(world.group)))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, overload
 
 from splittally.core.errors import SplittallyError
-from splittally.edge.arguments import Mode, Several, listed, require_mode, require_several
+from splittally.edge.arguments import MODES, Mode, Several, listed, require_mode, require_several
 from splittally.edge.records import (
     Answer,
     At,
@@ -59,10 +59,10 @@ class Requests:
         `mode` is `each` (one frame each), `all` (one frame, all or nothing) or `first` (same key and
         params, one intent per grant, the first allow wins: one Decision).
         """
-        require_mode(mode)
-        if isinstance(intent, Intent):
+        if isinstance(intent, Intent) and mode in MODES:
             decision: Decision = self._one(At(now_ns, intent))
             return decision
+        require_mode(mode)
         intents = listed(intent, Intent, INTENTS)
         if mode == "each":
             return self.run([At(now_ns, each) for each in intents])
@@ -105,4 +105,5 @@ class Requests:
         return stream(self._world, self._principal, require_several(requests, REQUESTS))
 
     def _one(self, request: At[Any]) -> Any:
-        return or_raise(next(iter(self.run([request]))))
+        (group,) = stream(self._world, self._principal, [request])
+        return or_raise(group[0])
