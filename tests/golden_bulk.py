@@ -10,7 +10,7 @@ from typing import Any
 from splittally.core.canonical import encode
 from splittally.core.intent import intent_hash
 from splittally.edge.records import Intent, Receipt, Release
-from splittally.runtime.kernel import At, Kernel
+from splittally.runtime import At, Kernel
 from splittally.runtime.world import World
 
 from tests.golden_teller import DAY_ONE, SECOND, key_of

@@ -101,10 +101,9 @@ class AsyncKernel:
         require_mode(mode)
         if isinstance(intent, Intent):
             return await self._request(At(now_ns, intent))
-        intents = listed(intent, Intent, INTENTS)
         if mode == "each":
-            return await self._together([At(now_ns, each) for each in intents])
-        return await self._request(At(now_ns, Group(mode, tuple(intents))))
+            return await self._together([At(now_ns, each) for each in listed(intent, Intent, INTENTS)])
+        return await self._request(At(now_ns, Group(mode, tuple(require_several(intent, INTENTS)))))
 
     @overload
     async def settle(self, receipt: Receipt, now_ns: int | None = None) -> Settlement: ...

@@ -14,8 +14,7 @@ from splittally.core.snapshot import dump_state, load_state, state_root
 from splittally.core.state import FORMAT
 from splittally.journal.frame import open_frame, seal
 from splittally.journal.memory import MemoryStore
-from splittally.runtime import opening
-from splittally.runtime.kernel import open_store
+from splittally.runtime import open_store, opening
 from splittally.runtime.recover import fold
 from splittally_tools.testing.assertions import assert_replays
 

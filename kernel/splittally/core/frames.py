@@ -6,6 +6,7 @@ Rule 2. A frame says the format it was written in; older formats are read for ev
         could say is written as it was.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -20,7 +21,6 @@ from splittally.core.types import GRANT_FIELDS
 
 RELEASE_FIELDS, HOLD_CHANGED_FIELDS = 4, 4  # of format 1, the tag included
 CHARGE_FIELDS, REFUND_LEG_FIELDS, KNOWN_LEG_FIELDS = 8, 3, 3  # of format 1
-_LEGS = {struct: 1 + struct.__struct_fields__.index("legs") for struct in (Known, Refunded, Settled)}
 
 
 class Body(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
@@ -52,18 +52,12 @@ def body_rows(
     cmd, told, events = msgspec.to_builtins((command, seen, out), builtin_types=(bytes,))
     if type(command) is Release:
         _leave_out(cmd, RELEASE_FIELDS)
-    for event, row in zip(out, events, strict=True):
-        if type(event) is HoldChanged:
-            _leave_out(row, HOLD_CHANGED_FIELDS)
-        elif type(event) is GrantSet:
-            _leave_out(row[1], GRANT_FIELDS)
-        elif type(event) is Settled:
-            _leave_out_of_legs(row[_LEGS[Settled]], CHARGE_FIELDS)
-        elif type(event) is Refunded:
-            _leave_out_of_legs(row[_LEGS[Refunded]], REFUND_LEG_FIELDS)
-    for evidence, row in zip(seen, told, strict=True):
+    for at, event in enumerate(out):
+        if type(event) in _SHORTENED:
+            _SHORTENED[type(event)](events[at])
+    for at, evidence in enumerate(seen):
         if type(evidence) is Known:
-            _leave_out_of_legs(row[_LEGS[Known]], KNOWN_LEG_FIELDS)
+            _SHORTENED[Known](told[at])
     return [version, at_ns, by, cmd, told, events]
 
 
@@ -73,9 +67,24 @@ def _leave_out(row: list[Any], fields: int) -> None:
         row.pop()
 
 
-def _leave_out_of_legs(legs: list[list[Any]], fields: int) -> None:
-    for leg in legs:
-        _leave_out(leg, fields)
+def _leave_out_of_legs(struct: type[Struct], fields: int) -> Callable[[list[Any]], None]:
+    at = 1 + struct.__struct_fields__.index("legs")
+
+    def shorten(row: list[Any]) -> None:
+        for leg in row[at]:
+            if not leg[fields]:  # one field came later
+                del leg[fields]
+
+    return shorten
+
+
+_SHORTENED: dict[type, Callable[[list[Any]], None]] = {
+    GrantSet: lambda row: _leave_out(row[1], GRANT_FIELDS),
+    HoldChanged: lambda row: _leave_out(row, HOLD_CHANGED_FIELDS),
+    Known: _leave_out_of_legs(Known, KNOWN_LEG_FIELDS),
+    Refunded: _leave_out_of_legs(Refunded, REFUND_LEG_FIELDS),
+    Settled: _leave_out_of_legs(Settled, CHARGE_FIELDS),
+}
 
 
 def is_encodable(events: list[Event]) -> bool:

@@ -27,7 +27,7 @@ from splittally.core.commands import (
     Release,
     Settle,
 )
-from splittally.core.events import HoldChanged, Settled
+from splittally.core.events import Event, HoldChanged, Settled
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.settle import NO_USAGE, Answer, Ending, charge_leg, exhaustions, pay_draws
 from splittally.core.ledger.state import Hold
@@ -100,22 +100,24 @@ def _settle(
         violations.append(find("receipt_invalid", status=command.status))
     books, pairs = state.ledger, zip(legs, answers, strict=True)
     charges = [charge_leg(books, leg, answer, is_late) for leg, answer in pairs]
-    ending = Ending(
-        intent_hash=command.intent_hash,
-        legs=legs,
-        draws=tuple(ended.draws),
-        answers=answers,
-        pays_to=command.pays_to,
-        is_late=is_late,
-    )
-    postings, unpaid = pay_draws(books, ending)
-    violations = [*violations, *unpaid]
+    postings: list[Event] = []
+    if ended.draws:
+        ending = Ending(
+            intent_hash=command.intent_hash,
+            legs=legs,
+            draws=tuple(ended.draws),
+            answers=answers,
+            pays_to=command.pays_to,
+            is_late=is_late,
+        )
+        postings, unpaid = pay_draws(books, ending)
+        violations = violations + unpaid
     how = "late" if is_late else "receipt"
     settled = Settled(
         intent_hash=command.intent_hash, how=how, status=command.status, legs=charges, violations=violations
     )
     crossed = exhaustions(books, legs, charges, is_late)
-    every = [*violations, *(violation for charge in charges for violation in charge.violations)]
+    every = violations + [violation for charge in charges for violation in charge.violations]
     if every:
         chain = state.caps.chain(legs[0].grant, ended.kind)
         every = [seen_by(state, ended.by, chain, now_ns, violation) for violation in every]

@@ -67,9 +67,10 @@ def plan_reservation(
         grant, estimate = link.grant, estimates[at]
         windows = NO_WINDOWS
         scope = Scope(grant.name, at == 0 or grant.holder == principal)
-        uncounted = check_counted(state.ledger, scope, link.limits, estimate) if estimate else NO_FINDINGS
-        if uncounted:
-            checks.append(LimitCheck(outcomes=[DENY], findings=uncounted, windows=[], events=[]))
+        if not link.counted.issuperset(estimate):
+            uncounted = check_counted(state.ledger, scope, link.limits, estimate)
+            if uncounted:
+                checks.append(LimitCheck(outcomes=[DENY], findings=uncounted, windows=[], events=[]))
         if link.limits:
             checked = check_limits(state.ledger, scope, link.limits, estimate, now_ns, state.offset_ns)
             checks.append(checked)

@@ -38,7 +38,7 @@ RULES_VERSION = 2  # part of the engine id: raised by each change that may decid
 def step(state: State, now_ns: int, principal: str, command: Command, seen: list[Evidence]) -> Step:
     """Decide `command` for a principal at logical time `now_ns` on the evidence `seen`."""
     decided = _decide(state, now_ns, principal, command, seen)
-    if type(command) is Tick or not any(type(event) is Posted for event in decided.events):
+    if type(command) is Tick or Posted not in map(type, decided.events):
         return decided  # a Tick looks at each of its items by itself
     credited = credit_events(state, decided.events, now_ns)
     return Step(decided.events + credited, decided.replies) if credited else decided

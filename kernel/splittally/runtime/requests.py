@@ -63,10 +63,9 @@ class Requests:
             decision: Decision = self._one(At(now_ns, intent))
             return decision
         require_mode(mode)
-        intents = listed(intent, Intent, INTENTS)
         if mode == "each":
-            return self.run([At(now_ns, each) for each in intents])
-        answer = self._one(At(now_ns, Group(mode, tuple(intents))))
+            return self.run([At(now_ns, each) for each in listed(intent, Intent, INTENTS)])
+        answer = self._one(At(now_ns, Group(mode, tuple(require_several(intent, INTENTS)))))
         return answer if mode == "first" else list(answer)
 
     @overload

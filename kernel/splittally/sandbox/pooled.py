@@ -124,14 +124,16 @@ class PooledCalls:
         self.fuel_used = 0
         if len(data) > INPUT_BYTES_MAX:
             return OVER_LIMIT
+        stores = self._stores
         with _turn:
             if self._is_busy:
                 self._refuse_inside()
             try:
                 self._is_busy = True
-                self._drop_stores()
-                self._stores.append(capi.store_new(self._engine_pointer, _NULL, _NULL))
-                context = capi.store_context(self._stores[-1])
+                if stores:
+                    self._drop_stores()
+                stores.append(capi.store_new(self._engine_pointer, _NULL, _NULL))
+                context = capi.store_context(stores[-1])
                 capi.set_fuel(context, _FUEL)
                 answer = self._call(context, prepared, data)
                 capi.get_fuel(context, self._at_fuel_left)

@@ -43,7 +43,8 @@ class Link(NamedTuple):
     """One grant of a chain as a decision needs it: leaf first, root last.
 
     `template` is None for a grant that asks nobody for this kind. `leg` is the leg of an intent that reserves
-    nothing: what each intent adds is its reserve and its windows. `lists` are those of a native grant.
+    nothing: what each intent adds is its reserve and its windows. `lists` are those of a native grant,
+    `counted` the dimensions that it limits for life.
     """
 
     grant: Grant
@@ -55,6 +56,7 @@ class Link(NamedTuple):
     template: CheckTemplate | None
     leg: Leg
     lists: NativeLists | None
+    counted: frozenset[str]
 
 
 class Chain(NamedTuple):
@@ -162,16 +164,18 @@ class Caps:
             windows=[],
             above=grant.above,
         )
+        limits = limits_of(grant)
         return Link(
             grant=grant,
             cap=cap,
-            limits=limits_of(grant),
+            limits=limits,
             terms_hash=terms_hash,
             authority=Authority(grant.name, grant.grant_hash, terms_hash),
             covers=asks_nobody or _covers(cap.cap_type, effect.cap_type),
             template=template,
             leg=leg,
             lists=native_lists(self.cap_params(grant)) if grant.cap == CAP_NATIVE else None,
+            counted=frozenset(limit.dim for limit in limits if limit.per == LIFE),
         )
 
 

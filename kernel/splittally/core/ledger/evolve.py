@@ -47,7 +47,8 @@ def hold(ledger: Ledger, event: Held, seq: int, now_ns: int, principal: str) -> 
         legs=legs,
         draws=tuple(event.draws),
     )
-    _draw(ledger, event.draws, 1)
+    if event.draws:
+        _draw(ledger, event.draws, 1)
     if event.due_ns:
         ledger.schedule(
             Due(due_ns=event.due_ns, seq=seq, position=event.member, hold=event.intent_hash, window=NO_WINDOW)
@@ -78,7 +79,7 @@ def settle(ledger: Ledger, event: Settled) -> None:
     ended = ledger.holds.pop(event.intent_hash, None)
     ledger.started.pop(event.intent_hash, None)
     assert (UNHELD[event.how] if ended is None else ended.phase, SETTLE, event.how) in HOLD
-    if ended is not None:
+    if ended is not None and ended.draws:
         _draw(ledger, ended.draws, -1)
     for at, charge in enumerate(event.legs):
         reserve: dict[str, int] = {}

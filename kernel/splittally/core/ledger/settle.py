@@ -14,7 +14,7 @@ from splittally.core.findings import Finding, find, shown
 from splittally.core.ledger.check import spendable
 from splittally.core.ledger.state import Hold, Ledger
 from splittally.core.limits import NATURAL_MAX
-from splittally.core.types import LIFE, Draw, Leg, Window, covers_account, is_plain
+from splittally.core.types import LIFE, Draw, Leg, covers_account, is_plain
 
 
 class Doubt(Struct, frozen=True, gc=False):
@@ -108,20 +108,24 @@ def exhaustions(ledger: Ledger, legs: tuple[Leg, ...], charges: list[Charge], is
     """An event for every counter whose availability these charges drive below zero."""
     events: list[Event] = []
     for leg, charge in zip(legs, charges, strict=True):
-        windows = [Window(dim, LIFE, 0) for dim in sorted(charge.charged)] + list(leg.windows)
-        for window in windows:
-            counter = ledger.counters.get((leg.grant, window.dim, window.per, window.start_ns))
-            if counter is None or counter.limit < 0 or counter.available < 0:
+        if not charge.charged:
+            continue
+        windows = [(dim, LIFE, 0) for dim in sorted(charge.charged)]
+        windows += [(window.dim, window.per, window.start_ns) for window in leg.windows]
+        for dim, per, start_ns in windows:
+            counter = ledger.counters.get((leg.grant, dim, per, start_ns))
+            if counter is None or counter.limit < 0:
                 continue
-            freed = 0 if is_late else leg.reserve.get(window.dim, 0)
-            balance = counter.available + freed - charge.charged.get(window.dim, 0)
-            if balance < 0:
+            available = counter.available
+            freed = 0 if is_late else leg.reserve.get(dim, 0)
+            balance = available + freed - charge.charged.get(dim, 0)
+            if balance < 0 <= available:
                 events.append(
                     LimitCrossed(
                         scope=leg.grant,
-                        dim=window.dim,
-                        per=window.per,
-                        start_ns=window.start_ns,
+                        dim=dim,
+                        per=per,
+                        start_ns=start_ns,
                         over="exhausted",
                         amount=counter.limit,
                         balance=shown(balance),
