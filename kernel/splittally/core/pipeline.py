@@ -125,7 +125,8 @@ def decide_intent(
         if said is PASSED:
             continue
         outcome = strictest([outcome, said.outcome])
-        findings += [seen_by(state, principal, case.chain, now_ns, finding) for finding in said.findings]
+        if said.findings:
+            findings += [seen_by(state, principal, case.chain, now_ns, finding) for finding in said.findings]
         admitted = said.admitted + admitted  # what policy counts stands before what limits do: released order
         always += said.always
         if outcome == REQUIRE_APPROVAL and case.native is not None:

@@ -102,14 +102,14 @@ def _with_first(state: State, reservation: Reservation) -> Reservation:
 
     A list may have lost its first entries to a list above it; one that lost all is found with the accounts.
     """
-    found = [
-        find("payee_unlisted", account=first, available=draw.pays_to)
-        for draw in reservation.draws
-        for first in draw.pays_to[:1]
-        if not (is_plain(first) and first in state.ledger.accounts)
-    ]
-    is_found = reservation.payee_findings or not found
-    return reservation if is_found else replace(reservation, payee_findings=found[:1])
+    if reservation.payee_findings:
+        return reservation
+    for draw in reservation.draws:
+        first = draw.pays_to[0] if draw.pays_to else ""
+        if first and not (first in state.ledger.accounts and is_plain(first)):
+            found = find("payee_unlisted", account=first, available=draw.pays_to)
+            return replace(reservation, payee_findings=[found])
+    return reservation
 
 
 def _with_payee(state: State, chain: Chain, member: Member, reservation: Reservation) -> Reservation:

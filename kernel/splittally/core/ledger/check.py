@@ -210,8 +210,10 @@ def hard_amount(limits: tuple[Limit, ...], like: Limit) -> int:
 def check_accounts(ledger: Ledger, draws: list[Draw]) -> list[Finding]:
     """What the accounts drawn on say: one finding for each that holds too little."""
     moves = [Move(draw.account, "", draw.resource, draw.amount) for draw in draws if draw.amount]
-    findings = refused_moves(ledger, sorted(moves))
-    findings += [find("payee_missing", resource=draw.resource) for draw in draws if not draw.pays_to]
+    findings = refused_moves(ledger, sorted(moves) if len(moves) > 1 else moves)
+    for draw in draws:
+        if not draw.pays_to:
+            findings.append(find("payee_missing", resource=draw.resource))
     return findings
 
 

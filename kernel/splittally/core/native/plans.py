@@ -76,7 +76,10 @@ def credit_events(state: State, events: list[Event], now_ns: int) -> list[Event]
 
     `state` is that before the events. A budget that they create has shared out its funding already.
     """
-    if not any(type(event) is Posted and event.credit.startswith(BUDGETS) for event in events):
+    for event in events:
+        if type(event) is Posted and event.credit.startswith(BUDGETS):
+            break
+    else:
         return []
     after = _defined_by(state, events)
     deposits, created = _deposits(state, after, events)
