@@ -48,9 +48,10 @@ def step_settle(state: State, now_ns: int, principal: str, command: Settle, seen
         violations = []
         if hold.phase == APPROVAL:
             violations.append(find("executed_without_approval"))
-        required = [leg.grant for leg in hold.legs if state.caps.grants[leg.grant].dispatch]
-        if required and intent_hash not in state.ledger.started:
-            violations.append(find("receipt_without_dispatch", grant=required[0]))
+        for leg in hold.legs:
+            if state.caps.grants[leg.grant].dispatch and intent_hash not in state.ledger.started:
+                violations.append(find("receipt_without_dispatch", grant=leg.grant))
+                break
         return _settle(state, now_ns, command, hold.legs, hold, violations, seen)
     if (
         hold is not None

@@ -22,7 +22,7 @@ from splittally.core.commands import (
     Submit,
     Tick,
 )
-from splittally.core.events import Event, GrantSet, Opened, Posted
+from splittally.core.events import Defined, Event, GrantSet, Opened
 from splittally.core.groups import step_all, step_first
 from splittally.core.native.manifest import read_manifest, release_events
 from splittally.core.native.plans import credit_events
@@ -38,7 +38,8 @@ RULES_VERSION = 2  # part of the engine id: raised by each change that may decid
 def step(state: State, now_ns: int, principal: str, command: Command, seen: list[Evidence]) -> Step:
     """Decide `command` for a principal at logical time `now_ns` on the evidence `seen`."""
     decided = _decide(state, now_ns, principal, command, seen)
-    if type(command) is Tick or Posted not in map(type, decided.events):
+    has_budgets = state.plans.budgets or Defined in map(type, decided.events)
+    if type(command) is Tick or not has_budgets:
         return decided  # a Tick looks at each of its items by itself
     credited = credit_events(state, decided.events, now_ns)
     return Step(decided.events + credited, decided.replies) if credited else decided

@@ -63,7 +63,7 @@ def charge_leg(ledger: Ledger, leg: Leg, answer: Answer, is_late: bool) -> Charg
         amount = reserve if leg.above == "cap" and used > reserve > 0 else used
         charged[dim] = _saturate(ledger, leg, dim, amount, 0 if is_late else reserve, violations)
     windows = leg.windows if is_late else []
-    uncounted = uncounted_dims(ledger, leg.grant, charged)
+    uncounted = uncounted_dims(ledger, leg.grant, charged) if charged else []
     return Charge(
         grant=leg.grant,
         grant_hash=leg.grant_hash,
