@@ -1,6 +1,6 @@
 """A forger: one field of one frame is changed, and all frames after it are chained anew.
 
-Fields are found by walking the records themselves, so a new record or field is forged from the day it is there.
+Fields are found by walking the records themselves, so a new record or field is forged as soon as it is there.
 """
 
 from collections.abc import Iterator
@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 from splittally.core.canonical import encode_record
-from splittally.core.errors import JournalDamaged
+from splittally.core.errors import FormatTooNew, JournalDamaged
 from splittally.core.frames import Body, read_body
+from splittally.core.hashing import hash_frame
+from splittally.core.limits import INT_MAX
 from splittally.core.state import State
 from splittally.journal.frame import EMPTY, Frame, open_frame, seal
 from splittally.journal.memory import MemoryStore
@@ -19,6 +21,15 @@ from splittally.runtime.recover import apply_events
 from splittally_tools.audit.rejudge import full_index, rejudge_range
 from splittally_tools.audit.verify import verify
 
+# Words of a record that stand in for one another.
+WORDS = (
+    ("ok", "error", "timeout", "unknown"), ("cancel", "not_dispatched", "governance", "expiry"),
+    ("host", "given"), ("plan", "reducer"), ("each", "all", "first"),
+    ("allow", "deny", "defer", "escalate", "require_approval"),
+    ("open", "approval", "running", "unknown"), ("ok", "misfit", "too_large", "withheld"),
+    ("receipt", "late", "native", "attested"), ("charge", "debt", "cap"),
+    ("due", "done", "skipped", "waiting"),
+)  # fmt: skip
 Field = tuple[str, str]  # a record type and one of its fields
 Path = tuple[int | str, ...]  # through the rows of a body
 
@@ -37,6 +48,7 @@ class Journal:
     def __init__(self, frames: list[bytes]) -> None:
         self.frames = frames
         self.bodies = [read_body(open_frame(data)[2], seq) for seq, data in enumerate(frames)]
+        self._honest = [Frame(seq, hash_frame(data), data) for seq, data in enumerate(frames)]
         self.places = [
             Place(seq, field, path)
             for seq, body in enumerate(self.bodies)
@@ -53,7 +65,7 @@ class Journal:
             yield state.fork() if seq else State()
 
     def forged(self, place: Place, chance: Random) -> tuple[list[Frame], str] | None:
-        """The chained frames with another value in this place, and what was changed; None where there is none."""
+        """The chained frames with another value in this place, and what it was; None where there is none."""
         rows = open_frame(self.frames[place.seq])[2]
         parent = rows
         for step in place.path[:-1]:
@@ -63,20 +75,22 @@ class Journal:
         if now is None:
             return None
         parent[place.path[-1]] = now
-        frames, prev = [], EMPTY.hash
-        for seq, data in enumerate(self.frames):
-            frame = seal(seq, prev, rows if seq == place.seq else open_frame(data)[2])
-            frames.append(frame)
-            prev = frame.hash
+        frames = self._honest[: place.seq]
+        for seq in range(place.seq, len(self.frames)):
+            prev = frames[-1].hash if frames else EMPTY.hash
+            frames.append(seal(seq, prev, rows if seq == place.seq else open_frame(self.frames[seq])[2]))
         return frames, f"{place.field} of frame {place.seq}: {_shown(was)} became {_shown(now)}"
 
 
 def finding(frames: list[Frame], state: State) -> str:
-    """What audit says of these frames, the state before the first that was forged being `state`; empty for sound."""
+    """What audit says of these frames, `state` being that before the forged one; empty for sound."""
     store = MemoryStore()
     store.append(store.head, frames)
     reader = read_store(store)
-    report = verify(reader)
+    try:
+        report = verify(reader)
+    except FormatTooNew as error:
+        return f"a later format: {error}"
     if report.damage is not None:
         return f"damaged: {report.damage['message']}"
     try:
@@ -94,9 +108,10 @@ def other_value(was: Any, chance: Random) -> Any:
         case bool():
             return not was
         case int():
-            return was + chance.choice((1, -1, 2**20)) if was > 0 else was + 1
+            return chance.choice([x for x in (was + 1, was - 1, was + 2**20) if min(was, 0) <= x <= INT_MAX])
         case str():
-            return chance.choice((was + "x", was[:-1] if len(was) > 1 else was + "y"))
+            others = [word for words in WORDS if was in words for word in words if word != was]
+            return chance.choice([*others, was + "x", "x" + was, was[:-1] if len(was) > 1 else was + "y"])
         case bytes():
             if not was:
                 return b"x"

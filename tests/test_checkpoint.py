@@ -173,7 +173,7 @@ def point_of(y):
 
 
 def low_order_keys():
-    """Every 32 bytes that some reader takes for a point of low order: eight points, each as it may be spelled."""
+    """All 32 bytes that some reader takes for a point of low order: eight points as they may be spelled."""
     points = set()
     for y in range(2, 40):
         point = point_of(y)

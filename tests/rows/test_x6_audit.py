@@ -134,7 +134,7 @@ FORGED = {
         lambda f: f.ask(f.member(params=encode({"max_tokens": 1, "model": "x" * 10**5}))), "params have more",
     ),
     "params that are not canonical": (
-        lambda f: f.ask(f.member(params=encode({"max_tokens": 1})[:-1] + b"\x18\x01")), "not canonical",
+        lambda f: f.ask(f.member(params=encode({"max_tokens": 1})[:-1] + b"\x18\x01")), "does not make",
     ),
     "another schema": (lambda f: f.ask(f.member(schema=bytes(32))), "another schema"),
     "a short attempt": (lambda f: f.ask(f.member(attempt=b"")), "an attempt 16"),
@@ -144,7 +144,8 @@ FORGED = {
     "nobody": (lambda f: f.ask(f.member(), by=""), "principal has a name"),
     "somebody with a line feed": (lambda f: f.ask(f.member(), by="ann\n"), "principal has a name"),
     "a tick by somebody": (lambda f: tick(f, "ann", 5), "the kernel's own"),
-    "a tick of a million": (lambda f: tick(f, "", 10**6), "1 to 256 items"),
+    "a tick of a million": (lambda f: tick(f, "", 10**6), "of 256 items"),
+    "a tick of an odd size": (lambda f: tick(f, "", 3), "of 256 items"),
     "an order by its own principal": (lambda f: f.release("governance", "o"), "nobody asks"),
     **{
         f"a release that nobody asks for: {cause}": (
@@ -166,9 +167,10 @@ FORGED = {
     ),
     "a dispatch by nobody": (lambda f: f.record(commands.Dispatch(f.held(), b"")), "an attempt has"),
 }  # fmt: skip
+FORGED["a payload that is not canonical"] = (lambda f: f.settle(payload=b"\xa1"), "does not make")
 ONLY_AUDIT_KNOWS = {  # what rests on the past, which `step` does not see; the runtime looks it up
     "one key, two payloads", "one key, said to be drawn", "decided again when it had ended",
-    "params that are not canonical",
+    "params that are not canonical", "a payload that is not canonical",
 }  # fmt: skip
 NOT_RECORDED = {  # without a frame of its own even there: nothing comes of it, or it cannot be remembered
     "an extension to before time", "a dispatch by nobody", "one intent twice in a group", "held twice",

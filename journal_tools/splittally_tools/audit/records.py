@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import astuple
 from splittally.core.canonical import decode, encode_record
-from splittally.core.commands import Command, Member, Open, Submit
+from splittally.core.commands import FITS, Command, Open, Settle, Submit
 from splittally.core.errors import CanonicalError, JournalDamaged
 from splittally.core.events import Decided, Opened
 from splittally.core.frames import body_rows
@@ -72,6 +72,8 @@ class Intents:
 
     def see(self, record: Record) -> None:
         command = record.body.command
+        if isinstance(command, Settle) and command.fits == FITS and command.payload:
+            _require_canonical(record.seq, "a payload", command.payload, command.intent_hash)
         asked: set[bytes] = set()
         for member in command.members if isinstance(command, Submit) else ():
             again = intent_hash(member.kind, member.params, member.grant, member.key)
@@ -82,7 +84,7 @@ class Intents:
                     seq=record.seq,
                     intent_hash=member.intent_hash,
                 )
-            _require_canonical(record.seq, member)
+            _require_canonical(record.seq, "params", member.params, again)
             asked.add(again)
         self.count += len(asked)
         decided: set[bytes] = set()
@@ -122,12 +124,13 @@ class Intents:
                     yield max(min(seqs.values()), seq)
 
 
-def _require_canonical(seq: int, member: Member) -> None:
+def _require_canonical(seq: int, what: str, data: bytes, digest: bytes) -> None:
+    """Refuses bytes that the edge would not have made."""
     try:
-        decode(member.params)
+        decode(data)
     except CanonicalError as error:
-        text = f"frame {seq} holds params that are not canonical: {error}"
-        raise JournalDamaged(text, seq=seq, intent_hash=member.intent_hash) from error
+        text = f"frame {seq} holds {what} that the edge does not make: {error}"
+        raise JournalDamaged(text, seq=seq, intent_hash=digest) from error
 
 
 class Digests:

@@ -91,7 +91,7 @@ def state_at(store: Store, snapshots: Snapshots, size: int) -> State:
     return state
 
 
-# What the core raises over a record that no kernel made: a part that is not there, a value that is no such value.
+# What the core raises over a record that no kernel made: something is not there, or is no such value.
 NOT_RECORDED = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 
 
