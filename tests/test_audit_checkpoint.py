@@ -203,12 +203,66 @@ def test_a_frame_in_the_place_of_another_is_not_proved(home, tmp_path):
     assert (checked.code, "does not say that it is frame 1" in checked.json["message"]) == (1, True)
 
 
-def test_an_unsigned_proof_says_that_it_is_unsigned(home, tmp_path):
+def test_without_a_checkpoint_nothing_is_proved(home, tmp_path):
     proof = run("-w", home / "world", "prove", 3)
     (tmp_path / "proof").write_text(proof.out)
-    checked = run("prove", "--check", tmp_path / "proof", "--json").json
-    assert (checked["holds"], checked["signed"]) == (True, False)
-    assert "unsigned" in run("prove", "--check", tmp_path / "proof").out
+    checked = run("prove", "--check", tmp_path / "proof", "--json")
+    assert (checked.code, checked.json["holds"], checked.json["signed"]) == (1, False, False)
+    assert checked.json["message"].startswith("unproved")
+    shown = run("prove", "--check", tmp_path / "proof")
+    assert (shown.code, shown.out.startswith("unproved")) == (1, True)
+
+
+def test_a_forged_frame_with_a_root_of_its_own_is_not_proved(home, tmp_path):
+    frames = [bytes.fromhex(run("-w", home / "world", "prove", seq).json["frame"]) for seq in range(3)]
+    frames[1] = frames[1].replace(b"operator", b"attacker")
+    proof = {
+        "origin": "splittally/00", "seq": 1, "size": 3, "root": root(frames).hex(), "frame": frames[1].hex(),
+        "steps": [step.hex() for step in inclusion_proof(frames, 1)],
+    }  # fmt: skip
+    for checkpoint in ({}, {"checkpoint": ""}):
+        (tmp_path / "proof").write_text(json.dumps({**proof, **checkpoint}))
+        checked = run("prove", "--check", tmp_path / "proof", "--json")
+        assert (checked.code, checked.json["holds"]) == (1, False)
+        assert "unproved" in checked.json["message"]
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_a_proof_is_read_as_strictly_as_all_json_and_the_field_is_named(home, tmp_path, is_signed):
+    options = ("--against", home / "signed", "--public", home / "public") if is_signed else ()
+    proof = run("-w", home / "world", "prove", 7, *options).json
+    step = proof["steps"][0]
+    wrong = [
+        ("seq", [7.0, True, "7", -1, None, [7]]), ("size", [float(FRAMES), 1e3, "9", None]),
+        ("origin", [1, None, {}]), ("checkpoint", [0, None, [], False]),
+        ("root", ["", "0" * 63, "0" * 66, proof["root"].upper(), f" {proof['root']}", None, 5]),
+        ("frame", [proof["frame"].upper(), proof["frame"] + "0", f"{proof['frame']} ", {"$bytes": "00"}]),
+        ("steps", [step, {}, None, [step] * 65]),
+        ("steps[0]", [[step.upper()], [step[:-2]], [None], [1], [[step]]]),
+        ("extra", [1]),
+    ]  # fmt: skip
+    texts = [
+        (field, json.dumps({**proof, field.partition("[")[0]: value}))
+        for field, values in wrong
+        for value in values
+    ]
+    texts += [
+        (name, json.dumps({key: value for key, value in proof.items() if key != name}))
+        for name in proof
+        if name != "checkpoint"
+    ]
+    texts += [
+        (name, json.dumps(proof)[:-1] + f", {json.dumps(name)}: {json.dumps(value)}}}")  # the same once more
+        for name, value in proof.items()
+    ]
+    texts += [("", json.dumps(proof) + more) for more in ("x", "{}", json.dumps(proof))]
+    for field, text in texts:
+        (tmp_path / "proof").write_text(text)
+        checked = run("prove", "--check", tmp_path / "proof", "--public", home / "public")
+        assert checked.code == 2, (field, text)
+        assert field in checked.err, (field, checked.err)
+    (tmp_path / "proof").write_bytes(json.dumps(proof).encode() + b"\xff")
+    assert run("prove", "--check", tmp_path / "proof", "--public", home / "public").code == 2
 
 
 def test_what_is_not_there_cannot_be_proved(home):

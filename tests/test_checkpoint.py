@@ -138,6 +138,81 @@ def test_a_text_that_is_no_key_is_refused(text):
         parse_key(text)
 
 
+# --- points of low order ----------------------------------------------------------------------------
+P = 2**255 - 19
+D = -121665 * pow(121666, -1, P) % P
+L = 2**252 + 27742317777372353535851937790883648493  # the order of the base point
+
+
+def added(one, two):
+    """The sum of two points of edwards25519, by the formula of RFC 8032, 5.1.4, in plain coordinates."""
+    (x1, y1), (x2, y2) = one, two
+    cross = D * x1 * x2 * y1 * y2 % P
+    return (
+        (x1 * y2 + x2 * y1) * pow(1 + cross, -1, P) % P,
+        (y1 * y2 + x1 * x2) * pow(1 - cross, -1, P) % P,
+    )
+
+
+def multiple(times, point):
+    total = (0, 1)
+    while times:
+        if times & 1:
+            total = added(total, point)
+        point, times = added(point, point), times >> 1
+    return total
+
+
+def point_of(y):
+    """A point with this y; None where there is none."""
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if x * x % P != square:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    return (x, y) if x * x % P == square else None
+
+
+def low_order_keys():
+    """All 32 bytes that some reader takes for a point of low order: eight points as they may be spelled."""
+    points = set()
+    for y in range(2, 40):
+        point = point_of(y)
+        if point is not None:
+            step = multiple(L, point)  # what is left of it in the small subgroup
+            points |= {multiple(times, step) for times in range(8)}
+    assert len(points) == 8
+    spelled = {y for _, y in points} | {y + P for _, y in points if y + P < 2**255}
+    return [(y + (sign << 255)).to_bytes(32, "little") for y in sorted(spelled) for sign in (0, 1)]
+
+
+def test_no_signature_under_a_key_of_low_order_counts():
+    keys = low_order_keys()
+    assert len(keys) == 14
+    for public in keys:
+        weak = VerifierKey(NAME, public)
+        with pytest.raises(InvalidInput, match="low order"):
+            parse_key(weak.text)
+        everything = public + bytes(32)  # R is the key and S is 0: fits any text under some of these keys
+        signature = base64.b64encode(key_id(weak) + everything).decode()
+        note = f"{CHECKPOINT.text}\n\N{EM DASH} {NAME} {signature}\n"
+        with pytest.raises(InvalidInput, match="low order"):
+            open_note(note, weak)
+        with pytest.raises(InvalidInput, match="low order"):
+            parse_and_verify(note, weak)
+
+
+def test_a_key_whose_y_is_not_below_the_prime_is_refused():
+    for y in range(P, 2**255):
+        with pytest.raises(InvalidInput, match="low order"):
+            parse_key(VerifierKey(NAME, y.to_bytes(32, "little")).text)
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_every_key_that_somebody_generates_is_taken(seed):
+    made = verifier_of(Ed25519PrivateKey.from_private_bytes(seed), NAME)
+    assert parse_key(made.text) == made
+
+
 def test_the_one_line_form_of_a_key_reads_back():
     assert parse_key(VERIFIER.text + "\n") == VERIFIER == VerifierKey(NAME, VERIFIER.public)
 

@@ -13,7 +13,7 @@ from splittally.core.abi import CheckVerdict, Fault, Question, SettleVerdict, re
 from splittally.core.ask import Recall
 from splittally.core.canonical import decode
 from splittally.core.commands import Admitted, Judged, Known
-from splittally.core.errors import JournalDamaged
+from splittally.core.errors import InvalidInput, JournalDamaged
 from splittally.core.frames import Body
 from splittally.core.hashing import hash_module
 from splittally.core.ledger.state import Hold
@@ -23,7 +23,7 @@ from splittally.runtime.history import History
 from splittally.runtime.judge import Judge
 from splittally.runtime.pipeline import decide
 from splittally.runtime.reader import Reader, Record
-from splittally.runtime.recover import apply_events
+from splittally.runtime.recover import NOT_RECORDED, apply_events
 from splittally.sandbox import Sandbox
 
 CHECK, SETTLE = "Check", "Settle"
@@ -132,7 +132,7 @@ class Recording:
         self._history.read(body)
         try:
             decide(state, self._judge, self._history, body.by, body.command, body.at_ns)
-        except (KeyError, AssertionError, ValueError) as error:
+        except (*NOT_RECORDED, InvalidInput) as error:
             text = f"what frame {record.seq} asks cannot be made again; run `tally verify`"
             raise JournalDamaged(text, seq=record.seq) from error
         return list(self._calls(record.seq, state.engine))

@@ -3,24 +3,34 @@
 Rule 1. A record is read back to the very bytes that were hashed: nothing hides beside its fields.
 Rule 2. The hash of an intent is computed again from kind, params, grant and key.
 Rule 3. No intent is decided finally twice, and a frame decides only what it was asked.
+Rule 4. No key of a grant stands for two payloads, whoever says that it was drawn.
 """
 
 from array import array
 from collections.abc import Iterator
 
 from msgspec.structs import astuple
-from splittally.core.canonical import encode_record
-from splittally.core.commands import Open, Submit
-from splittally.core.errors import JournalDamaged
+from splittally.core.canonical import decode, encode_record
+from splittally.core.commands import FITS, Command, Open, Settle, Submit
+from splittally.core.errors import CanonicalError, JournalDamaged
 from splittally.core.events import Decided, Opened
 from splittally.core.frames import body_rows
-from splittally.core.intent import intent_hash
-from splittally.core.intent_history import is_foreign
+from splittally.core.intent import intent_hash, key_digest
+from splittally.core.intent_history import is_foreign, own_members
 from splittally.core.limits import HASH_BYTES
+from splittally.core.step import opened_by
 from splittally.core.types import FINAL
 from splittally.runtime.reader import Record
 
 _BUCKETS = 256
+_HALF = HASH_BYTES // 2
+
+
+def intent_of(command: Command) -> bytes:
+    """The intent that a command is about; of a group its first."""
+    if isinstance(command, Submit):
+        return command.members[0].intent_hash if command.members else b""
+    return getattr(command, "intent_hash", b"")
 
 
 class Records:
@@ -28,6 +38,7 @@ class Records:
 
     def __init__(self) -> None:
         self._at_ns = 0
+        self._format = 0
 
     def see(self, record: Record) -> None:
         body, seq = record.body, record.seq
@@ -37,20 +48,32 @@ class Records:
         if body.at_ns < self._at_ns:
             raise JournalDamaged(f"frame {seq} is dated before the one before it", seq=seq)
         self._at_ns = body.at_ns
-        is_opening = isinstance(body.command, Open)
-        if (seq == 0 and not is_opening) or is_opening != any(isinstance(x, Opened) for x in body.out):
+        command, opened = body.command, [event for event in body.out if isinstance(event, Opened)]
+        if (seq == 0 and not isinstance(command, Open)) or opened != _openings(command):
             raise JournalDamaged(f"frame {seq} does not open a world as it should", seq=seq)
+        self._format = command.format if isinstance(command, Open) else self._format
+        if body.version != self._format:
+            raise JournalDamaged(f"frame {seq} is not of the format in which the world was opened", seq=seq)
+        if not body.out:
+            raise JournalDamaged(f"frame {seq} records nothing", seq=seq, intent_hash=intent_of(command))
+
+
+def _openings(command: Command) -> list[Opened]:
+    return [opened_by(command)] if isinstance(command, Open) else []
 
 
 class Intents:
-    """Intents in order: their hashes, and that each has one final decision."""
+    """Intents in order: their hashes, that each has one final decision, and each key one payload."""
 
     def __init__(self) -> None:
         self.count = 0
         self._finals = Digests()
+        self._keys = Digests()  # half a digest of the key and half of the intent's
 
     def see(self, record: Record) -> None:
         command = record.body.command
+        if isinstance(command, Settle) and command.fits == FITS and command.payload:
+            _require_canonical(record.seq, "a payload", command.payload, command.intent_hash)
         asked: set[bytes] = set()
         for member in command.members if isinstance(command, Submit) else ():
             again = intent_hash(member.kind, member.params, member.grant, member.key)
@@ -61,23 +84,53 @@ class Intents:
                     seq=record.seq,
                     intent_hash=member.intent_hash,
                 )
+            _require_canonical(record.seq, "params", member.params, again)
             asked.add(again)
         self.count += len(asked)
+        decided: set[bytes] = set()
         for event in record.body.out:
             if isinstance(event, Decided):
+                decided.add(event.intent_hash)
                 if event.intent_hash not in asked:
                     raise JournalDamaged(f"frame {record.seq} decides what was not asked", seq=record.seq)
                 if event.outcome in FINAL and not is_foreign(event):
                     self._finals.add(event.intent_hash, record.seq)
+        for member in own_members(record.body) if decided else ():
+            if member.intent_hash in decided:
+                key = key_digest(member.grant, member.key)
+                self._keys.add(key[:_HALF] + member.intent_hash[:_HALF], record.seq)
 
     def finish(self) -> None:
-        """Refuses the first decision of an intent that had been decided finally before."""
+        """Refuses a second final decision of an intent, and a second payload of a key: the first of each."""
         found = min(((again, digest) for digest, again in self._finals.repeated()), default=None)
         if found is not None:
             seq, digest = found
             raise JournalDamaged(
                 f"frame {seq} decides intent {digest.hex()} a second time", seq=seq, intent_hash=digest
             )
+        seq = min(self._second_payloads(), default=-1)
+        if seq >= 0:
+            raise JournalDamaged(f"frame {seq} decides another payload under a key that was used", seq=seq)
+
+    def _second_payloads(self) -> Iterator[int]:
+        """Where a key that had stood for one intent came with another."""
+        for first_byte in range(_BUCKETS):
+            last, seqs = b"", {}
+            for digest, seq in self._keys.rows(first_byte):
+                if digest[:_HALF] != last:
+                    last, seqs = digest[:_HALF], {digest: seq}
+                elif digest not in seqs:
+                    seqs[digest] = seq
+                    yield max(min(seqs.values()), seq)
+
+
+def _require_canonical(seq: int, what: str, data: bytes, digest: bytes) -> None:
+    """Refuses bytes that the edge would not have made."""
+    try:
+        decode(data)
+    except CanonicalError as error:
+        text = f"frame {seq} holds {what} that the edge does not make: {error}"
+        raise JournalDamaged(text, seq=seq, intent_hash=digest) from error
 
 
 class Digests:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 from splittally.core.canonical import encode_record
-from splittally.core.commands import Command, Open, Submit
+from splittally.core.commands import Open
 from splittally.core.errors import JournalDamaged, WorldError
 from splittally.core.frames import Body, body_rows
 from splittally.core.state import State
@@ -29,6 +29,7 @@ from splittally.runtime.reader import Reader, Record
 from splittally.runtime.recover import apply_events
 from splittally.sandbox import Sandbox, admit_anew
 
+from splittally_tools.audit.records import intent_of
 from splittally_tools.export.frames import tagged_json
 
 KEPT_FRAMES = 4_096  # between two clearings of what the recaller keeps
@@ -106,7 +107,7 @@ class Rejudge:
             raise
         except Exception as error:  # recorded data that no kernel can have decided
             text = f"cannot be decided again ({type(error).__name__})"
-            return Drift(record.seq, _intent_of(body.command), text)
+            return Drift(record.seq, intent_of(body.command), text)
         rows = body_rows(body.at_ns, body.by, body.command, seen, decided.events, body.version)
         if encode_record([record.seq, record.prev, rows]) == record.data:
             return None
@@ -147,15 +148,8 @@ def _drift(seq: int, recorded: Body, again: Body) -> Drift:
             if _bytes(was) != _bytes(now):
                 named = getattr(was, "intent_hash", b"") or getattr(now, "intent_hash", b"")
                 text = f"{name} {at} is recorded as {_shown(was)} and judged again as {_shown(now)}"
-                return Drift(seq, named or _intent_of(recorded.command), text)
-    return Drift(seq, _intent_of(recorded.command), "its bytes come out otherwise")
-
-
-def _intent_of(command: Command) -> bytes:
-    """The intent that a command is about; of a group its first."""
-    if isinstance(command, Submit):
-        return command.members[0].intent_hash
-    return getattr(command, "intent_hash", b"")
+                return Drift(seq, named or intent_of(recorded.command), text)
+    return Drift(seq, intent_of(recorded.command), "its bytes come out otherwise")
 
 
 def _bytes(record: Struct | None) -> bytes:

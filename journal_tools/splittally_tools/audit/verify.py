@@ -12,14 +12,15 @@ from msgspec import Struct
 from splittally.core.errors import JournalDamaged
 from splittally.core.snapshot import state_root
 from splittally.core.state import State
+from splittally.core.well_formed import fault_of
 from splittally.journal.proof.checkpoint import Checkpoint
-from splittally.runtime.reader import Reader
+from splittally.runtime.reader import Reader, Record
 from splittally.runtime.recover import apply_events
 
 from splittally_tools.audit.against_checkpoint import Anchor
 from splittally_tools.audit.conservation import Conservation
 from splittally_tools.audit.projections import IndexRuns, SavedStates
-from splittally_tools.audit.records import Intents, Records
+from splittally_tools.audit.records import Intents, Records, intent_of
 
 PROGRESS_FRAMES = 1_024
 Progress = Callable[[int], None]
@@ -97,6 +98,7 @@ class _Walk:
             body, seq = record.body, record.seq
             self.records.see(record)
             self.intents.see(record)
+            self._ask(record, state)
             apply_events(state, body.at_ns, body.by, body.out, seq)
             self.money.see(record, state)
             self.snapshots.see(record, state)
@@ -109,6 +111,13 @@ class _Walk:
             if self.progress is not None and report.frames % PROGRESS_FRAMES == 0:
                 self.progress(report.frames)
         self._finish(state)
+
+    def _ask(self, record: Record, state: State) -> None:
+        """What the kernel asks of every command before it decides, in the state before the frame."""
+        body = record.body
+        if fault := fault_of(state, body.at_ns, body.by, body.command):
+            text = f"frame {record.seq} is none that a kernel records: {fault}"
+            raise JournalDamaged(text, seq=record.seq, intent_hash=intent_of(body.command))
 
     def _finish(self, state: State) -> None:
         report = self.report

@@ -14,7 +14,14 @@ from splittally.journal.proof.checkpoint import Checkpoint, checkpoint_of, sign
 from splittally.journal.proof.signed_note import verifier_of
 
 from splittally_tools.audit.against_checkpoint import origin_of
-from splittally_tools.audit.proofs import Proof, check_proof, open_checkpoint, read_proof
+from splittally_tools.audit.proofs import (
+    FILE_BYTES_MAX,
+    UNPROVED,
+    Proof,
+    check_proof,
+    open_checkpoint,
+    read_proof,
+)
 from splittally_tools.audit.proofs import prove as prove_frame
 from splittally_tools.audit.verify import verify
 from splittally_tools.cli.exit_codes import DONE, REFUSED
@@ -24,7 +31,6 @@ from splittally_tools.cli.output import Page, emit, progress, say
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.export.files import write_file
 
-FILE_BYTES_MAX = 64 * 1024 * 1024
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -96,7 +102,8 @@ def prove(
 ) -> int:
     """Prove that frame SEQ is in the journal that a checkpoint signed; or --check such a proof.
 
-    A proof is one JSON document: the frame, and the hashes that lead from it to the signed root.
+    A proof is one JSON document: the frame, and the hashes that lead from it to the signed root. Without a
+    checkpoint it proves nothing, and --check says so.
     """
     if (seq is None) == (check is None):
         raise click.UsageError("say which frame to prove, or `--check FILE`")
@@ -120,7 +127,7 @@ def prove(
 
 
 def _check(session: Session, file: Path, public: str | None) -> int:
-    proof = read_proof(read_text(file).encode())
+    proof = read_proof(_read(file))
     keys = public_keys(session, public) if proof.checkpoint else []
     try:
         wrong = check_proof(proof, keys)
@@ -128,7 +135,7 @@ def _check(session: Session, file: Path, public: str | None) -> int:
         wrong = str(error)
     document = {
         "holds": not wrong,
-        "signed": bool(proof.checkpoint) and not wrong,
+        "signed": not wrong,
         "seq": proof.seq,
         "size": proof.size,
         "origin": proof.origin,
@@ -141,18 +148,23 @@ def _check(session: Session, file: Path, public: str | None) -> int:
 
 def _show_check(console: Page, proof: Proof, wrong: str) -> None:
     if wrong:
-        say(console, f"refused: {wrong}", "red")
+        say(console, wrong if wrong == UNPROVED else f"refused: {wrong}", "red")
         return
-    by = "as a checkpoint signed it" if proof.checkpoint else f"with the unsigned root {proof.root}"
-    say(
-        console,
-        f"frame {proof.seq} is in the journal of {proof.size} frames of {proof.origin}, {by}",
-        "green",
-    )
+    where = f"frame {proof.seq} is in the journal of {proof.size} frames of {proof.origin}"
+    say(console, f"{where}, as a checkpoint signed it", "green")
 
 
 def read_text(file: Path) -> str:
-    """The text of a checkpoint or proof; `InvalidInput` for a file that is neither."""
-    if file.stat().st_size > FILE_BYTES_MAX:
+    """The text of a checkpoint; `InvalidInput` for a file that is none."""
+    try:
+        return _read(file).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"`{file}` is not UTF-8 text", field="file") from error
+
+
+def _read(file: Path) -> bytes:
+    with open(file, "rb") as opened:
+        data = opened.read(FILE_BYTES_MAX + 1)
+    if len(data) > FILE_BYTES_MAX:
         raise InvalidInput(f"`{file}` is too large to be a checkpoint or a proof", field="file")
-    return file.read_text("utf-8", "replace")
+    return data

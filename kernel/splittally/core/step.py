@@ -4,6 +4,7 @@ Rule 1. Nothing is due when a command other than Tick is decided; the runtime ti
 Rule 2. No events means no record: the answer is given without one and can be asked for again.
 Rule 3. What a step credits to a budget makes its rules due, whichever way it came (`credit_events`).
 Rule 4. Time, principal, command and evidence stand in the frame, so a step can be taken again from it.
+Rule 5. What is not well formed is not decided (`well_formed.py`): no record of it can be made, by whomever.
 """
 
 from typing import assert_never
@@ -22,6 +23,7 @@ from splittally.core.commands import (
     Submit,
     Tick,
 )
+from splittally.core.errors import InvalidInput
 from splittally.core.events import Defined, Event, GrantSet, Opened
 from splittally.core.groups import step_all, step_first
 from splittally.core.native.manifest import read_manifest, release_events
@@ -31,12 +33,18 @@ from splittally.core.pipeline import decide_intent
 from splittally.core.receipts import step_dispatch, step_extend, step_release, step_settle
 from splittally.core.state import State
 from splittally.core.types import ALLOW, CAP_ALL, ROOT
+from splittally.core.well_formed import fault_of
 
 RULES_VERSION = 2  # part of the engine id: raised by each change that may decide a recorded command otherwise
 
 
 def step(state: State, now_ns: int, principal: str, command: Command, seen: list[Evidence]) -> Step:
-    """Decide `command` for a principal at logical time `now_ns` on the evidence `seen`."""
+    """Decide `command` for a principal at logical time `now_ns` on the evidence `seen`.
+
+    `InvalidInput` where no kernel can be asked this.
+    """
+    if fault := fault_of(state, now_ns, principal, command):
+        raise InvalidInput(fault, field="command")
     decided = _decide(state, now_ns, principal, command, seen)
     has_budgets = state.plans.budgets or Defined in map(type, decided.events)
     if type(command) is Tick or not has_budgets:
@@ -46,7 +54,6 @@ def step(state: State, now_ns: int, principal: str, command: Command, seen: list
 
 
 def _decide(state: State, now_ns: int, principal: str, command: Command, seen: list[Evidence]) -> Step:
-    assert now_ns >= state.now_ns
     if isinstance(command, Tick):
         return Step(due_events(state, now_ns, command.items), [])
     agenda = state.ledger.agenda
@@ -87,10 +94,13 @@ def _step_each(state: State, now_ns: int, principal: str, member: Member, seen: 
     return Step(decision.events, [reply])
 
 
+def opened_by(command: Open) -> Opened:
+    """What opening a world records of it first."""
+    return Opened(world=command.world, clock=command.clock, format=command.format, engine=command.engine)
+
+
 def _step_open(state: State, command: Open) -> Step:
-    events: list[Event] = [
-        Opened(world=command.world, clock=command.clock, format=command.format, engine=command.engine)
-    ]
+    events: list[Event] = [opened_by(command)]
     if command.release:
         events += release_events(state, read_manifest(command.release))
     if ROOT not in state.caps.grants:

@@ -24,6 +24,8 @@ CAP_NATIVE_TYPE = "native"
 CAP_ANY_TYPE = "*"
 CAP_SPEND_TYPE = "spend"
 OPERATOR = "operator"
+KERNEL = ""  # the principal of what the kernel does by itself
+CLOCKS = ("host", "given")
 SYS = "sys/"
 EXTERNAL = "external/"
 BUDGETS = "budgets/"
@@ -43,6 +45,7 @@ CALENDAR_WINDOWS = ("hour", "day", "week", "month", "quarter", "year")
 OVERS = ("deny", "defer", "ask", "tell", "shadow")
 
 RELEASE_CAUSES = ("cancel", "expiry", "governance", "rejected", "approval_timeout", "not_dispatched")
+ASKED_CAUSES = ("cancel", "not_dispatched")  # what a caller may say; an order is a native effect
 RECEIPT_STATUSES = ("ok", "error", "timeout")
 STATUS_UNKNOWN = "unknown"
 ORIGIN_KINDS = ("plan", "reducer")

@@ -33,6 +33,7 @@ from splittally.core.limits import (
 from splittally.core.native import NATIVE
 from splittally.core.state import State
 from splittally.core.types import (
+    ASKED_CAUSES,
     CAP_SPEND_TYPE,
     ORIGIN_KINDS,
     RECEIPT_STATUSES,
@@ -41,6 +42,7 @@ from splittally.core.types import (
     is_id,
     is_name,
 )
+from splittally.core.well_formed import group_fault
 from splittally.edge.amounts import amounts_by_resource
 from splittally.edge.hashes import require_hash
 from splittally.edge.native_params import scales_of, seal_native
@@ -140,12 +142,8 @@ class Sealer:
             key = self._entropy(KEY_BYTES)
             intents = [replace(intent, idempotency_key=key) for intent in intents]
         members = [self.seal_intent(state, principal, intent) for intent in intents]
-        if any(member.kind in NATIVE and NATIVE[member.kind].target for member in members):
-            raise _refused_group("an effect that rests on an ended intent stands alone")
-        if len({member.intent_hash for member in members}) != len(members):
-            raise _refused_group("one intent stands twice in the group")
-        if group.mode == "first" and len({(x.kind, x.params, x.key) for x in members}) != 1:
-            raise _refused_group("`first` offers one payload and key under several grants")
+        if fault := group_fault(group.mode, members):
+            raise _refused_group(fault)
         return members
 
     def seal_receipt(self, state: State, receipt: Receipt, kind_of: KindOf) -> Settle:
@@ -236,7 +234,7 @@ def _refused_group(message: str) -> Refused:
 
 
 def _seal_release(request: Release) -> ReleaseCommand:
-    if type(request.cause) is not str or request.cause not in ("cancel", "not_dispatched"):
+    if type(request.cause) is not str or request.cause not in ASKED_CAUSES:
         raise InvalidInput("`cause` is cancel or not_dispatched; governance needs an order", field="cause")
     order = "" if request.order is None else request.order
     if not _is_text(order, TEXT_BYTES_MAX):

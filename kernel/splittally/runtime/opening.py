@@ -18,7 +18,7 @@ from splittally.core.limits import OPEN_HOLDS_MAX
 from splittally.core.native.manifest import read_manifest, release_events
 from splittally.core.state import FORMAT, State
 from splittally.core.step import RULES_VERSION
-from splittally.core.types import OPERATOR
+from splittally.core.types import KERNEL, OPERATOR
 from splittally.edge.release import release_manifest
 from splittally.edge.seal import Entropy
 from splittally.journal.index import Index
@@ -30,7 +30,7 @@ from splittally.journal.store import Store
 from splittally.runtime.clock import GIVEN, HOST, CheckedEntropy, RandomPool, WorldClock
 from splittally.runtime.folder import NO_FOLDER, is_world
 from splittally.runtime.judge import Judge
-from splittally.runtime.pipeline import KERNEL, carry_out, commit, tick
+from splittally.runtime.pipeline import carry_out, commit, tick
 from splittally.runtime.recover import recover
 from splittally.runtime.world import World
 from splittally.sandbox import Sandbox, engine_id

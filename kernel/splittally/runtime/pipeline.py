@@ -40,6 +40,7 @@ from splittally.core.limits import (
 from splittally.core.outcome import Step, Unanswered
 from splittally.core.state import State
 from splittally.core.step import step
+from splittally.core.types import KERNEL
 from splittally.edge.records import At, Request
 from splittally.edge.seal import Refused
 from splittally.journal.frame import Frame, Head, open_frame, seal
@@ -50,8 +51,6 @@ from splittally.runtime.history import History
 from splittally.runtime.judge import Judge
 from splittally.runtime.prefetch import Prefetched, Sealed, batch_size, prefetch
 from splittally.runtime.world import World
-
-KERNEL = ""  # the principal of what the kernel does by itself
 
 
 class FrameTooLarge(InvalidInput):

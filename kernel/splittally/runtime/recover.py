@@ -91,11 +91,15 @@ def state_at(store: Store, snapshots: Snapshots, size: int) -> State:
     return state
 
 
+# What the core raises over a record that no kernel made: something is not there, or is no such value.
+NOT_RECORDED = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+
+
 def apply_events(state: State, at_ns: int, by: str, out: list[Event], seq: int) -> None:
     """`remember`, with a bug in recorded events told as damage that names its frame."""
     try:
         remember(state, at_ns, by, out)
-    except (KeyError, AssertionError, ValueError, SplittallyError) as error:
+    except (*NOT_RECORDED, SplittallyError) as error:
         raise JournalDamaged(f"the events of frame {seq} cannot be applied", seq=seq) from error
 
 

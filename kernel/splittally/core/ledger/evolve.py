@@ -25,7 +25,7 @@ from splittally.core.ledger.check import open_reserve
 from splittally.core.ledger.lifecycle import CHANGED, HELD, HOLD, NOTHING, RELEASE, SETTLE, UNHELD
 from splittally.core.ledger.state import NO_WINDOW, UNUSED, CounterKey, Due, Hold, Ledger, issued_by
 from splittally.core.ledger.windows import window_end
-from splittally.core.types import EXTERNAL, LIFE, Draw, Leg, Window
+from splittally.core.types import EXTERNAL, LIFE, OPEN, RUNNING, Draw, Leg, Window
 
 
 def hold(ledger: Ledger, event: Held, seq: int, now_ns: int, principal: str) -> None:
@@ -59,6 +59,7 @@ def change_hold(ledger: Ledger, event: HoldChanged, now_ns: int) -> None:
     """Move a hold to another phase or due time, and remember which attempt started its effect."""
     old = ledger.holds[event.intent_hash]
     phase = HOLD[old.phase, CHANGED, event.phase]
+    assert bool(event.attempt) == ((old.phase, phase) == (OPEN, RUNNING))  # one attempt starts an effect
     ledger.holds[event.intent_hash] = replace(old, phase=phase, due_ns=event.due_ns)
     if event.attempt:
         ledger.started[event.intent_hash] = (event.attempt, now_ns)

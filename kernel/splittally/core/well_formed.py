@@ -1,0 +1,187 @@
+"""What a command must be before anything is decided: the rules that no stage asks about.
+
+The edge makes commands that keep them, `step` refuses any other, and audit asks them of every recorded frame.
+So what no kernel can have recorded is found by the very function that kept kernels from recording it.
+
+Rule 1. Form is all that is looked at, and a few tables of the state; no params are read.
+Rule 2. A name that is recorded was judged when it came in (`names.py`): only its bounds are asked here.
+Rule 3. The kernel's own commands are its own, and everything else is somebody's.
+Rule 4. An intent is admitted once: who holds its grant is not decided again while it is held.
+
+Example. `Release(intent_hash, "governance", "order 7")` is refused: the order of a warden is a native effect,
+and a caller says `cancel` or `not_dispatched`.
+"""
+
+from functools import lru_cache
+
+from splittally.core.commands import (
+    DROPPED,
+    FITS,
+    MISFIT,
+    Command,
+    Dispatch,
+    Extend,
+    Member,
+    Open,
+    Release,
+    Settle,
+    Submit,
+    Tick,
+)
+from splittally.core.limits import (
+    ATTEMPT_BYTES,
+    HASH_BYTES,
+    KEY_BYTES,
+    MEMBERS_MAX,
+    NAME_BYTES_MAX,
+    NATIVE_PARAMS_BYTES_MAX,
+    NATURAL_MAX,
+    PAYLOAD_BYTES_MAX,
+    TEXT_BYTES_MAX,
+    TICK_ITEMS_MAX,
+    TIME_NS_MAX,
+)
+from splittally.core.native import NATIVE
+from splittally.core.state import FORMAT, State
+from splittally.core.types import (
+    ASKED_CAUSES,
+    CLOCKS,
+    KERNEL,
+    OPERATOR,
+    ORIGIN_KINDS,
+    RECEIPT_STATUSES,
+    STATUS_UNKNOWN,
+    is_name,
+)
+
+WORLD_BYTES = 16
+TICK_SIZES = frozenset(TICK_ITEMS_MAX >> halved for halved in range(TICK_ITEMS_MAX.bit_length()))
+FITTING = (FITS, MISFIT, *DROPPED)
+STATUSES = (*RECEIPT_STATUSES, STATUS_UNKNOWN)
+
+
+def fault_of(state: State, at_ns: int, principal: str, command: Command) -> str:
+    """Why no kernel can have been asked this in this state, then and by this principal; empty if it can."""
+    if not state.now_ns <= at_ns <= TIME_NS_MAX:
+        return f"time {at_ns} is before the one before it" if at_ns < state.now_ns else "time is beyond 2^63"
+    if isinstance(command, Open):
+        return _open_fault(state, principal, command)
+    if not state.size:
+        return "the first record does not open a world"
+    if isinstance(command, Tick):
+        is_one = principal == KERNEL and command.items in TICK_SIZES
+        return "" if is_one else f"a tick is the kernel's own, of {TICK_ITEMS_MAX} items or a half of it"
+    if not is_recorded_name(principal):
+        return "a principal has a name"
+    if isinstance(command, Submit):
+        return _submit_fault(state, principal, command)
+    if len(command.intent_hash) != HASH_BYTES:
+        return f"an intent is named by {HASH_BYTES} bytes"
+    return _hold_fault(command)
+
+
+_is_origin = lru_cache(maxsize=4096)(is_name)
+
+
+def group_fault(mode: str, members: list[Member]) -> str:
+    """Why these intents are no linked group; empty if they are."""
+    if mode not in ("all", "first"):
+        return "the `mode` of a group is all or first"
+    if not 0 < len(members) <= MEMBERS_MAX:
+        return f"a group has 1 to {MEMBERS_MAX} intents"
+    if any(member.kind in NATIVE and NATIVE[member.kind].target for member in members):
+        return "an effect that rests on an ended intent stands alone"
+    if len({member.intent_hash for member in members}) != len(members):
+        return "one intent stands twice in the group"
+    if mode == "first" and len({(x.kind, x.params, x.key) for x in members}) != 1:
+        return "`first` offers one payload and key under several grants"
+    return ""
+
+
+@lru_cache(maxsize=4096)
+def is_recorded_name(text: str) -> bool:
+    """Whether a recorded name keeps the bounds of one: neither empty nor too long, no control character."""
+    return 0 < len(text) <= NAME_BYTES_MAX and min(text) >= " " and len(text.encode()) <= NAME_BYTES_MAX
+
+
+def _open_fault(state: State, principal: str, command: Open) -> str:
+    if not state.size:
+        is_whole = (
+            len(command.world) == WORLD_BYTES and command.clock in CLOCKS and 0 < command.format <= FORMAT
+        )
+        if principal == KERNEL and is_whole and command.engine and command.release:
+            return ""
+        return "a world is made by the kernel, with an id, a clock, an engine and a release"
+    if (command.world, command.clock) != (state.world, state.clock):
+        return "another world is opened, or this one with another clock"
+    now, then = (state.format, state.engine), (command.format, command.engine)
+    if not command.engine or not now[0] <= then[0] <= FORMAT:
+        return "a world is opened under an engine and never in an older format"
+    if command.release:
+        is_one = principal == OPERATOR and now == then
+        return "" if is_one else "a release is taken by the operator, under the engine that opened the world"
+    is_new = principal == KERNEL and now != then
+    return "" if is_new else "a world is opened anew by the kernel, for another engine or format"
+
+
+def _submit_fault(state: State, principal: str, command: Submit) -> str:
+    members = command.members
+    if command.mode == "each":
+        if len(members) != 1:
+            return "one intent is decided at a time, or a group as one"
+    elif fault := group_fault(command.mode, members):
+        return fault
+    for member in members:
+        if fault := _member_fault(state, principal, member):
+            return fault
+    return ""
+
+
+def _member_fault(state: State, principal: str, member: Member) -> str:
+    caps = state.caps
+    effect, grant = caps.effects.get(member.kind), caps.grants.get(member.grant)
+    if effect is None or grant is None:
+        return "an intent is of a kind and under a grant that are there"
+    if member.intent_hash in state.ledger.holds and grant.holder == principal:
+        return "this intent is held already"
+    is_long = len(member.key) == KEY_BYTES and len(member.intent_hash) == HASH_BYTES
+    if not is_long or len(member.attempt) != ATTEMPT_BYTES:
+        return f"a key has {KEY_BYTES} bytes, an attempt {ATTEMPT_BYTES}, a hash {HASH_BYTES}"
+    if member.origin_kind not in ORIGIN_KINDS or not _is_origin(member.origin_name):
+        return "an origin is a plan or a reducer, by name"
+    if not 0 <= member.expires_ns <= TIME_NS_MAX:
+        return "an expiry is a time below 2^63"
+    if member.schema != effect.params_schema:
+        return f"the params of `{member.kind}` were judged by another schema than the world has"
+    most = NATIVE_PARAMS_BYTES_MAX if member.kind in NATIVE else effect.params_bytes_max
+    return f"the params have more than {most} bytes" if len(member.params) > most else ""
+
+
+def _hold_fault(command: Settle | Release | Extend | Dispatch) -> str:
+    """Why this is no request about one intent."""
+    match command:
+        case Settle():
+            return _receipt_fault(command)
+        case Release():
+            if command.cause not in ASKED_CAUSES:
+                return f"nobody asks for a release of cause `{command.cause}`: {' or '.join(ASKED_CAUSES)}"
+            if len(command.order.encode()) > TEXT_BYTES_MAX or len(command.attempt) not in (0, ATTEMPT_BYTES):
+                return f"an order is text of at most {TEXT_BYTES_MAX} bytes, an attempt {ATTEMPT_BYTES} bytes"
+            return ""
+        case Extend():
+            return "" if 0 < command.expires_ns <= TIME_NS_MAX else "an expiry is a time below 2^63"
+        case Dispatch():
+            return "" if len(command.attempt) == ATTEMPT_BYTES else f"an attempt has {ATTEMPT_BYTES} bytes"
+
+
+def _receipt_fault(command: Settle) -> str:
+    if command.status not in STATUSES:
+        return f"no receipt has the status `{command.status}`"
+    if not -1 <= command.cost_cents <= NATURAL_MAX:
+        return "a cost is a natural"
+    adapter, pays_to = command.adapter, command.pays_to
+    if (adapter and not is_recorded_name(adapter)) or (pays_to and not is_recorded_name(pays_to)):
+        return "an adapter and a payee have names"
+    if command.fits not in FITTING or (command.fits in DROPPED and command.payload):
+        return "a payload fits, does not fit, or was dropped"
+    return "a payload is too large" if len(command.payload) > PAYLOAD_BYTES_MAX else ""
