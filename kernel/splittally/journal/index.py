@@ -9,6 +9,7 @@ Rule 3. The index answers where to look. What a frame says is read from the fram
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from splittally.core.errors import JournalDamaged, WorldError
@@ -52,6 +53,17 @@ class Index:
                     disk.remove(path)
         self._aim()
         return stop
+
+    def frames_covered(self, more_than: int) -> int:
+        """The most frames that a sound run covers, where those are more than this; else 0."""
+        found = 0
+        for path in self._files():
+            bounds = bounds_of(path)
+            if bounds is not None and bounds[1] > max(more_than, found):
+                with suppress(JournalDamaged, FileNotFoundError):
+                    Run(path).close()
+                    found = bounds[1]
+        return found
 
     def put(self, key: bytes, seq: int) -> None:
         """Adds that frame `seq` speaks of `key`; sequences of one key come in ascending order."""

@@ -31,7 +31,7 @@ from splittally.runtime.clock import GIVEN, HOST, CheckedEntropy, RandomPool, Wo
 from splittally.runtime.folder import NO_FOLDER, is_world
 from splittally.runtime.judge import Judge
 from splittally.runtime.pipeline import KERNEL, carry_out, commit, tick
-from splittally.runtime.recover import recover
+from splittally.runtime.recover import recover, refuse_older
 from splittally.runtime.world import World
 from splittally.sandbox import Sandbox, engine_id
 from splittally.sandbox.registry import builtin, builtin_names
@@ -141,6 +141,7 @@ def _open_locked(
     try:
         index, snapshots = Index(folder / "index"), Snapshots(folder / "snapshots")
         snapshots.remove_unfinished()
+        refuse_older(store.head.size, index, snapshots)
         world = _recovered(store, index, snapshots, kind, source, entropy, open_max, first)
         world.snapshots = snapshots
         return world

@@ -3,12 +3,13 @@
 Rule 1. A snapshot is never trusted over the journal: its root must be that of its tables, and its frame
         must stand in the journal with the hash it names. One that does not match is left out and said.
 Rule 2. Every frame that is folded is verified: dense, chained, its own hash.
+Rule 3. A journal that ends before what lies beside it is refused: what is missing was decided.
 """
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from splittally.core.errors import JournalDamaged, SplittallyError
+from splittally.core.errors import JournalDamaged, JournalOlder, SplittallyError
 from splittally.core.events import Event
 from splittally.core.evolve import remember
 from splittally.core.frames import Body, read_body, read_events
@@ -30,6 +31,24 @@ class Recovered(NamedTuple):
     state: State
     snapshot_size: int
     repairs: list[str]
+
+
+def refuse_older(size: int, index: Index, snapshots: Snapshots) -> None:
+    """`JournalOlder` where a sound snapshot or index run covers more frames than the `size` of the journal.
+
+    They are written after the commit of what they cover, so frames that were answered for are missing.
+    A damaged file shows nothing and is passed over.
+    """
+    covered = max(snapshots.frames_covered(size), index.frames_covered(size))
+    if covered > size:
+        raise JournalOlder(
+            f"the journal ends at frame {size - 1}, but its snapshots or index cover frame {covered - 1}: it "
+            "is an older copy, and what was decided since is missing; put the newest `journal/data.mdb` back, "
+            "or give those frames up by removing the folders `snapshots` and `index`, which are then built anew",
+            seq=size,
+            last=size - 1,
+            covered=covered - 1,
+        )
 
 
 def recover(store: Store, index: Index, snapshots: Snapshots) -> Recovered:
