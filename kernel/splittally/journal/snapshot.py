@@ -77,6 +77,11 @@ class Snapshots:
                 return seq + 1
         return 0
 
+    def remove(self, seq: int) -> None:
+        """Lets go of the snapshot of this frame, which does not hold."""
+        self._ready = None
+        disk.remove(self._folder / f"{seq:020d}{SUFFIX}")
+
     def all(self) -> list[Snapshot]:
         """Every sound snapshot, the oldest first."""
         found = [self._read(path, int(path.stem)) for path in reversed(self._paths())]
