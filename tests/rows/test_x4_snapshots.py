@@ -37,7 +37,7 @@ class Seeded:
 
 
 def walked(path, seed, stops, is_closed):
-    """A walk of 120 steps in a world at `path`, a snapshot at each stop, at which it is opened again or not."""
+    """A walk of 120 steps in a world at `path`, a snapshot at each stop, closed and opened there or not."""
     chance = Seeded(seed)
     kernel = splittally.open(path, clock="given", entropy=chance)
     walk = Walk(kernel, seed)

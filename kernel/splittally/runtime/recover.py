@@ -2,7 +2,7 @@
 
 Rule 1. What lies beside the journal is believed only where a frame names it: a snapshot in the `Anchored`
         that follows it, index runs in the last one. Every frame from the snapshot to the head is verified,
-        these among them, so who forges a file must forge the chain. What no anchor names is left out and said.
+        these among them, so who forges a file must forge the chain. What is not named is left out and said.
 Rule 2. Every frame that is folded is verified: dense, chained, its own hash.
 Rule 3. A journal that ends before what lies beside it is refused: what is missing was decided.
 """
