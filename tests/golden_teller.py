@@ -5,13 +5,17 @@ A transcript names intents by label in the place of hashes, so that a reviewer c
 
 from hashlib import sha256
 from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 from splittally.core.events import Released, RuleFired, Settled
 from splittally.core.findings import Finding
 from splittally.core.frames import Body
 from splittally.core.limits import HASH_BYTES
 from splittally.edge.records import Decision, HoldChange, Intent, Receipt, Settlement
+from splittally.journal.snapshot import Snapshots
 from splittally.runtime.kernel import Kernel
 from splittally.runtime.world import World
 
@@ -126,6 +130,14 @@ class Tour:
         self._say(at, "", "time passes")
         before = self.world.state.size
         self.kernel.tick(now_ns=self._now(at))
+        self._events(range(before, self.world.state.size))
+
+    def anchor(self) -> None:
+        """Save a snapshot in a folder that is gone at once; the frame that names it stays."""
+        self._say(None, "", "a snapshot is saved")
+        before = self.world.state.size
+        with TemporaryDirectory() as folder, patch.object(self.world, "snapshots", Snapshots(Path(folder))):
+            self.world.save_projections()
         self._events(range(before, self.world.state.size))
 
     def _now(self, at: int | None) -> int | None:

@@ -18,7 +18,7 @@ def play(tour: Tour) -> None:
     """Every scene in its order."""
     for scene in (
         making, value, settling, refusals, chain, endings, windows, cards, refunds, doubts, groups,
-        policy, approvals, authority, budgets, governor, broken, capacity,
+        policy, approvals, authority, budgets, governor, broken, capacity, anchors,
     ):  # fmt: skip
         tour.scene((scene.__doc__ or "").rstrip("."))
         scene(tour)
@@ -443,6 +443,11 @@ def capacity(t: Tour) -> None:
     """Above the bound on open intents nothing more is taken in."""
     while t.ask(f"k{len(t.world.state.ledger.holds)}", "mill.run", {}, "mill", at=8 * DAY + 200).allowed:
         pass
+
+
+def anchors(t: Tour) -> None:
+    """What was written beside the journal is named in it."""
+    t.anchor()
 
 
 def play_host(t: Tour) -> None:

@@ -2,12 +2,15 @@
 
 Rule 1. Both can be rebuilt, so nothing is lost when they are wrong; but opening would rest on them.
 Rule 2. The first differing entry is named.
+Rule 3. An anchor is a frame: one that names another root than that of the state before it is damage of the
+        journal. A run that is right and that no anchor up to its end names was not written by the kernel.
 """
 
 from pathlib import Path
 from typing import Protocol
 
 from splittally.core.errors import JournalDamaged
+from splittally.core.events import Anchored
 from splittally.core.snapshot import dump_state, load_state, state_root
 from splittally.core.state import State
 from splittally.journal.index import Index
@@ -39,6 +42,9 @@ class SavedStates:
         self.equal = 0
 
     def see(self, record: Record, state: State) -> None:
+        for anchor in anchors_in(record):
+            if anchor.size != record.seq or (anchor.root and anchor.root != state_root(state)):
+                raise JournalDamaged(f"frame {record.seq} anchors another state", seq=record.seq)
         snapshot = self._by_seq.pop(record.seq, None)
         if snapshot is None:
             return
@@ -51,6 +57,11 @@ class SavedStates:
     def finish(self) -> list[str]:
         left = [f"snapshot {seq}: the journal has no such frame" for seq in sorted(self._by_seq)]
         return [*self._problems, *left]
+
+
+def anchors_in(record: Record) -> list[Anchored]:
+    """What a frame says of files: it changes no table, so the state after it is the one that it names."""
+    return [event for event in record.body.out if isinstance(event, Anchored)]
 
 
 def _snapshot_problem(snapshot: Snapshot, record: Record, state: State) -> str:
@@ -71,6 +82,8 @@ class IndexRuns:
     def __init__(self, folder: Path) -> None:
         self._problems: list[str] = []
         self._open: list[tuple[Run, Digests]] = []
+        self._sound: dict[bytes, tuple[str, int]] = {}  # name and end of the runs found right, by digest
+        self._anchored = 0
         self.equal = 0
         for path in sorted(folder.glob("*.run")) if folder.is_dir() else []:
             try:
@@ -82,6 +95,10 @@ class IndexRuns:
                 self._problems.append(f"index run `{path.name}`: {error}")
 
     def see(self, record: Record, state: State) -> None:
+        for anchor in anchors_in(record):
+            self._anchored = anchor.size
+            for digest in anchor.runs:
+                self._sound.pop(digest, None)
         for run, rows in list(self._open):
             first, stop, last = run.cover
             if first <= record.seq < stop:
@@ -94,6 +111,10 @@ class IndexRuns:
     def finish(self) -> list[str]:
         for run, _ in list(self._open):
             self._close(run, "it covers frames that the journal does not have")
+        for name, stop in self._sound.values():
+            if stop <= self._anchored:
+                self._problems.append(f"index run `{name}`: no anchor of the journal names it")
+                self.equal -= 1
         return self._problems
 
     def _close(self, run: Run, problem: str) -> None:
@@ -102,6 +123,7 @@ class IndexRuns:
             self._problems.append(f"index run `{run.path.name}`: {problem}")
         else:
             self.equal += 1
+            self._sound[run.digest] = (run.path.name, run.cover.stop)
         run.close()
 
 

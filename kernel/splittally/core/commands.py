@@ -101,7 +101,19 @@ class Dispatch(Struct, frozen=True, array_like=True, gc=False, tag=6):
     attempt: bytes
 
 
-Command = Open | Submit | Settle | Release | Extend | Tick | Dispatch
+class Anchor(Struct, frozen=True, array_like=True, gc=False, tag=7):
+    """Name the files beside the journal that hold for its first `size` frames, which are all that there are.
+
+    `root` is that of the snapshot that was written, empty where none was; `runs` are the digests of the runs
+    of the index, the oldest first.
+    """
+
+    size: int
+    root: bytes
+    runs: list[bytes]
+
+
+Command = Open | Submit | Settle | Release | Extend | Tick | Dispatch | Anchor
 
 
 class Judged(Struct, frozen=True, array_like=True, gc=False, tag=0):

@@ -104,6 +104,12 @@ class JournalDamaged(SplittallyError):
     code = "damaged"
 
 
+class JournalOlder(JournalDamaged):
+    """The journal ends before what lies beside it: frames are missing; `facts` has both sequences."""
+
+    code = "journal_older"
+
+
 class FormatTooNew(WorldError):
     """The world was written by a later release; it is left untouched."""
 

@@ -2,7 +2,8 @@
 
 Rule 1. Events are facts: `evolve` remembers them without deciding anything, and replay needs nothing
         else. A tag is never reused (`schemas/records-2.cddl`).
-Rule 2. A nineteenth event needs an argument.
+Rule 2. A twentieth event needs an argument. That of the nineteenth, `Anchored`: what lies beside the journal
+        can be believed only where a frame names it, and no other event says anything of files.
 """
 
 from typing import Any
@@ -245,6 +246,17 @@ class Noted(Struct, frozen=True, array_like=True, gc=False, tag=17):
     facts: dict[str, Any]
 
 
+class Anchored(Struct, frozen=True, array_like=True, gc=False, tag=18):
+    """The state after `size` frames, those before this one, has this root; these runs hold for the index.
+
+    `root` is empty where no snapshot was written with the runs.
+    """
+
+    size: int
+    root: bytes
+    runs: list[bytes]
+
+
 Event = (
     Opened
     | Decided
@@ -264,6 +276,7 @@ Event = (
     | Solved
     | RuleFired
     | Noted
+    | Anchored
 )
 
 # By these an intent is found again in the index.

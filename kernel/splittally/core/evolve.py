@@ -11,6 +11,7 @@ import msgspec
 from splittally.core.budget import evolve as plans
 from splittally.core.canonical import decode
 from splittally.core.events import (
+    Anchored,
     Decided,
     Defined,
     Event,
@@ -98,6 +99,8 @@ def evolve(state: State, event: Event, principal: str, position: int) -> None:
         case Noted():
             is_open = event.intent_hash in books.holds
             governor.note(state.governed, event, governed_windows(state, state.now_ns), is_open)
+        case Anchored():
+            pass  # it says what stands, and changes nothing
         case _:
             assert_never(event)
 

@@ -3,8 +3,9 @@
 Rule 1. Nothing is due when a command other than Tick is decided; the runtime ticks first.
 Rule 2. No events means no record: the answer is given without one and can be asked for again.
 Rule 3. What a step credits to a budget makes its rules due, whichever way it came (`credit_events`).
-Rule 4. Time, principal, command and evidence stand in the frame, so a step can be taken again from it.
-Rule 5. What is not well formed is not decided (`well_formed.py`): no record of it can be made, by whomever.
+Rule 4. An anchor says the size and the root of the state itself, so audit derives both again.
+Rule 5. Time, principal, command and evidence stand in the frame, so a step can be taken again from it.
+Rule 6. What is not well formed is not decided (`well_formed.py`): no record of it can be made, by whomever.
 """
 
 from typing import assert_never
@@ -12,6 +13,7 @@ from typing import assert_never
 from splittally.core.agenda import due_events
 from splittally.core.caps.grants import GrantTerms, build_grant
 from splittally.core.commands import (
+    Anchor,
     Command,
     Dispatch,
     Evidence,
@@ -24,13 +26,14 @@ from splittally.core.commands import (
     Tick,
 )
 from splittally.core.errors import InvalidInput
-from splittally.core.events import Defined, Event, GrantSet, Opened
+from splittally.core.events import Anchored, Defined, Event, GrantSet, Opened
 from splittally.core.groups import step_all, step_first
 from splittally.core.native.manifest import read_manifest, release_events
 from splittally.core.native.plans import credit_events
 from splittally.core.outcome import MemberReply, Step
 from splittally.core.pipeline import decide_intent
 from splittally.core.receipts import step_dispatch, step_extend, step_release, step_settle
+from splittally.core.snapshot import state_root
 from splittally.core.state import State
 from splittally.core.types import ALLOW, CAP_ALL, ROOT
 from splittally.core.well_formed import fault_of
@@ -56,6 +59,8 @@ def step(state: State, now_ns: int, principal: str, command: Command, seen: list
 def _decide(state: State, now_ns: int, principal: str, command: Command, seen: list[Evidence]) -> Step:
     if isinstance(command, Tick):
         return Step(due_events(state, now_ns, command.items), [])
+    if isinstance(command, Anchor):  # whatever is due: it says what stands
+        return Step([_anchored(state, command)], [])
     agenda = state.ledger.agenda
     if agenda and agenda[0].due_ns <= now_ns:  # the first is the earliest, whether it still stands or not
         due = state.ledger.next_due()
@@ -106,3 +111,9 @@ def _step_open(state: State, command: Open) -> Step:
     if ROOT not in state.caps.grants:
         events.append(GrantSet(build_grant(ROOT, GrantTerms(cap=CAP_ALL, parent=""), "release")))
     return Step(events, [])
+
+
+def _anchored(state: State, command: Anchor) -> Anchored:
+    """What an anchor may say of the state: its own size and root, whatever was asked."""
+    root = state_root(state) if command.root else b""
+    return Anchored(size=state.size, root=root, runs=command.runs)

@@ -18,6 +18,7 @@ from splittally.core.commands import (
     DROPPED,
     FITS,
     MISFIT,
+    Anchor,
     Command,
     Dispatch,
     Extend,
@@ -71,6 +72,8 @@ def fault_of(state: State, at_ns: int, principal: str, command: Command) -> str:
     if isinstance(command, Tick):
         is_one = principal == KERNEL and command.items in TICK_SIZES
         return "" if is_one else f"a tick is the kernel's own, of {TICK_ITEMS_MAX} items or a half of it"
+    if isinstance(command, Anchor):
+        return _anchor_fault(state, principal, command)
     if not is_recorded_name(principal):
         return "a principal has a name"
     if isinstance(command, Submit):
@@ -122,6 +125,16 @@ def _open_fault(state: State, principal: str, command: Open) -> str:
         return "" if is_one else "a release is taken by the operator, under the engine that opened the world"
     is_new = principal == KERNEL and now != then
     return "" if is_new else "a world is opened anew by the kernel, for another engine or format"
+
+
+def _anchor_fault(state: State, principal: str, command: Anchor) -> str:
+    are_hashes = all(len(digest) == HASH_BYTES for digest in command.runs)
+    is_sound = command.size == state.size and len(command.root) in (0, HASH_BYTES) and are_hashes
+    return (
+        ""
+        if principal == KERNEL and is_sound
+        else "an anchor is the kernel's own, and of all frames before it"
+    )
 
 
 def _submit_fault(state: State, principal: str, command: Submit) -> str:

@@ -8,7 +8,8 @@ Rule 2. Opening checks every run and that they cover the journal from frame 0 wi
 Rule 3. The index answers where to look. What a frame says is read from the frame.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from splittally.core.errors import JournalDamaged, WorldError
@@ -37,21 +38,47 @@ class Index:
         self._runs: list[Run] = []
         self._probes: list[tuple[memoryview, int, Find]] = []  # what `seqs` needs of each run
 
-    def open(self, store: Store) -> int:
-        """The sequence from which frames must be read again, after checking the runs against `store`."""
+    def open(self, store: Store, named: Container[bytes] | None = None, is_final: bool = True) -> int:
+        """The sequence from which frames must be read again, after checking the runs against `store`.
+
+        Only runs whose digest is `named` are taken, all that are sound for None. Files that are not taken
+        stay where the opening is not final: another may follow, which begins anew.
+        """
+        self.close()
+        self.repairs = []
         files = {bounds: path for path in self._files() if (bounds := bounds_of(path)) is not None}
         stop = 0
         for bounds in sorted(files, key=lambda bounds: (bounds[0], -bounds[1])):
-            if bounds[0] == stop and (run := self._open_run(files[bounds], store)) is not None:
+            if bounds[0] == stop and (run := self._open_run(files[bounds], store, named)) is not None:
                 self._runs.append(run)
                 stop = run.cover.stop
-        if self._is_kept:
-            live = {run.path for run in self._runs}
-            for path in self._files():
-                if path not in live:
-                    disk.remove(path)
+        if is_final:
+            self.remove_others()
         self._aim()
         return stop
+
+    @property
+    def digests(self) -> list[bytes]:
+        """The digests of the runs, the oldest first."""
+        return [run.digest for run in self._runs]
+
+    def remove_others(self) -> None:
+        """Remove the files that are no run of this index: merged, dropped or not finished."""
+        live = {run.path for run in self._runs}
+        for path in self._files() if self._is_kept else ():
+            if path not in live:
+                disk.remove(path)
+
+    def frames_covered(self, more_than: int) -> int:
+        """The most frames that a sound run covers, where those are more than this; else 0."""
+        found = 0
+        for path in self._files():
+            bounds = bounds_of(path)
+            if bounds is not None and bounds[1] > max(more_than, found):
+                with suppress(JournalDamaged, FileNotFoundError):
+                    Run(path).close()
+                    found = bounds[1]
+        return found
 
     def put(self, key: bytes, seq: int) -> None:
         """Adds that frame `seq` speaks of `key`; sequences of one key come in ascending order."""
@@ -71,9 +98,10 @@ class Index:
                 found += find(key, low, high)
         return found + self._rows.get(key, ())
 
-    def flush(self, head: Head) -> None:
+    def flush(self, head: Head, is_final: bool = True) -> None:
         """Makes the rows in memory a run that covers the journal up to `head`.
 
+        Where it is not final, merged runs stay as files until `remove_others`: they are named already.
         Raises `WorldError` when it cannot be written; the rows then stay in memory and nothing is lost.
         """
         first = self._runs[-1].cover.stop if self._runs else 0
@@ -91,7 +119,7 @@ class Index:
         self._rows.clear()
         self.size_in_memory = 0
         self._aim()
-        self._merge(self._folder)
+        self._merge(self._folder, is_final)
 
     def close(self) -> None:
         """Lets go of the files; rows that were not flushed are gone."""
@@ -105,7 +133,7 @@ class Index:
     def _aim(self) -> None:
         self._probes = [(run.starts, run.shift, run.find) for run in self._runs]
 
-    def _merge(self, folder: Path) -> None:
+    def _merge(self, folder: Path, is_final: bool) -> None:
         """Merges the newest runs until each is at least twice as large as all that follow."""
         at, count = len(self._runs) - 1, self._runs[-1].rows
         while at > 0 and self._runs[at - 1].rows < min(2 * count, MERGED_ROWS_MAX - count):
@@ -122,7 +150,8 @@ class Index:
         self._runs[at:] = [merged]
         self._aim()
         for run in old:
-            disk.remove(run.path)
+            if is_final:
+                disk.remove(run.path)
             run.close()
 
     def _files(self) -> list[Path]:
@@ -130,16 +159,19 @@ class Index:
             return []
         return sorted(path for path in self._folder.iterdir() if path.suffix in SUFFIXES)
 
-    def _open_run(self, path: Path, store: Store) -> Run | None:
+    def _open_run(self, path: Path, store: Store, named: Container[bytes] | None) -> Run | None:
         try:
             run = Run(path)
         except (JournalDamaged, FileNotFoundError) as error:
             self.repairs.append(f"index run `{path.name}` was dropped and is rebuilt: {error}")
             return None
+        problem = ""
         if run.cover.stop > store.head.size or store.verified(run.cover.stop - 1)[0] != run.cover.hash:
-            self.repairs.append(
-                f"index run `{path.name}` was dropped and is rebuilt: it is of another journal"
-            )
+            problem = "it is of another journal"
+        elif named is not None and run.digest not in named:
+            problem = "the last anchor of the journal does not name it"
+        if problem:
+            self.repairs.append(f"index run `{path.name}` was dropped and is rebuilt: {problem}")
             run.close()
             return None
         return run

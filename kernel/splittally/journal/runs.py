@@ -51,7 +51,7 @@ class Run:
         self.path = path
         fd = disk.open_regular(path)
         try:
-            self.cover, self.rows, bits = _check(fd, path)
+            self.cover, self.rows, bits, self.digest = _check(fd, path)
             self._map = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
         except OSError as error:
             raise disk.refusal(
@@ -143,8 +143,8 @@ def _starts(body: bytes, first_byte: int, bits: int, start: int) -> Iterator[int
     return ends
 
 
-def _check(fd: int, path: Path) -> tuple[Cover, int, int]:
-    """Cover, number of rows and table bits of a whole run file."""
+def _check(fd: int, path: Path) -> tuple[Cover, int, int, bytes]:
+    """Cover, number of rows, table bits and digest of a whole run file."""
     size = os.fstat(fd).st_size
     header = os.pread(fd, _HEADER.size, 0)
     if size < _HEADER.size + HASH_BYTES:
@@ -160,4 +160,4 @@ def _check(fd: int, path: Path) -> tuple[Cover, int, int]:
         _HEADER.size + count * ROW_BYTES + 4 * ((1 << bits) + 1) + HASH_BYTES
     ):
         raise JournalDamaged("it is not the run that its name says")
-    return Cover(first, stop, last), count, bits
+    return Cover(first, stop, last), count, bits, digest.digest()

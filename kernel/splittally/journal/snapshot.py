@@ -67,6 +67,21 @@ class Snapshots:
                     return snapshot
         return None
 
+    def frames_covered(self, more_than: int) -> int:
+        """The most frames that a sound snapshot covers, where those are more than this; else 0."""
+        for path in self._paths():
+            seq = int(path.stem)
+            if seq + 1 <= more_than:
+                return 0
+            if self._read(path, seq) is not None:
+                return seq + 1
+        return 0
+
+    def remove(self, seq: int) -> None:
+        """Lets go of the snapshot of this frame, which does not hold."""
+        self._ready = None
+        disk.remove(self._folder / f"{seq:020d}{SUFFIX}")
+
     def all(self) -> list[Snapshot]:
         """Every sound snapshot, the oldest first."""
         found = [self._read(path, int(path.stem)) for path in reversed(self._paths())]

@@ -69,7 +69,7 @@ def _known(world: World, principal: str, member: Member) -> Decision | None:
     if twin is not None and twin.intent_hash != member.intent_hash:
         conflict = find("idempotency.conflict", grant=member.grant, intent_hash=twin.intent_hash)
         return unrecorded(conflict, member.intent_hash)
-    found = world.history.trace(member.intent_hash)
+    found = world.history.trace(member.intent_hash, world.state.ledger.holds.get(member.intent_hash))
     return _duplicate_of(world, found, member.attempt) if found is not None and found.is_final else None
 
 

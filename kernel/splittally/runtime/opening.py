@@ -1,7 +1,7 @@
 """How a world is opened, made and upgraded.
 
-Rule 1. Opening verifies what it reads: the snapshot against its root and its frame, and every frame
-        after it. What does not match is rebuilt from the journal, and said in `repairs`.
+Rule 1. Opening believes only what the journal's anchors name (`recover.py`). What they do not name is rebuilt
+        from the journal, said in `repairs`, written and anchored; so is a long journal without a snapshot.
 Rule 2. What a new world takes from outside, its first time and its id, is asked before anything is made.
 Rule 3. Opening for writing under another engine appends an `Opened` record first.
 """
@@ -31,8 +31,8 @@ from splittally.runtime.clock import GIVEN, HOST, CheckedEntropy, RandomPool, Wo
 from splittally.runtime.folder import NO_FOLDER, is_world
 from splittally.runtime.judge import Judge
 from splittally.runtime.pipeline import carry_out, commit, tick
-from splittally.runtime.recover import recover
-from splittally.runtime.world import World
+from splittally.runtime.recover import recover, refuse_older
+from splittally.runtime.world import SNAPSHOT_CLOSE_FRAMES, World
 from splittally.sandbox import Sandbox, engine_id
 from splittally.sandbox.registry import builtin, builtin_names
 
@@ -141,8 +141,11 @@ def _open_locked(
     try:
         index, snapshots = Index(folder / "index"), Snapshots(folder / "snapshots")
         snapshots.remove_unfinished()
+        refuse_older(store.head.size, index, snapshots)
         world = _recovered(store, index, snapshots, kind, source, entropy, open_max, first)
         world.snapshots = snapshots
+        if world.is_rebuilt or (not world.snapshot_size and world.state.size >= SNAPSHOT_CLOSE_FRAMES):
+            world.save_projections()
         return world
     except BaseException:
         store.close()
@@ -175,7 +178,11 @@ def _recovered(
         open_max=open_max,
     )
     world.repairs = recovered.repairs
-    world.snapshot_size = recovered.snapshot_size
+    world.snapshot_size, world.is_rebuilt = recovered.snapshot_size, recovered.is_rebuilt
+    for seq in recovered.left_out:
+        snapshots.remove(seq)
+    if not recovered.is_rebuilt:
+        index.remove_others()
     if not state.size:
         _make_world(world, first or _first(world.clock, entropy))
     elif state.engine != current_engine() or state.format != FORMAT:

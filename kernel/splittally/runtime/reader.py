@@ -9,6 +9,7 @@ Rule 3. State and index are folded when they are first asked for; reading frames
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from typing import NamedTuple
 
 from splittally import runtime
 from splittally.core.commands import Open
-from splittally.core.errors import InvalidInput, JournalDamaged, NoWorld
+from splittally.core.errors import InvalidInput, JournalDamaged, JournalOlder, NoWorld
 from splittally.core.frames import Body, read_body
 from splittally.core.intent_history import Trace
 from splittally.core.state import State
@@ -30,7 +31,7 @@ from splittally.journal.store import Store
 from splittally.runtime.folder import NO_FOLDER, is_world
 from splittally.runtime.history import History
 from splittally.runtime.queries import Queries
-from splittally.runtime.recover import Recovered, recover, state_at
+from splittally.runtime.recover import Recovered, recover, refuse_older, state_at
 from splittally.runtime.rows import Row, outcome_row
 
 
@@ -109,6 +110,11 @@ class Reader:
 
     @cached_property
     def _recovered(self) -> Recovered:
+        try:
+            refuse_older(self.head.size, self.index, self.snapshots)
+        except JournalOlder:  # unless a writer went on since this was opened
+            with closing(LmdbStore(self.folder / "journal", writable=False)) as now:
+                refuse_older(now.head.size, self.index, self.snapshots)
         return recover(self.store, self.index, self.snapshots)
 
     @cached_property

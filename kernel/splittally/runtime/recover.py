@@ -1,15 +1,17 @@
-"""From a journal to a state: the last snapshot that holds, then every frame after it.
+"""From a journal to a state: the last snapshot that an anchor names, then every frame after it.
 
-Rule 1. A snapshot is never trusted over the journal: its root must be that of its tables, and its frame
-        must stand in the journal with the hash it names. One that does not match is left out and said.
+Rule 1. What lies beside the journal is believed only where a frame names it: a snapshot in the `Anchored`
+        that follows it, index runs in the last one. Every frame from the snapshot to the head is verified,
+        these among them, so who forges a file must forge the chain. What is not named is left out and said.
 Rule 2. Every frame that is folded is verified: dense, chained, its own hash.
+Rule 3. A journal that ends before what lies beside it is refused: what is missing was decided.
 """
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from splittally.core.errors import JournalDamaged, SplittallyError
-from splittally.core.events import Event
+from splittally.core.errors import JournalDamaged, JournalOlder, SplittallyError
+from splittally.core.events import Anchored, Event
 from splittally.core.evolve import remember
 from splittally.core.frames import Body, read_body, read_events
 from splittally.core.limits import INDEX_FLUSH_ROWS
@@ -17,39 +19,88 @@ from splittally.core.snapshot import dumped_root, load_state, tables
 from splittally.core.state import State
 from splittally.journal.frame import EMPTY, Head, open_frame
 from splittally.journal.index import Index
-from splittally.journal.snapshot import Snapshots
+from splittally.journal.snapshot import Snapshot, Snapshots
 from splittally.journal.store import Store
 from splittally.runtime.history import index_events
 
+NO_ANCHOR = "no anchor of the journal names it"
 Progress = Callable[[int], None]
 
 
 class Recovered(NamedTuple):
-    """A state, the size of the snapshot it came from (0 for none), and what had to be rebuilt."""
+    """A state; how many frames its snapshot and the anchor of that take (0 for none); what was not believed.
+
+    `left_out` are the snapshots, by frame, that no anchor names; `is_rebuilt` says that these or a run of the
+    index had to be made anew.
+    """
 
     state: State
     snapshot_size: int
     repairs: list[str]
+    left_out: list[int]
+    is_rebuilt: bool
+
+
+class _Loaded(NamedTuple):
+    """A state, what was said of the snapshots, and which of them were not believed, by frame."""
+
+    state: State
+    repairs: list[str]
+    left_out: list[int]
+
+
+def refuse_older(size: int, index: Index, snapshots: Snapshots) -> None:
+    """`JournalOlder` where a sound snapshot or index run covers more frames than the `size` of the journal.
+
+    They are written after the commit of what they cover, so frames that were answered for are missing.
+    A damaged file shows nothing and is passed over.
+    """
+    covered = max(snapshots.frames_covered(size), index.frames_covered(size))
+    if covered > size:
+        raise JournalOlder(
+            f"the journal ends at frame {size - 1}, but its snapshots or index cover frame {covered - 1}: "
+            "it is an older copy, and what was decided since is missing; put the newest `journal/data.mdb` "
+            "back, or give those frames up by removing the folders `snapshots` and `index`, which are then "
+            "built anew",
+            seq=size,
+            last=size - 1,
+            covered=covered - 1,
+        )
 
 
 def recover(store: Store, index: Index, snapshots: Snapshots) -> Recovered:
     """The state at the journal's head, and the index up to it."""
-    state, repairs = _last_snapshot(store, snapshots, store.head.size)
-    snapshot_size = state.size
-    first_unindexed = index.open(store)
-    repairs += [*store.repairs, *index.repairs]
-    start = min(state.size, first_unindexed)
-    for seq, rows in verified_rows(store, start):
+    state, repairs, left_out = _last_snapshot(store, snapshots, store.head.size)
+    snapshot_size = state.size + 1 if state.size else 0
+    first_unindexed = index.open(store, is_final=False)
+    runs, problems = index.digests, index.repairs
+    last: Anchored | None = None
+    for seq, rows in verified_rows(store, min(state.size, first_unindexed)):
         body: Body | None = None
         if seq >= first_unindexed:
             body = read_body(rows, seq)
-            index_events(index, seq, body.command, body.out)
-            if index.size_in_memory >= INDEX_FLUSH_ROWS:
-                index.flush(_head_at(store, seq))
+            _enter(store, index, seq, body)
         if seq >= state.size:
             at_ns, by, out = (body.at_ns, body.by, body.out) if body else read_events(rows, seq)
             remember(state, at_ns, by, out)
-    return Recovered(state, snapshot_size, repairs)
+            last = _anchored(out) or last
+    named = last.runs if last is not None else []
+    if not set(runs) <= set(named):
+        for seq, rows in verified_rows(store, index.open(store, named, is_final=False)):
+            _enter(store, index, seq, read_body(rows, seq))
+        problems = index.repairs
+    repairs += [*store.repairs, *problems]
+    return Recovered(state, snapshot_size, repairs, left_out, bool(left_out or problems))
+
+
+def _enter(store: Store, index: Index, seq: int, body: Body) -> None:
+    index_events(index, seq, body.command, body.out)
+    if index.size_in_memory >= INDEX_FLUSH_ROWS:
+        index.flush(_head_at(store, seq), is_final=False)
+
+
+def _anchored(out: list[Event]) -> Anchored | None:
+    return next((event for event in out if type(event) is Anchored), None)
 
 
 def _head_at(store: Store, seq: int) -> Head:
@@ -84,7 +135,7 @@ def fold(store: Store, stop: int | None = None, progress: Progress | None = None
 
 def state_at(store: Store, snapshots: Snapshots, size: int) -> State:
     """The state after the first `size` frames, from the last snapshot before that holds."""
-    state, _ = _last_snapshot(store, snapshots, size)
+    state = _last_snapshot(store, snapshots, size).state
     for seq, rows in verified_rows(store, state.size, size):
         at_ns, by, out = read_events(rows, seq)
         apply_events(state, at_ns, by, out, seq)
@@ -103,30 +154,51 @@ def apply_events(state: State, at_ns: int, by: str, out: list[Event], seq: int) 
         raise JournalDamaged(f"the events of frame {seq} cannot be applied", seq=seq) from error
 
 
-def _last_snapshot(store: Store, snapshots: Snapshots, size: int) -> tuple[State, list[str]]:
+def _last_snapshot(store: Store, snapshots: Snapshots, size: int) -> _Loaded:
+    """The state of the newest snapshot of at most `size` frames that is believed; the empty one without."""
     repairs = list(snapshots.problems())
-    snapshot = snapshots.latest(size - 1) if size else None
-    if snapshot is None:
-        return State(), repairs
-    problem = ""
-    state = State()
+    left_out: list[int] = []
+    while size and (snapshot := snapshots.latest(size - 1)) is not None:
+        state, problem = _loaded(store, snapshot)
+        if not problem:
+            return _Loaded(state, repairs, left_out)
+        repairs.append(f"snapshot {snapshot.seq} was left out and the state rebuilt: {problem}")
+        left_out.append(snapshot.seq)
+        size = snapshot.seq
+    return _Loaded(State(), repairs, left_out)
+
+
+def _loaded(store: Store, snapshot: Snapshot) -> tuple[State, str]:
+    """The state of a snapshot, and why it is not believed; empty where it is."""
+    problem, state = _unnamed(store, snapshot), State()
+    if problem == NO_ANCHOR:
+        return state, problem
     try:
-        kept, _ = store.verified(snapshot.seq)
         state = load_state(snapshot.data)
-        if kept != snapshot.frame_hash or state.size != snapshot.seq + 1:
-            problem = "it belongs to another journal"
-        elif dumped_root(snapshot.data) != snapshot.root:
-            problem = (
-                f"its root is not that of its tables: {first_difference(fold(store, state.size), state)}"
-            )
+        is_whole = dumped_root(snapshot.data) == snapshot.root and state.size == snapshot.seq + 1
+        if not problem and not is_whole:
+            problem = "its root is not that of its tables"
+        if problem:
+            problem += f": {first_difference(fold(store, state.size), state)}"
     except SplittallyError:
         raise
     except Exception as error:  # whatever a damaged snapshot does, the journal decides
         problem = f"it cannot be read ({type(error).__name__})"
-    if problem:
-        repairs.append(f"snapshot {snapshot.seq} was left out and the state rebuilt: {problem}")
-        return State(), repairs
-    return state, repairs
+    return state, problem
+
+
+def _unnamed(store: Store, snapshot: Snapshot) -> str:
+    """Why the journal does not name this snapshot; empty where the anchor behind its frame does."""
+    kept, _ = store.verified(snapshot.seq)
+    if kept != snapshot.frame_hash:
+        return "it belongs to another journal"
+    seq = snapshot.seq + 1
+    if seq >= store.head.size:
+        return NO_ANCHOR
+    anchor = _anchored(read_events(store.verified(seq)[1], seq)[2])
+    if anchor is None or not anchor.root:
+        return NO_ANCHOR
+    return "" if (anchor.size, anchor.root) == (seq, snapshot.root) else f"frame {seq} anchors another root"
 
 
 def first_difference(right: State, wrong: State) -> str:

@@ -1,18 +1,24 @@
 """An open world: its state, its journal and what belongs to them; `pipeline.py` says what happens to it.
 
 Rule 1. `state` is ahead of `store` by the frames in `group`, which are decided and not durable yet.
-Rule 2. A projection that cannot be saved is said in `repairs` and left out; the journal decides everything.
+Rule 2. A projection that was written is anchored: the next frame names it. Nothing else makes an anchor.
+Rule 3. A projection that cannot be saved is said in `repairs` and left out; the journal decides everything.
 """
 
 import os
 import threading
 from collections.abc import Callable
 
-from splittally.core.errors import InvalidInput, KernelStopped, WorldError
-from splittally.core.snapshot import dump_state, state_root
+from splittally.core.commands import Anchor
+from splittally.core.errors import DiskFull, InvalidInput, KernelStopped, WorldError
+from splittally.core.evolve import remember
+from splittally.core.frames import body_rows
+from splittally.core.snapshot import dump_state, dumped_root
 from splittally.core.state import State
+from splittally.core.step import step
+from splittally.core.types import KERNEL
 from splittally.edge.seal import Entropy, Sealer
-from splittally.journal.frame import Frame
+from splittally.journal.frame import Frame, Head, seal
 from splittally.journal.index import Index
 from splittally.journal.lock import WriterLock
 from splittally.journal.snapshot import Snapshots
@@ -58,8 +64,9 @@ class World:
         self.is_closed = False
         self.repairs: list[str] = []
         self.snapshots: Snapshots | None = None
-        self.snapshot_size = 0
+        self.snapshot_size = 0  # frames that the newest snapshot and its anchor take
         self.writer_lock: WriterLock | None = None
+        self.is_rebuilt = False  # what was not believed when it was opened is to be written anew
         self.is_frozen = False  # nobody writes here
 
     def refuse_stopped(self) -> None:
@@ -78,27 +85,64 @@ class World:
         return found.member.kind if found is not None else ""
 
     def flush_index(self) -> None:
-        """Write the index's rows in memory as a run of their own."""
-        if self.snapshots is not None:
-            self._keep_going(lambda: self.index.flush(self.store.head))
+        """Write the index's rows in memory as a run of their own, and anchor it."""
+        if self.snapshots is not None and self._keep_going(self._write_run):
+            self._anchor(b"")
 
     def save_projections(self) -> None:
-        """Write a snapshot and the index's rows; both can be rebuilt from the journal."""
+        """Write a snapshot and the index's rows, and anchor them; both can be rebuilt from the journal.
+
+        Files first, synced, then the frame that names them: a crash between leaves files nobody believes.
+        """
         if self.snapshots is None:
             return
-        snapshots, head = self.snapshots, self.store.head
-        root, data = state_root(self.state), dump_state(self.state)
-        self._keep_going(lambda: snapshots.save(head.size - 1, head.hash, root, data))
-        self._keep_going(lambda: self.index.flush(head))
-        self.snapshot_size = head.size
+        snapshots, head, data = self.snapshots, self.store.head, dump_state(self.state)
+        root = dumped_root(data)
+        if self._keep_going(
+            lambda: snapshots.save(head.size - 1, head.hash, root, data)
+        ) and self._keep_going(self._write_run):
+            self._anchor(root)
+        self.snapshot_size = self.state.size
 
-    def _keep_going(self, save: Callable[[], None]) -> None:
+    def _write_run(self) -> None:
+        self.index.flush(self.store.head, is_final=False)
+
+    def _keep_going(self, save: Callable[[], None]) -> bool:
         """Save a projection; when the disk refuses, say so and do without until the world is opened again."""
         try:
             save()
+            return True
         except WorldError as error:
             self.repairs.append(f"a projection could not be saved and will be rebuilt: {error}")
             self.snapshots = None
+            return False
+
+    def _anchor(self, root: bytes) -> None:
+        """Record what was written beside the journal, in a frame and a commit of its own.
+
+        A failed commit stops the kernel like any other; what was answered before is durable.
+        """
+        assert not self.group
+        state, principal = self.state, KERNEL
+        command = Anchor(size=state.size, root=root, runs=self.index.digests)
+        out = step(state, state.now_ns, principal, command, []).events
+        frame = seal(state.size, self.tip.hash, body_rows(state.now_ns, principal, command, [], out))
+        self.stopped = f"the anchor in frame {frame.seq} could not be written"
+        try:
+            result = self.store.append(self.store.head, [frame])
+        except DiskFull as error:  # nothing was written
+            self.stopped = ""
+            self.repairs.append(f"a projection could not be anchored and will be rebuilt: {error}")
+            self.snapshots = None
+            return
+        if type(result) is not Head:
+            self.stopped = f"the anchor in frame {frame.seq} could not be written: {result}"
+            return
+        remember(state, state.now_ns, principal, out)
+        self.tip = result
+        self.commits += 1
+        self.stopped = ""
+        self._keep_going(self.index.remove_others)
 
     def state_after(self, seq: int) -> State:
         """The state after frame `seq`; `InvalidInput` where there is no such frame."""
