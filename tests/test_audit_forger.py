@@ -26,6 +26,7 @@ INPUTS = {
     ("Settle", "payload"): "what the receipt says, where no enforcer was asked about it",
     ("Settle", "cost_cents"): "what it cost, where no enforcer was asked about it",
     ("Settle", "pays_to"): "to whom, where nothing is paid",
+    ("Tick", "items"): "how much is worked through at a time, where less was due",
     ("Settle", "fits"): "how the payload fits, where all that the receipt says is that nobody knows",
 }
 

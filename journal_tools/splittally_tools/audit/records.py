@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 from msgspec.structs import astuple
 from splittally.core.canonical import decode, encode_record
-from splittally.core.commands import FITS, Command, Open, Settle, Submit
+from splittally.core.commands import FITS, Anchor, Command, Open, Settle, Submit
 from splittally.core.errors import CanonicalError, JournalDamaged
-from splittally.core.events import Decided, Opened
+from splittally.core.events import Anchored, Decided, Opened
 from splittally.core.frames import body_rows
 from splittally.core.intent import intent_hash, key_digest
 from splittally.core.intent_history import is_foreign, own_members
@@ -54,6 +54,8 @@ class Records:
         self._format = command.format if isinstance(command, Open) else self._format
         if body.version != self._format:
             raise JournalDamaged(f"frame {seq} is not of the format in which the world was opened", seq=seq)
+        if isinstance(command, Anchor) and body.out != [Anchored(command.size, command.root, command.runs)]:
+            raise JournalDamaged(f"frame {seq} anchors otherwise than it was asked", seq=seq)
         if not body.out:
             raise JournalDamaged(f"frame {seq} records nothing", seq=seq, intent_hash=intent_of(command))
 

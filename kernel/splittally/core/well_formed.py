@@ -56,7 +56,6 @@ from splittally.core.types import (
 )
 
 WORLD_BYTES = 16
-TICK_SIZES = frozenset(TICK_ITEMS_MAX >> halved for halved in range(TICK_ITEMS_MAX.bit_length()))
 FITTING = (FITS, MISFIT, *DROPPED)
 STATUSES = (*RECEIPT_STATUSES, STATUS_UNKNOWN)
 
@@ -70,8 +69,8 @@ def fault_of(state: State, at_ns: int, principal: str, command: Command) -> str:
     if not state.size:
         return "the first record does not open a world"
     if isinstance(command, Tick):
-        is_one = principal == KERNEL and command.items in TICK_SIZES
-        return "" if is_one else f"a tick is the kernel's own, of {TICK_ITEMS_MAX} items or a half of it"
+        is_one = principal == KERNEL and 0 < command.items <= TICK_ITEMS_MAX
+        return "" if is_one else f"a tick is the kernel's own, of 1 to {TICK_ITEMS_MAX} items"
     if isinstance(command, Anchor):
         return _anchor_fault(state, principal, command)
     if not is_recorded_name(principal):

@@ -59,7 +59,7 @@ def change_hold(ledger: Ledger, event: HoldChanged, now_ns: int) -> None:
     """Move a hold to another phase or due time, and remember which attempt started its effect."""
     old = ledger.holds[event.intent_hash]
     phase = HOLD[old.phase, CHANGED, event.phase]
-    assert bool(event.attempt) == ((old.phase, phase) == (OPEN, RUNNING))  # one attempt starts an effect
+    assert not event.attempt or (old.phase, phase) == (OPEN, RUNNING)  # one attempt starts an effect
     ledger.holds[event.intent_hash] = replace(old, phase=phase, due_ns=event.due_ns)
     if event.attempt:
         ledger.started[event.intent_hash] = (event.attempt, now_ns)
