@@ -19,7 +19,8 @@ from splittally import Intent, KernelStopped, Receipt
 from splittally.core.events import Decided, Released, Settled
 from splittally.core.snapshot import dump_state, load_state, state_root
 from splittally.journal.store import Store
-from splittally.runtime.kernel import Kernel, open_store
+from splittally.runtime import open_store
+from splittally.runtime.kernel import Kernel
 from splittally.runtime.recover import fold
 from splittally.sandbox import capi, pooled
 from splittally.sandbox.registry import builtin
