@@ -34,6 +34,13 @@ def parts(worlds, seed):
     return [(seed + part, min(WORLDS_EACH, worlds - part * WORLDS_EACH)) for part in range(count)]
 
 
+@pytest.mark.parametrize("worlds", [1, WORLDS_EACH, 10_000, 10_001])
+def test_as_many_worlds_are_played_as_were_asked_for_each_part_of_a_seed_of_its_own(worlds):
+    made = parts(worlds, 7)
+    assert sum(count for _, count in made) == worlds
+    assert [seed for seed, _ in made] == list(range(7, 7 + len(made)))
+
+
 def interrupting(data):
     """Asks as `plain` does, but interrupts every fourth effect at some line and asks for it again."""
 

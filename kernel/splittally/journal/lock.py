@@ -98,6 +98,8 @@ def is_waited_for(path: str | os.PathLike[str]) -> bool:
     fd = _open(Path(path))
     try:
         return is_wanted(fd)
+    except OSError as error:
+        raise refusal(f"the lock `{path}` cannot be read", error) from error
     finally:
         os.close(fd)
 
