@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+SOAK_WORLDS ?= 10000
+SOAK_SEED := $(or $(SOAK_SEED),$(shell date +%s))
 SOURCES := kernel enforcers journal_tools tests examples
 
 .PHONY: setup run test check format lint style types contracts enforcers bench bench-economy soak golden economies \
@@ -58,8 +60,10 @@ bench: setup
 bench-economy: setup
 	$(BIN)/tally bench --economy 1000000
 
+# `make soak SOAK_WORLDS=100000 SOAK_SEED=7`: how many worlds of random principals, and where their seeds begin
 soak: setup
-	$(BIN)/python -m pytest -n $(JOBS) -m soak --override-ini 'addopts=-q --strict-markers -p no:cacheprovider'
+	@echo "SOAK_WORLDS=$(SOAK_WORLDS) SOAK_SEED=$(SOAK_SEED)"
+	SOAK_WORLDS=$(SOAK_WORLDS) SOAK_SEED=$(SOAK_SEED) $(BIN)/python -m pytest -n $(JOBS) -m soak --override-ini 'addopts=-q --strict-markers -p no:cacheprovider'
 
 golden: setup
 	$(BIN)/python -m tests.golden

@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from splittally.core import limits
 from splittally.core.errors import NotAdmitted
-from splittally.sandbox import ADMISSION_CHECKS, Sandbox, admit, failed_checks
+from splittally.sandbox import ADMISSION_CHECKS, Sandbox, admission, admit, failed_checks
 from splittally.sandbox.admission import inspect
+from splittally.sandbox.registry import builtin, builtin_names
 from wasmtime import wat2wasm
 
 from tests.test_sandbox_fixtures import (
@@ -62,17 +63,22 @@ def frames(bytes_: int) -> bytes:
 
 
 def work(branches: int) -> bytes:
-    """A function of 200 locals and that many blocks: `branches * (branches + 256 * 200)` units."""
+    """A function of 200 locals and that many blocks: `branches * (8,000 + branches + 256 * 200)` units."""
     return module(f"(func (local {'i32 ' * 200}) {'(block)' * branches})")
 
 
 def calls(count: int) -> bytes:
-    """A function without a slot that calls another so many times: 5,000 units for each."""
+    """A function without a slot that calls another so many times: 8,000 units for each."""
     return module(f"(func {'(call 1)' * count})", "(func)")
 
 
+def loads(count: int) -> bytes:
+    """A function of 250 locals and one operand: 40 x 251 + 3 x 251 units for each load."""
+    return module(f"(func (local {'i64 ' * 250}) {'(local.set 0 (i64.load (i32.const 0)))' * count})")
+
+
 def divisions(count: int) -> bytes:
-    """A function of 100 locals and two operands: 5,000 + 20 x 102 + 4 x 102 units for each division."""
+    """A function of 100 locals and two operands: 8,000 + 20 x 102 + 4 x 102 units for each division."""
     divided = "(drop (i64.div_u (i64.const 1) (i64.const 1)))"
     return module(f"(func (local {'i32 ' * 100}) {divided * count})")
 
@@ -88,9 +94,10 @@ BOUNDS = (
     ("exports_count", exports, limits.ENFORCER_EXPORTS_MAX, 1),
     ("globals", globals_, limits.ENFORCER_GLOBALS_MAX, 1),
     ("stack", frames, limits.ENFORCER_FRAMES_BYTES_MAX, 8),
-    ("compile_cost", work, 3_621, 1),  # 3,621 x (54,821 + 2 x 200) is 199.95 million units
-    ("compile_cost", calls, 39_999, 1),  # 39,999 x 5,000 is 199.995 million units
-    ("compile_cost", divisions, 26_852, 1),  # 26,852 x 7,448 is 199.99 million units
+    ("compile_cost", work, 3_185, 1),  # 3,185 x (62,385 + 2 x 200) is 199.97 million units
+    ("compile_cost", calls, 24_999, 1),  # 24,999 x 8,000 is 199.99 million units
+    ("compile_cost", divisions, 19_142, 1),  # 19,142 x 10,448 is 199.995 million units
+    ("compile_cost", loads, 18_530, 1),  # 18,530 x 43 x 251 is 199.99 million units
 )
 
 
@@ -212,13 +219,39 @@ def test_a_small_file_cannot_buy_a_minute_of_compiling():
         + "(i64.add)" * 3_499
         + "(local.set 0)"
         + "(local.set 0 (local.get 1))" * 55_000,
+        "(drop (call 3 (i32.const 0)))" * 36_000,
+        "(local.set 0 (i64.load (i32.wrap_i64 (local.get 1))))" * 30_000,
+        "(local.set 0 (i64.load8_u (i32.const 0)))" * 35_000,
     ],
-    ids=["calls", "divisions", "remainders", "divisions of 32 bits", "operands"],
+    ids=[
+        "calls",
+        "divisions",
+        "remainders",
+        "divisions of 32 bits",
+        "operands",
+        "arguments",
+        "loads",
+        "bytes",
+    ],
 )
 def test_a_straight_body_cannot_buy_a_second_of_compiling_either(straight):
     """Measured without the check: 127,000 calls took 1 s and 306 MB, 35,000 divisions 0.5 s and 213 MB."""
     wasm = module(f"(func (local {'i64 ' * 250}) {straight})", "(func)")
     assert list(failed_checks(wasm)) == ["compile_cost"]
+
+
+@pytest.mark.parametrize("small", ["(loop)", "(block)", "(if (i32.const 0) (then))", "(block (br 0))"])
+@pytest.mark.parametrize("count", [700, 1_900])
+def test_many_small_functions_cannot_buy_a_second_of_compiling_either(small, count):
+    """Measured without the check: 700 functions of 100 loops took 1.7 s, 600 of 60 ifs 1.1 s."""
+    functions = f"(func {small * (36_000 // count)})" * count
+    assert list(failed_checks(module(functions))) == ["compile_cost"]
+
+
+def test_the_modules_of_the_release_are_far_from_what_compiling_may_cost(monkeypatch):
+    monkeypatch.setattr(admission, "ENFORCER_COMPILE_WORK_MAX", limits.ENFORCER_COMPILE_WORK_MAX * 2 // 5)
+    for name in builtin_names():
+        assert not failed_checks(builtin(name)), name
 
 
 @given(st.binary(max_size=200))

@@ -36,8 +36,9 @@ MEANINGS = {
     "ENFORCER_STACK_BYTES_MAX": "the engine's stack",
     "ENFORCER_FRAMES_BYTES_MAX": "declared frames on the deepest call path",
     "ENFORCER_COMPILE_WORK_MAX": "units of compile work",
-    "ENFORCER_HEAVY_WORK": "units of compile work for a call or a division",
-    "ENFORCER_HEAVY_SLOT_WORK": "units more for each slot of its function",
+    "ENFORCER_HEAVY_WORK": "units of compile work for a call, a division or a branch",
+    "ENFORCER_HEAVY_SLOT_WORK": "units more for a call or a division, for each slot of its function",
+    "ENFORCER_LOAD_SLOT_WORK": "units for a load, for each slot of its function",
 }
 
 

@@ -323,3 +323,30 @@ def test_the_schemas_of_check_and_settle_list_reserve_and_usage_and_their_hashes
         assert field in text.split(f"{rule} = {{")[1].split("\n}")[0]
     kept = golden.read_vectors("schemas")
     assert {path.name: sha256(path.read_bytes()).hexdigest() for path in SCHEMAS.glob("*.cddl")} == kept
+
+
+FORMS = {  # of RFC 8610, which a tool that somebody may use cannot read; and what says the same
+    "an empty byte string": (r"h''|''", "bstr .size 0"),
+    "a number below zero": (r"(?<![\w-])-\d", "a comment"),
+    "`nint`": (r"\bnint\b", "int"),
+    "the size of a number": (r"\bu?int \.size", "a range"),
+    "a choice as a key": (r"\([^()\n]*(?:\([^()\n]*\))?[^()\n]*\) =>", "a rule of its own"),
+    "a pattern as a key": (r"\.regexp[^,\n]*=>", "a rule of its own"),
+    "at most so many": (r"(?<![\d*])\*\d", "0*N"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["abi", "intent", RECORDS])
+def test_the_schemas_use_only_forms_that_independent_tools_read(name, form):
+    """Format 1 is frozen and keeps one of them, an empty byte string."""
+    pattern, instead = FORMS[form]
+    text = re.sub(r";.*", "", (SCHEMAS / f"{name}.cddl").read_text())
+    text = re.sub(r'"[^"\n]*"', '"text"', text)
+    assert not re.findall(pattern, text), f"{form}: write {instead}"
+
+
+def test_format_1_and_format_2_mean_the_same_by_a_hash_or_none():
+    for value, is_one in ((b"", True), (bytes(32), True), (b"\0", False), (bytes(31), False), ("", False)):
+        for name in ("records", RECORDS):
+            assert (problems(name, encode(value), "hash-or-none") == []) == is_one

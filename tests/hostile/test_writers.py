@@ -1,5 +1,6 @@
 """Several writers, a process that forks, a projection that cannot be written or dies half way."""
 
+import json
 import os
 import subprocess
 import sys
@@ -274,3 +275,137 @@ def test_a_closed_kernel_answers_nothing_and_closing_twice_is_fine(folder):
             ask()
     with splittally.open(folder / "w") as kernel:
         assert len(bodies(kernel)) == 2
+
+
+# --- turns ------------------------------------------------------------------------------------------
+
+OPENER = """
+import sys, time, splittally
+from splittally import Intent
+path, until, answer = sys.argv[1], float(sys.argv[2]), bytes.fromhex(sys.argv[3])
+done = 0
+while time.time() < until:
+    with splittally.open(path, lock_seconds=60) as kernel:
+        assert kernel.submit(Intent("test.act", {"a": answer}, "g")).allowed
+    done += 1
+print(done)
+"""
+LINE = '{"kind": "test.act", "params": {}, "grant": "g"}\n'
+TALLY = [sys.executable, "-m", "splittally_tools"]
+
+
+def co_process(path):
+    """`tally submit -`, to which lines are written one by one."""
+    command = [*TALLY, "-w", str(path), "--json", "submit", "--wait", "60", "-"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen(command, env={"PYTHONPATH": _PATHS}, text=True, **pipes)
+
+
+def asked(child):
+    child.stdin.write(LINE)
+    child.stdin.flush()
+    return json.loads(child.stdout.readline())["outcome"]
+
+
+def allow_world(path):
+    with world({"g": {"cap": "sys/allow@1"}}, path):
+        pass
+
+
+def test_two_processes_that_write_in_a_loop_have_the_world_in_turn(folder):
+    """One opens the world anew for each intent, the other never stops sending lines; nobody starves."""
+    path, seconds = folder / "w", 6
+    allow_world(path)
+    stream = co_process(path)
+    assert asked(stream) == "allow"
+    ends = time.time() + seconds
+    arguments = [str(path), str(ends), reserves({"tokens": 1}).hex()]
+    opener = subprocess.Popen(
+        [sys.executable, "-c", OPENER, *arguments],
+        env={"PYTHONPATH": _PATHS},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    lines = 0
+    while time.time() < ends:
+        assert asked(stream) == "allow"
+        lines += 1
+    assert int(opener.communicate(timeout=60)[0]) >= 3
+    assert lines >= 20
+    stream.communicate(timeout=60)
+    assert (opener.returncode, stream.returncode) == (0, 0)
+    assert tally(path, "verify")[0] == 0
+
+
+def test_a_loop_of_submits_and_a_loop_that_opens_the_world_are_both_served(folder):
+    path, seconds = folder / "w", 6
+    allow_world(path)
+    ends = time.time() + seconds
+    arguments = [str(path), str(ends), reserves({"tokens": 1}).hex()]
+    openers = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPENER, *arguments],
+            env={"PYTHONPATH": _PATHS},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    submits = 0
+    while time.time() < ends:
+        done = subprocess.run(
+            [*TALLY, "-w", str(path), "--json", "submit", "--wait", "2"],
+            input=LINE, env={"PYTHONPATH": _PATHS}, text=True, capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        submits += 1
+    counts = [int(opener.communicate(timeout=60)[0]) for opener in openers]
+    assert submits >= 3
+    assert min(counts) * 2 >= max(counts) >= 5
+
+
+def test_an_idle_stream_keeps_nobody_waiting_and_goes_on_when_a_line_comes(folder):
+    path = folder / "w"
+    allow_world(path)
+    with co_process(path) as child:
+        for others in range(1, 4):
+            assert asked(child) == "allow"
+            with splittally.open(path, lock_seconds=5) as kernel:  # the stream is open and says nothing
+                assert kernel.submit(Intent(ACT, {"a": reserves({})}, "g")).allowed
+                assert len(kernel.state.reservations) == 2 * others
+        child.stdin.write(LINE[:10])  # half a line is no line
+        child.stdin.flush()
+        splittally.open(path, lock_seconds=5).close()
+        child.stdin.write(LINE[10:])
+        child.stdin.close()
+        assert json.loads(child.stdout.readline())["outcome"] == "allow"
+        assert child.wait(timeout=30) == 0
+
+
+def test_a_stream_to_which_nothing_is_written_takes_no_lock(folder):
+    path = folder / "w"
+    allow_world(path)
+    with splittally.open(path):
+        done = subprocess.run(
+            [*TALLY, "-w", str(path), "submit", "--wait", "0"],
+            input="", env={"PYTHONPATH": _PATHS}, text=True, capture_output=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+    missing = tally(folder / "none", "submit")
+    assert missing[0] == 3
+
+
+def test_receipts_come_in_a_stream_that_keeps_nobody_waiting_either(folder):
+    path = folder / "w"
+    allow_world(path)
+    command = [*TALLY, "-w", str(path), "--json", "settle", "--wait", "60", "-"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env={"PYTHONPATH": _PATHS}, text=True, **pipes) as child:
+        for _ in range(2):
+            with splittally.open(path, lock_seconds=5) as kernel:
+                digest = kernel.submit(Intent(ACT, {"a": reserves({})}, "g")).intent_hash.hex()
+            child.stdin.write(json.dumps({"intent_hash": digest, "status": "ok"}) + "\n")
+            child.stdin.flush()
+            assert json.loads(child.stdout.readline())["status"] == "settled"
+        child.stdin.close()
+        assert child.wait(timeout=30) == 0

@@ -234,38 +234,49 @@ def spend(kernel, grant):
     return (decision.intent_hash, row.chain) if decision.allowed else None
 
 
+def plain(kernel, who, used, kind, params):
+    """One effect asked for: the kernel that goes on, and the decision."""
+    return kernel, kernel.as_principal(who).native(kind, grant=used, **params)
+
+
+def play(tree, data, ask=plain):
+    """A world of random principals who ask for random effects through `ask`; the kernel at its end."""
+    kernel = made_world(tree)
+    names = [name for name in kernel.state.grants if name != "root"]
+    holders = {}
+    for name in names[:]:
+        held = spend(kernel, name)
+        if held is not None:
+            holders[held[0]] = held[1]
+            if data.draw(st.booleans()):
+                by = kernel.as_principal(kernel.state.grants[name].holder)
+                by.settle(Receipt(held[0], "ok"))
+    for _ in range(12):
+        who, used, kind, params = data.draw(asked(rows(kernel, names)))
+        if kind in ("approval.answer", "reservation.release", "settlement.refund"):
+            if not holders:
+                continue
+            params["intent_hash"] = data.draw(some(sorted(holders)))
+        before = books(kernel)
+        kernel, decision = ask(kernel, who, used, kind, params)
+        event(f"{kind}: {decision.outcome}")
+        after = books(kernel)
+        if not decision.allowed:
+            assert after == before
+            continue
+        check_change(before, after, who, used, kind, holders)
+        new = {name for name in after[0] if after[0][name] != before[0].get(name)}
+        check_grants(after[0], {x for x in new if not after[0][x]["revoked"]})
+        names += [name for name in new if name not in names]
+        assert sum(after[1].values()) + flying(kernel) == 0
+    return kernel
+
+
 @pytest.mark.req("X6-01", "X6-02", "X6-06")
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(trees(), st.data())
 def test_whoever_asks_for_whatever_changes_only_what_is_theirs(tree, data):
-    with made_world(tree) as kernel:
-        names = [name for name in kernel.state.grants if name != "root"]
-        holders = {}
-        for name in names[:]:
-            held = spend(kernel, name)
-            if held is not None:
-                holders[held[0]] = held[1]
-                if data.draw(st.booleans()):
-                    by = kernel.as_principal(kernel.state.grants[name].holder)
-                    by.settle(Receipt(held[0], "ok"))
-        for _ in range(12):
-            who, used, kind, params = data.draw(asked(rows(kernel, names)))
-            if kind in ("approval.answer", "reservation.release", "settlement.refund"):
-                if not holders:
-                    continue
-                params["intent_hash"] = data.draw(some(sorted(holders)))
-            before = books(kernel)
-            decision = kernel.as_principal(who).native(kind, grant=used, **params)
-            event(f"{kind}: {decision.outcome}")
-            after = books(kernel)
-            if not decision.allowed:
-                assert after == before
-                continue
-            check_change(before, after, who, used, kind, holders)
-            new = {name for name in after[0] if after[0][name] != before[0].get(name)}
-            check_grants(after[0], {x for x in new if not after[0][x]["revoked"]})
-            names += [name for name in new if name not in names]
-            assert sum(after[1].values()) + flying(kernel) == 0
+    play(tree, data).close()
 
 
 def flying(kernel):

@@ -4,6 +4,7 @@ Rule 1. A line longer than `LINE_BYTES_MAX` is never held in memory: it is passe
         handed out as too long, with its number.
 Rule 2. A batch is what can be had without waiting, at least one line and at most `most`: whoever types
         gets an answer at once, whoever sends a file shares commits.
+Rule 3. When nothing has come for `PAUSE_SECONDS`, that is told once, and then it is waited on.
 """
 
 import io
@@ -15,6 +16,7 @@ from typing import IO, NamedTuple
 from splittally.core.limits import LINE_BYTES_MAX
 
 PIECE_BYTES = 256 * 1024
+PAUSE_SECONDS = 0.2
 
 
 class Line(NamedTuple):
@@ -25,9 +27,13 @@ class Line(NamedTuple):
 
 
 class Lines:
-    """The lines of an open binary file; blank ones are counted and passed over."""
+    """The lines of an open binary file; blank ones are counted and passed over.
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    `on_pause` is called when nothing comes.
+    """
+
+    def __init__(self, stream: IO[bytes], on_pause: Callable[[], None] | None = None) -> None:
+        self._on_pause = on_pause
         self._read, self._is_ready = _sources(stream)
         self._piece, self._at = b"", 0  # what was read last, and how far it is used up
         self._parts: list[bytes] = []  # of a line whose end has not come
@@ -45,7 +51,9 @@ class Lines:
                     batch.append(line)
                 if len(batch) < most:
                     continue
-            elif not self._ended and (not batch or self._is_ready()):
+            elif not self._ended and (not batch or self._is_ready(0)):
+                if not batch and self._on_pause is not None and not self._is_ready(PAUSE_SECONDS):
+                    self._on_pause()
                 self._fill()
                 continue
             if batch:
@@ -82,10 +90,10 @@ class Lines:
         self._ended = not self._piece
 
 
-def _sources(stream: IO[bytes]) -> tuple[Callable[[int], bytes], Callable[[], bool]]:
-    """How to read what is there, and whether that would not have to wait."""
+def _sources(stream: IO[bytes]) -> tuple[Callable[[int], bytes], Callable[[float], bool]]:
+    """How to read what is there, and whether that would have to wait for no more than some seconds."""
     try:
         fd = stream.fileno()
     except (OSError, io.UnsupportedOperation, AttributeError):
-        return stream.read, lambda: True
-    return (lambda size: os.read(fd, size)), (lambda: bool(select.select([fd], [], [], 0)[0]))
+        return stream.read, lambda _: True
+    return (lambda size: os.read(fd, size)), (lambda seconds: bool(select.select([fd], [], [], seconds)[0]))

@@ -4,6 +4,7 @@ Rule 1. Every line gets exactly one answer line; one that cannot be read gets an
         number, and the rest goes on.
 Rule 2. Lines that are here together share a commit; their answers are written once it is durable.
 Rule 3. The exit code is 1 when any line was refused.
+Rule 4. The world is held only while lines come (`turn.py`).
 """
 
 import sys
@@ -26,10 +27,10 @@ from splittally_tools.cli.answers import code_of_answer, reason, summary
 from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.lines import Line, Lines
-from splittally_tools.cli.open_world import writer_of
 from splittally_tools.cli.output import console, for_people, say, to_line
 from splittally_tools.cli.requests import read_intents, read_receipt
 from splittally_tools.cli.session import Session, shared
+from splittally_tools.cli.turn import Turns
 
 PIECE_BYTES = 1 << 20
 Read = Callable[[Line], "runtime.At"]
@@ -67,9 +68,9 @@ def submit(session: Session, file: Path, keys: str | None) -> int:
     {"all": [intent, ...]}    one record, all or nothing; the answer line is {"all": [...]}
     {"first": [intent, ...]}  one payload under several grants, the first allow wins
     """
-    with opened(file, is_read_twice=keys is not None) as stream, writer_of(session) as kernel:
+    with opened(file, is_read_twice=keys is not None) as stream, Turns(session) as turns:
         read = intent_reader(session, _digest(stream) if keys else None)
-        return answer_stream(session, stream, kernel.run, read, refused_intent)
+        return answer_stream(session, stream, turns.run, read, refused_intent, turns)
 
 
 @click.command()
@@ -84,21 +85,26 @@ def settle(session: Session, file: Path) -> int:
     status is ok, error, timeout, or unknown when nobody can tell
     optional: payload_cbor (hex) instead of payload, cost_cents, pays_to, now_ns
     """
-    with opened(file) as stream, writer_of(session) as kernel:
+    with opened(file) as stream, Turns(session) as turns:
         return answer_stream(
             session,
             stream,
-            kernel.run,
+            turns.run,
             lambda line: read_receipt(line.text or b"", session.now_ns),
             _refused_receipt,
+            turns,
         )
 
 
-def answer_stream(session: Session, stream: IO[bytes], run: Run, read: Read, refused: Told) -> int:
-    """Answers every line of a stream; 1 when one was refused."""
+def answer_stream(
+    session: Session, stream: IO[bytes], run: Run, read: Read, refused: Told, turns: Turns | None = None
+) -> int:
+    """Answers every line of a stream; 1 when one was refused. What `run` writes to is held in `turns`."""
     is_person = for_people(session)
     code = DONE
-    for batch in Lines(stream).batches(GROUP_MAX):
+    for batch in Lines(stream, turns.end if turns else None).batches(GROUP_MAX):
+        if turns is not None:
+            turns.begin()
         with whole():
             for told in _answers(run, batch, read):
                 code = max(code, _code(told))

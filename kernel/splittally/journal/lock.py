@@ -5,6 +5,8 @@ Rule 1. The lock is `flock`: it belongs to the open file, so it goes with the pr
 Rule 2. Waiting has a time limit, and whoever gives up learns who holds the lock and since when.
 Rule 3. A forked child does not hold its parent's locks: its copies of the descriptors are closed at once.
 Rule 4. What the file says is for people. It is never what decides who holds the lock.
+Rule 5. Who waits longest is next (`turns.py`): whoever gives the lock back and asks again stands behind all
+        that wait. A waiter that is stopped keeps nobody waiting: once in `PASS_SECONDS` the others try, too.
 """
 
 import fcntl
@@ -18,8 +20,10 @@ from typing import Protocol
 from splittally.core.errors import NoWorld, WorldLocked
 from splittally.core.limits import WRITER_LOCK_SECONDS_MAX
 from splittally.journal.disk import refusal
+from splittally.journal.turns import Ticket, is_wanted
 
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.005
+PASS_SECONDS = 1.0
 HOLDER_BYTES_MAX = 1_024
 
 
@@ -74,11 +78,30 @@ class WriterLock:
         self.release()
 
     def _wait(self, fd: int) -> None:
-        deadline = time.monotonic() + self._seconds
-        while not _try_lock(fd):
-            if time.monotonic() >= deadline:
-                raise _locked(self.path, fd)
-            time.sleep(POLL_SECONDS)
+        ticket = Ticket(fd)
+        ticket.take()
+        try:
+            now = time.monotonic()
+            deadline, passes = now + self._seconds, now + PASS_SECONDS
+            while not ((ticket.is_next or now >= passes) and _try_lock(fd)):
+                if now >= deadline:
+                    raise _locked(self.path, fd)
+                passes = now + PASS_SECONDS if now >= passes else passes
+                time.sleep(POLL_SECONDS)
+                now = time.monotonic()
+        finally:
+            ticket.give_back()
+
+
+def is_waited_for(path: str | os.PathLike[str]) -> bool:
+    """Whether anybody waits for the lock file at `path`, which this process holds."""
+    fd = _open(Path(path))
+    try:
+        return is_wanted(fd)
+    except OSError as error:
+        raise refusal(f"the lock `{path}` cannot be read", error) from error
+    finally:
+        os.close(fd)
 
 
 def _open(path: Path) -> int:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from splittally import runtime
 from splittally.core.commands import Open
-from splittally.core.errors import InvalidInput, JournalDamaged, JournalOlder, NoWorld
+from splittally.core.errors import InvalidInput, JournalDamaged, JournalOlder
 from splittally.core.frames import Body, read_body
 from splittally.core.intent_history import Trace
 from splittally.core.state import State
@@ -28,7 +28,7 @@ from splittally.journal.index import Index
 from splittally.journal.lmdb import LmdbStore
 from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
-from splittally.runtime.folder import NO_FOLDER, is_world
+from splittally.runtime.folder import NO_FOLDER, require_world
 from splittally.runtime.history import History
 from splittally.runtime.queries import Queries
 from splittally.runtime.recover import Recovered, recover, refuse_older, state_at
@@ -174,8 +174,7 @@ class Reader:
 def open_reader(path: str | os.PathLike[str]) -> Reader:
     """The world at `path` for reading; `NoWorld`, or `JournalDamaged` naming the first bad frame."""
     folder = Path(path)
-    if not is_world(folder):
-        raise NoWorld(f"there is no world at `{folder}`; make one with `tally init`", path=str(folder))
+    require_world(folder)
     return Reader(folder, LmdbStore(folder / "journal", writable=False))
 
 

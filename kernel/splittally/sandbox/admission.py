@@ -28,6 +28,7 @@ from splittally.core.limits import (
     ENFORCER_GLOBALS_MAX,
     ENFORCER_HEAVY_SLOT_WORK,
     ENFORCER_HEAVY_WORK,
+    ENFORCER_LOAD_SLOT_WORK,
     ENFORCER_LOCALS_MAX,
     ENFORCER_PAGES_MAX,
     ENFORCER_SEGMENTS_MAX,
@@ -222,12 +223,13 @@ def _stack(module: Module) -> str:
 
 def _compile_cost(module: Module) -> str:
     work = sum(
-        body.branches * (body.branches + 256 * body.slots)
+        body.branches * (ENFORCER_HEAVY_WORK + body.branches + 256 * body.slots)
         + body.heavy * (ENFORCER_HEAVY_WORK + ENFORCER_HEAVY_SLOT_WORK * body.slots)
+        + body.loads * ENFORCER_LOAD_SLOT_WORK * body.slots
         + body.instructions * body.slots
         for body in module.bodies
     )
-    advice = "; split functions that hold many locals across many branches, call and divide in loops"
+    advice = "; split functions with many locals across many branches or loads; call and divide in loops"
     message = _above(work, ENFORCER_COMPILE_WORK_MAX, "units of compile work")
     return message and message + advice
 

@@ -35,8 +35,8 @@ class Body(Struct, frozen=True):
     """What admission asks about one function.
 
     `slots` counts parameters, locals and the highest operand stack; `branches` every place where
-    control parts or joins, each target of a table counted; `heavy` the calls and divisions among the
-    `instructions`, which the compiler turns into many of its own.
+    control parts or joins, each target of a table counted; `heavy` the calls and divisions and `loads` the
+    loads among the `instructions`, which the compiler turns into many of its own.
     """
 
     variables: int
@@ -44,6 +44,7 @@ class Body(Struct, frozen=True):
     branches: int
     instructions: int
     heavy: int
+    loads: int
     calls: tuple[int, ...]
     has_float: bool
     has_call_indirect: bool
@@ -65,6 +66,7 @@ def read_body(reader: Reader, signature: FuncType, known: Signatures) -> Body:
         branches=scan.branches,
         instructions=scan.instructions,
         heavy=scan.heavy,
+        loads=scan.loads,
         calls=tuple(sorted(scan.calls)),
         has_float=scan.has_float,
         has_call_indirect=scan.has_call_indirect,
@@ -104,6 +106,7 @@ class _Scan:
         self.branches = 0
         self.instructions = 0
         self.heavy = 0
+        self.loads = 0
         self.calls: set[int] = set()
         self.has_float = False
         self.has_call_indirect = False
@@ -115,6 +118,7 @@ class _Scan:
             opcode = byte()
             self.instructions += 1
             self.heavy += opcode in opcodes.HEAVY
+            self.loads += opcode in opcodes.LOADS
             row = PLAIN[opcode]
             if row is None:
                 self._control(opcode)
