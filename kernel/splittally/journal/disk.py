@@ -10,6 +10,7 @@ import os
 import resource
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from splittally.core.errors import DiskFull, JournalDamaged, NoWorld, WorldError
@@ -52,7 +53,7 @@ def open_journal(path: Path) -> int:
     try:
         return open_regular(path)
     except (FileNotFoundError, NotADirectoryError) as error:
-        if not path.parent.is_dir():
+        if not is_folder(path.parent):
             raise NoWorld(f"there is no world at `{path.parent.parent}`") from error
         raise JournalDamaged("the journal file is not there", seq=0) from error
     except JournalDamaged as error:
@@ -84,6 +85,40 @@ def is_at_limit(fd: int, size: int) -> bool:
     return limit != resource.RLIM_INFINITY and os.fstat(fd).st_size + size + SPARE_BYTES > limit
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder of this name, or a link to one; `WorldError` when the system does not say."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise refusal(f"`{path}` cannot be looked at", error) from error
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names in a folder, sorted; none where it is not there."""
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise refusal(f"`{folder}` cannot be read", error) from error
+
+
+def make_folder(folder: Path) -> None:
+    """A private folder of this name, made with those above it where it is not there; the name lasts."""
+    if is_folder(folder):
+        return
+    if folder.parent != folder:
+        make_folder(folder.parent)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        with suppress(PermissionError):  # a folder above may be one that we may not read
+            sync(folder.parent)
+    except OSError as error:
+        raise refusal(f"the folder `{folder}` cannot be made", error) from error
+
+
 def refuse_full(path: Path, size: int) -> None:
     if not has_room(path, size):
         raise DiskFull(f"there is no room for {size} more bytes at `{path}`; make room and try again")
@@ -96,6 +131,14 @@ def sync(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def keep_names(folder: Path) -> None:
+    """Makes the names in a folder last; `WorldError` when the system refuses."""
+    try:
+        sync(folder)
+    except OSError as error:
+        raise refusal(f"the names in `{folder}` cannot be made to last", error) from error
 
 
 def remove(path: Path) -> None:

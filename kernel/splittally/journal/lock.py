@@ -7,9 +7,11 @@ Rule 3. A forked child does not hold its parent's locks: its copies of the descr
 Rule 4. What the file says is for people. It is never what decides who holds the lock.
 """
 
+import errno
 import fcntl
 import json
 import os
+import stat
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +23,7 @@ from splittally.journal.disk import refusal
 
 POLL_SECONDS = 0.02
 HOLDER_BYTES_MAX = 1_024
+_SIGNED = b'{"pid": '  # how what `_sign` writes begins; a write may have been cut short
 
 
 class WriterLock:
@@ -105,6 +108,25 @@ def _locked(path: Path, fd: int) -> WorldLocked:
         return WorldLocked(f"the world at `{path.parent}` is being written by another process")
     text = f"the world at `{path.parent}` is being written by process {pid} since {since}; stop it or wait"
     return WorldLocked(text, pid=pid, since=since)
+
+
+def is_lock_text(path: Path) -> bool:
+    """Whether the file at `path` is a lock that was given back, or says who holds it as `_sign` does."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return False
+            text = os.pread(fd, HOLDER_BYTES_MAX + 1, 0)
+        finally:
+            os.close(fd)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            return False
+        raise refusal(f"the lock `{path}` cannot be read", error) from error
+    return len(text) <= HOLDER_BYTES_MAX and text[: len(_SIGNED)] == _SIGNED[: len(text)]
 
 
 def hold_file(fd: int, path: Path) -> None:

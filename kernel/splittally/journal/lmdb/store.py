@@ -39,7 +39,7 @@ class LmdbStore(Store):
         self, path: str | os.PathLike[str], writable: bool, map_bytes: int = MAP_BYTES_FIRST
     ) -> None:
         self.file = Path(path) / FILE
-        if writable and not self.file.parent.exists():
+        if writable and not disk.is_folder(self.file.parent):
             create_journal(self.file.parent)
         self._fd = disk.open_journal(self.file)
         self._env: lmdb.Environment | None = None
