@@ -2,9 +2,9 @@
 
     python tests/failing_calls.py FOLDER < points        with `LD_PRELOAD` of the library made by `library`
 
-A point is a line: [scenario, call, n, error], such as ["loop", "pwrite", 3, 28]; n = 0 fails nothing and counts
-the calls of this kind. An error of -1 ends the process. The answer is a line, `Came`. Each point has a process
-and a copy of a world of its own; what is acknowledged is said at once, also by a process that is then ended.
+A point is a line: [scenario, call, n, error], such as ["loop", "pwrite", 3, 28]; n = 0 fails nothing and
+counts the calls of this kind. An error of -1 ends the process. The answer is a line, `Came`. Each point has a
+process and a copy of a world of its own; what is acknowledged is said at once, also by a process that is then ended.
 """
 
 import ctypes
@@ -128,7 +128,7 @@ def reading(folder: Path, told) -> None:
 
 
 def _tally(*words: str) -> None:
-    """The command line: exit code 3 with a line of its own is a `WorldError`, any other failure is none of ours."""
+    """The command line: exit code 3 with a line of its own is a `WorldError`, another failure none of ours."""
     out, said = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = StringIO(), StringIO()
     try:
