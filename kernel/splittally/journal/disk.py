@@ -133,6 +133,21 @@ def sync(path: Path) -> None:
         os.close(fd)
 
 
+def rename(path: Path, to: Path) -> None:
+    """Gives a file or folder another name, which lasts."""
+    try:
+        path.rename(to)
+        sync(to.parent)
+    except OSError as error:
+        raise refusal(f"`{path}` cannot be renamed to `{to}`", error) from error
+
+
+def close(fd: int) -> None:
+    """Lets go of a descriptor, which is gone whatever the system says."""
+    with suppress(OSError):
+        os.close(fd)
+
+
 def keep_names(folder: Path) -> None:
     """Makes the names in a folder last; `WorldError` when the system refuses."""
     try:
