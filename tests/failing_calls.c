@@ -91,8 +91,11 @@ ON_PATH(int, unlink, "unlink", (const char *path), path)
 ON_PATH(int, rmdir, "unlink", (const char *path), path)
 ON_PATH(int, mkdir, "mkdir", (const char *path, mode_t mode), path, mode)
 ON_PATH(int, rename, "rename", (const char *path, const char *to), path, to)
-ON_PATH(void *, opendir, "open", (const char *path), path)
 
+void *opendir(const char *path) {
+    REAL(void *, "opendir", const char *);
+    return fails("open", path) ? NULL : real(path);
+}
 int close(int fd) {
     REAL(int, "close", int);
     int is_refused = fails_on("close", fd), was = errno, ended = real(fd);

@@ -2,9 +2,10 @@
 
     python tests/failing_calls.py FOLDER < points        with `LD_PRELOAD` of the library made by `library`
 
-A point is a line: [scenario, call, n, error], such as ["loop", "pwrite", 3, 28]; n = 0 fails nothing and
-counts the calls of this kind. An error of -1 ends the process. The answer is a line, `Came`. Each point has a
-process and a copy of a world of its own; what is acknowledged is said at once, also by a process that is then ended.
+A point is a line: [scenario, call, n, error, times]. ["loop", "pwrite", 3, 28, 1] makes the third fail once;
+n = 0 fails nothing and counts the calls of this kind. An error of -1 ends the process. The answer is a line,
+`Came`. Each point has a process and a copy of a world of its own; what is acknowledged is said at once, also
+by a process that is then ended.
 """
 
 import ctypes
@@ -36,8 +37,9 @@ MANIFEST = {"grants": {"g": {"cap": "sys/llm.basic@1", "budget": {"tokens": 10**
 class Came(NamedTuple):
     """What came of a point: `first` of the scenario, `again` in the same process, `later` in the next.
 
-    `first` and `again` are "fine" or the class and text of an error; `typed` says whether it is one of ours.
-    `lost` counts acknowledged intents that the next opening did not find, `left` names unfinished files.
+    `first` and `again` are "fine" or the class and text of an error; `is_typed`: it is one of ours.
+    `lost` counts acknowledged intents that the next opening did not find, `left` names unfinished files,
+    `repairs` is what the next opening said that it mended.
     """
 
     point: list
@@ -49,6 +51,7 @@ class Came(NamedTuple):
     lost: int
     left: list
     clock: str
+    repairs: list
 
 
 def library(folder: Path) -> Path:
@@ -91,35 +94,40 @@ def _loop(kernel, told, rounds: int = 2) -> None:
             told(decision.intent_hash)
 
 
-def making(folder: Path, told) -> None:
+def making(folder: Path, told, arm) -> None:
     """A world is made, and asked once."""
+    arm(folder)
     with splittally.open(folder, clock="given") as kernel:
         kernel.apply(MANIFEST, now_ns=1)
 
 
-def loop(folder: Path, told) -> None:
+def loop(folder: Path, told, arm) -> None:
     """A world is opened; intents are submitted and settled."""
+    arm(folder)
     with splittally.open(folder) as kernel:
         _loop(kernel, told)
 
 
-def merge(folder: Path, told) -> None:
+def merge(folder: Path, told, arm) -> None:
     """The index is written three times, so that runs are merged."""
+    arm(folder)
     with splittally.open(folder) as kernel:
         for _ in range(3):
             _loop(kernel, told, 1)
             kernel._world.flush_index()
 
 
-def closing(folder: Path, told) -> None:
+def closing(folder: Path, told, arm) -> None:
     """A snapshot is written when the world is closed."""
+    arm(folder)
     open_world.SNAPSHOT_CLOSE_FRAMES = 1
     with splittally.open(folder) as kernel:
         _loop(kernel, told)
 
 
-def reading(folder: Path, told) -> None:
+def reading(folder: Path, told, arm) -> None:
     """A world is read: its state, its records, an intent by its hash."""
+    arm(folder)
     with open_reader(folder) as reader:
         for record in reader.records():
             assert record.body
@@ -128,7 +136,7 @@ def reading(folder: Path, told) -> None:
 
 
 def _tally(*words: str) -> None:
-    """The command line: exit code 3 with a line of its own is a `WorldError`, another failure none of ours."""
+    """The command line: exit code 3 with a line of its own is a `WorldError`, any other code is not."""
     out, said = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = StringIO(), StringIO()
     try:
@@ -144,15 +152,34 @@ def _tally(*words: str) -> None:
         raise RuntimeError(f"exit code {code}: {text}")
 
 
-def command(folder: Path, told) -> None:
+def command(folder: Path, told, arm) -> None:
     """The command line writes and reads."""
+    arm(folder)
     intents = folder.with_suffix(".ndjson")
     intents.write_text(json.dumps({"kind": "llm.generate", "params": {"max_tokens": 1}, "grant": "g"}))
     _tally("-w", str(folder), "submit", str(intents))
     _tally("-w", str(folder), "ledger", "--json")
 
 
-SCENARIOS = {one.__name__: one for one in (making, loop, merge, closing, reading, command)}
+def snapshots(folder: Path, told, arm) -> None:
+    """A snapshot cannot be written, or an old one not removed, after all is recorded."""
+    open_world.SNAPSHOT_CLOSE_FRAMES = 1
+    with splittally.open(folder) as kernel:
+        _loop(kernel, told)
+        arm(folder / "snapshots")
+
+
+def runs(folder: Path, told, arm) -> None:
+    """The index cannot be written or merged, after all is recorded."""
+    with splittally.open(folder) as kernel:
+        arm(folder / "index")
+        for _ in range(3):
+            _loop(kernel, told, 1)
+            kernel._world.flush_index()
+
+
+SCENARIOS = {one.__name__: one for one in (making, loop, merge, closing, reading, command, snapshots, runs)}
+NOTED = ("snapshots", "runs")  # where nothing that fails is an error
 
 
 # --- the process that asks --------------------------------------------------------------------------
@@ -166,8 +193,8 @@ class Library:
         self.disarm, self.count = loaded.failing_disarm, loaded.failing_count
         self._arm = loaded.failing_arm
 
-    def arm(self, folder: Path, call: str, nth: int, error: int) -> None:
-        self._arm(os.fsencode(folder), call.encode(), nth, error, 1 if nth else 0)
+    def arm(self, folder: Path, call: str, nth: int, error: int, times: int) -> None:
+        self._arm(os.fsencode(folder), call.encode(), nth, error, times if nth else 0)
 
 
 def _told_of(error: BaseException) -> str:
@@ -176,15 +203,14 @@ def _told_of(error: BaseException) -> str:
 
 def _in_child(lib: Library, point: list, folder: Path, out: int) -> None:
     """Runs the scenario, then opens the world again in the same process; says all of it to `out`."""
-    scenario, call, nth, error = point
+    scenario, call, nth, error, times = point
 
     def told(digest: bytes) -> None:
         os.write(out, b"A" + digest.hex().encode() + b"\n")
 
     first, is_typed = "fine", True
-    lib.arm(folder, call, nth, error)
     try:
-        SCENARIOS[scenario](folder, told)
+        SCENARIOS[scenario](folder, told, lambda under: lib.arm(under, call, nth, error, times))
     except BaseException as wrong:
         first, is_typed = _told_of(wrong), isinstance(wrong, SplittallyError)
     lib.disarm()
@@ -218,16 +244,16 @@ def _ask(lib: Library, point: list, base: Path, room: Path) -> Came:
     count, first, is_typed, again = (
         said[0] if said else (0, f"ended by {-status}", status == -signal.SIGKILL, "fine")
     )
-    later, lost, left, clock = "fine", 0, [], ""
+    later, lost, left, clock, repairs = "fine", 0, [], "", []
     try:
         with splittally.open(folder, clock="given") as kernel:
-            clock = kernel.state.clock
+            clock, repairs = kernel.state.clock, list(kernel.repairs)
             lost = sum(kernel.outcome(bytes.fromhex(digest)) is None for digest in acked)
-        left = [name for _, _, names in os.walk(folder) for name in names if name.endswith(".new")]
+        left = [path.name for path in folder.rglob("*.new")]
     except Exception as wrong:
         later = _told_of(wrong)
     shutil.rmtree(room)
-    return Came(point, count, first, is_typed, again, later, lost, left, clock)
+    return Came(point, count, first, is_typed, again, later, lost, left, clock, repairs)
 
 
 def _base(folder: Path) -> None:

@@ -101,9 +101,9 @@ def made_whole(folder, step):
     shim = library(folder)
     for name in ("counted", "tried"):
         (folder / name).mkdir()
-    counted = enumerate_points(shim, folder / "counted", [["making", "any", 0, 0]])
+    counted = enumerate_points(shim, folder / "counted", [["making", "any", 0, 0, 0]])
     points = [
-        ["making", "any", nth, error]
+        ["making", "any", nth, error, 1]
         for error in (ENDED, errno.EIO, errno.ENOSPC, errno.EMFILE)
         for nth in range(1, counted[0].count + 1)
     ][::step]

@@ -42,8 +42,13 @@ def open_regular(path: Path) -> int:
         if error.errno in _NO_FILE:
             raise JournalDamaged("it is not a regular file") from error
         raise refusal(f"`{path}` cannot be opened", error) from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
+    try:
+        is_regular = stat.S_ISREG(os.fstat(fd).st_mode)
+    except OSError as error:
+        close(fd)
+        raise refusal(f"`{path}` cannot be opened", error) from error
+    if not is_regular:
+        close(fd)
         raise JournalDamaged("it is not a regular file")
     return fd
 
@@ -62,11 +67,12 @@ def open_journal(path: Path) -> int:
 
 def size_if_named(fd: int, path: Path) -> int:
     """The size of the open file; -1 when `path` is no longer its name."""
-    held = os.fstat(fd)
     try:
-        named = os.stat(path)
-    except OSError:
+        held, named = os.fstat(fd), os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
         return -1
+    except OSError as error:
+        raise refusal("the journal file cannot be looked at", error) from error
     return held.st_size if (named.st_ino, named.st_dev) == (held.st_ino, held.st_dev) else -1
 
 
@@ -82,7 +88,15 @@ def has_room(path: Path, size: int) -> bool:
 def is_at_limit(fd: int, size: int) -> bool:
     """Whether `size` bytes more would pass the largest file that this process may write."""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    return limit != resource.RLIM_INFINITY and os.fstat(fd).st_size + size + SPARE_BYTES > limit
+    return limit != resource.RLIM_INFINITY and size_of(fd) + size + SPARE_BYTES > limit
+
+
+def size_of(fd: int) -> int:
+    """The bytes of an open file; `WorldError` when the system does not say."""
+    try:
+        return os.fstat(fd).st_size
+    except OSError as error:
+        raise refusal("the size of a file of the world cannot be read", error) from error
 
 
 def is_folder(path: Path) -> bool:
@@ -130,7 +144,7 @@ def sync(path: Path) -> None:
     try:
         os.fsync(fd)
     finally:
-        os.close(fd)
+        close(fd)
 
 
 def rename(path: Path, to: Path) -> None:

@@ -13,13 +13,14 @@ import json
 import os
 import stat
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from splittally.core.errors import NoWorld, WorldLocked
 from splittally.core.limits import WRITER_LOCK_SECONDS_MAX
-from splittally.journal.disk import refusal
+from splittally.journal import disk
 
 POLL_SECONDS = 0.02
 HOLDER_BYTES_MAX = 1_024
@@ -47,10 +48,10 @@ class WriterLock:
             self._wait(fd)
             _sign(fd)
         except OSError as error:
-            os.close(fd)
-            raise refusal(f"the lock `{self.path}` cannot be taken", error) from error
+            disk.close(fd)
+            raise disk.refusal(f"the lock `{self.path}` cannot be taken", error) from error
         except BaseException:
-            os.close(fd)
+            disk.close(fd)
             raise
         self._fd = fd
         drop_in_forks(self)
@@ -58,7 +59,8 @@ class WriterLock:
     def release(self) -> None:
         """Gives the lock back; does nothing when it is not held."""
         if self._fd >= 0:
-            os.ftruncate(self._fd, 0)
+            with suppress(OSError):  # what the file says is for people; closing it gives the lock back
+                os.ftruncate(self._fd, 0)
             let_go(self._fd)
             self.forget()
 
@@ -66,7 +68,7 @@ class WriterLock:
         """Lets go of the descriptor alone, which in a forked child leaves the lock with the parent."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            os.close(fd)
+            disk.close(fd)
         released(self)
 
     def __enter__(self) -> "WriterLock":
@@ -91,7 +93,7 @@ def _open(path: Path) -> int:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NoWorld(f"there is no world at `{path.parent}`") from error
     except OSError as error:
-        raise refusal(f"the lock `{path}` cannot be opened", error) from error
+        raise disk.refusal(f"the lock `{path}` cannot be opened", error) from error
 
 
 def _sign(fd: int) -> None:
@@ -104,7 +106,7 @@ def _locked(path: Path, fd: int) -> WorldLocked:
     try:
         holder = json.loads(os.pread(fd, HOLDER_BYTES_MAX, 0))
         pid, since = int(holder["pid"]), str(holder["since"])
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return WorldLocked(f"the world at `{path.parent}` is being written by another process")
     text = f"the world at `{path.parent}` is being written by process {pid} since {since}; stop it or wait"
     return WorldLocked(text, pid=pid, since=since)
@@ -119,13 +121,13 @@ def is_lock_text(path: Path) -> bool:
                 return False
             text = os.pread(fd, HOLDER_BYTES_MAX + 1, 0)
         finally:
-            os.close(fd)
+            disk.close(fd)
     except FileNotFoundError:
         return True
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):
             return False
-        raise refusal(f"the lock `{path}` cannot be read", error) from error
+        raise disk.refusal(f"the lock `{path}` cannot be read", error) from error
     return len(text) <= HOLDER_BYTES_MAX and text[: len(_SIGNED)] == _SIGNED[: len(text)]
 
 
@@ -137,7 +139,8 @@ def hold_file(fd: int, path: Path) -> None:
 
 def let_go(fd: int) -> None:
     """Gives the lock of an open file back, also for a fork that has not let go yet."""
-    fcntl.flock(fd, fcntl.LOCK_UN)
+    with suppress(OSError):  # closing gives it back as well, but for a fork that holds it, too
+        fcntl.flock(fd, fcntl.LOCK_UN)
 
 
 def _try_lock(fd: int) -> bool:
@@ -146,7 +149,7 @@ def _try_lock(fd: int) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        raise refusal("the file system gives no lock", error) from error
+        raise disk.refusal("the file system gives no lock", error) from error
     return True
 
 

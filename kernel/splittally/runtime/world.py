@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 
-from splittally.core.errors import InvalidInput, KernelStopped, WorldError
+from splittally.core.errors import InvalidInput, JournalDamaged, KernelStopped, WorldError
 from splittally.core.snapshot import dump_state, state_root
 from splittally.core.state import State
 from splittally.edge.seal import Entropy, Sealer
@@ -96,7 +96,7 @@ class World:
         """Save a projection; when the disk refuses, say so and do without until the world is opened again."""
         try:
             save()
-        except WorldError as error:
+        except (WorldError, JournalDamaged) as error:  # the second: what was just written reads otherwise
             self.repairs.append(f"a projection could not be saved and will be rebuilt: {error}")
             self.snapshots = None
 

@@ -17,6 +17,7 @@ from itertools import islice
 from splittally.core.errors import JournalDamaged
 from splittally.core.hashing import hash_frame
 from splittally.core.limits import HASH_BYTES
+from splittally.journal import disk
 from splittally.journal.frame import EMPTY, Frame, Head, follows, seq_of
 from splittally.journal.lmdb.file import LmdbFile, current, read_claims, rows_on
 from splittally.journal.lmdb.pages import METAS, PAGE_SIZES, BadPage
@@ -117,7 +118,7 @@ def intact(fd: int) -> Iterator[Frame]:
     """The frames that can still be found, chained from frame 0 on, whatever the tree says."""
     metas = [claim.meta for claim in read_claims(fd) if claim.meta is not None]
     page_bytes = metas[0].page_bytes if metas else min(os.sysconf("SC_PAGE_SIZE"), PAGE_SIZES[-1])
-    pages = range(METAS, os.fstat(fd).st_size // page_bytes)
+    pages = range(METAS, disk.size_of(fd) // page_bytes)
     return _chained(rows_on(fd, page_bytes, pages), EMPTY)
 
 
