@@ -1,8 +1,8 @@
 """Row X6-32: what the machine does to us is typed and passing.
 
 A library under liblmdb and Python makes the n-th call of one kind fail, once or from then on, or ends the
-process before it. Whatever fails: the error is one of ours, nothing is called damaged, the world opens at once
-in the same process and in the next, every acknowledged intent is there, and no unfinished file is left.
+process before it. Whatever fails: the error is one of ours, nothing is called damaged, the world opens at
+once in the same process and in the next, every acknowledged intent is there, no unfinished file is left.
 """
 
 import errno
