@@ -1,6 +1,8 @@
 """Row X6-32, the output: what cannot be printed ends in words and exit code 3; what was recorded is said."""
 
+import errno
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 import splittally
 from splittally_tools.cli.menu import MENU, tally
 
-from tests.cli_tools import MANIFEST, command, environment
+from tests.cli_tools import MANIFEST, command, environment, run
 
 FULL = Path("/dev/full")
 INTENT = {"kind": "llm.generate", "params": {"model": "m", "max_tokens": 3}, "grant": "cap_llm"}
@@ -97,3 +99,15 @@ def test_a_reader_that_goes_away_is_told_nothing(world, words):
     shell = f"({' '.join(command('-w', world, *words))}; echo $? >&2) | head -n 0"
     done = subprocess.run(shell, shell=True, env=environment(), capture_output=True, text=True, check=False)
     assert done.stderr == "141\n"
+
+
+@pytest.mark.req("X6-32")
+def test_a_key_that_cannot_be_written_is_none_and_can_be_made_again(world, folder, monkeypatch):
+    def refuse(_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as broken:
+        broken.setattr("os.fsync", refuse)
+        assert run("-w", world, "checkpoint", "--new-key", "--key", folder / "key.pem").code == 3
+    assert not (folder / "key.pem").exists()
+    assert run("-w", world, "checkpoint", "--new-key", "--key", folder / "key.pem").code == 0
