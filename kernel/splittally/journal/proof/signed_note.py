@@ -65,7 +65,7 @@ def is_name(name: str) -> bool:
 
 
 def generate_key(path: Path) -> Ed25519PrivateKey:
-    """A new private key in a file of its own; `InvalidInput` when there already is a file, else `WorldError`."""
+    """A new private key in a file of its own; `InvalidInput` if there is a file, else `WorldError`."""
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     try:
