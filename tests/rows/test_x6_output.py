@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,17 @@ def test_a_key_that_cannot_be_written_is_none_and_can_be_made_again(world, folde
         assert run("-w", world, "checkpoint", "--new-key", "--key", folder / "key.pem").code == 3
     assert not (folder / "key.pem").exists()
     assert run("-w", world, "checkpoint", "--new-key", "--key", folder / "key.pem").code == 0
+
+
+@pytest.mark.req("X6-32")
+def test_a_device_is_written_to_and_never_replaced_by_a_file(world, folder):
+    (folder / "full").symlink_to(FULL)
+    ran = run("-w", world, "export", "--out", folder / "full")
+    assert ran.code == 3
+    assert "No space left on device" in ran.err
+    assert (folder / "full").is_symlink()
+    os.mkfifo(folder / "pipe")
+    with ThreadPoolExecutor(1) as reader:
+        read = reader.submit((folder / "pipe").read_bytes)
+        assert run("-w", world, "export", "--out", folder / "pipe").code == 0
+        assert read.result(10).count(b"\n") == 2
