@@ -19,7 +19,7 @@ from tests.failing_calls import CALLS, NOTED, SCENARIOS, enumerate_points, libra
 ENDED = -1
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EMFILE, errno.ENOMEM, ENDED)
 ONCE, FROM_THEN_ON = 1, 1_000_000
-SAMPLE = 160
+SAMPLE = 100
 MANIFEST = {"grants": {"g": {"cap": "sys/llm.basic@1", "budget": {"tokens": 10**6}}}}
 INTENT = Intent("llm.generate", {"max_tokens": 5}, "g")
 

@@ -16,7 +16,7 @@ from tests.cli_tools import run
 from tests.failing_calls import enumerate_points, library
 
 ENDED = -1
-SAMPLE = 12  # calls between two that are tried in every run
+SAMPLE = 16  # calls between two that are tried in every run
 
 
 def unfinished(folder, names):
@@ -114,7 +114,7 @@ def made_whole(folder, step):
 
 @pytest.mark.req("X6-31")
 def test_a_making_that_is_ended_or_refused_at_some_call_is_finished_by_whoever_asks_next(folder):
-    assert made_whole(folder, SAMPLE) > 20
+    assert made_whole(folder, SAMPLE) > 15
 
 
 @pytest.mark.soak
