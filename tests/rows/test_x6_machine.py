@@ -19,7 +19,7 @@ from tests.failing_calls import CALLS, NOTED, SCENARIOS, enumerate_points, libra
 ENDED = -1
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EMFILE, errno.ENOMEM, ENDED)
 ONCE, FROM_THEN_ON = 1, 1_000_000
-SAMPLE = 100
+SAMPLE = 80
 MANIFEST = {"grants": {"g": {"cap": "sys/llm.basic@1", "budget": {"tokens": 10**6}}}}
 INTENT = Intent("llm.generate", {"max_tokens": 5}, "g")
 
@@ -67,7 +67,8 @@ def test_some_call_that_fails_ends_in_an_error_of_ours_and_costs_nothing(folder)
     ):
         assert any(count for (_, kind), count in counted.items() if kind == call), call
     (folder / "tried").mkdir()
-    for came in enumerate_points(shim, folder / "tried", random.Random(32).sample(points, SAMPLE)):
+    cut_off = [point for point in points if point[0] == "snapshots" and point[3] == ENDED]
+    for came in enumerate_points(shim, folder / "tried", cut_off + random.Random(32).sample(points, SAMPLE)):
         check(came)
 
 
