@@ -3,13 +3,15 @@
 Rule 1. 0 done, 1 refused or damage found, 2 usage, 3 environment. Interrupted is 130, a reader that
         went away 141, as from any other tool; neither says anything.
 Rule 2. With `--json` an error is also the JSON document that was asked for, on standard output.
-Rule 3. Nobody who uses the command line ever sees a traceback of ours, unless it is our fault.
+Rule 3. Output that cannot be written, as on a full disk, ends in 3 and in words on standard error, which
+        also say up to which sequence the world was written meanwhile.
+Rule 4. Nobody who uses the command line ever sees a traceback of ours, unless it is our fault.
 """
 
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -23,27 +25,37 @@ from splittally.core.errors import (
 )
 
 from splittally_tools.cli.session import Session
+from splittally_tools.cli.watched import Watched, silence
 
 DONE, REFUSED, USAGE, ENVIRONMENT = 0, 1, 2, 3
 INTERRUPTED, READER_GONE = 130, 141
+_READING = "splittally_tools.cli.open_world"
 _TELLING = "splittally_tools.cli.telling"
 
 
 def ended(session: Session, command: Callable[[], Any]) -> NoReturn:
     """Runs a command and ends the process with its code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    _open_streams()
+    out, refused = sys.stdout, list[OSError]()
+    code = READER_GONE
     try:
-        code = _run(session, command)
-        sys.stdout.flush()
+        with redirect_stdout(Watched(out, refused)):
+            code = _run(session, command, refused)
+            if not refused:
+                sys.stdout.flush()
     except BrokenPipeError:
-        code = READER_GONE
-        _silence_output()
+        silence(sys.stderr)
+    except (OSError, SystemExit):  # who prints may end the process where that is refused: click and rich do
+        if not refused:
+            raise
+    if refused:
+        silence(out)
+        is_gone = isinstance(refused[0], BrokenPipeError)
+        code = READER_GONE if is_gone else _told_without_output(session, refused[0])
     sys.exit(code)
 
 
-def _run(session: Session, command: Callable[[], Any]) -> int:
+def _run(session: Session, command: Callable[[], Any], refused: list[OSError]) -> int:
     try:
         code = command()
         return code if isinstance(code, int) else DONE
@@ -58,7 +70,9 @@ def _run(session: Session, command: Callable[[], Any]) -> int:
     except SplittallyError as error:
         return _told(session, code_of(error), error.code, str(error), error.facts)
     except OSError as error:
-        text = f"{error.strerror}: `{error.filename}`" if error.filename else str(error)
+        if refused:
+            raise
+        text = f"{error.strerror or error}: `{error.filename}`" if error.filename else str(error)
         return _told(session, ENVIRONMENT, "environment", text, {})
 
 
@@ -84,7 +98,22 @@ def _told(session: Session, code: int, *told: Any, usage: str = "") -> int:
     return code
 
 
-def _silence_output() -> None:
-    """Lets the interpreter flush what is left into nothing."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _told_without_output(session: Session, error: OSError) -> int:
+    """Says that the output was not written, and what the world holds in spite of that."""
+    text = f"the output cannot be written: {error.strerror or error}"
+    if session.is_writing:
+        with suppress(SplittallyError), import_module(_READING).reader_of(session) as reader:
+            text += f"; the world is written up to sequence {reader.head.size - 1}, see `tally log`"
+    session.as_json = False
+    return _told(session, ENVIRONMENT, "output", text, {})
+
+
+def _open_streams() -> None:
+    """Gives a stream that was closed before we began a file that takes nothing, for output, or everything."""
+    if sys.stdout is None:
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

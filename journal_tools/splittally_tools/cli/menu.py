@@ -56,6 +56,7 @@ MENU: dict[str, Entry] = {
     "verify": Entry("Audit", _CLI + "verify", "verify", "prove the journal sound, or name what is not"),
     "checkpoint": Entry("Audit", _CLI + "checkpoint", "checkpoint", "sign what the journal is now"),
     "prove": Entry("Audit", _CLI + "checkpoint", "prove", "prove that a frame is in a checkpoint"),
+    "salvage": Entry("Audit", _CLI + "salvage", "salvage", "save what is sound of a damaged world"),
     "enforcer": Entry("Modules", _CLI + "enforcer", "enforcer", "write, check and try modules that judge"),
     "offers": Entry("Runs", _CLI + "offers", "offers", "rank offers by weighted criteria"),
     "drain": Entry("Runs", _CLI + "drain", "drain", "run a queue of jobs, one unattended pass at a time"),

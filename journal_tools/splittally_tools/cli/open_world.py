@@ -17,6 +17,7 @@ def writer_of(session: Session) -> "runtime.Kernel":
     What opening had to rebuild is said on standard error.
     """
     kernel = runtime.open_world(session.folder, create=False, lock_seconds=session.wait_seconds)
+    session.is_writing = True
     try:
         for repair in kernel.repairs:
             click.echo(f"tally: note: {printable(repair)}", err=True)

@@ -25,6 +25,7 @@ class Session:
         self.now_ns: int | None = None
         self.as_json = False
         self.wait_seconds: float | None = None
+        self.is_writing = False  # whether the world was opened for writing
 
     @property
     def is_named(self) -> bool:

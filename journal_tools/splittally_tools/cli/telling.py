@@ -4,6 +4,7 @@ Rule 1. With `--json` the error is also the document that was asked for, on stan
 """
 
 import json
+import sys
 from collections.abc import Mapping
 
 import click
@@ -11,12 +12,18 @@ from splittally.edge.json_values import printable
 from splittally.edge.records import readable
 
 from splittally_tools.cli.session import Session
+from splittally_tools.cli.watched import silence
 
 
 def tell_error(session: Session, name: str, message: str, facts: Mapping[str, object], usage: str) -> None:
     """Says an error by its code, message and facts; `usage` is where to look further."""
     text = " ".join(printable(message).split())
-    click.echo(f"tally: {text}" + (f" ({usage})" if usage else ""), err=True)
+    try:
+        click.echo(f"tally: {text}" + (f" ({usage})" if usage else ""), err=True)
+    except BrokenPipeError:
+        raise
+    except OSError:  # there is nowhere to say it
+        silence(sys.stderr)
     if session.as_json:
         error = {"code": name, "message": message, "facts": readable(dict(facts))}
         click.echo(json.dumps({"error": error}, separators=(",", ":")))

@@ -37,6 +37,7 @@ def init(session: Session, clock: str | None) -> None:
         raise WorldExists(f"there is already a world at `{folder}`", path=str(folder))
     with whole(), open_world(folder, clock or "host", lock_seconds=session.wait_seconds) as kernel:
         state = kernel.state
+        session.is_writing = True
         document = {"seq": state.seq - 1, "clock": state.clock, "engine": state.engine, "root": state.root}
     emit(session, document, lambda out: say(out, f"made a world; its clock is `{document['clock']}`"))
 

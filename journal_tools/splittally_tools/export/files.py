@@ -1,6 +1,7 @@
 """The export formats: NDJSON, CBOR sequence, CSV.
 
 Rule 1. A file is written aside and renamed when it is whole; an export that is cut off leaves nothing.
+        A device or a pipe is written to and stays what it is.
 Rule 2. A CSV cell can start no formula: what begins like one gets an apostrophe in front (OWASP).
 """
 
@@ -16,10 +17,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from splittally.core.commands import Submit
-from splittally.core.errors import DiskFull
 from splittally.core.events import Decided, Held, Released, Settled
 from splittally.edge.json_values import printable
 from splittally.edge.records import readable
+from splittally.journal import disk
 from splittally.runtime.reader import Reader, Record
 
 from splittally_tools.export.frames import frame_json
@@ -49,8 +50,12 @@ def write_file(target: Path, data: bytes) -> None:
 
 @contextmanager
 def _aside(target: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name when the block ends well, and is gone otherwise."""
+    """A file that takes its name when the block ends well, and is gone otherwise; a device stays one."""
     try:
+        if target.exists() and not target.is_file():
+            with open(target, "wb") as out:
+                yield out
+            return
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as out:
             try:
                 yield out
@@ -61,7 +66,7 @@ def _aside(target: Path) -> Iterator[IO[bytes]]:
                 os.unlink(out.name)
                 raise
     except OSError as error:
-        raise DiskFull(f"`{target}` cannot be written: {error.strerror}") from error
+        raise disk.refusal(f"`{target}` cannot be written", error) from error
 
 
 def _write(pieces: Iterator[bytes], out: IO[bytes]) -> int:

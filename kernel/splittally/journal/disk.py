@@ -10,6 +10,7 @@ import os
 import resource
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from splittally.core.errors import DiskFull, JournalDamaged, NoWorld, WorldError
@@ -41,8 +42,13 @@ def open_regular(path: Path) -> int:
         if error.errno in _NO_FILE:
             raise JournalDamaged("it is not a regular file") from error
         raise refusal(f"`{path}` cannot be opened", error) from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
+    try:
+        is_regular = stat.S_ISREG(os.fstat(fd).st_mode)
+    except OSError as error:
+        close(fd)
+        raise refusal(f"`{path}` cannot be opened", error) from error
+    if not is_regular:
+        close(fd)
         raise JournalDamaged("it is not a regular file")
     return fd
 
@@ -52,7 +58,7 @@ def open_journal(path: Path) -> int:
     try:
         return open_regular(path)
     except (FileNotFoundError, NotADirectoryError) as error:
-        if not path.parent.is_dir():
+        if not is_folder(path.parent):
             raise NoWorld(f"there is no world at `{path.parent.parent}`") from error
         raise JournalDamaged("the journal file is not there", seq=0) from error
     except JournalDamaged as error:
@@ -61,11 +67,12 @@ def open_journal(path: Path) -> int:
 
 def size_if_named(fd: int, path: Path) -> int:
     """The size of the open file; -1 when `path` is no longer its name."""
-    held = os.fstat(fd)
     try:
-        named = os.stat(path)
-    except OSError:
+        held, named = os.fstat(fd), os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
         return -1
+    except OSError as error:
+        raise refusal("the journal file cannot be looked at", error) from error
     return held.st_size if (named.st_ino, named.st_dev) == (held.st_ino, held.st_dev) else -1
 
 
@@ -81,7 +88,49 @@ def has_room(path: Path, size: int) -> bool:
 def is_at_limit(fd: int, size: int) -> bool:
     """Whether `size` bytes more would pass the largest file that this process may write."""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    return limit != resource.RLIM_INFINITY and os.fstat(fd).st_size + size + SPARE_BYTES > limit
+    return limit != resource.RLIM_INFINITY and size_of(fd) + size + SPARE_BYTES > limit
+
+
+def size_of(fd: int) -> int:
+    """The bytes of an open file; `WorldError` when the system does not say."""
+    try:
+        return os.fstat(fd).st_size
+    except OSError as error:
+        raise refusal("the size of a file of the world cannot be read", error) from error
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder of this name, or a link to one; `WorldError` when the system does not say."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise refusal(f"`{path}` cannot be looked at", error) from error
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names in a folder, sorted; none where it is not there."""
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise refusal(f"`{folder}` cannot be read", error) from error
+
+
+def make_folder(folder: Path) -> None:
+    """A private folder of this name, made with those above it where it is not there; the name lasts."""
+    if is_folder(folder):
+        return
+    if folder.parent != folder:
+        make_folder(folder.parent)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        with suppress(PermissionError):  # a folder above may be one that we may not read
+            sync(folder.parent)
+    except OSError as error:
+        raise refusal(f"the folder `{folder}` cannot be made", error) from error
 
 
 def refuse_full(path: Path, size: int) -> None:
@@ -95,7 +144,30 @@ def sync(path: Path) -> None:
     try:
         os.fsync(fd)
     finally:
+        close(fd)
+
+
+def rename(path: Path, to: Path) -> None:
+    """Gives a file or folder another name, which lasts."""
+    try:
+        path.rename(to)
+        sync(to.parent)
+    except OSError as error:
+        raise refusal(f"`{path}` cannot be renamed to `{to}`", error) from error
+
+
+def close(fd: int) -> None:
+    """Lets go of a descriptor, which is gone whatever the system says."""
+    with suppress(OSError):
         os.close(fd)
+
+
+def keep_names(folder: Path) -> None:
+    """Makes the names in a folder last; `WorldError` when the system refuses."""
+    try:
+        sync(folder)
+    except OSError as error:
+        raise refusal(f"the names in `{folder}` cannot be made to last", error) from error
 
 
 def remove(path: Path) -> None:

@@ -107,7 +107,7 @@ class Index:
         first = self._runs[-1].cover.stop if self._runs else 0
         if self._folder is None or not self._is_kept or head.size <= first:
             return
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        disk.make_folder(self._folder)
         groups: list[list[bytes]] = [[] for _ in range(256)]
         for key, seqs in self._rows.items():
             for seq in seqs:
@@ -145,19 +145,21 @@ class Index:
         cover = old[-1].cover._replace(first=old[0].cover.first)
         try:
             merged = write_run(folder, cover, count, _merged(old))
-        except WorldError:  # the runs stay as they are, and the next flush tries again
+        except (WorldError, JournalDamaged):  # the runs stay as they are, and the next flush tries again
             return
         self._runs[at:] = [merged]
         self._aim()
         for run in old:
-            if is_final:
-                disk.remove(run.path)
             run.close()
+            if is_final:
+                with suppress(WorldError):  # whoever opens next removes it
+                    disk.remove(run.path)
 
     def _files(self) -> list[Path]:
-        if self._folder is None or not self._folder.is_dir():
+        if self._folder is None:
             return []
-        return sorted(path for path in self._folder.iterdir() if path.suffix in SUFFIXES)
+        paths = map(self._folder.joinpath, disk.names_in(self._folder))
+        return [path for path in paths if path.suffix in SUFFIXES]
 
     def _open_run(self, path: Path, store: Store, named: Container[bytes] | None) -> Run | None:
         try:

@@ -9,22 +9,26 @@ Rule 5. Who waits longest is next (`turns.py`): whoever gives the lock back and 
         that wait. A waiter that is stopped keeps nobody waiting: once in `PASS_SECONDS` the others try, too.
 """
 
+import errno
 import fcntl
 import json
 import os
+import stat
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from splittally.core.errors import NoWorld, WorldLocked
 from splittally.core.limits import WRITER_LOCK_SECONDS_MAX
-from splittally.journal.disk import refusal
+from splittally.journal import disk
 from splittally.journal.turns import Ticket, is_wanted
 
 POLL_SECONDS = 0.005
 PASS_SECONDS = 1.0
 HOLDER_BYTES_MAX = 1_024
+_SIGNED = b'{"pid": '  # how what `_sign` writes begins; a write may have been cut short
 
 
 class WriterLock:
@@ -48,10 +52,10 @@ class WriterLock:
             self._wait(fd)
             _sign(fd)
         except OSError as error:
-            os.close(fd)
-            raise refusal(f"the lock `{self.path}` cannot be taken", error) from error
+            disk.close(fd)
+            raise disk.refusal(f"the lock `{self.path}` cannot be taken", error) from error
         except BaseException:
-            os.close(fd)
+            disk.close(fd)
             raise
         self._fd = fd
         drop_in_forks(self)
@@ -59,7 +63,8 @@ class WriterLock:
     def release(self) -> None:
         """Gives the lock back; does nothing when it is not held."""
         if self._fd >= 0:
-            os.ftruncate(self._fd, 0)
+            with suppress(OSError):  # what the file says is for people; closing it gives the lock back
+                os.ftruncate(self._fd, 0)
             let_go(self._fd)
             self.forget()
 
@@ -67,7 +72,7 @@ class WriterLock:
         """Lets go of the descriptor alone, which in a forked child leaves the lock with the parent."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            os.close(fd)
+            disk.close(fd)
         released(self)
 
     def __enter__(self) -> "WriterLock":
@@ -99,7 +104,7 @@ def is_waited_for(path: str | os.PathLike[str]) -> bool:
     try:
         return is_wanted(fd)
     except OSError as error:
-        raise refusal(f"the lock `{path}` cannot be read", error) from error
+        raise disk.refusal(f"the lock `{path}` cannot be read", error) from error
     finally:
         os.close(fd)
 
@@ -111,7 +116,7 @@ def _open(path: Path) -> int:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NoWorld(f"there is no world at `{path.parent}`") from error
     except OSError as error:
-        raise refusal(f"the lock `{path}` cannot be opened", error) from error
+        raise disk.refusal(f"the lock `{path}` cannot be opened", error) from error
 
 
 def _sign(fd: int) -> None:
@@ -124,10 +129,29 @@ def _locked(path: Path, fd: int) -> WorldLocked:
     try:
         holder = json.loads(os.pread(fd, HOLDER_BYTES_MAX, 0))
         pid, since = int(holder["pid"]), str(holder["since"])
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return WorldLocked(f"the world at `{path.parent}` is being written by another process")
     text = f"the world at `{path.parent}` is being written by process {pid} since {since}; stop it or wait"
     return WorldLocked(text, pid=pid, since=since)
+
+
+def is_lock_text(path: Path) -> bool:
+    """Whether the file at `path` is a lock that was given back, or says who holds it as `_sign` does."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return False
+            text = os.pread(fd, HOLDER_BYTES_MAX + 1, 0)
+        finally:
+            disk.close(fd)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            return False
+        raise disk.refusal(f"the lock `{path}` cannot be read", error) from error
+    return len(text) <= HOLDER_BYTES_MAX and text[: len(_SIGNED)] == _SIGNED[: len(text)]
 
 
 def hold_file(fd: int, path: Path) -> None:
@@ -138,7 +162,8 @@ def hold_file(fd: int, path: Path) -> None:
 
 def let_go(fd: int) -> None:
     """Gives the lock of an open file back, also for a fork that has not let go yet."""
-    fcntl.flock(fd, fcntl.LOCK_UN)
+    with suppress(OSError):  # closing gives it back as well, but for a fork that holds it, too
+        fcntl.flock(fd, fcntl.LOCK_UN)
 
 
 def _try_lock(fd: int) -> bool:
@@ -147,7 +172,7 @@ def _try_lock(fd: int) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        raise refusal("the file system gives no lock", error) from error
+        raise disk.refusal("the file system gives no lock", error) from error
     return True
 
 

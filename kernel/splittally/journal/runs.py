@@ -58,7 +58,7 @@ class Run:
                 f"`{path}` cannot be read; without it the index is made anew", error
             ) from error
         finally:
-            os.close(fd)
+            disk.close(fd)
         table = _HEADER.size + self.rows * ROW_BYTES
         self._view = memoryview(self._map)
         self.starts = self._view[table : table + 4 * ((1 << bits) + 1)].cast("I")

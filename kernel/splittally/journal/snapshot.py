@@ -43,7 +43,7 @@ class Snapshots:
 
     def save(self, seq: int, frame_hash: bytes, root: bytes, data: bytes) -> None:
         """Keeps the state after frame `seq` and lets go of all but the newest two."""
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        disk.make_folder(self._folder)
         header = _HEADER.pack(_MAGIC, seq, frame_hash, root, len(data))
         path = self._folder / f"{seq:020d}{SUFFIX}"
         disk.write_file(path, (header, data, _digest(header, data)))
@@ -53,8 +53,9 @@ class Snapshots:
 
     def remove_unfinished(self) -> None:
         """Removes what a save that was cut off left behind; only for whoever holds the lock of the world."""
-        for path in self._folder.glob(f"*{SUFFIX}.new") if self._folder.is_dir() else ():
-            disk.remove(path)
+        for name in disk.names_in(self._folder):
+            if name.endswith(f"{SUFFIX}.new"):
+                disk.remove(self._folder / name)
 
     def latest(self, at_or_before: int | None = None) -> Snapshot | None:
         """The newest sound snapshot, not after frame `at_or_before` if that is given; None without one."""
@@ -94,11 +95,9 @@ class Snapshots:
 
     def _paths(self) -> list[Path]:
         """The newest first."""
-        if not self._folder.is_dir():
-            return []
+        paths = map(self._folder.joinpath, disk.names_in(self._folder))
         return sorted(
-            (path for path in self._folder.iterdir() if path.suffix == SUFFIX and path.stem.isdecimal()),
-            reverse=True,
+            (path for path in paths if path.suffix == SUFFIX and path.stem.isdecimal()), reverse=True
         )
 
     def _read(self, path: Path, seq: int) -> Snapshot | None:

@@ -21,6 +21,7 @@ from splittally.core.step import RULES_VERSION
 from splittally.core.types import KERNEL, OPERATOR
 from splittally.edge.release import release_manifest
 from splittally.edge.seal import Entropy
+from splittally.journal import disk
 from splittally.journal.index import Index
 from splittally.journal.lmdb import LmdbStore
 from splittally.journal.lock import WriterLock
@@ -28,7 +29,7 @@ from splittally.journal.memory import MemoryStore
 from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
 from splittally.runtime.clock import GIVEN, HOST, CheckedEntropy, RandomPool, WorldClock
-from splittally.runtime.folder import NO_FOLDER, is_world
+from splittally.runtime.folder import NO_FOLDER, is_world, may_become_world
 from splittally.runtime.judge import Judge
 from splittally.runtime.pipeline import carry_out, commit, tick
 from splittally.runtime.recover import recover, refuse_older
@@ -99,14 +100,14 @@ def open_or_create(
     exists = is_world(folder)
     if not exists and not create:
         raise NoWorld(f"there is no world at `{folder}`; make one with `tally init`", path=str(folder))
-    if not exists and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not exists and not may_become_world(folder):
         raise NoWorld(f"`{folder}` is not empty and holds no world", path=str(folder))
     first = None if exists else _first(_world_clock(kind or HOST, source), entropy)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    disk.make_folder(folder)
     lock = WriterLock(folder / "lock") if lock_seconds is None else WriterLock(folder / "lock", lock_seconds)
     lock.acquire()
     try:
-        world = _open_locked(folder, kind, source, entropy, open_max, first)
+        world = _open_locked(folder, kind, source, entropy, open_max, create, first)
     except BaseException:
         lock.release()
         raise
@@ -135,10 +136,16 @@ def _open_locked(
     source: Callable[[], int] | None,
     entropy: Entropy,
     open_max: int,
+    create: bool,
     first: First | None,
 ) -> World:
     store = LmdbStore(folder / "journal", writable=True)
     try:
+        if not store.head.size:
+            if not create:
+                text = f"the making of the world at `{folder}` was cut off; make it with `tally init`"
+                raise NoWorld(text, path=str(folder))
+            disk.keep_names(folder)
         index, snapshots = Index(folder / "index"), Snapshots(folder / "snapshots")
         snapshots.remove_unfinished()
         refuse_older(store.head.size, index, snapshots)

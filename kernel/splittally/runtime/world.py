@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 
 from splittally.core.commands import Anchor
-from splittally.core.errors import DiskFull, InvalidInput, KernelStopped, WorldError
+from splittally.core.errors import DiskFull, InvalidInput, JournalDamaged, KernelStopped, WorldError
 from splittally.core.evolve import remember
 from splittally.core.frames import body_rows
 from splittally.core.snapshot import dump_state, dumped_root
@@ -112,7 +112,7 @@ class World:
         try:
             save()
             return True
-        except WorldError as error:
+        except (WorldError, JournalDamaged) as error:  # the second: what was just written reads otherwise
             self.repairs.append(f"a projection could not be saved and will be rebuilt: {error}")
             self.snapshots = None
             return False

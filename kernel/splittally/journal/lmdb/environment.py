@@ -7,7 +7,7 @@ Rule 3. liblmdb opens a file only with two meta pages. One that is lost is made 
 """
 
 import os
-import shutil
+import stat
 from pathlib import Path
 from struct import pack_into
 
@@ -17,9 +17,10 @@ from splittally.core.errors import KernelStopped, NoWorld
 from splittally.core.limits import MAP_BYTES_FIRST
 from splittally.journal import disk
 from splittally.journal.lmdb.file import read_exactly
-from splittally.journal.lmdb.pages import META_BYTES, Meta
+from splittally.journal.lmdb.pages import META_BYTES, METAS, PAGE_SIZES, Meta
 
 FILE = "data.mdb"
+EMPTY_BYTES_MAX = METAS * PAGE_SIZES[-1]  # both meta pages, which is all of a journal without a row
 LIBRARY_MAJOR = 0  # the binding also bundles LMDB 1.0, which writes other pages
 
 
@@ -44,12 +45,13 @@ def open_environment(folder: Path, map_bytes: int, create: bool = False) -> "lmd
 
 def create_journal(folder: Path) -> None:
     """An empty journal at `folder`, whose parent is there; `DiskFull` without room for it."""
-    if not folder.parent.is_dir():
+    if not disk.is_folder(folder.parent):
         raise NoWorld(f"there is no folder `{folder.parent}`")
     disk.refuse_full(folder.parent, 0)
     unfinished = folder.with_name(f"{folder.name}.new")
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        if os.path.lexists(unfinished):
+            _remove_unfinished(unfinished)
         unfinished.mkdir(mode=0o700)
         open_environment(unfinished, MAP_BYTES_FIRST, create=True).close()
         disk.sync(unfinished / FILE)
@@ -58,6 +60,28 @@ def create_journal(folder: Path) -> None:
         disk.sync(folder.parent)
     except OSError as error:
         raise disk.refusal(f"a journal cannot be made at `{folder}`", error) from error
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether `folder` is what a making that was cut off left: at most a journal without a row."""
+    try:
+        if not stat.S_ISDIR(os.lstat(folder).st_mode):
+            return False
+        if names := disk.names_in(folder):
+            found = os.lstat(folder / FILE) if names == [FILE] else None
+            return found is not None and stat.S_ISREG(found.st_mode) and found.st_size <= EMPTY_BYTES_MAX
+    except FileNotFoundError:  # whoever makes the world has finished it meanwhile
+        pass
+    except OSError as error:
+        raise disk.refusal(f"`{folder}` cannot be looked at", error) from error
+    return True
+
+
+def _remove_unfinished(folder: Path) -> None:
+    if not is_unfinished(folder):
+        raise NoWorld(f"`{folder}` is not ours; move it away and try again", path=str(folder))
+    (folder / FILE).unlink(missing_ok=True)
+    folder.rmdir()
 
 
 def mend_meta(file: Path, fd: int, meta: Meta) -> None:

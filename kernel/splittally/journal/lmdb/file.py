@@ -18,7 +18,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 
 from splittally.core.errors import WorldError
-from splittally.journal.disk import refusal
+from splittally.journal import disk
 from splittally.journal.lmdb import pages
 from splittally.journal.lmdb.pages import LEAF, METAS, BadPage, Branch, Claim, Large, Meta
 
@@ -95,7 +95,7 @@ class LmdbFile:
 
     def loose_rows(self) -> Iterator[tuple[int, bytes | None]]:
         """Keys from `size` on, and their values, in pages that this state does not use; see `rows_on`."""
-        beyond = range(self.meta.page_last + 1, os.fstat(self._fd).st_size // self.meta.page_bytes)
+        beyond = range(self.meta.page_last + 1, disk.size_of(self._fd) // self.meta.page_bytes)
         rows = rows_on(self._fd, self.meta.page_bytes, [*self._free_pages(), *beyond])
         return (row for row in rows if row[0] >= self.size)
 
@@ -122,7 +122,7 @@ class LmdbFile:
 
     def _check_length(self) -> None:
         """The file may end before a page only if that page is free; liblmdb then never wrote it."""
-        whole = os.fstat(self._fd).st_size // self.meta.page_bytes
+        whole = disk.size_of(self._fd) // self.meta.page_bytes
         if whole <= self.meta.page_last:
             free = set(self._free_pages())
             for page in range(whole, self.meta.page_last + 1):
@@ -225,7 +225,7 @@ def rows_on(fd: int, page_bytes: int, numbers: Iterable[int]) -> Iterator[tuple[
     A value is None where it cannot be read, and for the last key that a branch page says it leads to.
     Copies of one leaf may both be there.
     """
-    file_bytes = os.fstat(fd).st_size
+    file_bytes = disk.size_of(fd)
     keys_max = file_bytes // pages.NODE_BYTES  # keys of the free list, read as those of rows, are huge
     leaves = []
     for page in numbers:
@@ -279,4 +279,4 @@ def read_upto(fd: int, offset: int, size: int) -> bytes:
     try:
         return os.pread(fd, size, offset)
     except OSError as error:
-        raise refusal("the journal cannot be read", error) from error
+        raise disk.refusal("the journal cannot be read", error) from error

@@ -12,10 +12,12 @@ Rule 4. Where one meta page is lost (`in_doubt`), a commit may have been acknowl
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from splittally.core.errors import JournalDamaged
 from splittally.core.hashing import hash_frame
 from splittally.core.limits import HASH_BYTES
+from splittally.journal import disk
 from splittally.journal.frame import EMPTY, Frame, Head, follows, seq_of
 from splittally.journal.lmdb.file import LmdbFile, current, read_claims, rows_on
 from splittally.journal.lmdb.pages import METAS, PAGE_SIZES, BadPage
@@ -66,24 +68,57 @@ def key_in(value: bytes) -> int | None:
 def first_bad(fd: int) -> int:
     """The first frame of a damaged file that cannot be read intact: all before it can."""
     try:
-        meta, _ = current(read_claims(fd))
+        return sum(1 for _ in walked(fd))
     except BadPage:
         return sum(1 for _ in intact(fd))
+
+
+def walked(fd: int) -> Iterator[Frame]:
+    """The intact frames that the tree leads to, chained from frame 0 on; `BadPage` without a meta page."""
+    meta, _ = current(read_claims(fd))
     file = LmdbFile(fd, meta._replace(main=meta.main._replace(rows=ENDLESS)), in_doubt=False)
     head = EMPTY
+    while True:
+        try:
+            frame = _next(file.get(head.size), head)
+        except BadPage:
+            return
+        if frame is None:
+            return
+        yield frame
+        head = Head(frame.seq + 1, frame.hash)
+
+
+def survey(fd: int) -> tuple[int | None, str]:
+    """How many frames a file claims to hold, None where nothing says so, and what is damaged in it."""
     try:
-        while (frame := _next(file.get(head.size), head)) is not None:
-            head = Head(frame.seq + 1, frame.hash)
-    except BadPage:
-        pass
-    return head.size
+        _, head, found = load(fd, writable=True)
+        return head.size + len(found), ""
+    except JournalDamaged as damage:
+        try:
+            return current(read_claims(fd))[0].main.rows, str(damage)
+        except BadPage:
+            return None, str(damage)
+
+
+def sound_prefix(fd: int, claimed: int | None) -> Iterator[Frame]:
+    """The longest row of intact frames from frame 0 on that can be found, at most `claimed`.
+
+    What a sound file holds beyond its last commit was never acknowledged and is left out.
+    """
+    if claimed is None:
+        return intact(fd)
+    by_tree = min(first_bad(fd), claimed)
+    if by_tree == claimed or sum(1 for _ in islice(intact(fd), claimed)) <= by_tree:
+        return islice(walked(fd), by_tree)
+    return islice(intact(fd), claimed)
 
 
 def intact(fd: int) -> Iterator[Frame]:
     """The frames that can still be found, chained from frame 0 on, whatever the tree says."""
     metas = [claim.meta for claim in read_claims(fd) if claim.meta is not None]
     page_bytes = metas[0].page_bytes if metas else min(os.sysconf("SC_PAGE_SIZE"), PAGE_SIZES[-1])
-    pages = range(METAS, os.fstat(fd).st_size // page_bytes)
+    pages = range(METAS, disk.size_of(fd) // page_bytes)
     return _chained(rows_on(fd, page_bytes, pages), EMPTY)
 
 

@@ -39,7 +39,7 @@ class LmdbStore(Store):
         self, path: str | os.PathLike[str], writable: bool, map_bytes: int = MAP_BYTES_FIRST
     ) -> None:
         self.file = Path(path) / FILE
-        if writable and not self.file.parent.exists():
+        if writable and not disk.is_folder(self.file.parent):
             create_journal(self.file.parent)
         self._fd = disk.open_journal(self.file)
         self._env: lmdb.Environment | None = None
@@ -57,7 +57,7 @@ class LmdbStore(Store):
         except BaseException:
             if self._env is not None:
                 self._env.close()
-            os.close(self._fd)
+            disk.close(self._fd)
             raise
         if writable:
             lock.drop_in_forks(self)
@@ -141,7 +141,7 @@ class LmdbStore(Store):
     def forget(self) -> None:
         """Lets go of the descriptors alone, which in a forked child leaves the lock with the parent."""
         self._file.close()
-        os.close(self._fd)
+        disk.close(self._fd)
         self._fd = -1
         self._fresh.clear()
         lock.released(self)
@@ -185,7 +185,7 @@ class LmdbStore(Store):
         disk.refuse_full(self.file, 0)
         if self._file.in_doubt:
             mend_meta(self.file, self._fd, self._file.meta)
-        while map_bytes < min(2 * os.fstat(self._fd).st_size, MAP_BYTES_MAX):
+        while map_bytes < min(2 * disk.size_of(self._fd), MAP_BYTES_MAX):
             map_bytes *= 2
         return open_environment(self.file.parent, map_bytes)
 

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from splittally.core.errors import InvalidInput
+from splittally.journal import disk
 
 ED25519 = b"\x01"  # the signature type that stands in key ids and key texts
 NOTE_BYTES_MAX = 64 * 1024
@@ -80,17 +81,23 @@ def is_name(name: str) -> bool:
 
 
 def generate_key(path: Path) -> Ed25519PrivateKey:
-    """A new private key in a file of its own; `InvalidInput` when there already is a file."""
+    """A new private key in a file of its own; `InvalidInput` if there is a file, else `WorldError`."""
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError as error:
         raise InvalidInput(f"there is already a file `{path}`", field="key") from error
-    with open(fd, "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
+    except OSError as error:
+        raise disk.refusal(f"the key file `{path}` cannot be made", error) from error
+    try:
+        with open(fd, "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        disk.remove(path)  # half a key is none, and nothing overwrites it
+        raise disk.refusal(f"the key file `{path}` cannot be written", error) from error
     return key
 
 
