@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import struct
 
 import hypothesis.strategies as st
 import pytest
@@ -141,3 +142,18 @@ def test_a_snapshot_of_a_later_frame_says_that_frames_are_lost(books, folder):
     file.write_bytes(old)
     ran = run("salvage", newer, folder / "new", "--json")
     assert (ran.code, ran.json["frames"], ran.json["lost"]) == (1, len(hashes), 10)
+
+
+def test_frames_are_found_where_the_branch_pages_are_lost(books, folder):
+    """The tree leads nowhere, and the leaves say themselves which frames they hold."""
+    world, hashes = books
+    damaged, file = copy_of(world, folder)
+    content = bytearray(file.read_bytes())
+    for page in range(2, len(content) // PAGE):
+        number, _, kind = struct.unpack_from("=QHH", content, page * PAGE)
+        if (number, kind) == (page, 1):  # a branch page
+            content[page * PAGE : (page + 1) * PAGE] = bytes(PAGE)
+    file.write_bytes(content)
+    ran = run("salvage", damaged, folder / "new", "--json")
+    assert (ran.code, ran.json["frames"], ran.json["lost"]) == (0, len(hashes), 0)
+    assert ran.json["damage"] is not None
