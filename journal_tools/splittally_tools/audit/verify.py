@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec import Struct
+from splittally.core.canonical import UNENCODABLE
 from splittally.core.errors import JournalDamaged
 from splittally.core.snapshot import state_root
 from splittally.core.state import State
@@ -101,7 +102,10 @@ class _Walk:
             self._ask(record, state)
             apply_events(state, body.at_ns, body.by, body.out, seq)
             self.money.see(record, state)
-            self.snapshots.see(record, state)
+            try:
+                self.snapshots.see(record, state)
+            except UNENCODABLE as error:
+                raise _beyond_bytes(seq) from error
             self.runs.see(record, state)
             if self.anchor is not None:
                 self.anchor.see(record, state)
@@ -126,9 +130,18 @@ class _Walk:
         self.intents.finish()
         if state.size:
             self.money.compare_all(state)
-        report.state_root = state_root(state)
+        try:
+            report.state_root = state_root(state)
+        except UNENCODABLE as error:
+            raise _beyond_bytes(state.size - 1) from error
         report.problems = [*self.snapshots.finish(), *self.runs.finish()]
         report.snapshots_equal, report.index_runs_equal = self.snapshots.equal, self.runs.equal
         if self.anchor is not None:
             self.anchor.finish(report.frames)
             report.checkpoint_size = self.anchor.checkpoint.size
+
+
+def _beyond_bytes(seq: int) -> JournalDamaged:
+    return JournalDamaged(
+        f"after frame {seq} the state holds a number that no bytes are defined for", seq=seq
+    )
