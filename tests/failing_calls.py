@@ -54,11 +54,11 @@ class Came(NamedTuple):
     repairs: list
 
 
-def library(folder: Path) -> Path:
-    """The library for `LD_PRELOAD`, compiled into `folder`."""
-    made = folder / "failing_calls.so"
+def library(folder: Path, name: str = "failing_calls.c") -> Path:
+    """The library for `LD_PRELOAD` that this source makes, compiled into `folder`."""
+    made = folder / Path(name).with_suffix(".so")
     compiler = [cc] if (cc := shutil.which("cc")) else [sys.executable, "-m", "ziglang", "cc"]
-    source = HERE / "failing_calls.c"
+    source = HERE / name
     subprocess.run(
         [*compiler, "-shared", "-fPIC", "-o", made, source, "-ldl"], check=True, capture_output=True
     )

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import lmdb
 import pytest
@@ -23,6 +24,7 @@ from splittally.journal.lmdb import LmdbStore
 from splittally.journal.lmdb.store import FRESH_BYTES_MAX, FRESH_FRAMES_MAX
 from splittally.journal.store import Conflict, Unknown
 
+from tests.failing_calls import library
 from tests.journal_damage import append, chain_head
 
 KERNEL = Path(__file__).parent.parent / "kernel"
@@ -251,24 +253,52 @@ except DiskFull as error:
 """
 
 
-@pytest.fixture
-def small_disk(tmp_path):
+BALLAST = """
+import sys
+try:
+    with open(sys.argv[1], "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+except OSError as error:
+    print(error.strerror)
+"""
+SMALL_DISK_BYTES = 2 << 20
+
+
+def mount(path):
+    """Whether a small disk could be mounted here, which takes the right to."""
+    options = f"size={SMALL_DISK_BYTES}"
+    return not subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], capture_output=True
+    ).returncode
+
+
+def may_mount():
+    with TemporaryDirectory() as path:
+        return mount(path) and not subprocess.run(["umount", path]).returncode
+
+
+# One that is told of to the program (`small_disk.c`), and where this may be mounted, a real one.
+@pytest.fixture(params=["told", "mounted"] if may_mount() else ["told"])
+def small_disk(request, tmp_path, monkeypatch):
     path = tmp_path / "small"
     path.mkdir()
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", path], capture_output=True
-    ).returncode:
-        pytest.skip("a small disk needs the right to mount one; run as root on Linux")
+    if request.param == "mounted":
+        assert mount(path)
+        yield path
+        subprocess.run(["umount", path], check=True)
+        return
+    monkeypatch.setenv("LD_PRELOAD", str(library(tmp_path, "small_disk.c")))
+    monkeypatch.setenv("SMALL_DISK", str(path))
+    monkeypatch.setenv("SMALL_DISK_BYTES", str(SMALL_DISK_BYTES))
     yield path
-    subprocess.run(["umount", path], check=True)
 
 
 def test_a_small_disk_fills_without_a_signal_and_can_be_read_and_resumed(small_disk):
     folder = small_disk / "journal"
     assert run(FILL, folder).stdout == "full\n"
     ballast = small_disk / "ballast"
-    with pytest.raises(OSError, match="No space left"), open(ballast, "wb") as file:
-        file.write(bytes(4 << 20))
+    assert run(BALLAST, ballast).stdout == "No space left on device\n"
     reader = LmdbStore(folder, writable=False)
     size = chain_head(reader).size
     reader.close()
