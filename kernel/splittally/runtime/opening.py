@@ -67,15 +67,7 @@ def upgrade(world: World) -> int | None:
     """Record what this release defines otherwise; the frame, None where everything stands already."""
     if not release_changes(world.state):
         return None
-    state = world.state
-    command = Open(
-        world=state.world,
-        clock=state.clock,
-        format=FORMAT,
-        engine=current_engine(),
-        release=current_release(),
-    )
-    return _run(world, OPERATOR, command, world.clock.read(state.now_ns, None))
+    return _record_open(world, OPERATOR, world.state.world, current_release(), _now_ns(world))
 
 
 def open_or_create(
@@ -191,12 +183,10 @@ def _recovered(
     if not recovered.is_rebuilt:
         index.remove_others()
     if not state.size:
-        _make_world(world, first or _first(world.clock, entropy))
+        made = first or _first(world.clock, entropy)
+        _record_open(world, KERNEL, made.world, current_release(), made.now_ns)
     elif state.engine != current_engine() or state.format != FORMAT:
-        _record_open(
-            world,
-            Open(world=state.world, clock=state.clock, format=FORMAT, engine=current_engine(), release=b""),
-        )
+        _record_open(world, KERNEL, state.world, b"", _now_ns(world))
     return world
 
 
@@ -204,19 +194,19 @@ def _first(clock: WorldClock, entropy: Entropy) -> First:
     return First(clock.said(0 if clock.kind == GIVEN else None), entropy(WORLD_ID_BYTES))
 
 
-def _make_world(world: World, first: First) -> None:
+def _record_open(world: World, principal: str, world_id: bytes, release: bytes, now_ns: int) -> int | None:
+    """Record under what the world is opened now; the frame."""
+    tick(world, now_ns)
     command = Open(
-        world=first.world,
-        clock=world.clock.kind,
-        format=FORMAT,
-        engine=current_engine(),
-        release=current_release(),
+        world=world_id, clock=world.clock.kind, format=FORMAT, engine=current_engine(), release=release
     )
-    _run(world, KERNEL, command, first.now_ns)
+    seq, _ = carry_out(world, principal, command, now_ns)
+    commit(world)
+    return seq
 
 
-def _record_open(world: World, command: Open) -> None:
-    _run(world, KERNEL, command, world.clock.read(world.state.now_ns, None))
+def _now_ns(world: World) -> int:
+    return world.clock.read(world.state.now_ns, None)
 
 
 def _world_clock(kind: str, source: Callable[[], int] | None) -> WorldClock:
@@ -233,10 +223,3 @@ def _clock_of(clock: str | Callable[[], int] | None) -> tuple[str | None, Callab
     if callable(clock):
         return HOST, clock
     raise InvalidInput("`clock` is host, given or a callable", field="clock")
-
-
-def _run(world: World, principal: str, command: Open, now_ns: int) -> int | None:
-    tick(world, now_ns)
-    seq, _ = carry_out(world, principal, command, now_ns)
-    commit(world)
-    return seq
