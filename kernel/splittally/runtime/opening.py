@@ -32,7 +32,7 @@ from splittally.runtime.clock import GIVEN, HOST, CheckedEntropy, RandomPool, Wo
 from splittally.runtime.folder import NO_FOLDER, is_world, may_become_world
 from splittally.runtime.judge import Judge
 from splittally.runtime.pipeline import carry_out, commit, tick
-from splittally.runtime.recover import recover, refuse_older
+from splittally.runtime.recover import Recovered, recover, refuse_older
 from splittally.runtime.world import SNAPSHOT_CLOSE_FRAMES, World
 from splittally.sandbox import Sandbox, engine_id
 from splittally.sandbox.registry import builtin, builtin_names
@@ -119,7 +119,9 @@ def open_over(
     Nothing is kept beside the store: state and index are folded from its frames.
     """
     kind, source = _clock_of(clock)
-    return _recovered(store, Index(None), Snapshots(NO_FOLDER), kind, source, _entropy_of(entropy), open_max)
+    index, snapshots = Index(None), Snapshots(NO_FOLDER)
+    recovered = recover(store, index, snapshots)
+    return _world_of(recovered, store, index, snapshots, kind, source, _entropy_of(entropy), open_max)
 
 
 def _open_locked(
@@ -141,9 +143,10 @@ def _open_locked(
         index, snapshots = Index(folder / "index"), Snapshots(folder / "snapshots")
         snapshots.remove_unfinished()
         refuse_older(store.head.size, index, snapshots)
-        world = _recovered(store, index, snapshots, kind, source, entropy, open_max, first)
+        recovered = recover(store, index, snapshots)
+        world = _world_of(recovered, store, index, snapshots, kind, source, entropy, open_max, first)
         world.snapshots = snapshots
-        if world.is_rebuilt or (not world.snapshot_size and world.state.size >= SNAPSHOT_CLOSE_FRAMES):
+        if recovered.is_rebuilt or (not world.snapshot_size and world.state.size >= SNAPSHOT_CLOSE_FRAMES):
             world.save_projections()
         return world
     except BaseException:
@@ -151,7 +154,8 @@ def _open_locked(
         raise
 
 
-def _recovered(
+def _world_of(
+    recovered: Recovered,
     store: Store,
     index: Index,
     snapshots: Snapshots,
@@ -161,8 +165,7 @@ def _recovered(
     open_max: int,
     first: First | None = None,
 ) -> World:
-    """The world of a store and its projections; its first record, or one for another engine, is written."""
-    recovered = recover(store, index, snapshots)
+    """The world of what was recovered; its first record, or one for another engine, is written."""
     state = recovered.state
     if state.size and kind is not None and kind != state.clock:
         raise InvalidInput(f"the clock of this world is `{state.clock}`, not `{kind}`", field="clock")
@@ -177,7 +180,7 @@ def _recovered(
         open_max=open_max,
     )
     world.repairs = recovered.repairs
-    world.snapshot_size, world.is_rebuilt = recovered.snapshot_size, recovered.is_rebuilt
+    world.snapshot_size = recovered.snapshot_size
     for seq in recovered.left_out:
         snapshots.remove(seq)
     if not recovered.is_rebuilt:
