@@ -153,7 +153,8 @@ class Kernel(Requests):
         with self._lock:
             asked = Intent(kind, params, grant or self._native_grant())
             decision = self.submit(asked, now_ns=now_ns)
-            return warned(decision, self._world.state, [params["name"]] if kind in GRANTING else [])
+            granted = [params["name"]] if decision.allowed and kind in GRANTING else []
+            return warned(decision, self._world.state, granted)
 
     def apply(
         self,
