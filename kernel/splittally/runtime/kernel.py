@@ -19,7 +19,7 @@ from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_
 from splittally.edge.arguments import require, require_natural
 from splittally.edge.dimensions import warned
 from splittally.edge.hashes import require_hash
-from splittally.edge.manifest import read_manifest_names
+from splittally.edge.manifest import read_manifest_document
 from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Intent, Release
 from splittally.runtime.lineage import Level, trace
 from splittally.runtime.opening import upgrade
@@ -170,7 +170,7 @@ class Kernel(Requests):
         with self._lock:
             state = self._world.state
             schema_of = self._world.sealer.schema
-            params, beside = read_manifest_names(manifest, state, schema_of, accept_modules)
+            params, beside = read_manifest_document(manifest, state, schema_of, accept_modules)
             decision = self.submit(Intent("manifest.apply", params, ROOT), now_ns=now_ns)
             holds = self._world.state.ledger.holds
             if decision.allowed and holds:
