@@ -249,7 +249,12 @@ class Kernel(Requests):
     def run_for(requests: Iterable[tuple["Kernel", At[Any]]]) -> list[Any]:
         """Answers to requests of several principals of one world, in as few commits as they fit in; what
         fails has its error as its answer."""
-        return answers_for((kernel._world, kernel._principal, item) for kernel, item in requests)
+        asked = list(requests)
+        if not asked:
+            return []
+        world = asked[0][0]._world
+        assert all(kernel._world is world for kernel, _ in asked)
+        return answers_for(world, [(kernel._principal, item) for kernel, item in asked])
 
     def _native_grant(self) -> str:
         if self._principal == OPERATOR:
