@@ -121,7 +121,7 @@ def test_a_fork_and_a_group_decide_under_a_new_governor_as_the_world_does():
         assert kernel.submit(asked(40)).allowed
         fork = kernel.fork()
         assert fork.apply(stated(101)).allowed
-        params = read_manifest_document(stated(101), kernel._world.state, kernel._world.sealer.schema)
+        params, _ = read_manifest_document(stated(101), kernel._world.state, kernel._world.sealer.schema)
         both = [Intent("manifest.apply", params, "root"), asked(50)]
         grouped = kernel.fork().submit(both, mode="all")
         assert kernel.apply(stated(101)).allowed

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from splittally.edge.records import (
         At,
         Decision,
+        Dispatch,
         Extend,
         Group,
         HoldChange,
@@ -103,6 +104,7 @@ __all__ = [
     "CanonicalError",
     "Decision",
     "DiskFull",
+    "Dispatch",
     "EscalationReason",
     "ExpressionError",
     "Extend",

@@ -36,6 +36,7 @@ from splittally.edge.records import (
     Settlement,
 )
 from splittally.runtime import Kernel, open_world
+from splittally.runtime.answers import unrecorded
 from splittally.runtime.lineage import Level
 from splittally.runtime.queries import Queries
 from splittally.runtime.requests import INTENTS, RECEIPTS, REQUESTS, Answered, Change
@@ -153,17 +154,17 @@ class AsyncKernel:
 
     async def approve(self, intent_hash: bytes | str, now_ns: int | None = None) -> Decision:
         """Approve an intent that waits."""
-        return await self._decision(lambda: self._kernel.approve(intent_hash, now_ns))
+        return await self._call(lambda: self._kernel.approve(intent_hash, now_ns))
 
     async def reject(self, intent_hash: bytes | str, now_ns: int | None = None) -> Decision:
         """Reject an intent that waits."""
-        return await self._decision(lambda: self._kernel.reject(intent_hash, now_ns))
+        return await self._call(lambda: self._kernel.reject(intent_hash, now_ns))
 
     async def native(
         self, kind: str, grant: str | None = None, now_ns: int | None = None, **params: Any
     ) -> Decision:
         """Ask for a native effect."""
-        return await self._decision(lambda: self._kernel.native(kind, grant, now_ns, **params))
+        return await self._call(lambda: self._kernel.native(kind, grant, now_ns, **params))
 
     async def apply(
         self,
@@ -172,11 +173,11 @@ class AsyncKernel:
         accept_modules: bool = False,
     ) -> Decision:
         """Make the world what a manifest says."""
-        return await self._decision(lambda: self._kernel.apply(manifest, now_ns, accept_modules))
+        return await self._call(lambda: self._kernel.apply(manifest, now_ns, accept_modules))
 
     async def decide(self, intent: Intent, now_ns: int | None = None) -> Decision:
         """What `submit` would answer now, with nothing written."""
-        return await self._decision(lambda: self._kernel.decide(intent, now_ns))
+        return await self._call(lambda: self._kernel.decide(intent, now_ns))
 
     async def tick(self, now_ns: int | None = None) -> int:
         """Work through what is due by now."""
@@ -234,18 +235,16 @@ class AsyncKernel:
         while group := list(islice(requests, GROUP_MAX)):
             yield await self.run(group)
 
-    async def _decision(self, work: Callable[[], Decision]) -> Decision:
-        return await self._call(work)
-
     async def _request(self, item: At) -> Any:
         request = item.request
         is_kept = isinstance(request, Receipt | Release | Extend)
         answer = await self._put(item, is_kept or isinstance(request, Dispatch), is_kept)
         if answer is not None:
             return answer
-        busy = Decision(seq=None, intent_hash=None, outcome="deny", findings=(find("busy"),))
-        is_list = isinstance(request, Group) and request.mode == "all"
-        return [busy] * len(request.intents) if is_list and isinstance(request, Group) else busy
+        busy = unrecorded(find("busy"))
+        if isinstance(request, Group) and request.mode == "all":
+            return [busy] * len(request.intents)
+        return busy
 
     async def _together(self, items: list[At], return_exceptions: bool = False) -> list[Any]:
         """The answers to all of these; one who gives up gives up those that were answered already, too."""

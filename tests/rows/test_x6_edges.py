@@ -297,7 +297,7 @@ def test_a_manifest_that_says_otherwise_is_followed(kernel):
 @pytest.mark.req("X6-21")
 def test_of_a_world_from_before_a_cap_keeps_its_module_and_an_unchanged_manifest_writes_nothing(kernel):
     """Such a world does not say by which name a module was stated."""
-    params = read_manifest_document(named(NAME), kernel._world.state, kernel._world.sealer.schema)
+    params, _ = read_manifest_document(named(NAME), kernel._world.state, kernel._world.sealer.schema)
     del params["stated"]
     assert kernel.submit(Intent("manifest.apply", params, "root")).allowed
     assert kernel.apply(named(NAME)).seq is None

@@ -234,7 +234,7 @@ def test_a_debt_that_is_made_and_forbidden_in_one_record_is_no_damage():
         owing = {"accounts/a": {"debt_limit": 100}, "accounts/b": {}}
         assert kernel.apply({"resources": {"USD": 0}, "accounts": owing}).allowed
         lowered = {"resources": {"USD": 0}, "accounts": {"accounts/a": {}, "accounts/b": {}}}
-        document = read_manifest_document(lowered, kernel._world.state, kernel._world.sealer.schema)
+        document, _ = read_manifest_document(lowered, kernel._world.state, kernel._world.sealer.schema)
         spent = {"resource": "USD", "amount": 100, "from": "accounts/a", "to": "accounts/b"}
         first, second = Intent("ledger.transfer", spent, "root"), Intent("manifest.apply", document, "root")
         assert all(each.allowed for each in kernel.submit([first, second], mode="all"))

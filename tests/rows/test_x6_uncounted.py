@@ -68,6 +68,14 @@ def test_a_limit_that_nothing_counts_is_said_when_it_is_made_and_in_views(terms,
 
 
 @pytest.mark.req("X6-28")
+@pytest.mark.parametrize("kind", ["grant.issue", "grant.amend", "grant.topup"])
+def test_a_change_that_names_no_grant_is_refused_and_nothing_is_said_of_limits(kind):
+    with splittally.open(None, clock="given") as kernel:
+        decision = kernel.native(kind)
+        assert (decision.outcome, [x.code for x in decision.findings]) == ("deny", ["params.invalid"])
+
+
+@pytest.mark.req("X6-28")
 def test_a_limit_of_a_team_that_asks_nobody_is_said_though_its_child_counts():
     """The team's leg reserves nothing, whatever its children do."""
     grants = {"team": {"cap": "sys/all@1", "budget": {"tokens": 100}}}

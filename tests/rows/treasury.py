@@ -218,7 +218,7 @@ class World:
         if kind == "manifest.apply":
             world = self.kernel._world
             document = self.document(one, two)
-            return read_manifest_document(document, world.state, world.sealer.schema)
+            return read_manifest_document(document, world.state, world.sealer.schema)[0]
         return every[kind]
 
 

@@ -60,14 +60,7 @@ _HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def read_manifest_document(
-    source: str | Path | Mapping[str, Any], state: State, schema_of: SchemaOf
-) -> dict[str, Any]:
-    """The params of `manifest.apply` for a manifest; `InvalidManifest` says what is wrong and where."""
-    return read_manifest_names(source, state, schema_of, accept_modules=False)[0]
-
-
-def read_manifest_names(
-    source: str | Path | Mapping[str, Any], state: State, schema_of: SchemaOf, accept_modules: bool
+    source: str | Path | Mapping[str, Any], state: State, schema_of: SchemaOf, accept_modules: bool = False
 ) -> tuple[dict[str, Any], list[Finding]]:
     """The params of `manifest.apply`, and the names that mean other modules now (`module_renamed`).
 

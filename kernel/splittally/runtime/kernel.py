@@ -19,7 +19,7 @@ from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_
 from splittally.edge.arguments import require, require_natural
 from splittally.edge.dimensions import warned
 from splittally.edge.hashes import require_hash
-from splittally.edge.manifest import read_manifest_names
+from splittally.edge.manifest import read_manifest_document
 from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Intent, Release
 from splittally.runtime.lineage import Level, trace
 from splittally.runtime.opening import upgrade
@@ -153,7 +153,8 @@ class Kernel(Requests):
         with self._lock:
             asked = Intent(kind, params, grant or self._native_grant())
             decision = self.submit(asked, now_ns=now_ns)
-            return warned(decision, self._world.state, [params["name"]] if kind in GRANTING else [])
+            granted = [params["name"]] if decision.allowed and kind in GRANTING else []
+            return warned(decision, self._world.state, granted)
 
     def apply(
         self,
@@ -169,7 +170,7 @@ class Kernel(Requests):
         with self._lock:
             state = self._world.state
             schema_of = self._world.sealer.schema
-            params, beside = read_manifest_names(manifest, state, schema_of, accept_modules)
+            params, beside = read_manifest_document(manifest, state, schema_of, accept_modules)
             decision = self.submit(Intent("manifest.apply", params, ROOT), now_ns=now_ns)
             holds = self._world.state.ledger.holds
             if decision.allowed and holds:
@@ -248,7 +249,12 @@ class Kernel(Requests):
     def run_for(requests: Iterable[tuple["Kernel", At[Any]]]) -> list[Any]:
         """Answers to requests of several principals of one world, in as few commits as they fit in; what
         fails has its error as its answer."""
-        return answers_for((kernel._world, kernel._principal, item) for kernel, item in requests)
+        asked = list(requests)
+        if not asked:
+            return []
+        world = asked[0][0]._world
+        assert all(kernel._world is world for kernel, _ in asked)
+        return answers_for(world, [(kernel._principal, item) for kernel, item in asked])
 
     def _native_grant(self) -> str:
         if self._principal == OPERATOR:

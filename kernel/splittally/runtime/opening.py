@@ -32,7 +32,7 @@ from splittally.runtime.clock import GIVEN, HOST, CheckedEntropy, RandomPool, Wo
 from splittally.runtime.folder import NO_FOLDER, is_world, may_become_world
 from splittally.runtime.judge import Judge
 from splittally.runtime.pipeline import carry_out, commit, tick
-from splittally.runtime.recover import recover, refuse_older
+from splittally.runtime.recover import Recovered, recover, refuse_older
 from splittally.runtime.world import SNAPSHOT_CLOSE_FRAMES, World
 from splittally.sandbox import Sandbox, engine_id
 from splittally.sandbox.registry import builtin, builtin_names
@@ -67,15 +67,7 @@ def upgrade(world: World) -> int | None:
     """Record what this release defines otherwise; the frame, None where everything stands already."""
     if not release_changes(world.state):
         return None
-    state = world.state
-    command = Open(
-        world=state.world,
-        clock=state.clock,
-        format=FORMAT,
-        engine=current_engine(),
-        release=current_release(),
-    )
-    return _run(world, OPERATOR, command, world.clock.read(state.now_ns, None))
+    return _record_open(world, OPERATOR, world.state.world, current_release(), _now_ns(world))
 
 
 def open_or_create(
@@ -127,7 +119,9 @@ def open_over(
     Nothing is kept beside the store: state and index are folded from its frames.
     """
     kind, source = _clock_of(clock)
-    return _recovered(store, Index(None), Snapshots(NO_FOLDER), kind, source, _entropy_of(entropy), open_max)
+    index, snapshots = Index(None), Snapshots(NO_FOLDER)
+    recovered = recover(store, index, snapshots)
+    return _world_of(recovered, store, index, snapshots, kind, source, _entropy_of(entropy), open_max)
 
 
 def _open_locked(
@@ -149,9 +143,10 @@ def _open_locked(
         index, snapshots = Index(folder / "index"), Snapshots(folder / "snapshots")
         snapshots.remove_unfinished()
         refuse_older(store.head.size, index, snapshots)
-        world = _recovered(store, index, snapshots, kind, source, entropy, open_max, first)
+        recovered = recover(store, index, snapshots)
+        world = _world_of(recovered, store, index, snapshots, kind, source, entropy, open_max, first)
         world.snapshots = snapshots
-        if world.is_rebuilt or (not world.snapshot_size and world.state.size >= SNAPSHOT_CLOSE_FRAMES):
+        if recovered.is_rebuilt or (not world.snapshot_size and world.state.size >= SNAPSHOT_CLOSE_FRAMES):
             world.save_projections()
         return world
     except BaseException:
@@ -159,7 +154,8 @@ def _open_locked(
         raise
 
 
-def _recovered(
+def _world_of(
+    recovered: Recovered,
     store: Store,
     index: Index,
     snapshots: Snapshots,
@@ -169,8 +165,7 @@ def _recovered(
     open_max: int,
     first: First | None = None,
 ) -> World:
-    """The world of a store and its projections; its first record, or one for another engine, is written."""
-    recovered = recover(store, index, snapshots)
+    """The world of what was recovered; its first record, or one for another engine, is written."""
     state = recovered.state
     if state.size and kind is not None and kind != state.clock:
         raise InvalidInput(f"the clock of this world is `{state.clock}`, not `{kind}`", field="clock")
@@ -185,18 +180,16 @@ def _recovered(
         open_max=open_max,
     )
     world.repairs = recovered.repairs
-    world.snapshot_size, world.is_rebuilt = recovered.snapshot_size, recovered.is_rebuilt
+    world.snapshot_size = recovered.snapshot_size
     for seq in recovered.left_out:
         snapshots.remove(seq)
     if not recovered.is_rebuilt:
         index.remove_others()
     if not state.size:
-        _make_world(world, first or _first(world.clock, entropy))
+        made = first or _first(world.clock, entropy)
+        _record_open(world, KERNEL, made.world, current_release(), made.now_ns)
     elif state.engine != current_engine() or state.format != FORMAT:
-        _record_open(
-            world,
-            Open(world=state.world, clock=state.clock, format=FORMAT, engine=current_engine(), release=b""),
-        )
+        _record_open(world, KERNEL, state.world, b"", _now_ns(world))
     return world
 
 
@@ -204,19 +197,19 @@ def _first(clock: WorldClock, entropy: Entropy) -> First:
     return First(clock.said(0 if clock.kind == GIVEN else None), entropy(WORLD_ID_BYTES))
 
 
-def _make_world(world: World, first: First) -> None:
+def _record_open(world: World, principal: str, world_id: bytes, release: bytes, now_ns: int) -> int | None:
+    """Record under what the world is opened now; the frame."""
+    tick(world, now_ns)
     command = Open(
-        world=first.world,
-        clock=world.clock.kind,
-        format=FORMAT,
-        engine=current_engine(),
-        release=current_release(),
+        world=world_id, clock=world.clock.kind, format=FORMAT, engine=current_engine(), release=release
     )
-    _run(world, KERNEL, command, first.now_ns)
+    seq, _ = carry_out(world, principal, command, now_ns)
+    commit(world)
+    return seq
 
 
-def _record_open(world: World, command: Open) -> None:
-    _run(world, KERNEL, command, world.clock.read(world.state.now_ns, None))
+def _now_ns(world: World) -> int:
+    return world.clock.read(world.state.now_ns, None)
 
 
 def _world_clock(kind: str, source: Callable[[], int] | None) -> WorldClock:
@@ -233,10 +226,3 @@ def _clock_of(clock: str | Callable[[], int] | None) -> tuple[str | None, Callab
     if callable(clock):
         return HOST, clock
     raise InvalidInput("`clock` is host, given or a callable", field="clock")
-
-
-def _run(world: World, principal: str, command: Open, now_ns: int) -> int | None:
-    tick(world, now_ns)
-    seq, _ = carry_out(world, principal, command, now_ns)
-    commit(world)
-    return seq

@@ -7,26 +7,24 @@ Rule 3. `tables` and `root` alone take everything at once, at one sequence numbe
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from splittally.core.canonical import decode
-from splittally.core.caps.state import NO_PARAMS, limits_of
+from splittally.core.caps.state import limits_of
 from splittally.core.ledger.state import Counter, CounterKey
 from splittally.core.snapshot import state_root, tables
 from splittally.core.state import State
-from splittally.core.types import LIFE, RESERVED, AccountDef
+from splittally.core.types import LIFE
 from splittally.edge.arguments import require
-from splittally.edge.dimensions import uncounted
 from splittally.runtime.budget_views import budget_row
 from splittally.runtime.governor_views import governor_row
+from splittally.runtime.grant_views import grant_row
+from splittally.runtime.ledger_views import account_names, account_row, counter_row, hold_row, resource_row
 from splittally.runtime.rows import Row
 from splittally.runtime.table import K, R, Table
 
 Rows = Table[str, Row]
-UNDEFINED = "undefined"  # of an account that is only named
 
 
 class Queries:
@@ -79,21 +77,9 @@ class Queries:
     @property
     def grants(self) -> Rows:
         """Grants by name, with their hashes, whether revoked, their chain, and the limits nothing counts."""
-        return self._table(lambda: self._current().caps.grants.keys(), self._grant_row)
-
-    def _grant_row(self, name: str) -> Row | None:
-        state = self._current()
-        grant = state.caps.grants.get(name)
-        if grant is None:
-            return None
-        row = Row(msgspec.structs.asdict(grant))
-        row["limits"] = [Row(msgspec.structs.asdict(limit)) for limit in limits_of(grant)]
-        row["chain"] = [above.name for above in state.caps.ancestors(name)]
-        row["revoked"] = state.caps.is_revoked(name)
-        row["exhausted"] = _is_exhausted(state, name)
-        row["uncounted"] = uncounted(state, name)
-        row["permission"] = permission_of(state.caps.cap_params(grant))
-        return row
+        return self._table(
+            lambda: self._current().caps.grants.keys(), lambda name: grant_row(self._current(), name)
+        )
 
     def grant(self, name_or_hash: str | bytes) -> Row | None:
         """A grant by its name, or by its hash as bytes or hex."""
@@ -119,7 +105,7 @@ class Queries:
     def counter(self, grant: str, dim: str) -> Row | None:
         """The life counter of a grant's dimension; None where nothing is counted."""
         with self._still:
-            return _counter_row(self._counters().get((grant, dim, LIFE, 0)))
+            return counter_row(self._counters().get((grant, dim, LIFE, 0)))
 
     def _counters(self) -> dict[CounterKey, Counter]:
         return self._current().ledger.counters
@@ -127,7 +113,7 @@ class Queries:
     def _counters_of(self, scope: str) -> Rows | None:
         rows = Table(
             lambda: [key[1] for key in self._counters() if key[0] == scope and key[2] == LIFE],
-            lambda dim: _counter_row(self._counters().get((scope, dim, LIFE, 0))),
+            lambda dim: counter_row(self._counters().get((scope, dim, LIFE, 0))),
             self._still,
         )
         is_limited = any((scope, x.dim, LIFE, 0) in self._counters() for x in self._limits(scope))
@@ -142,7 +128,7 @@ class Queries:
         """Windowed counters as (scope, dim, per, start_ns) -> {limit, reserved, spent}."""
         return self._table(
             lambda: [key for key in self._counters() if key[2] != LIFE],
-            lambda key: _counter_row(self._counters().get(key)) if key[2] != LIFE else None,
+            lambda key: counter_row(self._counters().get(key)) if key[2] != LIFE else None,
         )
 
     @property
@@ -165,33 +151,8 @@ class Queries:
         `attempt` dispatched the effect, at `started_ns`, None where nobody did; called with `is_orphan=True`
         it gives those that were started and have no answer, `running_ns` ago.
         """
-        return self._table(lambda: self._current().ledger.holds.keys(), self._hold_row)
-
-    def _hold_row(self, digest: bytes) -> Row | None:
-        state = self._current()
-        hold = state.ledger.holds.get(digest)
-        if hold is None:
-            return None
-        attempt, started_ns = state.ledger.started.get(digest, (None, None))
-        return Row(
-            intent_hash=digest,
-            seq=hold.seq,
-            principal=hold.by,
-            kind=hold.kind,
-            status=RESERVED,
-            phase=hold.phase,
-            at_ns=hold.at_ns,
-            age_ns=state.now_ns - hold.at_ns,
-            due_ns=hold.due_ns or None,
-            attempt=attempt,
-            started_ns=started_ns,
-            running_ns=None if started_ns is None else state.now_ns - started_ns,
-            is_orphan=started_ns is not None,
-            grant=hold.legs[0].grant,
-            reserve=dict(hold.legs[0].reserve),
-            dim=sorted(hold.legs[0].reserve),
-            legs=[Row(msgspec.structs.asdict(leg)) for leg in hold.legs],
-            draws=[Row(msgspec.structs.asdict(draw)) for draw in hold.draws],
+        return self._table(
+            lambda: self._current().ledger.holds.keys(), lambda digest: hold_row(self._current(), digest)
         )
 
     @property
@@ -200,27 +161,8 @@ class Queries:
 
         A name that older records credit and nobody defined is of kind `undefined`.
         """
-        return self._table(self._account_names, self._account_row)
-
-    def _account_names(self) -> set[str]:
-        ledger = self._current().ledger
-        return {*ledger.accounts, *(name for name, _ in ledger.balances)}
-
-    def _account_row(self, name: str) -> Row | None:
-        ledger = self._current().ledger
-        resources = sorted(ledger.resources)
-        held = {x: ledger.balances[name, x] for x in resources if (name, x) in ledger.balances}
-        account = ledger.accounts.get(name)
-        if account is None and not held:
-            return None
-        account = account or AccountDef(name=name, kind=UNDEFINED, debt_limit=0)
-        free = {x: 0 if account.kind == "external" else held[x] + account.debt_limit for x in held}
-        return Row(
-            kind=account.kind,
-            debt_limit=account.debt_limit,
-            balances=held,
-            in_flight={x: ledger.drawn[name, x] for x in resources if ledger.drawn.get((name, x))},
-            spendable=free,
+        return self._table(
+            lambda: account_names(self._current()), lambda name: account_row(self._current(), name)
         )
 
     @property
@@ -239,23 +181,16 @@ class Queries:
         state = self._current()
         if name not in state.plans.budgets:
             return None
-        account = self._account_row(name)
+        account = account_row(state, name)
         assert account is not None
         return Row(budget_row(state, name, account["in_flight"], per))
 
     @property
     def resources(self) -> Rows:
         """Resources by name with their scale, what is in flight, and the sum that must be zero."""
-        return self._table(lambda: self._current().ledger.resources.keys(), self._resource_row)
-
-    def _resource_row(self, name: str) -> Row | None:
-        ledger = self._current().ledger
-        resource = ledger.resources.get(name)
-        if resource is None:
-            return None
-        balances = sum(amount for (_, held), amount in ledger.balances.items() if held == name)
-        flying = ledger.inflight.get(name, 0)
-        return Row(scale=resource.scale, in_flight=flying, imbalance=balances + flying)
+        return self._table(
+            lambda: self._current().ledger.resources.keys(), lambda name: resource_row(self._current(), name)
+        )
 
     # --- definitions -----------------------------------------------------------------------------
 
@@ -293,33 +228,6 @@ class Queries:
     def wasm(self, module: bytes) -> bytes | None:
         """The bytes of the module with this hash; None where the world has none."""
         return self._current().caps.blobs.get(module)
-
-
-def _is_exhausted(state: State, name: str) -> bool:
-    """Whether a lifetime limit of a grant was passed by usage."""
-    for limit in limits_of(state.caps.grants[name]):
-        counter = state.ledger.counters.get((name, limit.dim, LIFE, 0))
-        if limit.per == LIFE and counter is not None and counter.limit >= 0 and counter.available < 0:
-            return True
-    return False
-
-
-def _counter_row(counter: Counter | None) -> Row | None:
-    if counter is None:
-        return None
-    row = Row(
-        limit=counter.limit if counter.limit >= 0 else None, reserved=counter.reserved, spent=counter.spent
-    )
-    if counter.refunded:
-        row["refunded"] = counter.refunded
-    return row
-
-
-@lru_cache(maxsize=4096)
-def permission_of(params: bytes) -> str | None:
-    """The permission as its author wrote it, where the grant was made from one (spec/06-manifest.md)."""
-    text = decode(params).get("x-permission") if params != NO_PARAMS else None
-    return text if type(text) is str else None
 
 
 def _from_hex(text: str) -> bytes:

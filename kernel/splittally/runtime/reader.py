@@ -23,7 +23,7 @@ from splittally.core.intent_history import Trace
 from splittally.core.state import State
 from splittally.core.types import OPERATOR
 from splittally.edge.hashes import require_hash
-from splittally.journal.frame import EMPTY, Head, open_frame
+from splittally.journal.frame import Head, open_frame
 from splittally.journal.index import Index
 from splittally.journal.lmdb import LmdbStore
 from splittally.journal.snapshot import Snapshots
@@ -31,7 +31,7 @@ from splittally.journal.store import Store
 from splittally.runtime.folder import NO_FOLDER, require_world
 from splittally.runtime.history import History
 from splittally.runtime.queries import Queries
-from splittally.runtime.recover import Recovered, recover, refuse_older, state_at
+from splittally.runtime.recover import Recovered, head_at, recover, refuse_older, state_at
 from splittally.runtime.rows import Row, outcome_row
 
 
@@ -103,8 +103,7 @@ class Reader:
         """Sequence, hash and canonical bytes of the same frames, not read any further."""
         if start >= self.head.size:
             return iter(())
-        base = Head(start, self.store.entry(start - 1)[0]) if start else EMPTY
-        return self.store.chained(base, stop)
+        return self.store.chained(head_at(self.store, start), stop)
 
     # --- what they amount to -------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ Rule 2. Whoever uses a world first makes durable what an interrupted or abandone
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -72,25 +71,19 @@ def _answer(
     return done, world.store.head.size if world.commits != committed else 0
 
 
-def answers_for(requests: Iterable[tuple[World, str, At]]) -> list[Any]:
+def answers_for(world: World, requests: Iterable[tuple[str, At]]) -> list[Any]:
     """The answers to requests of several principals, in as few commits as they fit in.
 
     What fails has its error as its answer.
     """
     given: list[Any] = []
-    worlds: set[World] = set()
-    with ExitStack() as held:  # until the commit, so that no query sees what is not durable
+    with world.lock:  # until the commit, so that no query sees what is not durable
+        require_usable(world)
         try:
-            for (world, principal), run in groupby(requests, itemgetter(0, 1)):
-                if world not in worlds:
-                    held.enter_context(world.lock)
-                    worlds.add(world)
-                require_usable(world)
-                given += answers_or_errors(world, principal, [item for _, _, item in run])
+            for principal, run in groupby(requests, itemgetter(0)):
+                given += answers_or_errors(world, principal, [item for _, item in run])
         except BaseException:
-            for world in worlds:
-                commit_if_running(world)
+            commit_if_running(world)
             raise
-        for world in worlds:
-            commit(world)
+        commit(world)
     return given

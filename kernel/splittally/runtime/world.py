@@ -66,7 +66,6 @@ class World:
         self.snapshots: Snapshots | None = None
         self.snapshot_size = 0  # frames that the newest snapshot and its anchor take
         self.writer_lock: WriterLock | None = None
-        self.is_rebuilt = False  # what was not believed when it was opened is to be written anew
         self.is_frozen = False  # nobody writes here
 
     def refuse_stopped(self) -> None:
@@ -120,7 +119,9 @@ class World:
     def _anchor(self, root: bytes) -> None:
         """Record what was written beside the journal, in a frame and a commit of its own.
 
-        A failed commit stops the kernel like any other; what was answered before is durable.
+        It is remembered after its commit and not before, as what a request decides is: a full disk then
+        costs the projection and not the kernel. Any other failure stops the kernel; what was answered
+        before is durable.
         """
         assert not self.group
         state, principal = self.state, KERNEL

@@ -18,7 +18,7 @@ from splittally.edge.json_values import printable
 
 SCHEMA_REACH_MAX = 32  # subschemas one after the other for the same value: `$ref` to `$ref` to ...
 SCHEMA_VISITS_MAX = 10_000  # of one value: `allOf` of `allOf` of ... doubles them with every line
-_POINTER_CHARACTERS_MAX = 200
+POINTER_CHARACTERS_MAX = 200  # of a place that a message shows
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SET, SECRET, BYTES = "x-set", "x-secret", "x-bytes"
@@ -58,7 +58,7 @@ class Place(Struct, eq=False):
 
 def refuse(place: Place, why: str) -> NoReturn:
     """Raises `InvalidSchema` naming the place in the document."""
-    pointer = printable(place.pointer)[:_POINTER_CHARACTERS_MAX]
+    pointer = printable(place.pointer)[:POINTER_CHARACTERS_MAX]
     raise InvalidSchema(f"in the schema at `#{pointer}`: {why}", pointer=place.pointer)
 
 
@@ -75,7 +75,7 @@ def read_document(document: Any) -> list[Place]:
         reference = place.body.get("$ref", "#")
         target = places.get(unquote(reference[1:])) if reference.startswith("#") else None
         if target is None:
-            shown = printable(reference)[:_POINTER_CHARACTERS_MAX]
+            shown = printable(reference)[:POINTER_CHARACTERS_MAX]
             refuse(place, f"`$ref` leads, by JSON pointer, to no subschema of the document: `{shown}`")
         place.ref = target if "$ref" in place.body else None
     _refuse_circles(places.values())

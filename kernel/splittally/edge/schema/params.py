@@ -12,14 +12,13 @@ from splittally.core.canonical import decode, encode
 from splittally.core.errors import CanonicalError, InvalidInput, InvalidSchema
 from splittally.core.hashing import hash_schema
 from splittally.edge.json_values import printable
-from splittally.edge.schema.document import BYTES, SECRET, Place, read_document
+from splittally.edge.schema.document import BYTES, POINTER_CHARACTERS_MAX, SECRET, Place, read_document
 from splittally.edge.schema.errors import Error, Explainer
 from splittally.edge.schema.normalize import Misfit, foreign, normalize, viewed
 from splittally.edge.schema.structure import structure_of
 from splittally.edge.schema.validator import EXACT, EXACT_OPTIONS, compiled, needs_exact
 
 SCHEMA_BYTES_MAX = 256 * 1024
-_POINTER_CHARACTERS_MAX = 200
 _FLOAT_HEADS = (0xF9, 0xFA, 0xFB)
 
 
@@ -114,7 +113,7 @@ def _refuse_foreign(value: Any) -> NoReturn:
 
 
 def _refuse(errors: list[Error]) -> NoReturn:
-    pointers = [printable(pointer)[:_POINTER_CHARACTERS_MAX] for pointer, _ in errors]
+    pointers = [printable(pointer)[:POINTER_CHARACTERS_MAX] for pointer, _ in errors]
     reasons = [why for _, why in errors]
     told = (f"`{at}` {why}" if at else why for at, why in zip(pointers, reasons, strict=True))
     raise InvalidInput(f"params do not fit the schema: {'; '.join(told)}", pointers=pointers, reasons=reasons)

@@ -21,6 +21,7 @@ from splittally.edge.schema.document import (
     CONSTRAINTS,
     DEFINITIONS,
     OURS,
+    POINTER_CHARACTERS_MAX,
     SECRET,
     SET,
     STRUCTURE,
@@ -140,7 +141,7 @@ def _refuse_constrained(nodes: Iterable[Node]) -> None:
         for keyword in OURS:
             if place.body.get(keyword):
                 ways = "`properties`, `items`, `prefixItems`, `additionalProperties` and `$ref`"
-                source = printable(source)[:200]
+                source = printable(source)[:POINTER_CHARACTERS_MAX]
                 refuse(
                     place,
                     f"`{keyword}` counts only where {ways} lead; `#{source}` only constrains, "

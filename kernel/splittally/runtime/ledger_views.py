@@ -1,0 +1,89 @@
+"""The ledger as people and programs read it: counters, open holds, accounts, resources.
+
+Rule 1. Everything is derived from one state; nothing here is recorded or decides.
+"""
+
+import msgspec
+
+from splittally.core.ledger.state import Counter
+from splittally.core.state import State
+from splittally.core.types import RESERVED, AccountDef
+from splittally.runtime.rows import Row
+
+UNDEFINED = "undefined"  # of an account that is only named
+
+
+def counter_row(counter: Counter | None) -> Row | None:
+    """A counter; its `limit` is None where nothing limits it."""
+    if counter is None:
+        return None
+    row = Row(
+        limit=counter.limit if counter.limit >= 0 else None, reserved=counter.reserved, spent=counter.spent
+    )
+    if counter.refunded:
+        row["refunded"] = counter.refunded
+    return row
+
+
+def hold_row(state: State, digest: bytes) -> Row | None:
+    """The open hold of an intent; None where it has none."""
+    hold = state.ledger.holds.get(digest)
+    if hold is None:
+        return None
+    attempt, started_ns = state.ledger.started.get(digest, (None, None))
+    return Row(
+        intent_hash=digest,
+        seq=hold.seq,
+        principal=hold.by,
+        kind=hold.kind,
+        status=RESERVED,
+        phase=hold.phase,
+        at_ns=hold.at_ns,
+        age_ns=state.now_ns - hold.at_ns,
+        due_ns=hold.due_ns or None,
+        attempt=attempt,
+        started_ns=started_ns,
+        running_ns=None if started_ns is None else state.now_ns - started_ns,
+        is_orphan=started_ns is not None,
+        grant=hold.legs[0].grant,
+        reserve=dict(hold.legs[0].reserve),
+        dim=sorted(hold.legs[0].reserve),
+        legs=[Row(msgspec.structs.asdict(leg)) for leg in hold.legs],
+        draws=[Row(msgspec.structs.asdict(draw)) for draw in hold.draws],
+    )
+
+
+def account_names(state: State) -> set[str]:
+    """Every account that is defined, or only named by a balance."""
+    ledger = state.ledger
+    return {*ledger.accounts, *(name for name, _ in ledger.balances)}
+
+
+def account_row(state: State, name: str) -> Row | None:
+    """An account by its name; None where nothing is known of it."""
+    ledger = state.ledger
+    resources = sorted(ledger.resources)
+    held = {x: ledger.balances[name, x] for x in resources if (name, x) in ledger.balances}
+    account = ledger.accounts.get(name)
+    if account is None and not held:
+        return None
+    account = account or AccountDef(name=name, kind=UNDEFINED, debt_limit=0)
+    free = {x: 0 if account.kind == "external" else held[x] + account.debt_limit for x in held}
+    return Row(
+        kind=account.kind,
+        debt_limit=account.debt_limit,
+        balances=held,
+        in_flight={x: ledger.drawn[name, x] for x in resources if ledger.drawn.get((name, x))},
+        spendable=free,
+    )
+
+
+def resource_row(state: State, name: str) -> Row | None:
+    """A resource by its name; None where it is not defined."""
+    ledger = state.ledger
+    resource = ledger.resources.get(name)
+    if resource is None:
+        return None
+    balances = sum(amount for (_, held), amount in ledger.balances.items() if held == name)
+    flying = ledger.inflight.get(name, 0)
+    return Row(scale=resource.scale, in_flight=flying, imbalance=balances + flying)
