@@ -7,7 +7,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import splittally
 from splittally.core.canonical import encode
+from splittally.core.errors import JournalDamaged
 from splittally.core.ledger import evolve
 
 from tests.cli_tools import busy_world, copied, forged, process, run
@@ -183,6 +185,14 @@ def test_a_forged_journal_whose_chain_holds_is_named(world, target, kind):
     found, message = damage_of(forged(world, target, changed(seq, change)))
     assert found == seq
     assert said in message
+
+
+def test_opening_a_world_with_events_that_cannot_be_applied_names_their_frame(world, target):
+    seq, change, said = FORGED["an ending of nothing"]
+    forged(world, target, changed(seq, change))
+    with pytest.raises(JournalDamaged, match=f"the events of frame {seq} {said}") as refused:
+        splittally.open(target)
+    assert refused.value.facts["seq"] == seq
 
 
 @pytest.mark.req("S4-74")

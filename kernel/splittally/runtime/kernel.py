@@ -253,7 +253,8 @@ class Kernel(Requests):
         if not asked:
             return []
         world = asked[0][0]._world
-        assert all(kernel._world is world for kernel, _ in asked)
+        if any(kernel._world is not world for kernel, _ in asked):
+            raise InvalidInput("requests of several worlds are answered world by world", field="requests")
         return answers_for(world, [(kernel._principal, item) for kernel, item in asked])
 
     def _native_grant(self) -> str:

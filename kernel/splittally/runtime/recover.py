@@ -82,7 +82,7 @@ def recover(store: Store, index: Index, snapshots: Snapshots) -> Recovered:
             _enter(store, index, seq, body)
         if seq >= state.size:
             at_ns, by, out = (body.at_ns, body.by, body.out) if body else read_events(rows, seq)
-            remember(state, at_ns, by, out)
+            apply_events(state, at_ns, by, out, seq)
             last = _anchored(out) or last
     named = last.runs if last is not None else []
     if not set(runs) <= set(named):
