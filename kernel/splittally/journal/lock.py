@@ -104,7 +104,7 @@ def is_waited_for(path: str | os.PathLike[str]) -> bool:
     except OSError as error:
         raise disk.refusal(f"the lock `{path}` cannot be read", error) from error
     finally:
-        os.close(fd)
+        disk.close(fd)
 
 
 def _open(path: Path) -> int:
