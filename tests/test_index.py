@@ -60,6 +60,7 @@ class IndexMachine(RuleBasedStateMachine):
     @rule()
     def flush(self):
         self.index.flush(self.store.head)
+        self.index.remove_others()
         assert self.index.size_in_memory == 0
         sizes = [run.rows for run in self.index._runs]
         assert all(left >= 2 * right for left, right in pairwise(sizes))
@@ -71,6 +72,7 @@ class IndexMachine(RuleBasedStateMachine):
         hurt = self.hurt(data.draw(st.sampled_from(files)), how, data) if files and how != "nothing" else None
         self.index = Index(self.folder / "index")
         start = self.index.open(self.store)
+        self.index.remove_others()
         if hurt is not None:
             assert start <= int(hurt.stem.split("-")[0], 16)
             assert (how == "lose") != bool(self.index.repairs)
@@ -162,6 +164,7 @@ def test_an_index_opened_for_reading_changes_nothing_on_disk(store, tmp_path):
     before = sorted((tmp_path / "index").iterdir())
     index = Index(tmp_path / "index", writable=False)
     assert index.open(store) == 0
+    index.remove_others()
     index.put(key_of(1), 1)
     index.flush(store.head)
     assert index.seqs(key_of(1)) == (1,)
@@ -181,12 +184,14 @@ def test_a_merge_that_was_cut_off_before_the_old_runs_went_is_taken_up(store, tm
     for seq in range(40, 100):
         index.put(key_of(seq), seq)
     index.flush(store.head)
+    index.remove_others()
     index.close()
     assert len(list(folder.iterdir())) == 1
     for name, content in old.items():
         (folder / name).write_bytes(content)
     index = Index(folder)
     assert index.open(store) == 100
+    index.remove_others()
     assert index.repairs == []
     assert [index.seqs(key_of(seq)) for seq in range(100)] == [(seq,) for seq in range(100)]
     assert len(list(folder.iterdir())) == 1

@@ -1,4 +1,4 @@
-"""The programme: what is measured, in which order, on how much work.
+"""The plan: what is measured, in which order, on how much work.
 
 Rule 1. Floor and kernel take turns in one process, on one disk, with the same codec.
 Rule 2. Every number comes with the size it was measured at.
@@ -32,7 +32,7 @@ SYNCS = 50
 
 
 class Size(NamedTuple):
-    """How much work a run of the programme does."""
+    """How much work a run of the plan does."""
 
     groups: int  # of 64, in one repeat
     repeats: int
@@ -92,7 +92,7 @@ class Measured(NamedTuple):
 
 
 def measure(folder: Path, size: Size, tell: Callable[[str], None]) -> Measured:
-    """Run the programme in `folder`, which is left empty; `tell` hears what is being measured."""
+    """Run the plan in `folder`, which is left empty; `tell` hears what is being measured."""
     tell("floor and kernel, in turns")
     series = _take_turns(folder, size)
     tell("where the microseconds go")

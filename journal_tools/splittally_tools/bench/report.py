@@ -1,14 +1,13 @@
 """What the benchmark says: one JSON object for programs, tables for people."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from splittally.core.canonical import FAST
 
 from splittally_tools.bench.plan import CALLERS, Measured, callers_summary, summary
 from splittally_tools.bench.stats import Ratio, Series, ratio
+from splittally_tools.cli import people
 from splittally_tools.cli.output import Page, say
 
 CODEC = "cbrrr" if FAST else "cbor2"
@@ -81,21 +80,22 @@ def show(measured: Measured, out: Page) -> None:
 
 
 def _ratio_table(measured: Measured) -> Table:
-    table = _table(
-        ("", "kernel /s", "min – max", "floor /s", "min – max", "ratio", "min – max", "on processor")
-    )
+    rows = []
     for name, (ours, floor) in RATIOS.items():
         kernel, under = measured.series[ours], measured.series[floor]
         found = ratio(kernel, under)
-        table.add_row(
-            LABELS[name],
-            *_rates(kernel),
-            *_rates(under),
-            f"{found.median:.2f}",
-            f"{found.least:.2f} – {found.most:.2f}",
-            f"{found.on_processor:.2f}",
+        rows.append(
+            _row(
+                LABELS[name],
+                *_rates(kernel),
+                *_rates(under),
+                f"{found.median:.2f}",
+                f"{found.least:.2f} – {found.most:.2f}",
+                f"{found.on_processor:.2f}",
+            )
         )
-    return table
+    heads = ("", "kernel /s", "min – max", "floor /s", "min – max", "ratio", "min – max", "on processor")
+    return people.table(heads, rows)
 
 
 def _rates(series: Series) -> tuple[str, str]:
@@ -103,14 +103,10 @@ def _rates(series: Series) -> tuple[str, str]:
 
 
 def _stage_table(stages: dict[str, dict[str, float]]) -> Table:
-    table = _table(("µs of a", *stages))
-    for stage in next(iter(stages.values())):
-        table.add_row(stage, *(f"{each[stage]:.1f}" for each in stages.values()))
-    return table
+    names = next(iter(stages.values()))
+    rows = [_row(name, *(f"{each[name]:.1f}" for each in stages.values())) for name in names]
+    return people.table(("µs of a", *stages), rows)
 
 
-def _table(heads: Sequence[str]) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
-    for at, head in enumerate(heads):
-        table.add_column(head, justify="right" if at else "left", overflow="fold")
-    return table
+def _row(label: str, *numbers: str) -> list[tuple[str, bool]]:
+    return [(label, False), *((number, True) for number in numbers)]

@@ -64,10 +64,9 @@ def _counted() -> Iterator[dict[str, int]]:
     try:
         for stage, places in STAGES.items():
             for owner, name in places:
-                original = getattr(owner, name, None)
-                if original is not None:  # a stage that is no function of its own is part of `rest`
-                    replaced.append((owner, name, original))
-                    setattr(owner, name, _counting(original, spent_ns, stage))
+                original = getattr(owner, name)
+                replaced.append((owner, name, original))
+                setattr(owner, name, _counting(original, spent_ns, stage))
         yield spent_ns
     finally:
         for owner, name, original in replaced:

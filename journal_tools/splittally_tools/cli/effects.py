@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from msgspec.structs import replace
 from splittally import runtime
 from splittally.core.limits import ATTEMPT_BYTES, TIME_NS_MAX
 from splittally.edge.hashes import require_hash
@@ -52,14 +53,7 @@ def _dry(answer: Any) -> Any:
     if isinstance(answer, list):
         return [_dry(each) for each in answer]
     if isinstance(answer, Decision):
-        return Decision(
-            seq=None,
-            intent_hash=answer.intent_hash,
-            outcome=answer.outcome,
-            findings=answer.findings,
-            reserve=answer.reserve,
-            duplicate=answer.duplicate,
-        )
+        return replace(answer, seq=None, attempt=None)
     return answer
 
 

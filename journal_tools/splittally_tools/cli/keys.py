@@ -12,7 +12,7 @@ import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from splittally.journal.proof.signed_note import VerifierKey, generate_key, load_key, parse_key
 
-from splittally_tools.cli.session import WORLD_VARIABLE, Session
+from splittally_tools.cli.session import Session
 
 KEY_VARIABLE, PUBLIC_VARIABLE = "TALLY_KEY", "TALLY_PUBLIC_KEY"
 KNOWN_FILE = "checkpoint.keys"
@@ -35,8 +35,8 @@ def public_keys(session: Session, said: str | None) -> list[VerifierKey]:
     if text:
         path = Path(text)
         return [parse_key(line) for line in _lines(path if path.is_file() else None, text)]
-    named = session.world or os.environ.get(WORLD_VARIABLE)
-    return [parse_key(line) for line in _lines(Path(named) / KNOWN_FILE, "")] if named else []
+    known = session.folder / KNOWN_FILE if session.is_named else None
+    return [parse_key(line) for line in _lines(known, "")]
 
 
 def remember_key(folder: Path, key: VerifierKey) -> None:

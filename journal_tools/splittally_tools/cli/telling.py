@@ -3,14 +3,13 @@
 Rule 1. With `--json` the error is also the document that was asked for, on standard output.
 """
 
-import json
 import sys
 from collections.abc import Mapping
 
 import click
 from splittally.edge.json_values import printable
-from splittally.edge.records import readable
 
+from splittally_tools.cli.output import to_line
 from splittally_tools.cli.session import Session
 from splittally_tools.cli.watched import silence
 
@@ -25,5 +24,4 @@ def tell_error(session: Session, name: str, message: str, facts: Mapping[str, ob
     except OSError:  # there is nowhere to say it
         silence(sys.stderr)
     if session.as_json:
-        error = {"code": name, "message": message, "facts": readable(dict(facts))}
-        click.echo(json.dumps({"error": error}, separators=(",", ":")))
+        click.echo(to_line({"error": {"code": name, "message": message, "facts": dict(facts)}}))

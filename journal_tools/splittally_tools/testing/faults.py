@@ -41,11 +41,6 @@ class FaultyStore(Store):
             raise ValueError(f"a fate is one of {', '.join(FATES)}, not `{fate}`")
         self._fate = fate
 
-    @property
-    def is_armed(self) -> bool:
-        """Whether the next commit will fail."""
-        return self._fate != ""
-
     def append(self, expected: Head, frames: Sequence[Frame]) -> Head | Conflict | Unknown:
         fate, self._fate = self._fate, ""
         if fate == BEFORE:

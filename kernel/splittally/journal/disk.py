@@ -35,22 +35,34 @@ def open_regular(path: Path) -> int:
     `JournalDamaged` for a link, a pipe, a folder or a device, `WorldError` when the system refuses.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = open_if_regular(path)
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
-        if error.errno in _NO_FILE:
-            raise JournalDamaged("it is not a regular file") from error
         raise refusal(f"`{path}` cannot be opened", error) from error
-    try:
-        is_regular = stat.S_ISREG(os.fstat(fd).st_mode)
-    except OSError as error:
-        close(fd)
-        raise refusal(f"`{path}` cannot be opened", error) from error
-    if not is_regular:
-        close(fd)
+    if fd < 0:
         raise JournalDamaged("it is not a regular file")
     return fd
+
+
+def open_if_regular(path: Path) -> int:
+    """A descriptor for reading, without ever waiting; -1 for a link, a pipe, a folder or a device.
+
+    `OSError` when there is nothing, or the system refuses.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return -1
+        raise
+    is_regular = False
+    try:
+        is_regular = stat.S_ISREG(os.fstat(fd).st_mode)
+    finally:
+        if not is_regular:
+            close(fd)
+    return fd if is_regular else -1
 
 
 def open_journal(path: Path) -> int:

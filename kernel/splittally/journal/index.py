@@ -38,11 +38,11 @@ class Index:
         self._runs: list[Run] = []
         self._probes: list[tuple[memoryview, int, Find]] = []  # what `seqs` needs of each run
 
-    def open(self, store: Store, named: Container[bytes] | None = None, is_final: bool = True) -> int:
+    def open(self, store: Store, named: Container[bytes] | None = None) -> int:
         """The sequence from which frames must be read again, after checking the runs against `store`.
 
         Only runs whose digest is `named` are taken, all that are sound for None. Files that are not taken
-        stay where the opening is not final: another may follow, which begins anew.
+        stay until `remove_others`: another opening may follow, which begins anew.
         """
         self.close()
         self.repairs = []
@@ -52,8 +52,6 @@ class Index:
             if bounds[0] == stop and (run := self._open_run(files[bounds], store, named)) is not None:
                 self._runs.append(run)
                 stop = run.cover.stop
-        if is_final:
-            self.remove_others()
         self._aim()
         return stop
 
@@ -98,10 +96,10 @@ class Index:
                 found += find(key, low, high)
         return found + self._rows.get(key, ())
 
-    def flush(self, head: Head, is_final: bool = True) -> None:
+    def flush(self, head: Head) -> None:
         """Makes the rows in memory a run that covers the journal up to `head`.
 
-        Where it is not final, merged runs stay as files until `remove_others`: they are named already.
+        Merged runs stay as files until `remove_others`: they are named already.
         Raises `WorldError` when it cannot be written; the rows then stay in memory and nothing is lost.
         """
         first = self._runs[-1].cover.stop if self._runs else 0
@@ -119,7 +117,7 @@ class Index:
         self._rows.clear()
         self.size_in_memory = 0
         self._aim()
-        self._merge(self._folder, is_final)
+        self._merge(self._folder)
 
     def close(self) -> None:
         """Lets go of the files; rows that were not flushed are gone."""
@@ -133,7 +131,7 @@ class Index:
     def _aim(self) -> None:
         self._probes = [(run.starts, run.shift, run.find) for run in self._runs]
 
-    def _merge(self, folder: Path, is_final: bool) -> None:
+    def _merge(self, folder: Path) -> None:
         """Merges the newest runs until each is at least twice as large as all that follow."""
         at, count = len(self._runs) - 1, self._runs[-1].rows
         while at > 0 and self._runs[at - 1].rows < min(2 * count, MERGED_ROWS_MAX - count):
@@ -151,9 +149,6 @@ class Index:
         self._aim()
         for run in old:
             run.close()
-            if is_final:
-                with suppress(WorldError):  # whoever opens next removes it
-                    disk.remove(run.path)
 
     def _files(self) -> list[Path]:
         if self._folder is None:

@@ -9,11 +9,9 @@ Rule 5. Who waits longest is next (`turns.py`): whoever gives the lock back and 
         that wait. A waiter that is stopped keeps nobody waiting: once in `PASS_SECONDS` the others try, too.
 """
 
-import errno
 import fcntl
 import json
 import os
-import stat
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -106,7 +104,7 @@ def is_waited_for(path: str | os.PathLike[str]) -> bool:
     except OSError as error:
         raise disk.refusal(f"the lock `{path}` cannot be read", error) from error
     finally:
-        os.close(fd)
+        disk.close(fd)
 
 
 def _open(path: Path) -> int:
@@ -138,18 +136,16 @@ def _locked(path: Path, fd: int) -> WorldLocked:
 def is_lock_text(path: Path) -> bool:
     """Whether the file at `path` is a lock that was given back, or says who holds it as `_sign` does."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = disk.open_if_regular(path)
+        if fd < 0:
+            return False
         try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                return False
             text = os.pread(fd, HOLDER_BYTES_MAX + 1, 0)
         finally:
             disk.close(fd)
     except FileNotFoundError:
         return True
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):
-            return False
         raise disk.refusal(f"the lock `{path}` cannot be read", error) from error
     return len(text) <= HOLDER_BYTES_MAX and text[: len(_SIGNED)] == _SIGNED[: len(text)]
 

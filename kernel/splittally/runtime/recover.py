@@ -72,7 +72,7 @@ def recover(store: Store, index: Index, snapshots: Snapshots) -> Recovered:
     """The state at the journal's head, and the index up to it."""
     state, repairs, left_out = _last_snapshot(store, snapshots, store.head.size)
     snapshot_size = state.size + 1 if state.size else 0
-    first_unindexed = index.open(store, is_final=False)
+    first_unindexed = index.open(store)
     runs, problems = index.digests, index.repairs
     last: Anchored | None = None
     for seq, rows in verified_rows(store, min(state.size, first_unindexed)):
@@ -86,7 +86,7 @@ def recover(store: Store, index: Index, snapshots: Snapshots) -> Recovered:
             last = _anchored(out) or last
     named = last.runs if last is not None else []
     if not set(runs) <= set(named):
-        for seq, rows in verified_rows(store, index.open(store, named, is_final=False)):
+        for seq, rows in verified_rows(store, index.open(store, named)):
             _enter(store, index, seq, read_body(rows, seq))
         problems = index.repairs
     repairs += [*store.repairs, *problems]
@@ -96,7 +96,7 @@ def recover(store: Store, index: Index, snapshots: Snapshots) -> Recovered:
 def _enter(store: Store, index: Index, seq: int, body: Body) -> None:
     index_events(index, seq, body.command, body.out)
     if index.size_in_memory >= INDEX_FLUSH_ROWS:
-        index.flush(head_at(store, seq + 1), is_final=False)
+        index.flush(head_at(store, seq + 1))
 
 
 def _anchored(out: list[Event]) -> Anchored | None:

@@ -104,7 +104,7 @@ class World:
         self.snapshot_size = self.state.size
 
     def _write_run(self) -> None:
-        self.index.flush(self.store.head, is_final=False)
+        self.index.flush(self.store.head)
 
     def _keep_going(self, save: Callable[[], None]) -> bool:
         """Save a projection; when the disk refuses, say so and do without until the world is opened again."""
