@@ -16,6 +16,7 @@ NATIVE_PARAMS_BYTES_MAX = 8 * 1024 * 1024  # a manifest carries its modules and 
 PAYLOAD_BYTES_MAX = 64 * 1024
 KEY_BYTES = 32
 ATTEMPT_BYTES = 16
+WORLD_BYTES = 16  # the id of a world
 HASH_BYTES = 32
 NAME_BYTES_MAX = 128  # grants, accounts, resources, principals, dimensions, kinds
 TEXT_BYTES_MAX = 512  # a message, a cause, an order id
