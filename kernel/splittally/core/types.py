@@ -30,7 +30,6 @@ SYS = "sys/"
 EXTERNAL = "external/"
 BUDGETS = "budgets/"
 POLICY_SCOPE = "policy/"  # of the counters of policy rules, so no grant may be called so
-ZERO_HASH = bytes(32)
 
 ALLOW, DENY, REQUIRE_APPROVAL, ESCALATE, DEFER = "allow", "deny", "require_approval", "escalate", "defer"
 STRICTEST_FIRST = (DENY, DEFER, ESCALATE, REQUIRE_APPROVAL, ALLOW)
