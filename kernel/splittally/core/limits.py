@@ -76,8 +76,7 @@ RECALL_FRAMES_MAX = 4_096  # bounded cache of decision frames read back for sett
 
 # --- journal ------------------------------------------------------------------------------------
 FRAME_BYTES_MAX = 16 * 1024 * 1024
-INDEX_ROWS_IN_MEMORY_MAX = 65_536
-INDEX_FLUSH_ROWS = 60_000  # below it, so that one frame's rows always fit
+INDEX_FLUSH_ROWS = 60_000  # from so many on, the rows in memory are written as a run
 SNAPSHOT_FRAMES = 65_536  # frames between snapshots of a long run
 MAP_BYTES_FIRST = 1 << 30  # address space, not disk: the file is sparse
 MAP_BYTES_MAX = 1 << 44
