@@ -19,7 +19,7 @@ from splittally.journal.proof.checkpoint import Checkpoint
 from splittally.runtime.reader import Reader, Record
 from splittally.runtime.recover import apply_events
 
-from splittally_tools.audit.against_checkpoint import Anchor
+from splittally_tools.audit.against_checkpoint import AgainstCheckpoint
 from splittally_tools.audit.conservation import Conservation
 from splittally_tools.audit.projections import IndexRuns, SavedStates
 from splittally_tools.audit.records import Intents, Records, intent_of
@@ -90,7 +90,7 @@ class _Walk:
         self.records, self.intents, self.money = Records(), Intents(), Conservation()
         self.snapshots = SavedStates(reader.snapshots)
         self.runs = IndexRuns(reader.folder / "index")
-        self.anchor = Anchor(checkpoint) if checkpoint is not None else None
+        self.against = AgainstCheckpoint(checkpoint) if checkpoint is not None else None
 
     def walk(self) -> None:
         """Every frame from genesis, each check in turn."""
@@ -107,8 +107,8 @@ class _Walk:
                 self.snapshots.see(record, state)
             self.runs.see(record, state)
             with _in_bytes(seq):
-                if self.anchor is not None:
-                    self.anchor.see(record, state)
+                if self.against is not None:
+                    self.against.see(record, state)
                 report.frames = seq + 1
                 if self.at_boundary is not None and report.frames in self.boundaries:
                     self.at_boundary(report.frames, state)
@@ -134,9 +134,9 @@ class _Walk:
             report.state_root = state_root(state)
         report.problems = [*self.snapshots.finish(), *self.runs.finish()]
         report.snapshots_equal, report.index_runs_equal = self.snapshots.equal, self.runs.equal
-        if self.anchor is not None:
-            self.anchor.finish(report.frames)
-            report.checkpoint_size = self.anchor.checkpoint.size
+        if self.against is not None:
+            self.against.finish(report.frames)
+            report.checkpoint_size = self.against.checkpoint.size
 
 
 @contextmanager
