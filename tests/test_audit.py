@@ -11,13 +11,15 @@ import splittally
 from splittally.core.canonical import encode
 from splittally.core.errors import JournalDamaged
 from splittally.core.ledger import evolve
+from splittally.core.limits import INT_MAX
 
 from tests.cli_tools import busy_world, copied, forged, process, run
 from tests.journal_damage import FILE_DAMAGE, INSERTED, RECORD_DAMAGE, edited
 
 FRAMES = 18  # of the busy world: 2-9 asked, 10 denied, 11-14 settled, 15 released, 16 issued, 17 moved
 DENIED, RELEASED, ISSUED, MOVED = 10, 15, 16, 17
-SUBMIT, DECIDED, POSTED = 1, 1, 7  # tags
+SETTLED = (11, 12)
+SUBMIT, DECIDED, CHARGED, POSTED = 1, 1, 4, 7  # tags
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +211,19 @@ def test_every_intent_is_hashed_again_from_the_bytes_that_the_enforcer_saw(world
         shutil.rmtree(target, ignore_errors=True)
         seq, message = damage_of(forged(world, target, changed(4, change)))
         assert (seq, "is not the hash" in message) == (4, True)
+
+
+def test_a_state_that_no_bytes_are_defined_for_is_named_also_where_judging_again_would_begin(world, target):
+    """Two charges pass 2^64-1 together; with eight processes the state after the second is written."""
+
+    def edit(seq, body):
+        if seq in SETTLED:
+            put(event_of(body, CHARGED), 4, 0, 5, value={"tokens": INT_MAX})
+        return body
+
+    seq, message = damage_of(forged(world, target, edit), "--rejudge", "--jobs", "8")
+    assert seq == SETTLED[1]
+    assert "no bytes are defined" in message
 
 
 def test_an_intent_that_is_decided_finally_twice_is_named(world, target):

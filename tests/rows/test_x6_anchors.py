@@ -155,6 +155,14 @@ def no_holds(state):
     state.ledger.holds.clear()
 
 
+def nothing_stated(state):
+    state.caps.stated.clear()
+
+
+def an_effect_started(state):
+    state.ledger.started[bytes(32)] = (bytes(16), 1)
+
+
 def forge_run(path, forged):
     """A run that is right in itself: `forged` says which rows it has of those that it had."""
     file = next((path / "index").glob("*.run"))
@@ -185,11 +193,35 @@ def test_an_anchor_names_the_root_of_the_state_before_it_and_every_run(folder):
 
 
 @pytest.mark.req("X6-18")
-@pytest.mark.parametrize(("change", "named"), [(more_money, "counters"), (no_holds, "holds")])
+def test_a_snapshot_of_bytes_that_are_no_state_stops_no_opening(folder):
+    """Whole as a file, and what it holds is not in canonical form."""
+    path = folder / "w"
+    _, size, root, _ = saved(path)
+    snapshots = Snapshots(path / "snapshots")
+    kept = snapshots.latest()
+    snapshots.save(kept.seq, kept.frame_hash, kept.root, b"no state")
+    code, report = tally(path, "verify")
+    assert (code, len(report["problems"])) == (1, 1)
+    with splittally.open(path) as kernel:
+        assert [f"snapshot {size - 2}" in repair and "read" in repair for repair in kernel.repairs] == [True]
+        assert kernel.state.root == root
+
+
+@pytest.mark.req("X6-18")
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (more_money, "counters"),
+        (no_holds, "holds"),
+        (nothing_stated, "stated"),
+        (an_effect_started, "started"),
+    ],
+)
 def test_a_snapshot_forged_with_its_root_is_rebuilt_and_nothing_is_decided_on_it(folder, change, named):
     path = folder / "w"
     first, size, root, counters = saved(path)
     forge_snapshot(path, change)
+    assert [named in problem for problem in tally(path, "verify")[1]["problems"]] == [True]
     with open_reader(path) as reader:
         assert reader.state.root == root
         assert any(named in repair for repair in reader.repairs)

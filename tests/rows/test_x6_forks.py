@@ -105,8 +105,11 @@ def test_a_copy_of_a_state_is_that_state_and_shares_no_table_with_it():
     for each in (copy, overlaid):
         assert state_root(each) == state_root(state)
         assert sorted(each.ledger.agenda) == sorted(state.ledger.agenda)
+        assert each.ledger.drawn == state.ledger.drawn
         assert each.ledger.issued == state.ledger.issued
         assert each.governed.reserved == state.governed.reserved
+        derived = (each.ledger.drawn, each.ledger.issued, each.governed.reserved)
+        assert [type(sums) for sums in derived] == [dict] * 3
         for table in TABLES:
             assert type(each.table(table)) is dict
             assert each.table(table) is not state.table(table)

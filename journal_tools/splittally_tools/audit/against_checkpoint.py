@@ -17,7 +17,7 @@ def origin_of(world: bytes) -> str:
     return f"splittally/{world.hex()}"
 
 
-class Anchor:
+class AgainstCheckpoint:
     """Frames in order, up to the size of a checkpoint."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:

@@ -7,7 +7,6 @@ Rule 3. An anchor is a frame: one that names another root than that of the state
 """
 
 from pathlib import Path
-from typing import Protocol
 
 from splittally.core.errors import JournalDamaged
 from splittally.core.events import Anchored
@@ -21,16 +20,6 @@ from splittally.runtime.reader import Record
 from splittally.runtime.recover import first_difference
 
 from splittally_tools.audit.records import Digests
-
-
-class Projection(Protocol):
-    """Something beside the journal that must be what the journal says."""
-
-    def see(self, record: Record, state: State) -> None: ...
-
-    def finish(self) -> list[str]:
-        """What is wrong with it, once all frames were seen."""
-        ...
 
 
 class SavedStates:

@@ -26,12 +26,11 @@ from splittally.runtime.reader import Reader, Record
 from splittally.runtime.recover import NOT_RECORDED, apply_events
 from splittally.sandbox import Sandbox
 
+from splittally_tools.audit.rejudge import KEPT_FRAMES, PROGRESS_FRAMES, Progress
+
 CHECK, SETTLE = "Check", "Settle"
-KEPT_FRAMES = 4_096  # between two clearings of what the history keeps
-PROGRESS_FRAMES = 256
 NOT_FOUND = "bad_output"  # stands where an answer was not found, so that deciding goes on
 Verdict = CheckVerdict | SettleVerdict | Fault
-Progress = Callable[[int], None]  # told how many frames more are done
 Wanted = Callable[[str, bytes], bool]  # whether a call under this cap, of this module, is looked for
 
 

@@ -32,7 +32,7 @@ from splittally.sandbox import Sandbox, admit_anew
 from splittally_tools.audit.records import intent_of
 from splittally_tools.export.frames import tagged_json
 
-KEPT_FRAMES = 4_096  # between two clearings of what the recaller keeps
+KEPT_FRAMES = 4_096  # between two clearings of what the history keeps
 PROGRESS_FRAMES = 256
 SHOWN_CHARACTERS_MAX = 600
 Progress = Callable[[int], None]  # told how many frames more are done
@@ -79,7 +79,7 @@ class Rejudge:
         self.other_engines: Counter[str] = Counter()
         self._judge = Judge(Sandbox(), admit_anew)
         self._index = PastIndex(index)
-        self._recaller = History(reader.store, self._index)
+        self._history = History(reader.store, self._index)
 
     def see(self, record: Record) -> Drift | None:
         """Decides the frame again and then remembers what was recorded; a drift if they differ."""
@@ -94,15 +94,15 @@ class Rejudge:
             self.other_engines[engine] += 1
         if drift is None:
             apply_events(self.state, body.at_ns, body.by, body.out, seq)
-            self._recaller.keep_held(body.at_ns, body.command, body.out)
+            self._history.keep_held(body.at_ns, body.command, body.out)
             if seq % KEPT_FRAMES == 0:
-                self._recaller.clear_pending()
+                self._history.clear_pending()
         return drift
 
     def _compare(self, record: Record) -> Drift | None:
         body = record.body
         try:
-            seen, decided = decide(self.state, self._judge, self._recaller, body.by, body.command, body.at_ns)
+            seen, decided = decide(self.state, self._judge, self._history, body.by, body.command, body.at_ns)
         except (JournalDamaged, WorldError):
             raise
         except Exception as error:  # recorded data that no kernel can have decided

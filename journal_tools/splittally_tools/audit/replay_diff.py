@@ -26,11 +26,11 @@ from splittally_tools.audit.recorded_calls import (
     CHECK,
     SETTLE,
     Call,
-    Progress,
     Recording,
     Verdict,
     verdict_of,
 )
+from splittally_tools.audit.rejudge import Progress
 
 SHOWN_MAX = 20
 SPOOLED_BYTES_MAX = 1024 * 1024  # of the differences in memory; more go to a temporary file

@@ -5,7 +5,8 @@ Rule 2. The first bad frame ends the walk and is named. What is wrong beside the
 Rule 3. The report depends on the world alone: not on the time, the machine, its language or its hash seed.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from msgspec import Struct
@@ -18,7 +19,7 @@ from splittally.journal.proof.checkpoint import Checkpoint
 from splittally.runtime.reader import Reader, Record
 from splittally.runtime.recover import apply_events
 
-from splittally_tools.audit.against_checkpoint import Anchor
+from splittally_tools.audit.against_checkpoint import AgainstCheckpoint
 from splittally_tools.audit.conservation import Conservation
 from splittally_tools.audit.projections import IndexRuns, SavedStates
 from splittally_tools.audit.records import Intents, Records, intent_of
@@ -89,7 +90,7 @@ class _Walk:
         self.records, self.intents, self.money = Records(), Intents(), Conservation()
         self.snapshots = SavedStates(reader.snapshots)
         self.runs = IndexRuns(reader.folder / "index")
-        self.anchor = Anchor(checkpoint) if checkpoint is not None else None
+        self.against = AgainstCheckpoint(checkpoint) if checkpoint is not None else None
 
     def walk(self) -> None:
         """Every frame from genesis, each check in turn."""
@@ -102,16 +103,15 @@ class _Walk:
             self._ask(record, state)
             apply_events(state, body.at_ns, body.by, body.out, seq)
             self.money.see(record, state)
-            try:
+            with _in_bytes(seq):
                 self.snapshots.see(record, state)
-            except UNENCODABLE as error:
-                raise _beyond_bytes(seq) from error
             self.runs.see(record, state)
-            if self.anchor is not None:
-                self.anchor.see(record, state)
-            report.frames = seq + 1
-            if self.at_boundary is not None and report.frames in self.boundaries:
-                self.at_boundary(report.frames, state)
+            with _in_bytes(seq):
+                if self.against is not None:
+                    self.against.see(record, state)
+                report.frames = seq + 1
+                if self.at_boundary is not None and report.frames in self.boundaries:
+                    self.at_boundary(report.frames, state)
             if self.progress is not None and report.frames % PROGRESS_FRAMES == 0:
                 self.progress(report.frames)
         self._finish(state)
@@ -130,18 +130,20 @@ class _Walk:
         self.intents.finish()
         if state.size:
             self.money.compare_all(state)
-        try:
+        with _in_bytes(state.size - 1):
             report.state_root = state_root(state)
-        except UNENCODABLE as error:
-            raise _beyond_bytes(state.size - 1) from error
         report.problems = [*self.snapshots.finish(), *self.runs.finish()]
         report.snapshots_equal, report.index_runs_equal = self.snapshots.equal, self.runs.equal
-        if self.anchor is not None:
-            self.anchor.finish(report.frames)
-            report.checkpoint_size = self.anchor.checkpoint.size
+        if self.against is not None:
+            self.against.finish(report.frames)
+            report.checkpoint_size = self.against.checkpoint.size
 
 
-def _beyond_bytes(seq: int) -> JournalDamaged:
-    return JournalDamaged(
-        f"after frame {seq} the state holds a number that no bytes are defined for", seq=seq
-    )
+@contextmanager
+def _in_bytes(seq: int) -> Iterator[None]:
+    """Damage that names the frame where no bytes are defined for the state after it."""
+    try:
+        yield
+    except UNENCODABLE as error:
+        text = f"after frame {seq} the state holds a number that no bytes are defined for"
+        raise JournalDamaged(text, seq=seq) from error

@@ -17,7 +17,7 @@ from splittally.core.commands import Command, Evidence, Known, Release
 from splittally.core.errors import FormatTooNew, JournalDamaged
 from splittally.core.events import Event, GrantSet, HoldChanged, Refunded, Settled
 from splittally.core.state import FORMAT
-from splittally.core.types import GRANT_FIELDS
+from splittally.core.types import GRANT_FIELDS, leave_out
 
 RELEASE_FIELDS, HOLD_CHANGED_FIELDS = 4, 4  # of format 1, the tag included
 CHARGE_FIELDS, REFUND_LEG_FIELDS, KNOWN_LEG_FIELDS = 8, 3, 3  # of format 1
@@ -51,7 +51,7 @@ def body_rows(
     """The body as lists and atoms, ready to be encoded."""
     cmd, told, events = msgspec.to_builtins((command, seen, out), builtin_types=(bytes,))
     if type(command) is Release:
-        _leave_out(cmd, RELEASE_FIELDS)
+        leave_out(cmd, RELEASE_FIELDS)
     for at, event in enumerate(out):
         if type(event) in _SHORTENED:
             _SHORTENED[type(event)](events[at])
@@ -59,12 +59,6 @@ def body_rows(
         if type(evidence) is Known:
             _SHORTENED[Known](told[at])
     return [version, at_ns, by, cmd, told, events]
-
-
-def _leave_out(row: list[Any], fields: int) -> None:
-    """Drop what stands behind the first fields and says nothing."""
-    while len(row) > fields and not row[-1]:
-        row.pop()
 
 
 def _leave_out_of_legs(struct: type[Struct], fields: int) -> Callable[[list[Any]], None]:
@@ -79,8 +73,8 @@ def _leave_out_of_legs(struct: type[Struct], fields: int) -> Callable[[list[Any]
 
 
 _SHORTENED: dict[type, Callable[[list[Any]], None]] = {
-    GrantSet: lambda row: _leave_out(row[1], GRANT_FIELDS),
-    HoldChanged: lambda row: _leave_out(row, HOLD_CHANGED_FIELDS),
+    GrantSet: lambda row: leave_out(row[1], GRANT_FIELDS),
+    HoldChanged: lambda row: leave_out(row, HOLD_CHANGED_FIELDS),
     Known: _leave_out_of_legs(Known, KNOWN_LEG_FIELDS),
     Refunded: _leave_out_of_legs(Refunded, REFUND_LEG_FIELDS),
     Settled: _leave_out_of_legs(Settled, CHARGE_FIELDS),

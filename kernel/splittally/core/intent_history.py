@@ -20,7 +20,7 @@ from splittally.core.events import (
 )
 from splittally.core.findings import has_code
 from splittally.core.frames import Body
-from splittally.core.types import DENY, FINAL, OPEN, RELEASED, RESERVED, SETTLED, Leg
+from splittally.core.types import DENY, FINAL, RELEASED, RESERVED, SETTLED, Leg
 
 
 class Trace(NamedTuple):
@@ -58,7 +58,7 @@ class Trace(NamedTuple):
         """The phase of a hold that is open: open, approval, running or unknown; empty otherwise."""
         if self.status != RESERVED or self.held is None:
             return ""
-        return self.changes[-1][1].phase if self.changes else self.held.phase or OPEN
+        return self.changes[-1][1].phase if self.changes else self.held.phase
 
     @property
     def reserve(self) -> dict[str, int]:

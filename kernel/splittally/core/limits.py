@@ -16,6 +16,7 @@ NATIVE_PARAMS_BYTES_MAX = 8 * 1024 * 1024  # a manifest carries its modules and 
 PAYLOAD_BYTES_MAX = 64 * 1024
 KEY_BYTES = 32
 ATTEMPT_BYTES = 16
+WORLD_BYTES = 16  # the id of a world
 HASH_BYTES = 32
 NAME_BYTES_MAX = 128  # grants, accounts, resources, principals, dimensions, kinds
 TEXT_BYTES_MAX = 512  # a message, a cause, an order id
@@ -75,8 +76,7 @@ RECALL_FRAMES_MAX = 4_096  # bounded cache of decision frames read back for sett
 
 # --- journal ------------------------------------------------------------------------------------
 FRAME_BYTES_MAX = 16 * 1024 * 1024
-INDEX_ROWS_IN_MEMORY_MAX = 65_536
-INDEX_FLUSH_ROWS = 60_000  # below it, so that one frame's rows always fit
+INDEX_FLUSH_ROWS = 60_000  # from so many on, the rows in memory are written as a run
 SNAPSHOT_FRAMES = 65_536  # frames between snapshots of a long run
 MAP_BYTES_FIRST = 1 << 30  # address space, not disk: the file is sparse
 MAP_BYTES_MAX = 1 << 44

@@ -29,7 +29,10 @@ class SettleReply(Struct, frozen=True, gc=False):
 
 
 class HoldReply(Struct, frozen=True, gc=False):
-    """What became of a hold: released, extended, duplicate, not_reserved or refused."""
+    """What became of a hold: `released`, `extended` or `dispatched`, or why nothing did.
+
+    Then it is `not_reserved`, `not_approved`, `already_dispatched` or `refused`.
+    """
 
     intent_hash: bytes
     status: str

@@ -122,8 +122,10 @@ class State:
         child = self.fork()
         for table in TABLES:
             setattr(getattr(child, table.domain), table.name, dict(self.table(table)))
-        child.ledger.issued, child.governed.reserved = dict(self.ledger.issued), dict(self.governed.reserved)
-        child.ledger.agenda, child.ledger.agenda_is_shared = list(self.ledger.agenda), False
+        books = child.ledger
+        books.drawn, books.issued = dict(self.ledger.drawn), dict(self.ledger.issued)
+        child.governed.reserved = dict(self.governed.reserved)
+        books.agenda, books.agenda_is_shared = list(self.ledger.agenda), False
         return child
 
     @property

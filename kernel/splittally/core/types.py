@@ -30,7 +30,6 @@ SYS = "sys/"
 EXTERNAL = "external/"
 BUDGETS = "budgets/"
 POLICY_SCOPE = "policy/"  # of the counters of policy rules, so no grant may be called so
-ZERO_HASH = bytes(32)
 
 ALLOW, DENY, REQUIRE_APPROVAL, ESCALATE, DEFER = "allow", "deny", "require_approval", "escalate", "defer"
 STRICTEST_FIRST = (DENY, DEFER, ESCALATE, REQUIRE_APPROVAL, ALLOW)
@@ -125,9 +124,14 @@ GRANT_FIELDS = 18  # of format 1; one that came later stands in a record once it
 def grant_row(grant: Grant) -> list[Any]:
     """A grant as it is recorded, as lists and atoms."""
     row: list[Any] = msgspec.to_builtins(grant, builtin_types=(bytes,))
-    while len(row) > GRANT_FIELDS and not row[-1]:
-        row.pop()
+    leave_out(row, GRANT_FIELDS)
     return row
+
+
+def leave_out(row: list[Any], fields: int) -> None:
+    """Drop what stands behind the first fields of a record and says nothing."""
+    while len(row) > fields and not row[-1]:
+        row.pop()
 
 
 class CapDef(Struct, frozen=True, array_like=True, gc=False):

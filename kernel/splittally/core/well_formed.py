@@ -41,6 +41,7 @@ from splittally.core.limits import (
     TEXT_BYTES_MAX,
     TICK_ITEMS_MAX,
     TIME_NS_MAX,
+    WORLD_BYTES,
 )
 from splittally.core.native import NATIVE
 from splittally.core.state import FORMAT, State
@@ -55,7 +56,6 @@ from splittally.core.types import (
     is_name,
 )
 
-WORLD_BYTES = 16
 FITTING = (FITS, MISFIT, *DROPPED)
 STATUSES = (*RECEIPT_STATUSES, STATUS_UNKNOWN)
 

@@ -1,7 +1,7 @@
 """From what a host sends to what the core decides: every request becomes a command, sealed once.
 
-Rule 1. Everything is parsed here into types that cannot hold the wrong thing; the core never checks
-        form again.
+Rule 1. Everything is parsed here into types that cannot hold the wrong thing. The core asks the bounds of a
+        command once more, because audit asks them of frames that nobody sealed (`core/well_formed.py`).
 Rule 2. What cannot be understood is a finding (intents) or `InvalidInput` (all others), never a record.
 Rule 3. Params are canonical bytes from here on; the hash of the schema that accepted them goes along.
 """

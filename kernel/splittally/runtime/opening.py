@@ -14,7 +14,7 @@ from splittally.core.commands import Open
 from splittally.core.errors import InvalidInput, NoWorld
 from splittally.core.events import Event
 from splittally.core.expr import EXPRESSION_VERSION
-from splittally.core.limits import OPEN_HOLDS_MAX
+from splittally.core.limits import OPEN_HOLDS_MAX, WORLD_BYTES
 from splittally.core.native.manifest import read_manifest, release_events
 from splittally.core.state import FORMAT, State
 from splittally.core.step import RULES_VERSION
@@ -38,7 +38,6 @@ from splittally.sandbox import Sandbox, engine_id
 from splittally.sandbox.registry import builtin, builtin_names
 
 MEMORY = ":memory:"
-WORLD_ID_BYTES = 16
 
 
 class First(NamedTuple):
@@ -194,7 +193,7 @@ def _world_of(
 
 
 def _first(clock: WorldClock, entropy: Entropy) -> First:
-    return First(clock.said(0 if clock.kind == GIVEN else None), entropy(WORLD_ID_BYTES))
+    return First(clock.said(0 if clock.kind == GIVEN else None), entropy(WORLD_BYTES))
 
 
 def _record_open(world: World, principal: str, world_id: bytes, release: bytes, now_ns: int) -> int | None:

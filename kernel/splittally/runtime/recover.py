@@ -173,14 +173,12 @@ def _loaded(store: Store, snapshot: Snapshot) -> tuple[State, str]:
     try:
         state = load_state(snapshot.data)
         is_whole = dumped_root(snapshot.data) == snapshot.root and state.size == snapshot.seq + 1
-        if not problem and not is_whole:
-            problem = "its root is not that of its tables"
-        if problem:
-            problem += f": {first_difference(fold(store, state.size), state)}"
-    except SplittallyError:
-        raise
     except Exception as error:  # whatever a damaged snapshot does, the journal decides
-        problem = f"it cannot be read ({type(error).__name__})"
+        return state, f"it cannot be read ({type(error).__name__})"
+    if not problem and not is_whole:
+        problem = "its root is not that of its tables"
+    if problem:
+        problem += f": {first_difference(fold(store, state.size), state)}"
     return state, problem
 
 
@@ -201,11 +199,12 @@ def _unnamed(store: Store, snapshot: Snapshot) -> str:
 def first_difference(right: State, wrong: State) -> str:
     """The first entry in which two states differ, for people."""
     ours, theirs = tables(right), tables(wrong)
-    for name in sorted(ours):
-        if ours[name] == theirs[name]:
+    for name in sorted({*ours, *theirs}):
+        mine, other = ours.get(name, []), theirs.get(name, [])  # one that came later stands where it has rows
+        if mine == other:
             continue
-        rows = {repr(key): value for key, value in theirs[name]}
-        for key, value in ours[name]:
+        rows = {repr(key): value for key, value in other}
+        for key, value in mine:
             if rows.pop(repr(key), None) != value:
                 return f"{name} {key!r}"
         return f"{name} {next(iter(rows), '')}"

@@ -12,12 +12,10 @@ The time is inherited, so it is no wider.
 
 from collections.abc import Callable, Iterable
 
-from splittally.core.caps.state import Caps, limits_of
+from splittally.core.caps.state import Caps, covers_type, limits_of
 from splittally.core.findings import Finding, find
 from splittally.core.types import (
     CAP_ALL,
-    CAP_ANY_TYPE,
-    CAP_NATIVE_TYPE,
     LIFE,
     ROOT,
     Grant,
@@ -143,8 +141,7 @@ def covers_kinds(caps: Caps, above: str, cap: str) -> bool:
     """Whether a cap covers every kind that another covers: `sys/all@1` all, type `*` all but native."""
     if CAP_ALL in (above, cap):
         return above == CAP_ALL
-    wide, narrow = caps.caps[above].cap_type, caps.caps[cap].cap_type
-    return wide == narrow or (wide == CAP_ANY_TYPE and narrow != CAP_NATIVE_TYPE)
+    return covers_type(caps.caps[above].cap_type, caps.caps[cap].cap_type)
 
 
 NARROWS: dict[str, Narrows] = {

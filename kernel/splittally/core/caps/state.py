@@ -171,7 +171,7 @@ class Caps:
             limits=limits,
             terms_hash=terms_hash,
             authority=Authority(grant.name, grant.grant_hash, terms_hash),
-            covers=asks_nobody or _covers(cap.cap_type, effect.cap_type),
+            covers=asks_nobody or covers_type(cap.cap_type, effect.cap_type),
             template=template,
             leg=leg,
             lists=native_lists(self.cap_params(grant)) if grant.cap == CAP_NATIVE else None,
@@ -200,5 +200,6 @@ def _payees(grants: list[Grant]) -> list[str]:
     ]
 
 
-def _covers(cap_type: str, effect_type: str) -> bool:
+def covers_type(cap_type: str, effect_type: str) -> bool:
+    """Whether caps of one type cover effects of another: their own, or `*` all but native."""
     return cap_type == effect_type or (cap_type == CAP_ANY_TYPE and effect_type != CAP_NATIVE_TYPE)

@@ -98,31 +98,23 @@ def _compare(
             found.findings.append(
                 find("limit_approaching", dim=limit.dim, grant=scope.name, per=limit.per, limit=limit.amount)
             )
-            found.events.append(
-                LimitCrossed(
-                    scope=scope.name,
-                    dim=limit.dim,
-                    per=limit.per,
-                    start_ns=start_ns,
-                    over="tell",
-                    amount=limit.amount,
-                    balance=shown(left),
-                )
-            )
+            found.events.append(_crossed(scope, limit, start_ns, left))
     elif left < 0:
         if limit.over == "shadow":
-            found.events.append(
-                LimitCrossed(
-                    scope=scope.name,
-                    dim=limit.dim,
-                    per=limit.per,
-                    start_ns=start_ns,
-                    over="shadow",
-                    amount=limit.amount,
-                    balance=shown(left),
-                )
-            )
+            found.events.append(_crossed(scope, limit, start_ns, left))
         _refuse(found, scope, limit, asked, left + asked, _CODE[limit.over])
+
+
+def _crossed(scope: Scope, limit: Limit, start_ns: int, left: int) -> LimitCrossed:
+    return LimitCrossed(
+        scope=scope.name,
+        dim=limit.dim,
+        per=limit.per,
+        start_ns=start_ns,
+        over=limit.over,
+        amount=limit.amount,
+        balance=shown(left),
+    )
 
 
 def _refuse(found: LimitCheck, scope: Scope, limit: Limit, asked: int, available: int, code: str) -> None:

@@ -61,7 +61,7 @@ def charge_leg(ledger: Ledger, leg: Leg, answer: Answer, is_late: bool) -> Charg
                 find("usage_exceeds_reserve", grant=leg.grant, dim=dim, reserve=reserve, usage=used)
             )
         amount = reserve if leg.above == "cap" and used > reserve > 0 else used
-        charged[dim] = _saturate(ledger, leg, dim, amount, 0 if is_late else reserve, violations)
+        charged[dim] = _saturate(ledger, leg, dim, amount, violations)
     windows = leg.windows if is_late else []
     uncounted = uncounted_dims(ledger, leg.grant, charged) if charged else []
     return Charge(
@@ -82,9 +82,7 @@ def uncounted_dims(ledger: Ledger, grant: str, charged: dict[str, int]) -> list[
     return [dim for dim in sorted(charged) if charged[dim] and (grant, dim, LIFE, 0) not in ledger.counters]
 
 
-def _saturate(
-    ledger: Ledger, leg: Leg, dim: str, amount: int, reserve: int, violations: list[Finding]
-) -> int:
+def _saturate(ledger: Ledger, leg: Leg, dim: str, amount: int, violations: list[Finding]) -> int:
     counter = ledger.counters.get((leg.grant, dim, LIFE, 0))
     spent = counter.spent if counter else 0
     for window in leg.windows:
