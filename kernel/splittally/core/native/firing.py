@@ -25,7 +25,7 @@ from splittally.core.budget.plan import (
 )
 from splittally.core.budget.shares import shared
 from splittally.core.budget.state import Firing
-from splittally.core.events import Event, Posted, RuleFired
+from splittally.core.events import Event, RuleFired
 from splittally.core.evolve import evolve
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, refused_moves
@@ -189,17 +189,7 @@ def _postings(
     findings = findings or plan_findings(fork, [Debit(x.debit, x.resource, x.amount) for x in moves])
     if findings:
         raise Skipped(findings[0])
-    return [
-        Posted(
-            debit=move.debit,
-            credit=move.credit,
-            resource=move.resource,
-            amount=move.amount,
-            grant=budget.adopted_by,
-            intent_hash=firing.cause,
-        )
-        for move in moves
-    ]
+    return [move.posted(budget.adopted_by, firing.cause) for move in moves]
 
 
 def conversion_moves(budget: BudgetDef, plan: Plan, name: str, amount: int) -> list[Move]:

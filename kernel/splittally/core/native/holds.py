@@ -12,7 +12,7 @@ from msgspec import Struct
 from splittally.core.abi import SettleVerdict
 from splittally.core.caps.check import check_chain
 from splittally.core.commands import Known, KnownLeg
-from splittally.core.events import Event, HoldChanged, Posted, Refunded, RefundLeg, Released, Settled
+from splittally.core.events import Event, HoldChanged, Refunded, RefundLeg, Released, Settled
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.ledger.settle import Doubt, Ending, charge_leg, exhaustions, pay_draws
@@ -200,19 +200,10 @@ def _make_refund(state: State, call: NativeCall, params: RefundSettlement) -> li
             )
         )
     grants = {draw.resource: known.legs[draw.leg].leg.grant for draw in known.draws}
+    repaid = _repaid(known, params.amounts)
     return [
         Refunded(params.intent_hash, legs),
-        *(
-            Posted(
-                debit=move.debit,
-                credit=move.credit,
-                resource=move.resource,
-                amount=move.amount,
-                grant=grants[move.resource],
-                intent_hash=params.intent_hash,
-            )
-            for move in _repaid(known, params.amounts)
-        ),
+        *(move.posted(grants[move.resource], params.intent_hash) for move in repaid),
     ]
 
 
