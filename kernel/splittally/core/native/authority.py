@@ -31,15 +31,13 @@ LEND, TAKE, CONVERT = "grant.issue", "ledger.transfer", "ledger.convert"
 # --- what a chain governs ---------------------------------------------------------------------------
 
 
-def governs(
-    state: State, principal: str, resource: str, account: str, now_ns: int, operation: str = LEND
-) -> bool:
-    """Whether a principal holds a native grant under which this operation on an account may be asked."""
+def governs(state: State, principal: str, resource: str, account: str, now_ns: int) -> bool:
+    """Whether a principal holds a native grant under which an account may be lent."""
     grants = state.caps.grants
     return any(
         grants[name].holder == principal
         and grants[name].cap == CAP_NATIVE
-        and may_ask(state, name, operation, resource, account, now_ns)
+        and may_ask(state, name, LEND, resource, account, now_ns)
         for name in sorted(grants)
     )
 

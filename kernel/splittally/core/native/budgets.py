@@ -106,7 +106,7 @@ def _check_create(state: State, call: NativeCall, params: CreateBudget) -> list[
     if findings:
         return findings
     charter = _charter(state, call, params, plan)
-    return check_terms(state.caps, charter) + _check_parts(state, call, params, plan, charter)
+    return check_terms(state.caps, charter) + _check_parts(state, charter.name, plan)
 
 
 def _check_funding(state: State, params: CreateBudget, plan: Plan) -> list[Finding]:
@@ -146,11 +146,9 @@ def _charter_terms(state: State, call: NativeCall, params: CreateBudget, plan: P
     )
 
 
-def _check_parts(
-    state: State, call: NativeCall, params: CreateBudget, plan: Plan, charter: Grant
-) -> list[Finding]:
+def _check_parts(state: State, charter: str, plan: Plan) -> list[Finding]:
     """Whether every part of the plan's own allocations may be named so: a part is of one resource."""
-    names = [f"{charter.name}/{part}" for weights in plan.allocations.values() for part in sorted(weights)]
+    names = [f"{charter}/{part}" for weights in plan.allocations.values() for part in sorted(weights)]
     twice = sorted({name for name in names if names.count(name) > 1})
     findings = [finding for name in names for finding in check_new_name(state.caps, name)]
     return findings + [find("name_taken", name=name) for name in twice]

@@ -8,6 +8,7 @@ Rule 3. A refund gives back at most what was charged, in the counters that were 
 """
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from splittally.core.abi import SettleVerdict
 from splittally.core.caps.check import check_chain
@@ -110,16 +111,7 @@ def _make_answer(state: State, call: NativeCall, params: AnswerApproval) -> list
     released, *postings = release_hold(hold, params.intent_hash, "rejected", call.principal)
     assert isinstance(released, Released)
     stale = find("approval_stale", found=[finding.code for finding in findings])
-    return [
-        Released(
-            intent_hash=released.intent_hash,
-            cause=released.cause,
-            order=released.order,
-            authority=released.authority,
-            findings=[stale, *findings],
-        ),
-        *postings,
-    ]
+    return [replace(released, findings=[stale, *findings]), *postings]
 
 
 def _check_release(state: State, call: NativeCall, params: ReleaseReservation) -> list[Finding]:
