@@ -8,6 +8,8 @@ Rule 4. A conversion is two transfers with a counter-account that must hold what
         rounded down; the remainder stays with the counter-account.
 """
 
+from collections.abc import Iterable
+
 from msgspec import UNSET, Struct, UnsetType
 
 from splittally.core.budget.check import Debit
@@ -157,6 +159,16 @@ def check_debts(state: State, changed: dict[str, int]) -> list[Finding]:
             debts[account] = -balance
     total = sum(debts.values())
     return [find("amount_overflow", debts=total, available=DEBTS_MAX)] if total > DEBTS_MAX else []
+
+
+def check_scales(state: State, scales: Iterable[tuple[str, int]]) -> list[Finding]:
+    """Whether each resource that is there already has this scale, in the order in which they are named."""
+    there = [(name, scale, state.ledger.resources.get(name)) for name, scale in scales]
+    return [
+        find("cannot_change", resource=name, field="scale", value=scale, needed=now.scale)
+        for name, scale, now in there
+        if now is not None and now.scale != scale
+    ]
 
 
 def _make_open(state: State, call: NativeCall, params: OpenAccount) -> list[Event]:
