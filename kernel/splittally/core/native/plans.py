@@ -169,7 +169,9 @@ def metric_events(state: State, measured: Measured, cause: bytes, now_ns: int) -
     ]
 
 
-def calendar_events(state: State, budget: BudgetDef, plan: Plan, cause: bytes, now_ns: int) -> list[Event]:
+def calendar_events(
+    state: State, budget: BudgetDef, plan: Plan, cause: bytes, now_ns: int
+) -> list[RuleFired]:
     """The rules of the calendar fall due at the end of the period that holds `now_ns`.
 
     Their cause is the intent under which the plan was adopted.
