@@ -12,7 +12,6 @@ cover the second, so `account_not_covered` names `clerk` and `accounts/bank`. Un
 
 from splittally.core.caps.state import Caps, Chain
 from splittally.core.findings import Finding, find
-from splittally.core.types import covers_account
 
 
 def check_chain(caps: Caps, chain: Chain, principal: str, kind: str, now_ns: int) -> list[Finding]:
@@ -44,12 +43,12 @@ def check_lists(chain: Chain, accounts: list[str], resources: list[str]) -> list
         findings += [
             find("account_not_covered", grant=grant, account=name)
             for name in dict.fromkeys(accounts)
-            if name and listed.accounts and not any(covers_account(x, name) for x in listed.accounts)
+            if name and not listed.holds_account(name)
         ]
         findings += [
             find("resource_not_covered", grant=grant, resource=name)
             for name in dict.fromkeys(resources)
-            if name and listed.resources and name not in listed.resources
+            if name and not listed.holds_resource(name)
         ]
     return findings
 

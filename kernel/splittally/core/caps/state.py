@@ -38,6 +38,14 @@ class NativeLists(NamedTuple):
     accounts: tuple[str, ...]
     resources: tuple[str, ...]
 
+    def holds_account(self, name: str) -> bool:
+        """Whether this account, or entry of a list of payees, is covered."""
+        return not self.accounts or any(covers_account(entry, name) for entry in self.accounts)
+
+    def holds_resource(self, name: str) -> bool:
+        """Whether this resource is covered."""
+        return not self.resources or name in self.resources
+
 
 class Link(NamedTuple):
     """One grant of a chain as a decision needs it: leaf first, root last.

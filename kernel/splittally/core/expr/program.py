@@ -17,7 +17,7 @@ from typing import Any
 from splittally.core.expr.typed import Typed
 from splittally.core.expr.types import ANY
 
-# An opcode is the place of its name. Those before `list` that a program rarely has take two bytes.
+# An opcode is the place of its name; from 24 on it takes two bytes, so what a program rarely has stands last.
 OPCODES = (
     *("push", "load", "key", "has", "index", "size", "need", "not", "negate", "and", "or", "else", "skip"),
     *("same", "equal", "less", "more", "in", "among", "startsWith", "endsWith", "contains"),

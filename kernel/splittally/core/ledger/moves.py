@@ -15,6 +15,7 @@ for 50 EUR is two moves: the first lacks 40 (`insufficient_balance`), the second
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from splittally.core.events import Posted
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.state import Ledger
 from splittally.core.limits import INT_MAX, INT_MIN, NATURAL_MAX
@@ -29,6 +30,17 @@ class Move(NamedTuple):
     resource: str
     amount: int
     is_got: bool = False
+
+    def posted(self, grant: str, intent_hash: bytes) -> Posted:
+        """The event that it happened, under this grant and because of this intent."""
+        return Posted(
+            debit=self.debit,
+            credit=self.credit,
+            resource=self.resource,
+            amount=self.amount,
+            grant=grant,
+            intent_hash=intent_hash,
+        )
 
 
 def refused_moves(

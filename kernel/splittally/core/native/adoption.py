@@ -15,6 +15,7 @@ from splittally.core.canonical import encode
 from splittally.core.findings import Finding, find
 from splittally.core.limits import PLAN_BYTES_MAX
 from splittally.core.native.authority import check_adoption, is_live
+from splittally.core.native.money import check_scales
 from splittally.core.native.plans import plan_of
 from splittally.core.native.row import NativeCall
 from splittally.core.state import State
@@ -26,15 +27,11 @@ def check_plan(state: State, call: NativeCall, plan: Plan, parent: str, adopter:
 
     `parent` is the parent budget's name, empty for none; it exists.
     """
+    findings = []
     size = len(plan_bytes(plan))
-    findings = [find("input.too_large", field="schema", needed=size, available=PLAN_BYTES_MAX)]
-    findings = findings if size > PLAN_BYTES_MAX else []
-    for name, scale in sorted(plan.resources.items()):
-        now = state.ledger.resources.get(name)
-        if now is not None and now.scale != scale:
-            findings.append(
-                find("cannot_change", resource=name, field="scale", value=scale, needed=now.scale)
-            )
+    if size > PLAN_BYTES_MAX:
+        findings.append(find("input.too_large", field="schema", needed=size, available=PLAN_BYTES_MAX))
+    findings += check_scales(state, sorted(plan.resources.items()))
     findings += [
         find("not_found", account=conversion.counter)
         for _, conversion in sorted(plan.conversions.items())

@@ -23,7 +23,7 @@ from splittally.core.findings import Finding, find
 from splittally.core.native.plans import touches_plan
 from splittally.core.native.row import NativeCall, Touches
 from splittally.core.state import State
-from splittally.core.types import CAP_ALL, CAP_NATIVE, CAP_NATIVE_TYPE, ROOT, Grant, covers_account
+from splittally.core.types import CAP_ALL, CAP_NATIVE, CAP_NATIVE_TYPE, ROOT, Grant
 
 LEND, TAKE, CONVERT = "grant.issue", "ledger.transfer", "ledger.convert"
 
@@ -31,15 +31,13 @@ LEND, TAKE, CONVERT = "grant.issue", "ledger.transfer", "ledger.convert"
 # --- what a chain governs ---------------------------------------------------------------------------
 
 
-def governs(
-    state: State, principal: str, resource: str, account: str, now_ns: int, operation: str = LEND
-) -> bool:
-    """Whether a principal holds a native grant under which this operation on an account may be asked."""
+def governs(state: State, principal: str, resource: str, account: str, now_ns: int) -> bool:
+    """Whether a principal holds a native grant under which an account may be lent."""
     grants = state.caps.grants
     return any(
         grants[name].holder == principal
         and grants[name].cap == CAP_NATIVE
-        and may_ask(state, name, operation, resource, account, now_ns)
+        and may_ask(state, name, LEND, resource, account, now_ns)
         for name in sorted(grants)
     )
 
@@ -82,9 +80,9 @@ def _lists_operation(state: State, grant: Grant, operation: str) -> bool:
 
 
 def _lists_account(state: State, grant: Grant, resource: str, account: str) -> bool:
+    """Whether the lists of a native grant hold an account and, where one is named, a resource."""
     lists = native_lists(state.caps.cap_params(grant))
-    is_listed = not lists.accounts or any(covers_account(entry, account) for entry in lists.accounts)
-    return is_listed and (not resource or not lists.resources or resource in lists.resources)
+    return lists.holds_account(account) and (not resource or lists.holds_resource(resource))
 
 
 # --- what an adopter of a plan governs --------------------------------------------------------------
@@ -107,12 +105,12 @@ def check_adoption(state: State, name: str, plan: Plan, now_ns: int) -> list[Fin
             findings.append(find("account_not_yours", **facts, rate=conversion.rate))
     touched = touches_plan(plan)
     natives = [grant for grant in state.caps.ancestors(name) if grant.cap == CAP_NATIVE]
+    lists = [native_lists(state.caps.cap_params(grant)) for grant in natives]
     for account in dict.fromkeys(touched.payees):
-        if not all(_lists_account(state, grant, "", account) for grant in natives):
+        if not all(listed.holds_account(account) for listed in lists):
             findings.append(find("account_not_yours", account=account))
     for resource in dict.fromkeys(touched.resources):
-        lists = [native_lists(state.caps.cap_params(grant)).resources for grant in natives]
-        if any(listed and resource not in listed for listed in lists):
+        if not all(listed.holds_resource(resource) for listed in lists):
             findings.append(find("account_not_yours", resource=resource))
     return findings
 

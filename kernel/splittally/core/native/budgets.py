@@ -16,7 +16,7 @@ from splittally.core.budget.plan import Plan
 from splittally.core.budget.shares import shared
 from splittally.core.canonical import encode
 from splittally.core.caps.grants import GrantTerms, build_grant, check_new_name, check_terms, grant_events
-from splittally.core.events import Defined, Event, Posted
+from splittally.core.events import Defined, Event
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_schema
 from splittally.core.ledger.moves import Move, refused_moves
@@ -106,7 +106,7 @@ def _check_create(state: State, call: NativeCall, params: CreateBudget) -> list[
     if findings:
         return findings
     charter = _charter(state, call, params, plan)
-    return check_terms(state.caps, charter) + _check_parts(state, call, params, plan, charter)
+    return check_terms(state.caps, charter) + _check_parts(state, charter.name, plan)
 
 
 def _check_funding(state: State, params: CreateBudget, plan: Plan) -> list[Finding]:
@@ -114,8 +114,11 @@ def _check_funding(state: State, params: CreateBudget, plan: Plan) -> list[Findi
         return []
     if params.resource not in plan.resources:
         return [find("not_found", resource=params.resource, budget=params.budget)]
-    funding = Move(params.debit, params.budget, params.resource, params.amount)
-    return refused_moves(state.ledger, [funding], opened=(params.budget,))
+    return refused_moves(state.ledger, [_funding(params)], opened=(params.budget,))
+
+
+def _funding(params: CreateBudget) -> Move:
+    return Move(params.debit, params.budget, params.resource, params.amount)
 
 
 def _charter(state: State, call: NativeCall, params: CreateBudget, plan: Plan) -> Grant:
@@ -143,11 +146,9 @@ def _charter_terms(state: State, call: NativeCall, params: CreateBudget, plan: P
     )
 
 
-def _check_parts(
-    state: State, call: NativeCall, params: CreateBudget, plan: Plan, charter: Grant
-) -> list[Finding]:
+def _check_parts(state: State, charter: str, plan: Plan) -> list[Finding]:
     """Whether every part of the plan's own allocations may be named so: a part is of one resource."""
-    names = [f"{charter.name}/{part}" for weights in plan.allocations.values() for part in sorted(weights)]
+    names = [f"{charter}/{part}" for weights in plan.allocations.values() for part in sorted(weights)]
     twice = sorted({name for name in names if names.count(name) > 1})
     findings = [finding for name in names for finding in check_new_name(state.caps, name)]
     return findings + [find("name_taken", name=name) for name in twice]
@@ -180,15 +181,7 @@ def _make_create(state: State, call: NativeCall, params: CreateBudget) -> list[E
     fork.caps.blobs[digest] = plan_bytes(plan)
     events += calendar_events(fork, budget, plan, call.intent_hash, call.now_ns)
     if params.amount:
-        funding = Posted(
-            debit=params.debit,
-            credit=budget.name,
-            resource=params.resource,
-            amount=params.amount,
-            grant=call.grant,
-            intent_hash=call.intent_hash,
-        )
-        events.append(funding)
+        events.append(_funding(params).posted(call.grant, call.intent_hash))
     return events
 
 

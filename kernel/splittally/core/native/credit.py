@@ -17,7 +17,7 @@ from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import spendable
 from splittally.core.native.row import NativeCall
 from splittally.core.state import State
-from splittally.core.types import CAP_NATIVE, LIFE, ROOT, Grant, covers_account
+from splittally.core.types import CAP_NATIVE, LIFE, ROOT, Grant
 
 
 def check_credit(
@@ -63,11 +63,7 @@ def _lent(state: State, principal: str, chain: list[Grant], holder: Grant) -> in
     """
     caps = state.caps
     makers = {principal} - {caps.grants[ROOT].holder}
-    lists = [
-        listed
-        for grant in chain
-        if grant.cap == CAP_NATIVE and (listed := native_lists(caps.cap_params(grant)).accounts)
-    ]
+    lists = [native_lists(caps.cap_params(grant)) for grant in chain if grant.cap == CAP_NATIVE]
     total = 0
     for name, account in state.ledger.accounts.items():
         budget = state.plans.budgets.get(name) if account.debt_limit else None
@@ -75,6 +71,6 @@ def _lent(state: State, principal: str, chain: list[Grant], holder: Grant) -> in
             is_below = any(caps.descends(x, holder.name) for x in (budget.adopted_by, budget.grant))
             is_own = caps.grants[budget.grant].made_by in makers
             total += account.debt_limit if is_below or is_own else 0
-        elif account.debt_limit and all(any(covers_account(x, name) for x in listed) for listed in lists):
+        elif account.debt_limit and all(listed.holds_account(name) for listed in lists):
             total += account.debt_limit
     return total

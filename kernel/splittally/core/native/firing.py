@@ -25,7 +25,7 @@ from splittally.core.budget.plan import (
 )
 from splittally.core.budget.shares import shared
 from splittally.core.budget.state import Firing
-from splittally.core.events import Event, Posted, RuleFired
+from splittally.core.events import Event, RuleFired
 from splittally.core.evolve import evolve
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, refused_moves
@@ -34,7 +34,7 @@ from splittally.core.native.authority import check_adoption
 from splittally.core.native.grants import raised_events
 from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_findings, plan_of
 from splittally.core.state import State
-from splittally.core.types import CALENDAR_WINDOWS, BudgetDef
+from splittally.core.types import BudgetDef
 
 
 class Skipped(Exception):
@@ -62,25 +62,23 @@ def fire(state: State, key: tuple[int, int], now_ns: int) -> list[Event]:
             events = [told(firing, key, DONE), *carry_out(state, firing, now_ns)]
     except Skipped as skipped:
         events = [told(firing, key, SKIPPED, [skipped.finding])]
-    return events + _again(state, firing, rule, now_ns)
+    return [*events, *_again(state, firing, now_ns)]
 
 
 def give_up(state: State, key: tuple[int, int], now_ns: int) -> list[Event]:
     """The events of a rule whose own cannot be recorded: skipped, and one of the calendar comes again."""
     firing = state.plans.firings[key]
-    plan = plan_of(state, state.plans.budgets[firing.budget])
-    rule = next((rule for rule in plan.rules if rule.name == firing.rule), None)
     fault = find("rule_skipped", rule=firing.rule, reason="fault", fault="overflow")
-    return [told(firing, key, SKIPPED, [fault]), *_again(state, firing, rule, now_ns)]
+    return [told(firing, key, SKIPPED, [fault]), *_again(state, firing, now_ns)]
 
 
-def _again(state: State, firing: Firing, rule: PlanRule | None, now_ns: int) -> list[Event]:
+def _again(state: State, firing: Firing, now_ns: int) -> list[RuleFired]:
     """A rule of the calendar falls due once more, as long as its version is in force."""
     budget = state.plans.budgets[firing.budget]
-    if rule is None or rule.on not in CALENDAR_WINDOWS or firing.version != budget.version:
+    if firing.version != budget.version:
         return []
     again = calendar_events(state, budget, plan_of(state, budget), firing.cause, now_ns)
-    return [event for event in again if isinstance(event, RuleFired) and event.rule == rule.name]
+    return [event for event in again if event.rule == firing.rule]
 
 
 def told(
@@ -189,17 +187,7 @@ def _postings(
     findings = findings or plan_findings(fork, [Debit(x.debit, x.resource, x.amount) for x in moves])
     if findings:
         raise Skipped(findings[0])
-    return [
-        Posted(
-            debit=move.debit,
-            credit=move.credit,
-            resource=move.resource,
-            amount=move.amount,
-            grant=budget.adopted_by,
-            intent_hash=firing.cause,
-        )
-        for move in moves
-    ]
+    return [move.posted(budget.adopted_by, firing.cause) for move in moves]
 
 
 def conversion_moves(budget: BudgetDef, plan: Plan, name: str, amount: int) -> list[Move]:

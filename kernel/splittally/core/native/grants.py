@@ -31,7 +31,7 @@ from splittally.core.limits import NATURAL_MAX
 from splittally.core.native.authority import governs
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.state import State
-from splittally.core.types import APPROVAL, LIFE, ROOT, Grant, is_id
+from splittally.core.types import APPROVAL, EXTERNAL, LIFE, ROOT, Grant, is_id
 
 
 class IssueGrant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,7 +96,7 @@ def check_accounts(state: State, call: NativeCall, grant: Grant) -> list[Finding
             findings.append(find("not_found", resource=resource))
         elif account not in state.ledger.accounts:
             findings.append(find("not_found", account=account))
-        elif account.startswith("external/"):
+        elif account.startswith(EXTERNAL):
             findings.append(find("external_account", account=account))
         elif not _may_lend(state, call, resource, account):
             findings.append(find("account_not_yours", account=account, resource=resource))
@@ -110,14 +110,9 @@ def _may_lend(state: State, call: NativeCall, resource: str, account: str) -> bo
     """Whether the issuer is root, draws on the account itself, or holds a native grant over it."""
     if call.grant == ROOT:
         return True
-    for grant in state.caps.ancestors(call.grant):
-        if resource in grant.draws_on:
-            return grant.draws_on[resource] == account or _governs(state, call, resource, account)
-    return _governs(state, call, resource, account)
-
-
-def _governs(state: State, call: NativeCall, resource: str, account: str) -> bool:
-    return governs(state, call.principal, resource, account, call.now_ns)
+    chain = state.caps.ancestors(call.grant)
+    drawn = next((grant.draws_on[resource] for grant in chain if resource in grant.draws_on), None)
+    return drawn == account or governs(state, call.principal, resource, account, call.now_ns)
 
 
 def _check_there(state: State, name: str) -> list[Finding]:

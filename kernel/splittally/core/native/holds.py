@@ -8,11 +8,12 @@ Rule 3. A refund gives back at most what was charged, in the counters that were 
 """
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from splittally.core.abi import SettleVerdict
 from splittally.core.caps.check import check_chain
 from splittally.core.commands import Known, KnownLeg
-from splittally.core.events import Event, HoldChanged, Posted, Refunded, RefundLeg, Released, Settled
+from splittally.core.events import Event, HoldChanged, Refunded, RefundLeg, Released, Settled
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.ledger.settle import Doubt, Ending, charge_leg, exhaustions, pay_draws
@@ -110,16 +111,7 @@ def _make_answer(state: State, call: NativeCall, params: AnswerApproval) -> list
     released, *postings = release_hold(hold, params.intent_hash, "rejected", call.principal)
     assert isinstance(released, Released)
     stale = find("approval_stale", found=[finding.code for finding in findings])
-    return [
-        Released(
-            intent_hash=released.intent_hash,
-            cause=released.cause,
-            order=released.order,
-            authority=released.authority,
-            findings=[stale, *findings],
-        ),
-        *postings,
-    ]
+    return [replace(released, findings=[stale, *findings]), *postings]
 
 
 def _check_release(state: State, call: NativeCall, params: ReleaseReservation) -> list[Finding]:
@@ -200,19 +192,10 @@ def _make_refund(state: State, call: NativeCall, params: RefundSettlement) -> li
             )
         )
     grants = {draw.resource: known.legs[draw.leg].leg.grant for draw in known.draws}
+    repaid = _repaid(known, params.amounts)
     return [
         Refunded(params.intent_hash, legs),
-        *(
-            Posted(
-                debit=move.debit,
-                credit=move.credit,
-                resource=move.resource,
-                amount=move.amount,
-                grant=grants[move.resource],
-                intent_hash=params.intent_hash,
-            )
-            for move in _repaid(known, params.amounts)
-        ),
+        *(move.posted(grants[move.resource], params.intent_hash) for move in repaid),
     ]
 
 

@@ -22,7 +22,7 @@ from splittally.core.hashing import hash_manifest, hash_module, hash_schema
 from splittally.core.ledger.limit_changes import open_window_events
 from splittally.core.native.grants import change_events, check_accounts, check_change, revoke_events
 from splittally.core.native.manifest_terms import Manifest
-from splittally.core.native.money import account_value, check_debts, resource_value
+from splittally.core.native.money import account_value, check_debts, check_scales, resource_value
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.release_kinds import RELEASE_KINDS
 from splittally.core.state import DEFINITIONS, POLICY, State
@@ -81,13 +81,7 @@ def _check_governor(state: State, manifest: Manifest) -> list[Finding]:
 
 
 def _check_fixed(state: State, manifest: Manifest) -> list[Finding]:
-    findings = []
-    for name, scale in manifest.resources.items():
-        now = state.ledger.resources.get(name)
-        if now is not None and now.scale != scale:
-            findings.append(
-                find("cannot_change", resource=name, field="scale", value=scale, needed=now.scale)
-            )
+    findings = check_scales(state, manifest.resources.items())
     for name, terms in manifest.grants.items():
         grant = state.caps.grants.get(name)
         if name in state.caps.revoked:

@@ -8,12 +8,14 @@ Rule 4. A conversion is two transfers with a counter-account that must hold what
         rounded down; the remainder stays with the counter-account.
 """
 
+from collections.abc import Iterable
+
 from msgspec import UNSET, Struct, UnsetType
 
 from splittally.core.budget.check import Debit
 from splittally.core.budget.plan import require_rate
 from splittally.core.canonical import encode
-from splittally.core.events import Defined, Event, Posted
+from splittally.core.events import Defined, Event
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.limits import DEBTS_MAX, ISSUED_MAX, NATURAL_MAX, TEXT_BYTES_MAX
@@ -159,13 +161,33 @@ def check_debts(state: State, changed: dict[str, int]) -> list[Finding]:
     return [find("amount_overflow", debts=total, available=DEBTS_MAX)] if total > DEBTS_MAX else []
 
 
+def check_scales(state: State, scales: Iterable[tuple[str, int]]) -> list[Finding]:
+    """Whether each resource that is there already has this scale, in the order in which they are named."""
+    there = [(name, scale, state.ledger.resources.get(name)) for name, scale in scales]
+    return [
+        find("cannot_change", resource=name, field="scale", value=scale, needed=now.scale)
+        for name, scale, now in there
+        if now is not None and now.scale != scale
+    ]
+
+
 def _make_open(state: State, call: NativeCall, params: OpenAccount) -> list[Event]:
     return [Defined("accounts", params.account, account_value(params.account, params.debt_limit))]
 
 
+def _move(params: IssueMoney | TransferMoney) -> Move:
+    return Move(params.debit, params.to, params.resource, params.amount)
+
+
+def _conversion(params: ConvertMoney) -> list[Move]:
+    return [
+        Move(params.debit, params.counter, params.resource, params.amount),
+        Move(params.counter, params.to, params.gets, params.got, is_got=True),
+    ]
+
+
 def _check_issue(state: State, call: NativeCall, params: IssueMoney) -> list[Finding]:
-    move = Move(params.debit, params.to, params.resource, params.amount)
-    findings = refused_moves(state.ledger, [move], by_issue=True)
+    findings = refused_moves(state.ledger, [_move(params)], by_issue=True)
     unknown = [finding for finding in findings if finding.code == "not_found"]
     if unknown:
         return unknown
@@ -179,48 +201,19 @@ def _check_issue(state: State, call: NativeCall, params: IssueMoney) -> list[Fin
 
 
 def _check_transfer(state: State, call: NativeCall, params: TransferMoney) -> list[Finding]:
-    return refused_moves(state.ledger, [Move(params.debit, params.to, params.resource, params.amount)])
+    return refused_moves(state.ledger, [_move(params)])
 
 
 def _check_convert(state: State, call: NativeCall, params: ConvertMoney) -> list[Finding]:
-    given = Move(params.debit, params.counter, params.resource, params.amount)
-    got = Move(params.counter, params.to, params.gets, params.got, is_got=True)
-    return refused_moves(state.ledger, [given, got])
+    return refused_moves(state.ledger, _conversion(params))
 
 
 def _make_convert(state: State, call: NativeCall, params: ConvertMoney) -> list[Event]:
-    grant, cause = call.grant, call.intent_hash
-    return [
-        Posted(
-            debit=params.debit,
-            credit=params.counter,
-            resource=params.resource,
-            amount=params.amount,
-            grant=grant,
-            intent_hash=cause,
-        ),
-        Posted(
-            debit=params.counter,
-            credit=params.to,
-            resource=params.gets,
-            amount=params.got,
-            grant=grant,
-            intent_hash=cause,
-        ),
-    ]
+    return [move.posted(call.grant, call.intent_hash) for move in _conversion(params)]
 
 
 def _make_posting(state: State, call: NativeCall, params: IssueMoney | TransferMoney) -> list[Event]:
-    return [
-        Posted(
-            debit=params.debit,
-            credit=params.to,
-            resource=params.resource,
-            amount=params.amount,
-            grant=call.grant,
-            intent_hash=call.intent_hash,
-        )
-    ]
+    return [_move(params).posted(call.grant, call.intent_hash)]
 
 
 def _touches_move(state: State, call: NativeCall, params: IssueMoney | TransferMoney) -> Touches:

@@ -43,6 +43,7 @@ def part_events(
     state: State, call: NativeCall, terms: GrantTerms, charter: str, resource: str, parts: dict[str, int],
     holders: dict[str, str],
 ) -> list[Event]:  # fmt: skip
+    """The events that issue every part below a charter with these terms, by name."""
     events: list[Event] = []
     for name in sorted(parts):
         part = part_terms(terms, charter, resource, parts[name], holders.get(name, ""))

@@ -89,22 +89,7 @@ def credit_events(state: State, events: list[Event], now_ns: int) -> list[Event]
         plan = plan_of(after, budget)
         rules = [ALLOCATIONS] if resource in plan.allocations and (name, cause) not in created else []
         rules += [x.name for x in plan.rules if x.on == ON_DEPOSIT and x.of in ("", resource)]
-        due += [
-            RuleFired(
-                budget=name,
-                rule=rule,
-                version=budget.version,
-                status=DUE,
-                item=[],
-                cause=cause,
-                dim=resource,
-                amount=shown(amount),
-                depth=depth,
-                due_ns=now_ns,
-                findings=[],
-            )
-            for rule in rules
-        ]
+        due += [_due(budget, rule, cause, now_ns, resource, shown(amount), depth) for rule in rules]
     return within_cascade(state, due)
 
 
@@ -155,47 +140,44 @@ def _defined_by(state: State, events: list[Event]) -> State:
     return fork
 
 
+def _due(
+    budget: BudgetDef, rule: str, cause: bytes, due_ns: int, dim: str = "", amount: int = 0, depth: int = 0
+) -> RuleFired:
+    """A rule of the plan in force falls due; `dim` and `amount` are what came in or was measured."""
+    return RuleFired(
+        budget=budget.name,
+        rule=rule,
+        version=budget.version,
+        status=DUE,
+        item=[],
+        cause=cause,
+        dim=dim,
+        amount=amount,
+        depth=depth,
+        due_ns=due_ns,
+        findings=[],
+    )
+
+
 def metric_events(state: State, measured: Measured, cause: bytes, now_ns: int) -> list[Event]:
     """A rule falls due for the value of a metric."""
     budget = state.plans.budgets[measured.budget]
     return [
-        RuleFired(
-            budget=budget.name,
-            rule=rule.name,
-            version=budget.version,
-            status=DUE,
-            item=[],
-            cause=cause,
-            dim=measured.metric,
-            amount=measured.value,
-            depth=0,
-            due_ns=now_ns,
-            findings=[],
-        )
+        _due(budget, rule.name, cause, now_ns, measured.metric, measured.value)
         for rule in plan_of(state, budget).rules
         if rule.on == ON_METRIC and rule.of == measured.metric
     ]
 
 
-def calendar_events(state: State, budget: BudgetDef, plan: Plan, cause: bytes, now_ns: int) -> list[Event]:
+def calendar_events(
+    state: State, budget: BudgetDef, plan: Plan, cause: bytes, now_ns: int
+) -> list[RuleFired]:
     """The rules of the calendar fall due at the end of the period that holds `now_ns`.
 
     Their cause is the intent under which the plan was adopted.
     """
     return [
-        RuleFired(
-            budget=budget.name,
-            rule=rule.name,
-            version=budget.version,
-            status=DUE,
-            item=[],
-            cause=cause,
-            dim="",
-            amount=0,
-            depth=0,
-            due_ns=next_period_ns(state, rule.on, now_ns),
-            findings=[],
-        )
+        _due(budget, rule.name, cause, next_period_ns(state, rule.on, now_ns))
         for rule in plan.rules
         if rule.on in CALENDAR_WINDOWS
     ]
