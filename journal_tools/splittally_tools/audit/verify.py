@@ -103,10 +103,10 @@ class _Walk:
             self._ask(record, state)
             apply_events(state, body.at_ns, body.by, body.out, seq)
             self.money.see(record, state)
-            with _in_bytes(seq):
+            with in_bytes(seq):
                 self.snapshots.see(record, state)
             self.runs.see(record, state)
-            with _in_bytes(seq):
+            with in_bytes(seq):
                 if self.against is not None:
                     self.against.see(record, state)
                 report.frames = seq + 1
@@ -130,7 +130,7 @@ class _Walk:
         self.intents.finish()
         if state.size:
             self.money.compare_all(state)
-        with _in_bytes(state.size - 1):
+        with in_bytes(state.size - 1):
             report.state_root = state_root(state)
         report.problems = [*self.snapshots.finish(), *self.runs.finish()]
         report.snapshots_equal, report.index_runs_equal = self.snapshots.equal, self.runs.equal
@@ -140,7 +140,7 @@ class _Walk:
 
 
 @contextmanager
-def _in_bytes(seq: int) -> Iterator[None]:
+def in_bytes(seq: int) -> Iterator[None]:
     """Damage that names the frame where no bytes are defined for the state after it."""
     try:
         yield

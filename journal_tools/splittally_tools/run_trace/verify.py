@@ -20,6 +20,7 @@ from splittally.journal.frame import Head
 from splittally.runtime.reader import Reader, open_reader
 
 from splittally_tools.audit.rejudge import Result, full_index, rejudge_range
+from splittally_tools.audit.verify import in_bytes
 from splittally_tools.run_trace.totals import Upgrade
 
 Progress = Callable[[str, int, int], None]
@@ -56,6 +57,8 @@ def verify(world: Path, root: bytes, progress: Progress) -> Verdict:
     state = State()
     try:
         frames, result = _judge_again(world, state, progress)
+        with in_bytes(state.size - 1):
+            found = state_root(state)
     except JournalDamaged as error:
         return Verdict(
             frames=state.size,
@@ -66,7 +69,6 @@ def verify(world: Path, root: bytes, progress: Progress) -> Verdict:
             seconds=time.perf_counter() - started,
         )
     problems = [f"frame {result.drift.seq}: {result.drift.message}"] if result.drift is not None else []
-    found = state_root(state)
     seconds = time.perf_counter() - started
     return Verdict(
         frames=frames,
