@@ -1,10 +1,7 @@
 """`tally verify`: a sound journal passes, and whatever is wrong is named, without a traceback."""
 
-import os
 import random
 import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 from splittally.core.canonical import encode
@@ -16,14 +13,6 @@ from tests.journal_damage import FILE_DAMAGE, INSERTED, RECORD_DAMAGE, edited
 FRAMES = 18  # of the busy world: 2-9 asked, 10 denied, 11-14 settled, 15 released, 16 issued, 17 moved
 DENIED, RELEASED, ISSUED, MOVED = 10, 15, 16, 17
 SUBMIT, DECIDED, POSTED = 1, 1, 7  # tags
-
-
-@pytest.fixture(scope="module")
-def memory():
-    """A folder where syncing costs nothing, if the machine has one."""
-    shared = "/dev/shm"
-    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
-        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
