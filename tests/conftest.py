@@ -3,10 +3,13 @@
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, settings
 from splittally.core import canonical
+
+from tests.journal_damage import Judges
 
 RECORD = Path(__file__).parent.parent / "out" / "requirements.json"
 IDS_PER_TEST_MAX = 3
@@ -29,6 +32,22 @@ def codec(request, monkeypatch):
     elif canonical._cbrrr is None:
         pytest.skip("the optional codec is not there; `make setup` builds it where it can")
     return request.param
+
+
+@pytest.fixture(scope="module")
+def memory():
+    """A folder where syncing costs nothing, if the machine has one: damage is no question of durability."""
+    shared = "/dev/shm"
+    with TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def judges():
+    """A process that says what the store makes of a damaged journal."""
+    made = Judges()
+    yield made
+    made.close()
 
 
 def pytest_collection_modifyitems(items):

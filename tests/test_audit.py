@@ -1,10 +1,7 @@
 """`tally verify`: a sound journal passes, and whatever is wrong is named, without a traceback."""
 
-import os
 import random
 import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 import splittally
@@ -20,14 +17,6 @@ FRAMES = 18  # of the busy world: 2-9 asked, 10 denied, 11-14 settled, 15 releas
 DENIED, RELEASED, ISSUED, MOVED = 10, 15, 16, 17
 SETTLED = (11, 12)
 SUBMIT, DECIDED, CHARGED, POSTED = 1, 1, 4, 7  # tags
-
-
-@pytest.fixture(scope="module")
-def memory():
-    """A folder where syncing costs nothing, if the machine has one."""
-    shared = "/dev/shm"
-    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
-        yield Path(folder)
 
 
 @pytest.fixture(scope="module")

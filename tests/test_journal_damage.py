@@ -7,8 +7,6 @@ SIGABRT. Every damaged copy is judged in a child process of its own.
 import os
 import random
 from hashlib import sha256
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from splittally.core.errors import JournalDamaged
@@ -21,7 +19,6 @@ from tests.journal_damage import (
     FILE_DAMAGE,
     INSERTED,
     RECORD_DAMAGE,
-    Judges,
     append,
     build,
     chain_head,
@@ -35,24 +32,9 @@ from tests.journal_damage import (
 
 
 @pytest.fixture(scope="module")
-def memory():
-    """A folder where syncing costs nothing, if the machine has one: damage is no question of durability."""
-    shared = "/dev/shm"
-    with TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
-        yield Path(folder)
-
-
-@pytest.fixture(scope="module")
 def sound(memory):
     folder = memory / "sound"
     return folder, build(folder)
-
-
-@pytest.fixture(scope="module")
-def judges():
-    made = Judges()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -12,26 +12,17 @@ import sys
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 import splittally
 from splittally.journal.lmdb import LmdbStore
 
-from tests.journal_damage import Judges, append, build, chain_head, loaded, write
+from tests.journal_damage import append, build, chain_head, loaded, write
 
 KERNEL = Path(__file__).parent.parent / "kernel"
 PAGE = 4096
 META_BYTES = 152
 U16, U32, U64 = struct.Struct("=H"), struct.Struct("=I"), struct.Struct("=Q")
-
-
-@pytest.fixture(scope="module")
-def memory():
-    """A folder where syncing costs nothing, if the machine has one."""
-    shared = "/dev/shm"
-    with TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
-        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +39,6 @@ def states(memory):
         )
         store.close()
     return found
-
-
-@pytest.fixture(scope="module")
-def judges():
-    made = Judges()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -116,8 +116,8 @@ def test_planning_funding_and_authority_change_one_at_a_time():
         deposit(kernel, 100)
 
         def parts():
-            state = kernel.state
-            return row(kernel).schema_hash, state.accounts, state.grants, len(recorded(kernel, Posted))
+            accounts, grants = dict(kernel.state.accounts), dict(kernel.state.grants)
+            return row(kernel).schema_hash, accounts, grants, len(recorded(kernel, Posted))
 
         before = parts()
         done(kernel, "budget.amend", budget=B, schema={"resources": {"USD": 0}, "goals": ["grow"]})
@@ -210,7 +210,7 @@ def test_new_inputs_bring_a_new_solution_by_the_formulas_and_move_nothing(funds,
         create(kernel, {**FULL_PLAN, "rules": []})
         deposit(kernel, funds)
         for articles in inputs:
-            before = (row(kernel).schema_hash, kernel.state.accounts)
+            before = (row(kernel).schema_hash, dict(kernel.state.accounts))
             done(kernel, "budget.solve", budget=B, input={"articles": articles})
             assert row(kernel).solution["cells"]["price"] == {"value": funds // articles, "unit": "USD"}
             assert row(kernel).input["input"] == {"articles": articles}

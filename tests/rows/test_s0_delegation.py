@@ -172,7 +172,7 @@ def test_only_who_has_authority_over_the_source_account_funds_a_budget_from_it(k
 
 @pytest.mark.req("S0-152", "S0-153")
 def test_delegating_authority_makes_a_permission_and_moves_nothing(funded):
-    before, accounts = entries(funded), funded.state.accounts
+    before, accounts = entries(funded), dict(funded.state.accounts)
     done(permit(funded, "head-of-ads", "head", budget={"USD": 50_000 * USD}))
     row = funded.state.grants["head-of-ads"]
     assert (row.holder, row.chain) == ("head", ["head-of-ads", MARKETING, "root"])

@@ -123,26 +123,18 @@ FOREIGN = [
 @pytest.mark.parametrize(("table", "name", "entry"), FOREIGN)
 def test_no_manifest_redefines_what_belongs_to_the_release(table, name, entry):
     with world(budget(tokens=100)) as kernel:
-        before = (
-            books(kernel),
-            kernel.state.caps,
-            kernel.state.effects,
-            kernel.state.modules,
-            kernel.state.grants,
-        )
+
+        def shown():
+            tables = ("caps", "effects", "modules", "grants")
+            return books(kernel), {x: dict(getattr(kernel.state, x)) for x in tables}
+
+        before = shown()
         whole = manifest(budget(tokens=100))
         whole[table] = {**whole.get(table, {}), name: entry}
         decision = kernel.apply(whole)
         assert decision.outcome == "deny"
         assert codes(decision)[0] == "name_reserved"
-        after = (
-            books(kernel),
-            kernel.state.caps,
-            kernel.state.effects,
-            kernel.state.modules,
-            kernel.state.grants,
-        )
-        assert after == before
+        assert shown() == before
 
 
 @pytest.mark.req("X4-25")

@@ -3,6 +3,7 @@
 import pytest
 import splittally
 from splittally import Intent, Receipt
+from splittally.edge.records import readable
 
 from tests.rows.worlds import codes
 
@@ -179,7 +180,7 @@ def test_grants_are_changed_only_under_what_they_descend_from(used, kind):
         for name in [*FAMILY, "root"]:
             params = changes(name)[kind] if name != "root" else {**changes("pay")[kind]}
             fork = kernel.fork()
-            before = fork.state.grants
+            before = dict(fork.state.grants)
             decision = fork.as_principal("eve").native(kind, grant=used, name=name, **params)
             if name in BELOW[used]:
                 assert "out_of_reach" not in codes(decision)
@@ -299,7 +300,7 @@ def test_intents_are_ended_only_by_who_administers_where_they_were_made(used, re
         asks = kernel.as_principal("lead" if used == "teamA" else "eve")
         for team in "AB":
             digest = prepared(kernel, f"work{team}", kind)
-            before = kernel.state.reservations, kernel.state.counters
+            before = dict(kernel.state.reservations), readable(kernel.state.counters)
             decision = asks.native(kind, grant=used, intent_hash=digest, **ENDS[kind])
             if team in reached:
                 assert decision.allowed, decision.findings

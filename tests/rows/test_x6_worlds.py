@@ -16,6 +16,10 @@ ENTRIES = ("accounts/a", "accounts/b", "accounts/*", "budgets/b0", "budgets/*")
 CAPS = ("sys/all@1", "sys/native@1", "sys/spend@1", "sys/llm.basic@1")
 OPERATIONS = ("grant.*", "ledger.*", "budget.*", "account.open", "approval.answer", "settlement.refund")
 PLAN = {"resources": {"USD": 0}}
+ASK = [
+    {"name": "ask", "effect_kind": "task.post", "decision": "require_approval"},
+    {"name": "rest", "decision": "allow"},
+]
 ISSUED = {"accounts/a": 90, "accounts/b": 40, "budgets/b0": 30}
 some = st.sampled_from
 
@@ -26,7 +30,7 @@ some = st.sampled_from
 @st.composite
 def terms(draw, parent="root", above=None):
     """A grant that need not be allowed, but mostly narrows `above`, the terms of the one it stands below."""
-    caps = CAPS if above is None or above["cap"] == "sys/all@1" else (above["cap"],) * 6 + CAPS
+    caps = CAPS[:2] * 2 + CAPS if above is None or above["cap"] == "sys/all@1" else (above["cap"],) * 6 + CAPS
     cap = draw(some(caps))
     most = above["delegations"] - 1 if above else 3
     made = {"cap": cap, "holder": draw(some(PEOPLE))}
@@ -59,14 +63,16 @@ def trees(draw):
 
 @st.composite
 def asked(draw, grants):
-    """A native effect of any kind under any grant, mostly by who holds it. `grants` are rows by name."""
+    """A native effect of any kind under any of these rows, mostly one that governs, mostly by its holder."""
     names = sorted(grants)
-    grant = draw(some(names))
+    governing = [name for name in names if grants[name].cap in ("sys/all@1", "sys/native@1")]
+    parents = [name for name in governing if any(row.parent == name for row in grants.values())]
+    grant = draw(some([*names, *governing * 3, *parents * 6]))
     who = grants[grant].holder if draw(some([True, True, True, True, False])) else draw(some(PEOPLE))
     under = {"cap": grants[grant].cap, "delegations": grants[grant].delegations}
     place = some(PLACES)
     below_it = [name for name in names if grant in grants[name].chain[1:]]
-    target = draw(some(below_it * 3 + [*names, "new", "budgets/b0"]))
+    target = draw(some(below_it * 6 + [*names, "new", "budgets/b0"]))
     above = grants[target].parent if target in grants else "root"
     kinds = {
         "grant.issue": lambda: {"name": "new", "terms": draw(terms("root", under))},
@@ -90,7 +96,7 @@ def asked(draw, grants):
         "budget.amend": lambda: {"budget": draw(some(PLACES[3:])), "schema": PLAN | {"title": "mine"}},
         "approval.answer": lambda: {"answer": draw(some(["approve", "reject"]))},
         "reservation.release": lambda: {"order": "o"},
-        "settlement.refund": lambda: {"amounts": {"USD": draw(st.integers(1, 20))}},
+        "settlement.refund": lambda: {"amounts": {"USD": draw(st.integers(1, 11))}},
     }  # fmt: skip
     kind = draw(some(sorted(kinds)))
     return who, grant, kind, kinds[kind]()
@@ -212,11 +218,11 @@ def books(kernel):
 # --- the property -----------------------------------------------------------------------------------
 
 
-def made_world(tree):
+def made_world(tree, policy=()):
     """The world with those of the grants that their parents' holders may issue."""
     accounts = {name: {} for name in PLACES if name.startswith("accounts/")}
     kernel = splittally.open(None, clock="given")
-    assert kernel.apply({"resources": {"USD": 0}, "accounts": accounts}).allowed
+    assert kernel.apply({"resources": {"USD": 0}, "accounts": accounts, "policy": list(policy)}).allowed
     assert kernel.native("budget.create", budget="budgets/b0", schema=PLAN, pays_to=["accounts/c"]).allowed
     for name, amount in ISSUED.items():
         assert kernel.native("ledger.issue", resource="USD", amount=amount, to=name).allowed
@@ -236,7 +242,8 @@ def spend(kernel, grant):
     row = kernel.state.grants[grant]
     task = Intent("task.post", {"result": "r", "amounts": {"USD": 10}}, grant)
     decision = kernel.as_principal(row.holder).submit(task)
-    return (decision.intent_hash, row.chain) if decision.allowed else None
+    is_held = decision.outcome in ("allow", "require_approval")
+    return (decision.intent_hash, row.chain) if is_held else None
 
 
 def plain(kernel, who, used, kind, params):
@@ -246,9 +253,9 @@ def plain(kernel, who, used, kind, params):
 
 def play(tree, data, ask=plain):
     """A world of random principals who ask for random effects through `ask`; the kernel at its end."""
-    kernel = made_world(tree)
+    kernel = made_world(tree, data.draw(some([(), ASK])))
     names = [name for name in kernel.state.grants if name != "root"]
-    holders = {}
+    holders, settled = {}, []
     for name in names[:]:
         held = spend(kernel, name)
         if held is not None:
@@ -256,12 +263,14 @@ def play(tree, data, ask=plain):
             if data.draw(st.booleans()):
                 by = kernel.as_principal(kernel.state.grants[name].holder)
                 by.settle(Receipt(held[0], "ok"))
+                settled.append(held[0])
     for _ in range(12):
         who, used, kind, params = data.draw(asked(rows(kernel, names)))
         if kind in ("approval.answer", "reservation.release", "settlement.refund"):
             if not holders:
                 continue
-            params["intent_hash"] = data.draw(some(sorted(holders)))
+            among = settled if kind == "settlement.refund" and settled else sorted(holders)
+            params["intent_hash"] = data.draw(some(among))
         before = books(kernel)
         kernel, decision = ask(kernel, who, used, kind, params)
         event(f"{kind}: {decision.outcome}")
