@@ -35,7 +35,9 @@ def test_long(): pass
 def suite(tmp_path):
     """Runs pytest in a small project and gives the rows that its record has afterwards."""
     (tmp_path / "tests").mkdir()
-    shutil.copy(HERE / "conftest.py", tmp_path / "tests")
+    shutil.copy(HERE / "requirements.py", tmp_path / "tests")
+    (tmp_path / "tests" / "__init__.py").touch()
+    (tmp_path / "tests" / "conftest.py").write_text('pytest_plugins = ["tests.requirements"]')
     (tmp_path / "tests" / "test_suite.py").write_text(SUITE)
     (tmp_path / "pyproject.toml").write_text(PROJECT)
 
