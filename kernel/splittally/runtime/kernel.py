@@ -254,7 +254,7 @@ class Kernel(Requests):
             return []
         world = asked[0][0]._world
         if any(kernel._world is not world for kernel, _ in asked):
-            raise InvalidInput("requests of several worlds are answered world by world", field="requests")
+            raise InvalidInput("requests of several worlds are answered world by world", field="kernel")
         return answers_for(world, [(kernel._principal, item) for kernel, item in asked])
 
     def _native_grant(self) -> str:
