@@ -54,11 +54,10 @@ class Came(NamedTuple):
     repairs: list
 
 
-def library(folder: Path, name: str = "failing_calls.c") -> Path:
-    """The library for `LD_PRELOAD` that this source makes, compiled into `folder`."""
-    made = folder / Path(name).with_suffix(".so")
+def library(folder: Path, source: Path = HERE / "failing_calls.c") -> Path:
+    """The library for `LD_PRELOAD` that a source makes, compiled into `folder`."""
+    made = folder / source.with_suffix(".so").name
     compiler = [cc] if (cc := shutil.which("cc")) else [sys.executable, "-m", "ziglang", "cc"]
-    source = HERE / name
     subprocess.run(
         [*compiler, "-shared", "-fPIC", "-o", made, source, "-ldl"], check=True, capture_output=True
     )

@@ -288,7 +288,7 @@ def small_disk(request, tmp_path, monkeypatch):
         yield path
         subprocess.run(["umount", path], check=True)
         return
-    monkeypatch.setenv("LD_PRELOAD", str(library(tmp_path, "small_disk.c")))
+    monkeypatch.setenv("LD_PRELOAD", str(library(tmp_path, Path(__file__).parent / "small_disk.c")))
     monkeypatch.setenv("SMALL_DISK", str(path))
     monkeypatch.setenv("SMALL_DISK_BYTES", str(SMALL_DISK_BYTES))
     yield path

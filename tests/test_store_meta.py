@@ -17,6 +17,7 @@ import pytest
 import splittally
 from splittally.journal.lmdb import LmdbStore
 
+from tests.failing_calls import library
 from tests.journal_damage import append, build, chain_head, loaded, write
 
 KERNEL = Path(__file__).parent.parent / "kernel"
@@ -275,10 +276,7 @@ def shim(tmp_path_factory):
     """A library that makes writes of meta pages fail, for `LD_PRELOAD`."""
     folder = tmp_path_factory.mktemp("shim")
     (folder / "shim.c").write_text(SHIM)
-    compiler = [cc] if (cc := shutil.which("cc")) else [sys.executable, "-m", "ziglang", "cc"]
-    command = [*compiler, "-shared", "-fPIC", "-o", folder / "shim.so", folder / "shim.c", "-ldl"]
-    subprocess.run(command, check=True, capture_output=True)
-    return folder / "shim.so"
+    return library(folder, folder / "shim.c")
 
 
 @pytest.mark.parametrize("how", ["once", "also when it is taken back", "half written"])
