@@ -56,7 +56,7 @@ def live(kernel: Kernel, memory: Path, dies: str = "") -> None:
     if dies == "before the answer":
         raise Killed
     print(f"  {decision.outcome}, answered before: {decision.duplicate}")
-    if decision.outcome != "allow" or decision.attempt != attempt:
+    if not decision.allowed:
         return  # refused, or the answer belongs to another host with the same job
 
     if "began" in known:  # an earlier life may have acted: say so, and let an operator decide

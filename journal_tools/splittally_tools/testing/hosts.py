@@ -6,7 +6,7 @@ A host is a generator or an `async` function that takes a `Port`. Every step is 
         key, attempt = port.key_of("invoice 7"), port.attempt()
         intent = Intent("pay.send", {...}, "till", idempotency_key=key, attempt=attempt)
         decision = await port.submit(intent)
-        if decision.allowed and decision.attempt == attempt:
+        if decision.allowed:
             await port.act(decision, "invoice 7")
             await port.settle(Receipt(decision.intent_hash, "ok", port.name, {...}))
 

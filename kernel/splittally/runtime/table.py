@@ -1,7 +1,8 @@
 """Views as lazy mappings: a look-up costs a look-up, a list is taken page by page.
 
 Rule 1. A table is a window on the state: each look-up is of the state as it is then. A row is a copy of one
-        moment: nothing in it changes, and changing it changes nothing.
+        moment: nothing in it changes, and changing it changes nothing. Where a row is a table itself, as in
+        `state.counters`, it is a window again.
 Rule 2. Commands wait while a row is built or keys are copied, never while a caller goes through them.
 Rule 3. Keys come in their order; a page names the key after which the next begins.
 """
