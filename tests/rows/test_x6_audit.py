@@ -14,7 +14,7 @@ from splittally import Intent
 from splittally.core import commands
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput
-from splittally.core.intent import intent_hash
+from splittally.core.hashing import intent_hash
 from splittally.journal.frame import open_frame, seal
 from splittally.journal.lmdb import LmdbStore
 from splittally.runtime import opening, pipeline
