@@ -283,6 +283,33 @@ def test_an_intent_shows_what_is_in_flight_then_what_went_back_and_a_settled_one
         assert told(kernel, paid) == [(1, "settlement", 6), (2, "commitment", 6), (3, "issue", 6)]
 
 
+@pytest.mark.req("X5-03")
+def test_every_posting_of_an_intent_is_told_by_what_caused_it():
+    """A late payment is no settlement, and one frame may hold several causes."""
+    with economy_world() as kernel:
+        issue(kernel, 50)
+        digests = [
+            act(kernel, {"USD": amount}, "g0", now_ns=1, expires_ns=9).intent_hash for amount in (9, 5, 4)
+        ]
+        paid, late, back = digests
+        settle(kernel, paid, {"USD": 6})
+        kernel.tick(now_ns=9)  # both of the others fall due
+        settle(kernel, late, {"USD": 3})
+        assert kernel.native("settlement.refund", intent_hash=paid, amounts={"USD": 2}).allowed
+        told_kinds = {
+            digest: [level.kind for level in kernel.trace(digest) if level.level == 1] for digest in digests
+        }
+        assert told_kinds == {paid: ["settle", "refund"], late: ["late"], back: ["release"]}
+        kinds = {digest: [] for digest in digests}
+        for traced in history_of(kernel).lineage.postings:
+            kinds.get(traced.posted.intent_hash, []).append(traced.kind)
+        assert kinds == {
+            paid: ["test.act", "settle", "settle", "refund"],
+            late: ["test.act", "release", "late"],
+            back: ["test.act", "release"],
+        }
+
+
 @pytest.mark.req("X5-08")
 def test_a_refund_stands_beside_the_settlement_and_is_walked_to_it():
     with economy_world() as kernel:

@@ -166,6 +166,21 @@ def balances(kernel):
     return {name: rows[f"accounts/{name}"].balances.get("USD", 0) for name in ("team", "vendor")}
 
 
+@pytest.mark.req("X5-03")
+@pytest.mark.parametrize("wake", ["tick", "intent"])
+def test_a_hold_stands_until_the_instant_before_its_expiry_and_no_longer(wake):
+    with world(budget(tokens=9)) as kernel:
+        digest = held(kernel, {"tokens": 9}, expires_ns=100)
+        assert kernel.tick(now_ns=99) == 0
+        assert digest in kernel.state.reservations
+        if wake == "tick":
+            assert kernel.tick(now_ns=100) == 1
+            assert digest not in kernel.state.reservations
+        else:
+            assert act(kernel, {"tokens": 9}, now_ns=100).allowed
+            assert list(kernel.state.reservations) != [digest]
+
+
 @pytest.mark.req("X5-04")
 def test_not_knowing_is_a_state_with_an_age_that_a_later_receipt_ends():
     with money_world() as kernel:
@@ -331,6 +346,19 @@ def test_of_several_grants_the_first_that_passes_alone_pays(limits, amount, keye
             again = kernel.submit(asked, mode="first")
             assert (again.duplicate, again.intent_hash) == (True, decision.intent_hash)
             assert [kernel.state.counters[name]["tokens"].reserved for name in grants] == reserved
+
+
+@pytest.mark.req("X5-07")
+def test_of_several_grants_those_that_refused_before_are_passed_over():
+    with world({"g0": {"budget": {"tokens": 1}}, "g1": {}, "g2": {}}) as kernel:
+        asked = [
+            Intent(ACT, {"a": reserves({"tokens": 9})}, name, idempotency_key=b"k" * 32)
+            for name in ("g0", "g1", "g2")
+        ]
+        assert kernel.submit(asked[0]).outcome == "deny"
+        decision = kernel.submit(asked, mode="first")
+        assert (decision.allowed, decision.duplicate) == (True, False)
+        assert [hold.grant for hold in kernel.state.reservations.values()] == ["g1"]
 
 
 @pytest.mark.req("X5-07")
