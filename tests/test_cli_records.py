@@ -70,7 +70,7 @@ def test_an_intent_shows_every_frame_that_speaks_of_it(world):
     settled = run("-w", world, "log", "--kind", "settle").lines[0]
     digest = settled["command"]["intent_hash"]
     frames = run("-w", world, "show", digest, "--json").json["frames"]
-    assert [frame["command"]["type"] for frame in frames] == ["submit", "settle"]
+    assert [frame["command"]["type"] for frame in frames] == ["submit", "settle"]  # each once
     assert frames[0]["command"]["members"][0]["params"] == {"model": "m", "max_tokens": 5}
     assert "Check" in frames[0]["seen"][0]["answer"]
     by_seq = run("-w", world, "show", settled["seq"], "--json").json

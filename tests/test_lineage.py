@@ -11,7 +11,7 @@ from splittally.core.events import Posted
 from splittally.runtime.lineage import History, Untraceable, read_history, trace_in
 from splittally.runtime.lineage.sources import DEBT, ISSUE, LOT, Lineage, Source
 
-from tests.rows.worlds import act, bodies, few, settle, world
+from tests.rows.worlds import ACT, act, bodies, few, settle, world
 
 ACCOUNTS = {
     "accounts/a": {},
@@ -308,6 +308,26 @@ def test_every_posting_of_an_intent_is_told_by_what_caused_it():
             late: ["test.act", "release", "late"],
             back: ["test.act", "release"],
         }
+
+
+@pytest.mark.req("S0-230")
+def test_whatever_moves_an_intents_value_names_the_grant_it_was_asked_under_and_those_above():
+    grants = {"parent": GRANTS["g0"] | {"delegations": 1}, "child": GRANTS["g0"] | {"parent": "parent"}}
+    with world(grants, resources=RESOURCES, accounts=ACCOUNTS) as kernel:
+        issue(kernel, 50)
+        paid, late = (act(kernel, {"USD": 9}, "child").intent_hash for _ in range(2))
+        settle(kernel, paid, {"USD": 6})
+        assert kernel.native("settlement.refund", intent_hash=paid, amounts={"USD": 2}).allowed
+        kernel.release(late)
+        settle(kernel, late, {"USD": 4})
+        history = history_of(kernel)
+        moved = [
+            (traced.kind, history.chain_of(moment.permission))
+            for traced, moment in zip(history.lineage.postings, history.moments, strict=True)
+            if traced.posted.intent_hash in (paid, late)
+        ]
+        assert {kind for kind, _ in moved} == {ACT, "settle", "refund", "release", "late"}
+        assert [chain for _, chain in moved] == [["child", "parent", "root"]] * len(moved)
 
 
 @pytest.mark.req("X5-08")

@@ -48,33 +48,37 @@ def answered(at, grant, payload):
     return Receipt(digest, "ok", "mailer", payload)
 
 
-KEYS = st.integers(0, 3)
-REQUESTS = st.one_of(
-    st.builds(asked, KEYS, st.sampled_from(NAMES)),
-    st.builds(answered, KEYS, st.sampled_from(NAMES), st.sampled_from([{"n": 1}, {"n": "no number"}, None])),
-    st.builds(
-        lambda name: Intent("grant.issue", {"name": name, "terms": GRANT}, "root"), st.sampled_from(NAMES)
-    ),
-    st.builds(lambda name: Intent("grant.revoke", {"name": name}, "root"), st.sampled_from(NAMES)),
+keys, grants = st.integers(0, 3), st.sampled_from(NAMES)
+payloads = st.sampled_from([{"n": 1}, {"n": "no number"}, None])
+turns = st.one_of(
+    st.builds(lambda at, grant: [asked(at, grant)], keys, grants),
+    st.builds(lambda at, grant, payload: [answered(at, grant, payload)], keys, grants, payloads),
+    st.builds(lambda at, payload: [asked(at, "g"), answered(at, "g", payload)], keys, payloads),
+    st.builds(lambda name: [Intent("grant.issue", {"name": name, "terms": GRANT}, "root")], grants),
+    st.builds(lambda name: [Intent("grant.revoke", {"name": name}, "root")], grants),
 )
 
 
 @few
-@given(st.lists(REQUESTS, min_size=2, max_size=20))
-def test_what_a_request_of_a_list_makes_or_ends_is_so_for_those_after_it(requests):
+@given(st.lists(turns, min_size=2, max_size=12))
+def test_what_a_request_of_a_list_makes_or_ends_is_so_for_those_after_it(turns):
     """Sealing looks at grants and at the kind of an intent, and both may come in the same list."""
+    requests = [request for turn in turns for request in turn]
     with world() as together, world() as alone:
         assert plain(together.run(requests)) == plain(alone.run(iter(requests)))
         assert frames(together) == frames(alone)
 
 
-PIECES = st.lists(
-    st.one_of(
-        st.tuples(st.sampled_from(["ask", "settle"]), st.integers(1, 70)),
-        st.tuples(st.just("fall due"), st.integers(1, 20)),
-    ),
-    min_size=2,
-    max_size=4,
+def runs_of(name, most):
+    return st.tuples(st.just(name), st.integers(1, most))
+
+
+PIECES = st.tuples(
+    st.tuples(st.just("ask"), st.integers(40, 64)),
+    runs_of("fall due", 20),  # most often across the end of the group
+    st.one_of(runs_of("ask", 70), runs_of("settle", 70)),
+    runs_of("fall due", 20),
+    runs_of("ask", 70),
 )
 NOBODYS = Receipt(bytes(32), "ok", "mailer", {})
 
@@ -97,7 +101,7 @@ def long_list(pieces):
 
 
 @pytest.mark.req("X6-23")
-@settings(max_examples=8)
+@settings(max_examples=10)
 @given(PIECES)
 def test_wherever_its_groups_end_a_list_leaves_the_same_journal_and_no_answer_comes_before_its_frame(pieces):
     with world() as together, world() as alone:
