@@ -8,7 +8,7 @@ import pytest
 import splittally
 from hypothesis import given
 from splittally.core.events import Posted
-from splittally.runtime.lineage import History, Untraceable, read_history, trace_in
+from splittally.runtime.lineage import History, Untraceable, origins_of, read_history, trace_in
 from splittally.runtime.lineage.sources import DEBT, ISSUE, LOT, Lineage, Source
 
 from tests.rows.worlds import ACT, act, bodies, few, settle, world
@@ -256,6 +256,7 @@ def test_what_a_conversion_gave_is_walked_once_however_often_it_is_met():
         levels = list(trace_in(history_of(kernel), decision.seq))
         assert len(levels) < 7 * 40
         assert [x for x in levels if x.is_repeated]
+        assert {origin.what for origin in origins_of(levels)} == {"issue"}  # what is met again ends no walk
 
 
 def test_a_chain_of_a_thousand_transfers_is_walked_to_its_end():
@@ -308,6 +309,19 @@ def test_every_posting_of_an_intent_is_told_by_what_caused_it():
             late: ["test.act", "release", "late"],
             back: ["test.act", "release"],
         }
+
+
+def test_of_several_causes_in_one_frame_each_posting_has_its_own():
+    """One waits for an answer until its time is out and is charged; another expires in the same frame."""
+    terms = GRANTS["g0"] | {"unknown_ns": 8, "doubt": "payer"}
+    with world({"g0": terms}, resources=RESOURCES, accounts=ACCOUNTS) as kernel:
+        issue(kernel, 50)
+        unknown = act(kernel, {"USD": 5}, "g0", now_ns=1).intent_hash
+        settle(kernel, unknown, {}, "unknown", now_ns=2)
+        expires = act(kernel, {"USD": 4}, "g0", now_ns=2, expires_ns=12).intent_hash
+        assert kernel.tick(now_ns=12) == 1
+        told_kinds = [kernel.trace(digest)[0].kind for digest in (unknown, expires)]
+        assert told_kinds == ["settle", "release"]
 
 
 @pytest.mark.req("S0-230")
