@@ -1,5 +1,7 @@
 """What a world does about its projections: they are saved, and the kernel goes on without them."""
 
+import shutil
+
 import pytest
 import splittally
 from splittally import DiskFull, Intent, KernelStopped, Receipt
@@ -42,6 +44,11 @@ def test_the_rows_of_the_index_leave_memory_before_they_pass_their_bound(tmp_pat
         again = kernel.submit(keyed)
         assert [x.seq for x in again] == [x.seq for x in first]
         assert all(x.duplicate for x in again)
+    shutil.rmtree(tmp_path / "index")
+    monkeypatch.setattr("splittally.runtime.recover.INDEX_FLUSH_ROWS", 100)
+    with splittally.open(tmp_path) as kernel:  # and so they do where they are read again
+        assert kernel._world.index.size_in_memory < 100 + 2 * 64
+        assert kernel.submit(keyed[0]).duplicate
 
 
 def test_a_disk_that_refuses_an_anchor_stops_nothing_and_is_said(tmp_path, monkeypatch):

@@ -134,6 +134,7 @@ def test_late_spend_counts_once_and_is_marked_late():
         assert books(kernel) == before
         assert kernel.outcome(digest).status == "released"
         assert kernel.outcome(digest).charged == {"tokens": 30}
+        assert kernel.outcome(digest).ended_seq == late.seq
 
 
 @pytest.mark.req("X5-03")

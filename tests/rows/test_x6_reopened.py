@@ -53,6 +53,8 @@ class World:
             assert (decision.allowed, decision.duplicate) == (True, False)
             self.answers[key] = decision.seq
             self.held.append(decision.intent_hash)
+            if len(self.answers) % 2:  # what has ended is known by the index alone
+                self.settle(-1)
 
     def settle(self, at: int) -> None:
         if self.held:
