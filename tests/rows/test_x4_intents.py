@@ -87,6 +87,29 @@ def test_a_key_of_another_length_is_refused_without_a_record(key):
         assert kernel.state.seq == frames
 
 
+@few
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=9, max_size=9))
+def test_every_key_and_attempt_that_is_drawn_is_whole_and_no_byte_is_given_twice(stated):
+    """Random bytes come from a pool, whose end falls anywhere."""
+    with world(budget(tokens=10**6)) as kernel:
+        asked = [
+            Intent(
+                ACT,
+                {"a": reserves({"tokens": 1})},
+                "g",
+                idempotency_key=at.to_bytes(32) if has_key else None,
+                attempt=at.to_bytes(16) if has_attempt else None,
+            )
+            for at in range(150)
+            for has_key, has_attempt in [stated[at % len(stated)]]
+        ]
+        kernel.submit(asked)
+        members = [body.command.members[0] for body in bodies(kernel)[-len(asked) :]]
+    assert {(len(member.key), len(member.attempt)) for member in members} == {(32, 16)}
+    drawn = [x.key for x in members if not x.keyed] + [x.attempt for x in members if any(x.attempt[:8])]
+    assert len({key[:8] for key in drawn}) == len(drawn)
+
+
 @pytest.mark.req("X4-08")
 def test_two_submits_without_a_key_are_two_intents_and_their_keys_stand_in_the_record():
     with world(budget(tokens=1_000)) as kernel:
