@@ -11,7 +11,7 @@ seconds and a gigabyte. So the structure is walked and the validator asked about
 """
 
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 from urllib.parse import quote
 
@@ -79,7 +79,7 @@ class Validator:
             _show(place.body)
         self._document = document
         self._root = places[0]
-        self._judges: dict[Place, list[Any]] = {}
+        self._judges_of = cache(self._compiled)
         self.is_valid = compiled(document).is_valid
 
     @cached_property
@@ -96,9 +96,7 @@ class Validator:
         told: list[Error] = []
         innermost = "", "does not fit"
         for place, part, pointer in _positions(self._root, value):
-            if place not in self._judges:
-                self._judges[place] = self._compiled(place)
-            plain, whole = self._judges[place]
+            plain, whole = self._judges_of(place)
             told += [(pointer, why) for why in _reasons(place, plain.iter_errors(part))]
             if len(told) >= ERRORS_MAX:
                 break
@@ -106,7 +104,7 @@ class Validator:
                 innermost = pointer, f"does not fit `{'` or `'.join(_constraints(place))}`"
         return told[:ERRORS_MAX] or [innermost]
 
-    def _compiled(self, place: Place) -> list[Any]:
+    def _compiled(self, place: Place) -> tuple[Any, Any]:
         """What judges by the keywords that hold no subschema and, where there are constraints, by all."""
         words = _constraints(place)
         left_out = {"$ref", "$id", *STRUCTURE, *DEFINITIONS, *words}
@@ -116,7 +114,7 @@ class Validator:
         ]
         whole = {"$ref": f"{_URI}#{quote(place.pointer)}"} if words else True
         options = _EXACTLY | {"registry": self._registry}
-        return [compiled(asked, options) for asked in ({"allOf": bodies}, whole)]
+        return compiled({"allOf": bodies}, options), compiled(whole, options)
 
 
 def _show(body: dict[str, Any]) -> None:
