@@ -20,6 +20,12 @@ def test_every_place_that_does_not_fit_is_named_up_to_eight() -> None:
     assert all(f"`{pointer}` " in str(refusal) for pointer in pointers)
     assert refusal_of({"items": False}, [1] * 100).facts["pointers"] == [f"/{at}" for at in range(8)]
     assert len(refusal_of({"required": list("abcdefghij")}, {}).facts["pointers"]) == 8  # type: ignore[arg-type]
+    for names in (
+        {"required": ["to"]},
+        {"dependencies": {"cc": ["to"]}},
+        {"dependentRequired": {"cc": ["to"]}},
+    ):
+        assert refusal_of(names, {"cc": 1}).facts["reasons"] == ['"to" is a required property']
     assert refusal_of(MAIL, {}).facts["reasons"] == ['"to" is a required property']
 
 

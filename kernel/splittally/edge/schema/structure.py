@@ -101,7 +101,7 @@ def read_schema(document: Any) -> list[Place]:
     for place in places:
         _refuse_constraints(place, visits)
     for place in places:
-        _settle(place)
+        _complete(place)
     return places
 
 
@@ -173,8 +173,8 @@ def _refer(place: Place, places: dict[str, Place]) -> None:
 
 
 # --- positions ----------------------------------------------------------------------------------
-def _settle(place: Place) -> None:
-    """What is asked of a position."""
+def _complete(place: Place) -> None:
+    """Adds what is asked of a position, which its `$ref` and what stands beside it say together."""
     chain = place.chain()
     bodies = [link.body for link in chain]
     place.ours = _our_keyword(chain)
