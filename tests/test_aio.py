@@ -32,6 +32,26 @@ def test_tasks_that_wait_together_share_a_commit_and_each_gets_its_own_answer(tm
     assert counter == {"limit": 6_400, "reserved": 0, "spent": 384}
 
 
+def test_of_what_waits_receipts_are_decided_before_intents():
+    """They free what others wait for, so an intent that came first may still fit."""
+
+    async def drive():
+        async with aio.open(None, clock="given") as kernel:
+            await kernel.apply(MANIFEST)
+            held = await kernel.submit([ASK] * 128)
+            with kernel._kernel._lock:  # whatever is put now waits together
+                busy = asyncio.create_task(kernel.tick())
+                await asyncio.sleep(0.1)
+                intent = asyncio.create_task(kernel.submit(ASK))
+                await asyncio.sleep(0)
+                receipt = asyncio.create_task(kernel.settle(Receipt(held[0].intent_hash, "ok", "a", USED)))
+                await asyncio.sleep(0)
+            await busy
+            return (await intent).outcome, (await receipt).status
+
+    assert asyncio.run(drive()) == ("allow", "settled")
+
+
 def test_a_full_queue_answers_busy_without_a_record_and_never_refuses_a_receipt():
     async def drive():
         async with aio.open(None, clock="given", queue_max=1) as kernel:
