@@ -39,12 +39,13 @@ def test_of_what_waits_receipts_are_decided_before_intents():
         async with aio.open(None, clock="given") as kernel:
             await kernel.apply(MANIFEST)
             held = await kernel.submit([ASK] * 128)
+            none = {"prompt_tokens": 0, "completion_tokens": 0}
             with kernel._kernel._lock:  # whatever is put now waits together
                 busy = asyncio.create_task(kernel.tick())
                 await asyncio.sleep(0.1)
                 intent = asyncio.create_task(kernel.submit(ASK))
                 await asyncio.sleep(0)
-                receipt = asyncio.create_task(kernel.settle(Receipt(held[0].intent_hash, "ok", "a", USED)))
+                receipt = asyncio.create_task(kernel.settle(Receipt(held[0].intent_hash, "ok", "a", none)))
                 await asyncio.sleep(0)
             await busy
             return (await intent).outcome, (await receipt).status
