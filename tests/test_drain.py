@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from splittally import InvalidInput
 from splittally.host.drain import (
+    Price,
+    Prices,
     Queue,
     QueueError,
     Run,
@@ -47,6 +49,7 @@ def test_jobs_are_claimed_by_priority_then_age(tmp_path):
         for priority in (0, 5, 0, 5, -1):
             queue.enqueue("local", priority=priority)
             clock.forward(1)
+        assert [job.id for job in queue.jobs("queued")] == [2, 4, 1, 3, 5]
         order = [queue.claim("d").id for _ in range(5)]
         assert order == [2, 4, 1, 3, 5]
         assert queue.claim("d") is None
@@ -205,6 +208,20 @@ def test_an_earlier_failure_speaks_for_a_job_that_fails_and_not_for_one_that_is_
         assert [queue.job(at).status for at in (1, 2)] == ["done", "failed"]
         assert queue.job(1).failure_class is None
         assert queue.job(2).failure_class is not None
+
+
+def test_a_runner_is_given_its_job_as_it_was_marked(tmp_path):
+    seen = []
+    with queue_of(tmp_path, CALL) as queue:
+        drain_jobs(queue, lambda job, run: seen.append((job.status, job.dispatched_at, job.claims)) or {})
+        assert [(status, bool(at), claims) for status, at, claims in seen] == [("dispatched", True, 1)]
+
+
+def test_a_cost_by_the_token_is_rounded_up_to_a_millionth():
+    prices = Prices("today", {"m": Price(Decimal("0.4"), Decimal(1))})
+    for prompt, completion, cost in ((0, 0, "0"), (1, 0, "0.000001"), (5, 0, "0.000002"), (3, 1, "0.000003")):
+        usage = {"prompt_tokens": prompt, "completion_tokens": completion}
+        assert prices.cost("m", usage) == Decimal(cost)
 
 
 def test_a_listener_that_fails_cuts_off_no_job(tmp_path):
