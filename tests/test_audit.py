@@ -12,7 +12,7 @@ from splittally.core.limits import INT_MAX
 from splittally.journal.memory import MemoryStore
 from splittally.runtime.open_kernel import open_store
 from splittally.runtime.reader import read_store
-from splittally_tools.audit.verify import verify
+from splittally_tools.audit.verify import verify as audited
 
 from tests.cli_tools import busy_world, copied, forged, process, run
 from tests.journal_damage import FILE_DAMAGE, INSERTED, RECORD_DAMAGE, edited
@@ -272,7 +272,7 @@ def test_a_unit_that_is_lost_on_either_side_is_found_at_its_record_and_not_at_th
         ]
         monkeypatch.setattr(evolve, "post", careless)
         with read_store(kernel) as reader:
-            assert verify(reader).damage["facts"]["seq"] == seqs[1]
+            assert audited(reader).damage["facts"]["seq"] == seqs[1]
 
 
 def test_a_journal_whose_next_writer_would_write_over_frames_is_damaged():
@@ -283,7 +283,7 @@ def test_a_journal_whose_next_writer_would_write_over_frames_is_damaged():
             raise JournalDamaged("the list of free pages names page 7, which is in use", seq=1)
 
     with open_store(Overwritten(), "given") as kernel, read_store(kernel) as reader:
-        assert verify(reader).damage["facts"] == {"seq": 1}
+        assert audited(reader).damage["facts"] == {"seq": 1}
 
 
 def test_a_counter_whose_reserve_is_nobodys_is_found(world, monkeypatch):
