@@ -15,11 +15,13 @@ from splittally.core import commands
 from splittally.core import step as step_module
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput
+from splittally.core.frames import body_rows
 from splittally.core.hashing import intent_hash
 from splittally.journal.frame import open_frame, seal
 from splittally.journal.lmdb import LmdbStore
+from splittally.journal.memory import MemoryStore
 from splittally.runtime import opening, pipeline
-from splittally.runtime.reader import open_reader
+from splittally.runtime.reader import open_reader, read_store
 from splittally_tools.audit.verify import verify
 
 from tests import golden
@@ -249,3 +251,32 @@ def test_what_kernels_recorded_is_well_formed(folder, tmp_path):
         report = verify(reader)
     assert (report.damage, report.frames) == (None, len(frames))
     assert set(asked) >= {0, 1, 2, 3, 4, 5}
+
+
+def other_runs(command, out):
+    return [replace(out[0], runs=[*out[0].runs, bytes(32)])]
+
+
+def nothing(command, out):
+    return []
+
+
+@pytest.mark.req("X6-17")
+@pytest.mark.parametrize(
+    ("forged", "said"), [(other_runs, "anchors otherwise"), (nothing, "records nothing")]
+)
+def test_an_anchor_says_what_it_was_asked_and_no_frame_says_nothing(folder, forged, said):
+    with splittally.open(folder / "w", clock="given") as kernel:
+        assert kernel.apply(MANIFEST).allowed
+        kernel._world.save_projections()
+    store = MemoryStore()
+    with open_reader(folder / "w") as reader:
+        for record in reader.records():
+            body, out = record.body, list(record.body.out)
+            if record.seq == reader.head.size - 1:
+                out = forged(body.command, out)
+            rows = body_rows(body.at_ns, body.by, body.command, body.seen, out)
+            store.append(store.head, [seal(record.seq, store.head.hash, rows)])
+    with read_store(store) as reader:
+        damage = verify(reader).damage
+        assert (damage["facts"]["seq"], said in damage["message"]) == (store.head.size - 1, True)
