@@ -253,30 +253,34 @@ def test_what_kernels_recorded_is_well_formed(folder, tmp_path):
     assert set(asked) >= {0, 1, 2, 3, 4, 5}
 
 
-def other_runs(command, out):
-    return [replace(out[0], runs=[*out[0].runs, bytes(32)])]
-
-
-def nothing(command, out):
-    return []
+# A last frame that is an anchor, as a forger makes it, and what is said of it.
+LAST = {
+    "other runs": (lambda x, out: (x, [replace(out[0], runs=[*out[0].runs, bytes(32)])]), "anchors otherwise"),
+    "another root": (
+        lambda x, out: (replace(x, root=KEY), [replace(out[0], root=KEY)]), "anchors another state",
+    ),
+    "nothing": (lambda x, out: (commands.Tick(1), []), "records nothing"),
+    "an opening": (lambda x, out: (x, [*out, step_module.opened_by(OPENING)]), "does not open a world as it should"),
+}  # fmt: skip
+OPENING = commands.Open(bytes(16), "given", 2, "another engine", b"")
 
 
 @pytest.mark.req("X6-17")
-@pytest.mark.parametrize(
-    ("forged", "said"), [(other_runs, "anchors otherwise"), (nothing, "records nothing")]
-)
-def test_an_anchor_says_what_it_was_asked_and_no_frame_says_nothing(folder, forged, said):
+@pytest.mark.parametrize("what", LAST)
+def test_a_frame_records_what_it_was_asked_and_an_anchor_the_state_before_it(folder, what):
+    forged, said = LAST[what]
+    store = MemoryStore()
     with splittally.open(folder / "w", clock="given") as kernel:
         assert kernel.apply(MANIFEST).allowed
         kernel._world.save_projections()
-    store = MemoryStore()
     with open_reader(folder / "w") as reader:
-        for record in reader.records():
-            body, out = record.body, list(record.body.out)
-            if record.seq == reader.head.size - 1:
-                out = forged(body.command, out)
-            rows = body_rows(body.at_ns, body.by, body.command, body.seen, out)
-            store.append(store.head, [seal(record.seq, store.head.hash, rows)])
+        last = reader.head.size - 1
+        for seq, _, data in reader.entries(0, last):
+            store.append(store.head, [seal(seq, store.head.hash, open_frame(data)[2])])
+        body = reader.record(last).body
+        command, out = forged(body.command, body.out)
+        rows = body_rows(body.at_ns, body.by, command, body.seen, out)
+        store.append(store.head, [seal(last, store.head.hash, rows)])
     with read_store(store) as reader:
         damage = verify(reader).damage
-        assert (damage["facts"]["seq"], said in damage["message"]) == (store.head.size - 1, True)
+        assert (damage["facts"]["seq"], said in damage["message"]) == (last, True)
