@@ -255,12 +255,12 @@ def test_what_kernels_recorded_is_well_formed(folder, tmp_path):
 
 # A last frame that is an anchor, as a forger makes it, and what is said of it.
 LAST = {
-    "other runs": (lambda x, out: (x, [replace(out[0], runs=[*out[0].runs, bytes(32)])]), "anchors otherwise"),
+    "other runs": (lambda x, out: (x, [replace(out[0], runs=[*out[0].runs, KEY])]), "anchors otherwise"),
     "another root": (
         lambda x, out: (replace(x, root=KEY), [replace(out[0], root=KEY)]), "anchors another state",
     ),
     "nothing": (lambda x, out: (commands.Tick(1), []), "records nothing"),
-    "an opening": (lambda x, out: (x, [*out, step_module.opened_by(OPENING)]), "does not open a world as it should"),
+    "an opening": (lambda x, out: (x, [*out, step_module.opened_by(OPENING)]), "does not open a world"),
 }  # fmt: skip
 OPENING = commands.Open(bytes(16), "given", 2, "another engine", b"")
 
