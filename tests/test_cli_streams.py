@@ -92,6 +92,22 @@ def test_a_group_is_answered_on_one_line(world):
     assert run("-w", world, "ledger", "--json").json["ledger"]["cap_llm"]["tokens"]["reserved"] == 60
 
 
+def test_a_group_with_one_that_is_refused_is_told_by_the_exit_code(world):
+    """Of a group that is sent again with another member the known one is told, and the other conflicts."""
+    known, new = (json.loads(intent("pool", 1, idempotency_key=key * 32)) for key in ("0a", "0b"))
+    assert run("-w", world, "submit", text=json.dumps({"all": [known]}) + "\n").code == 0
+    ran = run("-w", world, "submit", text=json.dumps({"all": [known, new]}) + "\n")
+    assert [each["outcome"] for each in ran.lines[0]["all"]] == ["allow", "deny"]
+    assert ran.code == 1
+
+
+def test_a_receipt_that_comes_late_is_no_refusal(world):
+    decided = run("-w", world, "submit", text=intent("cap_llm", 60)).lines[0]
+    assert run("-w", world, "release", decided["intent_hash"]).code == 0
+    ran = run("-w", world, "settle", text=receipt(decided["intent_hash"], 10, 20))
+    assert (ran.lines[0]["status"], ran.code) == ("late", 0)
+
+
 def test_keys_from_lines_let_a_file_be_run_again(world, tmp_path):
     file = tmp_path / "intents.ndjson"
     group = json.dumps({"all": [json.loads(intent("pool", 1)), json.loads(intent("pool", 1))]}) + "\n"
