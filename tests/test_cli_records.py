@@ -56,6 +56,12 @@ def test_a_follower_is_told_of_every_frame_that_comes(fresh):
     assert seqs == list(range(2, 102))
 
 
+def test_a_follower_that_was_told_a_last_frame_ends_with_it(fresh):
+    follow = command("-w", fresh, "log", "--from", 0, "--to", 1, "--follow")
+    done = subprocess.run(follow, env=environment(), capture_output=True, timeout=20, check=True)
+    assert [json.loads(line)["seq"] for line in done.stdout.splitlines()] == [0, 1]
+
+
 def test_the_feed_can_be_narrowed_to_a_kind(world):
     assert {line["command"]["type"] for line in run("-w", world, "log", "--kind", "settle").lines} == {
         "settle"
