@@ -161,6 +161,16 @@ def test_a_checkpoint_counts_only_with_the_signature_that_the_reader_chose(home,
     assert (nobody.code, "--public" in nobody.err) == (2, True)
 
 
+def test_whose_signature_counts_is_what_was_said_else_what_the_environment_says(home, tmp_path, monkeypatch):
+    world, against = home / "world", ("verify", "--against", home / "signed")
+    other = run("-w", world, "checkpoint", "--key", tmp_path / "o.pem", "--new-key", "--json").json[
+        "public_key"
+    ]
+    monkeypatch.setenv("TALLY_PUBLIC_KEY", other)
+    assert run("-w", world, *against).code == 2
+    assert run("-w", world, *against, "--public", home / "public").code == 0
+
+
 # --- proofs -----------------------------------------------------------------------------------------
 
 

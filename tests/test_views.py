@@ -8,6 +8,7 @@ import hypothesis.strategies as st
 import pytest
 import splittally
 from hypothesis import given
+from splittally import Intent
 from splittally.core.caps.grants import Grant
 from splittally.core.ledger.state import Counter as LimitCounter
 from splittally.core.state import State
@@ -15,10 +16,13 @@ from splittally.core.types import LIFE
 from splittally.edge.records import readable
 from splittally.runtime.lineage import origins_of
 from splittally.runtime.queries import Queries
+from splittally.runtime.reader import read_store
 from splittally.runtime.table import Table
+from splittally_tools.cli.entries import entries
+from splittally_tools.cli.output import age
 
 from tests.cli_tools import run
-from tests.rows.worlds import budget, held, settle, world
+from tests.rows.worlds import ACT, budget, held, settle, world
 
 GRANTS = 100_000
 
@@ -225,3 +229,42 @@ def test_the_command_line_walks_as_deep_and_as_far_as_it_is_told(turned):
     assert "USD" in run("trace", "--world", where, "accounts/a", "--sums").out
     for wrong in ("--depth", "--limit"):
         assert run("trace", "--world", where, "accounts/a", wrong, "0").code == 2
+
+
+def test_a_walk_is_told_whole_to_programs_and_cut_for_people(tmp_path):
+    path, asked = tmp_path / "w", []
+    for at in range(520):  # two levels a transfer
+        sides = ("accounts/a", "accounts/b") if at % 2 == 0 else ("accounts/b", "accounts/a")
+        params = {"resource": "USD", "amount": 1, "from": sides[0], "to": sides[1]}
+        asked.append(Intent("ledger.transfer", params, "root"))
+    with splittally.open(path, clock="given") as kernel:
+        assert kernel.apply(
+            {"resources": {"USD": 2}, "accounts": {"accounts/a": {}, "accounts/b": {}}}
+        ).allowed
+        assert kernel.native("ledger.issue", resource="USD", amount=1, to="accounts/a").allowed
+        last = kernel.submit(asked)[-1]
+    assert len(run("-w", path, "--json", "trace", last.seq).lines) == 2 * len(asked) + 1
+    shown = run("-w", path, "trace", last.seq).out
+    assert "the first 1000 levels" in shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0, "5 ns"), (61, "1m 1s"), (3_601, "1h"), (3_661, "1h 1m"), (90_061, "1d 1h"), (86_460, "1d")],
+)
+def test_an_age_is_told_in_its_two_largest_units_rounded_down(seconds, told):
+    assert age(seconds * 10**9 + 5) == told
+
+
+def test_a_side_of_a_posting_that_is_in_flight_has_no_account():
+    terms = {"g": {"draws_on": {"USD": "accounts/a"}, "pays_to": ["accounts/b"]}}
+    accounts = {"accounts/a": {}, "accounts/b": {}}
+    with world(terms, resources={"USD": 2}, accounts=accounts) as kernel, read_store(kernel) as reader:
+        assert kernel.native("ledger.issue", resource="USD", amount=9, to="accounts/a").allowed
+        start = kernel.state.seq
+        settle(kernel, held(kernel, {"USD": 5}), {"USD": 5})
+        told = [(row["direction"], row["account"], row["kind"]) for row in entries(reader, start, None)]
+    assert told == [
+        ("debit", "accounts/a", ACT), ("credit", "", ACT),
+        ("debit", "", "settle"), ("credit", "accounts/b", "settle"),
+    ]  # fmt: skip

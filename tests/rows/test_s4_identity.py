@@ -14,6 +14,7 @@ from splittally.runtime.reader import open_reader
 from splittally_tools.audit.explanation import explain
 from splittally_tools.audit.grant_history import grant_history
 
+from tests.cli_tools import run
 from tests.golden import read_vectors
 from tests.rows.walk import Walk
 from tests.rows.worlds import (
@@ -255,3 +256,5 @@ def test_what_is_explained_and_told_of_a_grant_is_of_the_terms_that_it_had(folde
     assert [change["what"] for change in changes] == ["made", "changed", "revoked with team"]
     acted = [change["first_intent"] and change["first_intent"]["intent_hash"] for change in changes]
     assert acted == [first.hex(), second.hex(), None]
+    by_hash = run("-w", folder / "w", "grants", legs[second][0].grant_hash.hex(), "--history", "--json").json
+    assert [change["what"] for change in by_hash["history"]] == ["made", "changed", "revoked with team"]
