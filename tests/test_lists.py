@@ -11,7 +11,7 @@ from splittally import Intent, Receipt
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput
 from splittally.core.hashing import intent_hash
-from splittally.runtime import At
+from splittally.runtime import At, Kernel
 from splittally.runtime.reader import open_reader, read_store
 
 from tests.rows.worlds import few
@@ -126,3 +126,19 @@ def test_what_was_decided_before_a_request_that_fails_is_durable_at_once(tmp_pat
             size, holds = reader.head.size, len(reader.state.reservations)
         assert (size, holds) == (kernel.state.seq, len(kernel.state.reservations))
         assert holds == 3
+
+
+def test_a_tick_is_durable_when_it_returns(tmp_path):
+    with world(tmp_path / "w") as kernel:
+        assert kernel.submit(asked(1, "g", expires_ns=10)).allowed
+        assert kernel.tick(now_ns=10) == 1
+        with open_reader(tmp_path / "w") as reader:
+            assert (reader.state.now_ns, len(reader.state.reservations)) == (10, 0)
+
+
+def test_requests_of_two_worlds_in_one_list_are_refused_before_anything_is_decided():
+    with world() as one, world() as other:
+        before = one.state.seq, other.state.seq
+        with pytest.raises(InvalidInput, match="world by world"):
+            Kernel.run_for([(one, At(None, asked(1, "g"))), (other, At(None, asked(1, "g")))])
+        assert (one.state.seq, other.state.seq) == before

@@ -8,9 +8,11 @@ import hypothesis.strategies as st
 import pytest
 import splittally
 from hypothesis import given
-from splittally import DiskFull, Group, Intent, KernelStopped, Receipt
+from splittally import DiskFull, Group, Intent, InvalidInput, KernelStopped, Receipt
 from splittally.core.commands import Submit
+from splittally.journal.memory import MemoryStore
 from splittally.journal.store import Conflict, Unknown
+from splittally.runtime.open_kernel import open_store
 from splittally.runtime.reader import open_reader
 
 from tests.rows.worlds import (
@@ -283,6 +285,13 @@ def test_the_fourth_open_intent_of_three_is_refused_and_the_others_are_not_touch
         assert act(kernel, {"tokens": 1}, idempotency_key=bytes(32)).duplicate  # not a fourth one
         settle(kernel, holds[1], {"tokens": 1})
         assert act(kernel, {"tokens": 1}, idempotency_key=b"4" * 32).allowed
+
+
+@pytest.mark.parametrize("odd", [-1, True, 2.5, "3"])
+def test_the_bound_of_what_is_open_is_a_natural(odd):
+    for opened in (splittally.open, lambda _, open_max: open_store(MemoryStore(), open_max=open_max)):
+        with pytest.raises(InvalidInput, match="open_max"):
+            opened(None, open_max=odd)
 
 
 @pytest.mark.req("X4-21")

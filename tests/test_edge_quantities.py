@@ -1,0 +1,42 @@
+"""Times, spans and prices of a manifest as the world keeps them."""
+
+import itertools
+
+import pytest
+from splittally.edge.prices import newest, read_snapshots
+from splittally.edge.quantities import instant, share, span
+
+HOUR_NS = 3_600 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1970-01-01T00:00:01Z", 10**9),
+        ("1970-01-01T02:00:01+02:00", 10**9),
+        ("1969-12-31T23:00:00-02:00", HOUR_NS),
+        ("1970-01-02T00:00:00.000001Z", 24 * HOUR_NS + 1_000),
+        (5, 5),
+    ],
+)
+def test_an_instant_is_that_of_its_own_offset(text, expected):
+    assert instant("grants.g.expiry", text) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [("1h", HOUR_NS), ("90s", 90 * 10**9), (7, 7)])
+def test_a_span_is_told_in_nanoseconds(text, expected):
+    assert span("grants.g.hold", text) == expected
+
+
+def test_a_share_is_of_a_hundred_or_of_what_it_says():
+    assert [share("s", text) for text in ("50%", "1/2", [2, 3])] == [[50, 100], [1, 2], [2, 3]]
+
+
+@pytest.mark.req("X5-24")
+def test_the_newest_prices_are_those_that_begin_last_wherever_they_stand():
+    days = {"a": "2026-01-31", "b": "2026-02-01", "c": "2025-12-31"}
+    for order in itertools.permutations(days):
+        given = {
+            name: {"since": days[name], "resource": "USD", "prompt": 1, "completion": 1} for name in order
+        }
+        assert newest(read_snapshots(given, {"USD": 6})).name == "b"
