@@ -22,7 +22,7 @@ from splittally_tools.cli.entries import entries
 from splittally_tools.cli.output import age
 
 from tests.cli_tools import run
-from tests.rows.worlds import ACT, budget, held, settle, world
+from tests.rows.worlds import ACT, act, budget, few, held, settle, world
 
 GRANTS = 100_000
 
@@ -268,3 +268,64 @@ def test_a_side_of_a_posting_that_is_in_flight_has_no_account():
         ("debit", "accounts/a", ACT), ("credit", "", ACT),
         ("debit", "", "settle"), ("credit", "accounts/b", "settle"),
     ]  # fmt: skip
+
+
+moves = st.lists(
+    st.one_of(
+        st.tuples(st.just("issue"), st.integers(1, 50)),
+        st.tuples(st.just("hold"), st.integers(1, 30)),
+        st.tuples(st.just("settle"), st.integers(0, 30)),
+        st.tuples(st.just("release"), st.just(0)),
+    ),
+    max_size=12,
+)
+
+
+@few
+@given(moves)
+def test_accounts_and_counters_are_shown_as_a_book_of_three_columns_has_them(moves):
+    """What is in flight has left its account and is in no other; nothing is made and nothing is lost."""
+    terms = {"g": {"draws_on": {"USD": "accounts/a"}, "pays_to": ["accounts/b"]}}
+    accounts = {"accounts/a": {"debt_limit": 20}, "accounts/b": {}}
+    with world(terms, resources={"USD": 2}, accounts=accounts) as kernel:
+        issued, paid, held_now = 0, 0, {}
+        for name, amount in moves:
+            if name == "issue":
+                assert kernel.native("ledger.issue", resource="USD", amount=amount, to="accounts/a").allowed
+                issued += amount
+            elif name == "hold":
+                decision = act(kernel, {"USD": amount})
+                assert decision.allowed == (amount <= issued - paid - sum(held_now.values()) + 20)
+                held_now |= {decision.intent_hash: amount} if decision.allowed else {}
+            elif held_now:
+                digest, reserve = held_now.popitem()
+                used = min(amount, reserve)
+                if name == "settle":
+                    settle(kernel, digest, {"USD": used})
+                    paid += used
+                else:
+                    kernel.release(digest)
+        state, flying = kernel.state, sum(held_now.values())
+        left = issued - paid - flying
+        shown = {name: row for name, row in state.accounts.items() if row.balances}
+        told = {
+            name: (row.balances["USD"], row.in_flight, row.spendable["USD"]) for name, row in shown.items()
+        }
+        expected = {
+            "accounts/a": (left, {"USD": flying} if flying else {}, left + 20),
+            "accounts/b": (paid, {}, paid),
+            "external/issuer": (-issued, {}, 0),
+        }
+        assert told == {name: expected[name] for name in told}
+        assert (state.resources["USD"].in_flight, state.resources["USD"].imbalance) == (flying, 0)
+        counter = state.counter("g", "USD")
+        assert counter in (None, {"limit": None, "reserved": flying, "spent": paid})
+
+
+def test_a_table_that_is_called_gives_the_rows_that_have_each_of_the_values():
+    with world(budget(tokens=9)) as kernel:
+        digest = held(kernel, {"tokens": 1})
+        asked = [{"dim": "tokens"}, {"grant": "g"}, {"dim": "tokens", "grant": "g"}, {"dim": ["tokens"]}]
+        missed = [{"dim": "USD"}, {"grant": "x"}, {"dim": "tokens", "grant": "x"}, {"dim": []}, {"odd": 1}]
+        assert [list(kernel.state.reservations(**fields)) for fields in asked] == [[digest]] * 4
+        assert [kernel.state.reservations(**fields) for fields in missed] == [{}] * 5
