@@ -58,6 +58,7 @@ from splittally.core.types import (
 
 FITTING = (FITS, MISFIT, *DROPPED)
 STATUSES = (*RECEIPT_STATUSES, STATUS_UNKNOWN)
+TWO_PAYLOADS = "one key of a grant stands for two payloads in the group"
 
 
 def fault_of(state: State, at_ns: int, principal: str, command: Command) -> str:
@@ -95,6 +96,8 @@ def group_fault(mode: str, members: list[Member]) -> str:
         return "an effect that rests on an ended intent stands alone"
     if len({member.intent_hash for member in members}) != len(members):
         return "one intent stands twice in the group"
+    if len({(member.grant, member.key) for member in members}) != len(members):
+        return TWO_PAYLOADS
     if mode == "first" and len({(x.kind, x.params, x.key) for x in members}) != 1:
         return "`first` offers one payload and key under several grants"
     return ""

@@ -19,6 +19,7 @@ from splittally.core.outcome import HoldReply, MemberReply, Reply, SettleReply
 from splittally.core.types import ADMITTED, APPROVAL, DENY, OPEN, RELEASED, RUNNING, SETTLED, UNKNOWN
 from splittally.edge.records import Decision, Group, HoldChange, Intent, Settlement
 from splittally.edge.seal import Refused
+from splittally.runtime.clock import RandomPool
 from splittally.runtime.world import World
 
 FIRST = "first"
@@ -38,7 +39,7 @@ def answer_known(world: World, principal: str, command: Submit) -> tuple[Any, Su
     if command.mode != "each":
         return _group_known(world, principal, command)
     member = command.members[0]
-    known = _known(world, principal, member) if member.keyed else None
+    known = _known(world, principal, member)
     if known is None and len(world.state.ledger.holds) >= world.open_max and _is_full(world, [member]):
         known = unrecorded(find("over_capacity", available=world.open_max), member.intent_hash)
     return known, command
@@ -62,15 +63,30 @@ def _group_known(world: World, principal: str, command: Submit) -> tuple[Any, Su
 
 
 def _known(world: World, principal: str, member: Member) -> Decision | None:
-    """The first answer to an intent that is known already, or the conflict of its key."""
-    if not member.keyed or world.state.caps.grants[member.grant].holder != principal:
+    """The first answer to an intent that is known already, or the conflict of its key.
+
+    The kernel's own random keys never come again, so an intent with one is not looked for.
+    """
+    is_drawn = not member.keyed
+    if is_drawn and type(world.entropy) is RandomPool:
         return None
+    if world.state.caps.grants[member.grant].holder != principal:
+        return None
+    found = world.history.trace(member.intent_hash, world.state.ledger.holds.get(member.intent_hash))
+    if found is not None and found.is_final:
+        if is_drawn:  # the host's source of keys repeats itself, which does not say that two calls are one
+            return _conflict(member, member.intent_hash)
+        return _duplicate_of(world, found, member.attempt)
     twin = world.history.twin(member)
     if twin is not None and twin.intent_hash != member.intent_hash:
-        conflict = find("idempotency.conflict", grant=member.grant, intent_hash=twin.intent_hash)
-        return unrecorded(conflict, member.intent_hash)
-    found = world.history.trace(member.intent_hash, world.state.ledger.holds.get(member.intent_hash))
-    return _duplicate_of(world, found, member.attempt) if found is not None and found.is_final else None
+        return _conflict(member, twin.intent_hash)
+    return None
+
+
+def _conflict(member: Member, other: bytes) -> Decision:
+    """The key of this intent stands for another one."""
+    conflict = find("idempotency.conflict", grant=member.grant, intent_hash=other)
+    return unrecorded(conflict, member.intent_hash)
 
 
 def _conflicting(known: list[Decision | None]) -> Decision:
