@@ -38,34 +38,48 @@ from splittally.core.types import APPROVAL, OPEN, RELEASED, RUNNING, SETTLED, ST
 from splittally.core.visibility import seen_by
 
 
+def spoken_of(state: State, principal: str, intent_hash: bytes, known: Known | None) -> Hold | Known | None:
+    """The hold of an intent, or what is known of it since, if this principal may end it; else None."""
+    hold = state.ledger.holds.get(intent_hash)
+    ended = known if hold is None else hold
+    if ended is None or (isinstance(ended, Known) and not ended.status):
+        return None
+    return ended if may_end(state.caps, principal, ended.by, ended.kind) else None
+
+
+def is_charged(ended: Hold | Known, command: Settle) -> bool:
+    """Whether a receipt charges an intent: one that is held, or one that was released and has none yet."""
+    is_owed = isinstance(ended, Hold) or (ended.status == RELEASED and not ended.late)
+    return is_owed and command.status != STATUS_UNKNOWN
+
+
+def legs_of(ended: Hold | Known) -> tuple[Leg, ...]:
+    """The legs that a receipt charges."""
+    return ended.legs if isinstance(ended, Hold) else tuple(each.leg for each in ended.legs)
+
+
 def step_settle(state: State, now_ns: int, principal: str, command: Settle, seen: list[Evidence]) -> Step:
     intent_hash = command.intent_hash
-    hold = state.ledger.holds.get(intent_hash)
     known = next((evidence for evidence in seen if isinstance(evidence, Known)), None)
-    if hold is not None and may_end(state.caps, principal, hold.by, hold.kind):
-        if command.status == STATUS_UNKNOWN:
-            return _mark_unknown(state, now_ns, intent_hash, hold)
-        violations = []
-        if hold.phase == APPROVAL:
-            violations.append(find("executed_without_approval"))
-        for leg in hold.legs:
-            if state.caps.grants[leg.grant].dispatch and intent_hash not in state.ledger.started:
-                violations.append(find("receipt_without_dispatch", grant=leg.grant))
-                break
-        return _settle(state, now_ns, command, hold.legs, hold, violations, seen)
-    if (
-        hold is not None
-        or known is None
-        or not known.status
-        or not may_end(state.caps, principal, known.by, known.kind)
-    ):
+    ended = spoken_of(state, principal, intent_hash, known)
+    if ended is None:
         return Step([], [SettleReply(intent_hash=intent_hash, status="not_found", usage={}, violations=[])])
-    if known.status == SETTLED or known.late or command.status == STATUS_UNKNOWN:
+    if isinstance(ended, Hold) and command.status == STATUS_UNKNOWN:
+        return _mark_unknown(state, now_ns, intent_hash, ended)
+    if not is_charged(ended, command):
         return Step([], [SettleReply(intent_hash=intent_hash, status="duplicate", usage={}, violations=[])])
-    assert known.status == RELEASED
-    violations = [find("receipt_after_release", cause=known.cause)] if known.cause == "cancel" else []
-    legs = tuple(ended.leg for ended in known.legs)
-    return _settle(state, now_ns, command, legs, known, violations, seen)
+    return _settle(state, now_ns, command, ended, _out_of_order(state, intent_hash, ended), seen)
+
+
+def _out_of_order(state: State, intent_hash: bytes, ended: Hold | Known) -> list[Finding]:
+    """What a receipt came before, or after, that it should not have."""
+    if isinstance(ended, Known):
+        return [find("receipt_after_release", cause=ended.cause)] if ended.cause == "cancel" else []
+    violations = [find("executed_without_approval")] if ended.phase == APPROVAL else []
+    for leg in ended.legs:
+        if state.caps.grants[leg.grant].dispatch and intent_hash not in state.ledger.started:
+            return [*violations, find("receipt_without_dispatch", grant=leg.grant)]
+    return violations
 
 
 def _mark_unknown(state: State, now_ns: int, intent_hash: bytes, hold: Hold) -> Step:
@@ -89,12 +103,11 @@ def _settle(
     state: State,
     now_ns: int,
     command: Settle,
-    legs: tuple[Leg, ...],
     ended: Hold | Known,
     violations: list[Finding],
     seen: list[Evidence],
 ) -> Step:
-    is_late = isinstance(ended, Known)
+    is_late, legs = isinstance(ended, Known), legs_of(ended)
     judged = (evidence for evidence in seen if isinstance(evidence, Judged))
     answers: list[Answer] = [_settle_answer(leg, command, judged) for leg in legs]
     if command.fits in (MISFIT, WITHHELD):

@@ -276,6 +276,11 @@ def require_rate(rate: list[int]) -> None:
     _require(len(rate) == 2 and all(0 < x <= WEIGHT_MAX for x in rate), f"a rate is two of 1 to {WEIGHT_MAX}")
 
 
+def worth(amount: int, rate: list[int]) -> int:
+    """What an amount is worth at a rate, rounded down; what the division leaves stays with who gives."""
+    return amount * rate[0] // rate[1]
+
+
 def _require_expression(text: str, result: expr.Type) -> None:
     try:
         (amount_of if result == expr.INT else condition_of)(text)

@@ -89,7 +89,7 @@ def _compare(
     found: LimitCheck, scope: Scope, limit: Limit, counter: Counter, asked: int, bound: int, start_ns: int
 ) -> None:
     total = counter.reserved + counter.spent + asked
-    left = bound + counter.refunded - total
+    left = counter.left_of(bound) - asked
     if total > NATURAL_MAX:
         found.outcomes.append(DENY)
         found.findings.append(find("amount_overflow", dim=limit.dim, grant=scope.name))
@@ -199,17 +199,16 @@ def hard_amount(limits: tuple[Limit, ...], like: Limit) -> int:
     return min(amounts, default=-1)
 
 
+def draw_moves(draws: list[Draw]) -> list[Move]:
+    """The moves that take what is drawn into flight."""
+    return [Move(draw.account, "", draw.resource, draw.amount) for draw in draws if draw.amount]
+
+
 def check_accounts(ledger: Ledger, draws: list[Draw]) -> list[Finding]:
     """What the accounts drawn on say: one finding for each that holds too little."""
-    moves = [Move(draw.account, "", draw.resource, draw.amount) for draw in draws if draw.amount]
+    moves = draw_moves(draws)
     findings = refused_moves(ledger, sorted(moves) if len(moves) > 1 else moves)
     for draw in draws:
         if not draw.pays_to:
             findings.append(find("payee_missing", resource=draw.resource))
     return findings
-
-
-def spendable(ledger: Ledger, account: str, resource: str) -> int:
-    """What may still be taken from an account: its balance and the debt it may make, if it is an account."""
-    known = ledger.accounts.get(account)
-    return ledger.balances.get((account, resource), 0) + (known.debt_limit if known is not None else 0)

@@ -43,6 +43,18 @@ class Move(NamedTuple):
         )
 
 
+def spendable(ledger: Ledger, account: str, resource: str, balance: int | None = None) -> int:
+    """What may be taken from an account now, or at this balance: that, and the debt that it may make.
+
+    Nothing is taken from an external account: what it gives is an issue.
+    """
+    if account.startswith(EXTERNAL):
+        return 0
+    known = ledger.accounts.get(account)
+    held = ledger.balances.get((account, resource), 0) if balance is None else balance
+    return held + known.debt_limit if known is not None else held
+
+
 def refused_moves(
     ledger: Ledger, moves: Iterable[Move], by_issue: bool = False, opened: Collection[str] = ()
 ) -> list[Finding]:
@@ -91,8 +103,7 @@ def _refused(ledger: Ledger, move: Move, left: dict[tuple[str, str], int], by_is
     if is_external and not by_issue:
         findings.append(find("external_account", account=debit))
     if debit and not is_external:
-        account = ledger.accounts.get(debit)
-        available = _balance(ledger, left, debit, resource) + (account.debt_limit if account else 0)
+        available = spendable(ledger, debit, resource, _balance(ledger, left, debit, resource))
         if amount > available:
             facts = {"needed": amount, "available": available, "shortage": amount - available}
             lacking = "conversion_uncovered" if is_got else "insufficient_balance"

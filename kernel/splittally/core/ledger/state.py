@@ -26,10 +26,14 @@ class Counter(Struct, frozen=True, array_like=True, gc=False):
     refunded: int
     told: int
 
+    def left_of(self, amount: int) -> int:
+        """What may still be reserved where at most `amount` may be used; negative where more was."""
+        return amount + self.refunded - self.reserved - self.spent
+
     @property
     def available(self) -> int:
-        """What may still be reserved; negative once usage has passed the limit."""
-        return self.limit + self.refunded - self.reserved - self.spent
+        """What its own limit leaves."""
+        return self.left_of(self.limit)
 
     @property
     def used(self) -> int:

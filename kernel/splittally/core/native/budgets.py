@@ -10,7 +10,6 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from splittally.core.budget.check import Debit
 from splittally.core.budget.narrowing import check_narrower
 from splittally.core.budget.plan import Plan
 from splittally.core.budget.shares import shared
@@ -114,11 +113,13 @@ def _check_funding(state: State, params: CreateBudget, plan: Plan) -> list[Findi
         return []
     if params.resource not in plan.resources:
         return [find("not_found", resource=params.resource, budget=params.budget)]
-    return refused_moves(state.ledger, [_funding(params)], opened=(params.budget,))
+    return refused_moves(state.ledger, _funding(params), opened=(params.budget,))
 
 
-def _funding(params: CreateBudget) -> Move:
-    return Move(params.debit, params.budget, params.resource, params.amount)
+def _funding(params: CreateBudget) -> list[Move]:
+    """The move that funds it, where something does."""
+    move = Move(params.debit, params.budget, params.resource, params.amount)
+    return [move] if params.amount else []
 
 
 def _charter(state: State, call: NativeCall, params: CreateBudget, plan: Plan) -> Grant:
@@ -180,9 +181,7 @@ def _make_create(state: State, call: NativeCall, params: CreateBudget) -> list[E
     fork.plans.budgets[budget.name] = budget
     fork.caps.blobs[digest] = plan_bytes(plan)
     events += calendar_events(fork, budget, plan, call.intent_hash, call.now_ns)
-    if params.amount:
-        events.append(_funding(params).posted(call.grant, call.intent_hash))
-    return events
+    return events + [move.posted(call.grant, call.intent_hash) for move in _funding(params)]
 
 
 def definition_events(state: State, plan: Plan) -> list[Event]:
@@ -256,10 +255,6 @@ def _touches_amend(state: State, call: NativeCall, params: AmendBudget) -> Touch
     return replace(plan, accounts=[params.budget, *plan.accounts], budgets=[params.budget])
 
 
-def _funding_debits(params: CreateBudget) -> list[Debit]:
-    return [Debit(params.debit, params.resource, params.amount)] if params.amount else []
-
-
 ROWS = {
     "budget.create": Native(
         CreateBudget,
@@ -267,7 +262,7 @@ ROWS = {
         _check_create,
         _make_create,
         "create a budget, funded or not",
-        debits=_funding_debits,
+        moves=_funding,
     ),
     "budget.amend": Native(
         AmendBudget, _touches_amend, _check_amend, _make_amend, "give a budget a narrower plan"

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from splittally.core.caps.state import native_lists
 from splittally.core.findings import Finding, find
-from splittally.core.ledger.check import spendable
+from splittally.core.ledger.moves import spendable
 from splittally.core.native.row import NativeCall
 from splittally.core.state import State
 from splittally.core.types import CAP_NATIVE, LIFE, ROOT, Grant

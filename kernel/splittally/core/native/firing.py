@@ -12,7 +12,6 @@ from typing import Any
 from msgspec.structs import replace
 
 from splittally.core import expr
-from splittally.core.budget.check import Debit
 from splittally.core.budget.evolve import DONE, SKIPPED, WAITING
 from splittally.core.budget.plan import (
     ALLOCATIONS,
@@ -22,6 +21,7 @@ from splittally.core.budget.plan import (
     Transfer,
     amount_of,
     condition_of,
+    worth,
 )
 from splittally.core.budget.shares import shared
 from splittally.core.budget.state import Firing
@@ -183,8 +183,7 @@ def _postings(
             moves = [Move(budget.name, action.to, action.resource or firing.dim, amount)]
         case Convert():
             moves = conversion_moves(budget, plan, action.conversion, amount)
-    findings = refused_moves(fork.ledger, moves)
-    findings = findings or plan_findings(fork, [Debit(x.debit, x.resource, x.amount) for x in moves])
+    findings = refused_moves(fork.ledger, moves) or plan_findings(fork, moves)
     if findings:
         raise Skipped(findings[0])
     return [move.posted(budget.adopted_by, firing.cause) for move in moves]
@@ -194,10 +193,9 @@ def conversion_moves(budget: BudgetDef, plan: Plan, name: str, amount: int) -> l
     """The two sides of a conversion of the plan: what the budget gives, and what it gets."""
     conversion = plan.conversions[name]
     kept = budget.name + RESERVED_ACCOUNT if conversion.keeps else conversion.counter
-    got = amount * conversion.rate[0] // conversion.rate[1]
     return [
         Move(budget.name, kept, conversion.gives, amount),
-        Move(conversion.counter, budget.name, conversion.gets, got, is_got=True),
+        Move(conversion.counter, budget.name, conversion.gets, worth(amount, conversion.rate), is_got=True),
     ]
 
 

@@ -12,8 +12,7 @@ from collections.abc import Iterable
 
 from msgspec import UNSET, Struct, UnsetType
 
-from splittally.core.budget.check import Debit
-from splittally.core.budget.plan import require_rate
+from splittally.core.budget.plan import require_rate, worth
 from splittally.core.canonical import encode
 from splittally.core.events import Defined, Event
 from splittally.core.findings import Finding, find
@@ -90,7 +89,7 @@ class ConvertMoney(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def got(self) -> int:
         """What the amount is worth at the rate, rounded down."""
-        return self.amount * self.rate[0] // self.rate[1]
+        return worth(self.amount, self.rate)
 
 
 class TransferMoney(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"debit": "from"}):
@@ -175,8 +174,8 @@ def _make_open(state: State, call: NativeCall, params: OpenAccount) -> list[Even
     return [Defined("accounts", params.account, account_value(params.account, params.debt_limit))]
 
 
-def _move(params: IssueMoney | TransferMoney) -> Move:
-    return Move(params.debit, params.to, params.resource, params.amount)
+def _move(params: IssueMoney | TransferMoney) -> list[Move]:
+    return [Move(params.debit, params.to, params.resource, params.amount)]
 
 
 def _conversion(params: ConvertMoney) -> list[Move]:
@@ -187,7 +186,7 @@ def _conversion(params: ConvertMoney) -> list[Move]:
 
 
 def _check_issue(state: State, call: NativeCall, params: IssueMoney) -> list[Finding]:
-    findings = refused_moves(state.ledger, [_move(params)], by_issue=True)
+    findings = refused_moves(state.ledger, _move(params), by_issue=True)
     unknown = [finding for finding in findings if finding.code == "not_found"]
     if unknown:
         return unknown
@@ -201,7 +200,7 @@ def _check_issue(state: State, call: NativeCall, params: IssueMoney) -> list[Fin
 
 
 def _check_transfer(state: State, call: NativeCall, params: TransferMoney) -> list[Finding]:
-    return refused_moves(state.ledger, [_move(params)])
+    return refused_moves(state.ledger, _move(params))
 
 
 def _check_convert(state: State, call: NativeCall, params: ConvertMoney) -> list[Finding]:
@@ -213,7 +212,7 @@ def _make_convert(state: State, call: NativeCall, params: ConvertMoney) -> list[
 
 
 def _make_posting(state: State, call: NativeCall, params: IssueMoney | TransferMoney) -> list[Event]:
-    return [_move(params).posted(call.grant, call.intent_hash)]
+    return [move.posted(call.grant, call.intent_hash) for move in _move(params)]
 
 
 def _touches_move(state: State, call: NativeCall, params: IssueMoney | TransferMoney) -> Touches:
@@ -244,7 +243,7 @@ ROWS = {
         _check_transfer,
         _make_posting,
         "move value between accounts",
-        debits=lambda params: [Debit(params.debit, params.resource, params.amount)],
+        moves=_move,
     ),
     "ledger.convert": Native(
         ConvertMoney,
@@ -254,9 +253,6 @@ ROWS = {
         _check_convert,
         _make_convert,
         "convert one resource into another at a rate",
-        debits=lambda params: [
-            Debit(params.debit, params.resource, params.amount),
-            Debit(params.counter, params.gets, params.got),
-        ],
+        moves=_conversion,
     ),
 }
