@@ -14,6 +14,7 @@ and a caller says `cancel` or `not_dispatched`.
 
 from functools import lru_cache
 
+from splittally.core.amounts import fits
 from splittally.core.commands import (
     DROPPED,
     FITS,
@@ -36,7 +37,6 @@ from splittally.core.limits import (
     MEMBERS_MAX,
     NAME_BYTES_MAX,
     NATIVE_PARAMS_BYTES_MAX,
-    NATURAL_MAX,
     PAYLOAD_BYTES_MAX,
     TEXT_BYTES_MAX,
     TICK_ITEMS_MAX,
@@ -192,7 +192,7 @@ def _hold_fault(command: Settle | Release | Extend | Dispatch) -> str:
 def _receipt_fault(command: Settle) -> str:
     if command.status not in STATUSES:
         return f"no receipt has the status `{command.status}`"
-    if not -1 <= command.cost_cents <= NATURAL_MAX:
+    if command.cost_cents != -1 and not fits(command.cost_cents):
         return "a cost is a natural"
     adapter, pays_to = command.adapter, command.pays_to
     if (adapter and not is_recorded_name(adapter)) or (pays_to and not is_recorded_name(pays_to)):

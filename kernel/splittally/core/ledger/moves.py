@@ -15,10 +15,11 @@ for 50 EUR is two moves: the first lacks 40 (`insufficient_balance`), the second
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from splittally.core.amounts import fits, in_model
 from splittally.core.events import Posted
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.state import Ledger
-from splittally.core.limits import INT_MAX, INT_MIN, NATURAL_MAX
+from splittally.core.limits import NATURAL_MAX
 from splittally.core.types import EXTERNAL
 
 
@@ -97,7 +98,7 @@ def _refused(ledger: Ledger, move: Move, left: dict[tuple[str, str], int], by_is
     if is_got and amount <= 0:
         return [find("conversion_too_small", resource=resource)]
     findings: list[Finding] = []
-    if not 0 < amount <= NATURAL_MAX:
+    if not amount or not fits(amount):
         findings.append(find("amount_overflow", resource=resource, needed=amount, available=NATURAL_MAX))
     is_external = debit.startswith(EXTERNAL)
     if is_external and not by_issue:
@@ -112,7 +113,7 @@ def _refused(ledger: Ledger, move: Move, left: dict[tuple[str, str], int], by_is
         if name:
             left[name, resource] = _balance(ledger, left, name, resource) + change
     for name in (debit, credit) if not findings else ():
-        if name and not INT_MIN <= left[name, resource] <= INT_MAX:
+        if name and not in_model(left[name, resource]):
             findings.append(find("amount_overflow", account=name, resource=resource, needed=amount))
     return findings
 

@@ -9,11 +9,11 @@ Rule 3. An account never pays more than was committed, but for a leg whose grant
 from msgspec import Struct
 
 from splittally.core.abi import Fault, SettleVerdict
+from splittally.core.amounts import room, shown
 from splittally.core.events import Charge, Event, LimitCrossed, Posted
-from splittally.core.findings import Finding, find, shown
+from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import spendable
 from splittally.core.ledger.state import Hold, Ledger
-from splittally.core.limits import NATURAL_MAX
 from splittally.core.types import LIFE, Draw, Leg, covers_account, is_plain
 
 
@@ -89,10 +89,10 @@ def _saturate(ledger: Ledger, leg: Leg, dim: str, amount: int, violations: list[
         counter = ledger.counters.get((leg.grant, dim, window.per, window.start_ns))
         if window.dim == dim and counter is not None:
             spent = max(spent, counter.spent)
-    room = NATURAL_MAX - spent
-    if amount > room:
-        violations.append(find("counter_saturated", grant=leg.grant, dim=dim, usage=amount, charged=room))
-        return room
+    left = room(spent)
+    if amount > left:
+        violations.append(find("counter_saturated", grant=leg.grant, dim=dim, usage=amount, charged=left))
+        return left
     return amount
 
 

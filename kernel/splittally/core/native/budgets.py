@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from splittally.core.amounts import fits
 from splittally.core.budget.narrowing import check_narrower
 from splittally.core.budget.plan import Plan
 from splittally.core.budget.shares import shared
@@ -19,7 +20,7 @@ from splittally.core.events import Defined, Event
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_schema
 from splittally.core.ledger.moves import Move, refused_moves
-from splittally.core.limits import BUDGET_NAME_BYTES_MAX, NATURAL_MAX
+from splittally.core.limits import BUDGET_NAME_BYTES_MAX
 from splittally.core.native.adoption import check_plan, plan_bytes
 from splittally.core.native.authority import scope_of
 from splittally.core.native.credit import check_credit
@@ -61,7 +62,7 @@ class CreateBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             self.schema.require_valid()
         if (self.schema is None) == (not self.template):
             raise ValueError("a budget has a `schema`, or a `template` to take it from")
-        if not 0 <= self.debt_limit <= NATURAL_MAX or not 0 <= self.amount <= NATURAL_MAX:
+        if not fits(self.debt_limit) or not fits(self.amount):
             raise ValueError("`amount` and `debt_limit` are naturals below 2^64")
         if bool(self.amount) != bool(self.resource) or bool(self.amount) != bool(self.debit):
             raise ValueError("funding is an `amount` of a `resource` `from` an account, or none of them")

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from splittally.core import expr
+from splittally.core.amounts import fits
 from splittally.core.budget.evolve import DONE, SKIPPED, WAITING
 from splittally.core.budget.plan import (
     ALLOCATIONS,
@@ -29,7 +30,7 @@ from splittally.core.events import Event, RuleFired
 from splittally.core.evolve import evolve
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, refused_moves
-from splittally.core.limits import CASCADE_DEPTH_MAX, NATURAL_MAX
+from splittally.core.limits import CASCADE_DEPTH_MAX
 from splittally.core.native.authority import check_adoption
 from splittally.core.native.grants import raised_events
 from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_findings, plan_of
@@ -174,7 +175,7 @@ def _postings(
     amount = amount_of(action.amount).evaluate(context_of(fork, budget, firing, fork.now_ns))
     if isinstance(amount, expr.ExprFault):
         raise Skipped(find("rule_skipped", rule=firing.rule, reason="fault", fault=amount.code))
-    if not 0 <= amount <= NATURAL_MAX:
+    if not fits(amount):
         raise Skipped(find("rule_skipped", rule=firing.rule, reason="amount", amount=amount))
     if not amount:
         return []

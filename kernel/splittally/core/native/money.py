@@ -12,12 +12,13 @@ from collections.abc import Iterable
 
 from msgspec import UNSET, Struct, UnsetType
 
+from splittally.core.amounts import fits
 from splittally.core.budget.plan import require_rate, worth
 from splittally.core.canonical import encode
 from splittally.core.events import Defined, Event
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, refused_moves
-from splittally.core.limits import DEBTS_MAX, ISSUED_MAX, NATURAL_MAX, TEXT_BYTES_MAX
+from splittally.core.limits import DEBTS_MAX, ISSUED_MAX, TEXT_BYTES_MAX
 from splittally.core.native.credit import check_credit
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.state import State
@@ -45,7 +46,7 @@ class OpenAccount(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     debt_limit: int = 0
 
     def __post_init__(self) -> None:
-        if not is_id(self.account) or not 0 <= self.debt_limit <= NATURAL_MAX:
+        if not is_id(self.account) or not fits(self.debt_limit):
             raise ValueError("`account` is a name and `debt_limit` a natural below 2^64")
 
 
@@ -107,7 +108,7 @@ class TransferMoney(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def _require_amount(amount: int) -> None:
-    if not 0 < amount <= NATURAL_MAX:
+    if not amount or not fits(amount):
         raise ValueError("`amount` is a positive natural below 2^64")
 
 

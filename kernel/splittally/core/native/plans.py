@@ -10,12 +10,13 @@ Rule 3. A rule falls due once for each (rule, version, resource, cause at one ti
 
 from typing import Any
 
+from splittally.core.amounts import shown
 from splittally.core.budget.check import PLANNING, Debit, check_plans, gaps, stage_of
 from splittally.core.budget.evolve import DONE, DUE
 from splittally.core.budget.plan import ALLOCATIONS, ON_DEPOSIT, ON_METRIC, Plan, Transfer, read_plan
 from splittally.core.events import Decided, Defined, Event, Measured, Posted, RuleFired, Settled
 from splittally.core.evolve import evolve
-from splittally.core.findings import Finding, find, shown
+from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move
 from splittally.core.ledger.windows import window_end, window_start
 from splittally.core.native.cascade import within_cascade
