@@ -14,7 +14,6 @@ from hypothesis import given
 from msgspec.structs import replace
 from splittally import Intent, Receipt
 from splittally.core import commands
-from splittally.core import step as step_module
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput
 from splittally.core.intent import intent_hash
@@ -185,7 +184,7 @@ def forge(folder, make):
     with splittally.open(folder, clock="given") as kernel:
         assert kernel.apply(MANIFEST).allowed
         forger = Forger(kernel)
-        with patch.object(step_module, "fault_of", lambda *_: ""):
+        with patch.object(pipeline, "fault_of", lambda *_: ""):
             make(forger)
         return forger.world.state.size - 1
 

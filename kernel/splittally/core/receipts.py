@@ -60,7 +60,7 @@ def legs_of(ended: Hold | Known) -> tuple[Leg, ...]:
 
 def step_settle(state: State, now_ns: int, principal: str, command: Settle, seen: list[Evidence]) -> Step:
     intent_hash = command.intent_hash
-    known = next((evidence for evidence in seen if isinstance(evidence, Known)), None)
+    known = next((evidence for evidence in seen if type(evidence) is Known), None)
     ended = spoken_of(state, principal, intent_hash, known)
     if ended is None:
         return Step([], [SettleReply(intent_hash=intent_hash, status="not_found", usage={}, violations=[])])
@@ -76,9 +76,9 @@ def _out_of_order(state: State, intent_hash: bytes, ended: Hold | Known) -> list
     if isinstance(ended, Known):
         return [find("receipt_after_release", cause=ended.cause)] if ended.cause == "cancel" else []
     violations = [find("executed_without_approval")] if ended.phase == APPROVAL else []
-    for leg in ended.legs:
-        if state.caps.grants[leg.grant].dispatch and intent_hash not in state.ledger.started:
-            return [*violations, find("receipt_without_dispatch", grant=leg.grant)]
+    if intent_hash not in state.ledger.started:
+        unstarted = [leg.grant for leg in ended.legs if state.caps.grants[leg.grant].dispatch]
+        violations += [find("receipt_without_dispatch", grant=grant) for grant in unstarted[:1]]
     return violations
 
 
@@ -108,7 +108,7 @@ def _settle(
     seen: list[Evidence],
 ) -> Step:
     is_late, legs = isinstance(ended, Known), legs_of(ended)
-    judged = (evidence for evidence in seen if isinstance(evidence, Judged))
+    judged = iter([evidence for evidence in seen if type(evidence) is Judged])
     answers: list[Answer] = [_settle_answer(leg, command, judged) for leg in legs]
     if command.fits in (MISFIT, WITHHELD):
         violations.append(find("receipt_invalid", status=command.status))

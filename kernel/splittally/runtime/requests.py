@@ -64,7 +64,8 @@ class Requests:
             return decision
         require_mode(mode)
         if mode == "each":
-            return self.run([At(now_ns, each) for each in listed(intent, Intent, INTENTS)])
+            intents = listed(intent, Intent, INTENTS)
+            return self.run(intents if now_ns is None else [At(now_ns, each) for each in intents])
         answer = self._one(At(now_ns, Group(mode, tuple(require_several(intent, INTENTS)))))
         return answer if mode == "first" else list(answer)
 
@@ -80,7 +81,8 @@ class Requests:
             settlement: Settlement = self._one(At(now_ns, receipt))
             return settlement
         receipts = listed(receipt, Receipt, RECEIPTS)
-        return [or_raise(answer) for answer in self.run([At(now_ns, each) for each in receipts])]
+        said = receipts if now_ns is None else [At(now_ns, each) for each in receipts]
+        return [or_raise(answer) for answer in self.run(said)]
 
     @overload
     def run(self, requests: Several[Intent | At[Intent]]) -> list[Decision]: ...
