@@ -123,11 +123,11 @@ def post(ledger: Ledger, event: Posted) -> None:
     if event.debit:
         _credit(ledger, event.debit, resource, -amount)
     else:
-        ledger.inflight[resource] = added(ledger.inflight.get(resource, 0), -amount)
+        ledger.inflight[resource] = moved(ledger.inflight.get(resource, 0), -amount)
     if event.credit:
         _credit(ledger, event.credit, resource, amount)
     else:
-        ledger.inflight[resource] = added(ledger.inflight.get(resource, 0), amount)
+        ledger.inflight[resource] = moved(ledger.inflight.get(resource, 0), amount)
 
 
 def _credit(ledger: Ledger, account: str, resource: str, change: int) -> None:

@@ -90,7 +90,7 @@ class Ledger:
         self.resources: dict[str, ResourceDef] = {}
         self.accounts: dict[str, AccountDef] = {}
         self.balances: dict[tuple[str, str], Balance] = {}
-        self.inflight: dict[str, Natural] = {}
+        self.inflight: dict[str, Balance] = {}
         self.drawn: dict[tuple[str, str], Natural] = {}  # account, resource -> what open holds drew from it
         self.issued: dict[str, Natural] = {}  # what a resource's external accounts below zero lack together
         self.counters: dict[CounterKey, Counter] = {}
