@@ -68,7 +68,8 @@ def step_settle(state: State, now_ns: int, principal: str, command: Settle, seen
         return _mark_unknown(state, now_ns, intent_hash, ended)
     if not is_charged(ended, command):
         return Step([], [SettleReply(intent_hash=intent_hash, status="duplicate", usage={}, violations=[])])
-    return _settle(state, now_ns, command, ended, _out_of_order(state, intent_hash, ended), seen)
+    violations = _out_of_order(state, intent_hash, ended)
+    return _settle(state, now_ns, principal, command, ended, violations, seen)
 
 
 def _out_of_order(state: State, intent_hash: bytes, ended: Hold | Known) -> list[Finding]:
@@ -102,6 +103,7 @@ def unknown_event(state: State, now_ns: int, intent_hash: bytes, hold: Hold) -> 
 def _settle(
     state: State,
     now_ns: int,
+    principal: str,
     command: Settle,
     ended: Hold | Known,
     violations: list[Finding],
@@ -134,7 +136,7 @@ def _settle(
     every = violations + [violation for charge in charges for violation in charge.violations]
     if every:
         chain = state.caps.chain(legs[0].grant, ended.kind)
-        every = [seen_by(state, ended.by, chain, now_ns, violation) for violation in every]
+        every = [seen_by(state, principal, chain, now_ns, violation) for violation in every]
     reply = SettleReply(
         intent_hash=command.intent_hash,
         status="late" if is_late else SETTLED,

@@ -18,6 +18,7 @@ from splittally.core.intent_history import Trace
 from splittally.core.native import NATIVE
 from splittally.core.outcome import HoldReply, MemberReply, Reply, SettleReply
 from splittally.core.types import ADMITTED, APPROVAL, DENY, OPEN, RELEASED, RUNNING, SETTLED, UNKNOWN
+from splittally.core.visibility import seen_by
 from splittally.edge.records import Decision, Group, HoldChange, Intent, Settlement
 from splittally.edge.seal import Refused
 from splittally.runtime.clock import RandomPool
@@ -77,7 +78,7 @@ def _known(world: World, principal: str, member: Member) -> Decision | None:
     if found is not None and found.is_final:
         if is_drawn:  # the host's source of keys repeats itself, which does not say that two calls are one
             return _conflict(member, member.intent_hash)
-        return _duplicate_of(world, found, member.attempt)
+        return _duplicate_of(world, principal, found, member.attempt)
     twin = world.history.twin(member)
     if twin is not None and twin.intent_hash != member.intent_hash:
         return _conflict(member, twin.intent_hash)
@@ -101,9 +102,15 @@ def _is_full(world: World, members: list[Member]) -> bool:
     return added > 0 and len(world.state.ledger.holds) + added > world.open_max
 
 
-def _duplicate_of(world: World, found: Trace, attempt: bytes) -> Decision:
-    """The first answer to an intent, once more, and whether this attempt may act on it now."""
-    decided = found.decided
+def _duplicate_of(world: World, principal: str, found: Trace, attempt: bytes) -> Decision:
+    """The first answer to an intent, once more, and whether this attempt may act on it now.
+
+    It is recorded as who asked first was told it; who holds the grant by now may see less.
+    """
+    decided, findings, state = found.decided, found.decided.findings, world.state
+    if principal != found.by:
+        chain = state.caps.chain(found.member.grant, found.member.kind)
+        findings = [seen_by(state, principal, chain, state.now_ns, finding) for finding in findings]
     may_act, reasons = False, NO_FINDINGS
     if decided.outcome in ADMITTED:
         hold = world.state.ledger.holds.get(decided.intent_hash)
@@ -114,7 +121,7 @@ def _duplicate_of(world: World, found: Trace, attempt: bytes) -> Decision:
         seq=found.seq,
         intent_hash=decided.intent_hash,
         outcome=decided.outcome,
-        findings=(*decided.findings, *reasons),
+        findings=(*findings, *reasons),
         reserve=found.reserve,
         duplicate=True,
         attempt=found.member.attempt,
