@@ -21,6 +21,7 @@ from splittally.core.native.authority import CONVERT, LEND, TAKE, may_ask
 from splittally.core.state import State
 from splittally.core.types import POLICY_SCOPE, ROOT
 
+_RULE = "rule"  # its place in the policy is a name
 # Sums over what everybody does.
 _OF_THE_WORLD = ("over_daily_cap", "over_weekly_cap", "amount_overflow", "rate_exceeded")
 
@@ -35,7 +36,7 @@ def seen_by(state: State, principal: str, chain: Chain, now_ns: int, finding: Fi
     elif finding.code == "wider_than_parent":
         shown = {name: value for name, value in facts.items() if name != "available"}
     else:
-        shown = {name: value for name, value in facts.items() if type(value) is str}
+        shown = {name: value for name, value in facts.items() if type(value) is str or name == _RULE}
     return Finding(finding.stage, finding.code, shown)
 
 

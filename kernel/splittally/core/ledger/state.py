@@ -84,11 +84,12 @@ class Ledger:
     """The tables of the ledger."""
 
     __slots__ = ("accounts", "agenda", "agenda_is_shared", "appointments", "balances", "counters", "drawn",
-                 "holds", "inflight", "issued", "resources", "started", "windows")  # fmt: skip
+                 "holds", "inflight", "issued", "lenders", "resources", "started", "windows")  # fmt: skip
 
     def __init__(self) -> None:
         self.resources: dict[str, ResourceDef] = {}
         self.accounts: dict[str, AccountDef] = {}
+        self.lenders: dict[str, str] = {}  # account -> the grant that lends its debt limit, root apart
         self.balances: dict[tuple[str, str], Balance] = {}
         self.inflight: dict[str, Balance] = {}
         self.drawn: dict[tuple[str, str], Natural] = {}  # account, resource -> what open holds drew from it

@@ -24,7 +24,7 @@ from splittally.core.limits import BUDGET_NAME_BYTES_MAX
 from splittally.core.native.adoption import check_plan, plan_bytes
 from splittally.core.native.authority import scope_of
 from splittally.core.native.credit import check_credit
-from splittally.core.native.money import account_value, check_debts, resource_value
+from splittally.core.native.money import account_events, account_value, check_debts, resource_value
 from splittally.core.native.parts import part_events
 from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_of, touches_plan
 from splittally.core.native.row import NOTHING, Native, NativeCall, Touches
@@ -169,7 +169,7 @@ def _make_create(state: State, call: NativeCall, params: CreateBudget) -> list[E
         adopted_by=call.grant,
     )
     events = definition_events(state, plan)
-    events.append(Defined("accounts", budget.name, account_value(budget.name, params.debt_limit)))
+    events += account_events(budget.name, params.debt_limit, call.grant)
     events += _reserved_events(state, budget, plan)
     events.append(Defined("budgets", budget.name, _budget_value(budget)))
     terms = _charter_terms(state, call, params, plan)

@@ -110,9 +110,9 @@ def _may_lend(state: State, call: NativeCall, resource: str, account: str) -> bo
     """Whether the issuer is root, draws on the account itself, or holds a native grant over it."""
     if call.grant == ROOT:
         return True
-    chain = state.caps.ancestors(call.grant)
-    drawn = next((grant.draws_on[resource] for grant in chain if resource in grant.draws_on), None)
-    return drawn == account or governs(state, call.principal, resource, account, call.now_ns)
+    return state.caps.drawn_on(call.grant, resource) == account or governs(
+        state, call.principal, resource, account, call.now_ns
+    )
 
 
 def _check_there(state: State, name: str) -> list[Finding]:

@@ -22,7 +22,7 @@ from splittally.core.limits import DEBTS_MAX, ISSUED_MAX, TEXT_BYTES_MAX
 from splittally.core.native.credit import check_credit
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.state import State
-from splittally.core.types import EXTERNAL, is_id
+from splittally.core.types import EXTERNAL, ROOT, is_id
 
 SCALE_MAX = 18
 ISSUER = "external/issuer"
@@ -124,6 +124,14 @@ def account_value(name: str, debt_limit: int) -> bytes:
     return encode([name, kind, debt_limit])
 
 
+def account_events(name: str, debt_limit: int, lender: str) -> list[Event]:
+    """The events that open an account, and that remember who lends its debt limit where root does not."""
+    events: list[Event] = [Defined("accounts", name, account_value(name, debt_limit))]
+    if debt_limit and lender != ROOT:
+        events.append(Defined("lenders", name, encode(lender)))
+    return events
+
+
 def resource_value(name: str, scale: int) -> bytes:
     """The recorded definition of a resource."""
     return encode([name, scale])
@@ -172,7 +180,7 @@ def check_scales(state: State, scales: Iterable[tuple[str, int]]) -> list[Findin
 
 
 def _make_open(state: State, call: NativeCall, params: OpenAccount) -> list[Event]:
-    return [Defined("accounts", params.account, account_value(params.account, params.debt_limit))]
+    return account_events(params.account, params.debt_limit, call.grant)
 
 
 def _move(params: IssueMoney | TransferMoney) -> list[Move]:
