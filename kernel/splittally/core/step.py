@@ -5,7 +5,7 @@ Rule 2. No events means no record: the answer is given without one and can be as
 Rule 3. What a step credits to a budget makes its rules due, whichever way it came (`credit_events`).
 Rule 4. An anchor says the size and the root of the state itself, so audit derives both again.
 Rule 5. Time, principal, command and evidence stand in the frame, so a step can be taken again from it.
-Rule 6. A step never admits an intent that is held, whatever was asked for it before.
+Rule 6. An intent is admitted once: who holds its grant is not decided again while it is held.
 """
 
 from typing import assert_never
@@ -36,7 +36,6 @@ from splittally.core.receipts import step_dispatch, step_extend, step_release, s
 from splittally.core.snapshot import state_root
 from splittally.core.state import State
 from splittally.core.types import ALLOW, CAP_ALL, ROOT
-from splittally.core.well_formed import held_fault
 
 RULES_VERSION = 2  # part of the engine id: raised by each change that may decide a recorded command otherwise
 
@@ -46,14 +45,20 @@ def step(state: State, now_ns: int, principal: str, command: Command, seen: list
 
     `InvalidInput` where an intent of it is held already.
     """
-    if type(command) is Submit and (fault := held_fault(state, principal, command)):
-        raise InvalidInput(fault, field="command")
+    if type(command) is Submit:
+        _refuse_held(state, principal, command)
     decided = _decide(state, now_ns, principal, command, seen)
     has_budgets = state.plans.budgets or Defined in map(type, decided.events)
     if type(command) is Tick or not has_budgets:
         return decided  # a Tick looks at each of its items by itself
     credited = credit_events(state, decided.events, now_ns)
     return Step(decided.events + credited, decided.replies) if credited else decided
+
+
+def _refuse_held(state: State, principal: str, command: Submit) -> None:
+    for member in command.members:
+        if member.intent_hash in state.ledger.holds and state.caps.grants[member.grant].holder == principal:
+            raise InvalidInput("this intent is held already", field="command")
 
 
 def _decide(state: State, now_ns: int, principal: str, command: Command, seen: list[Evidence]) -> Step:

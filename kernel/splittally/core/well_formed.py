@@ -7,7 +7,6 @@ function that kept kernels from recording it.
 Rule 1. Form is all that is looked at, and a few tables of the state; no params are read.
 Rule 2. A name that is recorded was judged when it came in (`names.py`): only its bounds are asked here.
 Rule 3. The kernel's own commands are its own, and everything else is somebody's.
-Rule 4. An intent is admitted once: who holds its grant is not decided again while it is held.
 
 Example. `Release(intent_hash, "governance", "order 7")` is refused: the order of a warden is a native effect,
 and a caller says `cancel` or `not_dispatched`.
@@ -71,7 +70,7 @@ def fault_of(state: State, at_ns: int, principal: str, command: Command) -> str:
         return "the first record does not open a world"
     match command:
         case Submit() if is_recorded_name(principal):
-            return _submit_fault(state, command) or held_fault(state, principal, command)
+            return _submit_fault(state, command)
         case Settle() | Release() | Extend() | Dispatch() if is_recorded_name(principal):
             return _hold_fault(command)
         case Tick():
@@ -86,14 +85,6 @@ def fault_of(state: State, at_ns: int, principal: str, command: Command) -> str:
 
 
 _is_origin = lru_cache(maxsize=4096)(is_name)
-
-
-def held_fault(state: State, principal: str, command: Submit) -> str:
-    """Why an intent of this command is not decided: it is held already; empty if none is."""
-    for member in command.members:
-        if member.intent_hash in state.ledger.holds and state.caps.grants[member.grant].holder == principal:
-            return "this intent is held already"
-    return ""
 
 
 def group_fault(mode: str, members: list[Member]) -> str:

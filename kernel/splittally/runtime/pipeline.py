@@ -20,7 +20,7 @@ Rule 4. What cannot be recorded is refused before anything of it is remembered: 
         its frames can say.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from splittally.core.ask import Needs, ask, wants_known, wants_recall
@@ -50,7 +50,7 @@ from splittally.runtime.answers import answer_known, answer_refused, answer_repl
 from splittally.runtime.clock import SourceFault
 from splittally.runtime.history import History
 from splittally.runtime.judge import Judge
-from splittally.runtime.prefetch import Sealed, batch_size, prefetch
+from splittally.runtime.prefetch import Sealed, prefetch
 from splittally.runtime.world import World
 
 
@@ -76,47 +76,8 @@ class Unrecordable(InvalidInput):
         )
 
 
-def answers(world: World, principal: str, requests: list[Request | At]) -> Iterator[Any]:
-    """The answers in order, none of them durable by itself. The caller holds the lock until the last."""
-    for batch in batches(world, requests):
-        yield from answer_batch(world, principal, batch)
-
-
-def batches(world: World, requests: Iterable[Request | At]) -> Iterator[list[Request | At]]:
-    """A list in batches that are prefetched together and fit into the group; else each request alone."""
-    if type(requests) is not list:
-        for request in requests:
-            yield [request]
-        return
-    if len(requests) == 1:
-        yield requests
-        return
-    at = 0
-    while at < len(requests):
-        size = max(1, min(batch_size(requests, at), GROUP_MAX - len(world.group)))
-        yield requests[at : at + size]
-        at += size
-
-
-def answers_or_errors(world: World, principal: str, requests: list[Request | At]) -> list[Any]:
-    """The answers in order; what fails has its error as its answer, and the others have theirs.
-
-    Only a world that stopped answers none of them: its state is ahead of its journal.
-    """
-    given: list[Any] = []
-    while len(given) < len(requests):
-        try:
-            for answer in answers(world, principal, requests[len(given) :]):
-                given.append(answer)
-        except Exception as error:
-            if world.stopped:
-                raise
-            given.append(error)
-    return given
-
-
 def answer_batch(world: World, principal: str, batch: list[Request | At]) -> Iterator[Any]:
-    """The answers to one of `batches`."""
+    """The answers to a batch in order, none durable by itself; the caller holds the lock until the last."""
     sealed = [_seal(world, principal, batch[0])]
     if len(batch) > 1:
         sealed += _sealed_ahead(world, principal, batch[1:])
@@ -194,7 +155,7 @@ def decide(
     """
     if sealed is None and (fault := fault_of(state, now_ns, principal, command)):
         raise InvalidInput(fault, field="command")
-    seen = sealed.evidence(state, now_ns) if sealed is not None else None
+    seen = sealed.evidence(state, now_ns) if sealed is not None and sealed.seen is not None else None
     if seen is None:
         seen = _gather(state, judge, history, principal, command, now_ns)
     while True:

@@ -42,9 +42,9 @@ class Sealed(Struct, gc=False):
     def evidence(self, state: State, now_ns: int) -> list[Evidence] | None:
         """The evidence if it still stands; None where the questions must be asked again."""
         command = self.command
-        if self.seen is None or command is None or rests_on(state, command) is not self.basis:
-            return None
-        return self.seen if now_ns == self.asked_ns or type(command) is not Submit else None
+        assert command is not None
+        is_same = rests_on(state, command) is self.basis
+        return self.seen if is_same and (now_ns == self.asked_ns or type(command) is not Submit) else None
 
 
 def batch_size(requests: list[Request | At], at: int) -> int:
