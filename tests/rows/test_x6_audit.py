@@ -225,7 +225,10 @@ def test_what_audit_would_name_is_never_recorded(what):
 
 @pytest.mark.req("X6-17")
 def test_a_step_never_admits_what_is_held_already():
-    """Drawn keys that repeat make the same intent twice; the second is refused and the kernel goes on."""
+    """Drawn keys that repeat make the same intent twice; the second is refused and the kernel goes on.
+
+    The runtime finds what is known first, so the step is asked behind its back, too.
+    """
     with splittally.open(clock="given", entropy=lambda size: b"e" * size) as kernel:
         kernel.apply(MANIFEST)
         ann = kernel.as_principal("ann")
@@ -233,6 +236,9 @@ def test_a_step_never_admits_what_is_held_already():
         assert first.allowed
         assert (second.outcome, second.seq, codes(second)) == ("deny", None, ["idempotency.conflict"])
         assert list(kernel.state.reservations) == [first.intent_hash]
+        forger = Forger(kernel)
+        with pytest.raises(InvalidInput, match="held already"):
+            forger.ask(forger.member(3))
         assert ann.submit(Intent("llm.generate", {"max_tokens": 4}, "g")).allowed
 
 
