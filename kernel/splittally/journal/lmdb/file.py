@@ -172,7 +172,8 @@ class LmdbFile:
 
     def _leaf(self, place: Place) -> Leaf:
         page, lower, stop = place
-        data = self._page(page)
+        size = self.meta.page_bytes
+        data = self._edge.get(page) or read(self._fd, page * size, size)
         end = lower + pages.count_of(data, page, LEAF)
         if end > stop:
             raise BadPage(f"leaf page {page} holds {end - lower} rows, not {stop - lower}")

@@ -151,22 +151,19 @@ def _key_at(data: bytes, node: int) -> int:
 
 
 def read_branch(data: bytes, page: int, page_last: int, lower: int, stop: int) -> Branch:
-    """The children of branch page `page`."""
+    """The children of branch page `page`; fewer than two would end the process, because liblmdb asserts so."""
     nodes = nodes_of(data, page, BRANCH)
-    if len(nodes) < 2:  # liblmdb asserts two, and an assertion of liblmdb ends the process
-        raise BadPage(f"branch page {page} has fewer than two children")
-    bounds, children = array("Q", [lower]), array("Q")
-    for node in nodes:
-        head = _NUMBER.unpack_from(data, node)[0]
-        child, key_size = head & 0xFFFF_FFFF_FFFF, head >> 48
-        if children:
-            bounds.append(_key_at(data, node))
-            if key_size != 8 or not bounds[-2] < bounds[-1] < stop:
-                raise BadPage(f"branch page {page} has keys out of order")
-        if not METAS <= child <= page_last:
-            raise BadPage(f"branch page {page} has a child out of range")
-        children.append(child)
-    bounds.append(stop)
+    heads = [_NUMBER.unpack_from(data, node)[0] for node in nodes]  # number of the child, size of the key
+    children = array("Q", [head & 0xFFFF_FFFF_FFFF for head in heads])
+    bounds = array("Q", [lower, *[_key_at(data, node) for node in nodes[1:]], stop])
+    is_sound = (
+        len(nodes) >= 2
+        and {head >> 48 for head in heads[1:]} == {8}
+        and all(left < right for left, right in pairwise(bounds))
+        and METAS <= min(children) <= max(children) <= page_last
+    )
+    if not is_sound:
+        raise BadPage(f"branch page {page} does not lead to the rows {lower} to {stop - 1}")
     return Branch(bounds, children)
 
 
@@ -217,15 +214,14 @@ def read_free(data: bytes, meta: Meta) -> list[int]:
     listed: list[int] = []
     for node in nodes:
         size, flags, key_size, txn = unpack_from("=IHHQ", data, node)
-        is_row = not flags and key_size == 8 and size and size % 8 == 0 and 0 < txn <= meta.txn
+        is_row = (flags, key_size, size % 8) == (0, 8, 0) and size > 0 and 0 < txn <= meta.txn
         if not is_row or node + NODE_BYTES + size > len(data):
             raise BadPage("the list of free pages has a malformed row")
-        count, *pages = unpack_from(f"={size // 8}Q", data, node + NODE_BYTES)
-        if count != len(pages) or any(left <= right for left, right in pairwise(pages)):
-            raise BadPage("the list of free pages has a malformed row")
-        listed += pages
-    if len(nodes) != meta.free.rows or len(set(listed)) != len(listed):
-        raise BadPage("the list of free pages has a row or a page twice")
-    if not all(METAS <= page <= meta.page_last and page != meta.free.root for page in listed):
-        raise BadPage("the list of free pages names a page that cannot be free")
+        count, *row = unpack_from(f"={size // 8}Q", data, node + NODE_BYTES)
+        if count != len(row) or any(left <= right for left, right in pairwise(row)):
+            raise BadPage("the list of free pages has a row that is not in order")
+        listed += row
+    in_range = all(METAS <= page <= meta.page_last for page in listed)
+    if not in_range or len(nodes) != meta.free.rows or len({*listed, meta.free.root}) != len(listed) + 1:
+        raise BadPage("the list of free pages names a page that cannot be free, or one twice")
     return listed
