@@ -196,10 +196,8 @@ def _as_row(value: Any) -> Any:
 
 
 def _hold_as_row(hold: Hold) -> list[Any]:
-    return [
-        hold.seq, hold.member, hold.by, hold.kind, hold.phase, hold.at_ns, hold.due_ns, hold.expires_ns,
-        [_as_row(leg) for leg in hold.legs], [_as_row(draw) for draw in hold.draws],
-    ]  # fmt: skip
+    *atoms, legs, draws = _as_row(hold)
+    return [*atoms, list(legs), list(draws)]
 
 
 _AS_ROW: dict[str, Callable[[Any], Any]] = {"grants": grant_row, "holds": _hold_as_row}
@@ -233,6 +231,5 @@ def _read_hold(row: list[Any], shared: Shared) -> Hold:
         *map(shared.part, atoms),
         [shared.record(leg, Leg) for leg in legs],
         [shared.record(draw, Draw) for draw in draws],
-        b"",
     ]
     return msgspec.convert(fields, Hold)
