@@ -85,6 +85,7 @@ class LmdbFile:
     def pages_to(self, key: int) -> set[int]:
         """Every page that reading row `key` leads through."""
         row, (place, _, _) = self._row(key), self._find(key)
+        # Of the branch pages that were read, those on the way are the ones that hold the key.
         found = {page for page, lower, stop in [place, *self._branches] if lower <= key < stop}
         return found.union(row.pages) if isinstance(row, Large) else found
 

@@ -151,7 +151,7 @@ def _key_at(data: bytes, node: int) -> int:
 
 
 def read_branch(data: bytes, page: int, page_last: int, lower: int, stop: int) -> Branch:
-    """The children of branch page `page`; fewer than two would end the process, because liblmdb asserts so."""
+    """The children of branch page `page`; liblmdb asserts that there are two, and would end the process."""
     nodes = nodes_of(data, page, BRANCH)
     heads = [_NUMBER.unpack_from(data, node)[0] for node in nodes]  # number of the child, size of the key
     children = array("Q", [head & 0xFFFF_FFFF_FFFF for head in heads])
