@@ -118,6 +118,22 @@ pub const Ask = struct {
         return reader.natural() catch @trap();
     }
 
+    /// The grant's name. It stands right behind the cap params and is read like `nowNs`.
+    pub fn grantName(ask: *const Ask) []const u8 {
+        const behind = @intFromPtr(ask.cap_params.ptr) + ask.cap_params.len - @intFromPtr(&input);
+        var reader: cbor.Reader = .{ .bytes = &input, .at = behind };
+        reader.expect("\x6Agrant_name") catch @trap();
+        return reader.text() catch @trap();
+    }
+
+    /// Where the intent comes from: the first value of the question, a map of `kind` and `name`.
+    pub fn origin(_: *const Ask) Item {
+        const start = if (input[1] == 0x65) "\xA1\x65Check\xA7".len else "\xA1\x66Settle\xAA".len;
+        var reader: cbor.Reader = .{ .bytes = &input, .at = start };
+        reader.expect("\x66origin") catch @trap();
+        return reader.item() catch @trap();
+    }
+
     /// What the Check reserved for `dim`, 0 when it reserved nothing.
     pub fn reserved(ask: *const Ask, dim: []const u8) u64 {
         const amount = ask.reserve.find(dim) orelse return 0;
@@ -141,6 +157,22 @@ pub const Receipt = struct {
     /// A value of the payload as a `T`; `path` names it in a message.
     pub fn readItem(_: *const Receipt, item: Item, comptime T: type, path: []const u8, answer: *Answer) Refused!T {
         return fields.read(T, .receipt, path, item.bytes, answer);
+    }
+
+    /// The whole receipt as one map with the payload's value in it; only for a payload that is canonical.
+    /// The head of the payload's byte string is taken out by moving what stands before it.
+    pub fn whole(receipt: *const Receipt) Map {
+        const size = receipt.payload.len;
+        const head: usize = if (size < 24) 1 else if (size < 256) 2 else 3;
+        const before = "\x66status\x60\x67payload".len + @tagName(receipt.status).len;
+        const start = @intFromPtr(receipt.payload.ptr) - @intFromPtr(&input) - before;
+        var at = start + before;
+        while (at > start) {
+            at -= 1;
+            input[at] = input[at - head];
+        }
+        const count: usize = if (receipt.cost_cents == null) 3 else 4;
+        return .{ .rest = .{ .bytes = &input, .at = start }, .count = count };
     }
 };
 
