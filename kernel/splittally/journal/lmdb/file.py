@@ -37,7 +37,8 @@ class LmdbFile:
     def __init__(self, fd: int, meta: Meta) -> None:
         self.meta = meta
         self.size = meta.main.rows
-        self._fd = fd
+        self._fd, self._page_bytes, self._page_last = fd, meta.page_bytes, meta.page_last
+        self._levels_below_root = meta.main.depth - 2
         self._edge: dict[int, bytes] = {}  # the pages of the right edge
         self._branches: dict[Place, Branch] = {}  # branch pages that were read
         self._recent: Leaf = (0, 0, b"")  # the leaf that was read last
@@ -71,7 +72,7 @@ class LmdbFile:
     def get(self, key: int) -> bytes:
         """The value of one row, 0 <= `key` < `size`."""
         row = self._row(key)
-        return row if isinstance(row, bytes) else fetch(self._fd, row, self.meta.page_bytes)
+        return row if isinstance(row, bytes) else fetch(self._fd, row, self._page_bytes)
 
     def range(self, start: int, stop: int) -> Iterator[bytes]:
         """The values of `start` ... `stop` - 1 in order, as far as they can be read."""
@@ -102,8 +103,8 @@ class LmdbFile:
 
     def _check_length(self) -> None:
         """The file may end before a page only if that page is free; liblmdb then never wrote it."""
-        whole = disk.size_of(self._fd) // self.meta.page_bytes
-        missing = self.meta.page_last + 1 - whole
+        whole = disk.size_of(self._fd) // self._page_bytes
+        missing = self._page_last + 1 - whole
         if missing > 0 and missing != sum(page >= whole for page in self.free_pages()):
             raise BadPage(f"the file ends before page {whole}, and pages from there on are in use")
 
@@ -114,15 +115,15 @@ class LmdbFile:
             if self._is_in_use(page, key_in):
                 raise BadPage(f"the list of free pages names page {page}, which is in use")
         used = main.branch_pages + main.leaf_pages + main.overflow_pages + self.meta.free.depth
-        if METAS + used + len(free) != self.meta.page_last + 1:
-            raise BadPage(f"{METAS + used + len(free)} of {self.meta.page_last + 1} pages are accounted for")
+        if METAS + used + len(free) != self._page_last + 1:
+            raise BadPage(f"{METAS + used + len(free)} of {self._page_last + 1} pages are accounted for")
 
     def _is_in_use(self, page: int, key_in: KeyIn) -> bool:
         """Whether a row leads to `page`; judged by the key that the page itself says it leads to.
 
         Of a large value only the first page says one, so those before `page` are asked as well.
         """
-        size = self.meta.page_bytes
+        size = self._page_bytes
         for first in range(page, max(METAS, page - pages.VALUE_BYTES_MAX // size) - 1, -1):
             key = pages.key_on(read(self._fd, first * size, size), first, key_in)
             if key is not None:
@@ -147,13 +148,13 @@ class LmdbFile:
             lower, end, data = self._leaf(self._find(key)[0])
             if key >= end:
                 raise BadPage(f"a leaf page does not hold row {key}")
-        return pages.read_row(data, key - lower, key, self.meta.page_last)
+        return pages.read_row(data, key - lower, key, self._page_last)
 
     def _find(self, key: int) -> tuple[Place, Branch, int]:
         """The leaf that holds `key`, the branch page above it, and which of its children the leaf is."""
         if not 0 <= key < self.size:
             raise BadPage(f"the file holds no row {key}")
-        branch, below = self._root, self.meta.main.depth - 2
+        branch, below = self._root, self._levels_below_root
         while True:
             bounds, children = branch
             at = bisect_right(bounds, key) - 1
@@ -165,7 +166,7 @@ class LmdbFile:
 
     def _branch(self, place: Place) -> Branch:
         page, lower, stop = place
-        branch = pages.read_branch(self._page(page), page, self.meta.page_last, lower, stop)
+        branch = pages.read_branch(self._page(page), page, self._page_last, lower, stop)
         if len(self._branches) >= BRANCHES_KEPT_MAX:
             self._branches.clear()
         self._branches[place] = branch
@@ -173,8 +174,7 @@ class LmdbFile:
 
     def _leaf(self, place: Place) -> Leaf:
         page, lower, stop = place
-        size = self.meta.page_bytes
-        data = self._edge.get(page) or read(self._fd, page * size, size)
+        data = self._edge.get(page) or read(self._fd, page * self._page_bytes, self._page_bytes)
         end = lower + pages.count_of(data, page, LEAF)
         if end > stop:
             raise BadPage(f"leaf page {page} holds {end - lower} rows, not {stop - lower}")
@@ -182,8 +182,7 @@ class LmdbFile:
         return leaf
 
     def _page(self, page: int) -> bytes:
-        size = self.meta.page_bytes
-        return self._edge.get(page) or read(self._fd, page * size, size)
+        return self._edge.get(page) or read(self._fd, page * self._page_bytes, self._page_bytes)
 
 
 def newest(fd: int) -> Meta:
