@@ -12,7 +12,7 @@ from typing import Any
 from splittally.core.canonical import encode
 from splittally.core.errors import CanonicalError
 from splittally.core.limits import DEPTH_MAX, INT_MAX, INT_MIN, NAME_BYTES_MAX, NATURAL_MAX
-from splittally.edge.json_values import BYTES_KEY, EXACT_IN_JSON
+from splittally.edge.json_values import EXACT_IN_JSON
 from splittally.edge.schema.document import escaped
 from splittally.edge.schema.structure import Node
 
@@ -114,15 +114,6 @@ def _sized(value: Any, at: Node) -> bytes:
     if len(value) < at.bytes_min or (at.bytes_max is not None and len(value) > at.bytes_max):
         raise Misfit("a length in bytes that the schema does not admit")
     return value
-
-
-def viewed(value: Any) -> Any:
-    """What the validator is shown: the JSON form of bytes, which it has no type for."""
-    if type(value) is dict:
-        return {key: viewed(item) for key, item in value.items()}
-    if type(value) is list:
-        return [viewed(item) for item in value]
-    return {BYTES_KEY: value.hex()} if type(value) is bytes else value
 
 
 def foreign(value: Any, left: int = DEPTH_MAX) -> Misfit:

@@ -11,10 +11,10 @@ from typing import Any, NoReturn
 from splittally.core.canonical import decode, encode
 from splittally.core.errors import CanonicalError, InvalidInput, InvalidSchema
 from splittally.core.hashing import hash_schema
-from splittally.edge.json_values import printable
+from splittally.edge.json_values import json_form, printable
 from splittally.edge.schema.document import BYTES, POINTER_CHARACTERS_MAX, SECRET, Place, read_document
 from splittally.edge.schema.errors import Error, Explainer
-from splittally.edge.schema.normalize import Misfit, foreign, normalize, viewed
+from splittally.edge.schema.normalize import Misfit, foreign, normalize
 from splittally.edge.schema.structure import structure_of
 from splittally.edge.schema.validator import EXACT, EXACT_OPTIONS, compiled, needs_exact
 
@@ -64,7 +64,7 @@ class ParamsSchema:
             data = encode(normal)
         except CanonicalError:
             _refuse_foreign(normal)
-        view = viewed(normal) if self._has_bytes else normal
+        view = json_form(normal) if self._has_bytes else normal
         # The heads of floats, which may also be bytes of other values: then the exact answer is the same.
         may_float = self._has_floats or 0xF9 in data or 0xFA in data or 0xFB in data
         if not (self._is_valid_exactly if may_float else self._is_valid)(view):
