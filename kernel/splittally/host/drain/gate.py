@@ -86,7 +86,7 @@ class KernelGate:
     def ask(self, queue_id: str, job: Job) -> Asked:
         """Whether `job` may be dispatched, and under which intent; an allow is started, durably."""
         if job.intent_hash is not None:
-            match self.fate(job.intent_hash):
+            match self.status_of(job.intent_hash):
                 case "open":
                     return self._start(queue_id, job, job.intent_hash)
                 case "waits":
@@ -99,7 +99,7 @@ class KernelGate:
             return asked
         return self._start(queue_id, job, asked.intent_hash)
 
-    def fate(self, intent_hash: str) -> str:
+    def status_of(self, intent_hash: str) -> str:
         """What became of an intent: `open`, `waits` for approval, `settled`, or `gone`."""
         row = self.kernel.outcome(intent_hash)
         if row is None:
@@ -114,7 +114,7 @@ class KernelGate:
         if intent is None:
             return
         digest = _asked(self.kernel.decide(intent)).intent_hash
-        if digest is not None and self.fate(digest) in (OPEN, WAITS):
+        if digest is not None and self.status_of(digest) in (OPEN, WAITS):
             attempt = attempt_of(queue_id, job, digest)
             self.kernel.release(digest, cause="not_dispatched", attempt=attempt)
 
