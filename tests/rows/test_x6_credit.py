@@ -1,10 +1,9 @@
 """Rows X6-07 and X6-08: credit is held by somebody, and a plan is checked each time that it is adopted."""
 
 import pytest
-import splittally
 from splittally import Intent
 
-from tests.rows.worlds import codes
+from tests.rows.worlds import applied, codes
 
 NATIVE = {"cap": "sys/native@1", "holder": "eve"}
 USD = {"resources": {"USD": 0}}
@@ -12,11 +11,7 @@ ACCOUNTS = {f"accounts/{name}": {} for name in ("bank", "eve", "petty", "rich")}
 
 
 def world(grants, **more):
-    kernel = splittally.open(None, clock="given")
-    made = kernel.apply({"resources": {"USD": 0}, "accounts": ACCOUNTS, "grants": grants, **more})
-    assert made.allowed, made.findings
-    assert kernel.native("ledger.issue", resource="USD", amount=100, to="accounts/bank").allowed
-    return kernel
+    return applied({"resources": {"USD": 0}, "accounts": ACCOUNTS, "grants": grants, **more}, bank=100)
 
 
 def lent(kernel, amount, name="budgets/x", **more):

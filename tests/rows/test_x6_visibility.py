@@ -7,7 +7,7 @@ import pytest
 import splittally
 from splittally import Intent
 
-from tests.rows.worlds import bodies, codes, tally
+from tests.rows.worlds import applied, bodies, codes, tally
 
 # Every figure that is not eve's own; none of them may be told to her.
 BALANCE, LIMIT, TOLD, CAP, SPENT, MINIMUM = 123_456, 777_777, 400_001, 1_003, 321, 4_007
@@ -17,7 +17,6 @@ ACCOUNTS = {f"accounts/{name}": {} for name in ("e", "rich", "s", "treasury")}
 
 def world(top, **more):
     top = {"cap": "sys/spend@1", "draws_on": {"USD": "accounts/treasury"}, "pays_to": ["accounts/s"], **top}
-    kernel = splittally.open(None, clock="given")
     kid = {"cap": "sys/spend@1", "parent": "top", "holder": "eve"}
     manifest = {
         "resources": {"USD": 0},
@@ -25,10 +24,7 @@ def world(top, **more):
         "grants": {"top": top | {"delegations": 1}, "kid": kid},
         **more,
     }
-    made = kernel.apply(manifest)
-    assert made.allowed, made.findings
-    assert kernel.native("ledger.issue", resource="USD", amount=BALANCE, to="accounts/treasury").allowed
-    return kernel
+    return applied(manifest, treasury=BALANCE)
 
 
 def task(amount, grant="kid", **more):
