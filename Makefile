@@ -7,7 +7,7 @@ SOAK_WORLDS ?= 10000
 SOAK_SEED := $(or $(SOAK_SEED),$(shell date +%s))
 SOURCES := kernel enforcers journal_tools tests examples
 
-.PHONY: setup run test check format lint style types contracts enforcers bench bench-economy soak golden economies \
+.PHONY: setup run test check format lint style types contracts enforcers bench bench-economy soak mutants golden economies \
 	coverage-of-requirements clean
 
 setup: $(VENV)/.ready
@@ -64,6 +64,10 @@ bench-economy: setup
 soak: setup
 	@echo "SOAK_WORLDS=$(SOAK_WORLDS) SOAK_SEED=$(SOAK_SEED)"
 	SOAK_WORLDS=$(SOAK_WORLDS) SOAK_SEED=$(SOAK_SEED) $(BIN)/python -m pytest -n $(JOBS) -m soak --override-ini 'addopts=-q --strict-markers -p no:cacheprovider'
+
+# breaks the product in each kept way (tests/mutants) and sees that the named test notices; ONLY=word takes some
+mutants: setup
+	$(BIN)/python -m tests.mutants --jobs $(JOBS) $(ONLY)
 
 golden: setup
 	$(BIN)/python -m tests.golden

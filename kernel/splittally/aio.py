@@ -217,8 +217,7 @@ class AsyncKernel:
     async def run(self, requests: Several[Request | At[Request]]) -> list[Answered]: ...
     async def run(self, requests: Several[Any]) -> list[Any]:
         """Answers to requests of any kind, in order."""
-        items = [x if isinstance(x, At) else At(None, x) for x in require_several(requests, REQUESTS)]
-        return await self._together(items, return_exceptions=True)
+        return await self._together(list(require_several(requests, REQUESTS)), return_exceptions=True)
 
     @overload
     def stream(self, requests: Several[Intent | At[Intent]]) -> AsyncIterator[list[Decision]]: ...
@@ -238,8 +237,9 @@ class AsyncKernel:
         answer = await self._put(item, not isinstance(request, Intent | Group), is_kept)
         return answer_refused(request, Refused(find("busy"))) if answer is None else answer
 
-    async def _together(self, items: Sequence[At], return_exceptions: bool = False) -> list[Any]:
+    async def _together(self, requests: Sequence[Any], return_exceptions: bool = False) -> list[Any]:
         """The answers to all of these; one who gives up gives up those that were answered already, too."""
+        items = [x if isinstance(x, At) else At(None, x) for x in requests]
         asked = [asyncio.ensure_future(self._request(item)) for item in items]
         try:
             return list(await asyncio.gather(*asked, return_exceptions=return_exceptions))

@@ -1,15 +1,19 @@
 """Rows X6-16 and X6-27: what is remembered is what the frame says; the stage that stops is the last asked."""
 
+from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
 import splittally
 from hypothesis import given, settings
+from msgspec import Struct
 from splittally import Intent
 from splittally.core.events import Decided
 from splittally.core.snapshot import dump_state, load_state
 from splittally.core.state import TABLES
+from splittally.runtime import requests
 from splittally.runtime.kernel import Kernel
 from splittally.runtime.opening import open_or_create
 from splittally.runtime.reader import read_store
@@ -31,20 +35,12 @@ def shown(state):
     return {table.name: {repr(key): repr(row) for key, row in state.table(table).items()} for table in TABLES}
 
 
-def without_frames(rows):
-    """Holds read back from a snapshot do not know the hash of their frame."""
-    return {
-        name: {key: row.split(", frame_hash=")[0] for key, row in table.items()}
-        for name, table in rows.items()
-    }
-
-
 def require_same(kernel):
     """The live state is that of its frames and that of its snapshot, and every frame is decided so again."""
     world = kernel._world
-    live = without_frames(shown(world.state))
-    assert live == without_frames(shown(fold(world.store)))
-    assert live == without_frames(shown(load_state(dump_state(world.state))))
+    live = shown(world.state)
+    assert live == shown(fold(world.store))
+    assert live == shown(load_state(dump_state(world.state)))
     walk = Rejudged(read_store(kernel), is_rejudging=True)
     walk.finish()
     assert walk.other_engines == {}
@@ -63,6 +59,7 @@ def test_every_economy_is_judged_again_to_the_same_bytes_and_rows(file):
         player.start()
         for number, step in enumerate(economy.steps, 1):
             player.step(number, step)
+        require_own(kernel)
         require_same(kernel)
 
 
@@ -77,6 +74,56 @@ def test_the_tours_are_judged_again_to_the_same_bytes_and_rows(play):
 def test_a_random_walk_is_judged_again_to_the_same_bytes_and_rows(seed):
     with splittally.open(None, clock="given") as kernel:
         Walk(kernel, seed).walk(120)
+        require_same(kernel)
+
+
+def wreck(value):
+    """Empty every map and list that can be reached from here."""
+    match value:
+        case Struct():
+            parts = [getattr(value, name) for name in value.__struct_fields__]
+        case Mapping():
+            parts = list(value.values())
+        case list() | tuple():
+            parts = list(value)
+        case _:
+            return
+    for part in parts:
+        wreck(part)
+    if isinstance(value, dict | list):
+        value.clear()
+
+
+def wrecked(answered):
+    """Answers as a host gets them, of which nobody else's copy is left whole."""
+
+    def answer(*asked):
+        for group in answered(*asked):
+            yield deepcopy(group)
+            wreck(group)
+
+    return answer
+
+
+def require_own(kernel):
+    """No row of any view shares a map or a list with the state."""
+    before, root = shown(kernel._world.state), kernel.state.root
+    names = [name for name in dir(type(kernel.state)) if not name.startswith("_")]
+    views = [getattr(kernel.state, name) for name in names]
+    views += [kernel.state.tables(), *map(kernel.state.grant, kernel.state.grants)]
+    views += [kernel.outcome(digest) for digest in kernel.state.reservations]
+    for view in views:
+        wreck(view)
+    assert (shown(kernel._world.state), kernel.state.root) == (before, root)
+
+
+@pytest.mark.req("X6-16")
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_host_does_to_an_answer_or_a_row_changes_nothing(seed, monkeypatch):
+    monkeypatch.setattr(requests, "stream", wrecked(requests.stream))
+    with splittally.open(None, clock="given") as kernel:
+        Walk(kernel, seed).walk(120)
+        require_own(kernel)
         require_same(kernel)
 
 

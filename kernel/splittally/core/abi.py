@@ -145,11 +145,25 @@ class SettleVerdict(Struct, frozen=True, gc=False):
 
 
 BAD_OUTPUT = Fault("bad_output")
+KEPT_BYTES_MAX = 256  # of an answer whose verdict is kept
 _SHORT = NAME_BYTES_MAX // 4  # a character has at most four bytes
 
 
 def read_check(answer: bytes) -> CheckVerdict | Fault:
-    """The Check verdict in `answer`; the fault `bad_output` when it is anything else."""
+    """The Check verdict in `answer`; the fault `bad_output` when it is anything else.
+
+    Verdicts repeat, with the model and the ceiling that are asked for, so short ones are kept. Nobody may
+    change a map in one.
+    """
+    return _kept_check(answer) if len(answer) <= KEPT_BYTES_MAX else _read_check(answer)
+
+
+def read_settle(answer: bytes) -> SettleVerdict | Fault:
+    """The Settle verdict in `answer`; the fault `bad_output` when it is anything else. Kept likewise."""
+    return _kept_settle(answer) if len(answer) <= KEPT_BYTES_MAX else _read_settle(answer)
+
+
+def _read_check(answer: bytes) -> CheckVerdict | Fault:
     body = _variant(answer, "Check")
     if body is None:
         return BAD_OUTPUT
@@ -164,8 +178,7 @@ def read_check(answer: bytes) -> CheckVerdict | Fault:
     return CheckVerdict({}, deny["code"], deny["message"])
 
 
-def read_settle(answer: bytes) -> SettleVerdict | Fault:
-    """The Settle verdict in `answer`; the fault `bad_output` when it is anything else."""
+def _read_settle(answer: bytes) -> SettleVerdict | Fault:
     body = _variant(answer, "Settle")
     usage: Any = body.get("usage") if body is not None else None
     if body is None or not _is_amounts(usage):
@@ -176,6 +189,10 @@ def read_settle(answer: bytes) -> SettleVerdict | Fault:
     if len(body) != 2 or violation is None or not _is_reason(violation):
         return BAD_OUTPUT
     return SettleVerdict(usage, violation["code"], violation["message"])
+
+
+_kept_check = lru_cache(maxsize=1024)(_read_check)
+_kept_settle = lru_cache(maxsize=1024)(_read_settle)
 
 
 def _variant(answer: bytes, tag: str) -> dict[str, Any] | None:

@@ -66,13 +66,13 @@ def rests_on(state: State, command: Command) -> object:
     """What the questions of a command rest on beside its time; the same object means the same questions.
 
     A chain is derived anew whenever a grant or a definition changes, a hold whenever it moves. None where
-    nothing is asked, or where more than one thing decides what is.
+    nothing was asked, or where more than one thing decides what is.
     """
-    if type(command) is Submit and len(command.members) == 1:
-        member = command.members[0]
-        return state.caps.chain(member.grant, member.kind)
     if type(command) is Settle:
         return state.ledger.holds.get(command.intent_hash)
+    if type(command) is Submit and command.mode == "each":
+        member = command.members[0]
+        return state.caps.chains.get((member.grant, member.kind))
     return None
 
 

@@ -57,7 +57,9 @@ def evolve(state: State, event: Event, principal: str, position: int) -> None:
     books = state.ledger
     if state.governed.governor or state.governed.spent:
         _evolve_governed(state, event)
-    match event:
+    match event:  # what is recorded most comes first
+        case Posted():
+            ledger.post(books, event)
         case Decided():
             for counted in event.counted:
                 ledger.count(books, counted)
@@ -65,8 +67,6 @@ def evolve(state: State, event: Event, principal: str, position: int) -> None:
             ledger.hold(books, event, state.size, state.now_ns, principal)
         case Settled():
             ledger.settle(books, event)
-        case Posted():
-            ledger.post(books, event)
         case Released():
             ledger.release(books, event)
         case HoldChanged():

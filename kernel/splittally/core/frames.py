@@ -6,7 +6,7 @@ Rule 2. A frame says the format it was written in; older formats are read for ev
         could say is written as it was.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -52,12 +52,10 @@ def body_rows(
     cmd, told, events = msgspec.to_builtins((command, seen, out), builtin_types=(bytes,))
     if type(command) is Release:
         leave_out(cmd, RELEASE_FIELDS)
-    for at, event in enumerate(out):
-        if type(event) in _SHORTENED:
-            _SHORTENED[type(event)](events[at])
-    for at, evidence in enumerate(seen):
-        if type(evidence) is Known:
-            _SHORTENED[Known](told[at])
+    if Known in map(type, seen):
+        _shorten(seen, told)
+    if not _LATER.isdisjoint(map(type, out)):
+        _shorten(out, events)
     return [version, at_ns, by, cmd, told, events]
 
 
@@ -79,6 +77,16 @@ _SHORTENED: dict[type, Callable[[list[Any]], None]] = {
     Refunded: _leave_out_of_legs(Refunded, REFUND_LEG_FIELDS),
     Settled: _leave_out_of_legs(Settled, CHARGE_FIELDS),
 }
+
+
+_LATER = frozenset(_SHORTENED)
+
+
+def _shorten(records: Sequence[Struct], rows: list[list[Any]]) -> None:
+    """Leave out of these rows what came later and says nothing."""
+    for record, row in zip(records, rows, strict=True):
+        if type(record) in _LATER:
+            _SHORTENED[type(record)](row)
 
 
 def is_encodable(events: list[Event]) -> bool:

@@ -245,6 +245,8 @@ def _check_ledger(case: Candidate) -> StageResult:
         beyond = check_authority(state, case.call, case.native.touches(state, case.call, case.params))
         shortfalls = shortfalls + (beyond or case.native.check(state, case.call, case.params))
     shortfalls = shortfalls + planned.payee_findings if planned.payee_findings else shortfalls
+    if not (shortfalls or planned.limit_checks):
+        return PASSED
     findings: list[Finding] = []
     outcomes: list[str] = []
     events: list[Event] = []
@@ -252,8 +254,6 @@ def _check_ledger(case: Candidate) -> StageResult:
         findings += checked.findings
         outcomes += checked.outcomes
         events += checked.events
-    if not (shortfalls or findings or outcomes or events):
-        return PASSED
     return StageResult(DENY if shortfalls else strictest(outcomes), findings + shortfalls, events)
 
 

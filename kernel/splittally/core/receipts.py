@@ -41,18 +41,17 @@ from splittally.core.visibility import seen_by
 def step_settle(state: State, now_ns: int, principal: str, command: Settle, seen: list[Evidence]) -> Step:
     intent_hash = command.intent_hash
     hold = state.ledger.holds.get(intent_hash)
-    known = next((evidence for evidence in seen if isinstance(evidence, Known)), None)
     if hold is not None and may_end(state.caps, principal, hold.by, hold.kind):
         if command.status == STATUS_UNKNOWN:
             return _mark_unknown(state, now_ns, intent_hash, hold)
         violations = []
         if hold.phase == APPROVAL:
             violations.append(find("executed_without_approval"))
-        for leg in hold.legs:
-            if state.caps.grants[leg.grant].dispatch and intent_hash not in state.ledger.started:
-                violations.append(find("receipt_without_dispatch", grant=leg.grant))
-                break
+        if intent_hash not in state.ledger.started:
+            unstarted = [leg.grant for leg in hold.legs if state.caps.grants[leg.grant].dispatch]
+            violations += [find("receipt_without_dispatch", grant=grant) for grant in unstarted[:1]]
         return _settle(state, now_ns, command, hold.legs, hold, violations, seen)
+    known = next((evidence for evidence in seen if isinstance(evidence, Known)), None)
     if (
         hold is not None
         or known is None
@@ -95,7 +94,7 @@ def _settle(
     seen: list[Evidence],
 ) -> Step:
     is_late = isinstance(ended, Known)
-    judged = (evidence for evidence in seen if isinstance(evidence, Judged))
+    judged = iter([evidence for evidence in seen if type(evidence) is Judged])
     answers: list[Answer] = [_settle_answer(leg, command, judged) for leg in legs]
     if command.fits in (MISFIT, WITHHELD):
         violations.append(find("receipt_invalid", status=command.status))

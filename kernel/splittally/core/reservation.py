@@ -64,8 +64,10 @@ def plan_reservation(
     draws: list[Draw] = []
     drawn: set[str] = set()
     for at, link in enumerate(chain.links):
-        grant, estimate = link.grant, estimates[at]
-        windows = NO_WINDOWS
+        grant, estimate, windows = link.grant, estimates[at], NO_WINDOWS
+        if not (estimate or link.limits or grant.draws_on):  # as of the root
+            legs.append(link.leg)
+            continue
         scope = Scope(grant.name, at == 0 or grant.holder == principal)
         if not link.counted.issuperset(estimate):
             uncounted = check_counted(state.ledger, scope, link.limits, estimate)
@@ -73,8 +75,9 @@ def plan_reservation(
                 checks.append(LimitCheck(outcomes=[DENY], findings=uncounted, windows=[], events=[]))
         if link.limits:
             checked = check_limits(state.ledger, scope, link.limits, estimate, now_ns, state.offset_ns)
-            checks.append(checked)
             windows = checked.windows or NO_WINDOWS
+            if checked.outcomes or checked.findings or checked.events:
+                checks.append(checked)
         legs.append(replace(link.leg, reserve=estimate, windows=windows))
         for resource, account in grant.draws_on.items():
             if resource in estimate and resource not in drawn:
@@ -134,10 +137,9 @@ def hold_events(
 ) -> list[Event]:
     """The events that hold an admitted intent, the member at this place of its command."""
     expires_ns = member.expires_ns
-    for link in chain.links:
-        if link.grant.hold_ns_max:
-            latest = now_ns + link.grant.hold_ns_max
-            expires_ns = min(expires_ns, latest) if expires_ns else latest
+    if chain.hold_ns_max:
+        latest = now_ns + chain.hold_ns_max
+        expires_ns = min(expires_ns, latest) if expires_ns else latest
     phase, due_ns = OPEN, expires_ns
     if outcome == REQUIRE_APPROVAL:
         phase = APPROVAL

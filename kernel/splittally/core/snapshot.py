@@ -209,10 +209,8 @@ def _as_row(value: Any) -> Any:
 
 
 def _hold_as_row(hold: Hold) -> list[Any]:
-    return [
-        hold.seq, hold.member, hold.by, hold.kind, hold.phase, hold.at_ns, hold.due_ns, hold.expires_ns,
-        [_as_row(leg) for leg in hold.legs], [_as_row(draw) for draw in hold.draws],
-    ]  # fmt: skip
+    *atoms, legs, draws = _as_row(hold)
+    return [*atoms, list(legs), list(draws)]
 
 
 _AS_ROW: dict[str, Callable[[Any], Any]] = {"grants": grant_row, "holds": _hold_as_row}
@@ -241,11 +239,11 @@ def _load_table(name: str, table: dict[Any, Any], rows: Rows, shared: Shared) ->
 
 
 def _read_hold(row: list[Any], shared: Shared) -> Hold:
+    _require(len(row) == len(Hold.__struct_fields__))
     *atoms, legs, draws = row
     fields = [
         *map(shared.part, atoms),
         [shared.record(leg, Leg) for leg in legs],
         [shared.record(draw, Draw) for draw in draws],
-        b"",
     ]
     return msgspec.convert(fields, Hold)

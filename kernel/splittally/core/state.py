@@ -140,7 +140,7 @@ class State:
             limits = [rate for rule in self.rules if POLICY_SCOPE + rule.name == scope for rate in rule.rates]
         else:
             grant = self.caps.grants.get(scope)
-            limits = grant.limits if grant and scope not in self.caps.revoked else []
+            limits = grant.limits if grant and not self.caps.is_revoked(scope) else []
         for limit in limits:
             if (limit.dim, limit.per, limit.over) == (dim, per, "deny"):
                 return limit

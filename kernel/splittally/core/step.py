@@ -5,7 +5,7 @@ Rule 2. No events means no record: the answer is given without one and can be as
 Rule 3. What a step credits to a budget makes its rules due, whichever way it came (`credit_events`).
 Rule 4. An anchor says the size and the root of the state itself, so audit derives both again.
 Rule 5. Time, principal, command and evidence stand in the frame, so a step can be taken again from it.
-Rule 6. What is not well formed is not decided (`well_formed.py`): no record of it can be made, by whomever.
+Rule 6. An intent is admitted once: who holds its grant is not decided again while it is held.
 """
 
 from typing import assert_never
@@ -36,18 +36,17 @@ from splittally.core.receipts import step_dispatch, step_extend, step_release, s
 from splittally.core.snapshot import state_root
 from splittally.core.state import State
 from splittally.core.types import ALLOW, CAP_ALL, ROOT
-from splittally.core.well_formed import fault_of
 
 RULES_VERSION = 2  # part of the engine id: raised by each change that may decide a recorded command otherwise
 
 
 def step(state: State, now_ns: int, principal: str, command: Command, seen: list[Evidence]) -> Step:
-    """Decide `command` for a principal at logical time `now_ns` on the evidence `seen`.
+    """Decide a well-formed `command` for a principal at logical time `now_ns` on the evidence `seen`.
 
-    `InvalidInput` where no kernel can be asked this.
+    `InvalidInput` where an intent of it is held already.
     """
-    if fault := fault_of(state, now_ns, principal, command):
-        raise InvalidInput(fault, field="command")
+    if type(command) is Submit:
+        _refuse_held(state, principal, command)
     decided = _decide(state, now_ns, principal, command, seen)
     has_budgets = state.plans.budgets or Defined in map(type, decided.events)
     if type(command) is Tick or not has_budgets:
@@ -56,15 +55,17 @@ def step(state: State, now_ns: int, principal: str, command: Command, seen: list
     return Step(decided.events + credited, decided.replies) if credited else decided
 
 
+def _refuse_held(state: State, principal: str, command: Submit) -> None:
+    for member in command.members:
+        if member.intent_hash in state.ledger.holds and state.caps.grants[member.grant].holder == principal:
+            raise InvalidInput("this intent is held already", field="command")
+
+
 def _decide(state: State, now_ns: int, principal: str, command: Command, seen: list[Evidence]) -> Step:
-    if isinstance(command, Tick):
-        return Step(due_events(state, now_ns, command.items), [])
-    if isinstance(command, Anchor):  # whatever is due: it says what stands
-        return Step([_anchored(state, command)], [])
     agenda = state.ledger.agenda
     if agenda and agenda[0].due_ns <= now_ns:  # the first is the earliest, whether it still stands or not
         due = state.ledger.next_due()
-        assert due is None or due.due_ns > now_ns
+        assert due is None or due.due_ns > now_ns or type(command) in (Tick, Anchor)
     match command:
         case Submit(mode="each"):
             return _step_each(state, now_ns, principal, command.members[0], seen)
@@ -82,6 +83,10 @@ def _decide(state: State, now_ns: int, principal: str, command: Command, seen: l
             return step_extend(state, now_ns, principal, command)
         case Open():
             return _step_open(state, command)
+        case Tick():
+            return Step(due_events(state, now_ns, command.items), [])
+        case Anchor():  # whatever is due: it says what stands
+            return Step([_anchored(state, command)], [])
         case _:
             assert_never(command)
 

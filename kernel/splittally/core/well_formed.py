@@ -1,12 +1,12 @@
 """What a command must be before anything is decided: the rules that no stage asks about.
 
-The edge makes commands that keep them, `step` refuses any other, and audit asks them of every recorded frame.
-So what no kernel can have recorded is found by the very function that kept kernels from recording it.
+The edge makes commands that keep them. `decide` (`runtime/pipeline.py`) refuses any that does not come from
+there, and audit asks them of every recorded frame. So what no kernel can have recorded is found by the very
+function that kept kernels from recording it.
 
 Rule 1. Form is all that is looked at, and a few tables of the state; no params are read.
 Rule 2. A name that is recorded was judged when it came in (`names.py`): only its bounds are asked here.
 Rule 3. The kernel's own commands are its own, and everything else is somebody's.
-Rule 4. An intent is admitted once: who holds its grant is not decided again while it is held.
 
 Example. `Release(intent_hash, "governance", "order 7")` is refused: the order of a warden is a native effect,
 and a caller says `cancel` or `not_dispatched`.
@@ -57,6 +57,7 @@ from splittally.core.types import (
 )
 
 FITTING = (FITS, MISFIT, *DROPPED)
+_SIZES = (KEY_BYTES, HASH_BYTES, ATTEMPT_BYTES)
 STATUSES = (*RECEIPT_STATUSES, STATUS_UNKNOWN)
 
 
@@ -64,22 +65,22 @@ def fault_of(state: State, at_ns: int, principal: str, command: Command) -> str:
     """Why no kernel can have been asked this in this state, then and by this principal; empty if it can."""
     if not state.now_ns <= at_ns <= TIME_NS_MAX:
         return f"time {at_ns} is before the one before it" if at_ns < state.now_ns else "time is beyond 2^63"
-    if isinstance(command, Open):
-        return _open_fault(state, principal, command)
-    if not state.size:
+    if not (state.size or isinstance(command, Open)):
         return "the first record does not open a world"
-    if isinstance(command, Tick):
-        is_one = principal == KERNEL and 0 < command.items <= TICK_ITEMS_MAX
-        return "" if is_one else f"a tick is the kernel's own, of 1 to {TICK_ITEMS_MAX} items"
-    if isinstance(command, Anchor):
-        return _anchor_fault(state, principal, command)
-    if not is_recorded_name(principal):
-        return "a principal has a name"
-    if isinstance(command, Submit):
-        return _submit_fault(state, principal, command)
-    if len(command.intent_hash) != HASH_BYTES:
-        return f"an intent is named by {HASH_BYTES} bytes"
-    return _hold_fault(command)
+    match command:
+        case Submit() if is_recorded_name(principal):
+            return _submit_fault(state, command)
+        case Settle() | Release() | Extend() | Dispatch() if is_recorded_name(principal):
+            return _hold_fault(command)
+        case Tick():
+            is_one = principal == KERNEL and 0 < command.items <= TICK_ITEMS_MAX
+            return "" if is_one else f"a tick is the kernel's own, of 1 to {TICK_ITEMS_MAX} items"
+        case Anchor():
+            return _anchor_fault(state, principal, command)
+        case Open():
+            return _open_fault(state, principal, command)
+        case _:
+            return "a principal has a name"
 
 
 _is_origin = lru_cache(maxsize=4096)(is_name)
@@ -136,7 +137,7 @@ def _anchor_fault(state: State, principal: str, command: Anchor) -> str:
     )
 
 
-def _submit_fault(state: State, principal: str, command: Submit) -> str:
+def _submit_fault(state: State, command: Submit) -> str:
     members = command.members
     if command.mode == "each":
         if len(members) != 1:
@@ -144,24 +145,21 @@ def _submit_fault(state: State, principal: str, command: Submit) -> str:
     elif fault := group_fault(command.mode, members):
         return fault
     for member in members:
-        if fault := _member_fault(state, principal, member):
+        if fault := _member_fault(state, member):
             return fault
     return ""
 
 
-def _member_fault(state: State, principal: str, member: Member) -> str:
+def _member_fault(state: State, member: Member) -> str:
     caps = state.caps
-    effect, grant = caps.effects.get(member.kind), caps.grants.get(member.grant)
-    if effect is None or grant is None:
+    effect = caps.effects.get(member.kind)
+    if effect is None or member.grant not in caps.grants:
         return "an intent is of a kind and under a grant that are there"
-    if member.intent_hash in state.ledger.holds and grant.holder == principal:
-        return "this intent is held already"
-    is_long = len(member.key) == KEY_BYTES and len(member.intent_hash) == HASH_BYTES
-    if not is_long or len(member.attempt) != ATTEMPT_BYTES:
+    if (len(member.key), len(member.intent_hash), len(member.attempt)) != _SIZES:
         return f"a key has {KEY_BYTES} bytes, an attempt {ATTEMPT_BYTES}, a hash {HASH_BYTES}"
     if member.origin_kind not in ORIGIN_KINDS or not _is_origin(member.origin_name):
         return "an origin is a plan or a reducer, by name"
-    if not 0 <= member.expires_ns <= TIME_NS_MAX:
+    if member.expires_ns and not 0 < member.expires_ns <= TIME_NS_MAX:
         return "an expiry is a time below 2^63"
     if member.schema != effect.params_schema:
         return f"the params of `{member.kind}` were judged by another schema than the world has"
@@ -171,6 +169,8 @@ def _member_fault(state: State, principal: str, member: Member) -> str:
 
 def _hold_fault(command: Settle | Release | Extend | Dispatch) -> str:
     """Why this is no request about one intent."""
+    if len(command.intent_hash) != HASH_BYTES:
+        return f"an intent is named by {HASH_BYTES} bytes"
     match command:
         case Settle():
             return _receipt_fault(command)

@@ -2,7 +2,8 @@
 
 Rule 1. What could not be decided is still an answer: a denial without a record, or an error to raise.
 Rule 2. Who does not hold a grant is told nothing of the intents that were asked under it.
-Rule 3. A full kernel answers `over_capacity`, without a record. Native effects hold nothing, so there is
+Rule 3. An answer is the caller's: no map or list in it is one that the world remembers.
+Rule 4. A full kernel answers `over_capacity`, without a record. Native effects hold nothing, so there is
         always room for them.
 """
 
@@ -184,7 +185,7 @@ def _decision_of(seq: int | None, reply: Reply, attempt: bytes) -> Decision:
         intent_hash=reply.intent_hash,
         outcome=reply.outcome,
         findings=tuple(reply.findings),
-        reserve=reply.reserve,
+        reserve={**reply.reserve},
         duplicate=False,
         attempt=attempt,
     )
@@ -198,7 +199,7 @@ def _settlement_of(world: World, seq: int | None, reply: SettleReply) -> Settlem
         seq=seq,
         intent_hash=reply.intent_hash,
         status=reply.status,
-        usage=reply.usage,
+        usage={**reply.usage},
         violation=reply.violations[0] if reply.violations else None,
         violations=tuple(reply.violations),
     )

@@ -46,23 +46,19 @@ class WorldClock:
                     field="now_ns",
                     code="time.not_yours",
                 )
-            return self._asked()
+            try:
+                now_ns = self._source()
+            except Exception as error:
+                raise SourceFault(f"the clock failed: {error!r}", field="clock") from error
+            if type(now_ns) is not int or not 0 <= now_ns <= TIME_NS_MAX:
+                text = "a clock gives whole nanoseconds since 1970 below 2^63, as `time.time_ns` does"
+                raise SourceFault(text, field="clock")
+            return now_ns
         if given_ns is None:
             return 0
         if type(given_ns) is not int or not 0 <= given_ns <= TIME_NS_MAX:
             raise InvalidInput("`now_ns` is a natural below 2^63", field="now_ns")
         return given_ns
-
-    def _asked(self) -> int:
-        try:
-            now_ns = self._source()
-        except Exception as error:
-            raise SourceFault(f"the clock failed: {error!r}", field="clock") from error
-        if type(now_ns) is not int or not 0 <= now_ns <= TIME_NS_MAX:
-            raise SourceFault(
-                "a clock gives whole nanoseconds since 1970 below 2^63, as `time.time_ns` does", field="clock"
-            )
-        return now_ns
 
 
 class CheckedEntropy:

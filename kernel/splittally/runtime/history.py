@@ -10,7 +10,7 @@ from splittally.core.ask import Recall
 from splittally.core.commands import Command, Known, Member, Submit
 from splittally.core.events import INDEXED, Event, Held
 from splittally.core.frames import Body, read_body, read_command
-from splittally.core.intent import key_digest
+from splittally.core.hashing import key_digest
 from splittally.core.intent_history import Trace, known_of, own_members, trace
 from splittally.core.ledger.state import Hold
 from splittally.core.limits import RECALL_FRAMES_MAX
@@ -25,7 +25,7 @@ class History:
     def __init__(self, store: Store, index: Index) -> None:
         self._store = store
         self._index = index
-        self._recalls: OrderedDict[bytes, Recall] = OrderedDict()
+        self._recalls: OrderedDict[bytes, tuple[Member, int]] = OrderedDict()  # each with its time
         self._pending: dict[int, bytes] = {}  # frames of the group that is not appended yet
 
     def keep(self, frame: Frame, at_ns: int, command: Command, out: list[Event]) -> None:
@@ -36,10 +36,11 @@ class History:
 
     def keep_held(self, at_ns: int, command: Command, out: list[Event]) -> None:
         """Remember the intents that these events hold."""
+        if type(command) is not Submit:
+            return
         for event in out:
             if type(event) is Held:
-                assert isinstance(command, Submit)
-                self._recalls[event.intent_hash] = _recall(command.members[event.member], at_ns)
+                self._recalls[event.intent_hash] = (command.members[event.member], at_ns)
 
     def clear_pending(self) -> None:
         """The pending frames are durable and can be read back."""
@@ -56,7 +57,7 @@ class History:
         """The decided intent, for the questions of a Settle."""
         kept = self._recalls.get(intent_hash)
         if kept is not None:
-            return kept
+            return _recall(*kept)
         if hold is not None:
             return self.recall_at(hold.seq, intent_hash)
         found = self.trace(intent_hash)
@@ -97,10 +98,9 @@ def index_events(index: Index, seq: int, command: Command, out: list[Event]) -> 
     """Enter a frame's intents into the index, each once, and the keys that hosts gave."""
     done: list[bytes] = []
     for event in out:
-        digest = event.intent_hash if type(event) in INDEXED else b""  # type: ignore[union-attr]
-        if digest and digest not in done:
-            done.append(digest)
-            index.put(digest, seq)
+        if type(event) in INDEXED and event.intent_hash not in done:  # type: ignore[union-attr]
+            done.append(event.intent_hash)  # type: ignore[union-attr]
+            index.put(done[-1], seq)
     if type(command) is Submit:
         for member in command.members:
             if member.keyed and member.intent_hash in done:

@@ -25,9 +25,8 @@ from splittally.runtime.lineage import Level, trace
 from splittally.runtime.opening import upgrade
 from splittally.runtime.pipeline import commit, commit_if_running, tick
 from splittally.runtime.queries import Queries
-from splittally.runtime.requests import Requests
+from splittally.runtime.requests import Requests, answers_for, use
 from splittally.runtime.rows import Row, outcome_row
-from splittally.runtime.stream import answers_for, use
 from splittally.runtime.world import World
 
 GRANTING = ("grant.issue", "grant.amend", "grant.topup")  # what makes or changes the grant that it names

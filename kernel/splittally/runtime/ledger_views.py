@@ -46,7 +46,7 @@ def hold_row(state: State, digest: bytes) -> Row | None:
         running_ns=None if started_ns is None else state.now_ns - started_ns,
         is_orphan=started_ns is not None,
         grant=hold.legs[0].grant,
-        reserve=dict(hold.legs[0].reserve),
+        reserve=hold.legs[0].reserve,
         dim=sorted(hold.legs[0].reserve),
         legs=[Row(msgspec.structs.asdict(leg)) for leg in hold.legs],
         draws=[Row(msgspec.structs.asdict(draw)) for draw in hold.draws],

@@ -20,14 +20,14 @@ Rule 4. What cannot be recorded is refused before anything of it is remembered: 
         its frames can say.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from splittally.core.ask import Needs, ask, wants_known, wants_recall
 from splittally.core.canonical import UNENCODABLE
 from splittally.core.commands import Command, Evidence, Submit, Tick
 from splittally.core.errors import InvalidInput
-from splittally.core.events import MAPPED, Event, Held
+from splittally.core.events import MAPPED, Event
 from splittally.core.evolve import remember
 from splittally.core.frames import body_rows, read_events
 from splittally.core.limits import (
@@ -41,6 +41,7 @@ from splittally.core.outcome import Step, Unanswered
 from splittally.core.state import State
 from splittally.core.step import step
 from splittally.core.types import KERNEL
+from splittally.core.well_formed import fault_of
 from splittally.edge.records import At, Request
 from splittally.edge.seal import Refused
 from splittally.journal.frame import Frame, Head, open_frame, seal
@@ -49,7 +50,7 @@ from splittally.runtime.answers import answer_known, answer_refused, answer_repl
 from splittally.runtime.clock import SourceFault
 from splittally.runtime.history import History
 from splittally.runtime.judge import Judge
-from splittally.runtime.prefetch import Prefetched, Sealed, batch_size, prefetch
+from splittally.runtime.prefetch import Sealed, prefetch
 from splittally.runtime.world import World
 
 
@@ -75,47 +76,8 @@ class Unrecordable(InvalidInput):
         )
 
 
-def answers(world: World, principal: str, requests: list[Request | At]) -> Iterator[Any]:
-    """The answers in order, none of them durable by itself. The caller holds the lock until the last."""
-    for batch in batches(world, requests):
-        yield from answer_batch(world, principal, batch)
-
-
-def batches(world: World, requests: Iterable[Request | At]) -> Iterator[list[Request | At]]:
-    """A list in batches that are prefetched together and fit into the group; else each request alone."""
-    if type(requests) is not list:
-        for request in requests:
-            yield [request]
-        return
-    if len(requests) == 1:
-        yield requests
-        return
-    at = 0
-    while at < len(requests):
-        size = max(1, min(batch_size(requests, at), GROUP_MAX - len(world.group)))
-        yield requests[at : at + size]
-        at += size
-
-
-def answers_or_errors(world: World, principal: str, requests: list[Request | At]) -> list[Any]:
-    """The answers in order; what fails has its error as its answer, and the others have theirs.
-
-    Only a world that stopped answers none of them: its state is ahead of its journal.
-    """
-    given: list[Any] = []
-    while len(given) < len(requests):
-        try:
-            for answer in answers(world, principal, requests[len(given) :]):
-                given.append(answer)
-        except Exception as error:
-            if world.stopped:
-                raise
-            given.append(error)
-    return given
-
-
 def answer_batch(world: World, principal: str, batch: list[Request | At]) -> Iterator[Any]:
-    """The answers to one of `batches`."""
+    """The answers to a batch in order, none durable by itself; the caller holds the lock until the last."""
     sealed = [_seal(world, principal, batch[0])]
     if len(batch) > 1:
         sealed += _sealed_ahead(world, principal, batch[1:])
@@ -158,17 +120,17 @@ def _answer(world: World, principal: str, sealed: Sealed) -> Any:
             known, command = answer_known(world, principal, command)
             if known is not None:
                 return known
-        seq, decided = carry_out(world, principal, command, now_ns, sealed.prefetched)
+        seq, decided = carry_out(world, principal, command, now_ns, sealed)
     except InvalidInput as error:
         return answer_refused(sealed.request, error)
     return answer_reply(world, principal, command, seq, decided.replies)
 
 
 def carry_out(
-    world: World, principal: str, command: Command, now_ns: int, prefetched: Prefetched | None = None
+    world: World, principal: str, command: Command, now_ns: int, sealed: Sealed | None = None
 ) -> tuple[int | None, Step]:
     """Decide a command and record it; the sequence of its frame, None where nothing is recorded."""
-    seen, decided = decide(world.state, world.judge, world.history, principal, command, now_ns, prefetched)
+    seen, decided = decide(world.state, world.judge, world.history, principal, command, now_ns, sealed)
     if not decided.events:
         return None, decided
     seq = record(world, principal, command, now_ns, seen, decided.events)
@@ -184,13 +146,16 @@ def decide(
     principal: str,
     command: Command,
     now_ns: int,
-    prefetched: Prefetched | None = None,
+    sealed: Sealed | None = None,
 ) -> tuple[list[Evidence], Step]:
     """Ask, judge and step: the evidence to record, and what it decides. Nothing is changed.
 
-    Audit calls it, too, with a judge that asks again or one that reads what was recorded.
+    Audit calls it, too, with a judge that asks again or one that reads what was recorded. A command that the
+    edge did not seal just now is asked first whether it is well formed: `InvalidInput` where it is not.
     """
-    seen = prefetched.evidence(state, command, now_ns) if prefetched is not None else None
+    if sealed is None and (fault := fault_of(state, now_ns, principal, command)):
+        raise InvalidInput(fault, field="command")
+    seen = sealed.evidence(state, now_ns) if sealed is not None and sealed.seen is not None else None
     if seen is None:
         seen = _gather(state, judge, history, principal, command, now_ns)
     while True:
@@ -250,10 +215,7 @@ def record(
     if len(frame.data) > FRAME_BYTES_MAX:
         raise FrameTooLarge(len(frame.data))
     try:
-        remember(state, now_ns, principal, _as_recorded(frame, out))
-        for event in out:
-            if type(event) is Held:
-                state.ledger.holds[event.intent_hash].frame_hash = frame.hash
+        remember(state, now_ns, principal, out if MAPPED.isdisjoint(map(type, out)) else _as_recorded(frame))
         world.history.keep(frame, now_ns, command, out)
         world.tip = Head(seq + 1, frame.hash)
         world.group.append(frame)
@@ -265,15 +227,13 @@ def record(
     return seq
 
 
-def _as_recorded(frame: Frame, out: list[Event]) -> list[Event]:
-    """The events as the frame gives them back.
+def _as_recorded(frame: Frame) -> list[Event]:
+    """The events as their frame gives them back.
 
     A map comes back in canonical key order, whatever order it was made in. Where a map is remembered and the
     kernel made it, the frame's own bytes are read; the maps of holds and charges are answers and params,
     which were decoded in that order already.
     """
-    if MAPPED.isdisjoint(map(type, out)):
-        return out
     return read_events(open_frame(frame.data)[2], frame.seq)[2]
 
 

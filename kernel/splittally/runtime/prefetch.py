@@ -23,33 +23,28 @@ from splittally.core.state import State
 from splittally.edge.records import At, Intent, Receipt, Request
 from splittally.runtime.world import World
 
-NOTHING_STANDS = object()  # the basis of what was not answered: no question rests on it
-
-
-class Prefetched(Struct, gc=False):
-    """Evidence for a command at `now_ns`, and what its questions rest on."""
-
-    now_ns: int
-    basis: object
-    seen: list[Evidence]
-
-    def evidence(self, state: State, command: Command, now_ns: int) -> list[Evidence] | None:
-        """The evidence if it still stands; None where the questions must be asked again."""
-        is_same = rests_on(state, command) is self.basis
-        return self.seen if is_same and (now_ns == self.now_ns or type(command) is not Submit) else None
-
 
 class Sealed(Struct, gc=False):
     """A request as the core reads it: a command, or the answer that it has already.
 
-    `said_ns` is the time that the clock or the caller said, 0 for none.
+    `said_ns` is the time that the clock or the caller said, 0 for none. `seen` is the evidence that was
+    fetched ahead, None where nothing was; it was asked for at `asked_ns` and rests on `basis`.
     """
 
     request: Any
     said_ns: int
     command: Command | None
     answer: Any = None
-    prefetched: Prefetched | None = None
+    asked_ns: int = 0
+    basis: object = None
+    seen: list[Evidence] | None = None
+
+    def evidence(self, state: State, now_ns: int) -> list[Evidence] | None:
+        """The evidence if it still stands; None where the questions must be asked again."""
+        command = self.command
+        assert command is not None
+        is_same = rests_on(state, command) is self.basis
+        return self.seen if is_same and (now_ns == self.asked_ns or type(command) is not Submit) else None
 
 
 def batch_size(requests: list[Request | At], at: int) -> int:
@@ -83,22 +78,20 @@ def prefetch(world: World, principal: str, batch: list[Sealed]) -> None:
         now_ns = max(now_ns, sealed.said_ns)
         if command is None or _is_known(world, command, done):
             continue
-        basis = rests_on(state, command)
-        if basis is None:
-            continue
         try:
             target = wants_recall(command)
-            recall = world.history.recall(target, state.ledger.holds[target]) if target else None
+            recall = world.history.recall(target, state.ledger.holds.get(target)) if target else None
             needs = ask(state, now_ns, principal, command, None, recall)
         except Exception:
             continue
-        sealed.prefetched = Prefetched(now_ns, basis, [])
-        wanted.append((sealed.prefetched, needs.questions))
-    for prefetched, questions in wanted:
+        sealed.asked_ns, sealed.basis = now_ns, rests_on(state, command)
+        if sealed.basis is not None:
+            wanted.append((sealed, needs.questions))
+    for sealed, questions in wanted:
         try:
-            prefetched.seen = [world.judge.answer(state, question) for question in questions]
+            sealed.seen = [world.judge.answer(state, question) for question in questions]
         except Exception:
-            prefetched.basis = NOTHING_STANDS
+            continue
 
 
 def _is_known(world: World, command: Command, done: set[bytes]) -> bool:

@@ -1,4 +1,7 @@
-"""Rows of views."""
+"""Rows of views.
+
+Rule 1. A row is the caller's: its maps and lists are copies, down to the last, of what the state holds.
+"""
 
 from typing import Any
 
@@ -8,11 +11,23 @@ from splittally.core.intent_history import Trace
 class Row(dict[str, Any]):
     """A row whose fields also read as attributes."""
 
+    def __init__(self, *fields: dict[str, Any], **more: Any) -> None:
+        super().__init__(*fields, **more)
+        for name, value in self.items():
+            self[name] = _own(value)
+
     def __getattr__(self, name: str) -> Any:
         try:
             return self[name]
         except KeyError:
             raise AttributeError(name) from None
+
+
+def _own(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return {name: _own(each) for name, each in value.items()}
+    return kind(map(_own, value)) if kind in (list, tuple) else value
 
 
 def outcome_row(found: Trace) -> Row:

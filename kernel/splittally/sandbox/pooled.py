@@ -120,7 +120,11 @@ class PooledCalls:
         return prepare(wasm)
 
     def call(self, prepared: Prepared, data: bytes) -> bytes | Fault:
-        """What a module answers to `data`, or the fault that kept it from answering."""
+        """What a module answers to `data`, or the fault that kept it from answering.
+
+        An interruption may leave a store, and with it its instance, to the next call. It is taken off the
+        list by the very line that deletes it, so it is deleted once.
+        """
         self.fuel_used = 0
         if len(data) > INPUT_BYTES_MAX:
             return OVER_LIMIT
@@ -130,8 +134,8 @@ class PooledCalls:
                 self._refuse_inside()
             try:
                 self._is_busy = True
-                if stores:
-                    self._drop_stores()
+                while stores:  # of a call that was interrupted
+                    capi.store_delete(stores.pop())
                 stores.append(capi.store_new(self._engine_pointer, _NULL, _NULL))
                 context = capi.store_context(stores[-1])
                 capi.set_fuel(context, _FUEL)
@@ -140,7 +144,8 @@ class PooledCalls:
                 self.fuel_used = CHECK_FUEL_MAX - self._fuel_left.value
                 return answer
             finally:
-                self._drop_stores()
+                while stores:
+                    capi.store_delete(stores.pop())
                 self._is_busy = False
 
     def _refuse_inside(self) -> None:
@@ -153,15 +158,6 @@ class PooledCalls:
             is_call = frame.f_code is PooledCalls.call.__code__ and frame.f_locals.get("self") is self
             assert not is_call, "one sandbox serves one call at a time"
             frame = frame.f_back
-
-    def _drop_stores(self) -> None:
-        """Delete the store of a call, and with it its instance.
-
-        An interruption may leave one to the next call; a store is taken off the list by the very line that
-        deletes it, so it is deleted once.
-        """
-        while self._stores:
-            capi.store_delete(self._stores.pop())
 
     def _call(self, context: Any, prepared: Prepared, data: bytes) -> bytes | Fault:
         instance, trap, values = self._at_instance, self._at_trap, self._values

@@ -68,7 +68,8 @@ class Link(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """The grants above an intent, leaf first, and the earliest expiry among them (0 for none).
+    """The grants above an intent, leaf first, the earliest expiry among them and the shortest time that
+    they let an intent be held (0 for none).
 
     `pays_to` is the list of the leafmost grant that has one, less what a list above it does not cover.
     `is_sound` says that every grant covers the kind and none is revoked.
@@ -76,6 +77,7 @@ class Chain(NamedTuple):
 
     links: tuple[Link, ...]
     expiry_ns: int
+    hold_ns_max: int
     asked: tuple[Link, ...]
     pays_to: list[str]
     is_sound: bool
@@ -142,12 +144,14 @@ class Caps:
         links = tuple(self._derive_link(grant, effect) for grant in self.ancestors(leaf))
         assert len(links) <= CHAIN_GRANTS_MAX
         expiries = [link.grant.expiry_ns for link in links if link.grant.expiry_ns]
+        holds = [link.grant.hold_ns_max for link in links if link.grant.hold_ns_max]
         asked = tuple(link for link in links if link.template is not None)
         is_sound = all(link.covers and link.grant.name not in self.revoked for link in links)
         payees = _payees([link.grant for link in links])
         return Chain(
             links=links,
             expiry_ns=min(expiries, default=0),
+            hold_ns_max=min(holds, default=0),
             asked=asked,
             pays_to=payees,
             is_sound=is_sound,

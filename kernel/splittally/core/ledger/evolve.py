@@ -118,17 +118,24 @@ def refund(ledger: Ledger, event: Refunded) -> None:
 
 def post(ledger: Ledger, event: Posted) -> None:
     """Move value; an empty account is what is in flight."""
-    resource = event.resource
-    for account, change in ((event.debit, -event.amount), (event.credit, event.amount)):
-        if not account:
-            ledger.inflight[resource] = ledger.inflight.get(resource, 0) + change
-            continue
-        key = (account, resource)
-        before = ledger.balances.get(key, 0)
-        ledger.balances[key] = before + change
-        if account.startswith(EXTERNAL):
-            issued = issued_by(before + change) - issued_by(before)
-            ledger.issued[resource] = ledger.issued.get(resource, 0) + issued
+    resource, amount = event.resource, event.amount
+    if event.debit:
+        _credit(ledger, event.debit, resource, -amount)
+    else:
+        ledger.inflight[resource] = ledger.inflight.get(resource, 0) - amount
+    if event.credit:
+        _credit(ledger, event.credit, resource, amount)
+    else:
+        ledger.inflight[resource] = ledger.inflight.get(resource, 0) + amount
+
+
+def _credit(ledger: Ledger, account: str, resource: str, change: int) -> None:
+    key = (account, resource)
+    before = ledger.balances.get(key, 0)
+    ledger.balances[key] = before + change
+    if account.startswith(EXTERNAL):
+        issued = issued_by(before + change) - issued_by(before)
+        ledger.issued[resource] = ledger.issued.get(resource, 0) + issued
 
 
 def count(ledger: Ledger, counted: Count) -> None:

@@ -43,16 +43,16 @@ def charge_leg(ledger: Ledger, leg: Leg, answer: Answer, is_late: bool) -> Charg
     """What one leg used and is charged, with every violation."""
     violations: list[Finding] = []
     match answer:
-        case Fault():
-            usage = dict(leg.reserve)
-            violations.append(find("enforcer_fault", grant=leg.grant, fault=answer.cls))
-        case Doubt():
-            usage = dict(leg.reserve)
         case SettleVerdict():
             usage = answer.usage
             if answer.violation_code:
                 facts = {"grant": leg.grant, "message": answer.violation_message}
                 violations.append(Finding("enforcer", answer.violation_code, facts))
+        case Fault():
+            usage = leg.reserve
+            violations.append(find("enforcer_fault", grant=leg.grant, fault=answer.cls))
+        case Doubt():
+            usage = leg.reserve
     charged = {}
     for dim, used in usage.items():
         reserve = leg.reserve.get(dim, 0)
@@ -106,17 +106,19 @@ def exhaustions(ledger: Ledger, legs: tuple[Leg, ...], charges: list[Charge], is
     """An event for every counter whose availability these charges drive below zero."""
     events: list[Event] = []
     for leg, charge in zip(legs, charges, strict=True):
-        if not charge.charged:
+        charged = charge.charged
+        if not charged:
             continue
-        windows = [(dim, LIFE, 0) for dim in sorted(charge.charged)]
-        windows += [(window.dim, window.per, window.start_ns) for window in leg.windows]
+        windows = [(dim, LIFE, 0) for dim in sorted(charged)]
+        if leg.windows:
+            windows += [(window.dim, window.per, window.start_ns) for window in leg.windows]
         for dim, per, start_ns in windows:
             counter = ledger.counters.get((leg.grant, dim, per, start_ns))
             if counter is None or counter.limit < 0:
                 continue
             available = counter.available
             freed = 0 if is_late else leg.reserve.get(dim, 0)
-            balance = available + freed - charge.charged.get(dim, 0)
+            balance = available + freed - charged.get(dim, 0)
             if balance < 0 <= available:
                 events.append(
                     LimitCrossed(

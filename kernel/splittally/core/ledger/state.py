@@ -40,7 +40,7 @@ UNUSED = Counter(limit=-1, reserved=0, spent=0, refunded=0, told=0)
 
 
 class Hold(Struct, array_like=True, gc=False):
-    """Amounts reserved for one intent. `frame_hash` is set by the runtime once the frame is sealed."""
+    """Amounts reserved for one intent, by the member of this place in the frame `seq`."""
 
     seq: int
     member: int
@@ -52,7 +52,6 @@ class Hold(Struct, array_like=True, gc=False):
     expires_ns: int
     legs: tuple[Leg, ...]
     draws: tuple[Draw, ...]
-    frame_hash: bytes = b""
 
 
 class Due(Struct, frozen=True, order=True, gc=False):
