@@ -221,10 +221,9 @@ def test_bytes_of_a_key_that_straddle_two_rows_are_not_a_row(store, tmp_path):
     index.put(first, 7)
     index.put(second, 8)
     index.flush(store.head)
-    (find,) = index._finds
-    prefix = int.from_bytes(first[:4])  # that of the bucket in which both rows are
-    assert find(ghost, prefix) == ()
-    assert find(second, prefix) == (8,)
+    (run,) = index._runs
+    assert run.find_held(ghost, 0, 2) == ()
+    assert run.find_held(second, 0, 2) == (8,)
 
 
 @given(data=st.data(), held_bytes=st.sampled_from([0, 3_000, WHOLE]))

@@ -22,6 +22,7 @@ SUFFIXES = (".run", ".new")
 MERGED_ROWS_MAX = 4_194_304  # a merge of so many takes one or two seconds, in which nothing is decided
 HELD_BYTES_MAX = 16 * 1024 * 1024  # some 350,000 rows, the last 100,000 decisions or so
 Find = Callable[[bytes, int], tuple[int, ...]]
+FindHeld = Callable[[bytes, int, int], tuple[int, ...]]
 
 
 class Index:
@@ -37,7 +38,8 @@ class Index:
         self._is_kept = folder is not None and writable
         self._rows: dict[bytes, tuple[int, ...]] = {}
         self._runs: list[Run] = []
-        self._finds: list[Find] = []  # that of each run
+        self._finds: list[Find] = []  # of the older runs
+        self._held: list[tuple[memoryview, int, FindHeld]] = []  # what `seqs` needs of each newer one
 
     def open(self, store: Store, named: Container[bytes] | None = None) -> int:
         """The sequence from which frames must be read again, after checking the runs against `store`.
@@ -92,6 +94,11 @@ class Index:
         prefix = int.from_bytes(key[:4])
         for find in self._finds:
             found += find(key, prefix)
+        for starts, shift, find_held in self._held:
+            bucket = prefix >> shift
+            low, high = starts[bucket], starts[bucket + 1]
+            if low != high:
+                found += find_held(key, low, high)
         return found + self._rows.get(key, ())
 
     def flush(self, head: Head) -> None:
@@ -119,7 +126,7 @@ class Index:
 
     def close(self) -> None:
         """Lets go of the files; rows that were not flushed are gone."""
-        self._finds = []
+        self._finds, self._held = [], []
         for run in self._runs:
             run.close()
         self._runs = []
@@ -128,15 +135,17 @@ class Index:
 
     def _aim(self) -> None:
         """Every run is asked: the newest in memory, as far as `HELD_BYTES_MAX` goes, others in files."""
-        self._finds = [run.find for run in self._runs]
-        held_bytes = 0
-        for run in reversed(self._runs):
-            held_bytes += run.size
-            if held_bytes > HELD_BYTES_MAX:
-                run.let_go()
-            else:
-                with suppress(WorldError):  # it stays in its file, and the look-up that needs it says so
-                    run.hold()
+        runs = self._runs
+        self._finds, self._held = [run.find for run in runs], []
+        at, held_bytes = len(runs), 0
+        with suppress(WorldError):  # it stays in its file, and the look-up that needs it says so
+            while at and (held_bytes := held_bytes + runs[at - 1].size) <= HELD_BYTES_MAX:
+                runs[at - 1].hold()
+                at -= 1
+        for run in runs[:at]:
+            run.let_go()
+        self._finds = [run.find for run in runs[:at]]
+        self._held = [(run.starts, run.shift, run.find_held) for run in runs[at:]]
 
     def _merge(self, folder: Path) -> None:
         """Merges the newest runs until each is at least twice as large as all that follow."""

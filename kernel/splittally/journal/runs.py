@@ -31,6 +31,7 @@ CONTEXT = "splittally 1 index"
 PIECE_BYTES = 1 << 20
 _MAGIC = b"splittally run 1"
 _HEADER = Struct("=16sQQQQ32s")
+_ROWS_AT = _HEADER.size
 _pair_from = Struct("=II").unpack_from
 seq_bytes = Struct(">Q").pack
 
@@ -62,8 +63,8 @@ class Run:
         except BaseException:
             self.close()
             raise
-        self._table = _HEADER.size + self.rows * ROW_BYTES
-        self._shift = 32 - bits
+        self._table = _ROWS_AT + self.rows * ROW_BYTES
+        self.shift = 32 - bits
 
     def hold(self) -> None:
         """Keeps the whole file in memory, where a look-up costs no call of the system."""
@@ -75,16 +76,24 @@ class Run:
 
     def find(self, key: bytes, prefix: int) -> tuple[int, ...]:
         """The sequences of `key`, whose first 32 bits are `prefix`."""
-        at, held = self._table + 4 * (prefix >> self._shift), self._held
-        low, high = _pair_from(held, at) if held else _pair_from(self._read(at, 8))
+        low, high = _pair_from(self._read(self._table + 4 * (prefix >> self.shift), 8))
         if low == high:
             return ()
-        body = self._body(low, high)
-        return _seqs_of(key, body) if key in body else ()
+        return _seqs_in(self._body(low, high), key, 0, (high - low) * ROW_BYTES)
+
+    @property
+    def starts(self) -> memoryview:
+        """Of a run in memory, where the rows of each bucket begin."""
+        table = self._table, self._table + 4 * ((1 << (32 - self.shift)) + 1)
+        return memoryview(self._held)[slice(*table)].cast("I")
+
+    def find_held(self, key: bytes, low: int, high: int) -> tuple[int, ...]:
+        """The same, of a run in memory and its rows `low` ... `high` - 1."""
+        return _seqs_in(self._held, key, _ROWS_AT + low * ROW_BYTES, _ROWS_AT + high * ROW_BYTES)
 
     def rows_of(self, first_byte: int) -> list[bytes]:
         """The rows whose keys begin with this byte, in order."""
-        at, spread = self._table + 4 * (first_byte << (24 - self._shift)), 4 << (24 - self._shift)
+        at, spread = self._table + 4 * (first_byte << (24 - self.shift)), 4 << (24 - self.shift)
         body = self._body(*_pair_from(self._read(at, 4) + self._read(at + spread, 4)))
         return [body[row : row + ROW_BYTES] for row in range(0, len(body), ROW_BYTES)]
 
@@ -96,7 +105,7 @@ class Run:
         """The rows `low` ... `high` - 1 as they stand in the file."""
         if not low <= high <= self.rows:
             raise WorldError(f"`{self.path}` was changed by somebody else; open the world again")
-        return self._read(_HEADER.size + low * ROW_BYTES, (high - low) * ROW_BYTES)
+        return self._read(_ROWS_AT + low * ROW_BYTES, (high - low) * ROW_BYTES)
 
     def _read(self, at: int, size: int) -> bytes:
         if self._held:
@@ -113,12 +122,18 @@ class Run:
         return disk.refusal(f"`{self.path}` cannot be read; without it the index is made anew", error)
 
 
-def _seqs_of(key: bytes, body: bytes) -> tuple[int, ...]:
-    """The sequences in the rows of `key`; bytes of it that straddle two rows are no row."""
-    rows = range(0, len(body), ROW_BYTES)
-    return tuple(
-        [int.from_bytes(body[at + KEY_BYTES : at + ROW_BYTES]) for at in rows if body.startswith(key, at)]
-    )
+def _seqs_in(data: bytes, key: bytes, start: int, end: int) -> tuple[int, ...]:
+    """The sequences of `key` in the rows that stand in `data` from `start` to `end`."""
+    at = start
+    while (at := data.find(key, at, end)) >= 0:
+        if (at - start) % ROW_BYTES == 0:
+            seqs = []
+            while at < end and data.startswith(key, at):
+                seqs.append(int.from_bytes(data[at + KEY_BYTES : at + ROW_BYTES]))
+                at += ROW_BYTES
+            return tuple(seqs)
+        at += 1  # these bytes straddle two rows
+    return ()
 
 
 def name_of(cover: Cover) -> str:
