@@ -89,6 +89,13 @@ def drawn_rules(chance):
     return [ask, rest] if chance.random() < 0.7 else [rest]
 
 
+def drawn_caps(chance):
+    """What a governor may count, or None for no governor."""
+    every = [(resource, per) for resource in DIMS for per in ("day", "week")]
+    caps = [(*key, chance.randint(10, 120)) for key in chance.sample(every, chance.randint(0, 3))]
+    return sorted(caps) if chance.random() < 0.8 else None
+
+
 def stated(limit):
     terms = {"dim": limit.dim, "per": limit.per, "amount": limit.amount, "over": limit.over}
     return terms | ({"rollover": f"{limit.share}%"} if limit.share else {})
@@ -105,7 +112,7 @@ def terms(grant):
     return made
 
 
-def document(grants, rules):
+def document(grants, rules, caps):
     depth = {"top": 3, "mid": 2, "leaf": 1, "side": 1}
     policy = [
         {"name": rule["name"], "decision": rule["decision"]}
@@ -117,14 +124,16 @@ def document(grants, rules):
         )
         for rule in rules
     ]
+    governor = [{"resource": resource, "per": per, "amount": amount} for resource, per, amount in caps or ()]
     return manifest(
         {
             name: terms(grant) | {"parent": grant.parent or "root", "delegations": depth[name]}
             for name, grant in grants.items()
         },
-        resources={"USD": 0},
+        resources=dict.fromkeys(DIMS, 0),
         accounts={"accounts/team": {}, "accounts/vendor": {}},
         policy=policy,
+        **({} if caps is None else {"governor": {"caps": governor}}),
     )
 
 
@@ -138,10 +147,11 @@ class History:
         self.folder, self.chance = folder, random.Random(seed)
         grants = drawn_grants(self.chance)
         rules = drawn_rules(self.chance)
+        caps = drawn_caps(self.chance) if self.chance.random() < 0.5 else None
         self.kernel = splittally.open(folder, clock="given")
-        apply(self.kernel, document(grants, rules))
+        apply(self.kernel, document(grants, rules, caps))
         assert self.kernel.native("ledger.issue", resource="USD", amount=TEAM, to="accounts/team").allowed
-        self.model = Model(grants, rules, TEAM)
+        self.model = Model(grants, rules, TEAM, caps)
         self.walk = None
         self.count = 0
         self.keys = []  # of every intent that was admitted
@@ -150,7 +160,7 @@ class History:
         steps = {
             self.submit: 24, self.group: 6, self.first: 4, self.settle: 16, self.release: 4, self.dispatch: 5,
             self.unknown: 3, self.answer: 8, self.refund: 8, self.advance: 14, self.top_up: 3, self.amend: 4,
-            self.revoke: 1, self.reopen: 4, self.again: 4,
+            self.revoke: 1, self.reopen: 4, self.again: 4, self.govern: 4,
         }  # fmt: skip
         for step in self.chance.choices(list(steps), list(steps.values()), k=STEPS):
             step()
@@ -189,6 +199,8 @@ class History:
         assert (decision.outcome, sorted(codes(decision))) == (expected.outcome, sorted(expected.codes)), (
             decision
         )
+        if not expected.made:
+            self.model.note(expected.noted)
         self.take(decision, expected, reserve, intent)
 
     def take(self, decision, expected, reserve, intent):
@@ -234,6 +246,11 @@ class History:
         assert (decision.outcome, codes(decision)) == (best.outcome, [*best.codes, *others])
         if best.made:
             self.take(decision, best, reserve, intents[tried.index(best)])
+        elif best.outcome == "deny":
+            for each in tried:
+                self.model.note(each.noted)
+        else:
+            self.model.note(best.noted)
 
     def again(self):
         """A known intent gets its answer once more, and nothing is written."""
@@ -339,6 +356,18 @@ class History:
         if decision.allowed:
             self.model.revoke(name)
 
+    def govern(self):
+        """Other caps of the governor, none, or the first governor; a void grant is stated no more."""
+        caps, grants = drawn_caps(self.chance), self.model.grants
+        live = {name: grant for name, grant in grants.items() if not self.model.is_void(name)}
+        decision = self.kernel.apply(document(live, self.model.rules, caps), now_ns=self.model.now)
+        if not decision.allowed:  # a grant above was amended to less than what stands below it
+            assert set(codes(decision)) == {"wider_than_parent"}
+            return
+        for name in grants.keys() - live.keys():
+            self.model.revoke(name)
+        self.model.replace_caps(caps)
+
     def reopen(self):
         self.kernel.close()
         self.kernel = splittally.open(self.folder)
@@ -361,6 +390,15 @@ class History:
         held = {key: hold for key, hold in model.holds.items() if hold.status == "reserved"}
         rows = {key: (row.phase, row.due_ns) for key, row in state.reservations.items()}
         assert rows == {key: (hold.phase, hold.due or None) for key, hold in held.items()}
+        governor = state.governor
+        assert (governor is None) == (model.caps is None)
+        if governor is not None:
+            caps = {(x.resource, x.per): (x.amount, x.counted) for x in governor.caps}
+            assert caps == {cap[:2]: (cap[2], model.counted(*cap[:2])) for cap in model.caps}
+            today = model.start("day", model.now)
+            assert governor.verdicts == {
+                x: count for x, (day, count) in model.verdicts.items() if day == today
+            }
         accounts = state.accounts
         assert accounts["accounts/team"].balances.get("USD", 0) == model.team
         assert accounts["accounts/vendor"].balances.get("USD", 0) == model.vendor

@@ -79,19 +79,24 @@ class Answer:
     outcome: str
     codes: list
     made: object = None  # what admitting it does
+    noted: object = None  # what the governor said, also where it did not admit
 
 
 class Model:
     """What a world must be after each step."""
 
-    def __init__(self, grants, rules=(), team=0):
+    def __init__(self, grants, rules=(), team=0, caps=None):
         self.now = 0
+        self.caps = None  # of the governor: (resource, per, amount); None where the world has none
+        self.spent = {}  # (resource, per) -> start of the window, amount
+        self.verdicts = {}  # what the governor said -> start of the day, how often
         self.grants = grants
         self.rules = rules
         self.counters = {}
         self.open = {}  # (grant, dim, per) -> (start, end)
         self.holds = {}
         self.team, self.vendor, self.flying = team, 0, 0
+        self.replace_caps(caps)
         for name, grant in grants.items():
             for limit in grant.limits:
                 if limit.per == "life":
@@ -219,8 +224,12 @@ class Model:
             rule = next((x for x in self.rules if x["grant"] in ("", name)), None)
             said, more, rate = self.policy(rule)
             codes, outcome = codes + more, min([outcome, *said], key=STRICTEST.index)
+        noted = None
+        if outcome in ("allow", "require_approval"):
+            noted, more = self.govern(reserve)
+            codes, outcome = codes + more, min([outcome, noted or "allow"], key=STRICTEST.index)
         if outcome not in ("allow", "require_approval"):
-            return Answer(outcome, codes)
+            return Answer(outcome, codes, noted=noted)
         bounds = [self.now + x for x in (self.grants[y].hold_max for y in chain) if x]
         expires = min([x for x in [expires, *bounds] if x], default=0)
         due, phase = expires, "open"
@@ -228,7 +237,48 @@ class Model:
             wait = next((self.grants[x].approval for x in chain if self.grants[x].approval), 0)
             phase, due = "approval", min([x for x in (expires, wait and self.now + wait) if x], default=0)
         hold = Hold(chain, reserve, windows, payer, drawn, phase, due, expires)
-        return Answer(outcome, codes, (hold, opened, told, rate))
+        return Answer(outcome, codes, (hold, opened, told, rate), noted)
+
+    def govern(self, reserve):
+        """What the governor says of an intent, None where it is not asked, and with which code."""
+        caps = [cap for cap in self.caps or () if cap[0] in reserve]
+        over = [cap for cap in caps if self.counted(*cap[:2]) + reserve[cap[0]] > cap[2]]
+        if over:
+            return "defer", [{"day": "over_daily_cap", "week": "over_weekly_cap"}[over[0][1]]]
+        return ("allow" if caps else None), []
+
+    def counted(self, resource, per):
+        """What counts against a cap: spent in the window that is open, and everything that is reserved."""
+        start, amount = self.spent.get((resource, per), (0, 0))
+        held = [x.reserve.get(resource, 0) for x in self.holds.values() if x.status == "reserved"]
+        return (amount if start == self.start(per, self.now) else 0) + sum(held)
+
+    def note(self, said):
+        """Count what the governor said today."""
+        if said:
+            today = self.start("day", self.now)
+            start, count = self.verdicts.get(said, (today, 0))
+            self.verdicts[said] = (today, (count if start == today else 0) + 1)
+
+    def spend(self, charged):
+        """Count against the governor's caps, and what was counted before, what a leaf was charged."""
+        for resource, per in {*self.spent, *(cap[:2] for cap in self.caps or ())}:
+            if charged.get(resource):
+                now = self.start(per, self.now)
+                start, amount = self.spent.get((resource, per), (now, 0))
+                self.spent[resource, per] = (now, (amount if start == now else 0) + charged[resource])
+
+    def replace_caps(self, caps):
+        """Other caps: what was spent in the open windows counts on, and a week knows at least of its day."""
+        if caps == self.caps:
+            return
+        starts = {per: self.start(per, self.now) for per in ("day", "week")}
+        known = {key: amount for key, (start, amount) in self.spent.items() if start == starts[key[1]]}
+        for resource in {*(cap[0] for cap in caps or ()), *(key[0] for key in self.spent)}:
+            day = known.get((resource, "day"), 0)
+            self.spent[resource, "day"] = (starts["day"], day)
+            self.spent[resource, "week"] = (starts["week"], known.get((resource, "week"), day))
+        self.caps = caps
 
     def compare(self, scope, asked):
         """What the limits of one scope say of these amounts."""
@@ -285,6 +335,7 @@ class Model:
             counter.told = max(counter.told, amount)
         for window in rate.windows if rate else ():
             self.counter(*window).spent += 1
+        self.note(answer.noted)
         self.reserve(hold, 1)
         self.team -= hold.drawn
         self.flying += hold.drawn
@@ -333,6 +384,7 @@ class Model:
                     hold.counted.add((name, dim))
             for window in hold.windows[name]:
                 self.counter(*window).spent += hold.charged.get(name, {}).get(window[1], 0)
+        self.spend(hold.charged.get(hold.chain[0], {}))
 
     def pay(self, hold, amount):
         hold.paid += amount

@@ -7,10 +7,12 @@ ever. What it records is chained, folds, and comes out the same when it is judge
 from collections import Counter
 from unittest.mock import patch
 
+import hypothesis.strategies as st
 import pytest
 import splittally
+from hypothesis import given
 from msgspec.structs import replace
-from splittally import Intent
+from splittally import Intent, Receipt
 from splittally.core import commands
 from splittally.core import step as step_module
 from splittally.core.canonical import encode
@@ -26,6 +28,7 @@ from splittally_tools.audit.verify import verify
 
 from tests import golden
 from tests.cli_tools import run
+from tests.rows.worlds import codes, few
 
 KEY = b"k" * 32
 MANIFEST = {
@@ -224,15 +227,57 @@ def test_what_audit_would_name_is_never_recorded(what):
 
 @pytest.mark.req("X6-17")
 def test_a_step_never_admits_what_is_held_already():
-    """Drawn keys that repeat make the same intent twice; the second is refused and the kernel goes on."""
+    """Drawn keys that repeat make the same intent twice; the second is refused and the kernel goes on.
+
+    The runtime finds what is known first, so the step is asked behind its back, too.
+    """
     with splittally.open(clock="given", entropy=lambda size: b"e" * size) as kernel:
         kernel.apply(MANIFEST)
         ann = kernel.as_principal("ann")
         first, second = (ann.submit(Intent("llm.generate", {"max_tokens": 3}, "g")) for _ in range(2))
         assert first.allowed
-        assert (second.outcome, second.seq, second.findings[0].code) == ("deny", None, "input.invalid")
+        assert (second.outcome, second.seq, codes(second)) == ("deny", None, ["idempotency.conflict"])
         assert list(kernel.state.reservations) == [first.intent_hash]
+        forger = Forger(kernel)
+        with pytest.raises(InvalidInput, match="held already"):
+            forger.ask(forger.member(3))
         assert ann.submit(Intent("llm.generate", {"max_tokens": 4}, "g")).allowed
+
+
+KEYS = tuple(bytes([at]) * 32 for at in range(3))
+asks = st.tuples(st.sampled_from(KEYS), st.booleans(), st.integers(1, 3))  # a key, given or drawn, and tokens
+keyings = st.lists(st.tuples(st.lists(asks, min_size=1, max_size=3), st.booleans()), max_size=8)
+
+
+@pytest.mark.req("X6-17")
+@few
+@given(keyings)
+def test_a_journal_is_sound_however_keys_repeat_that_hosts_give_or_that_are_drawn(taken):
+    """Alone and in groups, held or ended; no hash is decided twice, and a known one gets its answer again."""
+    drawn = []
+
+    def entropy(size):
+        return drawn.pop() if size == 32 and drawn else b"x" * size
+
+    with splittally.open(clock="given", entropy=entropy) as kernel:
+        kernel.apply(MANIFEST | {"grants": {"g": {"cap": "sys/llm.basic@1"}}})
+        decided = {}
+        for asked, is_ended in taken:
+            drawn[:] = [key for key, is_given, _ in reversed(asked) if not is_given]
+            intents = [
+                Intent("llm.generate", {"max_tokens": tokens}, "g", idempotency_key=key if is_given else None)
+                for key, is_given, tokens in asked
+            ]
+            told = kernel.submit(intents, "all") if len(intents) > 1 else [kernel.submit(intents[0])]
+            for (_, is_given, _), each in zip(asked, told, strict=True):
+                if each.seq is not None and not each.duplicate:
+                    assert decided.setdefault(each.intent_hash, each.seq) == each.seq
+                elif is_given and len(asked) == 1 and each.intent_hash in decided:
+                    assert (each.duplicate, each.seq) == (True, decided[each.intent_hash])
+                if is_ended and each.seq is not None:
+                    kernel.settle(Receipt(each.intent_hash, "ok"))
+        report = verify(read_store(kernel))
+        assert report.is_sound, report
 
 
 @pytest.mark.req("X6-17")

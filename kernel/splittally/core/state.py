@@ -64,6 +64,7 @@ TABLES = (
     Table("holds", "ledger", bytes, Hold),
     Table("inflight", "ledger", str, int),
     Table("lanes", "governed", bytes, str, LATER),
+    Table("lenders", "ledger", str, str, LATER, is_defined=True),
     Table("manifests", "caps", str, dict[str, bytes], is_defined=True),
     Table("metrics", "plans", tuple[str, str], Measure, LATER),
     Table("modules", "caps", str, bytes, is_defined=True),
