@@ -224,6 +224,17 @@ def test_a_debt_ends_a_walk_and_what_repays_it_is_no_source_of_anything_later():
         assert told(kernel, "accounts/credit") == [(0, "balance", 7), (1, "issue", 7)]
 
 
+def test_what_repays_a_debt_is_the_first_of_what_comes_in_and_the_rest_is_what_is_left():
+    with economy_world() as kernel:
+        for _ in range(2):
+            issue(kernel, 5)
+        second = kernel.state.seq - 1
+        transfer(kernel, 5, "accounts/credit", "accounts/b")  # which has nothing
+        transfer(kernel, 10, "accounts/a", "accounts/credit")
+        last = transfer(kernel, 5, "accounts/credit", "accounts/change")
+        assert [level.seq for level in kernel.trace(last.seq) if level.what == "issue"] == [second]
+
+
 def test_a_conversion_is_walked_through_the_counter_account_and_through_what_was_given():
     with economy_world() as kernel:
         issue(kernel, 10)

@@ -329,3 +329,20 @@ def test_a_table_that_is_called_gives_the_rows_that_have_each_of_the_values():
         missed = [{"dim": "USD"}, {"grant": "x"}, {"dim": "tokens", "grant": "x"}, {"dim": []}, {"odd": 1}]
         assert [list(kernel.state.reservations(**fields)) for fields in asked] == [[digest]] * 4
         assert [kernel.state.reservations(**fields) for fields in missed] == [{}] * 5
+
+
+def test_a_grant_reads_as_revoked_with_one_above_and_as_exhausted_by_a_limit_for_life_alone():
+    a_day = {"limits": [{"dim": "tokens", "per": "day", "amount": 5}]}
+    grants = {"top": {}, "low": {"parent": "top"}, "life": {"budget": {"tokens": 5}}, "day": a_day}
+    with world(grants) as kernel:
+        for name in ("life", "day"):
+            settle(kernel, held(kernel, {"tokens": 5}, name), {"tokens": 9})  # above what was held
+        assert kernel.native("grant.revoke", name="top", order="o-1").allowed
+        told = {name: (row["revoked"], row["exhausted"]) for name, row in kernel.state.grants.items()}
+        assert {name: told[name] for name in grants} == {
+            "top": (True, False), "low": (True, False), "life": (False, True), "day": (False, False),
+        }  # fmt: skip
+        assert kernel.state.counters["life"] == {"tokens": {"limit": 5, "reserved": 0, "spent": 9}}
+        assert [key[:3] for key in kernel.state.windows if key[0] == "day"] == [("day", "tokens", "day")]
+        life = kernel.state.counters.get("day", {})
+        assert dict(life) in ({}, {"tokens": {"limit": None, "reserved": 0, "spent": 9}})

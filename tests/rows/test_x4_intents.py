@@ -108,8 +108,10 @@ def test_every_key_and_attempt_that_is_drawn_is_whole_and_no_byte_is_given_twice
         kernel.submit(asked)
         members = [body.command.members[0] for body in bodies(kernel)[-len(asked) :]]
     assert {(len(member.key), len(member.attempt)) for member in members} == {(32, 16)}
-    drawn = [x.key for x in members if not x.keyed] + [x.attempt for x in members if any(x.attempt[:8])]
-    assert len({key[:8] for key in drawn}) == len(drawn)
+    keys = [member.key for member in members if not member.keyed]
+    attempts = [member.attempt for member in members if any(member.attempt[:8])]
+    drawn = [piece for key in keys for piece in (key[:16], key[16:])] + attempts
+    assert len(set(drawn)) == len(drawn)
 
 
 @pytest.mark.req("X4-08")
