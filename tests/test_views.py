@@ -344,5 +344,6 @@ def test_a_grant_reads_as_revoked_with_one_above_and_as_exhausted_by_a_limit_for
         }  # fmt: skip
         assert kernel.state.counters["life"] == {"tokens": {"limit": 5, "reserved": 0, "spent": 9}}
         assert [key[:3] for key in kernel.state.windows if key[0] == "day"] == [("day", "tokens", "day")]
+        assert {key[2] for key in kernel.state.windows} == {"day"}
         life = kernel.state.counters.get("day", {})
         assert dict(life) in ({}, {"tokens": {"limit": None, "reserved": 0, "spent": 9}})
