@@ -4,6 +4,8 @@ import itertools
 
 import pytest
 import splittally
+from splittally import InvalidInput
+from splittally.edge.governor_terms import spelled_governor
 from splittally.edge.prices import newest, read_snapshots
 from splittally.edge.quantities import instant, share, span
 
@@ -53,3 +55,21 @@ def test_a_name_means_the_module_that_the_same_manifest_gives_it():
         for wasm in (PARROT, another()):
             assert kernel.apply({"modules": {name: wasm}, "caps": caps}).allowed
             assert kernel.state.modules[name] == kernel.state.caps[CAP].enforcer == module_hash(wasm)
+
+
+@pytest.mark.parametrize(
+    ("text", "mib"), [("5.5 GiB", 5_632), ("0.1 GiB", 103), ("0.1 MiB", 1), ("7 MiB", 7)]
+)
+def test_memory_is_told_in_whole_mib_rounded_up(text, mib):
+    table = {"envelope": {"total": text, "lanes": {"a": text}}}
+    assert spelled_governor(table, {})["envelope"] == {"total": mib, "lanes": {"a": mib}}
+
+
+def test_what_has_no_order_is_no_list_and_truth_is_no_number():
+    with splittally.open(None, clock="given") as kernel:
+        for requests in (set(), frozenset(), {}, "text", b"bytes"):
+            with pytest.raises(InvalidInput):
+                kernel.run(requests)
+        for seq in (True, False, 0.0):
+            with pytest.raises(InvalidInput, match="seq"):
+                kernel.at(seq)
