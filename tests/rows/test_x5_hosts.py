@@ -375,6 +375,8 @@ def test_a_group_that_is_sent_again_gets_its_first_answers():
         assert [(x.seq, x.outcome, x.duplicate) for x in again] == [(x.seq, x.outcome, True) for x in first]
         alone = [kernel.submit(each) for each in asked]
         assert [(x.intent_hash, x.duplicate) for x in alone] == [(x.intent_hash, True) for x in first]
+        other = act(kernel, {"tokens": 8}, idempotency_key=asked[1].idempotency_key)
+        assert other.findings[0].facts["intent_hash"] == first[1].intent_hash  # of the group, whose key it is
         fourth = Intent(ACT, {"a": reserves({"tokens": 9})}, "g", idempotency_key=b"4" * 32)
         mixed = kernel.submit([*asked, fourth], mode="all")
         assert codes(mixed[3]) == ["idempotency.conflict"]
