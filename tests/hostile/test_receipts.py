@@ -176,6 +176,7 @@ def test_a_payee_that_is_not_listed_is_never_paid():
             ("accounts/thief", "accounts/vendor"),
             ("vendors/x", "vendors/x"),
             ("vendors/", None),
+            ("vendors/nobody", None),
         ]:
             digest = held(kernel, {"USD": 10}, "g")
             before = {name: row.balances.get("USD", 0) for name, row in kernel.state.accounts.items()}

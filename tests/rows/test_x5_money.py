@@ -38,16 +38,26 @@ def violations(settlement):
 
 
 @pytest.mark.req("X5-05")
-@pytest.mark.parametrize(("above", "spent"), [("charge", 60), ("cap", 50), ("debt", 60)])
-def test_the_grant_says_what_a_usage_of_60_on_a_reserve_of_50_costs(above, spent):
-    with world({"g": {"budget": {"tokens": 100}, "above": above}}) as kernel:
-        settlement = settle(kernel, held(kernel, {"tokens": 50}), {"tokens": 60})
-        found = violations(settlement)["usage_exceeds_reserve"]
-        assert (found["reserve"], found["usage"]) == (50, 60)
-        assert settlement.usage == {"tokens": 60}
-        assert kernel.state.counters["g"]["tokens"] == {"limit": 100, "reserved": 0, "spent": spent}
+@pytest.mark.parametrize("above", ["charge", "cap", "debt"])
+@few
+@given(reserve=st.just(50) | st.integers(0, 60), usage=st.just(60) | st.integers(0, 120))
+def test_the_grant_says_what_a_usage_above_the_reserve_costs(above, reserve, usage):
+    """Only a reserve above 0 is a bound; what is above it is a violation, and a capped grant is not charged it."""
+    limits = [{"dim": "tokens", "per": "day", "amount": 100}]
+    with world({"g": {"budget": {"tokens": 100}, "limits": limits, "above": above}}) as kernel:
+        settlement = settle(kernel, held(kernel, {"tokens": reserve}), {"tokens": usage})
+        is_above = usage > reserve > 0
+        found = violations(settlement)
+        assert list(found) == (["usage_exceeds_reserve"] if is_above else [])
+        if is_above:
+            found = found["usage_exceeds_reserve"]
+            assert (found["reserve"], found["usage"]) == (reserve, usage)
+        spent = reserve if above == "cap" and is_above else usage
+        assert settlement.usage == {"tokens": usage}
+        for row in (kernel.state.counters["g"]["tokens"], *kernel.state.windows.values()):
+            assert row == {"limit": 100, "reserved": 0, "spent": spent}
         (charge,) = [leg for leg in recorded(kernel, Settled)[-1].legs if leg.grant == "g"]
-        assert (charge.usage, charge.charged) == ({"tokens": 60}, {"tokens": spent})
+        assert (charge.usage, charge.charged) == ({"tokens": usage}, {"tokens": spent})
 
 
 @pytest.mark.req("X5-05")
@@ -68,8 +78,13 @@ def test_debt_takes_an_account_to_minus_ten():
     funds=st.integers(0, 90),
     reserve=st.integers(0, 60),
     usage=st.integers(0, 120),
+    spent=st.integers(0, 90),
+    is_late=st.booleans(),
 )
-def test_an_account_pays_what_the_grant_allows_and_the_rest_is_said(above, account, funds, reserve, usage):
+def test_an_account_pays_what_the_grant_allows_and_the_rest_is_said(
+    above, account, funds, reserve, usage, spent, is_late
+):
+    """Late it pays what it still has of what was drawn: it was given back, and some of it was spent since."""
     debt_limit = ACCOUNTS[f"accounts/{account}"].get("debt_limit", 0)
     terms = {"draws_on": {"USD": f"accounts/{account}"}, "pays_to": ["accounts/vendor"], "above": above}
     with money_world({"g": terms}) as kernel:
@@ -79,11 +94,18 @@ def test_an_account_pays_what_the_grant_allows_and_the_rest_is_said(above, accou
         assert decision.allowed == (reserve <= funds + debt_limit)
         if not decision.allowed:
             return
+        if is_late:
+            kernel.release(decision.intent_hash)
+        left = funds + debt_limit - (0 if is_late else reserve)
+        spent = min(spent, left)
+        if spent:
+            move = {"from": f"accounts/{account}", "to": "accounts/other"}
+            assert kernel.native("ledger.transfer", resource="USD", amount=spent, **move).allowed
         settlement = settle(kernel, decision.intent_hash, {"USD": usage})
-        paid = min(usage, reserve)
-        if above == "debt" and usage > reserve:
-            paid += min(usage - reserve, funds + debt_limit - reserve)
-        assert (balance(kernel, account), balance(kernel, "vendor")) == (funds - paid, paid)
+        paid = min(usage, reserve, left - spent) if is_late else min(usage, reserve)
+        if above == "debt" and usage > reserve and not is_late:
+            paid += min(usage - reserve, left - spent)
+        assert (balance(kernel, account), balance(kernel, "vendor")) == (funds - spent - paid, paid)
         assert ("unfunded" in violations(settlement)) == (paid < usage and above != "cap")
         assert kernel.state.resources["USD"].imbalance == kernel.state.resources["USD"].in_flight == 0
 
@@ -131,6 +153,54 @@ def test_refunds_never_give_back_more_than_was_charged_at_any_level(usage, refun
         for name in grants:
             assert kernel.state.counters[name]["USD"].get("refunded", 0) == given_back
         assert kernel.state.resources["USD"].imbalance == 0
+
+
+DAY = 86_400 * 10**9
+
+
+@pytest.mark.req("X5-08")
+@few
+@given(
+    asked=st.lists(
+        st.tuples(st.integers(0, 2), st.integers(0, 20), st.integers(0, 5)), min_size=1, max_size=4
+    ),
+    refunds=st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from(["tokens", "calls"]), st.integers(1, 20)), max_size=5
+    ),
+    is_late=st.booleans(),
+)
+def test_what_is_charged_and_refunded_counts_in_the_windows_it_was_reserved_in(asked, refunds, is_late):
+    """Two dimensions, two levels, three days of one week. The model sums up each window over the intents."""
+    day, week = {"per": "day", "amount": 100}, {"per": "week", "amount": 100}
+    grants = {
+        "top": {"limits": [{"dim": "tokens", **day}, {"dim": "calls", **day}]},
+        "g": {"parent": "top", "budget": {"tokens": 100}, "limits": [{"dim": "tokens", **week}]},
+    }
+    monday = 4 * DAY
+    with world(grants) as kernel:
+        ended = []
+        for at, tokens, calls in sorted(asked):
+            usage = {"tokens": tokens, "calls": calls}
+            ended.append((at, usage, dict.fromkeys(usage, 0), held(kernel, usage, now_ns=monday + at * DAY)))
+        for _, usage, _, digest in ended:
+            if is_late:
+                kernel.release(digest)
+            settle(kernel, digest, usage, now_ns=monday + 9 * DAY)
+        for which, dim, amount in refunds:
+            _, usage, back, digest = ended[which % len(ended)]
+            told = kernel.native("settlement.refund", intent_hash=digest, amounts={dim: amount})
+            assert told.allowed == (back[dim] + amount <= usage[dim])
+            back[dim] += amount if told.allowed else 0
+        windows = kernel.state.windows
+        assert {key[:3] for key in windows} == {
+            ("top", "tokens", "day"), ("top", "calls", "day"), ("g", "tokens", "week")
+        }  # fmt: skip
+        for (_, dim, per, start), row in windows.items():
+            mine = [x for x in ended if per == "week" or start == monday + x[0] * DAY]
+            assert row.reserved == 0
+            assert row.spent == sum(usage[dim] for _, usage, _, _ in mine)
+            assert row.get("refunded", 0) == sum(back[dim] for _, _, back, _ in mine)
+        assert kernel.state.counters["g"]["tokens"].get("refunded", 0) == sum(x[2]["tokens"] for x in ended)
 
 
 @pytest.mark.req("X5-08")
