@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import hypothesis.strategies as st
 import pytest
 import splittally
-from hypothesis import given
+from hypothesis import example, given
 from splittally import Intent
 from splittally.core.events import LimitCrossed, LimitSet
 
@@ -253,6 +253,8 @@ CODES = {
     per=st.sampled_from(["life", "day", "60s"]),
     steps=st.lists(st.integers(0, 40), max_size=8),
 )
+@example(stated=[("tell", 80), ("tell", 50)], hard=0, per="day", steps=[40, 40, 1])
+@example(stated=[("tell", 30), ("tell", 20)], hard=2, per="life", steps=[40, 1])
 def test_limits_of_one_period_share_a_counter_and_each_says_its_own(stated, hard, per, steps):
     """The model: one number that is used, and the highest threshold told, which stands for those below it."""
     stated = [*stated[:hard], ("deny", 100), *stated[hard:]]

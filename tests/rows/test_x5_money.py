@@ -42,7 +42,7 @@ def violations(settlement):
 @few
 @given(reserve=st.just(50) | st.integers(0, 60), usage=st.just(60) | st.integers(0, 120))
 def test_the_grant_says_what_a_usage_above_the_reserve_costs(above, reserve, usage):
-    """Only a reserve above 0 is a bound; what is above it is a violation, and a capped grant is not charged it."""
+    """Only a reserve above 0 is a bound: above it is a violation, which a capped grant is not charged."""
     limits = [{"dim": "tokens", "per": "day", "amount": 100}]
     with world({"g": {"budget": {"tokens": 100}, "limits": limits, "above": above}}) as kernel:
         settlement = settle(kernel, held(kernel, {"tokens": reserve}), {"tokens": usage})
