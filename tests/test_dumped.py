@@ -96,6 +96,10 @@ def changes_of_tables():
     def swap(rows):
         rows[0], rows[1] = rows[1], rows[0]
 
+    def longer(rows, more):
+        for _, row in rows[1:]:  # the first makes equal parts known
+            row.append(more)
+
     return {
         "a table less": lambda x: x.pop("revoked"),
         "a table that is not known": lambda x: x.update(zzz=[]),
@@ -105,8 +109,12 @@ def changes_of_tables():
         "a row twice": lambda x: x["holds"].insert(0, x["holds"][0]),
         "a key twice": lambda x: x["holds"].insert(0, [x["holds"][0][0], [0, *x["holds"][0][1][1:]]]),
         "a row too short": lambda x: x["holds"][3].pop(),
+        "a row that is no array": lambda x: x["holds"][3].__setitem__(1, b"ten bytes."),
         "a hold too short": lambda x: x["holds"][3][1].pop(),
-        "a hold too long": lambda x: x["holds"][3][1].append(b""),
+        **{f"a hold too long by {more!r}": lambda x, y=more: longer(x["holds"], y) for more in (b"", [], 0)},
+        "draws that are no array": lambda x: x["holds"][3][1].__setitem__(9, b""),
+        "legs that are a map": lambda x: x["holds"][3][1].__setitem__(8, {}),
+        "a draw among the legs": lambda x: x["holds"][3][1][8].append(x["holds"][3][1][9][0]),
         "a leg too long": lambda x: x["holds"][3][1][8][0].append(1),
         "a leg too short": lambda x: x["holds"][3][1][8][0].pop(),
         "a float in a hold": lambda x: x["holds"][3][1].__setitem__(0, 1.5),
