@@ -258,6 +258,8 @@ def test_a_revoked_name_is_never_used_again_and_everything_below_it_is_void(tmp_
         terms = {"cap": CAP}
         assert codes(kernel.native("grant.issue", name="a", terms=terms)) == ["name_taken"]
         assert codes(kernel.apply(manifest({"a": {}}))) == ["name_taken"]
+        assert codes(kernel.apply(manifest({"d": {"parent": "c"}}))) == ["revoked"]
+        assert "revoked" in codes(kernel.native("grant.issue", grant="c", name="d", terms=terms))
     with splittally.open(tmp_path / "w") as kernel:
         assert codes(kernel.apply(manifest({"a": {}}))) == ["name_taken"]
         assert settle(kernel, digest, {"tokens": 5}).status == "settled"

@@ -6,6 +6,7 @@ import splittally
 from hypothesis import given
 from splittally import Intent
 from splittally.core.release_kinds import RELEASE_KINDS
+from splittally.core.types import Grant
 
 from tests.rows.worlds import act, apply, books, budget, codes, few, held, manifest, settle, tally, world
 
@@ -29,6 +30,47 @@ def test_an_unrelated_change_carries_what_was_spent_over():
         assert kernel.state.counters["g"]["tokens"] == {"limit": 100, "reserved": 0, "spent": 30}
         apply(kernel, manifest({"g": {"budget": {"tokens": 200}}}, policy=[rule]))
         assert kernel.state.counters["g"]["tokens"] == {"limit": 200, "reserved": 0, "spent": 30}
+
+
+@pytest.mark.req("X4-03")
+@pytest.mark.parametrize("per", ["life", "day", "week"])
+def test_a_top_up_changes_one_amount_and_no_other_term(per):
+    limits = [
+        {"dim": "tokens", "per": "day", "amount": 10, "rollover": [1, 2]},
+        {"dim": "tokens", "per": "week", "amount": 10},
+        {"dim": "tokens", "amount": 9, "over": "tell"},
+    ]
+    terms = {
+        "budget": {"tokens": 10},
+        "limits": limits,
+        "expiry_ns": 900,
+        "holder": "ann",
+        "draws_on": {"USD": "accounts/a"},
+        "pays_to": ["accounts/b"],
+        "delegations": 3,
+        "hold_ns_max": 4,
+        "approval_ns": 5,
+        "unknown_ns": 6,
+        "doubt": "payee",
+        "above": "cap",
+        "dispatch": True,
+        "params": {"note": 7},
+    }
+    accounts = {"accounts/a": {}, "accounts/b": {}}
+    with world({"g": terms, "other": terms}, resources={"USD": 0}, accounts=accounts) as kernel:
+        before = kernel.state.tables()["grants"]
+        assert kernel.native("grant.topup", name="g", dim="tokens", amount=5, per=per).allowed
+        after = kernel.state.tables()["grants"]
+        (old,), (new,) = ([row for key, row in rows if key == "g"] for rows in (before, after))
+        was, now = (dict(zip(Grant.__struct_fields__, row, strict=True)) for row in (old, new))
+        assert [rest for rest in before if rest[0] != "g"] == [rest for rest in after if rest[0] != "g"]
+        changed = "budget" if per == "life" else "limits"
+        assert {field for field in was if was[field] != now[field]} <= {changed, "grant_hash"}
+        if per == "life":
+            assert now["budget"] == {"tokens": 15}
+        else:
+            raised = [[*limit[:2], 15, *limit[3:]] if limit[1] == per else limit for limit in was["limits"]]
+            assert now["limits"] == raised
 
 
 @pytest.mark.req("X4-03", "X4-04")

@@ -209,6 +209,21 @@ def test_only_native_effects_under_the_root_grant_are_above_the_rules():
 
 
 @pytest.mark.req("X4-16")
+@pytest.mark.parametrize("rule", ["allow", "require_approval", "deny"])
+@pytest.mark.parametrize("over", ["deny", "defer", "ask", "tell", "shadow"])
+def test_of_what_a_limit_and_a_rule_say_the_strictest_stands(over, rule):
+    limits = [{"dim": "tokens", "amount": 5, "over": over}]
+    with world({"g": {"limits": limits}}, policy=[{"name": "r", "decision": rule}]) as kernel:
+        said = [OUTCOMES.get(over, "allow"), rule]
+        strictest = next(x for x in ("deny", "defer", "require_approval", "allow") if x in said)
+        assert act(kernel, {"tokens": 4}).outcome == rule
+        stopped = OUTCOMES.get(over) in ("deny", "defer")  # and the rule is not asked
+        assert act(kernel, {"tokens": 6}, idempotency_key=bytes(32)).outcome == (
+            said[0] if stopped else strictest
+        )
+
+
+@pytest.mark.req("X4-16")
 def test_a_condition_sees_the_params_whichever_rule_it_stands_in():
     rules = [
         {"name": "others", "decision": "deny", "origin_kind": "reducer"},

@@ -192,6 +192,20 @@ def test_a_settle_below_zero_is_recorded_and_marks_the_grant_exhausted_until_it_
 
 
 @pytest.mark.req("X4-26")
+def test_a_refund_lifts_exhaustion_as_a_top_up_does_and_it_is_told_of_again():
+    with world(budget(tokens=10)) as kernel:
+        first, second = held(kernel, {"tokens": 0}), held(kernel, {"tokens": 0})
+        settle(kernel, first, {"tokens": 14})
+        amounts = {"tokens": 4}
+        assert kernel.native("settlement.refund", intent_hash=first, amounts=amounts).allowed
+        assert not kernel.state.grants["g"].exhausted
+        assert act(kernel, {"tokens": 0}).allowed
+        settle(kernel, second, {"tokens": 1})
+        assert kernel.state.grants["g"].exhausted
+        assert [x.balance for x in recorded(kernel, LimitCrossed)] == [-4, -1]
+
+
+@pytest.mark.req("X4-26")
 @few
 @given(
     life=st.integers(0, 50),

@@ -231,15 +231,23 @@ def test_a_native_effect_that_cost_something_can_be_refunded_or_is_refused_in_wo
         CAP: {"cap_type": "test", "enforcer": "sys/CapAllowAll@1"},
         "test/paid@1": {"cap_type": "native", "enforcer": "sys/CapAllowAll@1"},
     }
-    grants = {"g": {"cap": "test/paid@1", "params": {"reserve": {"calls": 3}}, "budget": {"calls": 9}}}
+    day = [{"dim": "calls", "per": "day", "amount": 6}]
+    terms = {"params": {"reserve": {"calls": 3, "pages": 5}}, "budget": {"calls": 9}, "limits": day}
+    grants = {"g": {"cap": "test/paid@1", **terms}}
     with splittally.open(None, clock="given") as kernel:
         assert kernel.apply({"caps": caps, "grants": grants}).allowed
         decision = kernel.native("account.open", grant="g", account="a")
-        assert (decision.allowed, decision.reserve) == (True, {"calls": 3})
-        assert kernel.state.counters["g"]["calls"].spent == 3
-        answer = kernel.native("settlement.refund", intent_hash=decision.intent_hash, amounts={"calls": 2})
-        left = kernel.state.counters["g"]["calls"]
-        assert left.get("refunded", 0) == (2 if answer.allowed else 0)
+        assert (decision.allowed, decision.reserve) == (True, {"calls": 3, "pages": 5})
+        counters = kernel.state.counters["g"]["calls"], kernel.state.windows["g", "calls", "day", 0]
+        assert [row.spent for row in counters] == [3, 3]
+        (charge, *_) = recorded(kernel, Settled)[-1].legs
+        assert charge.uncounted == ["pages"]
+        assert kernel.native("account.open", grant="g", account="b").allowed
+        assert codes(kernel.native("account.open", grant="g", account="c")) == ["budget_exceeded"]
+        amounts = {"calls": 2, "pages": 4}
+        assert kernel.native("settlement.refund", intent_hash=decision.intent_hash, amounts=amounts).allowed
+        counters = kernel.state.counters["g"]["calls"], kernel.state.windows["g", "calls", "day", 0]
+        assert [(row.spent, row.refunded) for row in counters] == [(6, 2), (6, 2)]
         assert kernel.outcome(decision.intent_hash).status == "settled"
 
 
@@ -297,5 +305,7 @@ def test_an_account_that_holds_too_little_keeps_every_counter_as_it_was():
             "available": 5,
             "shortage": 1,
         }
+        both = act(kernel, {"tokens": 101, "USD": 6})
+        assert codes(both) == ["budget_exceeded", "insufficient_balance"]
         assert books(kernel) == before
         assert act(kernel, {"tokens": 5, "USD": 5}).allowed
