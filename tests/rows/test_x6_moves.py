@@ -3,7 +3,7 @@
 import hypothesis.strategies as st
 import pytest
 import splittally
-from hypothesis import given
+from hypothesis import example, given
 from msgspec.structs import replace
 from splittally import Intent, Receipt
 from splittally.core.errors import JournalDamaged
@@ -76,6 +76,7 @@ balance_of = st.dictionaries(
 
 @pytest.mark.req("X6-10")
 @given(moves, balance_of, st.integers(0, 9), st.booleans())
+@example([Move("external/x", "", "USD", 5)], {("external/x", "USD"): 9}, 0, False)
 def test_moves_are_refused_exactly_where_making_them_one_by_one_breaks_something(
     asked, stands, debt, by_issue
 ):
