@@ -88,6 +88,7 @@ def test_a_window_is_the_one_of_the_calendar_at_the_worlds_offset(at, offset):
 @pytest.mark.req("X5-09")
 @few
 @given(
+    per=st.sampled_from(sorted(LONGEST)),
     share=st.integers(0, 100),
     spent=st.integers(0, 70),
     used=st.integers(0, 150),
@@ -95,18 +96,21 @@ def test_a_window_is_the_one_of_the_calendar_at_the_worlds_offset(at, offset):
     refunded=st.integers(0, 40),
 )
 def test_a_roll_hands_on_the_share_of_what_is_neither_spent_nor_reserved_rounded_down(
-    share, spent, used, reserved, refunded
+    per, share, spent, used, reserved, refunded
 ):
     """What was refunded is not handed on, and what was used above the limit is taken from nobody."""
-    with limited(limit(100, "day", rollover=f"{share}%")) as kernel:
+    start = calendar_start(per, MONDAY, 0)
+    end = calendar_start(per, start + LONGEST[per], 0)
+    with limited(limit(100, per, rollover=f"{share}%")) as kernel:
         first = held(kernel, {"tokens": spent}, now_ns=MONDAY)
         held(kernel, {"tokens": reserved})
         settle(kernel, first, {"tokens": used})
         if 0 < refunded <= used:
             amounts = {"tokens": refunded}
             assert kernel.native("settlement.refund", intent_hash=first, amounts=amounts).allowed
-        kernel.tick(now_ns=MONDAY + DAY)
-        opened = kernel.state.windows["g", "tokens", "day", MONDAY + DAY]
+        assert kernel.tick(now_ns=end - 1) == 0
+        assert kernel.tick(now_ns=end) == 1
+        opened = kernel.state.windows["g", "tokens", per, end]
         assert opened.limit == 100 + int(share * max(0, 100 - used - reserved) / 100)
         assert (opened.reserved, opened.spent, opened.get("refunded", 0)) == (0, 0, 0)
 
