@@ -9,6 +9,7 @@ from splittally import InvalidManifest
 from splittally.core.events import Decided, Held, HoldChanged, Released
 
 from tests.rows.worlds import (
+    CAP,
     act,
     apply,
     bodies,
@@ -320,11 +321,12 @@ TIMES = st.integers(0, 60)
 @given(
     above=st.tuples(TIMES, TIMES, TIMES),
     shares=st.tuples(*[st.sampled_from([0, 1, 2])] * 3),
+    lowered=TIMES,
     expires=st.integers(0, 60),
     is_approved=st.booleans(),
 )
 def test_what_waits_ends_at_its_own_expiry_or_at_the_time_out_of_the_nearest_grant(
-    above, shares, expires, is_approved
+    above, shares, lowered, expires, is_approved
 ):
     """The earlier counts; 0 is none. Approved it keeps its expiry, and unknown it has a time of its own."""
     names = ("hold_ns_max", "approval_ns", "unknown_ns")
@@ -332,11 +334,15 @@ def test_what_waits_ends_at_its_own_expiry_or_at_the_time_out_of_the_nearest_gra
         stated * share // 2 if stated else 9 * share for stated, share in zip(above, shares, strict=True)
     ]
     top, leaf = dict(zip(names, above, strict=True)), dict(zip(names, below, strict=True))
-    holds = [10 + grant["hold_ns_max"] for grant in (leaf, top) if grant["hold_ns_max"]]
+    holds = [
+        10 + most for most in (leaf["hold_ns_max"], lowered) if most
+    ]  # of the one above since it was amended
     expiry = min([*holds, *([10 + expires] if expires else [])], default=None)
     wait = leaf["approval_ns"] or top["approval_ns"]
     due = min([x for x in (expiry, 10 + wait if wait else None) if x], default=None)
     with world({"top": top, "g": {"parent": "top", **leaf}}, policy=ASK) as kernel:
+        terms = {"cap": CAP, **top, "hold_ns_max": lowered}
+        assert kernel.native("grant.amend", name="top", terms=terms).allowed
         digest = waiting(kernel, {"tokens": 1}, now_ns=10, expires_ns=10 + expires if expires else None)
         assert kernel.state.reservations[digest].due_ns == due
         assert kernel.extend(digest, 11).status == "refused"
