@@ -5,10 +5,25 @@ import pytest
 import splittally
 from hypothesis import given
 from splittally import Intent
+from splittally.core.events import LimitCrossed
 from splittally.core.release_kinds import RELEASE_KINDS
 from splittally.core.types import Grant
 
-from tests.rows.worlds import act, apply, books, budget, codes, few, held, manifest, settle, tally, world
+from tests.rows.worlds import (
+    CAP,
+    act,
+    apply,
+    books,
+    budget,
+    codes,
+    few,
+    held,
+    manifest,
+    recorded,
+    settle,
+    tally,
+    world,
+)
 
 AMOUNTS = st.integers(0, 60)
 
@@ -30,6 +45,28 @@ def test_an_unrelated_change_carries_what_was_spent_over():
         assert kernel.state.counters["g"]["tokens"] == {"limit": 100, "reserved": 0, "spent": 30}
         apply(kernel, manifest({"g": {"budget": {"tokens": 200}}}, policy=[rule]))
         assert kernel.state.counters["g"]["tokens"] == {"limit": 200, "reserved": 0, "spent": 30}
+
+
+@pytest.mark.req("X4-03")
+@pytest.mark.parametrize("how", ["manifest", "grant.amend"])
+def test_a_limit_that_is_gone_leaves_a_counter_that_only_counts(how):
+    def stated(**terms):
+        if how == "manifest":
+            return kernel.apply(manifest({"g": terms}))
+        return kernel.native("grant.amend", name="g", terms={"cap": CAP, **terms})
+
+    with world(budget(tokens=10)) as kernel:
+        settle(kernel, held(kernel, {"tokens": 0}), {"tokens": 14})
+        assert kernel.state.grants["g"].exhausted
+        assert stated().allowed
+        assert not kernel.state.grants["g"].exhausted
+        digest = held(kernel, {"tokens": 50})
+        settle(kernel, held(kernel, {"tokens": 0}), {"tokens": 30})
+        assert kernel.state.counters["g"]["tokens"] == {"limit": None, "reserved": 50, "spent": 44}
+        assert [x.balance for x in recorded(kernel, LimitCrossed)] == [-4]
+        assert stated(budget={"tokens": 100}).allowed
+        assert [act(kernel, {"tokens": n}).allowed for n in (7, 6)] == [False, True]
+        assert settle(kernel, digest, {"tokens": 50}).violations == ()
 
 
 @pytest.mark.req("X4-03")

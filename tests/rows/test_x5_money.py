@@ -3,7 +3,7 @@
 import hypothesis.strategies as st
 import pytest
 import splittally
-from hypothesis import given
+from hypothesis import example, given
 from splittally import Intent
 from splittally.core.events import Settled
 
@@ -81,6 +81,7 @@ def test_debt_takes_an_account_to_minus_ten():
     spent=st.integers(0, 90),
     is_late=st.booleans(),
 )
+@example(above="debt", account="credit", funds=50, reserve=20, usage=60, spent=0, is_late=True)
 def test_an_account_pays_what_the_grant_allows_and_the_rest_is_said(
     above, account, funds, reserve, usage, spent, is_late
 ):

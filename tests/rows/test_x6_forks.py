@@ -108,7 +108,7 @@ def test_a_fork_that_changes_a_grant_decides_under_it_and_the_world_under_its_ow
 
 
 @pytest.mark.req("X6-23")
-def test_what_falls_due_in_a_fork_falls_due_in_its_world_again():
+def test_what_falls_due_in_a_fork_or_a_dry_run_falls_due_in_its_world_again():
     """Some was put off since, so the agenda has items of before."""
     with world({"g": {"limits": [{"dim": "tokens", "per": "hour", "amount": 99}]}}) as kernel:
         digests = {held(kernel, {"tokens": 1}, expires_ns=100 + at) for at in range(6)}
@@ -116,6 +116,7 @@ def test_what_falls_due_in_a_fork_falls_due_in_its_world_again():
             assert kernel.extend(digest, 300).status == "extended"
         for now in (200, 400, 4 * 10**12):
             fork = kernel.fork()
+            assert kernel.decide(*asks(1), now_ns=now).allowed
             for each in (fork, fork.fork(), kernel):
                 each.tick(now_ns=now)
             left = set(sorted(digests)[::2]) if now == 200 else set()
