@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import pytest
 import splittally
 from blake3 import blake3
-from hypothesis import given
+from hypothesis import example, given
 from splittally import InvalidManifest
 from splittally.core.events import Decided, Held, HoldChanged, Released
 
@@ -325,6 +325,8 @@ TIMES = st.integers(0, 60)
     expires=st.integers(0, 60),
     is_approved=st.booleans(),
 )
+@example(above=(0, 0, 40), shares=(0, 0, 0), lowered=0, expires=0, is_approved=True)
+@example(above=(0, 0, 40), shares=(0, 0, 1), lowered=0, expires=0, is_approved=True)
 def test_what_waits_ends_at_its_own_expiry_or_at_the_time_out_of_the_nearest_grant(
     above, shares, lowered, expires, is_approved
 ):

@@ -5,7 +5,7 @@ import pytest
 import splittally
 from hypothesis import example, given
 from splittally import Intent
-from splittally.core.events import Settled
+from splittally.core.events import Posted, Settled
 
 from tests.rows.worlds import ACT, CAP, act, books, codes, few, held, recorded, reserves, settle, tally, world
 
@@ -68,6 +68,20 @@ def test_debt_takes_an_account_to_minus_ten():
         settlement = settle(kernel, held(kernel, {"USD": 50}), {"USD": 60})
         assert (balance(kernel, "credit"), balance(kernel, "vendor")) == (-10, 60)
         assert "unfunded" not in violations(settlement)
+
+
+@pytest.mark.req("X5-05")
+@pytest.mark.parametrize(("above", "paid"), [("charge", 50), ("cap", 50), ("debt", 60)])
+def test_the_grant_that_draws_says_what_is_paid_and_stands_in_the_postings(above, paid):
+    draws = {"draws_on": {"USD": "accounts/credit"}, "pays_to": ["accounts/vendor"], "above": above}
+    grants = {"team": draws, "lead": {"parent": "team", "above": "cap"}, "g": {"parent": "lead"}}
+    with money_world(grants) as kernel:
+        issue(kernel, 50, "accounts/credit")
+        settlement = settle(kernel, held(kernel, {"USD": 50}), {"USD": 60})
+        assert (balance(kernel, "credit"), balance(kernel, "vendor")) == (50 - paid, paid)
+        assert ("unfunded" in violations(settlement)) == (above == "charge")
+        assert kernel.release(held(kernel, {"USD": 1})).status == "released"
+        assert {event.grant for event in recorded(kernel, Posted)[1:]} == {"team"}
 
 
 @pytest.mark.req("X5-05")
