@@ -184,6 +184,16 @@ def test_a_grant_covers_an_intent_until_the_instant_it_expires():
 
 
 @pytest.mark.req("S4-69")
+def test_an_intent_that_has_expired_by_now_is_refused():
+    with world(budget(tokens=100)) as kernel:
+        assert act(kernel, {"tokens": 1}, now_ns=99, expires_ns=100).allowed
+        for expires_ns in (100, 99, 1):
+            decision = act(kernel, {"tokens": 1}, now_ns=100, expires_ns=expires_ns)
+            assert (decision.outcome, codes(decision)) == ("deny", ["already_expired"])
+        assert act(kernel, {"tokens": 1}, expires_ns=101).allowed
+
+
+@pytest.mark.req("S4-69")
 @few
 @given(
     at=st.integers(0, 2**63 - 10),

@@ -209,6 +209,23 @@ def test_only_native_effects_under_the_root_grant_are_above_the_rules():
 
 
 @pytest.mark.req("X4-16")
+@pytest.mark.parametrize("asks", ["rule", "limit"])
+def test_a_native_effect_cannot_wait_so_it_is_denied_and_nothing_of_it_is_done(asks):
+    grants = {"keys": {"cap": "test/paid@1", "params": {"reserve": {"calls": 3}}}}
+    policy = [{"name": "all", "decision": "require_approval" if asks == "rule" else "allow"}]
+    if asks == "limit":
+        grants["keys"]["limits"] = [{"dim": "calls", "amount": 2, "over": "ask"}]
+    caps = {"test/paid@1": {"cap_type": "native", "enforcer": "sys/CapAllowAll@1"}}
+    with splittally.open(None, clock="given") as kernel:
+        assert kernel.apply({"caps": caps, "grants": grants, "policy": policy}).allowed
+        before = books(kernel)
+        refused = kernel.native("account.open", grant="keys", account="accounts/a")
+        assert refused.outcome == "deny"
+        assert codes(refused) == [{"rule": "policy_approval", "limit": "approval_threshold"}[asks]]
+        assert books(kernel) == before
+
+
+@pytest.mark.req("X4-16")
 @pytest.mark.parametrize("rule", ["allow", "require_approval", "deny"])
 @pytest.mark.parametrize("over", ["deny", "defer", "ask", "tell", "shadow"])
 def test_of_what_a_limit_and_a_rule_say_the_strictest_stands(over, rule):
