@@ -235,6 +235,20 @@ def test_at_80_percent_there_is_one_event_a_window_however_often_it_is_crossed()
         ]
 
 
+@pytest.mark.req("X5-10")
+@pytest.mark.parametrize("share", ["0%", "50%", "100%"])
+def test_a_threshold_is_told_again_in_each_window_that_rolls_over(share):
+    """What was carried raises the hard limit and no threshold."""
+    with limited(
+        limit(100, "day", rollover=share), limit(60, "day", "tell"), limit(80, "day", "ask")
+    ) as kernel:
+        for day in range(3):
+            told = [act(kernel, {"tokens": amount}, now_ns=MONDAY + day * DAY) for amount in (59, 1, 20, 1)]
+            assert [codes(decision) for decision in told] == [
+                [], ["limit_approaching"], [], ["approval_threshold"],
+            ]  # fmt: skip
+
+
 OUTCOMES = {"deny": "deny", "defer": "defer", "ask": "require_approval"}
 CODES = {
     "deny": "budget_exceeded",
@@ -255,16 +269,26 @@ CODES = {
     ),
     hard=st.integers(0, 5),
     per=st.sampled_from(["life", "day", "60s"]),
-    steps=st.lists(st.integers(0, 40), max_size=8),
+    steps=st.lists(st.integers(-9, 40), max_size=8),
 )
 @example(stated=[("tell", 80), ("tell", 50)], hard=0, per="day", steps=[40, 40, 1])
 @example(stated=[("tell", 30), ("tell", 20)], hard=2, per="life", steps=[40, 1])
 def test_limits_of_one_period_share_a_counter_and_each_says_its_own(stated, hard, per, steps):
-    """The model: one number that is used, and the highest threshold told, which stands for those below it."""
+    """The model: what is used, less refunds (steps below 0), and the highest threshold that was told."""
     stated = [*stated[:hard], ("deny", 100), *stated[hard:]]
     with limited(*(limit(amount, per, over) for over, amount in stated)) as kernel:
-        used, told, crossed = 0, 0, []
+        first = held(kernel, {"tokens": 0}, now_ns=MONDAY)
+        settle(kernel, first, {"tokens": 50})
+        used, told, crossed = 50, 0, []
         for amount in steps:
+            if amount < 0:
+                back = {"tokens": -amount}
+                used += (
+                    amount
+                    if kernel.native("settlement.refund", intent_hash=first, amounts=back).allowed
+                    else 0
+                )
+                continue
             decision = act(kernel, {"tokens": amount}, now_ns=MONDAY)
             over = [x for x, most in stated if x != "tell" and used + amount > most]
             reached = [most for x, most in stated if x == "tell" and used + amount >= most > told]
@@ -277,7 +301,7 @@ def test_limits_of_one_period_share_a_counter_and_each_says_its_own(stated, hard
         assert [x.amount for x in recorded(kernel, LimitCrossed) if x.over == "tell"] == crossed
         life = [kernel.state.counters["g"]["tokens"]] if per == "life" else []
         for row in [*life, *kernel.state.windows.values()]:
-            assert (row.limit, row.reserved) == (100, used)
+            assert (row.limit, row.reserved + row.spent - row.get("refunded", 0)) == (100, used)
 
 
 @pytest.mark.req("X5-10")
