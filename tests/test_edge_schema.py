@@ -155,6 +155,7 @@ def test_what_a_validator_may_let_through_is_refused(schema: Any, value: Any) ->
     assert refusal_of(schema, value).facts["pointers"]
 
 
+NAMED = {"$secret": {"alias": "k", "version": 1}}
 TAKEN = [
     ("any value without bytes", {}, {"a": [1, 1.0, None, True, "x"]}),
     ("a float where numbers are", {"type": "number"}, 1.0),
@@ -164,6 +165,8 @@ TAKEN = [
     ("the largest integer", {"type": "integer"}, INT_MAX),
     ("the smallest integer", {"type": "integer"}, INT_MIN),
     ("bytes", {"x-bytes": True, "maxLength": 1}, b"x"),
+    ("bytes, whatever type is named beside them", {"x-bytes": True, "type": "string"}, b"x"),
+    ("a secret, whatever type is named beside it", {"x-secret": True, "type": "string"}, NAMED),
     ("bytes in a set", {"x-set": True, "items": {"x-bytes": True}}, [b"", b"a"]),
     ("unique bytes", {"uniqueItems": True, "items": {"x-bytes": True}}, [b"b", b"a"]),
     ("an x- keyword that is off", {"x-set": False, "x-bytes": False, "x-secret": False}, ["b", "a"]),
