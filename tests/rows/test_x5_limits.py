@@ -116,6 +116,19 @@ def test_a_roll_hands_on_the_share_of_what_is_neither_spent_nor_reserved_rounded
 
 
 @pytest.mark.req("X5-09")
+@pytest.mark.parametrize("revoked", ["top", "mid", "g", "other"])
+def test_no_window_below_a_revoked_grant_rolls_over(revoked):
+    rolls = {"limits": [limit(100, "day", rollover="50%")]}
+    grants = {"top": {}, "mid": {"parent": "top"}, "g": {"parent": "mid", **rolls}, "other": {}}
+    with world(grants) as kernel:
+        assert spend(kernel, 60, MONDAY).allowed
+        assert kernel.native("grant.revoke", name=revoked).allowed
+        kernel.tick(now_ns=MONDAY + DAY)
+        opened = [key[3] for key in kernel.state.windows]
+        assert opened == ([MONDAY, MONDAY + DAY] if revoked == "other" else [MONDAY])
+
+
+@pytest.mark.req("X5-09")
 def test_half_of_what_a_day_leaves_is_there_the_next_day():
     with limited(limit(100, "day", rollover="50%")) as kernel:
         assert spend(kernel, 60, MONDAY).allowed

@@ -237,8 +237,10 @@ def test_a_step_never_admits_what_is_held_already():
         assert (second.outcome, second.seq, codes(second)) == ("deny", None, ["idempotency.conflict"])
         assert list(kernel.state.reservations) == [first.intent_hash]
         forger = Forger(kernel)
-        with pytest.raises(InvalidInput, match="held already"):
-            forger.ask(forger.member(3))
+        other = forger.member(5, key=bytes(32))
+        for members in [forger.member(3)], [other, forger.member(3)]:
+            with pytest.raises(InvalidInput, match="held already"):
+                forger.ask(*members, mode="all" if len(members) > 1 else "each")
         assert ann.submit(Intent("llm.generate", {"max_tokens": 4}, "g")).allowed
 
 
