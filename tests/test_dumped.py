@@ -16,7 +16,8 @@ from splittally.core.state import State
 
 MANIFEST = {
     "resources": {"USD": 6},
-    "accounts": {"accounts/team": {}, "accounts/vendor": {}},
+    "accounts": {"accounts/team": {}, "accounts/vendor": {}, "external/other": {}},
+    "governor": {"caps": [{"resource": "USD", "per": "day", "amount": 9_000}]},
     "grants": {
         "team": {
             "cap": "sys/llm.basic@1",
@@ -34,7 +35,9 @@ MANIFEST = {
 def make_state():
     with splittally.open(None, clock="given") as kernel:
         assert kernel.apply(MANIFEST).allowed
-        assert kernel.native("ledger.issue", resource="USD", amount=9_000, to="accounts/team").allowed
+        for source in ({}, {"from": "external/other"}):
+            issue = {"resource": "USD", "amount": 4_500, "to": "accounts/team", **source}
+            assert kernel.native("ledger.issue", **issue).allowed
         params = [{"model": "m", "prompt_tokens": at, "max_tokens": 7} for at in (1, 2, 3) * 10]
         intents = [
             Intent("llm.generate", each, "team", None, sha256(bytes([at])).digest(), 50 + at)
@@ -60,9 +63,10 @@ def test_what_was_dumped_is_loaded(codec):
     assert (loaded.size, loaded.now_ns) == (STATE.size, STATE.now_ns)
     assert dump_state(loaded) == DATA
     assert dumped_root(DATA) == state_root(loaded) == state_root(STATE)
-    assert [due.due_ns for due in sorted(loaded.ledger.agenda)] == [
-        due.due_ns for due in sorted(STATE.ledger.agenda)
-    ]
+    assert sorted(loaded.ledger.agenda) == sorted(STATE.ledger.agenda)
+    assert loaded.ledger.drawn == STATE.ledger.drawn
+    assert loaded.ledger.issued == STATE.ledger.issued == {"USD": 9_000}
+    assert loaded.governed.reserved == STATE.governed.reserved != {}
 
 
 def test_an_empty_state_and_a_fork_are_loaded_from_their_dumps():
