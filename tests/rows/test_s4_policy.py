@@ -287,6 +287,8 @@ def test_approving_reserves_nothing_more_and_opens_the_intent_once():
         assert changes == [(digest, "open")]
         assert len(recorded(kernel, Held)) == 1
         assert calls == []
+        assert kernel.dispatch(digest, b"a" * 16).status == "dispatched"
+        assert kernel.state.reservations[digest].phase == kernel.outcome(digest).phase == "running"
         assert settle(kernel, digest, {"tokens": 7}).violations == ()
 
 

@@ -220,6 +220,25 @@ def test_what_is_charged_and_refunded_counts_in_the_windows_it_was_reserved_in(a
 
 
 @pytest.mark.req("X5-08")
+@few
+@given(refunds=st.lists(st.integers(1, 40), max_size=5))
+@example(refunds=[30, 21, 20, 1])
+def test_no_refund_takes_from_a_payee_more_than_is_left_of_what_this_intent_paid(refunds):
+    """60 were charged and 50 paid; the payee has 100 from others, which are not given back for it."""
+    with money_world({"g": DRAWS}) as kernel:
+        issue(kernel, 50)
+        issue(kernel, 100, "accounts/vendor")
+        digest = held(kernel, {"USD": 50})
+        settle(kernel, digest, {"USD": 60})
+        left = 50
+        for amount in refunds:
+            refund = kernel.native("settlement.refund", intent_hash=digest, amounts={"USD": amount})
+            assert codes(refund) == ([] if amount <= left else ["refund_too_large"])
+            left -= amount if refund.allowed else 0
+            assert (balance(kernel, "team"), balance(kernel, "vendor")) == (50 - left, 100 + left)
+
+
+@pytest.mark.req("X5-08")
 def test_what_was_not_settled_or_is_no_longer_with_the_payee_is_not_refunded():
     with money_world({"g": {"budget": {"USD": 100}, **DRAWS}}) as kernel:
         issue(kernel, 100)
@@ -252,8 +271,10 @@ def test_a_native_effect_that_cost_something_can_be_refunded_or_is_refused_in_wo
     grants = {"g": {"cap": "test/paid@1", **terms}}
     with splittally.open(None, clock="given") as kernel:
         assert kernel.apply({"caps": caps, "grants": grants}).allowed
-        decision = kernel.native("account.open", grant="g", account="a")
+        opening = Intent("account.open", {"account": "a"}, "g", idempotency_key=b"k" * 32)
+        decision, again = kernel.submit(opening), kernel.submit(opening)
         assert (decision.allowed, decision.reserve) == (True, {"calls": 3, "pages": 5})
+        assert (again.duplicate, again.reserve) == (True, decision.reserve)
         counters = kernel.state.counters["g"]["calls"], kernel.state.windows["g", "calls", "day", 0]
         assert [row.spent for row in counters] == [3, 3]
         (charge, *_) = recorded(kernel, Settled)[-1].legs
