@@ -208,6 +208,9 @@ def test_every_budget_that_pays_for_a_task_is_asked_whether_its_plan_holds(kerne
     decision = task(kernel, {"USD": usd, "GPU-Hours": hours}, "card")
     assert codes(decision) == expected
     assert decision.allowed == (expected == [])
+    short = task(kernel, {"USD": 71, "GPU-Hours": 72}, "card")
+    found = {(x.code, x.facts["resource"]) for x in short.findings}
+    assert found == {("insufficient_balance", "USD"), ("insufficient_balance", "GPU-Hours")}
 
 
 # --- permissions and limits -------------------------------------------------------------------------

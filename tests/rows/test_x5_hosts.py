@@ -8,6 +8,7 @@ import pytest
 import splittally
 from hypothesis import given
 from splittally import Intent, Receipt
+from splittally.core.events import Decided
 
 from tests.rows.worlds import (
     ACT,
@@ -342,6 +343,8 @@ def test_of_several_grants_the_first_that_passes_alone_pays(limits, amount, keye
         ranks = {over: at for at, over in enumerate(("ask", "defer", "deny"))}
         best = passes if passes is not None else min(range(len(tried)), key=lambda at: ranks[tried[at][1]])
         assert decision.outcome == ("allow" if passes is not None else outcomes[limits[best][1]])
+        decided = [event.intent_hash for event in bodies(kernel)[-1].out if isinstance(event, Decided)]
+        assert len(set(decided)) == (len(tried) if decision.outcome == "deny" else 1)
         others = [own[over] for at, (_, over) in enumerate(tried) if at != best]
         assert codes(decision) == ([own[limits[best][1]]] if passes is None else []) + others
         reserved = [kernel.state.counters[name]["tokens"].reserved for name in grants]

@@ -249,17 +249,18 @@ def test_at_80_percent_there_is_one_event_a_window_however_often_it_is_crossed()
 
 
 @pytest.mark.req("X5-10")
-@pytest.mark.parametrize("share", ["0%", "50%", "100%"])
+@pytest.mark.parametrize("share", [0, 50, 100])
 def test_a_threshold_is_told_again_in_each_window_that_rolls_over(share):
     """What was carried raises the hard limit and no threshold."""
-    with limited(
-        limit(100, "day", rollover=share), limit(60, "day", "tell"), limit(80, "day", "ask")
-    ) as kernel:
+    hard = limit(100, "day", rollover=f"{share}%")
+    with limited(limit(60, "day", "tell"), hard, limit(80, "day", "ask")) as kernel:
         for day in range(3):
             told = [act(kernel, {"tokens": amount}, now_ns=MONDAY + day * DAY) for amount in (59, 1, 20, 1)]
             assert [codes(decision) for decision in told] == [
                 [], ["limit_approaching"], [], ["approval_threshold"],
             ]  # fmt: skip
+        opened = kernel.state.windows["g", "tokens", "day", MONDAY + DAY]
+        assert opened.limit == 100 + 19 * share // 100
 
 
 OUTCOMES = {"deny": "deny", "defer": "defer", "ask": "require_approval"}

@@ -185,6 +185,7 @@ DAY = 86_400 * 10**9
     is_late=st.booleans(),
 )
 @example(asked=[(0, 10, 5)], refunds=[(0, "tokens", 5)] * 3 + [(0, "calls", 5)], is_late=False)
+@example(asked=[(0, 10, 5)], refunds=[(0, "calls", 5), (0, "tokens", 5), (0, "tokens", 5)], is_late=False)
 def test_what_is_charged_and_refunded_counts_in_the_windows_it_was_reserved_in(asked, refunds, is_late):
     """Two dimensions, two levels, three days of one week. The model sums up each window over the intents."""
     day, week = {"per": "day", "amount": 100}, {"per": "week", "amount": 100}
