@@ -127,6 +127,10 @@ def test_a_hold_is_never_extended_past_what_its_grants_allow(most, asked):
 def test_late_spend_counts_once_and_is_marked_late():
     with world(budget(tokens=100)) as kernel:
         digest = held(kernel, {"tokens": 40}, expires_ns=100)
+        assert (
+            settle(kernel, digest, {}, "unknown", now_ns=120).status == "duplicate"
+        )  # and nothing is charged
+        assert kernel.state.counters["g"]["tokens"] == {"limit": 100, "reserved": 0, "spent": 0}
         late = settle(kernel, digest, {"tokens": 30}, now_ns=120)
         assert (late.status, late.usage) == ("late", {"tokens": 30})
         assert kernel.state.counters["g"]["tokens"] == {"limit": 100, "reserved": 0, "spent": 30}

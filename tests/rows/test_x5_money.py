@@ -222,6 +222,30 @@ def test_what_is_charged_and_refunded_counts_in_the_windows_it_was_reserved_in(a
 
 @pytest.mark.req("X5-08")
 @few
+@given(reserve=st.integers(1, 50), usage=st.integers(0, 80), refunds=st.lists(st.integers(1, 60), max_size=4))
+@example(reserve=50, usage=60, refunds=[20, 35, 5])
+def test_each_leg_gets_back_at_most_what_it_was_charged_itself(reserve, usage, refunds):
+    """The grant above is capped: it was charged its reserve, where the leaf was charged the usage."""
+    grants = {"top": {"budget": {"tokens": 100}, "above": "cap"}}
+    grants["g"] = {"parent": "top", "budget": {"tokens": 100}}
+    with world(grants) as kernel:
+        digest = held(kernel, {"tokens": reserve})
+        settle(kernel, digest, {"tokens": usage})
+        left = {"g": usage, "top": min(usage, reserve)}
+        charged = dict(left)
+        for amount in refunds:
+            amounts = {"tokens": amount}
+            refund = kernel.native("settlement.refund", intent_hash=digest, amounts=amounts)
+            assert refund.allowed == (amount <= left["g"])
+            if refund.allowed:
+                left = {name: rest - min(amount, rest) for name, rest in left.items()}
+            for name, rest in left.items():
+                row = kernel.state.counters[name]["tokens"]
+                assert (row.spent, row.get("refunded", 0)) == (charged[name], charged[name] - rest)
+
+
+@pytest.mark.req("X5-08")
+@few
 @given(refunds=st.lists(st.integers(1, 40), max_size=5))
 @example(refunds=[30, 21, 20, 1])
 def test_no_refund_takes_from_a_payee_more_than_is_left_of_what_this_intent_paid(refunds):
