@@ -181,6 +181,11 @@ def test_every_file_is_imported_by_another():
     assert sorted(set(modules()) - named - packages - set(PACKAGES)) == []
 
 
+def test_nothing_of_ours_maps_a_file_into_memory():
+    """Under a map a bad page or a short file is a signal, which ends the process and cannot be caught."""
+    assert not [name for name, tree in modules().items() if "mmap" in imports_of(tree)]
+
+
 def test_the_import_contracts_hold():
     program = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
     done = run(program)

@@ -1,11 +1,10 @@
 """Rows X6-01, X6-02, X6-03, X6-06: authority is a function of the chain, and reach is strict descent."""
 
 import pytest
-import splittally
 from splittally import Intent, Receipt
 from splittally.edge.records import readable
 
-from tests.rows.worlds import codes
+from tests.rows.worlds import applied, codes
 
 BANK = {"USD": "accounts/bank"}
 ACCOUNTS = {f"accounts/{name}": {} for name in ("alice", "bank", "petty", "shop")}
@@ -13,12 +12,7 @@ NATIVE = {"cap": "sys/native@1", "holder": "eve"}
 
 
 def world(grants, **more):
-    kernel = splittally.open(None, clock="given")
-    manifest = {"resources": {"USD": 0}, "accounts": ACCOUNTS, "grants": grants, **more}
-    made = kernel.apply(manifest)
-    assert made.allowed, made.findings
-    assert kernel.native("ledger.issue", resource="USD", amount=1000, to="accounts/bank").allowed
-    return kernel
+    return applied({"resources": {"USD": 0}, "accounts": ACCOUNTS, "grants": grants, **more}, bank=1000)
 
 
 def lists(*accounts, **more):

@@ -2,14 +2,13 @@
 
 import hypothesis.strategies as st
 import pytest
-import splittally
 from hypothesis import given
 from splittally import Intent
 from splittally.core.snapshot import dump_state, load_state
 from splittally.runtime.reader import read_store
 from splittally_tools.audit.verify import verify
 
-from tests.rows.worlds import codes, few
+from tests.rows.worlds import applied, codes, few
 
 NATIVE = {"cap": "sys/native@1", "holder": "eve"}
 USD = {"resources": {"USD": 0}}
@@ -17,11 +16,7 @@ ACCOUNTS = {f"accounts/{name}": {} for name in ("bank", "eve", "petty", "rich")}
 
 
 def world(grants, **more):
-    kernel = splittally.open(None, clock="given")
-    made = kernel.apply({"resources": {"USD": 0}, "accounts": ACCOUNTS, "grants": grants, **more})
-    assert made.allowed, made.findings
-    assert kernel.native("ledger.issue", resource="USD", amount=100, to="accounts/bank").allowed
-    return kernel
+    return applied({"resources": {"USD": 0}, "accounts": ACCOUNTS, "grants": grants, **more}, bank=100)
 
 
 def lent(kernel, amount, name="budgets/x", **more):

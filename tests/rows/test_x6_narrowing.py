@@ -1,11 +1,10 @@
 """Row X6-04: a grant is compared with the one above it in every term that it has."""
 
 import pytest
-import splittally
 from splittally.core.caps.narrowing import NARROWS
 from splittally.core.types import Grant
 
-from tests.rows.worlds import codes
+from tests.rows.worlds import applied, codes
 
 PARENT = {
     "cap": "sys/spend@1",
@@ -61,11 +60,8 @@ FREE = {
 
 
 def world(parent):
-    kernel = splittally.open(None, clock="given")
     accounts = {f"accounts/{name}": {} for name in ("a", "v", "w")}
-    manifest = {"resources": {"USD": 0}, "accounts": accounts, "grants": {"p": parent}}
-    assert kernel.apply(manifest).allowed
-    return kernel
+    return applied({"resources": {"USD": 0}, "accounts": accounts, "grants": {"p": parent}})
 
 
 @pytest.mark.req("X6-04")

@@ -10,7 +10,7 @@ from hypothesis import given
 from msgspec.structs import replace
 from splittally import Intent
 
-from tests.rows.worlds import bodies, codes, reserves, tally, uses
+from tests.rows.worlds import applied, bodies, codes, reserves, tally, uses
 from tests.rows.worlds import manifest as rows_manifest
 from tests.rows.worlds import world as rows_world
 
@@ -22,7 +22,6 @@ ACCOUNTS = {f"accounts/{name}": {} for name in ("e", "rich", "s", "treasury")}
 
 def world(top, **more):
     top = {"cap": "sys/spend@1", "draws_on": {"USD": "accounts/treasury"}, "pays_to": ["accounts/s"], **top}
-    kernel = splittally.open(None, clock="given")
     kid = {"cap": "sys/spend@1", "parent": "top", "holder": "eve"}
     manifest = {
         "resources": {"USD": 0},
@@ -30,10 +29,7 @@ def world(top, **more):
         "grants": {"top": top | {"delegations": 1}, "kid": kid},
         **more,
     }
-    made = kernel.apply(manifest)
-    assert made.allowed, made.findings
-    assert kernel.native("ledger.issue", resource="USD", amount=BALANCE, to="accounts/treasury").allowed
-    return kernel
+    return applied(manifest, treasury=BALANCE)
 
 
 def task(amount, grant="kid", **more):

@@ -129,7 +129,7 @@ class Sealer:
         )
 
     def _seal_group(self, state: State, principal: str, group: Group) -> list[Member]:
-        if group.mode not in ("all", "first"):
+        if type(group.mode) is not str or group.mode not in ("all", "first"):
             raise InvalidInput("the `mode` of a group is all or first", field="mode")
         if not isinstance(group.intents, tuple | list):
             raise InvalidInput("a group has a tuple of intents", field="intents")

@@ -13,7 +13,7 @@ from typing import Any
 from splittally.core.canonical import encode
 from splittally.core.errors import CanonicalError
 from splittally.core.limits import DEPTH_MAX, INT_MAX, INT_MIN, NAME_BYTES_MAX, NATURAL_MAX
-from splittally.edge.json_values import BYTES_KEY, EXACT_IN_JSON
+from splittally.edge.json_values import EXACT_IN_JSON
 from splittally.edge.schema.structure import BYTES, SECRET, SET, Place, escaped
 
 _SECRET_KEYS = ("secret", "$secret")
@@ -99,15 +99,6 @@ def _reference(value: Any) -> dict[str, Any]:
             if is_alias and type(version) is int and 0 <= version <= NATURAL_MAX:
                 return {"$secret": named}
     raise Misfit('a secret is named, never given: {"secret": {"alias": text, "version": natural}}')
-
-
-def viewed(value: Any) -> Any:
-    """What the validator is shown: the JSON form of bytes, which it has no type for."""
-    if type(value) is dict:
-        return {key: viewed(item) for key, item in value.items()}
-    if type(value) is list:
-        return [viewed(item) for item in value]
-    return {BYTES_KEY: value.hex()} if type(value) is bytes else value
 
 
 def entries(value: Any) -> Iterable[tuple[Any, Any]]:

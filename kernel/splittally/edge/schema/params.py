@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 from splittally.core.canonical import decode, encode
 from splittally.core.errors import CanonicalError, InvalidInput, InvalidSchema
 from splittally.core.hashing import hash_schema
-from splittally.edge.schema.normalize import Error, Misfit, foreign, normalize, viewed
+from splittally.edge.json_values import json_form
+from splittally.edge.schema.normalize import Error, Misfit, foreign, normalize
 from splittally.edge.schema.structure import BYTES, SECRET, read_schema, shown
 from splittally.edge.schema.validator import Validator, compiled
 
@@ -58,7 +59,7 @@ class ParamsSchema:
             _refuse([foreign(value, error).error])
         except Misfit as misfit:
             _refuse([misfit.error])
-        view = viewed(normal) if self._has_bytes else normal
+        view = json_form(normal) if self._has_bytes else normal
         # The heads of floats, which may also be bytes of other values: then the exact answer is the same.
         may_float = self._has_floats or 0xF9 in data or 0xFA in data or 0xFB in data
         judge = self._validator
