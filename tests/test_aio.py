@@ -35,22 +35,49 @@ def test_tasks_that_wait_together_share_a_commit_and_each_gets_its_own_answer(tm
     assert counter == {"limit": 6_400, "reserved": 0, "spent": 384}
 
 
-def test_a_full_queue_answers_busy_without_a_record_and_never_refuses_a_receipt():
+def test_of_what_waits_receipts_are_decided_before_intents():
+    """They free what others wait for, so an intent that came first may still fit."""
+
+    async def drive():
+        async with aio.open(None, clock="given") as kernel:
+            await kernel.apply(MANIFEST)
+            held = await kernel.submit([ASK] * 128)
+            none = {"prompt_tokens": 0, "completion_tokens": 0}
+            with kernel._kernel._lock:  # whatever is put now waits together
+                busy = asyncio.create_task(kernel.tick())
+                await asyncio.sleep(0.1)
+                intent = asyncio.create_task(kernel.submit(ASK))
+                await asyncio.sleep(0)
+                receipt = asyncio.create_task(kernel.settle(Receipt(held[0].intent_hash, "ok", "a", none)))
+                await asyncio.sleep(0)
+            await busy
+            return (await intent).outcome, (await receipt).status
+
+    assert asyncio.run(drive()) == ("allow", "settled")
+
+
+def test_a_full_queue_answers_busy_without_a_record_and_refuses_neither_a_receipt_nor_a_dispatch():
     async def drive():
         async with aio.open(None, clock="given", queue_max=1) as kernel:
             await kernel.apply(MANIFEST)
             held = await kernel.submit(ASK)
-            answers = await asyncio.gather(
-                *(kernel.submit(ASK) for _ in range(50)),
-                *(kernel.settle(Receipt(held.intent_hash, "ok", "a", USED)) for _ in range(50)),
+            other = await kernel.submit(ASK)
+            return await asyncio.gather(
+                asyncio.gather(*(kernel.submit(ASK) for _ in range(50))),
+                asyncio.gather(*(kernel.submit([ASK] * 2, mode="all") for _ in range(20))),
+                asyncio.gather(
+                    *(kernel.settle(Receipt(held.intent_hash, "ok", "a", USED)) for _ in range(50))
+                ),
+                asyncio.gather(*(kernel.dispatch(other.intent_hash, bytes(16)) for _ in range(20))),
             )
-            return answers[:50], answers[50:]
 
-    decisions, settlements = asyncio.run(drive())
+    decisions, groups, settlements, dispatches = asyncio.run(drive())
     busy = [x for x in decisions if x.findings and x.findings[0].code == "busy"]
     assert busy
     assert all(x.seq is None and x.findings[0].facts["next"] == "retry_after" for x in busy)
+    assert {len(group) for group in groups} == {2}
     assert sorted({x.status for x in settlements}) == ["duplicate", "settled"]
+    assert sorted({x.status for x in dispatches}) == ["already_dispatched", "dispatched"]
 
 
 class Text(str):

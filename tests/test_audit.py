@@ -9,6 +9,10 @@ from splittally.core.canonical import encode
 from splittally.core.errors import JournalDamaged
 from splittally.core.ledger import evolve
 from splittally.core.limits import INT_MAX
+from splittally.journal.memory import MemoryStore
+from splittally.runtime.open_kernel import open_store
+from splittally.runtime.reader import read_store
+from splittally_tools.audit.verify import verify as audited
 
 from tests.cli_tools import busy_world, copied, forged, process, run
 from tests.journal_damage import FILE_DAMAGE, INSERTED, RECORD_DAMAGE, edited
@@ -246,6 +250,40 @@ def test_a_ledger_that_loses_a_unit_is_found_at_the_record_that_lost_it(world, m
     monkeypatch.setattr(evolve, "post", careless)
     seq, message = damage_of(world)
     assert (seq, "accounts/vendor in USD" in message) == (MOVED, True)
+
+
+@pytest.mark.parametrize("side", ["debit", "credit"])
+def test_a_unit_that_is_lost_on_either_side_is_found_at_its_record_and_not_at_the_end(monkeypatch, side):
+    post = evolve.post
+
+    def careless(ledger, event):
+        post(ledger, event)
+        if event.amount == 3:
+            ledger.balances[getattr(event, side), event.resource] -= 1
+
+    accounts = {"accounts/a": {}, "accounts/b": {}, "accounts/c": {}}
+    with splittally.open(None, clock="given") as kernel:
+        assert kernel.apply({"resources": {"USD": 2}, "accounts": accounts}).allowed
+        moves = [("ledger.issue", 9, {"to": "accounts/a"})]
+        moves += [("ledger.transfer", 3, {"from": "accounts/a", "to": "accounts/b"})]
+        moves += [("ledger.issue", 9, {"to": "accounts/c"})] * 3
+        seqs = [
+            kernel.native(kind, resource="USD", amount=amount, **more).seq for kind, amount, more in moves
+        ]
+        monkeypatch.setattr(evolve, "post", careless)
+        with read_store(kernel) as reader:
+            assert audited(reader).damage["facts"]["seq"] == seqs[1]
+
+
+def test_a_journal_whose_next_writer_would_write_over_frames_is_damaged():
+    """A store may know what no frame shows, such as a list of free pages that names one in use."""
+
+    class Overwritten(MemoryStore):
+        def verify_pages(self):
+            raise JournalDamaged("the list of free pages names page 7, which is in use", seq=1)
+
+    with open_store(Overwritten(), "given") as kernel, read_store(kernel) as reader:
+        assert audited(reader).damage["facts"] == {"seq": 1}
 
 
 def test_a_counter_whose_reserve_is_nobodys_is_found(world, monkeypatch):

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from splittally.journal.proof.checkpoint import parse_and_verify, sign
 from splittally.journal.proof.merkle import inclusion_proof, root
 from splittally.journal.proof.signed_note import load_key
+from splittally.runtime.reader import open_reader
 
 from tests.cli_tools import busy_world, copied, forged, intent, make_world, run
 from tests.journal_damage import rolled_back
@@ -160,6 +161,16 @@ def test_a_checkpoint_counts_only_with_the_signature_that_the_reader_chose(home,
     assert (nobody.code, "--public" in nobody.err) == (2, True)
 
 
+def test_whose_signature_counts_is_what_was_said_else_what_the_environment_says(home, tmp_path, monkeypatch):
+    world, against = home / "world", ("verify", "--against", home / "signed")
+    other = run("-w", world, "checkpoint", "--key", tmp_path / "o.pem", "--new-key", "--json").json[
+        "public_key"
+    ]
+    monkeypatch.setenv("TALLY_PUBLIC_KEY", other)
+    assert run("-w", world, *against).code == 2
+    assert run("-w", world, *against, "--public", home / "public").code == 0
+
+
 # --- proofs -----------------------------------------------------------------------------------------
 
 
@@ -225,6 +236,22 @@ def test_a_forged_frame_with_a_root_of_its_own_is_not_proved(home, tmp_path):
         checked = run("prove", "--check", tmp_path / "proof", "--json")
         assert (checked.code, checked.json["holds"]) == (1, False)
         assert "unproved" in checked.json["message"]
+
+
+def test_a_forged_frame_is_not_proved_by_a_checkpoint_of_the_journal_that_it_was_put_into(home, tmp_path):
+    """Everything fits: the tree is as large, the steps lead to its root, and the signature is genuine."""
+    made = run("-w", home / "world", "prove", 7, "--against", home / "signed", "--public", home / "public")
+    with open_reader(home / "world") as reader:
+        frames = [record.data for record in reader.records(0, made.json["size"])]
+    frames[7] = frames[7].replace(b"operator", b"attacker")
+    forged_ones = {
+        "frame": frames[7].hex(), "root": root(frames).hex(),
+        "steps": [step.hex() for step in inclusion_proof(frames, 7)],
+    }  # fmt: skip
+    (tmp_path / "proof").write_text(json.dumps({**made.json, **forged_ones}))
+    checked = run("prove", "--check", tmp_path / "proof", "--public", home / "public", "--json")
+    assert (checked.code, checked.json["holds"]) == (1, False)
+    assert "not about what the checkpoint signed" in checked.json["message"]
 
 
 @pytest.mark.parametrize("is_signed", [True, False])

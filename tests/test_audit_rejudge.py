@@ -9,6 +9,7 @@ from splittally.core.canonical import decode, encode
 from splittally.runtime import opening as world_module
 from splittally.sandbox import Sandbox, builtin
 from splittally_tools.audit import ranges
+from splittally_tools.audit.rejudge import Drift, Result
 
 from tests.cli_tools import MANIFEST, busy_world, forged, intent, make_world, receipt, run
 
@@ -125,6 +126,12 @@ def test_several_processes_find_what_one_finds(world, target):
     assert rejudge(world, "--jobs", 3) == rejudge(world)
     copy = forged(world, target, changed(SETTLED, lambda body: body[4][0].__setitem__(3, "trap")))
     assert rejudge(copy, "--jobs", 2)["error"] == rejudge(copy)["error"]
+
+
+def test_of_several_drifts_the_first_counts():
+    drifts = [None, Drift(5, b"", "first"), Drift(9, b"", "second")]
+    together = ranges._together([Result(2, {"e": 1}, drift) for drift in drifts], 3)
+    assert together == (6, {"e": 3}, drifts[1])
 
 
 def test_a_range_must_end_in_the_state_that_the_next_begins_with(world):
@@ -262,6 +269,8 @@ def test_frames_of_another_engine_are_counted_and_not_compared(tmp_path, monkeyp
     monkeypatch.setattr(world_module, "current_engine", lambda: "wasmtime 99 / other")
     run("-w", world, "submit", text=intent())
     monkeypatch.undo()
+    report = rejudge(world)
+    assert (report["rejudged"], report["other_engines"]) == (3, {"wasmtime 99 / other": 2})
     run("-w", world, "submit", text=intent())
     report = rejudge(world)
     assert report["sound"]

@@ -12,6 +12,7 @@ from splittally import Intent
 from splittally.core.errors import InvalidInput
 from splittally.core.hashing import hash_frame
 from splittally.runtime.reader import open_reader
+from splittally_tools.cli import records
 
 from tests.cli_tools import MANIFEST, busy_world, command, environment, intent, make_world, receipt, run
 
@@ -58,6 +59,25 @@ def test_a_follower_is_told_of_every_frame_that_comes(fresh):
     assert seqs == list(range(2, 102))
 
 
+def test_a_follower_sees_each_frame_once_and_ends_with_the_last_that_it_was_told(fresh, monkeypatch):
+    """Nobody need write another frame for that."""
+
+    def somebody_writes(_):
+        with splittally.open(fresh) as kernel:
+            assert kernel.state.seq < 6, "it waits for a frame that it was not told to show"
+            kernel.submit([Intent("llm.generate", {"model": "m", "max_tokens": 1}, "pool")] * 2)
+
+    monkeypatch.setattr(records.time, "sleep", somebody_writes)
+    for last in (1, 5):
+        lines = run("-w", fresh, "log", "--from", 0, "--to", last, "--follow").lines
+        assert [line["seq"] for line in lines] == list(range(last + 1))
+
+
+def test_an_export_has_the_frames_from_the_first_to_the_last_that_are_named(world):
+    lines = run("-w", world, "export", "--from", 2, "--to", 4).lines
+    assert [line["seq"] for line in lines] == [2, 3, 4]
+
+
 def test_the_feed_can_be_narrowed_to_a_kind(world):
     assert {line["command"]["type"] for line in run("-w", world, "log", "--kind", "settle").lines} == {
         "settle"
@@ -72,7 +92,7 @@ def test_an_intent_shows_every_frame_that_speaks_of_it(world):
     settled = run("-w", world, "log", "--kind", "settle").lines[0]
     digest = settled["command"]["intent_hash"]
     frames = run("-w", world, "show", digest, "--json").json["frames"]
-    assert [frame["command"]["type"] for frame in frames] == ["submit", "settle"]
+    assert [frame["command"]["type"] for frame in frames] == ["submit", "settle"]  # each once
     assert frames[0]["command"]["members"][0]["params"] == {"model": "m", "max_tokens": 5}
     assert "Check" in frames[0]["seen"][0]["answer"]
     by_seq = run("-w", world, "show", settled["seq"], "--json").json

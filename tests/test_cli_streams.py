@@ -5,10 +5,14 @@ import json
 import select
 import subprocess
 import tracemalloc
+from threading import Thread
 
 import pytest
+import splittally
 from splittally.core.limits import GROUP_MAX, LINE_BYTES_MAX
+from splittally_tools.cli import turn
 from splittally_tools.cli.lines import Lines
+from splittally_tools.cli.session import Session
 
 from tests.cli_tools import command, environment, intent, make_world, receipt, run
 
@@ -92,6 +96,22 @@ def test_a_group_is_answered_on_one_line(world):
     assert run("-w", world, "ledger", "--json").json["ledger"]["cap_llm"]["tokens"]["reserved"] == 60
 
 
+def test_a_group_with_one_that_is_refused_is_told_by_the_exit_code(world):
+    """Of a group that is sent again with another member the known one is told, and the other conflicts."""
+    known, new = (json.loads(intent("pool", 1, idempotency_key=key * 32)) for key in ("0a", "0b"))
+    assert run("-w", world, "submit", text=json.dumps({"all": [known]}) + "\n").code == 0
+    ran = run("-w", world, "submit", text=json.dumps({"all": [known, new]}) + "\n")
+    assert [each["outcome"] for each in ran.lines[0]["all"]] == ["allow", "deny"]
+    assert ran.code == 1
+
+
+def test_a_receipt_that_comes_late_is_no_refusal(world):
+    decided = run("-w", world, "submit", text=intent("cap_llm", 60)).lines[0]
+    assert run("-w", world, "release", decided["intent_hash"]).code == 0
+    ran = run("-w", world, "settle", text=receipt(decided["intent_hash"], 10, 20))
+    assert (ran.lines[0]["status"], ran.code) == ("late", 0)
+
+
 def test_keys_from_lines_let_a_file_be_run_again(world, tmp_path):
     file = tmp_path / "intents.ndjson"
     group = json.dumps({"all": [json.loads(intent("pool", 1)), json.loads(intent("pool", 1))]}) + "\n"
@@ -105,6 +125,41 @@ def test_keys_from_lines_let_a_file_be_run_again(world, tmp_path):
     piped = run("-w", world, "submit", "--keys", "from-line", text=file.read_text())
     assert piped.lines[0]["duplicate"]
     assert run("-w", world, "ledger", "--json").json["ledger"]["pool"]["tokens"]["reserved"] == 4
+
+
+def test_keys_from_lines_are_one_for_a_choice_and_none_for_what_has_its_own(world, tmp_path):
+    file = tmp_path / "intents.ndjson"
+    choice = {"first": [json.loads(intent(name, 1)) for name in ("cap_llm", "pool")]}
+    own = intent("pool", 1, idempotency_key="0a" * 32)
+    file.write_text(json.dumps(choice) + "\n" + own)
+    first = run("-w", world, "submit", file, "--keys", "from-line")
+    again = run("-w", world, "submit", file, "--keys", "from-line")
+    assert [(line["outcome"], line["duplicate"]) for line in first.lines] == [("allow", False)] * 2
+    assert [(line["outcome"], line["duplicate"]) for line in again.lines] == [("allow", True)] * 2
+    assert run("-w", world, "submit", text=own).lines[0]["intent_hash"] == first.lines[1]["intent_hash"]
+
+
+def test_a_payload_that_is_said_twice_is_refused_and_settles_nothing(world):
+    decided = run("-w", world, "submit", text=intent("cap_llm", 60)).lines[0]
+    ran = run("-w", world, "settle", text=receipt(decided["intent_hash"], payload_cbor="a0"))
+    assert (ran.code, ran.lines[0]["status"]) == (1, "invalid")
+    assert run("-w", world, "outcome", decided["intent_hash"], "--json").json["status"] == "reserved"
+
+
+def test_a_stream_that_does_not_pause_lets_those_that_wait_have_the_world(world, monkeypatch):
+    monkeypatch.setattr(turn, "TURN_SECONDS", 0.05)
+    session = Session()
+    session.world = str(world)
+    had = []
+    other = Thread(target=lambda: had.append(splittally.open(world, lock_seconds=3).close()))
+    with turn.Turns(session) as turns:
+        turns.begin()
+        other.start()
+        while other.is_alive():
+            turns.begin()
+            turns.run([])
+            other.join(0.02)
+    assert had == [None]
 
 
 def test_without_keys_two_equal_lines_are_two_intents(world):

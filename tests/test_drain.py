@@ -3,12 +3,15 @@
 import json
 import re
 import sqlite3
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from splittally import InvalidInput
 from splittally.host.drain import (
+    Price,
+    Prices,
     Queue,
     QueueError,
     Run,
@@ -46,6 +49,7 @@ def test_jobs_are_claimed_by_priority_then_age(tmp_path):
         for priority in (0, 5, 0, 5, -1):
             queue.enqueue("local", priority=priority)
             clock.forward(1)
+        assert [job.id for job in queue.jobs("queued")] == [2, 4, 1, 3, 5]
         order = [queue.claim("d").id for _ in range(5)]
         assert order == [2, 4, 1, 3, 5]
         assert queue.claim("d") is None
@@ -169,6 +173,55 @@ def test_an_interruption_leaves_a_running_job_to_the_operator(tmp_path):
             drain_jobs(queue, interrupted)
         assert drain_jobs(queue, pytest.fail).recovered == ({"job_id": 1, "became": "unknown"},)
         assert standup(queue)["staged"]["decisions"][0]["propose"] == "resolve"
+
+
+def test_an_interruption_of_the_check_puts_its_job_back_and_says_so(tmp_path):
+    class Interrupting:
+        def check_budget(self, job):
+            raise KeyboardInterrupt
+
+    with queue_of(tmp_path, CALL) as queue:
+        with pytest.raises(KeyboardInterrupt):
+            drain_jobs(queue, pytest.fail, Interrupting())
+        assert (queue.job(1).status, queue.job(1).claimed_by) == ("queued", None)
+        assert [(row.trigger, row.reason) for row in queue.triggers(1)] == [
+            ("recovered", "check_interrupted")
+        ]
+
+
+def test_a_job_counts_on_the_day_on_which_it_ended_from_the_first_instant_on(tmp_path):
+    midnight = datetime(2026, 3, 2, tzinfo=UTC)
+    instants = [midnight - timedelta(microseconds=1), midnight, midnight + timedelta(hours=24)]
+    with queue_of(tmp_path, *[CALL] * 3) as queue:
+        for cost, now in enumerate(instants, 1):
+            drain_jobs(queue, lambda job, run, cost=cost: {"cost_usd": cost}, limit=1, now=now)
+        days = [queue.spent_usd(midnight + timedelta(days=day)) for day in (-1, 0, 1)]
+        assert days == [1, 2, 3]
+
+
+def test_an_earlier_failure_speaks_for_a_job_that_fails_and_not_for_one_that_is_done(tmp_path):
+    with queue_of(tmp_path) as queue:
+        for _ in range(2):
+            queue.enqueue("local", failure_class="cannot_solve")
+        results = iter([{"status": "done"}, {"status": "failed"}])
+        drain_jobs(queue, lambda job, run: next(results))
+        assert [queue.job(at).status for at in (1, 2)] == ["done", "failed"]
+        assert queue.job(1).failure_class is None
+        assert queue.job(2).failure_class is not None
+
+
+def test_a_runner_is_given_its_job_as_it_was_marked(tmp_path):
+    seen = []
+    with queue_of(tmp_path, CALL) as queue:
+        drain_jobs(queue, lambda job, run: seen.append((job.status, job.dispatched_at, job.claims)) or {})
+        assert [(status, bool(at), claims) for status, at, claims in seen] == [("dispatched", True, 1)]
+
+
+def test_a_cost_by_the_token_is_rounded_up_to_a_millionth():
+    prices = Prices("today", {"m": Price(Decimal("0.4"), Decimal(1))})
+    for prompt, completion, cost in ((0, 0, "0"), (1, 0, "0.000001"), (5, 0, "0.000002"), (3, 1, "0.000003")):
+        usage = {"prompt_tokens": prompt, "completion_tokens": completion}
+        assert prices.cost("m", usage) == Decimal(cost)
 
 
 def test_a_listener_that_fails_cuts_off_no_job(tmp_path):

@@ -35,6 +35,37 @@ def test_each_dispatch_is_an_intent_and_each_result_its_receipt(tmp_path):
         assert len({queue.job(at).intent_hash for at in (1, 2)}) == 2
 
 
+def test_two_queues_over_one_kernel_ask_for_intents_of_their_own(tmp_path):
+    """The first job of each has the same number and was claimed as often."""
+    seen = []
+    with world() as (kernel, gate):
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            with queue_of(tmp_path / name, CALL) as queue:
+                assert drain_jobs(queue, lambda job, run: seen.append(job.id) or USED, kernel=gate).done == (
+                    1,
+                )
+        assert seen == [1, 1]
+        assert kernel.state.counters["g"]["tokens"].spent == 20
+
+
+def test_what_a_dead_drain_reserved_and_never_dispatched_is_released(tmp_path):
+    with world() as (kernel, gate), queue_of(tmp_path, CALL) as queue:
+        job = queue.claim("dead")
+        asked = gate.ask(queue.id, job)  # and then it is killed
+        assert asked.outcome == "allow"
+        assert drain_jobs(queue, lambda job, run: USED, kernel=gate).done == (1,)
+        assert kernel.outcome(asked.intent_hash).cause == "not_dispatched"
+        assert not kernel.state.reservations
+
+
+def test_a_result_outside_the_data_model_settles_its_intent_as_an_error(tmp_path):
+    with world() as (kernel, gate), queue_of(tmp_path, CALL) as queue:
+        drain_jobs(queue, lambda job, run: {"usage": {"prompt_tokens": 2**70}}, kernel=gate)
+        assert kernel.outcome(queue.job(1).intent_hash).status == "settled"
+        assert not kernel.state.reservations
+
+
 def violations(kernel):
     return [code for event in recorded(kernel, Settled) for code in event.violations]
 

@@ -90,6 +90,17 @@ def test_bytes_are_recorded_in_the_normal_form_of_the_receipts_schema() -> None:
         assert settled(kernel, value)[:2] == settled(kernel, encode(normal))[:2] == (data, fits)
 
 
+def test_a_late_receipt_is_read_by_the_schema_of_its_kind_too() -> None:
+    """What has ended still has a kind, and a payload that may hold a secret is never kept as it is."""
+    with world(receipt_schema=SCHEMA) as kernel:
+        digest = kernel.submit(Intent("mail.send", {}, "g"), now_ns=2).intent_hash
+        assert kernel.release(digest, now_ns=2).status == "released"
+        late = kernel.settle(Receipt(digest, "ok", "adapter", {"key": "in plain words"}), now_ns=3)
+        assert (late.status, "receipt_invalid" in [x.code for x in late.violations]) == ("late", True)
+        command = bodies(kernel)[-1].command
+        assert (command.payload, command.fits) == (b"", WITHHELD)
+
+
 @pytest.mark.req("S4-52")
 @pytest.mark.parametrize("schema", [{"allOf": [{"x-secret": True}]}, {"type": "text"}], ids=repr)
 def test_a_receipt_settles_where_the_schema_in_the_journal_cannot_be_read(schema: Any) -> None:

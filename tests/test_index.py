@@ -213,6 +213,19 @@ def test_keys_that_share_their_first_bytes_are_told_apart(store, tmp_path):
     assert index.seqs(b"same" * 7 + b"none") == ()
 
 
+def test_of_many_keys_in_merged_runs_each_is_found_in_all_its_frames(store, tmp_path):
+    """So many that several share a first byte, and stand in several of the runs that are merged."""
+    index = Index(tmp_path / "index")
+    for seq in range(100):
+        for n in range(seq % 7, 700, 7):
+            index.put(key_of(n), seq)
+        if seq % 20 == 19:
+            index.flush(Head(seq + 1, store.entry(seq)[0]))
+    assert index.size_in_memory == 0
+    for n in range(700):
+        assert index.seqs(key_of(n)) == tuple(range(n % 7, 100, 7))
+
+
 def test_bytes_of_a_key_that_straddle_two_rows_are_not_a_row(store, tmp_path):
     """Rows lie side by side, so the end of one and the beginning of the next can spell a third key."""
     first, second = b"a" * 32, b"a" * 8 + b"b" * 24

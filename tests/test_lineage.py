@@ -8,10 +8,10 @@ import pytest
 import splittally
 from hypothesis import given
 from splittally.core.events import Posted
-from splittally.runtime.lineage import History, Untraceable, read_history, trace_in
+from splittally.runtime.lineage import History, Untraceable, origins_of, read_history, trace_in
 from splittally.runtime.lineage.sources import DEBT, ISSUE, LOT, Lineage, Source
 
-from tests.rows.worlds import act, bodies, few, settle, world
+from tests.rows.worlds import ACT, act, bodies, few, settle, world
 
 ACCOUNTS = {
     "accounts/a": {},
@@ -224,6 +224,17 @@ def test_a_debt_ends_a_walk_and_what_repays_it_is_no_source_of_anything_later():
         assert told(kernel, "accounts/credit") == [(0, "balance", 7), (1, "issue", 7)]
 
 
+def test_what_repays_a_debt_is_the_first_of_what_comes_in_and_the_rest_is_what_is_left():
+    with economy_world() as kernel:
+        for _ in range(2):
+            issue(kernel, 5)
+        second = kernel.state.seq - 1
+        transfer(kernel, 5, "accounts/credit", "accounts/b")  # which has nothing
+        transfer(kernel, 10, "accounts/a", "accounts/credit")
+        last = transfer(kernel, 5, "accounts/credit", "accounts/change")
+        assert [level.seq for level in kernel.trace(last.seq) if level.what == "issue"] == [second]
+
+
 def test_a_conversion_is_walked_through_the_counter_account_and_through_what_was_given():
     with economy_world() as kernel:
         issue(kernel, 10)
@@ -256,6 +267,7 @@ def test_what_a_conversion_gave_is_walked_once_however_often_it_is_met():
         levels = list(trace_in(history_of(kernel), decision.seq))
         assert len(levels) < 7 * 40
         assert [x for x in levels if x.is_repeated]
+        assert {origin.what for origin in origins_of(levels)} == {"issue"}  # what is met again ends no walk
 
 
 def test_a_chain_of_a_thousand_transfers_is_walked_to_its_end():
@@ -281,6 +293,66 @@ def test_an_intent_shows_what_is_in_flight_then_what_went_back_and_a_settled_one
         paid = act(kernel, {"USD": 9}, "g0").intent_hash
         settle(kernel, paid, {"USD": 6})
         assert told(kernel, paid) == [(1, "settlement", 6), (2, "commitment", 6), (3, "issue", 6)]
+
+
+@pytest.mark.req("X5-03")
+def test_every_posting_of_an_intent_is_told_by_what_caused_it():
+    """A late payment is no settlement, and one frame may hold several causes."""
+    with economy_world() as kernel:
+        issue(kernel, 50)
+        digests = [
+            act(kernel, {"USD": amount}, "g0", now_ns=1, expires_ns=9).intent_hash for amount in (9, 5, 4)
+        ]
+        paid, late, back = digests
+        settle(kernel, paid, {"USD": 6})
+        kernel.tick(now_ns=9)  # both of the others fall due
+        settle(kernel, late, {"USD": 3})
+        assert kernel.native("settlement.refund", intent_hash=paid, amounts={"USD": 2}).allowed
+        told_kinds = {
+            digest: [level.kind for level in kernel.trace(digest) if level.level == 1] for digest in digests
+        }
+        assert told_kinds == {paid: ["settle", "refund"], late: ["late"], back: ["release"]}
+        kinds = {digest: [] for digest in digests}
+        for traced in history_of(kernel).lineage.postings:
+            kinds.get(traced.posted.intent_hash, []).append(traced.kind)
+        assert kinds == {
+            paid: ["test.act", "settle", "settle", "refund"],
+            late: ["test.act", "release", "late"],
+            back: ["test.act", "release"],
+        }
+
+
+def test_of_several_causes_in_one_frame_each_posting_has_its_own():
+    """One waits for an answer until its time is out and is charged; another expires in the same frame."""
+    terms = GRANTS["g0"] | {"unknown_ns": 8, "doubt": "payer"}
+    with world({"g0": terms}, resources=RESOURCES, accounts=ACCOUNTS) as kernel:
+        issue(kernel, 50)
+        unknown = act(kernel, {"USD": 5}, "g0", now_ns=1).intent_hash
+        settle(kernel, unknown, {}, "unknown", now_ns=2)
+        expires = act(kernel, {"USD": 4}, "g0", now_ns=2, expires_ns=12).intent_hash
+        assert kernel.tick(now_ns=12) == 1
+        told_kinds = [kernel.trace(digest)[0].kind for digest in (unknown, expires)]
+        assert told_kinds == ["settle", "release"]
+
+
+@pytest.mark.req("S0-230")
+def test_whatever_moves_an_intents_value_names_the_grant_it_was_asked_under_and_those_above():
+    grants = {"parent": GRANTS["g0"] | {"delegations": 1}, "child": GRANTS["g0"] | {"parent": "parent"}}
+    with world(grants, resources=RESOURCES, accounts=ACCOUNTS) as kernel:
+        issue(kernel, 50)
+        paid, late = (act(kernel, {"USD": 9}, "child").intent_hash for _ in range(2))
+        settle(kernel, paid, {"USD": 6})
+        assert kernel.native("settlement.refund", intent_hash=paid, amounts={"USD": 2}).allowed
+        kernel.release(late)
+        settle(kernel, late, {"USD": 4})
+        history = history_of(kernel)
+        moved = [
+            (traced.kind, history.chain_of(moment.permission))
+            for traced, moment in zip(history.lineage.postings, history.moments, strict=True)
+            if traced.posted.intent_hash in (paid, late)
+        ]
+        assert {kind for kind, _ in moved} == {ACT, "settle", "refund", "release", "late"}
+        assert [chain for _, chain in moved] == [["child", "parent", "root"]] * len(moved)
 
 
 @pytest.mark.req("X5-08")

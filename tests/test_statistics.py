@@ -13,7 +13,7 @@ from splittally.core.events import Posted
 from splittally.runtime.reader import open_reader
 from splittally_tools.statistics import feed
 from splittally_tools.statistics.feed import FILE
-from splittally_tools.statistics.store import APPLICATION_ID
+from splittally_tools.statistics.store import APPLICATION_ID, open_statistics
 
 from tests.cli_tools import copied, run
 from tests.rows.worlds import few
@@ -286,6 +286,17 @@ def test_a_file_that_somebody_writes_is_waited_for_and_then_named(small, monkeyp
     db.execute("ROLLBACK")
     db.close()
     stats(small, "update")
+
+
+def test_frames_that_another_took_meanwhile_are_not_counted_twice(small, tmp_path):
+    """Two that read at once begin at the same cursor; the second to write meets frames that are there."""
+    with open_reader(small) as reader, open_statistics(small / FILE) as right:
+        for taken in range(reader.head.size):
+            with open_statistics(tmp_path / str(taken), create=True) as statistics:
+                statistics.take(reader.records(0, taken))
+                statistics.take(reader.records())
+                assert statistics.totals() == right.totals()
+                assert statistics.balances() == right.balances()
 
 
 def test_an_empty_file_is_one_that_was_not_made_yet(small):

@@ -126,6 +126,14 @@ def filled(store, count):
     return store
 
 
+def test_a_head_of_as_many_frames_and_another_hash_is_a_conflict(store):
+    """Two histories of one length are two journals."""
+    filled(store, 3)
+    head, other = store.head, Head(3, b"x" * 32)
+    assert store.append(other, sealed(other, [["mine"]])) == Conflict(head)
+    assert store.head == head
+
+
 @pytest.mark.req("X5-20")
 def test_a_reader_that_resumes_at_its_cursor_gets_exactly_what_was_appended_since(store):
     filled(store, 700)

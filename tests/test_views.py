@@ -8,6 +8,7 @@ import hypothesis.strategies as st
 import pytest
 import splittally
 from hypothesis import given
+from splittally import Intent
 from splittally.core.caps.grants import Grant
 from splittally.core.ledger.state import Counter as LimitCounter
 from splittally.core.state import State
@@ -15,10 +16,13 @@ from splittally.core.types import LIFE
 from splittally.edge.records import readable
 from splittally.runtime.lineage import origins_of
 from splittally.runtime.queries import Queries
+from splittally.runtime.reader import read_store
 from splittally.runtime.table import Table
+from splittally_tools.cli.entries import entries
+from splittally_tools.cli.output import age
 
 from tests.cli_tools import run
-from tests.rows.worlds import budget, held, settle, world
+from tests.rows.worlds import ACT, act, budget, few, held, settle, world
 
 GRANTS = 100_000
 
@@ -225,3 +229,121 @@ def test_the_command_line_walks_as_deep_and_as_far_as_it_is_told(turned):
     assert "USD" in run("trace", "--world", where, "accounts/a", "--sums").out
     for wrong in ("--depth", "--limit"):
         assert run("trace", "--world", where, "accounts/a", wrong, "0").code == 2
+
+
+def test_a_walk_is_told_whole_to_programs_and_cut_for_people(tmp_path):
+    path, asked = tmp_path / "w", []
+    for at in range(520):  # two levels a transfer
+        sides = ("accounts/a", "accounts/b") if at % 2 == 0 else ("accounts/b", "accounts/a")
+        params = {"resource": "USD", "amount": 1, "from": sides[0], "to": sides[1]}
+        asked.append(Intent("ledger.transfer", params, "root"))
+    with splittally.open(path, clock="given") as kernel:
+        assert kernel.apply(
+            {"resources": {"USD": 2}, "accounts": {"accounts/a": {}, "accounts/b": {}}}
+        ).allowed
+        assert kernel.native("ledger.issue", resource="USD", amount=1, to="accounts/a").allowed
+        last = kernel.submit(asked)[-1]
+    assert len(run("-w", path, "--json", "trace", last.seq).lines) == 2 * len(asked) + 1
+    shown = run("-w", path, "trace", last.seq).out
+    assert "the first 1000 levels" in shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0, "5 ns"), (61, "1m 1s"), (3_601, "1h"), (3_661, "1h 1m"), (90_061, "1d 1h"), (86_460, "1d")],
+)
+def test_an_age_is_told_in_its_two_largest_units_rounded_down(seconds, told):
+    assert age(seconds * 10**9 + 5) == told
+
+
+def test_a_side_of_a_posting_that_is_in_flight_has_no_account():
+    terms = {"g": {"draws_on": {"USD": "accounts/a"}, "pays_to": ["accounts/b"]}}
+    accounts = {"accounts/a": {}, "accounts/b": {}}
+    with world(terms, resources={"USD": 2}, accounts=accounts) as kernel, read_store(kernel) as reader:
+        assert kernel.native("ledger.issue", resource="USD", amount=9, to="accounts/a").allowed
+        start = kernel.state.seq
+        settle(kernel, held(kernel, {"USD": 5}), {"USD": 5})
+        told = [(row["direction"], row["account"], row["kind"]) for row in entries(reader, start, None)]
+    assert told == [
+        ("debit", "accounts/a", ACT), ("credit", "", ACT),
+        ("debit", "", "settle"), ("credit", "accounts/b", "settle"),
+    ]  # fmt: skip
+
+
+moves = st.lists(
+    st.one_of(
+        st.tuples(st.just("issue"), st.integers(1, 50)),
+        st.tuples(st.just("hold"), st.integers(1, 30)),
+        st.tuples(st.just("settle"), st.integers(0, 30)),
+        st.tuples(st.just("release"), st.just(0)),
+    ),
+    max_size=12,
+)
+
+
+@few
+@given(moves)
+def test_accounts_and_counters_are_shown_as_a_book_of_three_columns_has_them(moves):
+    """What is in flight has left its account and is in no other; nothing is made and nothing is lost."""
+    terms = {"g": {"draws_on": {"USD": "accounts/a"}, "pays_to": ["accounts/b"]}}
+    accounts = {"accounts/a": {"debt_limit": 20}, "accounts/b": {}}
+    with world(terms, resources={"USD": 2}, accounts=accounts) as kernel:
+        issued, paid, held_now = 0, 0, {}
+        for name, amount in moves:
+            if name == "issue":
+                assert kernel.native("ledger.issue", resource="USD", amount=amount, to="accounts/a").allowed
+                issued += amount
+            elif name == "hold":
+                decision = act(kernel, {"USD": amount})
+                assert decision.allowed == (amount <= issued - paid - sum(held_now.values()) + 20)
+                held_now |= {decision.intent_hash: amount} if decision.allowed else {}
+            elif held_now:
+                digest, reserve = held_now.popitem()
+                used = min(amount, reserve)
+                if name == "settle":
+                    settle(kernel, digest, {"USD": used})
+                    paid += used
+                else:
+                    kernel.release(digest)
+        state, flying = kernel.state, sum(held_now.values())
+        left = issued - paid - flying
+        shown = {name: row for name, row in state.accounts.items() if row.balances}
+        told = {
+            name: (row.balances["USD"], row.in_flight, row.spendable["USD"]) for name, row in shown.items()
+        }
+        expected = {
+            "accounts/a": (left, {"USD": flying} if flying else {}, left + 20),
+            "accounts/b": (paid, {}, paid),
+            "external/issuer": (-issued, {}, 0),
+        }
+        assert told == {name: expected[name] for name in told}
+        assert (state.resources["USD"].in_flight, state.resources["USD"].imbalance) == (flying, 0)
+        counter = state.counter("g", "USD")
+        assert counter in (None, {"limit": None, "reserved": flying, "spent": paid})
+
+
+def test_a_table_that_is_called_gives_the_rows_that_have_each_of_the_values():
+    with world(budget(tokens=9)) as kernel:
+        digest = held(kernel, {"tokens": 1})
+        asked = [{"dim": "tokens"}, {"grant": "g"}, {"dim": "tokens", "grant": "g"}, {"dim": ["tokens"]}]
+        missed = [{"dim": "USD"}, {"grant": "x"}, {"dim": "tokens", "grant": "x"}, {"dim": []}, {"odd": 1}]
+        assert [list(kernel.state.reservations(**fields)) for fields in asked] == [[digest]] * 4
+        assert [kernel.state.reservations(**fields) for fields in missed] == [{}] * 5
+
+
+def test_a_grant_reads_as_revoked_with_one_above_and_as_exhausted_by_a_limit_for_life_alone():
+    a_day = {"limits": [{"dim": "tokens", "per": "day", "amount": 5}]}
+    grants = {"top": {}, "low": {"parent": "top"}, "life": {"budget": {"tokens": 5}}, "day": a_day}
+    with world(grants) as kernel:
+        for name in ("life", "day"):
+            settle(kernel, held(kernel, {"tokens": 5}, name), {"tokens": 9})  # above what was held
+        assert kernel.native("grant.revoke", name="top", order="o-1").allowed
+        told = {name: (row["revoked"], row["exhausted"]) for name, row in kernel.state.grants.items()}
+        assert {name: told[name] for name in grants} == {
+            "top": (True, False), "low": (True, False), "life": (False, True), "day": (False, False),
+        }  # fmt: skip
+        assert kernel.state.counters["life"] == {"tokens": {"limit": 5, "reserved": 0, "spent": 9}}
+        assert [key[:3] for key in kernel.state.windows if key[0] == "day"] == [("day", "tokens", "day")]
+        assert {key[2] for key in kernel.state.windows} == {"day"}
+        life = kernel.state.counters.get("day", {})
+        assert dict(life) in ({}, {"tokens": {"limit": None, "reserved": 0, "spent": 9}})

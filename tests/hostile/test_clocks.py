@@ -179,3 +179,13 @@ def test_the_clock_of_a_world_is_fixed_when_it_is_made(folder):
     for nonsense in ("sundial", 5, b"given"):
         with pytest.raises(InvalidInput):
             splittally.open(None, clock=nonsense)
+
+
+def test_what_fell_due_while_nobody_looked_comes_before_the_record_of_another_engine(folder, monkeypatch):
+    path = folder / "w"
+    with host_world(1_000, path=path, hold_ns_max=10) as kernel:
+        held(kernel, {"tokens": 1})
+    monkeypatch.setattr("splittally.runtime.opening.current_engine", lambda: "another engine")
+    with splittally.open(path, clock=Clock(5_000)) as kernel:
+        assert [type(body.command).__name__ for body in bodies(kernel)][-2:] == ["Tick", "Open"]
+        assert not kernel.state.reservations

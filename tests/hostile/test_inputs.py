@@ -274,6 +274,16 @@ def test_what_no_frame_can_hold_is_refused_and_never_written(tmp_path):
         assert act(kernel, {"tokens": 1}).allowed
 
 
+@pytest.mark.parametrize("spare", [0, -1])
+def test_a_frame_has_its_bound_to_the_byte(monkeypatch, spare):
+    with world(budget(tokens=9)) as kernel, world(budget(tokens=9)) as twin:
+        asked = Intent(ACT, {"a": reserves({"tokens": 3})}, "g", None, bytes(32), None, bytes(16))
+        assert twin.submit(asked).allowed
+        (data,) = [data for _, data in twin._world.store.scan(twin.state.seq - 1)]
+        monkeypatch.setattr(pipeline, "FRAME_BYTES_MAX", len(data) + spare)
+        assert kernel.submit(asked).allowed == (spare == 0)
+
+
 def test_a_tick_of_records_too_large_for_one_frame_takes_several(monkeypatch):
     """Holds that name many dimensions at every level and time out at one instant do not fit one record."""
     dims = {f"dimension {n}": 2**60 for n in range(20)}

@@ -109,6 +109,8 @@ def test_a_frame_that_cannot_be_applied_ends_what_is_saved(books, folder):
     assert (ran.code, ran.json["frames"], ran.json["lost"]) == (1, 5, 1)
     assert "frame 5 cannot be applied" in ran.json["damage"]
     assert ran.json["state_root"] == root
+    with splittally.open(folder / "new") as kernel:
+        assert (kernel.state.seq, kernel.state.root.hex()) == (5, root)
 
 
 def test_nothing_is_overwritten_and_nothing_is_left_behind(books, folder, monkeypatch):

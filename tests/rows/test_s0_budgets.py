@@ -107,6 +107,19 @@ def test_a_budget_declares_quality_tokens_and_a_rule_that_uses_them():
         assert row(kernel).schema["goals"] == ["be good"]
 
 
+@pytest.mark.parametrize("amount", [0, 4, 10, 15, 30, 44])
+def test_lines_of_one_resource_fill_one_after_the_other_and_the_last_has_the_rest(amount):
+    lines = {name: {"resource": "USD", "amount": most} for name, most in (("a", 10), ("b", 20), ("c", 1))}
+    with world() as kernel:
+        create(kernel, {"resources": {"USD": 0}, "lines": lines})
+        if amount:
+            deposit(kernel, amount)
+        filled = {name: line["filled"] for name, line in row(kernel).lines.items()}
+    first = min(amount, 10)
+    second = min(amount - first, 20)
+    assert filled == {"a": first, "b": second, "c": amount - first - second}
+
+
 @pytest.mark.req("S0-03")
 def test_planning_funding_and_authority_change_one_at_a_time():
     with world() as kernel:

@@ -10,7 +10,11 @@ from cddl_verifier import Validator
 from hypothesis import given
 from splittally import InvalidManifest
 from splittally.core.events import Decided, Held, Refunded, Released, Settled
+from splittally.runtime.reader import open_reader
+from splittally_tools.audit.explanation import explain
+from splittally_tools.audit.grant_history import grant_history
 
+from tests.cli_tools import run
 from tests.golden import read_vectors
 from tests.rows.walk import Walk
 from tests.rows.worlds import (
@@ -230,3 +234,27 @@ def test_the_recorded_deltas_of_each_grant_and_dimension_sum_to_the_final_ledger
             assert row.get("refunded", 0) == refunded[key]
         assert spent["team", "tokens"] > 0
         assert reserved["team", "tokens"] + reserved["agent", "tokens"] + reserved["team", "bytes"] > 0
+
+
+@pytest.mark.req("S4-97")
+def test_what_is_explained_and_told_of_a_grant_is_of_the_terms_that_it_had(folder):
+    """The same name has other terms today, and a grant above it is gone."""
+    with world({"team": {"delegations": 1}, "g": {"parent": "team"}}, folder / "w") as kernel:
+        first = held(kernel, {"tokens": 1})
+        apply(
+            kernel, manifest({"team": {"delegations": 1}, "g": {"parent": "team", "budget": {"tokens": 9}}})
+        )
+        second = held(kernel, {"tokens": 1})
+        legs = {event.intent_hash: event.legs for event in recorded(kernel, Held)}
+        assert kernel.native("grant.revoke", name="team", order="o-1").allowed
+    with open_reader(folder / "w") as reader:
+        for digest in (first, second):
+            told = [(link["grant"], link["terms_hash"]) for link in explain(reader, digest)["chain"]]
+            assert told[:2] == [(leg.grant, leg.terms_hash.hex()) for leg in legs[digest]][:2]
+        assert legs[first][0].terms_hash != legs[second][0].terms_hash
+        changes = grant_history(reader, "g")
+    assert [change["what"] for change in changes] == ["made", "changed", "revoked with team"]
+    acted = [change["first_intent"] and change["first_intent"]["intent_hash"] for change in changes]
+    assert acted == [first.hex(), second.hex(), None]
+    by_hash = run("-w", folder / "w", "grants", legs[second][0].grant_hash.hex(), "--history", "--json").json
+    assert [change["what"] for change in by_hash["history"]] == ["made", "changed", "revoked with team"]

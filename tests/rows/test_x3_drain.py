@@ -195,6 +195,7 @@ def test_a_lane_whose_program_is_missing_is_deferred(folder):
         ([3.9, 3.9, 3.9, 4.0, 3.9], False),
         ([None] * 9, False),
         ([3.9, 3.9, 3.9, None, None], False),
+        ([3.9, 3.9, None, 3.9, 3.9], True),
         ([float("nan")] * 9, False),
     ],
 )

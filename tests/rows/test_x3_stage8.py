@@ -76,6 +76,7 @@ def test_a_new_day_opens_the_cap_again_but_for_what_is_still_open(kernel):
     assert ask(kernel, "usd3").allowed
     assert ask(kernel, "usd1").outcome == "defer"
     assert ask(kernel, "usd2", now_ns=DAY_NS).allowed  # 3 are still open, 2 of yesterday are spent
+    assert kernel.state.governor.verdicts == {"allow": 1}  # it deferred yesterday, and not yet today
     assert ask(kernel, "usd1").outcome == "defer"
 
 

@@ -8,9 +8,11 @@ import hypothesis.strategies as st
 import pytest
 import splittally
 from hypothesis import given
-from splittally import DiskFull, Group, Intent, KernelStopped, Receipt
+from splittally import DiskFull, Group, Intent, InvalidInput, KernelStopped, Receipt
 from splittally.core.commands import Submit
+from splittally.journal.memory import MemoryStore
 from splittally.journal.store import Conflict, Unknown
+from splittally.runtime.open_kernel import open_store
 from splittally.runtime.reader import open_reader
 
 from tests.rows.worlds import (
@@ -85,6 +87,31 @@ def test_a_key_of_another_length_is_refused_without_a_record(key):
         assert (decision.seq, decision.outcome, codes(decision)) == (None, "deny", ["idempotency.invalid"])
         assert decision.findings[0].facts["needed"] == 32
         assert kernel.state.seq == frames
+
+
+@few
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=9, max_size=9))
+def test_every_key_and_attempt_that_is_drawn_is_whole_and_no_byte_is_given_twice(stated):
+    """Random bytes come from a pool, whose end falls anywhere."""
+    with world(budget(tokens=10**6)) as kernel:
+        asked = [
+            Intent(
+                ACT,
+                {"a": reserves({"tokens": 1})},
+                "g",
+                idempotency_key=at.to_bytes(32) if has_key else None,
+                attempt=at.to_bytes(16) if has_attempt else None,
+            )
+            for at in range(150)
+            for has_key, has_attempt in [stated[at % len(stated)]]
+        ]
+        kernel.submit(asked)
+        members = [body.command.members[0] for body in bodies(kernel)[-len(asked) :]]
+    assert {(len(member.key), len(member.attempt)) for member in members} == {(32, 16)}
+    keys = [member.key for member in members if not member.keyed]
+    attempts = [member.attempt for member in members if any(member.attempt[:8])]
+    drawn = [piece for key in keys for piece in (key[:16], key[16:])] + attempts
+    assert len(set(drawn)) == len(drawn)
 
 
 @pytest.mark.req("X4-08")
@@ -260,6 +287,13 @@ def test_the_fourth_open_intent_of_three_is_refused_and_the_others_are_not_touch
         assert act(kernel, {"tokens": 1}, idempotency_key=bytes(32)).duplicate  # not a fourth one
         settle(kernel, holds[1], {"tokens": 1})
         assert act(kernel, {"tokens": 1}, idempotency_key=b"4" * 32).allowed
+
+
+@pytest.mark.parametrize("odd", [-1, True, 2.5, "3"])
+def test_the_bound_of_what_is_open_is_a_natural(odd):
+    for opened in (splittally.open, lambda _, open_max: open_store(MemoryStore(), open_max=open_max)):
+        with pytest.raises(InvalidInput, match="open_max"):
+            opened(None, open_max=odd)
 
 
 @pytest.mark.req("X4-21")

@@ -139,6 +139,7 @@ def test_late_spend_counts_once_and_is_marked_late():
         assert books(kernel) == before
         assert kernel.outcome(digest).status == "released"
         assert kernel.outcome(digest).charged == {"tokens": 30}
+        assert kernel.outcome(digest).ended_seq == late.seq
 
 
 @pytest.mark.req("X5-03")
@@ -169,6 +170,21 @@ def issue(kernel, amount):
 def balances(kernel):
     rows = kernel.state.accounts
     return {name: rows[f"accounts/{name}"].balances.get("USD", 0) for name in ("team", "vendor")}
+
+
+@pytest.mark.req("X5-03")
+@pytest.mark.parametrize("wake", ["tick", "intent"])
+def test_a_hold_stands_until_the_instant_before_its_expiry_and_no_longer(wake):
+    with world(budget(tokens=9)) as kernel:
+        digest = held(kernel, {"tokens": 9}, expires_ns=100)
+        assert kernel.tick(now_ns=99) == 0
+        assert digest in kernel.state.reservations
+        if wake == "tick":
+            assert kernel.tick(now_ns=100) == 1
+            assert digest not in kernel.state.reservations
+        else:
+            assert act(kernel, {"tokens": 9}, now_ns=100).allowed
+            assert list(kernel.state.reservations) != [digest]
 
 
 @pytest.mark.req("X5-04")
@@ -361,6 +377,19 @@ def test_of_several_grants_the_first_that_passes_alone_pays(limits, amount, keye
 
 
 @pytest.mark.req("X5-07")
+def test_of_several_grants_those_that_refused_before_are_passed_over():
+    with world({"g0": {"budget": {"tokens": 1}}, "g1": {}, "g2": {}}) as kernel:
+        asked = [
+            Intent(ACT, {"a": reserves({"tokens": 9})}, name, idempotency_key=b"k" * 32)
+            for name in ("g0", "g1", "g2")
+        ]
+        assert kernel.submit(asked[0]).outcome == "deny"
+        decision = kernel.submit(asked, mode="first")
+        assert (decision.allowed, decision.duplicate) == (True, False)
+        assert [hold.grant for hold in kernel.state.reservations.values()] == ["g1"]
+
+
+@pytest.mark.req("X5-07")
 def test_a_group_that_is_sent_again_gets_its_first_answers():
     with world(budget(tokens=100)) as kernel:
         asked = [
@@ -371,6 +400,10 @@ def test_a_group_that_is_sent_again_gets_its_first_answers():
         frames = kernel.state.seq
         again = kernel.submit(asked, mode="all")
         assert [(x.seq, x.outcome, x.duplicate) for x in again] == [(x.seq, x.outcome, True) for x in first]
+        alone = [kernel.submit(each) for each in asked]
+        assert [(x.intent_hash, x.duplicate) for x in alone] == [(x.intent_hash, True) for x in first]
+        other = act(kernel, {"tokens": 8}, idempotency_key=asked[1].idempotency_key)
+        assert other.findings[0].facts["intent_hash"] == first[1].intent_hash  # of the group, whose key it is
         fourth = Intent(ACT, {"a": reserves({"tokens": 9})}, "g", idempotency_key=b"4" * 32)
         mixed = kernel.submit([*asked, fourth], mode="all")
         assert codes(mixed[3]) == ["idempotency.conflict"]

@@ -23,6 +23,7 @@ from splittally.runtime.reader import open_reader
 from splittally.runtime.recover import fold
 
 from tests import golden
+from tests.cli_tools import run
 from tests.rows.worlds import (
     ACT,
     bodies,
@@ -312,6 +313,21 @@ def test_an_index_run_forged_with_its_digest_is_rebuilt_and_decides_nothing_twic
     with splittally.open(path) as kernel:
         assert kernel.repairs == ()
         assert kernel.submit(KEYED).duplicate
+
+
+@pytest.mark.req("X6-18")
+def test_judging_again_rests_on_no_run_that_audit_finds_wrong(folder):
+    """A late receipt is decided by what the index knows of its intent."""
+    path = folder / "w"
+    with world(budget(tokens=10), path) as kernel:
+        digest = held(kernel, {"tokens": 4})
+        kernel.release(digest)
+        save_snapshot(kernel)
+        assert settle(kernel, digest, {"tokens": 4}).status == "late"
+    forge_run(path, without)
+    report = run("-w", path, "verify", "--rejudge", "--json").json
+    assert [problem.startswith("index run") for problem in report["problems"]] == [True]
+    assert ("error" in report, report["rejudged"]) == (False, report["frames"])
 
 
 @pytest.mark.req("X6-18")

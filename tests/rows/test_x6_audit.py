@@ -17,9 +17,11 @@ from splittally.core import commands
 from splittally.core import step as step_module
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput
+from splittally.core.frames import body_rows
 from splittally.core.hashing import intent_hash
 from splittally.journal.frame import open_frame, seal
 from splittally.journal.lmdb import LmdbStore
+from splittally.journal.memory import MemoryStore
 from splittally.runtime import opening, pipeline
 from splittally.runtime.reader import open_reader, read_store
 from splittally_tools.audit.verify import verify
@@ -310,3 +312,36 @@ def test_what_kernels_recorded_is_well_formed(folder, tmp_path):
         report = verify(reader)
     assert (report.damage, report.frames) == (None, len(frames))
     assert set(asked) >= {0, 1, 2, 3, 4, 5}
+
+
+# A last frame that is an anchor, as a forger makes it, and what is said of it.
+LAST = {
+    "other runs": (lambda x, out: (x, [replace(out[0], runs=[*out[0].runs, KEY])]), "anchors otherwise"),
+    "another root": (
+        lambda x, out: (replace(x, root=KEY), [replace(out[0], root=KEY)]), "anchors another state",
+    ),
+    "nothing": (lambda x, out: (commands.Tick(1), []), "records nothing"),
+    "an opening": (lambda x, out: (x, [*out, step_module.opened_by(OPENING)]), "does not open a world"),
+}  # fmt: skip
+OPENING = commands.Open(bytes(16), "given", 2, "another engine", b"")
+
+
+@pytest.mark.req("X6-17")
+@pytest.mark.parametrize("what", LAST)
+def test_a_frame_records_what_it_was_asked_and_an_anchor_the_state_before_it(folder, what):
+    forged, said = LAST[what]
+    store = MemoryStore()
+    with splittally.open(folder / "w", clock="given") as kernel:
+        assert kernel.apply(MANIFEST).allowed
+        kernel._world.save_projections()
+    with open_reader(folder / "w") as reader:
+        last = reader.head.size - 1
+        for seq, _, data in reader.entries(0, last):
+            store.append(store.head, [seal(seq, store.head.hash, open_frame(data)[2])])
+        body = reader.record(last).body
+        command, out = forged(body.command, body.out)
+        rows = body_rows(body.at_ns, body.by, command, body.seen, out)
+        store.append(store.head, [seal(last, store.head.hash, rows)])
+    with read_store(store) as reader:
+        damage = verify(reader).damage
+        assert (damage["facts"]["seq"], said in damage["message"]) == (last, True)

@@ -11,12 +11,14 @@ from splittally.core.evolve import remember
 from splittally.core.snapshot import state_root
 from splittally.core.state import TABLES, State
 from splittally.core.types import OPEN
+from splittally.journal.memory import MemoryStore
+from splittally.runtime.open_kernel import open_store
 from splittally.runtime.reader import open_reader, read_store
 from splittally.runtime.recover import fold
 
 from tests import golden
 from tests.golden_questions import bodies_of
-from tests.rows.worlds import ACT, CAP, act, budget, held, reserves, settle, world
+from tests.rows.worlds import ACT, CAP, act, apply, budget, held, manifest, reserves, settle, world
 
 KEY = b"k" * 32
 
@@ -141,6 +143,25 @@ def test_a_copy_of_a_state_is_that_state_and_shares_no_table_with_it():
         for table in TABLES:
             assert type(each.table(table)) is dict
             assert each.table(table) is not state.table(table)
+
+
+@pytest.mark.req("X6-23")
+def test_a_fork_reads_the_frames_of_its_world_under_the_lock_of_that_world():
+    """Two threads would otherwise read and write one journal at a time that neither knows."""
+    locks = []
+
+    class Guarded(MemoryStore):
+        def entry(self, seq):
+            assert all(lock._is_owned() for lock in locks)
+            return super().entry(seq)
+
+    with open_store(Guarded(), "given") as kernel:
+        apply(kernel, manifest(budget(tokens=100)))
+        digest = held(kernel, {"tokens": 5})
+        fork = kernel.fork()
+        locks.append(kernel._world.lock)
+        assert settle(fork, digest, {"tokens": 5}).status == "settled"
+        assert settle(kernel, digest, {"tokens": 5}).status == "settled"
 
 
 @pytest.mark.req("X6-23")

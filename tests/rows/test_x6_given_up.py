@@ -164,15 +164,20 @@ def test_a_list_that_is_given_up_gives_up_those_that_were_answered_too(shape):
 @pytest.mark.req("X6-24")
 def test_receipts_and_releases_that_are_given_up_go_on():
     async def drive(kernel, plain):
-        first, second = await kernel.submit([ask(), ask()])
-        calls = [kernel.settle(Receipt(first.intent_hash, "ok")), kernel.release(second.intent_hash)]
+        first, second, third = await kernel.submit([ask(), ask(), ask(expires_ns=10)])
+        calls = [
+            kernel.settle(Receipt(first.intent_hash, "ok")),
+            kernel.release(second.intent_hash),
+            kernel.extend(third.intent_hash, 20),
+        ]
         tasks = [asyncio.ensure_future(call) for call in calls]
         await asyncio.sleep(0)
-        assert await cancelled(*tasks) == 2
+        assert await cancelled(*tasks) == 3
         await settled(kernel)
-        return plain.outcome(first.intent_hash).status, plain.outcome(second.intent_hash).status
+        ended = [plain.outcome(each.intent_hash).status for each in (first, second)]
+        return *ended, plain.state.reservations[third.intent_hash].due_ns
 
-    assert in_a_world(drive) == ("settled", "released")
+    assert in_a_world(drive) == ("settled", "released", 20)
 
 
 @pytest.mark.req("X6-24")
@@ -205,6 +210,37 @@ def test_whoever_asks_again_after_giving_up_is_never_allowed_what_is_then_releas
         return wrong
 
     assert in_a_world(drive) == 0
+
+
+@pytest.mark.req("X6-24")
+def test_who_is_told_what_another_was_allowed_gives_up_nothing_of_theirs():
+    async def drive(kernel, plain):
+        first = await kernel.submit(ask(idempotency_key=KEY, attempt=MINE))
+        again = asyncio.ensure_future(kernel.submit(ask(idempotency_key=KEY)))
+        await asyncio.sleep(0)
+        time.sleep(0.1)  # it is answered, and its task does not wake
+        assert await cancelled(again) == 1
+        await settled(kernel)
+        return plain.outcome(first.intent_hash).status
+
+    assert in_a_world(drive) == "reserved"
+
+
+@pytest.mark.req("X6-24")
+def test_what_waits_when_a_kernel_is_closed_is_answered_first():
+    async def drive(kernel, _):
+        busy, may_go = holding(kernel)
+        await asyncio.sleep(0.05)  # the writer is in the call that waits
+        asked = asyncio.ensure_future(kernel.submit(ask()))
+        await asyncio.sleep(0)
+        closing = asyncio.ensure_future(kernel.close())
+        await asyncio.sleep(0.05)
+        may_go.set()
+        await asyncio.wait_for(closing, 10)
+        assert await busy
+        return (await asyncio.wait_for(asked, 1)).outcome
+
+    assert in_a_world(drive) == "allow"
 
 
 @pytest.mark.req("X6-24")

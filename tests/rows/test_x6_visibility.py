@@ -9,8 +9,10 @@ import splittally
 from hypothesis import given
 from msgspec.structs import replace
 from splittally import Intent
+from splittally.runtime.reader import open_reader
+from splittally_tools.audit.explanation import explain
 
-from tests.rows.worlds import applied, bodies, codes, reserves, tally, uses
+from tests.rows.worlds import applied, bodies, codes, held, reserves, settle, tally, uses
 from tests.rows.worlds import manifest as rows_manifest
 from tests.rows.worlds import world as rows_world
 
@@ -203,6 +205,25 @@ def test_explain_shows_a_principal_no_figure_of_a_grant_above(folder):
         assert (links["top"] is not None) == is_shown
         assert links["kid"] is not None
         assert (str(LIMIT) in str(document)) == is_shown
+
+
+@pytest.mark.req("X6-30")
+def test_explain_tells_a_principal_neither_draws_nor_charges_of_a_grant_above(folder):
+    money = {"draws_on": {"USD": "accounts/team"}, "pays_to": ["accounts/vendor"]}
+    grants = {"team": money, "g": {"parent": "team", "holder": "ann"}}
+    accounts = {"accounts/team": {}, "accounts/vendor": {}}
+    with rows_world(grants, folder / "w", resources={"USD": 2}, accounts=accounts) as kernel:
+        assert kernel.native("ledger.issue", resource="USD", amount=50, to="accounts/team").allowed
+        digest = held(kernel.as_principal("ann"), {"USD": 5})
+        assert settle(kernel.as_principal("ann"), digest, {"USD": 4}).status == "settled"
+    with open_reader(folder / "w") as reader:
+        told = {name: explain(reader, digest, name) for name in ("ann", "operator")}
+    legs = {
+        name: [leg["grant"] for row in document["then"] for leg in row.get("legs", [])]
+        for name, document in told.items()
+    }
+    assert legs == {"ann": ["g"], "operator": ["g", "team", "root"]}
+    assert (told["ann"]["draws"], len(told["operator"]["draws"])) == ([], 1)
 
 
 RATES = [

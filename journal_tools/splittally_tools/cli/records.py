@@ -57,7 +57,7 @@ def _feed(reader: Reader, start: int, last: int | None, follow: bool) -> Iterato
         for record in reader.records(start, stop):
             yield record
             start = record.seq + 1
-        if not follow:
+        if not follow or start == stop:
             return
         sys.stdout.flush()
         while reader.refresh().size <= start:
