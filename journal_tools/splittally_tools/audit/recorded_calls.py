@@ -116,7 +116,7 @@ class Recording:
             body, seq = record.body, record.seq
             yield from self.calls_of(state, record)
             apply_events(state, body.at_ns, body.by, body.out, seq)
-            self._history.keep_held(body.at_ns, body.command, body.out)
+            self._history.keep_held(seq, body.at_ns, body.command, state.ledger.holds)
             if seq % KEPT_FRAMES == 0:
                 self._history.clear_pending()
             if progress is not None and seq % PROGRESS_FRAMES == 0:

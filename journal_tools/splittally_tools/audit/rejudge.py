@@ -94,7 +94,7 @@ class Rejudge:
             self.other_engines[engine] += 1
         if drift is None:
             apply_events(self.state, body.at_ns, body.by, body.out, seq)
-            self._history.keep_held(body.at_ns, body.command, body.out)
+            self._history.keep_held(seq, body.at_ns, body.command, self.state.ledger.holds)
             if seq % KEPT_FRAMES == 0:
                 self._history.clear_pending()
         return drift

@@ -69,8 +69,8 @@ def rests_on(state: State, command: Command) -> object:
     """
     if type(command) is Settle:
         return state.ledger.holds.get(command.intent_hash)
-    if type(command) is Submit and command.mode == "each":
-        member = command.members[0]
+    if type(command) is Submit and len(command.members) == 1:
+        (member,) = command.members
         return state.caps.chains.get((member.grant, member.kind))
     return None
 

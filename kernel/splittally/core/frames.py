@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from splittally.core.canonical import UNENCODABLE, encode_record
-from splittally.core.commands import Command, Evidence, Known, Release
+from splittally.core.commands import Command, Evidence, Known, Release, Settle
 from splittally.core.errors import FormatTooNew, JournalDamaged
 from splittally.core.events import Event, GrantSet, HoldChanged, Refunded, Settled
 from splittally.core.state import FORMAT
@@ -54,7 +54,9 @@ def body_rows(
         leave_out(cmd, RELEASE_FIELDS)
     if Known in map(type, seen):
         _shorten(seen, told)
-    if not _LATER.isdisjoint(map(type, out)):
+    if type(command) is Settle and out and type(out[0]) in _LATER:
+        _SHORTENED[type(out[0])](events[0])  # what it is about comes first; nothing after that came later
+    elif not _LATER.isdisjoint(map(type, out)):
         _shorten(out, events)
     return [version, at_ns, by, cmd, told, events]
 

@@ -40,10 +40,11 @@ from splittally.core.visibility import seen_by
 
 def spoken_of(state: State, principal: str, intent_hash: bytes, known: Known | None) -> Hold | Known | None:
     """The hold of an intent, or what is known of it since, if this principal may end it; else None."""
-    hold = state.ledger.holds.get(intent_hash)
-    ended = known if hold is None else hold
-    if ended is None or (isinstance(ended, Known) and not ended.status):
-        return None
+    ended: Hold | Known | None = state.ledger.holds.get(intent_hash)
+    if ended is None:
+        if known is None or not known.status:
+            return None
+        ended = known
     return ended if may_end(state.caps, principal, ended.by, ended.kind) else None
 
 
@@ -60,7 +61,10 @@ def legs_of(ended: Hold | Known) -> tuple[Leg, ...]:
 
 def step_settle(state: State, now_ns: int, principal: str, command: Settle, seen: list[Evidence]) -> Step:
     intent_hash = command.intent_hash
-    known = next((evidence for evidence in seen if type(evidence) is Known), None)
+    known = None
+    for evidence in seen:
+        if type(evidence) is Known:
+            known = evidence
     ended = spoken_of(state, principal, intent_hash, known)
     if ended is None:
         return Step([], [SettleReply(intent_hash=intent_hash, status="not_found", usage={}, violations=[])])

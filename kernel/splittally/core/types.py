@@ -8,6 +8,7 @@ Rule 4. Amounts are naturals below 2^64 in the minor unit of what they count; ti
 """
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -65,13 +66,12 @@ def is_kind(text: object) -> bool:
 
 def is_id(text: object) -> bool:
     """A name that people chose: grant, account, resource, dimension or principal."""
-    return (
-        type(text) is str
-        and 0 < len(text) <= NAME_BYTES_MAX
-        and is_seen(text)
-        and len(text.encode()) <= NAME_BYTES_MAX
-        and text[0] != " " != text[-1]
-    )
+    return type(text) is str and 0 < len(text) <= NAME_BYTES_MAX and _is_seen_id(text)
+
+
+@lru_cache(maxsize=4096)
+def _is_seen_id(text: str) -> bool:
+    return is_seen(text) and len(text.encode()) <= NAME_BYTES_MAX and text[0] != " " != text[-1]
 
 
 class Limit(Struct, frozen=True, array_like=True, gc=False):

@@ -5,10 +5,11 @@ Rule 2. The cache of held intents is bounded and keyed by intent hash; what ente
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from splittally.core.ask import Recall
 from splittally.core.commands import Command, Known, Member, Submit
-from splittally.core.events import INDEXED, Event, Held
+from splittally.core.events import INDEXED, Event
 from splittally.core.frames import Body, read_body, read_command
 from splittally.core.hashing import key_digest
 from splittally.core.intent_history import Trace, known_of, own_members, trace
@@ -17,6 +18,8 @@ from splittally.core.limits import RECALL_FRAMES_MAX
 from splittally.journal.frame import Frame, open_frame
 from splittally.journal.index import Index
 from splittally.journal.store import Store
+
+Holds = Mapping[bytes, Hold]
 
 
 class History:
@@ -28,19 +31,19 @@ class History:
         self._recalls: OrderedDict[bytes, tuple[Member, int]] = OrderedDict()  # each with its time
         self._pending: dict[int, bytes] = {}  # frames of the group that is not appended yet
 
-    def keep(self, frame: Frame, at_ns: int, command: Command, out: list[Event]) -> None:
+    def keep(self, frame: Frame, at_ns: int, command: Command, out: list[Event], holds: Holds) -> None:
         """Remember a frame that is about to be appended, as bytes: most are never asked for again."""
         self._pending[frame.seq] = frame.data
         index_events(self._index, frame.seq, command, out)
-        self.keep_held(at_ns, command, out)
+        self.keep_held(frame.seq, at_ns, command, holds)
 
-    def keep_held(self, at_ns: int, command: Command, out: list[Event]) -> None:
-        """Remember the intents that these events hold."""
-        if type(command) is not Submit:
-            return
-        for event in out:
-            if type(event) is Held:
-                self._recalls[event.intent_hash] = (command.members[event.member], at_ns)
+    def keep_held(self, seq: int, at_ns: int, command: Command, holds: Holds) -> None:
+        """Remember the intents that frame `seq`, which was applied, holds."""
+        if type(command) is Submit:
+            for member in command.members:
+                hold = holds.get(member.intent_hash)
+                if hold is not None and hold.seq == seq:
+                    self._recalls[member.intent_hash] = (member, at_ns)
 
     def clear_pending(self) -> None:
         """The pending frames are durable and can be read back."""

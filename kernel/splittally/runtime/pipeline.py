@@ -216,7 +216,7 @@ def record(
         raise FrameTooLarge(len(frame.data))
     try:
         remember(state, now_ns, principal, out if MAPPED.isdisjoint(map(type, out)) else _as_recorded(frame))
-        world.history.keep(frame, now_ns, command, out)
+        world.history.keep(frame, now_ns, command, out, state.ledger.holds)
         world.tip = Head(seq + 1, frame.hash)
         world.group.append(frame)
     except BaseException:

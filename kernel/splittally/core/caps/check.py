@@ -55,5 +55,7 @@ def check_lists(chain: Chain, accounts: list[str], resources: list[str]) -> list
 
 def may_end(caps: Caps, principal: str, holder: str, kind: str) -> bool:
     """Whether a principal may settle, extend or cancel: the intent's own, or an adapter of its kind."""
+    if principal == holder:
+        return True
     effect = caps.effects.get(kind)
-    return principal == holder or (effect is not None and principal in effect.adapters)
+    return effect is not None and principal in effect.adapters

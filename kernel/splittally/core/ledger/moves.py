@@ -79,9 +79,10 @@ def refused_moves(
 
 def _is_covered(ledger: Ledger, move: Move) -> bool:
     """Whether one move is all right beyond doubt, as most are: into flight, and the balance holds it."""
-    held = ledger.balances.get((move.debit, move.resource), 0)
-    is_known = move.debit in ledger.accounts and move.resource in ledger.resources
-    return not move.credit and 0 < move.amount <= held and is_known and not move.debit.startswith(EXTERNAL)
+    debit, credit, resource, amount, _ = move
+    if credit or not 0 < amount <= ledger.balances.get((debit, resource), 0):
+        return False
+    return debit in ledger.accounts and resource in ledger.resources and not debit.startswith(EXTERNAL)
 
 
 def _unknown(ledger: Ledger, move: Move, opened: Collection[str]) -> list[Finding]:

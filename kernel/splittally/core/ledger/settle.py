@@ -109,20 +109,21 @@ def exhaustions(ledger: Ledger, legs: tuple[Leg, ...], charges: list[Charge], is
         charged = charge.charged
         if not charged:
             continue
-        windows = [(dim, LIFE, 0) for dim in sorted(charged)]
+        keys = [(leg.grant, dim, LIFE, 0) for dim in sorted(charged)]
         if leg.windows:
-            windows += [(window.dim, window.per, window.start_ns) for window in leg.windows]
-        for dim, per, start_ns in windows:
-            counter = ledger.counters.get((leg.grant, dim, per, start_ns))
+            keys += [(leg.grant, window.dim, window.per, window.start_ns) for window in leg.windows]
+        for key in keys:
+            counter = ledger.counters.get(key)
             if counter is None or counter.limit < 0:
                 continue
+            scope, dim, per, start_ns = key
             available = counter.available
             freed = 0 if is_late else leg.reserve.get(dim, 0)
             balance = available + freed - charged.get(dim, 0)
             if balance < 0 <= available:
                 events.append(
                     LimitCrossed(
-                        scope=leg.grant,
+                        scope=scope,
                         dim=dim,
                         per=per,
                         start_ns=start_ns,
@@ -144,12 +145,11 @@ def exhaustions(ledger: Ledger, legs: tuple[Leg, ...], charges: list[Charge], is
 #     no answer, doubt = payee   in flight -> accounts/team 12
 #     late, used 9               accounts/team -> vendor, as much of 9 as the account still has
 #
-# `taken` is what earlier draws of this ending took from the same account.
+# An ending draws each resource once, so no draw finds an account that another has taken from.
 def pay_draws(ledger: Ledger, ending: Ending) -> tuple[list[Event], list[Finding]]:
     """The postings that end what was drawn, and what is wrong with them."""
     postings: list[Event] = []
     violations: list[Finding] = []
-    taken: dict[tuple[str, str], int] = {}
     for draw in ending.draws:
         leg, answer = ending.legs[draw.leg], ending.answers[draw.leg]
         if isinstance(answer, SettleVerdict):
@@ -158,14 +158,12 @@ def pay_draws(ledger: Ledger, ending: Ending) -> tuple[list[Event], list[Finding
             used = 0 if draw.doubt == "payee" else draw.amount
         payee = payee_of(draw, ending.pays_to, ledger, violations)
         committed = min(used, draw.amount)
-        key = (draw.account, draw.resource)
-        left = spendable(ledger, *key) - taken.get(key, 0)
-        if ending.is_late:
-            committed = max(0, min(committed, left))
         extra = 0
-        if used > draw.amount and leg.above == "debt" and not ending.is_late:
+        if ending.is_late:
+            committed = max(0, min(committed, spendable(ledger, draw.account, draw.resource)))
+        elif used > draw.amount and leg.above == "debt":
+            left = spendable(ledger, draw.account, draw.resource)
             extra = max(0, min(used - draw.amount, left))
-        taken[key] = taken.get(key, 0) + extra + (committed if ending.is_late else 0)
         if committed + extra < used and leg.above != "cap":
             violations.append(
                 find(
