@@ -184,6 +184,24 @@ def test_a_plan_that_names_one_part_for_two_resources_is_refused():
         done(kernel, "budget.create", budget="budgets/twice", schema=plan)
 
 
+@pytest.mark.req("S0-99")
+@few
+@given(weights=WEIGHTS, deposits=st.lists(st.integers(1, 100), min_size=1, max_size=2), data=st.data())
+def test_a_deposit_raises_each_part_that_is_live_by_its_share_and_no_other(weights, deposits, data):
+    """The share of a part that was revoked lapses: nobody else gets it."""
+    revoked = data.draw(st.sets(st.sampled_from(sorted(weights))))
+    with company(100) as kernel:
+        assert split(kernel, shares=weights, whole=sum(weights.values())).allowed
+        for name in sorted(revoked):
+            done(kernel, "grant.revoke", name=f"{COMPANY}/{name}")
+        expected = limits(kernel)
+        for amount in deposits:
+            deposit(kernel, amount)
+            for name, more in by_largest_remainder(amount, weights).items():
+                expected[name] += more if name not in revoked else 0
+        assert limits(kernel) == expected
+
+
 # --- authority over the parts -----------------------------------------------------------------------
 
 

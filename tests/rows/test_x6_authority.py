@@ -1,11 +1,13 @@
 """Rows X6-01, X6-02, X6-03, X6-06: authority is a function of the chain, and reach is strict descent."""
 
+import hypothesis.strategies as st
 import pytest
 import splittally
+from hypothesis import given
 from splittally import Intent, Receipt
 from splittally.edge.records import readable
 
-from tests.rows.worlds import codes
+from tests.rows.worlds import codes, few
 
 BANK = {"USD": "accounts/bank"}
 ACCOUNTS = {f"accounts/{name}": {} for name in ("alice", "bank", "petty", "shop")}
@@ -121,29 +123,77 @@ def test_a_plan_converts_only_as_every_grant_of_the_chain_may():
                 assert made.allowed
 
 
+SWAP = {"gives": "A", "gets": "B", "rate": [10, 1], "counter": "accounts/bank"}
+RULES = [
+    {"name": "swap", "on": "deposit", "of": "A", "do": [
+        {"kind": "convert", "conversion": "swap", "amount": "1"},
+    ]},
+    {"name": "pay", "on": "deposit", "of": "A", "do": [
+        {"kind": "transfer", "to": "accounts/shop", "amount": "1"},
+    ]},
+]  # fmt: skip
+RATES = [
+    {"resource": resource, "gets": gets, "rate": rate}
+    for resource, gets in ("AB", "BA")
+    for rate in ([10, 1], [20, 2], [9, 1])
+]
+LISTED = st.fixed_dictionaries(
+    {},
+    optional={
+        "accounts": st.sets(st.sampled_from(["bank", "shop", "petty"])).map(
+            lambda names: ["budgets/*", *(f"accounts/{name}" for name in sorted(names))]
+        ),
+        "resources": st.sampled_from([["A"], ["A", "B"], ["A", "B", "USD"]]),
+        "operations": st.sets(
+            st.sampled_from(["budget.*", "ledger.convert", "ledger.*", "led.*", "ledger.transfer"]),
+            min_size=1,
+        ).map(sorted),
+        "rates": st.lists(st.sampled_from(RATES), min_size=1, max_size=2),
+    },
+)
+
+
+def lets_pay(terms):
+    return (
+        "accounts/shop" in terms.get("accounts", ["accounts/shop"]) and len(terms.get("resources", "AB")) > 1
+    )
+
+
+def lets_swap(terms):
+    operations, rates = terms.get("operations", ["ledger.*"]), terms.get("rates", RATES)
+    return (
+        "accounts/bank" in terms.get("accounts", ["accounts/bank"])
+        and len(terms.get("resources", "AB")) > 1
+        and bool({"ledger.convert", "ledger.*"} & set(operations))
+        and any((x["resource"], x["rate"][0]) == ("A", 10 * x["rate"][1]) for x in rates)
+    )
+
+
 @pytest.mark.req("X6-01")
-def test_a_rule_stops_when_the_chain_that_adopted_it_no_longer_covers_what_it_does():
-    swap = {"gives": "A", "gets": "B", "rate": [10, 1], "counter": "accounts/bank"}
-    rule = {
-        "name": "r",
-        "on": "deposit",
-        "of": "A",
-        "do": [{"kind": "convert", "conversion": "swap", "amount": "1"}],
-    }
-    plan = {"resources": {"A": 0, "B": 0}, "conversions": {"swap": swap}, "rules": [rule]}
+@few
+@given(above=LISTED, below=LISTED, ends=st.sampled_from([None, None, ("n", 5), ("n2", 5), ("n", 6)]))
+def test_a_rule_acts_exactly_while_every_grant_that_adopted_it_is_live_and_covers_what_it_does(
+    above, below, ends
+):
+    """Two rules of one plan are each judged alone, by the chain as it stands when they fall due."""
+    plan = {"resources": {"A": 0, "B": 0}, "conversions": {"swap": SWAP}, "rules": RULES}
     grants = {"n": NATIVE | {"holder": "lead", "delegations": 1}, "n2": NATIVE | {"parent": "n"}}
     with world(grants, resources={"USD": 0, "A": 0, "B": 0}) as kernel:
         kernel.native("ledger.issue", resource="B", amount=100, to="accounts/bank")
         eve = kernel.as_principal("eve")
         assert eve.native("budget.create", grant="n2", budget="budgets/x", schema=plan).allowed
-        kernel.native("ledger.issue", resource="A", amount=5, to="budgets/x")
-        kernel.tick(now_ns=1)
-        assert kernel.state.accounts["accounts/bank"].balances["B"] == 90
-        narrowed = {**grants["n"], **lists("accounts/petty", "budgets/*")}
-        assert kernel.native("grant.amend", name="n", terms=narrowed).allowed
-        kernel.native("ledger.issue", resource="A", amount=5, to="budgets/x")
-        kernel.tick(now_ns=2)
-        assert kernel.state.accounts["accounts/bank"].balances["B"] == 90
+        for name, params in (("n", above), ("n2", below)):
+            terms = grants[name] | {"params": params}
+            terms |= {"expiry_ns": ends[1]} if ends and ends[0] == name else {}
+            amended = kernel.native("grant.amend", name=name, terms=terms)
+            assert amended.allowed, amended.findings
+        kernel.native("ledger.issue", resource="A", amount=5, to="budgets/x", now_ns=5)
+        is_live = not ends or ends[1] > 5
+        held = {name: row.balances for name, row in kernel.state.accounts.items()}
+        assert held["budgets/x"].get("B", 0) == (
+            10 if is_live and lets_swap(above) and lets_swap(below) else 0
+        )
+        assert held["accounts/shop"].get("A", 0) == (is_live and lets_pay(above) and lets_pay(below))
 
 
 # --- X6-02: reach of grants -------------------------------------------------------------------------

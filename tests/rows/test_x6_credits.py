@@ -187,14 +187,21 @@ def test_what_a_settled_hold_did_not_use_is_no_deposit():
 
 @pytest.mark.req("X6-12")
 def test_what_moves_between_a_budgets_own_accounts_is_no_deposit():
+    """Neither what a conversion keeps, nor what comes back from there."""
+    euros = SEEN | {"name": "euros", "of": "EUR"}
     plan = {
         "resources": BOTH,
         "conversions": {"swap": SWAP | {"keeps": True}},
-        "rules": [SEEN | {"of": "USD"}, SWAPS],
+        "rules": [SEEN | {"of": "USD"}, SWAPS, euros],
     }
     with world(plan) as kernel:
-        move(kernel, "ledger.issue", resource="EUR", to="budgets/b")
+        move(kernel, "ledger.issue", 41, "EUR", to="budgets/b")
         assert noticed(kernel) == (40, 1)  # the conversion's USD are one; the EUR that it kept are none
+        log = kernel.state.accounts["accounts/log"].balances
+        assert log == {"USD": 1, "EUR": 1}
+        move(kernel, "ledger.transfer", 40, "EUR", **{"from": "budgets/b/reserved", "to": "budgets/b"})
+        assert kernel.state.accounts["budgets/b"].balances["EUR"] == 40
+        assert (noticed(kernel), kernel.state.accounts["accounts/log"].balances) == ((40, 1), log)
 
 
 @pytest.mark.req("X6-12")
