@@ -8,6 +8,7 @@ import splittally
 from hypothesis import given
 from splittally import Intent
 from splittally.core.events import RuleFired
+from splittally.core.limits import PLAN_BYTES_MAX
 
 from tests.rows.worlds import codes, few, recorded
 
@@ -186,6 +187,70 @@ def test_each_thing_that_a_plan_may_not_say_is_refused_when_it_is_stated():
         create(kernel, GOOD)
 
 
+MISFITS = [
+    ({"resources": {"USD": 2}}, [("cannot_change", "USD")]),
+    (
+        {"conversions": {"x": GOOD["conversions"]["swap"] | {"counter": "accounts/none"}}},
+        [("not_found", "accounts/none")],
+    ),
+    (
+        {"conversions": {"x": GOOD["conversions"]["swap"] | {"counter": "external/issuer"}}},
+        [("external_account", "external/issuer")],
+    ),
+]
+
+
+@pytest.mark.parametrize("kind", ["budget.create", "budget.amend"])
+@pytest.mark.parametrize(("plan", "expected"), MISFITS)
+def test_a_plan_that_does_not_fit_the_world_is_refused_whoever_adopts_it(plan, expected, kind):
+    with world() as kernel:
+        create(kernel, {"resources": {"USD": 0}})
+        assert kernel.native("ledger.issue", resource="USD", amount=1, to=LOG).allowed
+        budget = B if kind == "budget.amend" else A
+        told = kernel.native(kind, budget=budget, schema={"resources": BOTH, **plan})
+        found = [(x.code, x.facts.get("account", x.facts.get("resource"))) for x in told.findings]
+        assert found[:1] == expected
+
+
+def test_the_name_of_an_account_or_a_grant_that_is_there_is_no_new_budgets():
+    with world() as kernel:
+        done(kernel, "account.open", account=A)
+        done(kernel, "grant.issue", name=B, terms={"cap": "sys/spend@1"})
+        for name in (A, B):
+            told = kernel.native("budget.create", budget=name, schema={"resources": BOTH})
+            assert codes(told) == ["name_taken"]
+        create(kernel, {}, "budgets/c")
+        done(kernel, "grant.issue", grant="budgets/c", name="budgets/c/x", terms={"cap": "sys/spend@1"})
+        told = kernel.native("budget.split", budget="budgets/c", resource="USD", shares={"w": 1, "x": 99})
+        assert codes(told) == ["name_taken"]
+
+
+@pytest.mark.parametrize("kind", ["budget.create", "budget.amend"])
+def test_a_plan_is_as_long_as_its_bound_and_no_byte_longer(kind):
+    with world() as kernel:
+        create(kernel, {})
+        asked = {"budget": B if kind == "budget.amend" else A}
+        schema = {"resources": BOTH, "title": "t" * PLAN_BYTES_MAX}
+        (finding,) = kernel.native(kind, **asked, schema=schema).findings
+        assert (finding.code, finding.facts["available"]) == ("input.too_large", PLAN_BYTES_MAX)
+        fits = PLAN_BYTES_MAX - (finding.facts["needed"] - PLAN_BYTES_MAX)
+        for more, expected in ((1, ["input.too_large"]), (0, [])):
+            schema["title"] = "t" * (fits + 2 + more)  # a shorter text has a shorter head
+            assert codes(kernel.native(kind, **asked, schema=schema)) == expected
+
+
+def test_a_budget_is_funded_in_what_it_may_hold_and_only_the_parts_of_that_begin_above_nothing():
+    with world() as kernel:
+        deposit(kernel, 100, LOG)
+        funding = {"resource": "USD", "amount": 70, "from": LOG}
+        refused = kernel.native("budget.create", budget=B, schema={"resources": {"EUR": 0}}, **funding)
+        assert [(x.code, x.facts["resource"]) for x in refused.findings] == [("not_found", "USD")]
+        create(kernel, {"allocations": {"USD": {"u": 1, "v": 1}, "EUR": {"e": 1}}}, **funding)
+        parts = {name: kernel.state.grants[f"{B}/{name}"].budget for name in ("u", "v", "e")}
+        assert parts == {"u": {"USD": 35}, "v": {"USD": 35}, "e": {"EUR": 0}}
+        assert held(kernel, B) == 70
+
+
 # --- plans that are replaced --------------------------------------------------------------------------
 
 
@@ -232,6 +297,8 @@ def test_rules_of_the_calendar_come_once_a_period_and_in_the_version_that_is_in_
     with world() as kernel:
         create(kernel, {"rules": [daily, weekly]})
         deposit(kernel, 10_000)
+        same = done(kernel, "budget.amend", budget=B, schema={"resources": BOTH, "rules": [daily, weekly]})
+        assert (kernel.state.budgets[B].version, kernel.state.grants[B].made_by) == (1, "operator"), same
         kernel.tick(now_ns=2 * DAY)  # two days have begun while nobody looked: each rule comes once
         assert ended(kernel) == [("daily", 1, "done")]
         schema = {"resources": BOTH, "rules": [weekly, {**daily, "do": [pays(2)]}]}
@@ -246,6 +313,23 @@ def test_rules_of_the_calendar_come_once_a_period_and_in_the_version_that_is_in_
         assert [x for x in told if x[1] == 2].count(("daily", 2, "done")) == 8
         assert [x for x in told if x[1] == 2].count(("weekly", 2, "done")) == 1  # 1970-01-05 was a Monday
         assert held(kernel, LOG) == 1 + 8 * 2 + 100
+
+
+def test_an_amendment_that_keeps_what_is_converted_opens_the_account_for_it():
+    swap = {"gives": "EUR", "gets": "USD", "rate": [1, 1], "counter": MARKET, "keeps": True}
+    rule = {"name": "r", "on": "deposit", "of": "EUR", "do": [
+        {"kind": "convert", "conversion": "swap", "amount": "3"},
+    ]}  # fmt: skip
+    with world() as kernel:
+        create(kernel, {})
+        deposit(kernel, 10, MARKET)
+        for rules in ([rule], [], [rule]):
+            schema = {"resources": BOTH, "conversions": {"swap": swap}, "rules": rules}
+            done(kernel, "budget.amend", budget=B, schema=schema)
+        deposit(kernel, 5, resource="EUR")
+        assert ended(kernel) == [("r", 4, "done")]
+        assert (held(kernel, B, "EUR"), held(kernel, f"{B}/reserved", "EUR")) == (2, 3)
+        assert (held(kernel, B), held(kernel, MARKET, "EUR")) == (3, 0)
 
 
 # --- stages and minima -----------------------------------------------------------------------------------
@@ -318,6 +402,32 @@ def test_a_rule_does_all_that_it_says_or_nothing_and_keeps_the_minima(funds, min
         is_done = not any(amounts) or funds - sum(amounts) >= minimum
         assert [x[2] for x in ended(kernel)] == ["done" if is_done else "skipped"]
         assert held(kernel, LOG) == (sum(amounts) if is_done else 0)
+
+
+def test_nobody_but_the_operator_takes_a_budget_below_a_minimum_whoever_gets_it():
+    floor = {"name": "floor", "resource": "USD", "minimum": 60, "tier": "partial"}
+    ways = [
+        ("ledger.transfer", {"to": LOG}),
+        ("budget.create", {"budget": "budgets/b/child", "parent": B, "schema": {"resources": {"USD": 0}}}),
+        ("budget.create", {"budget": "budgets/other", "schema": {"resources": {"USD": 0}}}),
+        ("ledger.convert", {"to": B, "counter": MARKET, "gets": "EUR", "rate": [1, 1]}),
+    ]
+    with world() as kernel:
+        terms = {"cap": "sys/native@1", "holder": "ann"}
+        done(kernel, "grant.issue", name="ann", terms=terms)
+        create(kernel, {"constraints": [floor]})
+        deposit(kernel, 100)
+        deposit(kernel, 100, MARKET, "EUR")
+        for kind, params in ways:
+            asked = {"resource": "USD", "from": B, **params}
+            refused = kernel.as_principal("ann").native(kind, amount=41, **asked)
+            assert [(x.code, x.facts["available"]) for x in refused.findings] == [("constraint_unmet", 40)], (
+                kind
+            )
+            told = kernel.as_principal("ann").native(kind, amount=10, **asked)
+            assert told.allowed, told.findings
+            deposit(kernel, 10)
+        done(kernel, "ledger.transfer", resource="USD", amount=100, to=LOG, **{"from": B})
 
 
 @few

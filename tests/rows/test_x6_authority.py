@@ -366,9 +366,28 @@ def test_an_intent_of_the_team_itself_is_not_below_it():
     with teams() as kernel:
         lead = kernel.as_principal("lead")
         digest = lead.submit(Intent("llm.generate", {"max_tokens": 5}, "teamA")).intent_hash
-        assert codes(kernel.as_principal("eve").native(
-            "approval.answer", grant="adminA", intent_hash=digest, answer="approve"
-        )) == ["out_of_reach"]  # fmt: skip
+        eve = kernel.as_principal("eve")
+        answer = {"grant": "adminA", "intent_hash": digest, "answer": "approve"}
+        assert codes(eve.native("approval.answer", **answer)) == ["out_of_reach"]
+        assert kernel.approve(digest).allowed
+        lead.settle(Receipt(digest, "ok", "", {"prompt_tokens": 1, "completion_tokens": 1}))
+        refund = {"grant": "adminA", "intent_hash": digest, "amounts": {"tokens": 1}}
+        assert codes(eve.native("settlement.refund", **refund)) == ["out_of_reach"]
+
+
+@pytest.mark.req("X6-06")
+def test_a_native_grant_below_a_charter_does_not_reach_the_charters_own_budget():
+    plan = {"resources": {"USD": 0}}
+    with world({}) as kernel:
+        assert kernel.native("budget.create", budget="budgets/x", schema=plan, holder="bob").allowed
+        terms = {"cap": "sys/all@1", "holder": "bob", "delegations": 8, "draws_on": {"USD": "budgets/x"}}
+        assert kernel.native("grant.amend", name="budgets/x", terms=terms).allowed
+        bob, eve = kernel.as_principal("bob"), kernel.as_principal("eve")
+        assert bob.native("grant.issue", grant="budgets/x", name="n", terms=NATIVE).allowed
+        amend = {"budget": "budgets/x", "schema": plan | {"title": "mine"}}
+        assert codes(eve.native("budget.amend", grant="n", **amend)) == ["out_of_reach"]
+        assert eve.native("budget.create", grant="n", budget="budgets/y", schema=plan).allowed
+        assert eve.native("budget.amend", grant="n", **amend | {"budget": "budgets/y"}).allowed
 
 
 @pytest.mark.req("X6-06")
@@ -411,3 +430,23 @@ def test_budgets_are_administered_only_where_they_are_chartered():
             assert codes(made) == ["out_of_reach"]
         assert kernel.native("grant.revoke", name="teamA").allowed
         assert kernel.state.grants["budgets/ours"].revoked  # what a team made ends with the team
+
+
+@pytest.mark.req("X6-04")
+@pytest.mark.parametrize("near", ["payer", None])
+def test_a_charter_bears_doubt_as_the_nearest_grant_above_it_that_draws(near):
+    far = {"cap": "sys/all@1", "delegations": 9, "draws_on": BANK, "doubt": "payee"}
+    drawing = {} if near is None else {"draws_on": {"USD": "accounts/petty"}, "doubt": near}
+    team = {"cap": "sys/all@1", "delegations": 4, "parent": "far", **drawing}
+    with world({"far": far, "team": team, "n": NATIVE | {"parent": "team"}}) as kernel:
+        eve = kernel.as_principal("eve")
+        made = eve.native("budget.create", budget="budgets/x", schema={"resources": {"USD": 0}})
+        assert made.allowed, made.findings
+        charter = kernel.state.grants["budgets/x"]
+        assert (charter.doubt, charter.delegations) == (near or "payee", 4)
+        done = kernel.native(
+            "budget.create", budget="budgets/y", parent="budgets/x", schema={"resources": {"USD": 0}}
+        )
+        assert done.allowed
+        child = kernel.state.grants["budgets/y"]
+        assert (child.chain[1], child.doubt, child.delegations) == ("budgets/x", near or "payee", 4)

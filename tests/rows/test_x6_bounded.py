@@ -114,6 +114,31 @@ def test_a_rule_that_is_due_takes_what_comes_in_with_what_it_has():
 
 
 @pytest.mark.req("X6-14")
+@pytest.mark.parametrize("approval", [False, True])
+def test_a_rule_that_waits_takes_no_more_and_one_that_is_due_stays_as_deep_as_it_was(approval):
+    """What comes in through `c` is one deeper; through `d`, too, it comes when the last waits already."""
+    plans = {
+        "budgets/a": [rule("one", "budgets/c"), rule("two", "budgets/b")],
+        "budgets/b": [rule("last", BANK, amount="cause.amount", approval=approval)],
+        "budgets/c": [rule("on", "budgets/d" if approval else "budgets/b")],
+        "budgets/d": [rule("on", "budgets/b")],
+    }
+    with economy(plans) as kernel:
+        before = kernel.state.seq
+        deposit(kernel, "budgets/a")
+        lasts = [x for x in fired(kernel, before) if x.rule == "last"]
+        if approval:
+            (waiting,) = kernel.state.budgets["budgets/b"].waiting
+            assert waiting["amount"] == 1
+            assert [x.status for x in lasts] == ["due", "waiting", "skipped"]
+            assert [x["rule"] for x in named(kernel, before)[0].facts["rules"]] == ["last"]
+        else:
+            assert [(x.status, x.depth, x.amount) for x in lasts] == [
+                ("due", 1, 1), ("due", 1, 2), ("done", 1, 2),
+            ]  # fmt: skip
+
+
+@pytest.mark.req("X6-14")
 def test_rules_make_rules_due_to_the_stated_depth_and_not_one_level_more_or_less():
     names = [f"budgets/b{at}" for at in range(CASCADE_DEPTH_MAX + 3)]
     plans = {name: [rule("on", to)] for name, to in zip(names, [*names[1:], BANK], strict=True)}
