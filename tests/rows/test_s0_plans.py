@@ -332,6 +332,38 @@ def test_an_amendment_that_keeps_what_is_converted_opens_the_account_for_it():
         assert (held(kernel, B), held(kernel, MARKET, "EUR")) == (3, 0)
 
 
+FAULTY = [
+    ({"when": "metric.m > 0", "do": [pays(1)]}, "fault"),
+    ({"when": "balance.USD > 7", "do": [pays(1)]}, "condition"),
+    ({"do": [pays(1), pays("0 - 1")]}, "amount"),
+    ({"do": [pays(1), pays("7 / balance.EUR")]}, "fault"),
+    ({"do": [pays(1), pays("balance.USD - 5")]}, ""),
+    ({"do": [pays(1), pays("balance.USD - 5 + 1")]}, ""),
+    ({"do": [pays("balance.EUR + cause.amount")]}, ""),
+    ({"when": 'cause.dim == "USD"', "do": [pays(7), pays(1)]}, "insufficient_balance"),
+    ({"do": [pays(1, "external/issuer")]}, ""),
+    ({"do": [pays(1, "accounts/none")]}, "not_found"),
+]
+
+
+@pytest.mark.parametrize(("rule", "why"), FAULTY)
+def test_a_rule_that_cannot_be_carried_out_says_why_and_does_nothing_of_what_it_says(rule, why):
+    metrics = {"m": {"description": "d", "nature": "output"}}
+    with world() as kernel:
+        create(kernel, {"metrics": metrics, "rules": [{"name": "r", "on": "deposit", **rule}]})
+        deposit(kernel, 7)
+        assert ended(kernel) == [("r", 1, "skipped", why) if why else ("r", 1, "done")]
+        assert (held(kernel, B) == 7) == bool(why)
+
+
+def test_a_rule_of_the_calendar_that_slept_reads_the_time_at_which_it_is_carried_out():
+    with world() as kernel:
+        create(kernel, {"rules": [{"name": "r", "on": "day", "do": [pays(f"now_ns / {DAY}")]}]})
+        deposit(kernel, 10)
+        kernel.tick(now_ns=3 * DAY + 5)
+        assert (ended(kernel), held(kernel, LOG)) == ([("r", 1, "done")], 3)
+
+
 # --- stages and minima -----------------------------------------------------------------------------------
 
 

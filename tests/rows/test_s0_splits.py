@@ -202,6 +202,16 @@ def test_a_deposit_raises_each_part_that_is_live_by_its_share_and_no_other(weigh
         assert limits(kernel) == expected
 
 
+@pytest.mark.req("S0-99")
+def test_a_deposit_that_one_part_cannot_take_raises_none():
+    with company(0) as kernel:
+        assert split(kernel, shares={"a": 50, "b": 50}).allowed
+        done(kernel, "grant.topup", name=f"{COMPANY}/a", dim="USD", amount=2**64 - 1)
+        before = limits(kernel)
+        deposit(kernel, 10)
+        assert (limits(kernel), balance(kernel)) == (before, 10)
+
+
 # --- authority over the parts -----------------------------------------------------------------------
 
 

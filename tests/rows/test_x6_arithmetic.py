@@ -147,8 +147,10 @@ def test_a_rule_whose_record_cannot_be_written_is_skipped_and_nothing_due_stops_
         cause = due.cause
         return [Posted("accounts/a", "budgets/b", "USD", 2**64, "root", cause)]
 
-    do = [{"kind": "transfer", "to": "accounts/a", "amount": "1"}]
-    plan = {"resources": {"USD": 0}, "rules": [{"name": "r", "on": "deposit", "do": do}]}
+    do = [{"kind": "transfer", "to": "accounts/a", "amount": "1", "resource": "USD"}]
+    rules = [{"name": "r", "on": "deposit", "do": do}, {"name": "daily", "on": "day", "do": do}]
+    plan = {"resources": {"USD": 0}, "rules": rules}
+    day = 86_400 * 10**9
     with splittally.open(None, clock="given") as kernel:
         kernel.apply({"resources": {"USD": 0}, "accounts": {"accounts/a": {}}})
         kernel.native("budget.create", budget="budgets/b", schema=plan)
@@ -157,6 +159,12 @@ def test_a_rule_whose_record_cannot_be_written_is_skipped_and_nothing_due_stops_
         (skipped,) = [x for x in recorded(kernel, RuleFired) if x.status == "skipped"]
         assert skipped.findings[0].facts["reason"] == "fault"
         assert due_events(kernel._world.state, 10, 10) == []
+        kernel.tick(now_ns=day)
+        kernel.tick(now_ns=2 * day)
+        monkeypatch.undo()
+        kernel.tick(now_ns=3 * day)
+        ended = [(x.rule, x.status) for x in recorded(kernel, RuleFired) if x.status != "due"]
+        assert ended == [("r", "skipped"), *[("daily", "skipped")] * 2, ("daily", "done")]
         require_readable(kernel)
 
 

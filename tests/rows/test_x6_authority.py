@@ -302,6 +302,83 @@ def test_what_is_amended_stays_narrower_than_the_grant_used_though_its_parent_st
             assert codes(decision)[: len(code)] == code, more
 
 
+@pytest.mark.req("X6-03")
+def test_a_top_up_stays_within_the_parent_and_within_the_grant_used():
+    """`top` bounds 10 tokens an intent and `mid` 100 for life; each states what the other does not."""
+    top = {"cap": "sys/all@1", "holder": "eve", "delegations": 3}
+    top |= {"limits": [{"dim": "tokens", "per": "intent", "amount": 10}]}
+    mid = {"cap": "sys/all@1", "parent": "top", "delegations": 2, "budget": {"tokens": 100}}
+    low = {"cap": "sys/llm.basic@1", "parent": "mid", "budget": {"tokens": 20}}
+    low |= {"limits": [{"dim": "tokens", "per": "intent", "amount": 5}]}
+    with world({"top": top, "mid": mid, "low": low}) as kernel:
+        for asks in (kernel.as_principal("eve"), kernel):
+            grant = {"grant": "top"} if asks is not kernel else {}
+            for amount, more in ((81, {}), (6, {"per": "intent"})):
+                if amount == 81 or grant:
+                    told = asks.native(
+                        "grant.topup", name="low", dim="tokens", amount=amount, **grant, **more
+                    )
+                    assert codes(told) == ["wider_than_parent"]
+        for amount, more in ((80, {}), (5, {"per": "intent"})):
+            eve = kernel.as_principal("eve")
+            told = eve.native("grant.topup", grant="top", name="low", dim="tokens", amount=amount, **more)
+            assert told.allowed, told.findings
+        row = kernel.state.grants["low"]
+        assert (row.budget, [x.amount for x in row.limits if x.per == "intent"]) == ({"tokens": 100}, [10])
+
+
+@pytest.mark.req("X5-02")
+def test_a_top_up_raises_the_limit_that_refuses_and_that_of_its_window_alone():
+    stated = [("hour", "ask"), ("day", "deny"), ("hour", "deny"), ("life", "tell")]
+    limits = [{"dim": "tokens", "per": per, "amount": 10, "over": over} for per, over in stated]
+    with world({"g": {"cap": "sys/llm.basic@1", "limits": limits}}) as kernel:
+        assert kernel.native("grant.topup", name="g", dim="tokens", per="hour", amount=3).allowed
+        assert codes(kernel.native("grant.topup", name="g", dim="tokens", amount=3)) == ["not_found"]
+        raised = [(x.per, x.over) for x in kernel.state.grants["g"].limits if x.amount == 13]
+        assert raised == [("hour", "deny")]
+
+
+@pytest.mark.req("X6-03")
+@pytest.mark.parametrize("kind", ["grant.topup", "grant.amend"])
+def test_a_grant_that_was_changed_is_still_its_manifests(kind):
+    terms = {"cap": "sys/llm.basic@1", "budget": {"tokens": 5}}
+    with world({"g": terms, "h": terms}) as kernel:
+        more = (
+            {"terms": terms | {"holder": "bob"}} if kind == "grant.amend" else {"dim": "tokens", "amount": 1}
+        )
+        assert kernel.native(kind, name="g", **more).allowed
+        assert kernel.native("grant.issue", name="own", terms=terms).allowed
+        manifest = {"resources": {"USD": 0}, "accounts": ACCOUNTS, "grants": {"h": terms}}
+        assert kernel.apply(manifest).allowed
+        assert [name for name, row in kernel.state.grants.items() if row.revoked] == ["g"]
+
+
+@pytest.mark.req("X6-01")
+@pytest.mark.parametrize("kind", ["grant.issue", "grant.amend"])
+def test_who_draws_on_an_account_lends_that_one_and_no_other_of_its_chain(kind):
+    """`top` draws on the bank and `mid` on the petty cash, so whoever acts under `mid` has the latter."""
+    top = {"cap": "sys/all@1", "delegations": 9, "draws_on": BANK}
+    mid = top | {"parent": "top", "holder": "eve", "delegations": 8, "draws_on": {"USD": "accounts/petty"}}
+    low = {"cap": "sys/spend@1", "parent": "mid", "doubt": "payer"}
+    answers = {
+        "accounts/bank": ["account_not_yours"],
+        "accounts/alice": ["account_not_yours"],
+        "accounts/none": ["not_found"],
+        "external/issuer": ["external_account"],
+        "accounts/petty": [],
+    }
+    with world({"top": top, "mid": mid, "low": low}) as kernel:
+        eve = kernel.as_principal("eve")
+        for at, (account, expected) in enumerate(answers.items()):
+            name = "low" if kind == "grant.amend" else f"n{at}"
+            terms = low | {"draws_on": {"USD": account}}
+            assert codes(eve.native(kind, grant="mid", name=name, terms=terms)) == expected
+        terms = {"cap": "sys/spend@1", "draws_on": {"USD": "external/issuer"}}
+        assert codes(kernel.native("grant.issue", name="r", terms=terms)) == ["external_account"]
+        terms = {"cap": "sys/spend@1", "pays_to": ["accounts/none"]}
+        assert codes(kernel.native("grant.issue", name="r", terms=terms)) == ["not_found"]
+
+
 # --- X6-06: reach of intents and budgets ------------------------------------------------------------
 
 ASK = [
