@@ -364,6 +364,75 @@ def test_a_rule_of_the_calendar_that_slept_reads_the_time_at_which_it_is_carried
         assert (ended(kernel), held(kernel, LOG)) == ([("r", 1, "done")], 3)
 
 
+@pytest.mark.parametrize("hours", [0, -5, 13])
+def test_a_rule_of_the_calendar_comes_where_the_days_of_the_world_begin(hours):
+    begins = 2 * DAY - hours * DAY // 24
+    document = {"resources": BOTH, "accounts": {LOG: {}}, "world": {"utc_offset": f"{hours:+03}:00"}}
+    with splittally.open(None, clock="given") as kernel:
+        assert kernel.apply(document, now_ns=begins - 2).allowed
+        create(kernel, {"rules": [{"name": "r", "on": "day", "do": []}]}, now_ns=begins - 1)
+        kernel.tick(now_ns=begins - 1)
+        assert ended(kernel) == []
+        kernel.tick(now_ns=begins)
+        assert ended(kernel) == [("r", 1, "done")]
+
+
+def test_a_metric_fires_the_rules_that_wait_for_it_and_a_deposit_those_of_its_resource():
+    metrics = {name: {"description": "d", "nature": "output"} for name in "mn"}
+    rules = [{"name": name, "on": "metric", "of": name, "do": []} for name in metrics]
+    rules += [{"name": name or "any", "on": "deposit", "of": name, "do": []} for name in ("", *BOTH)]
+    with world() as kernel:
+        create(kernel, {"metrics": metrics, "rules": rules})
+        for value, name in enumerate("nnm"):
+            done(kernel, "metric.record", budget=B, metric=name, value=value)
+        deposit(kernel, 1, resource="EUR")
+        assert [x[0] for x in ended(kernel)] == ["n", "n", "m", "any", "EUR"]
+        counts = {name: (row["value"], row["count"]) for name, row in kernel.state.budgets[B].metrics.items()}
+        assert counts == {"m": (2, 1), "n": (1, 2)}
+        assert codes(kernel.native("metric.record", budget=B, metric="o", value=1)) == ["not_found"]
+
+
+def test_only_a_rule_that_waits_is_answered_and_under_its_own_budgets_name():
+    rules = [
+        {"name": "asks", "on": "deposit", "approval": True, "do": [pays(1)]},
+        {"name": "daily", "on": "day", "do": [pays(5)]},
+    ]
+    with world() as kernel:
+        create(kernel, {"rules": rules})
+        create(kernel, {}, A)
+        deposit(kernel, 3)
+        (waiting,) = kernel.state.budgets[B].waiting
+        due = [key for key, x in kernel._world.state.plans.firings.items() if x.rule == "daily"]
+        for budget, item in ((A, waiting["item"]), (B, [0, 0]), (B, list(due[0]))):
+            for answer in ("approve", "reject"):
+                told = kernel.native("budget.answer", budget=budget, item=item, answer=answer)
+                assert codes(told) == ["not_reserved"], (budget, item)
+        done(kernel, "ledger.transfer", resource="USD", amount=3, to=MARKET, **{"from": B})
+        told = kernel.native("budget.answer", budget=B, item=waiting["item"], answer="approve")
+        assert codes(told) == ["insufficient_balance"]
+        deposit(kernel, 1)
+        done(kernel, "budget.answer", budget=B, item=waiting["item"], answer="approve")
+        assert held(kernel, LOG) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        ("budget.solve", {"cells": [{"name": "c", "value": 1, "unit": ""}]}),
+        ("budget.solve", {"solver": "ann"}),
+        ("budget.solve", {"solver": "ann", "cells": [{"name": "c", "value": 1, "unit": ""}] * 2}),
+        ("budget.solve", {"input": {"": 1}}),
+        ("budget.solve", {"input": {"x": 2**64}}),
+        ("metric.record", {"metric": "m", "value": "1"}),
+        ("budget.answer", {"item": ["0", "0"], "answer": "reject"}),
+    ],
+)
+def test_params_of_another_form_are_refused_before_anything_is_asked(kind, params):
+    with world() as kernel:
+        create(kernel, {"metrics": {"m": {"description": "d", "nature": "output"}}})
+        assert codes(kernel.native(kind, budget=B, **params)) == ["params.invalid"]
+
+
 # --- stages and minima -----------------------------------------------------------------------------------
 
 

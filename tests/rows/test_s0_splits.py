@@ -212,6 +212,43 @@ def test_a_deposit_that_one_part_cannot_take_raises_none():
         assert (limits(kernel), balance(kernel)) == (before, 10)
 
 
+@pytest.mark.req("S0-99")
+def test_a_pool_is_shared_once_in_each_resource_and_never_under_a_revoked_charter():
+    with company(10) as kernel:
+        plan = {"resources": {"USD": 0, "Hours": 0, "Days": 0}}
+        done(kernel, "budget.amend", budget=COMPANY, schema=plan)
+        assert split(kernel, shares={"a": 60, "b": 40}).allowed
+        hours = {"budget": COMPANY, "resource": "Hours"}
+        done(kernel, "budget.split", **hours, shares={"h": 1, "i": 1}, whole=2)
+        shared = {"USD": {"a": 60, "b": 40}, "Hours": {"h": 1, "i": 1}}
+        assert kernel.state.budgets[COMPANY].schema["allocations"] == shared
+        for again in ({"shares": {"x": 100}}, {"amounts": {"x": 1}}):
+            assert codes(split(kernel, **again)) == ["cannot_change"]
+        wrong = {"budget": COMPANY, "shares": {"x": 100}}
+        assert codes(kernel.native("budget.split", **wrong, resource="Weeks")) == ["not_found"]
+        bad = kernel.native("budget.split", **wrong, resource="Days", holders={"y": "ann"})
+        assert codes(bad) == ["params.invalid"]
+        done(kernel, "grant.revoke", name=COMPANY)
+        assert "revoked" in codes(kernel.native("budget.split", **wrong, resource="Days"))
+        assert "revoked" in codes(
+            kernel.native("budget.split", budget=COMPANY, resource="Days", amounts={"x": 0})
+        )
+
+
+@pytest.mark.req("S0-98")
+def test_the_amounts_of_a_split_have_the_units_of_their_resource_and_a_pool_that_owes_has_nothing():
+    with splittally.open(None, clock="given") as kernel:
+        assert kernel.apply({"resources": {"USD": 2}, "accounts": {JANE: {}}}).allowed
+        done(kernel, "budget.create", budget=COMPANY, schema={"resources": {"USD": 2}}, debt_limit=900)
+        done(kernel, "ledger.issue", resource="USD", amount="5.00 USD", to=COMPANY)
+        assert codes(split(kernel, amounts={"a": "5.01 USD"})) == ["allocations_unequal"]
+        assert split(kernel, amounts={"a": "1.50 USD", "b": 350}).allowed
+        assert limits(kernel) == {"a": 150, "b": 350}
+        done(kernel, "ledger.transfer", resource="USD", amount=800, to=JANE, **{"from": COMPANY})
+        assert split(kernel, shares={"c": 60, "d": 40}).allowed
+        assert limits(kernel) == {"a": 150, "b": 350, "c": 0, "d": 0}
+
+
 # --- authority over the parts -----------------------------------------------------------------------
 
 

@@ -79,6 +79,51 @@ def test_a_new_day_opens_the_cap_again_but_for_what_is_still_open(kernel):
     assert ask(kernel, "usd1").outcome == "defer"
 
 
+@few
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from([0, 1, 2, 3]), st.integers(0, 3), st.integers(0, 2), st.booleans()),
+        max_size=12,
+    )
+)
+def test_a_day_and_a_week_count_what_was_spent_in_them_and_a_dry_run_counts_nothing(steps):
+    """The model: every charge with its day; day 4 was a Monday. What is asked is settled at once."""
+    caps = [{"resource": "USD", "per": per, "amount": most} for per, most in (("day", 5), ("week", 9))]
+    with splittally.open(None, clock="given") as kernel:
+        now, spent, told = 4, [], {}
+        assert kernel.apply(manifest(caps=caps), now_ns=now * DAY_NS).allowed
+        assert kernel.native("ledger.issue", resource="USD", amount=10**6, to="accounts/team").allowed
+        for asked, usage, later, is_dry in steps:
+            now, told = now + later, {} if later else told
+            day = sum(amount for at, amount in spent if at == now)
+            week = sum(amount for at, amount in spent if (at - 4) // 7 == (now - 4) // 7)
+            expected = "allow" if day + asked <= 5 and week + asked <= 9 else "defer"
+            asks = kernel.fork() if is_dry else kernel
+            decision = ask(asks, f"usd{asked}", now_ns=now * DAY_NS)
+            assert decision.outcome == expected
+            if is_dry:
+                continue
+            told[expected] = told.get(expected, 0) + 1
+            if expected == "allow":
+                settle(kernel, decision, min(usage, asked), now_ns=now * DAY_NS)
+                spent.append((now, min(usage, asked)))
+            day, week = kernel.state.governor.caps
+            assert (day.reserved, week.reserved) == (0, 0)
+            assert day.counted == sum(amount for at, amount in spent if at == now)
+            assert kernel.state.governor.verdicts == told
+
+
+def test_a_dry_run_that_reserves_leaves_the_cap_as_it_was(kernel):
+    first = ask(kernel, "usd2")
+    fork = kernel.fork()
+    assert ask(fork, "usd3").allowed
+    assert ask(fork, "usd1").outcome == "defer"
+    assert kernel.state.governor.caps[0].counted == 2
+    assert ask(kernel, "usd3").allowed
+    settle(kernel, first, 0)
+    assert kernel.state.governor.caps[0].counted == 3
+
+
 def test_a_week_is_capped_apart_from_its_days():
     caps = [{"resource": "USD", "per": per, "amount": 5} for per in ("day", "week")]
     with splittally.open(None, clock="given") as kernel:

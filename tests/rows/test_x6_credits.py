@@ -177,11 +177,16 @@ def test_what_comes_back_whole_is_a_deposit_too(way):
 
 
 @pytest.mark.req("X6-12")
-def test_what_a_settled_hold_did_not_use_is_no_deposit():
-    with world() as kernel:
-        digest = own_hold(kernel)
-        kernel.settle(Receipt(digest, "error"))  # `failure_returns`: all of it comes back
-        assert kernel.state.accounts["budgets/b"].balances["USD"] == 99
+def test_what_a_settled_hold_did_not_use_is_no_deposit_in_any_resource():
+    plan = {"resources": BOTH, "rules": [SEEN | {"of": "USD"}, SEEN | {"name": "euros", "of": "EUR"}]}
+    with world(plan) as kernel:
+        move(kernel, "ledger.issue", 100, "EUR", to="budgets/b")
+        move(kernel, "ledger.issue", 100, to="budgets/b")
+        params = {"result": "x", "amounts": dict.fromkeys(BOTH, 40)}
+        decision = kernel.submit(Intent("task.post", params, "budgets/b"))
+        kernel.settle(Receipt(decision.intent_hash, "error"))  # `failure_returns`: all of it comes back
+        assert kernel.state.accounts["budgets/b"].balances == dict.fromkeys(BOTH, 99)
+        assert kernel.state.accounts["accounts/log"].balances == dict.fromkeys(BOTH, 1)
         assert noticed(kernel) == (100, 1)
 
 
