@@ -251,6 +251,21 @@ def test_a_budget_is_funded_in_what_it_may_hold_and_only_the_parts_of_that_begin
         assert held(kernel, B) == 70
 
 
+def test_the_amounts_of_a_plan_are_read_with_the_decimals_that_it_gives_itself():
+    line, floor = {"resource": "Hours", "amount": "2.5 Hours"}, {"resource": "Hours", "minimum": "0.5 Hours"}
+    plan = {"resources": {"Hours": 1}, "lines": {"l": line}, "constraints": [floor | {"name": "f"}]}
+    with world() as kernel:
+        for field, wrong in (("lines", {"l": line | {"amount": "2.55 Hours"}}),
+                             ("lines", {"l": line | {"amount": "2.5 USD"}}),
+                             ("lines", {"l": line | {"resource": "Days", "amount": "1 Days"}}),
+                             ("constraints", [floor | {"name": "f", "minimum": "-1 Hours"}])):  # fmt: skip
+            told = kernel.native("budget.create", budget=B, schema=plan | {field: wrong})
+            assert codes(told)[0] in ("params.invalid", "amount.fractional", "amount.negative")
+        create(kernel, plan)
+        schema = kernel.state.budgets[B].schema
+        assert (schema["lines"]["l"]["amount"], schema["constraints"][0]["minimum"]) == (25, 5)
+
+
 # --- plans that are replaced --------------------------------------------------------------------------
 
 
