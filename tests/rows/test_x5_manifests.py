@@ -206,6 +206,26 @@ def test_a_cap_that_states_no_type_has_that_of_its_module_or_of_its_name_where_a
     assert types == ["test", CAP_ANY_TYPE, "spend"]
 
 
+def test_the_params_of_a_grant_are_read_as_the_manifest_itself_defines_its_cap(kernel):
+    def stated(key, params, module=PARROT):
+        document = manifest({"g": {"params": params}})
+        schema = {"type": "object", "required": [key]} if key else {"type": "object"}
+        document["caps"][CAP] |= {"params_schema": schema, "enforcer": module}
+        return document
+
+    apply(kernel, stated("old", {"old": 1}))
+    with pytest.raises(InvalidManifest, match="new"):
+        kernel.apply(stated("new", {"old": 1}))
+    apply(kernel, stated("new", {"new": 1}))
+    rules = enforcer(kernel, "sys/rules@2")
+    with pytest.raises(InvalidManifest, match="at character"):
+        kernel.apply(stated("", {"kinds": ["test.act"], "rules": [{"require": "1 +"}]}, rules))
+    apply(kernel, stated("", {"kinds": ["test.act"], "rules": [{"require": "true"}]}, rules))
+    apply(
+        kernel, stated("", {"kinds": ["test.act"], "rules": [{"require": "1 +"}]})
+    )  # the parrot knows no rules
+
+
 # --- modules and files ----------------------------------------------------------------------------------
 
 
