@@ -233,10 +233,12 @@ DAYS = {
 @few
 @given(
     lines=st.lists(
-        st.tuples(st.integers(-(10**6), 10**9), st.sampled_from(["total", *DAYS]), st.booleans()),
+        st.tuples(
+            st.integers(-(10**6), 10**9), st.just("total") | st.sampled_from(sorted(DAYS)), st.booleans()
+        ),
         min_size=1, max_size=4,
     ),
-    days=st.integers(0, 800),
+    days=st.integers(0, 40) | st.integers(0, 800),
     now=st.integers(0, 30),
 )  # fmt: skip
 def test_a_line_at_any_horizon_is_its_rate_and_what_is_planned_once_is_never_more_than_it_is(

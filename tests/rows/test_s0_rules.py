@@ -194,11 +194,10 @@ def test_params_of_another_form_are_refused_before_anything_is_asked(kind, param
 # --- stages and minima -----------------------------------------------------------------------------------
 
 
-ROWS = st.lists(
-    st.tuples(st.sampled_from(sorted(BOTH)), st.integers(0, 6), st.sampled_from(["partial", "full"])),
-    max_size=4,
-)
+TIERS = st.sampled_from(["partial", "full"])
+ROWS = st.lists(st.tuples(st.sampled_from(sorted(BOTH)), st.integers(0, 6), TIERS), max_size=3)
 AMOUNTS = st.fixed_dictionaries({"USD": st.integers(0, 9), "EUR": st.integers(0, 9)})
+LEFT = st.fixed_dictionaries({"USD": st.integers(0, 5), "EUR": st.integers(0, 5)})
 
 
 def stage_of(rows, funds):
@@ -211,10 +210,12 @@ def stage_of(rows, funds):
 
 
 @pytest.mark.req("S0-54", "S0-171")
-@few
-@given(rows=ROWS, funds=AMOUNTS, asked=AMOUNTS)
-def test_a_budget_commits_what_leaves_each_minimum_that_binds_in_its_stage(rows, funds, asked):
-    asked = {unit: min(amount, funds[unit]) for unit, amount in asked.items()}
+@given(
+    rows=ROWS | ROWS.map(lambda rows: [("USD", 2, "partial"), *rows, ("EUR", 9, "full")]),
+    funds=AMOUNTS, left=LEFT,
+)  # fmt: skip
+def test_a_budget_commits_what_leaves_each_minimum_that_binds_in_its_stage(rows, funds, left):
+    asked = {unit: max(0, amount - left[unit]) for unit, amount in funds.items()}
     constraints = [
         {"name": f"c{at}", "resource": resource, "minimum": minimum, "tier": tier}
         for at, (resource, minimum, tier) in enumerate(rows)
@@ -229,16 +230,15 @@ def test_a_budget_commits_what_leaves_each_minimum_that_binds_in_its_stage(rows,
         create(kernel, {"constraints": constraints}, pays_to=[LOG])
         for unit, amount in funds.items():
             deposit(kernel, amount, resource=unit)
-        assert kernel.state.budgets[B].stage == stage
+        row = kernel.state.budgets[B]
+        assert (row.stage, {x["constraint"]: x["missing"] for x in row.missing}) == (
+            stage,
+            {f"c{at}": need - funds[unit] for at, (unit, need, _) in enumerate(rows) if need > funds[unit]},
+        )
         told = kernel.submit(Intent("task.post", {"result": "x", "amounts": asked}, B))
         if stage == "planning":
             assert codes(told) == (["planning_stage"] if any(asked.values()) else [])
-            missing = {row["constraint"] for x in told.findings for row in x.facts["missing"]}
-            assert missing == {
-                f"c{at}"
-                for at, (unit, minimum, _) in enumerate(rows)
-                if any(asked.values()) and funds[unit] < minimum
-            }
+            assert all(x.facts["missing"] == row.missing for x in told.findings)
         else:
             assert [(x.facts["constraint"], x.facts["available"]) for x in told.findings] == unmet
             assert set(codes(told)) <= {"constraint_unmet"}
