@@ -86,6 +86,11 @@ MEANS = [
     ("b ? 1 : 2", 1),
     ("!b ? 1 : n == 5 ? 2 : 3", 2),
     ("true || 1 / 0 == 1", True),
+    ("true || false && false", True),
+    ("false && false || true", True),
+    ("true && true && false", False),
+    ("false || false || true", True),
+    ("true && false && p.missing", False),
     ("false && p.missing", False),
     ("n > 0 // and nothing more", True),
 ]

@@ -123,6 +123,38 @@ def test_a_plan_converts_only_as_every_grant_of_the_chain_may():
                 assert made.allowed
 
 
+LISTED_RATES = {
+    "none": [],
+    "same": [("USD", "EUR", [9, 10])],
+    "fraction": [("EUR", "USD", [1, 1]), ("USD", "EUR", [18, 20])],
+    "other": [("USD", "EUR", [10, 9]), ("USD", "EUR", [9, 11])],
+    "other way": [("EUR", "USD", [9, 10])],
+}
+
+
+@pytest.mark.req("X6-01")
+@pytest.mark.parametrize("above", LISTED_RATES)
+@pytest.mark.parametrize("below", LISTED_RATES)
+def test_a_plan_converts_at_a_rate_that_every_grant_of_the_chain_lists_for_these_resources(above, below):
+    swap = {"gives": "USD", "gets": "EUR", "rate": [9, 10], "counter": "accounts/bank"}
+    plan = {"resources": {"USD": 0, "EUR": 0}, "conversions": {"swap": swap}}
+
+    def rated(which):
+        names = ("resource", "gets", "rate")
+        rows = [dict(zip(names, row, strict=True)) for row in LISTED_RATES[which]]
+        return {"params": {"rates": rows}} if rows else {}
+
+    grants = {
+        "n": NATIVE | {"delegations": 1, **rated(above)},
+        "n2": NATIVE | {"parent": "n", **rated(below)},
+    }
+    with world(grants) as kernel:
+        asked = {"grant": "n2", "budget": "budgets/x", "schema": plan}
+        made = kernel.as_principal("eve").native("budget.create", **asked)
+        is_listed = {above, below} <= {"none", "same", "fraction"}
+        assert codes(made) == ([] if is_listed else ["account_not_yours"])
+
+
 SWAP = {"gives": "A", "gets": "B", "rate": [10, 1], "counter": "accounts/bank"}
 RULES = [
     {"name": "swap", "on": "deposit", "of": "A", "do": [
