@@ -128,7 +128,7 @@ def lost(kernel, reserve):
     return digest
 
 
-@pytest.mark.req("S4-61")
+@pytest.mark.req("X4-26")
 @pytest.mark.parametrize(("usage", "spent"), [(None, 5), ({}, 0), ({"tokens": 3}, 3), ({"tokens": 12}, 12)])
 def test_an_attestation_charges_every_level_and_says_which_limit_it_crosses(usage, spent):
     with world(CHAIN) as kernel:

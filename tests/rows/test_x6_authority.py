@@ -359,7 +359,7 @@ def test_a_top_up_stays_within_the_parent_and_within_the_grant_used():
         assert (row.budget, [x.amount for x in row.limits if x.per == "intent"]) == ({"tokens": 100}, [10])
 
 
-@pytest.mark.req("X5-02")
+@pytest.mark.req("X5-09")
 def test_a_top_up_raises_the_limit_that_refuses_and_that_of_its_window_alone():
     stated = [("hour", "ask"), ("day", "deny"), ("hour", "deny"), ("life", "tell")]
     limits = [{"dim": "tokens", "per": per, "amount": 10, "over": over} for per, over in stated]
