@@ -142,6 +142,26 @@ def test_an_attestation_charges_every_level_and_says_which_limit_it_crosses(usag
         assert crossed == ([("top", "tokens", "exhausted")] if spent > 9 else [])
 
 
+@pytest.mark.req("X4-26")
+@pytest.mark.parametrize(("usage", "paid"), [(None, 5), ({}, 0), ({"USD": 3}, 3)])
+def test_an_attestation_pays_by_the_answer_for_the_level_that_drew(usage, paid):
+    grants = {
+        "top": {"draws_on": {"USD": "accounts/team"}, "pays_to": [VENDOR], "doubt": "payer"},
+        "g": {"parent": "top", "unknown_ns": 100},
+    }
+    accounts = {"accounts/team": {}, VENDOR: {}}
+    with world(grants, resources={"USD": 0}, accounts=accounts) as kernel:
+        done(kernel, "ledger.issue", resource="USD", amount=9, to="accounts/team")
+        digest = lost(kernel, {"USD": 5})
+        more = {} if usage is None else {"usage": usage}
+        done(kernel, "outcome.attest", intent_hash=digest, happened=True, **more)
+        rows = kernel.state.accounts
+        assert (rows[VENDOR].balances.get("USD", 0), rows["accounts/team"].balances["USD"]) == (
+            paid,
+            9 - paid,
+        )
+
+
 # --- refunds --------------------------------------------------------------------------------------------
 
 

@@ -385,6 +385,21 @@ def test_a_grant_that_was_changed_is_still_its_manifests(kind):
         assert [name for name, row in kernel.state.grants.items() if row.revoked] == ["g"]
 
 
+@pytest.mark.req("X6-03")
+def test_no_amendment_moves_a_grant_below_another():
+    wide = {"cap": "sys/all@1", "holder": "eve", "delegations": 3}
+    low = {"cap": "sys/llm.basic@1", "parent": "mid"}
+    grants = {"top": wide, "mid": wide | {"parent": "top", "delegations": 2}, "low": low}
+    with world(grants) as kernel:
+        for asks, grant in ((kernel, "root"), (kernel.as_principal("eve"), "top")):
+            for parent in ("root", "top", "low", "none"):
+                terms = low | {"parent": parent}
+                told = asks.native("grant.amend", grant=grant, name="low", terms=terms)
+                assert codes(told)[:1] == ["cannot_change"], parent
+        assert kernel.native("grant.amend", name="low", terms=low | {"holder": "bob"}).allowed
+        assert kernel.state.grants["low"].chain == ["low", "mid", "top", "root"]
+
+
 @pytest.mark.req("X6-01")
 @pytest.mark.parametrize("kind", ["grant.issue", "grant.amend"])
 def test_who_draws_on_an_account_lends_that_one_and_no_other_of_its_chain(kind):
