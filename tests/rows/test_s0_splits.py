@@ -236,6 +236,32 @@ def test_a_pool_is_shared_once_in_each_resource_and_never_under_a_revoked_charte
 
 
 @pytest.mark.req("S0-98")
+def test_a_part_is_of_one_resource_and_is_what_its_charter_is_now():
+    """The other resource of the pool is not spent under it, though the charter draws on both."""
+    with company(10) as kernel:
+        done(kernel, "budget.amend", budget=COMPANY, schema={"resources": {"USD": 0, "Hours": 0}})
+        done(kernel, "ledger.issue", resource="Hours", amount=10, to=COMPANY)
+        params = {"resources": ["Hours", "USD"]}
+        terms = {
+            "cap": "sys/spend@1",
+            "holder": "operator",
+            "delegations": 3,
+            "doubt": "payer",
+            "params": params,
+        }
+        terms |= {"draws_on": dict.fromkeys(params["resources"], COMPANY), "pays_to": [JANE]}
+        done(kernel, "grant.amend", name=COMPANY, terms=terms)
+        assert split(kernel, shares={"a": 100}, holders={"a": "ann"}).allowed
+        row = kernel.state.grants[f"{COMPANY}/a"]
+        assert (row.holder, row.delegations, row.doubt) == ("ann", 3, "payer")
+        ann = kernel.as_principal("ann")
+        both = {"result": "x", "amounts": {"Hours": 1}}
+        assert not ann.submit(Intent("task.post", both, f"{COMPANY}/a")).allowed
+        assert spend(ann, 5, f"{COMPANY}/a").allowed
+        assert spend(kernel, 5, COMPANY).allowed
+
+
+@pytest.mark.req("S0-98")
 def test_the_amounts_of_a_split_have_the_units_of_their_resource_and_a_pool_that_owes_has_nothing():
     with splittally.open(None, clock="given") as kernel:
         assert kernel.apply({"resources": {"USD": 2}, "accounts": {JANE: {}}}).allowed

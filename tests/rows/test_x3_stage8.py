@@ -113,6 +113,19 @@ def test_a_day_and_a_week_count_what_was_spent_in_them_and_a_dry_run_counts_noth
             assert kernel.state.governor.verdicts == told
 
 
+def test_a_lane_is_read_at_a_pointer_whose_signs_are_escaped():
+    """RFC 6901: `~1` is a slash and `~0` a tilde, so `~01` is `~1`."""
+    envelope = {"total": 10, "default_lane": 10}
+    fields = {"job.run": {"lane": "/a~01b/c~1d", "failure_class": "/~0"}}
+    with splittally.open(None, clock="given") as kernel:
+        assert kernel.apply(manifest(envelope=envelope, fields=fields)).allowed
+        assert ask(kernel, "free", **{"a~1b": {"c/d": "x"}}).allowed
+        assert ask(kernel, "free", **{"a/b": {"c/d": "y"}}).allowed  # no lane stands there
+        assert codes(ask(kernel, "free", **{"a~1b": {"c/d": "z"}})) == ["oom_envelope"]
+        raised = ask(kernel, "free", **{"a~1b": {"c/d": "z"}, "~": "context_overflow"})
+        assert codes(raised) == ["local_ceiling"]
+
+
 def test_a_dry_run_that_reserves_leaves_the_cap_as_it_was(kernel):
     first = ask(kernel, "usd2")
     fork = kernel.fork()

@@ -108,6 +108,7 @@ REFUSED = [
     (manifest({"g": {"draws_on": {"USD": "accounts/none"}}}, resources={"USD": 0}), "not_found"),
     (manifest({"g": {"pays_to": ["accounts/none"]}}), "not_found"),
     (manifest(G, MISSING), "not_found"),
+    (manifest(G, b"\0asm\1\0\0\0"), "not_admitted"),
     (manifest(G, modules={"acme/m@1": MISSING}), "not_found"),
     (manifest(G, governor={"caps": [CAPPED]}), "not_found"),
     (manifest({"policy/x": {}}), "name_reserved"),

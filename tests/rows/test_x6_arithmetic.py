@@ -210,6 +210,8 @@ def test_what_the_external_accounts_lack_together_is_bounded_whatever_one_of_the
             assert told.allowed == fits, told
             assert fits or codes(told) == ["amount_overflow" if is_issue else "insufficient_balance"]
             held[name] += sign * shares if fits else 0
+        inside = {"resource": "USD", "to": "accounts/a", "from": "accounts/a", "amount": 1}
+        assert codes(kernel.native("ledger.issue", **inside)) == ["external_account"]
 
 
 @pytest.mark.req("X6-13")
