@@ -176,9 +176,11 @@ def test_only_a_rule_that_waits_is_answered_and_under_its_own_budgets_name():
 @pytest.mark.parametrize(
     ("kind", "params"),
     [
-        ("budget.solve", {"cells": [{"name": "c", "value": 1, "unit": ""}]}),
+        ("budget.solve", {"cells": [["c", 1, ""]]}),
         ("budget.solve", {"solver": "ann"}),
-        ("budget.solve", {"solver": "ann", "cells": [{"name": "c", "value": 1, "unit": ""}] * 2}),
+        ("budget.solve", {"solver": "ann", "cells": [["c", 1, ""], ["c", 2, ""]]}),
+        ("budget.solve", {"solver": "ann", "cells": [["", 1, ""]]}),
+        ("budget.solve", {"solver": "ann", "cells": [["c", 2**64, ""]]}),
         ("budget.solve", {"input": {"": 1}}),
         ("budget.solve", {"input": {"x": 2**64}}),
         ("metric.record", {"metric": "m", "value": "1"}),
@@ -189,6 +191,7 @@ def test_params_of_another_form_are_refused_before_anything_is_asked(kind, param
     with world() as kernel:
         create(kernel, {"metrics": {"m": {"description": "d", "nature": "output"}}})
         assert codes(kernel.native(kind, budget=B, **params)) == ["params.invalid"]
+        done(kernel, "budget.solve", budget=B, solver="ann", cells=[["c", 1, ""], ["d", 1, ""]])
 
 
 # --- stages and minima -----------------------------------------------------------------------------------

@@ -113,6 +113,19 @@ def test_a_day_and_a_week_count_what_was_spent_in_them_and_a_dry_run_counts_noth
             assert kernel.state.governor.verdicts == told
 
 
+def test_a_group_counts_what_is_open_and_its_own_members_and_leaves_nothing_when_it_is_refused(kernel):
+    def group(*amounts):
+        told = kernel.submit([Intent("job.run", {}, f"usd{amount}") for amount in amounts], mode="all")
+        return {code for decision in told for code in codes(decision)}
+
+    assert "over_daily_cap" in group(3, 3)  # the second sees the first
+    assert ask(kernel, "usd2").allowed  # and nothing of either is left
+    assert "over_daily_cap" in group(1, 3)  # both see what is open
+    assert group(1, 2) == set()
+    assert kernel.state.governor.caps[0].reserved == 5
+    assert ask(kernel, "usd1").outcome == "defer"
+
+
 def test_a_lane_is_read_at_a_pointer_whose_signs_are_escaped():
     """RFC 6901: `~1` is a slash and `~0` a tilde, so `~01` is `~1`."""
     envelope = {"total": 10, "default_lane": 10}

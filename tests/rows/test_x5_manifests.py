@@ -187,7 +187,7 @@ def test_the_rates_of_a_rule_stand_together_and_its_match_is_one_with_its_own_ke
 
 def test_amounts_are_read_with_the_decimals_that_the_world_or_the_manifest_gives(kernel):
     assert kernel.native("resource.define", resource="USD", scale=2).allowed
-    terms = {"budget": {"USD": "25.00 USD", "EUR": "1.5 EUR"}, "expiry_ns": 7 * DAY}
+    terms = {"budget": {"USD": "25.00 USD", "EUR": "1.5 EUR"}, "expiry_ns": "1970-01-08T00:00:00Z"}
     terms |= {"limits": [{"dim": "USD", "per": "day", "amount": "0.10 USD"}]}
     apply(kernel, manifest({"g": terms}, resources={"EUR": 3}))
     row = kernel.state.grants["g"]

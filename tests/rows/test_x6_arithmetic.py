@@ -228,7 +228,7 @@ def test_what_the_external_accounts_lack_together_is_bounded_whatever_one_of_the
 def test_what_may_be_owed_is_bounded_and_counts_what_is_owed_where_that_is_more(steps):
     """In eighths of 2^63, less one: a limit that is lowered below what an account owes frees nothing."""
     with splittally.open(None, clock="given") as kernel:
-        limits, owed = {"a": 0, "b": 0}, {"a": 0, "b": 0}
+        limits, owed = {"a": 6, "b": 0}, {"a": 0, "b": 0}
 
         def stated(limits):
             rows = {f"accounts/{name}": {"debt_limit": limits[name] * SHARE} for name in limits}
@@ -236,7 +236,7 @@ def test_what_may_be_owed_is_bounded_and_counts_what_is_owed_where_that_is_more(
 
         assert kernel.apply(stated(limits)).allowed
         assert kernel.native("ledger.issue", resource="USD", amount=7 * SHARE, to="accounts/sink").allowed
-        for kind, one, two in steps:
+        for kind, one, two in [("owe", "a", 5), *steps]:
             if kind == "limits":
                 asked = {"a": one, "b": two}
                 total = sum(max(asked[name], owed[name]) for name in asked)
