@@ -1,6 +1,7 @@
 """What many modules of tests share."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,12 +36,26 @@ def codec(request, monkeypatch):
     return request.param
 
 
+@contextmanager
+def folder_in_memory():
+    """An empty folder where syncing costs nothing, if the machine has one: few claims rest on a disk."""
+    shared = "/dev/shm"
+    where = shared if os.access(shared, os.W_OK) else None
+    with TemporaryDirectory(prefix="splittally-", dir=where, ignore_cleanup_errors=True) as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def folder():
+    with folder_in_memory() as made:
+        yield made
+
+
 @pytest.fixture(scope="module")
 def memory():
-    """A folder where syncing costs nothing, if the machine has one: damage is no question of durability."""
-    shared = "/dev/shm"
-    with TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
-        yield Path(folder)
+    """The same for all tests of a module."""
+    with folder_in_memory() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ def play(tour: Tour) -> None:
     """Every scene in its order."""
     for scene in (
         making, value, settling, refusals, chain, endings, windows, cards, refunds, doubts, groups,
-        policy, approvals, authority, budgets, governor, broken, capacity, anchors,
+        policy, approvals, authority, budgets, governor, broken, capacity, credit,
+        anchors,
     ):  # fmt: skip
         tour.scene((scene.__doc__ or "").rstrip("."))
         scene(tour)
@@ -443,6 +444,18 @@ def capacity(t: Tour) -> None:
     """Above the bound on open intents nothing more is taken in."""
     while t.ask(f"k{len(t.world.state.ledger.holds)}", "mill.run", {}, "mill", at=8 * DAY + 200).allowed:
         pass
+
+
+def credit(t: Tour) -> None:
+    """A debt limit is lent by a grant that holds it, once."""
+    team = {"cap": "sys/all@1", "budget": {"USD": 500}, "holder": "alice", "delegations": 1}
+    t.native("bank", "grant.issue", name="bank", terms=team)
+    names = ["budgets/lent", "budgets/lent-too"]
+    teller = {"cap": "sys/native@1", "holder": "alice", "params": {"accounts": names}}
+    t.native("teller", "grant.issue", "alice", grant="bank", name="teller", terms=teller)
+    lent = {"schema": {"resources": {"USD": 2}}, "debt_limit": 300}
+    for name in names:
+        t.native(name, "budget.create", "alice", grant="teller", budget=name, **lent)
 
 
 def anchors(t: Tour) -> None:

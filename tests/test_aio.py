@@ -3,7 +3,10 @@
 import asyncio
 
 import pytest
-from splittally import Intent, KernelStopped, Receipt, aio
+import splittally
+from hypothesis import given
+from hypothesis import strategies as st
+from splittally import Decision, Group, Intent, KernelStopped, Receipt, SplittallyError, aio
 
 MANIFEST = {"grants": {"cap": {"cap": "sys/llm.basic@1", "budget": {"tokens": 6_400}}}}
 ASK = Intent("llm.generate", {"model": "m", "max_tokens": 50}, "cap")
@@ -48,6 +51,71 @@ def test_a_full_queue_answers_busy_without_a_record_and_never_refuses_a_receipt(
     assert busy
     assert all(x.seq is None and x.findings[0].facts["next"] == "retry_after" for x in busy)
     assert sorted({x.status for x in settlements}) == ["duplicate", "settled"]
+
+
+class Text(str):
+    """Text of a type of its own."""
+
+
+NO_KIND, NO_GRANT = Intent("no.such", {}, "cap"), Intent("llm.generate", {}, "none")
+ASKED = st.sampled_from([ASK, NO_KIND, NO_GRANT, 5, None, "ask"])
+MODES = st.sampled_from(["each", "all", "first", Text("each"), Text("all"), Text("first"), "", None, 1])
+
+
+@st.composite
+def asking(draw):
+    """A method, and arguments for it, right and wrong."""
+    several = draw(st.lists(ASKED, max_size=3) | st.lists(st.just(ASK), min_size=64, max_size=66))
+    several = draw(st.sampled_from([several, tuple(several), repr(several), {"a": ASK}]))
+    if draw(st.booleans()):
+        return "submit", (draw(ASKED | st.just(several)), draw(MODES))
+    group = Group(draw(MODES), several)
+    return "run", (draw(st.sampled_from([[group], [group, ASK], [*several], group])),)
+
+
+def answered(call):
+    """An answer, or what was raised, as far as two faces can be compared."""
+    try:
+        answer = call()
+    except (SplittallyError, TypeError) as error:
+        return type(error), str(error)
+    return shape(answer)
+
+
+def shape(answer):
+    if isinstance(answer, list):
+        return [shape(each) for each in answer]
+    if isinstance(answer, Decision):
+        return answer.outcome, [(x.code, x.facts.get("message")) for x in answer.findings]
+    return type(answer), str(answer)
+
+
+def form(answer):
+    """The same without what a decision says."""
+    return [form(each) for each in answer] if isinstance(answer, list) else len(answer)
+
+
+@given(asking())
+def test_both_faces_answer_alike_and_a_busy_one_in_the_same_form(asked):
+    """Who moves from one face to the other, or meets a full queue, unpacks the same answers."""
+    name, arguments = asked
+
+    def awaited(queue_max):
+        async def drive():
+            async with aio.open(None, clock="given", queue_max=queue_max) as kernel:
+                await kernel.apply(MANIFEST)
+                return await getattr(kernel, name)(*arguments)
+
+        return answered(lambda: asyncio.run(drive()))
+
+    with splittally.open(None, clock="given") as kernel:
+        kernel.apply(MANIFEST)
+        said = answered(lambda: getattr(kernel, name)(*arguments))
+    assert awaited(100) == said
+    busy = awaited(0)
+    assert form(busy) == form(said) if isinstance(said, list) else type(busy) is type(said)
+    if isinstance(said, tuple) and isinstance(said[0], type):
+        assert busy == said
 
 
 def test_every_method_has_its_awaited_twin():

@@ -202,7 +202,7 @@ def test_every_intent_is_hashed_again_from_the_bytes_that_the_enforcer_saw(world
         assert (seq, "is not the hash" in message) == (4, True)
 
 
-def test_a_state_that_no_bytes_are_defined_for_is_named_also_where_judging_again_would_begin(world, target):
+def test_a_sum_that_passes_every_amount_is_named_also_where_judging_again_would_begin(world, target):
     """Two charges pass 2^64-1 together; with eight processes the state after the second is written."""
 
     def edit(seq, body):
@@ -212,7 +212,7 @@ def test_a_state_that_no_bytes_are_defined_for_is_named_also_where_judging_again
 
     seq, message = damage_of(forged(world, target, edit), "--rejudge", "--jobs", "8")
     assert seq == SETTLED[1]
-    assert "no bytes are defined" in message
+    assert "cannot be applied" in message
 
 
 def test_an_intent_that_is_decided_finally_twice_is_named(world, target):

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 from splittally.core.limits import GROUP_MAX, HASH_BYTES
-from splittally_tools.bench.baseline import Floor
-from splittally_tools.bench.sample import take_specimen
+from splittally_tools.bench.baseline import Baseline
+from splittally_tools.bench.sample import take_sample
 from splittally_tools.bench.stages import STAGES, stages_of
 from splittally_tools.bench.stats import Contestant, Series, interleaved, ratio
-from splittally_tools.bench.workload import Course
+from splittally_tools.bench.workload import Workload
 
 KEYS = {
     "decisions_per_s", "decisions_floor_per_s", "decisions_ratio", "pairs_per_s", "pairs_floor_per_s",
@@ -38,12 +38,12 @@ def test_the_report_for_programs_is_one_object_with_every_number():
 
 
 @pytest.fixture(scope="module")
-def specimen(tmp_path_factory):
-    return take_specimen(tmp_path_factory.mktemp("specimen") / "world")
+def sample(tmp_path_factory):
+    return take_sample(tmp_path_factory.mktemp("sample") / "world")
 
 
-def test_the_floor_makes_as_many_durable_frames_of_the_same_size_as_the_kernel(tmp_path, specimen):
-    floor, kernel = Floor(tmp_path / "floor", specimen), Course(tmp_path / "kernel")
+def test_the_floor_makes_as_many_durable_frames_of_the_same_size_as_the_kernel(tmp_path, sample):
+    floor, kernel = Baseline(tmp_path / "floor", sample), Workload(tmp_path / "kernel")
     kernel.decide(1)
     before = kernel.kernel.state.seq
     assert floor.decide(2) == kernel.decide(2) == 2 * GROUP_MAX
@@ -54,23 +54,23 @@ def test_the_floor_makes_as_many_durable_frames_of_the_same_size_as_the_kernel(t
         stored = [len(value) for _, value in txn.cursor()]
     assert len(stored) == frames + 2 * GROUP_MAX  # a pair is two frames
     assert len(set(stored[:frames])) == 1
-    frame = specimen.check.frame_front + bytes(HASH_BYTES) + specimen.check.frame_back
+    frame = sample.check.frame_front + bytes(HASH_BYTES) + sample.check.frame_back
     assert stored[0] == HASH_BYTES + len(frame)
     floor.close()
     kernel.close()
 
 
-def test_the_floor_asks_what_the_kernel_asked(specimen):
-    assert specimen.check.question.startswith(b"\xa1eCheck")
-    assert specimen.settle.question.startswith(b"\xa1fSettle")
-    assert specimen.wasm.startswith(b"\x00asm")
+def test_the_floor_asks_what_the_kernel_asked(sample):
+    assert sample.check.question.startswith(b"\xa1eCheck")
+    assert sample.settle.question.startswith(b"\xa1fSettle")
+    assert sample.wasm.startswith(b"\x00asm")
 
 
 def test_stages_do_not_overlap_and_leave_the_kernel_as_it_was(tmp_path):
     originals = {place: getattr(*place) for places in STAGES.values() for place in places}
-    course = Course(tmp_path / "world")
-    stages = stages_of(course, 2)
-    course.close()
+    workload = Workload(tmp_path / "world")
+    stages = stages_of(workload, 2)
+    workload.close()
     assert {place: getattr(*place) for place in originals} == originals
     for spent in stages.values():
         total = spent.pop("total")

@@ -9,7 +9,9 @@ import cbor2
 import pytest
 import splittally
 from splittally import Intent
+from splittally.core.errors import InvalidInput
 from splittally.core.hashing import hash_frame
+from splittally.runtime.reader import open_reader
 
 from tests.cli_tools import MANIFEST, busy_world, command, environment, intent, make_world, receipt, run
 
@@ -181,3 +183,33 @@ def test_an_export_that_cannot_be_written_says_so_and_leaves_nothing(world, tmp_
     ran = run("-w", world, "export", "--out", tmp_path / "none" / "file")
     assert ran.code == 3
     assert list(tmp_path.iterdir()) == []
+
+
+# --- a frame that is not there ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 10**6])
+def test_every_door_says_alike_that_a_frame_is_not_there(world, beyond):
+    with open_reader(world) as reader:
+        last = reader.head.size - 1
+        seq = last + 1 + beyond
+        text = f"there is no frame {seq}; the last is {last}"
+        with pytest.raises(InvalidInput, match=text):
+            reader.at(seq)
+    with splittally.open(world) as kernel, pytest.raises(InvalidInput, match=text):
+        kernel.at(seq)
+    for words in (
+        ["show", seq],
+        ["state", "--at", seq],
+        ["trace", seq],
+        ["prove", seq],
+    ):
+        assert text in json.dumps(run("-w", world, "--json", *words).json), words
+
+
+@pytest.mark.parametrize("seq", [-1, -(10**30), True, 1.0, "1", None])
+def test_what_is_no_sequence_is_refused_by_who_reads_an_older_state(world, seq):
+    with open_reader(world) as reader, splittally.open(world) as kernel:
+        for read in (reader.at, kernel.at):
+            with pytest.raises(InvalidInput):
+                read(seq)

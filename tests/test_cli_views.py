@@ -6,12 +6,18 @@ import threading
 import pytest
 import splittally
 from splittally import Intent
+from splittally.core.canonical import encode
+from splittally.core.events import Defined
+from splittally.core.hashing import hash_frame
 from splittally.core.native import NATIVE
 from splittally.core.snapshot import state_root
+from splittally.journal.frame import Frame, open_frame, seal
 from splittally.journal.lmdb import LmdbStore
-from splittally.runtime.reader import open_reader
+from splittally.journal.memory import MemoryStore
+from splittally.runtime.reader import open_reader, read_store
 from splittally.runtime.recover import fold
 from splittally.sandbox import builtin
+from splittally_tools.audit.grant_history import grant_history
 
 from tests.cli_tools import (
     MANIFEST,
@@ -174,6 +180,29 @@ def test_a_change_that_nobody_acted_under_says_so(fresh):
     history = run("-w", fresh, "grants", "cap_llm", "--history", "--json").json["history"]
     assert [change["what"] for change in history] == ["made", "changed", "changed", "revoked with cap_llm"]
     assert [change["first_intent"] is None for change in history] == [True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("cap", "effect", "is_told"),
+    [("*", "a", True), ("*", "native", False), ("a", "a", True), ("a", "*", False), ("native", "*", False)],
+)
+def test_a_new_schema_is_told_of_grants_whose_cap_covers_the_effect(cap, effect, is_told):
+    """A cap of type `*` covers every type but `native`; nothing that an effect is called covers more."""
+    store = MemoryStore()
+    with splittally.open(None) as kernel:
+        kernel.apply({"grants": {"g": {"cap": "sys/allow@1"}}})
+        for seq, data in kernel._world.store.scan():
+            store.append(store.head, [Frame(seq, hash_frame(data), data)])
+    *front, _ = open_frame(store.entry(store.head.size - 1)[1])[2]  # the events stand last
+    tag = Defined.__struct_config__.tag
+    for schema in (b"1", b"2"):
+        out = [
+            [tag, "caps", "sys/allow@1", encode(["", cap, b""])],
+            [tag, "effects", "x", encode(["", effect, schema])],
+        ]
+        store.append(store.head, [seal(store.head.size, store.head.hash, [*front, out])])
+    told = [change["what"] for change in grant_history(read_store(store), "g")]
+    assert ("schema of x changed" in told) == is_told
 
 
 # --- natives and modules ----------------------------------------------------------------------------

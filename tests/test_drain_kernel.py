@@ -1,21 +1,23 @@
 """A drain over a kernel: each dispatch is an intent, each result a receipt, nothing is asked twice."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import splittally
 from splittally import Decision, Finding
+from splittally.core.events import Settled
 from splittally.host.drain import KernelGate, drain_jobs, standup
 
 from tests.drain_night import queue_of
+from tests.rows.worlds import recorded
 
 CALL = {"lane": "local", "payload": {"model": "m", "max_tokens": 50}}
 USED = {"usage": {"prompt_tokens": 3, "completion_tokens": 7}, "cost_usd": "0.011"}
 
 
 @contextmanager
-def world(limits=()):
-    grant = {"cap": "sys/llm.basic@1", "holder": "night", "budget": {"tokens": 1_000}}
+def world(limits=(), dispatch=False):
+    grant = {"cap": "sys/llm.basic@1", "holder": "night", "budget": {"tokens": 1_000}, "dispatch": dispatch}
     with splittally.open(None) as kernel:
         assert kernel.apply({"grants": {"g": {**grant, "limits": list(limits)}}}).allowed
         yield kernel, KernelGate(kernel.as_principal("night"), "g")
@@ -27,10 +29,109 @@ def test_each_dispatch_is_an_intent_and_each_result_its_receipt(tmp_path):
         drain_jobs(
             queue, lambda job, run: seen.append(kernel.outcome(job.intent_hash).phase) or USED, kernel=gate
         )
-        assert seen == ["open", "open"]  # reserved before the runner was called
+        assert seen == ["running", "running"]  # reserved and started before the runner was called
         assert kernel.state.counters["g"]["tokens"].spent == 20
         assert not kernel.state.reservations
         assert len({queue.job(at).intent_hash for at in (1, 2)}) == 2
+
+
+def violations(kernel):
+    return [code for event in recorded(kernel, Settled) for code in event.violations]
+
+
+@pytest.mark.parametrize("dispatch", [False, True])
+def test_no_receipt_of_a_drain_is_without_a_dispatch(tmp_path, dispatch):
+    with world(dispatch=dispatch) as (kernel, gate), queue_of(tmp_path, CALL, CALL) as queue:
+        assert drain_jobs(queue, lambda job, run: USED, kernel=gate).done == (1, 2)
+        assert not violations(kernel)
+
+
+def test_what_another_host_started_is_not_run_by_a_drain_too(tmp_path):
+    limits = [{"dim": "tokens", "per": "intent", "amount": 10, "over": "ask"}]
+    with world(limits=limits) as (kernel, gate), queue_of(tmp_path, CALL) as queue:
+        drain_jobs(queue, pytest.fail, kernel=gate)
+        (digest,) = kernel.state.reservations
+        assert kernel.approve(digest).allowed
+        assert kernel.as_principal("night").dispatch(digest, bytes(16)).status == "dispatched"
+        for _ in range(2):
+            report = drain_jobs(queue, pytest.fail, kernel=gate)
+            assert (report.held["action"], report.held["reason"]) == ("defer", "already_dispatched")
+        assert queue.job(1).intent_hash == digest.hex()
+        assert kernel.state.reservations[digest].attempt == bytes(16)
+
+
+class Cut:
+    """Ends a pass before or after one call of many: interrupted, or killed, after which no call is made."""
+
+    def __init__(self, at, is_killed):
+        self.left, self.is_killed = at, is_killed
+
+    def over(self, inner, *names):
+        """The same object with these calls among those that are counted."""
+        calls = {name: staticmethod(self._cut(getattr(inner, name))) for name in names}
+        return type("Cutting", (), {**calls, "__getattr__": lambda _, name: getattr(inner, name)})()
+
+    def _cut(self, call):
+        def called(*args, **kwargs):
+            self._step()
+            answer = call(*args, **kwargs)
+            self._step()
+            return answer
+
+        return called
+
+    def _step(self):
+        self.left -= 1
+        if self.left == 0 or (self.left < 0 and self.is_killed):
+            raise SystemExit
+
+
+ASKED = ("submit", "decide", "dispatch", "settle", "release", "outcome")
+QUEUED = ("claim", "dispatch", "settle", "release", "receipt_delivered", "mark_unknown")
+
+
+@pytest.mark.parametrize("limits", [(), [{"dim": "tokens", "per": "intent", "amount": 10, "over": "ask"}]])
+@pytest.mark.parametrize("retry", [False, True])
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_drain_that_ends_at_any_step_leaves_no_start_that_nobody_answers(
+    tmp_path, retry, limits, is_killed
+):
+    """Each job runs once and is settled by a receipt, or is unknown in the queue and in the world."""
+    for at_call in range(1, 200):
+        folder, ran = tmp_path / str(at_call), []
+        folder.mkdir()
+        with world(limits, dispatch=True) as (kernel, _), queue_of(folder, CALL, CALL) as queue:
+            night, cut = kernel.as_principal("night"), Cut(at_call, is_killed)
+
+            def run(job, run, ran=ran):
+                ran.append(job.id)
+                return USED
+
+            with suppress(SystemExit):
+                for _ in range(5 if limits else 1):
+                    gate = KernelGate(cut.over(night, *ASKED), "g")
+                    drain_jobs(cut.over(queue, *QUEUED), run, kernel=gate)
+                    for digest in kernel.state.reservations:
+                        kernel.approve(digest)
+            for _ in range(5):
+                drain_jobs(queue, run, kernel=KernelGate(night, "g"), retry_dispatched=retry)
+                for digest in kernel.state.reservations:
+                    kernel.approve(digest)
+            for at in (1, 2):
+                job = queue.job(at)
+                row = kernel.outcome(job.intent_hash)
+                if job.status == "unknown":
+                    assert not retry
+                    assert (row.status, row.phase) == ("reserved", "unknown")
+                else:
+                    assert (job.status, row.status) == ("done", "settled")
+                    assert ran.count(at) == 1 or retry
+            assert not violations(kernel)
+            unknown = {queue.job(at).intent_hash for at in (1, 2) if queue.job(at).status == "unknown"}
+            assert {digest.hex() for digest in kernel.state.reservations} == unknown
+        if cut.left > 0:
+            break
+    assert at_call > 20
 
 
 def test_a_denial_fails_the_job_with_its_codes_and_the_pass_goes_on(tmp_path):

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import DEPTH_MAX, INT_MAX, INT_MIN, LINE_BYTES_MAX
-from splittally.edge.json_values import parse_json, printable, to_json
+from splittally.edge.json_values import json_form, parse_json, printable
 
 from tests.canonical_model import encode_model, some_value
 
@@ -202,37 +202,16 @@ def without_bytes_key(value: Any) -> bool:
     return type(value) is not list or all(map(without_bytes_key, value))
 
 
-def exact(value: Any) -> Any:
-    """The value with the integers that JSON readers lose as the strings they are printed as."""
-    if type(value) is int and abs(value) > 2**53:
-        return str(value)
-    if type(value) is dict:
-        return {key: exact(item) for key, item in value.items()}
-    return [exact(item) for item in value] if type(value) is list else value
+def text_of(value: Any) -> str:
+    """The JSON form of a value as text."""
+    return json.dumps(json_form(value), allow_nan=False)
 
 
-def test_a_value_comes_back_from_the_text_it_was_printed_as() -> None:
-    """But for integers beyond 2^53, which come back as strings until a schema says integer."""
+def test_a_value_comes_back_from_its_json_form() -> None:
     rng = random.Random(SEED)
     for _ in range(ROUNDS):
         value = some_value(rng)
-        text = to_json(value)
-        assert text.isascii() and "\n" not in text
-        assert encode_model(parse_json(text)) == encode_model(exact(value)), f"seed {SEED}: {value!r}"
-
-
-def test_integers_beyond_two_to_the_53_are_printed_as_strings() -> None:
-    edge = 2**53
-    assert to_json([edge, -edge, edge + 1, -edge - 1]) == f'[{edge},{-edge},"{edge + 1}","{-edge - 1}"]'
-
-
-def test_a_map_with_the_key_of_bytes_is_printed_so_that_nobody_reads_bytes() -> None:
-    for value in ({"$bytes": "00"}, {"$bytes": "00", "a": 1}, {"$bytes": b""}, [{"$bytes": ["00"]}]):
-        text = to_json(value)
-        json.loads(text)
-        with pytest.raises(InvalidInput):
-            parse_json(text)
-    assert to_json({"$bytes": "00"}) != to_json({"$bytes": ["00"]}) != to_json(b"\x00")
+        assert encode_model(parse_json(text_of(value))) == encode_model(value), f"seed {SEED}: {value!r}"
 
 
 ALPHABET = [
@@ -264,7 +243,7 @@ def test_broken_text_is_refused_and_what_is_read_prints_and_reads_as_itself() ->
     rng = random.Random(SEED)
     taken = refused = 0
     for _ in range(ROUNDS):
-        text = to_json(some_value(rng)) if rng.random() < 0.7 else ""
+        text = text_of(some_value(rng)) if rng.random() < 0.7 else ""
         for _ in range(rng.randrange(4)):
             at = rng.randrange(len(text) + 1)
             text = text[:at] + rng.choice(ALPHABET + WORDS) + text[at + rng.randrange(2) :]

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from splittally.core.errors import InvalidInput, InvalidSchema
 from splittally.edge.schema import SCHEMA_BYTES_MAX, ParamsSchema
-from splittally.edge.schema.document import SCHEMA_REACH_MAX, SCHEMA_VISITS_MAX
+from splittally.edge.schema.structure import SCHEMA_REACH_MAX, SCHEMA_VISITS_MAX
 
 SETS = {"x-set": True}
 BYTES = {"x-bytes": True}
 TO_ANY = {"$ref": "#/$defs/a", "$defs": {"a": {}}}
 TO_BYTES = {"$ref": "#/$defs/a", "$defs": {"a": BYTES}}
+TO_NAMES = {"$ref": "#/dependencies/a"}
 
 REFUSED: list[tuple[str, Any, str]] = [
     ("no schema", None, "a map, true or false"),
@@ -45,6 +46,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("a reference to no anchor", {"$ref": "#a"}, "does not exist"),
     ("a reference to what is no subschema", {"$ref": "#/$defs", "$defs": {"a": {}}}, "no subschema"),
     ("a reference into a constant", {"$ref": "#/const", "const": {}}, "no subschema"),
+    ("a reference to names", {"dependencies": {"a": ["b"]}, "$defs": {"c": TO_NAMES}}, "no subschema"),
     ("a reference into an unknown keyword", {"$ref": "#/mine", "mine": {}}, "no subschema"),
     ("a reference to an anchor", {"$ref": "#a", "$defs": {"a": {"$anchor": "a"}}}, "by JSON pointer"),
     ("a reference to itself", {"$ref": "#"}, "leads back"),
@@ -56,14 +58,17 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("a secret with a default shape", {"x-secret": True, "properties": {}}, "no place beside `x-secret`"),
     ("a secret that is a number", {"x-secret": True, "type": "integer"}, "is object or absent"),
     ("bytes with an enumeration", {"x-bytes": True, "enum": ["a"]}, "no place beside `x-bytes`"),
-    ("bytes and a secret", {"x-bytes": True, "x-secret": True}, "one `x-` keyword"),
-    ("bytes and a secret by $ref", {**TO_BYTES, "x-secret": True}, "one `x-` keyword"),
+    ("bytes and a secret", {"x-bytes": True, "x-secret": True}, "no place beside `x-secret`"),
+    ("a set of secrets in one place", {"x-set": True, "x-secret": True}, "no place beside `x-secret`"),
+    ("a set that is bytes", {"x-set": True, "x-bytes": True}, "no place beside `x-bytes`"),
+    ("bytes and a secret by $ref", {**TO_BYTES, "x-secret": True}, "no place beside `x-secret`"),
     ("a pattern beside a way to bytes", {**TO_BYTES, "pattern": "a"}, "`pattern` has no place"),
     ("properties beside $ref", {**TO_ANY, "properties": {}}, "`properties` beside `$ref`"),
     ("items beside $ref", {**TO_ANY, "items": {}}, "two structures"),
     ("prefixItems beside $ref", {**TO_ANY, "prefixItems": [{}]}, "two structures"),
     ("no more keys beside $ref", {**TO_ANY, "additionalProperties": False}, "two structures"),
     ("a set beside $ref", {**TO_ANY, **SETS}, "`x-set` beside `$ref`"),
+    ("items beside $ref in a definition", {"not": {"$defs": {"a": {**TO_ANY, "items": {}}}}}, "two struct"),
     ("bytes that nothing leads to", {"$defs": {"a": {**BYTES, "pattern": "a"}}}, "`pattern` has no place"),
     ("a set under allOf", {"allOf": [SETS]}, "counts only where"),
     ("a set under anyOf", {"anyOf": [{"properties": {"a": SETS}}]}, "counts only where"),
@@ -117,6 +122,14 @@ def test_an_x_keyword_in_data_or_as_a_name_is_no_keyword() -> None:
         ParamsSchema.load(schema)
 
 
+def test_beside_a_reference_structure_may_stand_where_it_only_constrains() -> None:
+    for beside in ({"properties": {"a": {"type": "integer"}}}, {"additionalProperties": {"type": "integer"}}):
+        schema = ParamsSchema.load({"allOf": [{**beside, "$ref": "#/$defs/a"}], "$defs": {"a": {}}})
+        assert schema.seal({"a": 1})
+        with pytest.raises(InvalidInput):
+            schema.seal({"a": "x"})
+
+
 FILE_AND_NET = """
 import sys
 from splittally.core.errors import InvalidSchema
@@ -159,6 +172,10 @@ def chain(length: int) -> dict[str, Any]:
     return {"$ref": "#/$defs/a0", "$defs": links | {f"a{length - 2}": {}}}
 
 
+def choice(size: int) -> dict[str, Any]:
+    return {"oneOf": [True] * size}
+
+
 def doubled(levels: int) -> dict[str, Any]:
     links: dict[str, Any] = {
         f"a{at}": {"allOf": [{"properties": {"x": {"$ref": f"#/$defs/a{at + 1}"}}}] * 2}
@@ -172,8 +189,10 @@ def doubled(levels: int) -> dict[str, Any]:
     [
         (chain, SCHEMA_REACH_MAX),
         (lambda size: {"title": "a" * (size - 12)}, SCHEMA_BYTES_MAX),
+        (lambda size: {"anyOf": [True] * (size - 1), "not": False}, SCHEMA_VISITS_MAX),
+        (lambda size: {"anyOf": [{"properties": dict.fromkeys("ab", choice(size - 2))}]}, SCHEMA_VISITS_MAX),
     ],
-    ids=["references one after the other", "bytes"],
+    ids=["references one after the other", "bytes", "constraints", "constraints on one of two properties"],
 )
 def test_each_bound_of_a_schema_admits_its_number_and_refuses_one_more(make: Any, most: int) -> None:
     for size in (most - 1, most):

@@ -19,7 +19,21 @@ def test_every_place_that_does_not_fit_is_named_up_to_eight() -> None:
     assert refusal.facts["pointers"] == pointers
     assert all(f"`{pointer}` " in str(refusal) for pointer in pointers)
     assert refusal_of({"items": False}, [1] * 100).facts["pointers"] == [f"/{at}" for at in range(8)]
+    assert len(refusal_of({"required": list("abcdefghij")}, {}).facts["pointers"]) == 8  # type: ignore[arg-type]
+    for names in (
+        {"required": ["to"]},
+        {"dependencies": {"cc": ["to"]}},
+        {"dependentRequired": {"cc": ["to"]}},
+    ):
+        assert refusal_of(names, {"cc": 1}).facts["reasons"] == ['"to" is a required property']
     assert refusal_of(MAIL, {}).facts["reasons"] == ['"to" is a required property']
+
+
+def test_what_leaves_the_data_model_is_named_where_it_stands_also_within_a_set() -> None:
+    value = {"to": ["b", {"c/d": [0, float("nan")]}, "a"]}
+    refusal = refusal_of(MAIL, value)
+    assert refusal.facts["pointers"] == ["/to/1/c~1d/1"]
+    assert refusal.facts["reasons"] == ["not-a-number and infinities have no canonical form"]
 
 
 def test_a_number_of_another_type_is_told_once_and_as_what_it_is() -> None:

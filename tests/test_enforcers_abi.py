@@ -23,7 +23,7 @@ SHELL, SQL = "sys/CapEnforceShell@1", "sys/CapEnforceSql@1"
 NAMES = tuple(MODULES)
 INPUT_BYTES_BUILTIN_MAX = 24 * 1024
 TYPICAL_FUEL_MAX = 25_000  # of CHECK_FUEL_MAX = 2,000,000; about 3,000 is the copying of message texts
-RUNNING_FUEL_MAX = 30_000  # of rules whose program is run, of a Settle
+RUNNING_FUEL_MAX = 18_000  # of rules whose program is run
 COMPILING_FUEL_MAX = 60_000  # of rules whose enforcer compiles them each time
 NATURAL_MAX = 2**64 - 1
 NOW_NS = 1_700_000_000_000_000_000

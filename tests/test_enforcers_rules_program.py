@@ -17,7 +17,7 @@ from splittally.core.errors import InvalidInput
 from splittally.core.expr import BOOL, INT
 from splittally.core.expr.program import OPCODES
 from splittally.core.limits import CHECK_FUEL_MAX
-from splittally_enforcers.conformance import encode_input
+from splittally_enforcers.conformance import encode_input, read_cases
 
 from tests import rule_asking as asking
 from tests.expr_maker import EDGES, Maker, some_values, text_of
@@ -26,6 +26,7 @@ from tests.rule_texts import Texts, some_map
 from tests.test_enforcers_abi import (
     INPUT_BYTES_BUILTIN_MAX,
     RULES,
+    RULES_1,
     RULES_CAP,
     check_body,
     compiled,
@@ -114,6 +115,21 @@ def test_the_program_of_a_case_is_the_kernels_where_its_rules_compile(file: str)
         assert file == "denies_a_misspelt_field.json"
         return
     assert (decode(recorded) == cap) == (not file.endswith(("a_program.json", "no_program.json")))
+
+
+def test_running_a_program_takes_less_than_half_of_compiling_its_texts() -> None:
+    """A question without an expression has nothing to save on: it is mostly its frame and its answer."""
+    running, compiling = (read_cases(CASES.parents[1] / folder) for folder in ("rules", "rules_1"))
+    fuels = []
+    for file in sorted(set(running) & set(compiling)):
+        for name, cases in ((RULES, running), (RULES_1, compiling)):
+            assert isinstance(judge(name, encode_input(cases[file]["input"])), bytes)
+            fuels.append(sandbox().fuel_used)
+        (body,) = running[file]["input"].values()
+        has_code = "$bytes" in json.dumps(body["cap_params"])
+        assert fuels[-2] < (0.5 if has_code else 0.6) * fuels[-1], file
+    assert len(fuels) > 40
+    assert sum(fuels[::2]) < 0.45 * sum(fuels[1::2])
 
 
 # --- any other program --------------------------------------------------------------------------------

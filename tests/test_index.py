@@ -4,21 +4,24 @@ import os
 import random
 import shutil
 import tempfile
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from blake3 import blake3
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from splittally.core.errors import DiskFull
+from splittally.core.errors import DiskFull, WorldError
 from splittally.journal import index as index_module
 from splittally.journal import runs as runs_module
 from splittally.journal.frame import Head, seal
 from splittally.journal.index import Index
 from splittally.journal.memory import MemoryStore
+
+WHOLE = index_module.HELD_BYTES_MAX
 
 
 def key_of(n):
@@ -218,9 +221,38 @@ def test_bytes_of_a_key_that_straddle_two_rows_are_not_a_row(store, tmp_path):
     index.put(first, 7)
     index.put(second, 8)
     index.flush(store.head)
-    run = index._runs[0]
-    assert run.find(ghost, 0, 2) == ()
-    assert run.find(second, 0, 2) == (8,)
+    (run,) = index._runs
+    assert run.find_held(ghost, 0, 2) == ()
+    assert run.find_held(second, 0, 2) == (8,)
+
+
+@given(data=st.data(), held_bytes=st.sampled_from([0, 3_000, WHOLE]))
+def test_a_run_that_is_hurt_while_it_is_open_is_an_error_of_the_look_up_and_no_signal(data, held_bytes):
+    """A page of a map that the file does not have any more ends the process; no look-up may."""
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index_module, "HELD_BYTES_MAX", held_bytes)
+        store = MemoryStore()
+        grow(store, 60)
+        index = Index(Path(folder))
+        for seq in range(60):
+            index.put(key_of(seq), seq)
+            if seq in (39, 59):
+                index.flush(Head(seq + 1, store.entry(seq)[0]))
+        hurt = data.draw(st.sampled_from(sorted(Path(folder).iterdir())))
+        size = hurt.stat().st_size
+        is_cut = data.draw(st.booleans())
+        if is_cut:
+            os.truncate(hurt, data.draw(st.integers(0, size - 1)))
+        else:
+            hurt.write_bytes(data.draw(st.randoms()).randbytes(size))
+        for seq in range(60):
+            with nullcontext() if held_bytes == WHOLE else suppress(WorldError):
+                assert index.seqs(key_of(seq)) == (seq,) or not is_cut
+        index.close()
+        index = Index(Path(folder))
+        assert index.open(store) in (0, 40)
+        assert len(index.repairs) in (1, 2)
+        index.close()
 
 
 def test_runs_are_not_merged_beyond_a_bound(store, tmp_path, monkeypatch):

@@ -6,7 +6,6 @@ told that it is damaged would restore an old copy over it.
 
 import errno
 import fcntl
-import mmap
 import os
 import random
 import shutil
@@ -150,7 +149,7 @@ def indexed(tmp_path):
 
 
 @pytest.mark.parametrize("number", REFUSALS)
-@pytest.mark.parametrize(("owner", "name"), [(os, "open"), (os, "pread"), (mmap, "mmap")])
+@pytest.mark.parametrize(("owner", "name"), [(os, "open"), (os, "pread")])
 def test_a_run_that_the_system_does_not_read_is_kept(indexed, monkeypatch, owner, name, number):
     store, folder = indexed
     (run_file,) = folder.iterdir()

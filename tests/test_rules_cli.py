@@ -5,6 +5,9 @@ import re
 import tomllib
 
 import pytest
+from blake3 import blake3
+from splittally.core.canonical import decode, encode
+from splittally.runtime.reader import open_reader
 
 from tests.cli_tools import ROOT, make_world, run
 
@@ -99,6 +102,41 @@ def test_calls_of_a_tool_server_are_judged_by_their_arguments(world):
         wrong = denial(submit(world, "tool.call", "files", tool="read_file", arguments={"path": path}))
         assert wrong == ("path_not_allowed", "paths are under `/data/`")
     assert run("verify", "-w", world).code == 0
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)], ids=["people", "json"])
+def test_rules_are_shown_by_their_text_and_their_program_by_its_size_and_digest(world, as_json):
+    """Who reads a grant reads what it permits; the program is what the text compiles to."""
+    more = json.dumps({"rules": [{"require": "params.amount <= 7"}], "reserve": {"mails": "2"}})
+    terms = ("--name", "more", "--cap", "sys/rules@2", "--params", more)
+    issued = run("native", "grant.issue", *terms, "-w", world, "--json").json
+    with open_reader(world) as reader:
+        caps, at = reader.folded.caps, issued["seq"] - 2  # the manifest, the money, this grant
+        named = ("mail", "purchases", "files", "more")
+        said = {name: decode(caps.cap_params(caps.grants[name])) for name in named}
+        applied = reader.record(at).body.command.members[0].intent_hash.hex()
+    doors = {name: [("grants", name), ("explain", applied), ("show", at)] for name in said}
+    doors["more"] = [("grants", "more"), ("explain", issued["intent_hash"]), ("show", issued["seq"])]
+    for name, commands in doors.items():
+        program = said[name].pop("program")
+        codes = [code.hex() for code in leaves(program) if isinstance(code, bytes)]
+        assert codes
+        for command in commands:
+            out = run(*command, "-w", world, *as_json).out
+            for text in leaves(said[name]):
+                assert (json.dumps(text) if as_json else str(text)) in out, (command, text)
+            assert not [code for code in codes if code in out], command
+            assert (blake3(encode(program)).hexdigest() in out) == (command[0] != "explain")
+        full = run("show", commands[-1][1], "--full", "-w", world, "--json").out
+        assert all(code in full for code in codes)
+
+
+def leaves(value):
+    """What stands in a value, without what holds it."""
+    if isinstance(value, dict | list):
+        parts = value.values() if isinstance(value, dict) else value
+        return [leaf for part in parts for leaf in leaves(part)]
+    return [value]
 
 
 def test_a_mistake_ends_the_command_with_place_and_character(world, tmp_path):

@@ -10,7 +10,7 @@ from splittally.core.hashing import hash_module
 from splittally.sandbox import admit
 from splittally.sandbox.registry import builtin
 from splittally_tools.run_trace.fleet import SMALL, assemble, load_prices, second_build
-from splittally_tools.run_trace.outcomes import SHARES, Chance, Fate, draw
+from splittally_tools.run_trace.outcomes import SHARES, Chance, Scenario, draw
 from splittally_tools.run_trace.rows import survey
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -60,11 +60,11 @@ def test_the_second_build_is_another_module_that_is_admitted_and_runs_the_same_c
 
 def test_every_fate_is_drawn_about_as_often_as_its_share():
     count = 20_000
-    drawn = [draw(7, number, 8).fate for number in range(count)]
-    for fate in Fate:
-        share = SHARES.get(fate, 10_000 - sum(SHARES.values()))
+    drawn = [draw(7, number, 8).scenario for number in range(count)]
+    for scenario in Scenario:
+        share = SHARES.get(scenario, 10_000 - sum(SHARES.values()))
         expected = count * share / 10_000
-        assert abs(drawn.count(fate) - expected) < 6 * expected**0.5, fate
+        assert abs(drawn.count(scenario) - expected) < 6 * expected**0.5, scenario
 
 
 def test_a_draw_depends_on_the_seed_and_the_number_alone():

@@ -68,7 +68,7 @@ def test_a_byte_that_rots_is_damage(done, tmp_path):
 
 
 def test_a_call_in_flight_is_counted_by_the_module_that_its_settlement_names(done):
-    upgrade = done.books.upgrade
+    upgrade = done.totals.upgrade
     by_old = old_module(done.order.world, upgrade)
     assert by_old == done.ended and by_old.settled_by_old > 0
     other = old_module(done.order.world, upgrade._replace(old_module=upgrade.new_module))

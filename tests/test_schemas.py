@@ -105,7 +105,7 @@ def records_in(body):
 def test_definitions_in_the_golden_journal_are_of_their_table():
     rules = {
         "accounts": "account-def", "budgets": "budget-def", "caps": "cap-def",
-        "effects": "effect-def", "governor": "governor-def", "modules": "module",
+        "effects": "effect-def", "governor": "governor-def", "lenders": "lender", "modules": "module",
         "manifests": "manifest-modules", "resources": "resource-def", "rules": "rules",
         "spent": "governor-spent", "stated": "stated",
     }  # fmt: skip

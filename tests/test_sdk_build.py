@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
-from splittally.core.abi import Fault, read_check
+from splittally.core.abi import CheckVerdict, Fault, SettleVerdict, read_check, read_settle
 from splittally.core.canonical import encode
 from splittally.sandbox import ReferenceSandbox, failed_checks
 from splittally_enforcers import toolchains
@@ -311,3 +311,31 @@ def test_every_name_in_the_guide_is_in_the_sdk(named: str, files: list[str]) -> 
     names = set(re.findall(named, (SDK / "README.md").read_text()))
     assert len(names) > 9
     assert [name for name in sorted(names) if not re.search(rf"(?<!\w){re.escape(name)}\b", sources)] == []
+
+
+# --- Zig ----------------------------------------------------------------------------------------------
+
+CURIOUS = """
+const sdk = @import("splittally");
+pub const panic = sdk.panic;
+comptime {
+    sdk.serve(@This());
+}
+pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
+    answer.put(ask.grantName(), 1);
+    answer.put(ask.origin().map().?.find("name").?.text().?, 2);
+}
+pub fn settle(_: *const sdk.Ask, receipt: *const sdk.Receipt, answer: *sdk.Answer) sdk.Refused!void {
+    answer.put("n", receipt.whole().find("payload").?.map().?.find("n").?.natural().?);
+}
+"""
+
+
+def test_an_enforcer_in_zig_reads_its_grant_the_origin_and_the_whole_receipt(
+    written: Path, cache: Path
+) -> None:
+    wasm = compiled(written, cache, "curious.zig", CURIOUS)
+    told = read_check(judged(wasm, CHECK))  # type: ignore[arg-type]
+    assert told == CheckVerdict({"grants/test": 1, "host/operator@1": 2})
+    used = read_settle(judged(wasm, {"Settle": settle_body("demo.put", {}, {}, {}, {"n": 7})}))  # type: ignore[arg-type]
+    assert used == SettleVerdict({"n": 7})

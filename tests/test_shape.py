@@ -181,6 +181,11 @@ def test_every_file_is_imported_by_another():
     assert sorted(set(modules()) - named - packages - set(PACKAGES)) == []
 
 
+def test_nothing_of_ours_maps_a_file_into_memory():
+    """Under a map a bad page or a short file is a signal, which ends the process and cannot be caught."""
+    assert not [name for name, tree in modules().items() if "mmap" in imports_of(tree)]
+
+
 def test_the_import_contracts_hold():
     program = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
     done = run(program)
@@ -303,3 +308,59 @@ def test_every_code_that_is_found_is_in_the_closed_list():
     }
     assert len(found) > 40
     assert found - reasons() == set()
+
+
+# --- amounts ------------------------------------------------------------------------------------------
+
+BOUNDS = {"NATURAL_MAX", "INT_MIN", "INT_MAX"}
+KNOW_BOUNDS = (
+    "amounts",
+    "canonical",
+    "limits",
+    "expr",
+)  # the codec, and rules, whose arithmetic is their own
+COUNTED = {"reserved", "spent", "refunded"}  # what a counter holds
+
+
+def called(node: ast.AST) -> str:
+    """The plain name that a call calls; empty for anything else."""
+    return getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
+
+
+def bounded(tree: ast.AST):
+    """Where a number is compared with a bound of amounts, cut off at one, or counted from one."""
+    for node in ast.walk(tree):
+        is_cut = isinstance(node, ast.Compare | ast.BinOp | ast.UnaryOp) or called(node) in ("min", "max")
+        is_named = any(getattr(inner, "id", "") in BOUNDS for inner in ast.iter_child_nodes(node))
+        if (is_cut and is_named) or (
+            isinstance(node, ast.BinOp) and ast.unparse(node) in ("2 ** 63", "2 ** 64")
+        ):
+            yield node.lineno
+
+
+def uncounted(tree: ast.AST):
+    """Where a counter gets a number that is no sum of the door."""
+    for node in ast.walk(tree):
+        for keyword in node.keywords if called(node) in ("replace", "Counter") else ():
+            is_none = getattr(keyword.value, "id", "") == "NONE"
+            if keyword.arg in COUNTED and not is_none and called(keyword.value) != "added":
+                yield node.lineno
+
+
+def test_one_module_of_the_core_compares_with_the_bounds_of_amounts_and_cuts_off_at_them():
+    found = {name.split(".")[2] for name, tree in core().items() if [*bounded(tree)]}
+    assert found - set(KNOW_BOUNDS) == set()
+    assert "amounts" in found
+
+
+def test_what_a_counter_holds_is_added_by_the_door_and_nobody_else_makes_a_natural_of_a_number():
+    """Of tables the types say so: mypy refuses an `int` where a `Natural` or a `Balance` is held."""
+    ledger = {name: tree for name, tree in core().items() if name.startswith("splittally.core.ledger")}
+    assert {name: lines for name, tree in ledger.items() if (lines := [*uncounted(tree)])} == {}
+    makers = {
+        name
+        for name, tree in core().items()
+        for node in ast.walk(tree)
+        if called(node) in ("Natural", "Balance")
+    }
+    assert makers == {"splittally.core.amounts"}

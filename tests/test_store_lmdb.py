@@ -21,7 +21,6 @@ from splittally.core.limits import MAP_BYTES_MAX
 from splittally.journal import disk
 from splittally.journal.frame import Head, seal
 from splittally.journal.lmdb import LmdbStore
-from splittally.journal.lmdb.store import FRESH_BYTES_MAX, FRESH_FRAMES_MAX
 from splittally.journal.store import Conflict, Unknown
 
 from tests.failing_calls import library
@@ -149,14 +148,16 @@ def test_a_creation_that_was_cut_off_is_done_again(folder):
     assert not unfinished.exists()
 
 
-def test_large_frames_and_many_frames_are_read_back_after_they_left_memory(folder):
+def test_large_frames_and_many_frames_are_read_back_after_they_left_memory(folder, monkeypatch):
+    monkeypatch.setattr("splittally.journal.lmdb.store.FRESH_BYTES_MAX", 1 << 16)
     store = LmdbStore(folder, writable=True, map_bytes=1 << 16)
-    large = seal(0, bytes(32), [bytes(FRESH_BYTES_MAX + 1)])
+    large = seal(0, bytes(32), [bytes(1 << 16)])
     store.append(store.head, [large])
-    for _ in range(FRESH_FRAMES_MAX // 50 + 2):
+    assert not store._fresh
+    for _ in range(22):
         append(store, 50, random.Random(2))
     assert store.read(0) == large.data
-    assert len(store._fresh) <= FRESH_FRAMES_MAX
+    assert sum(len(frame.data) for frame in store._fresh.values()) <= 1 << 16
     assert chain_head(store) == store.head
     assert [store.verified(seq)[1][0] for seq in (1, 700, store.head.size - 1)] == [
         1,

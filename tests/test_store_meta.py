@@ -188,7 +188,7 @@ def test_a_new_journal_that_lost_a_meta_page_is_empty_and_takes_frames(tmp_path,
         store = LmdbStore(file.parent, writable=True)
         assert append(store, 4, random.Random(1)).size == size
         store.close()
-        assert not loaded(file).in_doubt
+        assert not loaded(file).meta.in_doubt
 
 
 # --- the write of one page fails -------------------------------------------------------------------
@@ -359,11 +359,11 @@ def test_a_writer_that_dies_while_it_mends_loses_nothing(states, tmp_path):
     env = os.environ | {"PYTHONPATH": f"{KERNEL}:{KERNEL.parent}"}
     for _ in range(2):
         assert subprocess.run([sys.executable, "-c", DIES, folder], env=env).returncode == 9
-        assert loaded(folder / "data.mdb").in_doubt
+        assert loaded(folder / "data.mdb").meta.in_doubt
     store = LmdbStore(folder, writable=True)
     assert chain_head(store) == (len(hashes), hashes[-1])
     store.close()
-    assert not loaded(folder / "data.mdb").in_doubt
+    assert not loaded(folder / "data.mdb").meta.in_doubt
 
 
 def test_a_hole_in_what_was_lost_is_damage_that_names_it(states, tmp_path, judges):

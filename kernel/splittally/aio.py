@@ -11,7 +11,7 @@ Rule 3. What a caller gave up is not decided, or what it holds is released as `n
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeVar, overload
 from splittally.core.errors import SplittallyError
 from splittally.core.findings import find
 from splittally.core.limits import GROUP_MAX, OPEN_HOLDS_MAX, QUEUE_MAX
-from splittally.edge.arguments import Mode, Several, listed, require_mode, require_natural, require_several
+from splittally.edge.arguments import Mode, Several, listed, require_natural, require_several
 from splittally.edge.hashes import require_hash
 from splittally.edge.records import (
     At,
@@ -35,11 +35,12 @@ from splittally.edge.records import (
     Request,
     Settlement,
 )
+from splittally.edge.seal import Refused
 from splittally.runtime import Kernel, open_world
-from splittally.runtime.answers import unrecorded
+from splittally.runtime.answers import answer_refused
 from splittally.runtime.lineage import Level
 from splittally.runtime.queries import Queries
-from splittally.runtime.requests import INTENTS, RECEIPTS, REQUESTS, Answered, Change
+from splittally.runtime.requests import RECEIPTS, REQUESTS, Answered, Change, asked_of
 from splittally.runtime.rows import Row
 from splittally.runtime.writer import Waiting, Writer
 
@@ -99,12 +100,8 @@ class AsyncKernel:
         self, intent: Intent | Several[Intent], mode: Mode = "each", now_ns: int | None = None
     ) -> Any:
         """A `Decision`, or a list of them for a list; see `Kernel.submit`."""
-        require_mode(mode)
-        if isinstance(intent, Intent):
-            return await self._request(At(now_ns, intent))
-        if mode == "each":
-            return await self._together([At(now_ns, each) for each in listed(intent, Intent, INTENTS)])
-        return await self._request(At(now_ns, Group(mode, tuple(require_several(intent, INTENTS)))))
+        asked = asked_of(intent, mode, now_ns)
+        return await (self._request(asked) if isinstance(asked, At) else self._together(asked))
 
     @overload
     async def settle(self, receipt: Receipt, now_ns: int | None = None) -> Settlement: ...
@@ -220,8 +217,7 @@ class AsyncKernel:
     async def run(self, requests: Several[Request | At[Request]]) -> list[Answered]: ...
     async def run(self, requests: Several[Any]) -> list[Any]:
         """Answers to requests of any kind, in order."""
-        items = [x if isinstance(x, At) else At(None, x) for x in require_several(requests, REQUESTS)]
-        return await self._together(items, return_exceptions=True)
+        return await self._together(list(require_several(requests, REQUESTS)), return_exceptions=True)
 
     @overload
     def stream(self, requests: Several[Intent | At[Intent]]) -> AsyncIterator[list[Decision]]: ...
@@ -238,16 +234,12 @@ class AsyncKernel:
     async def _request(self, item: At) -> Any:
         request = item.request
         is_kept = isinstance(request, Receipt | Release | Extend)
-        answer = await self._put(item, is_kept or isinstance(request, Dispatch), is_kept)
-        if answer is not None:
-            return answer
-        busy = unrecorded(find("busy"))
-        if isinstance(request, Group) and request.mode == "all":
-            return [busy] * len(request.intents)
-        return busy
+        answer = await self._put(item, not isinstance(request, Intent | Group), is_kept)
+        return answer_refused(request, Refused(find("busy"))) if answer is None else answer
 
-    async def _together(self, items: list[At], return_exceptions: bool = False) -> list[Any]:
+    async def _together(self, requests: Sequence[Any], return_exceptions: bool = False) -> list[Any]:
         """The answers to all of these; one who gives up gives up those that were answered already, too."""
+        items = [x if isinstance(x, At) else At(None, x) for x in requests]
         asked = [asyncio.ensure_future(self._request(item)) for item in items]
         try:
             return list(await asyncio.gather(*asked, return_exceptions=return_exceptions))

@@ -9,7 +9,7 @@ from hypothesis import given
 from splittally import Intent, Receipt
 from splittally.core.events import Posted, RuleFired
 
-from tests.rows.worlds import codes, few, recorded, tally
+from tests.rows.worlds import applied, codes, few, recorded, tally
 
 B, TREASURY, SAVINGS, JANE = "budgets/b", "accounts/treasury", "accounts/savings", "accounts/jane"
 ACCOUNTS = {TREASURY: {}, SAVINGS: {}, JANE: {}}
@@ -29,9 +29,7 @@ FULL_PLAN = {
 
 
 def world(path=None, resources=("USD",), scale=0):
-    kernel = splittally.open(path, clock="given")
-    assert kernel.apply({"resources": dict.fromkeys(resources, scale), "accounts": ACCOUNTS}).allowed
-    return kernel
+    return applied({"resources": dict.fromkeys(resources, scale), "accounts": ACCOUNTS}, path)
 
 
 def done(kernel, kind, **params):

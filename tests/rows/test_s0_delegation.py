@@ -4,11 +4,10 @@ Amounts are cents: the numbers of the examples stand as whole dollars times `USD
 """
 
 import pytest
-import splittally
 from splittally import Intent, Receipt
 from splittally.core.events import Posted
 
-from tests.rows.worlds import codes, recorded, tally
+from tests.rows.worlds import applied, codes, recorded, tally
 
 USD = 100
 TREASURY, JANE, MARKETING = "accounts/treasury", "accounts/designer-jane", "budgets/marketing-2025"
@@ -31,8 +30,7 @@ WORLD = {
 
 def opened(path=None):
     """A world with a million in its treasury and a template of a budget."""
-    kernel = splittally.open(path, clock="given")
-    assert kernel.apply(WORLD).allowed
+    kernel = applied(WORLD, path)
     done(kernel.native("ledger.issue", resource="USD", amount=1_000_000 * USD, to=TREASURY))
     done(kernel.native("budget.create", budget="budgets/template", schema=PLAN))
     return kernel

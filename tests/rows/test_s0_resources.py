@@ -2,22 +2,19 @@
 
 import hypothesis.strategies as st
 import pytest
-import splittally
 from hypothesis import given
 from splittally import Intent, Receipt
 from splittally.core.types import is_id
 
-from tests.rows.worlds import codes, few, tally
+from tests.rows.worlds import applied, codes, few, tally
 
 B, TREASURY, JANE = "budgets/b", "accounts/treasury", "accounts/jane"
 DAY = 86_400 * 10**9
 
 
 def world(path=None):
-    kernel = splittally.open(path, clock="given")
     accounts = {TREASURY: {}, JANE: {}}
-    assert kernel.apply({"resources": {"USD": 0}, "accounts": accounts}).allowed
-    return kernel
+    return applied({"resources": {"USD": 0}, "accounts": accounts}, path)
 
 
 def done(kernel, kind, **params):

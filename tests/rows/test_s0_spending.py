@@ -4,11 +4,10 @@ Amounts are cents: the numbers of the examples stand as whole dollars times `USD
 """
 
 import pytest
-import splittally
 from splittally import Intent, Receipt
 from splittally.core.events import Posted
 
-from tests.rows.worlds import books, codes, recorded
+from tests.rows.worlds import applied, books, codes, recorded
 
 USD = 100
 TREASURY, JANE, MARKETING = "accounts/treasury", "accounts/designer-jane", "budgets/marketing-2025"
@@ -36,8 +35,7 @@ def budget(kernel, name=MARKETING, amount=0, minimum=0, **fields):
 
 def opened():
     """A world with a million in its treasury."""
-    kernel = splittally.open(None, clock="given")
-    assert kernel.apply({"resources": PLAN["resources"], "accounts": dict.fromkeys(ACCOUNTS, 0)}).allowed
+    kernel = applied({"resources": PLAN["resources"], "accounts": dict.fromkeys(ACCOUNTS, 0)})
     done(kernel.native("ledger.issue", resource="USD", amount=1_000_000 * USD, to=TREASURY))
     return kernel
 

@@ -8,7 +8,7 @@ import splittally
 from hypothesis import given
 from splittally import Intent, Receipt
 
-from tests.rows.worlds import codes, few, tally
+from tests.rows.worlds import applied, codes, few, tally
 
 COMPANY, TREASURY, JANE = "budgets/company", "accounts/treasury", "accounts/jane"
 MARKETING, SALES, ADS = f"{COMPANY}/Marketing", f"{COMPANY}/Sales", f"{COMPANY}/Marketing/Ads"
@@ -19,8 +19,7 @@ PLAN = {"resources": {"USD": 0}}
 
 def company(funds=100, path=None):
     """A world in which the company's budget holds `funds`."""
-    kernel = splittally.open(path, clock="given")
-    assert kernel.apply({"resources": {"USD": 0}, "accounts": {TREASURY: {}, JANE: {}}}).allowed
+    kernel = applied({"resources": {"USD": 0}, "accounts": {TREASURY: {}, JANE: {}}}, path)
     done(kernel, "budget.create", budget=COMPANY, schema=PLAN, pays_to=[JANE])
     deposit(kernel, funds)
     return kernel

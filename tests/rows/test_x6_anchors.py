@@ -7,13 +7,16 @@ from contextlib import closing, suppress
 import pytest
 import splittally
 from splittally import Intent, Receipt
-from splittally.core.errors import JournalOlder
+from splittally.core.errors import JournalDamaged, JournalOlder
 from splittally.core.events import Anchored
 from splittally.core.hashing import hash_frame
+from splittally.core.limits import MAP_BYTES_FIRST
 from splittally.core.snapshot import dump_state, load_state, state_root
 from splittally.journal import runs
-from splittally.journal.frame import Frame
+from splittally.journal.frame import Frame, open_frame, seal
 from splittally.journal.lmdb import LmdbStore
+from splittally.journal.lmdb.environment import open_environment
+from splittally.journal.lmdb.pages import key_bytes
 from splittally.journal.runs import Run, write_run
 from splittally.journal.snapshot import Snapshots
 from splittally.runtime.reader import open_reader
@@ -235,6 +238,46 @@ def test_a_snapshot_forged_with_its_root_is_rebuilt_and_nothing_is_decided_on_it
     assert [kept.seq for kept in Snapshots(path / "snapshots").all()] == [size - 1]  # the forged one is gone
     with splittally.open(path) as kernel:
         assert kernel.repairs == ()  # what was built anew is anchored
+
+
+def put_frames(path, frames):
+    """Writes rows of the journal by hand, each with its own hash."""
+    with closing(open_environment(path / "journal", MAP_BYTES_FIRST)) as env, env.begin(write=True) as txn:
+        for frame in frames:
+            txn.put(key_bytes(frame.seq), frame.hash + frame.data)
+
+
+@pytest.mark.req("X6-18")
+@pytest.mark.parametrize("chained_anew", [0, 1, 3])
+def test_an_older_state_is_not_read_from_a_snapshot_whose_anchor_was_forged_too(folder, chained_anew):
+    """Opening begins behind that anchor: who reads an older state must look at the chain from there on."""
+    path = folder / "w"
+    _, first, honest, _ = saved(path)
+    with splittally.open(path) as kernel:
+        for _ in range(4):
+            held(kernel, {"tokens": 1})
+        states = {seq: kernel.at(seq).root for seq in range(first - 2, kernel.state.seq - 1)}
+        save_snapshot(kernel)
+    newest = max((path / "snapshots").iterdir())
+    kept = newest.read_bytes()
+    newest.unlink()
+    forge_snapshot(path, more_money)
+    newest.write_bytes(kept)
+    forged = Snapshots(path / "snapshots").all()[0].root
+    with closing(LmdbStore(path / "journal", writable=False)) as store:
+        last, frames = store.entry(first - 2)[0], []
+        for seq in range(first - 1, first + chained_anew):
+            rows = open_frame(store.entry(seq)[1].replace(honest, forged))[2]
+            frames.append(seal(seq, last, rows))
+            last = frames[-1].hash
+    put_frames(path, frames)
+    with splittally.open(path) as kernel, open_reader(path) as reader:
+        assert kernel.repairs == ()
+        for seq in states:
+            for read in (kernel.at, reader.at):
+                with pytest.raises(JournalDamaged) as refused:
+                    assert read(seq).root == states[seq]
+                assert refused.value.facts["seq"] in (first + chained_anew - 1, first + chained_anew)
 
 
 def without(rows):

@@ -10,6 +10,7 @@ from splittally import Intent, Receipt, aio
 from splittally.core.agenda import due_events
 from splittally.core.events import Noted, Posted, RuleFired
 from splittally.core.findings import find, shown_facts
+from splittally.core.ledger import check
 from splittally.core.ledger.invariants import broken_invariants
 from splittally.core.limits import INT_MAX, INT_MIN
 from splittally.core.native import NATIVE, firing
@@ -280,6 +281,53 @@ def test_a_counter_whose_limit_is_gone_still_refuses_to_pass_the_top():
         held(kernel, {"tokens": TOP - 1})
         refused = kernel.submit(Intent("test.act", {"a": reserves({"tokens": 1})}, "g"))
         assert codes(refused) == ["amount_overflow"]
+        require_readable(kernel)
+
+
+COUNTING = {
+    "over": st.sampled_from(["deny", "defer", "ask", "tell", "shadow"]),
+    "per": st.sampled_from(["life", "day", "60s", "intent"]),
+    "amount": st.sampled_from([0, 1, 2**63, TOP]),
+}
+limits = st.lists(st.fixed_dictionaries({"dim": st.just("tokens"), **COUNTING}), max_size=3)
+far = st.sampled_from([1, 2**53, 2**63, TOP - 1, TOP])
+uses_of = st.tuples(far, st.none() | far, st.booleans())  # what is reserved, used, and refunded or not
+
+
+@pytest.mark.req("X6-13")
+@few
+@given(limits, st.lists(uses_of, min_size=2, max_size=6))
+def test_no_counter_of_any_limit_passes_the_top_however_often_and_by_whatever_it_is_counted(stated, taken):
+    hard = {}
+    for limit in stated:
+        if limit["over"] == "deny":
+            hard[limit["per"]] = limit
+    stated = [limit for limit in stated if limit["over"] != "deny" or hard[limit["per"]] is limit]
+    with world({"g": {"limits": stated}}) as kernel:
+        for reserve, usage, is_refunded in taken:
+            told = kernel.submit(Intent("test.act", {"a": reserves({"tokens": reserve})}, "g"))
+            if told.outcome == "allow" and usage is not None:
+                settle(kernel, told.intent_hash, {"tokens": usage})
+                if is_refunded:
+                    back = {"intent_hash": told.intent_hash, "amounts": {"tokens": usage}}
+                    kernel.native("settlement.refund", **back)
+            require_readable(kernel)
+        assert verify(read_store(kernel)).is_sound
+
+
+@pytest.mark.req("X6-13")
+def test_a_sum_that_nobody_looked_at_stops_the_kernel_before_its_frame_is_kept(folder, monkeypatch):
+    with world({"g": {"budget": {"tokens": 10}}}, folder / "w") as kernel:
+        assert kernel.native("grant.amend", name="g", terms={"cap": "test/parrot@1"}).allowed
+        held(kernel, {"tokens": TOP})
+        before = kernel.state.root, kernel.state.seq
+        monkeypatch.setattr(check, "fits", lambda amount: True)
+        with pytest.raises(AssertionError):
+            kernel.submit(Intent("test.act", {"a": reserves({"tokens": 1})}, "g"))
+        with pytest.raises(splittally.KernelStopped):
+            kernel.submit(Intent("test.act", {"a": reserves({"tokens": 0})}, "g"))
+    with splittally.open(folder / "w") as kernel:
+        assert (kernel.state.root, kernel.state.seq) == before
         require_readable(kernel)
 
 

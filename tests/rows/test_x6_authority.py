@@ -2,12 +2,11 @@
 
 import hypothesis.strategies as st
 import pytest
-import splittally
 from hypothesis import given
 from splittally import Intent, Receipt
 from splittally.edge.records import readable
 
-from tests.rows.worlds import codes, few
+from tests.rows.worlds import applied, codes, few
 
 BANK = {"USD": "accounts/bank"}
 ACCOUNTS = {f"accounts/{name}": {} for name in ("alice", "bank", "petty", "shop")}
@@ -15,12 +14,7 @@ NATIVE = {"cap": "sys/native@1", "holder": "eve"}
 
 
 def world(grants, **more):
-    kernel = splittally.open(None, clock="given")
-    manifest = {"resources": {"USD": 0}, "accounts": ACCOUNTS, "grants": grants, **more}
-    made = kernel.apply(manifest)
-    assert made.allowed, made.findings
-    assert kernel.native("ledger.issue", resource="USD", amount=1000, to="accounts/bank").allowed
-    return kernel
+    return applied({"resources": {"USD": 0}, "accounts": ACCOUNTS, "grants": grants, **more}, bank=1000)
 
 
 def lists(*accounts, **more):

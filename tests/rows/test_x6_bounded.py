@@ -4,7 +4,6 @@ from collections import Counter
 
 import hypothesis.strategies as st
 import pytest
-import splittally
 from hypothesis import given
 from msgspec.structs import replace
 from splittally.core.events import Posted, RuleFired
@@ -18,7 +17,7 @@ from splittally.runtime.reader import read_store
 from splittally.runtime.recover import fold
 from splittally_tools.testing.journal_walk import Walk
 
-from tests.rows.worlds import bodies, few
+from tests.rows.worlds import applied, bodies, few
 
 BANK = "accounts/bank"
 RICH = 10**6
@@ -31,8 +30,7 @@ def rule(name, *targets, amount="1", **more):
 
 def economy(plans, resources=("USD",)):
     """A world whose budgets hold much before they have rules; `plans` maps a budget to its rules."""
-    kernel = splittally.open(clock="given")
-    assert kernel.apply({"resources": dict.fromkeys(resources, 0), "accounts": {BANK: {}}}).allowed
+    kernel = applied({"resources": dict.fromkeys(resources, 0), "accounts": {BANK: {}}})
     for resource in resources:
         kernel.native("ledger.issue", resource=resource, amount=10**12, to=BANK)
     for budget in plans:

@@ -4,17 +4,10 @@ import pytest
 import splittally
 from splittally import Intent, Receipt
 
-from tests.rows.worlds import codes
+from tests.rows.worlds import applied, codes
 
 NATIVE = {"cap": "sys/native@1", "holder": "eve"}
 CHAT = {"cap": "sys/llm.basic@1", "holder": "ann", "budget": {"tokens": 100}}
-
-
-def made(manifest):
-    kernel = splittally.open(None, clock="given")
-    decision = kernel.apply(manifest)
-    assert decision.allowed, decision.findings
-    return kernel
 
 
 def balances(kernel, resource="USD"):
@@ -30,7 +23,7 @@ def test_the_bank_is_not_paid_out_through_a_dummy_native_child():
     alice = {"cap": "sys/spend@1", "holder": "alice", "delegations": 1, "pays_to": ["accounts/shop"]}
     alice |= {"draws_on": {"USD": "accounts/alice"}}
     accounts = {f"accounts/{name}": {} for name in ("alice", "bank", "shop")}
-    with made({"resources": {"USD": 0}, "accounts": accounts, "grants": {"alice": alice}}) as kernel:
+    with applied({"resources": {"USD": 0}, "accounts": accounts, "grants": {"alice": alice}}) as kernel:
         kernel.native("ledger.issue", resource="USD", amount=1000, to="accounts/bank")
         by = kernel.as_principal("alice")
         card = {"cap": "sys/spend@1", "holder": "alice", "draws_on": {"USD": "accounts/bank"}}
@@ -53,7 +46,7 @@ def test_who_may_record_metrics_and_delegate_revokes_nobody_elses_grant():
     metrics = NATIVE | {"delegations": 1, "params": {"operations": ["metric.record"]}}
     treasury = {"cap": "sys/native@1", "holder": "tim", "params": {"operations": ["ledger.transfer"]}}
     grants = {"metrics": metrics, "payroll": CHAT, "treasury": treasury}
-    with made({"grants": grants}) as kernel:
+    with applied({"grants": grants}) as kernel:
         eve = kernel.as_principal("eve")
         for name in ("payroll", "treasury", "metrics", "root"):
             assert codes(eve.native("grant.revoke", grant="metrics", name=name)) == ["not_found"]
@@ -72,7 +65,7 @@ def test_a_child_without_lists_lets_no_plan_convert_from_an_account_its_parent_d
     lists = {"operations": ["budget.create"], "accounts": ["accounts/petty", "budgets/eve/*"]}
     manifest = {"resources": {"A": 0, "B": 0}, "accounts": {"accounts/rich": {}, "accounts/petty": {}}}
     manifest |= {"grants": {"n": NATIVE | {"delegations": 1, "params": lists}}}
-    with made(manifest) as kernel:
+    with applied(manifest) as kernel:
         for resource, to in (("B", "accounts/rich"), ("A", "accounts/petty")):
             kernel.native("ledger.issue", resource=resource, amount=50, to=to)
         eve = kernel.as_principal("eve")
@@ -107,7 +100,7 @@ def test_team_a_neither_approves_nor_releases_nor_refunds_what_team_b_asked():
             "payB": pay | {"draws_on": {"USD": "accounts/a"}},
         },
     }
-    with made(manifest) as kernel:
+    with applied(manifest) as kernel:
         kernel.native("ledger.issue", resource="USD", amount=100, to="accounts/a")
         bob, eve = kernel.as_principal("bob"), kernel.as_principal("eve")
         chat = bob.submit(Intent("llm.generate", {"max_tokens": 5}, "teamB")).intent_hash
@@ -126,7 +119,7 @@ def test_a_budget_with_a_debt_of_a_thousand_millions_is_not_made_of_nothing():
     accounts = {"accounts/eve": {}, "accounts/bank": {}}
     lists = {"operations": ["budget.create"], "accounts": ["budgets/eve/*", "accounts/eve"]}
     grants = {"n": NATIVE | {"params": lists}}
-    with made({"resources": {"USD": 0}, "accounts": accounts, "grants": grants}) as kernel:
+    with applied({"resources": {"USD": 0}, "accounts": accounts, "grants": grants}) as kernel:
         refused = kernel.as_principal("eve").native(
             "budget.create", budget="budgets/eve/x", schema={"resources": {"USD": 0}}, holder="eve",
             debt_limit=10**15, pays_to=["accounts/eve"],

@@ -2,11 +2,13 @@
 
 import hypothesis.strategies as st
 import pytest
-import splittally
 from hypothesis import given
 from splittally import Intent
+from splittally.core.snapshot import dump_state, load_state
+from splittally.runtime.reader import read_store
+from splittally_tools.audit.verify import verify
 
-from tests.rows.worlds import codes, few
+from tests.rows.worlds import applied, codes, few
 
 NATIVE = {"cap": "sys/native@1", "holder": "eve"}
 USD = {"resources": {"USD": 0}}
@@ -14,11 +16,7 @@ ACCOUNTS = {f"accounts/{name}": {} for name in ("bank", "eve", "petty", "rich")}
 
 
 def world(grants, **more):
-    kernel = splittally.open(None, clock="given")
-    made = kernel.apply({"resources": {"USD": 0}, "accounts": ACCOUNTS, "grants": grants, **more})
-    assert made.allowed, made.findings
-    assert kernel.native("ledger.issue", resource="USD", amount=100, to="accounts/bank").allowed
-    return kernel
+    return applied({"resources": {"USD": 0}, "accounts": ACCOUNTS, "grants": grants, **more}, bank=100)
 
 
 def lent(kernel, amount, name="budgets/x", **more):
@@ -159,6 +157,91 @@ def test_nobody_makes_money_out_of_a_debt_that_nobody_holds():
         assert kernel.state.accounts["accounts/eve"].balances == {}
         # the operator lends as before
         assert kernel.native("account.open", account="accounts/credit", debt_limit=10**9).allowed
+
+
+# Who may lend: `t` holds 100, or the bank does; below it some hold less, or nothing of their own.
+BELOW = {"n": "t", "m": "t", "u": "t", "un": "u", "um": "u"}
+lends = st.lists(
+    st.tuples(st.sampled_from(sorted({*BELOW} - {"u"})), st.integers(1, 110), st.booleans()),
+    min_size=1,
+    max_size=8,
+)
+held_by = st.fixed_dictionaries({name: st.none() | st.integers(0, 120) for name in BELOW})
+
+
+@pytest.mark.req("X6-07")
+@few
+@given(lends, held_by, st.booleans())
+def test_no_sum_of_what_was_lent_below_a_grant_passes_what_it_holds(taken, limits, is_drawn):
+    """By whichever of its children, each by lists of its own, so that no list covers what another opened."""
+    holding = {"draws_on": {"USD": "accounts/bank"}} if is_drawn else {"budget": {"USD": 100}}
+    grants = {"t": {"cap": "sys/all@1", "delegations": 5, **holding}}
+    for name, above in BELOW.items():
+        own = {"accounts": [f"accounts/{name}/*", f"budgets/{name}/*"]}
+        terms = {"cap": "sys/all@1"} if name == "u" else {"cap": "sys/native@1", "params": own}
+        bounds = [100] * (not is_drawn) + [x for x in (limits[name], limits.get(above)) if x is not None]
+        if limits[name] is not None:
+            terms["budget"] = {"USD": min(bounds)}
+        grants[name] = terms | {"parent": above, "delegations": 5 - len(name), "holder": name}
+    with world(grants) as kernel:
+        given = {"t": 100} | {
+            name: grants[name]["budget"]["USD"] for name in BELOW if "budget" in grants[name]
+        }
+        lent = dict.fromkeys(given, 0)
+        for at, (name, amount, is_budget) in enumerate(taken):
+            chain = [name]
+            while chain[-1] in BELOW:
+                chain.append(BELOW[chain[-1]])
+            holders = [each for each in chain if each in given]
+            asked = {"grant": name, "debt_limit": amount}
+            asker = kernel.as_principal(name)
+            if is_budget:
+                told = asker.native("budget.create", budget=f"budgets/{name}/{at}", schema=USD, **asked)
+            else:
+                told = asker.native("account.open", account=f"accounts/{name}/{at}", **asked)
+            fits = all(lent[each] + amount <= given[each] for each in holders)
+            assert told.allowed == fits, (name, amount, given, lent, told.findings)
+            for each in holders if told.allowed else ():
+                lent[each] += amount
+        debts = [row.debt_limit for row in kernel.state.accounts.values()]
+        assert sum(debts) == lent["t"] <= 100
+        assert verify(read_store(kernel)).is_sound
+
+
+@pytest.mark.req("X6-07")
+@pytest.mark.parametrize("kind", ["account.open", "budget.create"])
+def test_one_account_is_lent_once_whoever_draws_on_it(kind):
+    """Two teams of one bank, neither below the other, and their desks."""
+    team = {"cap": "sys/all@1", "draws_on": {"USD": "accounts/bank"}, "delegations": 2}
+    desks = {name: {"cap": "sys/native@1", "parent": name[0], "holder": name} for name in ("ad", "bd")}
+    with world({"a": team, "b": team, **desks}) as kernel:
+        for at, (desk, amount, is_allowed) in enumerate(
+            [("ad", 60, True), ("bd", 41, False), ("bd", 40, True), ("ad", 1, False), ("bd", 1, False)]
+        ):
+            account, budget = {"account": f"accounts/{at}"}, {"budget": f"budgets/{at}", "schema": USD}
+            new = account if kind == "account.open" else budget
+            told = kernel.as_principal(desk).native(kind, grant=desk, debt_limit=amount, **new)
+            assert told.allowed == is_allowed, told.findings
+
+
+@pytest.mark.req("X6-07")
+def test_who_lends_is_remembered_in_the_root_and_a_lender_that_is_revoked_still_counts():
+    grants = {
+        "t": {"cap": "sys/all@1", "budget": {"USD": 100}, "delegations": 2},
+        "n": NATIVE | {"parent": "t", "params": {"accounts": ["accounts/n/*"]}},
+        "m": NATIVE | {"parent": "t", "params": {"accounts": ["accounts/m/*"]}},
+    }
+    with world(grants) as kernel:
+        eve, before = kernel.as_principal("eve"), kernel.state.root
+        assert eve.native("account.open", grant="n", account="accounts/n/x", debt_limit=100).allowed
+        state = kernel._world.state
+        assert state.ledger.lenders == {"accounts/n/x": "n"}
+        assert load_state(dump_state(state)).ledger.lenders == state.ledger.lenders
+        assert kernel.state.root != before
+        assert kernel.native("grant.revoke", name="n").allowed
+        refused = eve.native("account.open", grant="m", account="accounts/m/x", debt_limit=1)
+        assert codes(refused) == ["insufficient_balance"]
+        assert verify(read_store(kernel)).is_sound
 
 
 # --- X6-08 ------------------------------------------------------------------------------------------

@@ -4,21 +4,13 @@ Each test goes over all that the kernel has of something, so that a new kind of 
 """
 
 import pytest
-import splittally
 from splittally import Intent, Receipt, SplittallyError
 from splittally.core.reasons import REASONS
 
-from tests.rows.worlds import bodies, codes
+from tests.rows.worlds import applied, bodies, codes
 
 YEAR_NS = 365 * 86_400 * 10**9
 KEY = b"k" * 32
-
-
-def made(manifest):
-    kernel = splittally.open(None, clock="given")
-    decision = kernel.apply(manifest)
-    assert decision.allowed, decision.findings
-    return kernel
 
 
 # --- whatever somebody answers for, refunds or ends -------------------------------------------------
@@ -104,7 +96,7 @@ OPERATIONS = {
 @pytest.mark.req("X6-11")
 def test_whatever_is_answered_refunded_or_ended_has_an_answer_and_makes_no_money():
     """A refund of a native effect was a bare `KeyError`; here each operation meets each state."""
-    with made(MANIFEST) as kernel:
+    with applied(MANIFEST) as kernel:
         assert kernel.native("ledger.issue", resource="USD", amount=500, to="accounts/a").allowed
         found = targets(kernel)
         states = {kernel.outcome(digest).status for name, digest in found.items() if name != "nothing"}
@@ -134,7 +126,7 @@ def test_whatever_is_answered_refunded_or_ended_has_an_answer_and_makes_no_money
 def test_no_code_of_the_kernel_in_an_enforcers_mouth_frees_a_key(code):
     """Each word of the kernel's that rules can say: the denial is final, and its key belongs to it."""
     rules = {"rules": [{"deny": "params.max_tokens > 5", "code": code}]}
-    with made({"grants": {"g": {"cap": "sys/rules@1", "params": rules}}}) as kernel:
+    with applied({"grants": {"g": {"cap": "sys/rules@1", "params": rules}}}) as kernel:
         asked = Intent("llm.generate", {"max_tokens": 50}, "g", idempotency_key=KEY)
         first, again = kernel.submit(asked), kernel.submit(asked)
         assert (first.outcome, codes(first)) == ("deny", [code])
@@ -158,7 +150,7 @@ def test_rules_rates_and_limits_of_every_period_sleep_for_ten_years_in_a_few_fra
         "policy": [{"name": "r", "decision": "allow", "rates": [{"per": per, "amount": 99, "over": "deny"}]}],
         "grants": {f"g{number}": {"cap": "sys/llm.basic@1", "limits": [limit]} for number in range(20)},
     }
-    with made(manifest) as kernel:
+    with applied(manifest) as kernel:
         plan = {"resources": {"USD": 0}, "rules": [{"name": f"r{number}", **rule} for number in range(20)]}
         made_budget = kernel.native(
             "budget.create", budget="budgets/a", schema=plan, pays_to=["accounts/bank"]

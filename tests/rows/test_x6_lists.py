@@ -1,8 +1,11 @@
 """Row X6-05: the kernel computes what a native effect touches and holds it against each list of the chain."""
 
+import hypothesis.strategies as st
 import pytest
 import splittally
+from hypothesis import given
 from msgspec.structs import replace
+from splittally import Intent
 from splittally.core.canonical import encode
 from splittally.core.native import NATIVE
 from splittally.core.native.row import NOTHING
@@ -166,3 +169,46 @@ def test_only_what_names_nothing_of_the_books_touches_nothing(kernel):
         typed = native.read(encode(params[kind])) if kind in params else None
         touched = native.touches(kernel._world.state, None, typed)
         assert replace(touched, grants=[]) == NOTHING  # which grants are reached is asked elsewhere
+
+
+# --- what an entry of a list covers -------------------------------------------------------------------
+
+PAYEES = ("b", "b/", "b/c", "b/c/", "b/c/d", "b*", "b/*", "bc")
+entry = st.sampled_from((*PAYEES, "b/c/*", "/", "/*", "*")) | st.text("bc/*", min_size=1, max_size=4)
+entries = st.lists(entry, min_size=1, max_size=3)
+
+
+def names(entry, account):
+    if entry[-1:] == "/" or entry[-2:] == "/*":
+        return account.startswith(entry[: entry.rindex("/") + 1])
+    return account == entry
+
+
+@pytest.fixture(scope="module")
+def paying():
+    with splittally.open(clock="given") as kernel:
+        accounts = {name: {} for name in ("accounts/a", "first", *PAYEES)}
+        assert kernel.apply({"resources": {"USD": 0}, "accounts": accounts}).allowed
+        assert kernel.native("ledger.issue", resource="USD", amount=100, to="accounts/a").allowed
+        yield kernel
+
+
+@pytest.mark.req("X6-05")
+@given(entries, st.sampled_from(PAYEES))
+def test_an_entry_means_the_same_in_every_list_of_accounts(paying, listed, payee):
+    """A grant's own list of payees, the list of the grant above it, and the list of a native grant."""
+    kernel = paying.fork()
+    card = {"cap": "sys/spend@1", "draws_on": {"USD": "accounts/a"}, "pays_to": ["first", *listed]}
+    child = {"cap": "sys/spend@1", "parent": "card", "pays_to": [payee]}
+    native = {"cap": "sys/native@1", "params": {"accounts": ["accounts/a", *listed]}}
+    assert kernel.native("grant.issue", name="card", terms=card | {"delegations": 1}).allowed
+    if not any("*" in entry[:-1] or (entry[-1] == "*" and entry[-2:] != "/*") for entry in listed):
+        assert kernel.native("grant.issue", name="native", terms=native).allowed
+        moved = kernel.native("ledger.transfer", grant="native", **MOVE | {"to": payee})
+        assert moved.allowed == any(names(entry, payee) for entry in listed), codes(moved)
+    if payee[-1] not in "/*":  # what reads like a prefix is never the first to be paid
+        task = {"result": "x", "amounts": {"USD": 1}, "payee": payee}
+        posted = kernel.submit(Intent("task.post", task, "card"))
+        assert posted.allowed == any(names(entry, payee) for entry in listed), posted.findings
+        issued = kernel.native("grant.issue", grant="card", name="child", terms=child)
+        assert issued.allowed == any(names(entry, payee) for entry in listed), issued.findings

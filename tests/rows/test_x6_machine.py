@@ -6,15 +6,20 @@ once in the same process and in the next, every acknowledged intent is there, no
 """
 
 import errno
+import os
 import random
 from collections import Counter
 
 import pytest
 import splittally
+from msgspec.structs import replace
 from splittally import Intent
+from splittally.journal import index
 from splittally.runtime import pipeline
+from splittally.runtime.reader import open_reader
 
 from tests.failing_calls import CALLS, NOTED, SCENARIOS, enumerate_points, library
+from tests.rows.worlds import save_snapshot
 
 ENDED = -1
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EMFILE, errno.ENOMEM, ENDED)
@@ -107,6 +112,33 @@ def test_a_snapshot_that_cannot_be_written_is_a_note_beside_what_was_decided(fol
     with splittally.open(folder / "w") as kernel:
         assert kernel.state.seq == 5  # the last anchors what was built anew
         assert kernel.outcome(decision.intent_hash) is not None
+
+
+@pytest.mark.req("X6-32")
+def test_projections_cut_short_under_an_open_world_end_in_an_error_of_ours_and_cost_nothing(
+    folder, monkeypatch
+):
+    """No page of a file is read through a map, where a short file or a bad disk ends the process."""
+    monkeypatch.setattr(index, "HELD_BYTES_MAX", 0)  # as of older runs, which are read as they are asked
+    with splittally.open(folder / "w", clock="given") as kernel:
+        kernel.apply(MANIFEST, now_ns=1)
+        known = [kernel.submit(INTENT, now_ns=2 + n).intent_hash for n in range(50)]
+        for digest in known:
+            kernel.release(digest, "cancel", now_ns=60)
+        save_snapshot(kernel)
+    with splittally.open(folder / "w") as kernel, open_reader(folder / "w") as reader:
+        assert len(reader.seqs(known[0])) == 2
+        for path in (*(folder / "w" / "index").iterdir(), *(folder / "w" / "snapshots").iterdir()):
+            os.truncate(path, 0)
+        for ask in (kernel.outcome, reader.seqs):
+            with pytest.raises(splittally.WorldError, match=r"cut short .* open the world again"):
+                ask(known[0])
+        with pytest.raises(splittally.WorldError):
+            kernel.submit(replace(INTENT, idempotency_key=bytes(32)), now_ns=100)
+    with splittally.open(folder / "w") as kernel:
+        assert len(kernel.repairs) >= 2
+        assert all(kernel.outcome(digest) is not None for digest in known)
+        assert kernel.submit(INTENT, now_ns=100).allowed
 
 
 @pytest.mark.req("X6-32")

@@ -429,3 +429,46 @@ def test_what_a_rule_moves_because_of_a_payment_is_not_the_payments():
         assert refund(kernel, digest, USD=20) == []
         assert balances(kernel, "a", "c") == [80, 20]
         require_sound(kernel)
+
+
+# --- what is left ----------------------------------------------------------------------------------------
+
+amounts = st.sampled_from([0, 1, 2**53, 2**61]) | st.integers(0, 100)
+
+
+@pytest.mark.req("X6-10")
+@few
+@given(amounts, amounts, amounts, st.sampled_from(["accounts/a", "budgets/b"]))
+def test_what_is_told_to_be_spendable_is_what_may_be_taken_and_no_unit_more(got, debt, paid, name):
+    """Of an account, and of a budget as it tells itself; by a transfer and by a hold."""
+    accounts = {"accounts/a": {"debt_limit": debt}, "accounts/z": {}}
+    with world({}, resources={"USD": 0}, accounts=accounts) as kernel:
+        made = {"budget": "budgets/b", "schema": {"resources": {"USD": 0}}, "debt_limit": debt}
+        assert kernel.native("budget.create", **made).allowed
+        issue = {"resource": "USD", "amount": 1 + got, "to": name}
+        paid = 1 + min(paid, got + debt)
+        move = {"resource": "USD", "from": name, "to": "accounts/z"}
+        assert kernel.native("ledger.issue", **issue).allowed
+        assert kernel.native("ledger.transfer", amount=paid, **move).allowed
+        told = kernel.state.accounts[name].spendable["USD"]
+        if name == "budgets/b":
+            assert kernel.state.budgets[name].spendable["USD"] == told
+        assert told == 1 + got + debt - paid
+        card = {"cap": "sys/spend@1", "draws_on": {"USD": name}, "pays_to": ["accounts/z"]}
+        assert kernel.native("grant.issue", name="card", terms=card).allowed
+        for amount in {told + 1, max(1, told)}:
+            task = Intent("task.post", {"result": "x", "amounts": {"USD": amount}}, "card")
+            assert kernel.fork().native("ledger.transfer", amount=amount, **move).allowed == (amount <= told)
+            assert kernel.fork().submit(task).allowed == (amount <= told)
+
+
+@pytest.mark.req("X6-10")
+def test_nothing_of_an_external_account_is_spendable():
+    with world({}, resources={"USD": 0}, accounts={"accounts/a": {}, "external/x": {}}) as kernel:
+        move = {"resource": "USD", "amount": 5, "from": "accounts/a", "to": "external/x"}
+        assert kernel.native("ledger.issue", resource="USD", amount=5, to="accounts/a").allowed
+        assert kernel.native("ledger.transfer", **move).allowed
+        row = kernel.state.accounts["external/x"]
+        assert (row.balances, row.spendable) == ({"USD": 5}, {"USD": 0})
+        back = {**move, "from": "external/x", "to": "accounts/a", "amount": 1}
+        assert codes(kernel.native("ledger.transfer", **back)) == ["external_account"]

@@ -1,11 +1,10 @@
 """Row X6-04: a grant is compared with the one above it in every term that it has."""
 
 import pytest
-import splittally
 from splittally.core.caps.narrowing import NARROWS
 from splittally.core.types import Grant
 
-from tests.rows.worlds import codes
+from tests.rows.worlds import applied, codes
 
 PARENT = {
     "cap": "sys/spend@1",
@@ -61,11 +60,8 @@ FREE = {
 
 
 def world(parent):
-    kernel = splittally.open(None, clock="given")
     accounts = {f"accounts/{name}": {} for name in ("a", "v", "w")}
-    manifest = {"resources": {"USD": 0}, "accounts": accounts, "grants": {"p": parent}}
-    assert kernel.apply(manifest).allowed
-    return kernel
+    return applied({"resources": {"USD": 0}, "accounts": accounts, "grants": {"p": parent}})
 
 
 @pytest.mark.req("X6-04")
@@ -129,3 +125,22 @@ def test_caps_narrow_by_the_kinds_that_they_cover():
             for cap in caps:
                 made = kernel.fork().native("grant.issue", grant="p", name="c", terms={"cap": cap})
                 assert made.allowed == (cap in covered[above]), (above, cap, made.findings)
+
+
+@pytest.mark.req("X6-01", "X6-04")
+@pytest.mark.parametrize("cap", ["sys/all@1", "sys/native@1", "sys/llm.basic@1"])
+def test_what_is_issued_is_within_a_grant_further_up_that_was_narrowed_since(cap):
+    with world({"cap": "sys/all@1", "holder": "ann", "delegations": 3}) as kernel:
+        ann = kernel.as_principal("ann")
+        wide = {"cap": "sys/all@1", "holder": "ann", "delegations": 2}
+        assert ann.native("grant.issue", grant="p", name="m", terms=wide).allowed
+        assert ann.native("grant.issue", grant="m", name="n", terms=wide | {"delegations": 1}).allowed
+        narrow = {"cap": "sys/spend@1", "holder": "ann", "delegations": 2, "parent": "p"}
+        assert ann.native("grant.amend", grant="p", name="m", terms=narrow).allowed
+        again = {"cap": cap, "holder": "ann", "parent": "m"}
+        for made in (
+            ann.native("grant.issue", grant="n", name="c", terms={"cap": cap}),
+            ann.native("grant.amend", grant="p", name="n", terms=again),
+        ):
+            told = [(x.code, x.facts["grant"], x.facts["available"]) for x in made.findings]
+            assert told == [("wider_than_parent", "m", "sys/spend@1")]

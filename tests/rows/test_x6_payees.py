@@ -1,14 +1,13 @@
 """Row X6-09: whom a chain pays first is a plain account that exists; older records are read as they are."""
 
 import pytest
-import splittally
 from splittally import Intent, Receipt
 from splittally.core.events import Posted
 from splittally.core.evolve import evolve
 from splittally.core.ledger.settle import payee_of
 from splittally.core.types import Draw
 
-from tests.rows.worlds import codes
+from tests.rows.worlds import applied, codes
 
 PAYER = "accounts/a"
 CARD = {"cap": "sys/spend@1", "holder": "ann"}
@@ -16,12 +15,9 @@ ABOVE = CARD | {"delegations": 1, "draws_on": {"USD": PAYER}}
 
 
 def world():
-    kernel = splittally.open(None, clock="given")
     accounts = {name: {} for name in (PAYER, "vendors/x", "vendors/y", "vendors/y/z")}
     grants = {"p": ABOVE | {"pays_to": ["vendors/x", "vendors/"]}}
-    assert kernel.apply({"resources": {"USD": 0}, "accounts": accounts, "grants": grants}).allowed
-    assert kernel.native("ledger.issue", resource="USD", amount=100, to=PAYER).allowed
-    return kernel
+    return applied({"resources": {"USD": 0}, "accounts": accounts, "grants": grants}, a=100)
 
 
 def task(kernel, **more):

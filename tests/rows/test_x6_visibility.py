@@ -3,21 +3,25 @@
 import json
 import re
 
+import hypothesis.strategies as st
 import pytest
 import splittally
+from hypothesis import given
+from msgspec.structs import replace
 from splittally import Intent
 
-from tests.rows.worlds import bodies, codes, tally
+from tests.rows.worlds import applied, bodies, codes, reserves, tally, uses
+from tests.rows.worlds import manifest as rows_manifest
+from tests.rows.worlds import world as rows_world
 
 # Every figure that is not eve's own; none of them may be told to her.
 BALANCE, LIMIT, TOLD, CAP, SPENT, MINIMUM = 123_456, 777_777, 400_001, 1_003, 321, 4_007
-SECRET = (BALANCE, LIMIT, TOLD, CAP, SPENT, MINIMUM)
+SECRET = (BALANCE, LIMIT, TOLD, CAP, SPENT, MINIMUM, *(x - SPENT for x in (BALANCE, LIMIT, TOLD, CAP)))
 ACCOUNTS = {f"accounts/{name}": {} for name in ("e", "rich", "s", "treasury")}
 
 
 def world(top, **more):
     top = {"cap": "sys/spend@1", "draws_on": {"USD": "accounts/treasury"}, "pays_to": ["accounts/s"], **top}
-    kernel = splittally.open(None, clock="given")
     kid = {"cap": "sys/spend@1", "parent": "top", "holder": "eve"}
     manifest = {
         "resources": {"USD": 0},
@@ -25,10 +29,7 @@ def world(top, **more):
         "grants": {"top": top | {"delegations": 1}, "kid": kid},
         **more,
     }
-    made = kernel.apply(manifest)
-    assert made.allowed, made.findings
-    assert kernel.native("ledger.issue", resource="USD", amount=BALANCE, to="accounts/treasury").allowed
-    return kernel
+    return applied(manifest, treasury=BALANCE)
 
 
 def task(amount, grant="kid", **more):
@@ -202,3 +203,70 @@ def test_explain_shows_a_principal_no_figure_of_a_grant_above(folder):
         assert (links["top"] is not None) == is_shown
         assert links["kid"] is not None
         assert (str(LIMIT) in str(document)) == is_shown
+
+
+RATES = [
+    {"amount": 2, "per": "60s"},
+    {"amount": 1, "per": "60s", "over": "tell"},
+    {"amount": 1, "per": "day", "over": "shadow"},
+    {"amount": 1, "per": "hour", "over": "defer"},
+]
+
+
+@pytest.mark.req("X6-30")
+@given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(RATES)), min_size=1, max_size=3))
+def test_a_rate_tells_its_figures_to_nobody_but_who_holds_root(stated):
+    """It counts what everybody does. Its rule's name, its window and the advice are told."""
+    rates = [rate | {"amount": amount} for amount, rate in stated if "over" in rate or rate is RATES[0]]
+    rule = {"name": "calls", "decision": "allow", "rates": rates}
+    policy = [{"name": "root", "decision": "allow", "cap_name": "mine"}, rule]
+    with world({}, policy=policy) as kernel:
+        eve, found = kernel.as_principal("eve"), []
+        for _ in range(4):
+            found += eve.submit(task(1)).findings
+        told = [value for x in found for name, value in x.facts.items() if name != "rule"]
+        assert all(type(value) is str for value in told), found
+        figures = [x.facts for _ in range(2) for x in kernel.submit(task(1, "top")).findings]
+        assert not found or all("name" in x or "grant" in x for x in figures)
+        assert any(type(value) is int for facts in figures for value in facts.values()) or not figures
+
+
+@pytest.mark.req("X6-30")
+@pytest.mark.parametrize("code", sorted({*CASES} - {"limited_above"}))
+def test_who_holds_a_grant_now_hears_no_figure_of_the_answer_that_another_got_under_it(code):
+    """The same key again is told the first answer, as they may see it; the one who asked hears it whole."""
+    top, more, asked = CASES[code]
+    kid = {"cap": "sys/spend@1", "parent": "top"}
+    asked = replace(asked, idempotency_key=b"k" * 32)
+    with world(top, **more) as kernel:
+        assert kernel.native("grant.amend", name="kid", terms=kid).allowed
+        assert kernel.submit(task(SPENT, "top")).allowed
+        first = kernel.submit(asked)
+        again = kernel.submit(asked)
+        if not again.duplicate:
+            assert first.outcome == "defer"  # judged afresh each time
+            return
+        assert again.findings[: len(first.findings)] == first.findings
+        assert told(first) & shortfalls(SECRET) or code == "payee_unlisted"
+        assert kernel.native("grant.amend", name="kid", terms=kid | {"holder": "eve"}).allowed
+        hers = kernel.as_principal("eve").submit(asked)
+        assert (hers.duplicate, hers.seq, codes(hers)[0]) == (True, first.seq, codes(first)[0])
+        assert not told(hers) & shortfalls(SECRET), hers.findings
+        assert "accounts/s" not in str(hers.findings)
+
+
+@pytest.mark.req("X6-30")
+def test_an_adapter_hears_no_figure_of_the_grants_whose_intent_it_settles():
+    with rows_world({"g": {"holder": "ann"}}) as kernel:
+        effects = {"test.act": {"cap_type": "test", "adapters": ["bot"]}}
+        assert kernel.apply(rows_manifest({"g": {"holder": "ann"}}) | {"effects": effects}).allowed
+        asked = Intent("test.act", {"a": reserves({"tokens": LIMIT})}, "g")
+        for who, is_hers in (("bot", False), ("ann", True)):
+            digest = kernel.as_principal("ann").submit(asked).intent_hash
+            receipt = splittally.Receipt(digest, "ok", "", uses({"tokens": LIMIT + 1}))
+            settled = kernel.as_principal(who).settle(receipt)
+            assert [x.code for x in settled.violations] == ["usage_exceeds_reserve"]
+            assert (str(LIMIT) in str(settled.violations)) == is_hers
+            again = kernel.as_principal(who).settle(receipt)
+            assert (again.status, again.violations, again.usage) == ("duplicate", (), {})
+            assert str(LIMIT) in str(bodies(kernel)[settled.seq].out[0].legs[0].violations)

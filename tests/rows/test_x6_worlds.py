@@ -10,6 +10,8 @@ import splittally
 from hypothesis import HealthCheck, event, given, settings
 from splittally import Intent, Receipt
 
+from tests.rows.worlds import applied
+
 PEOPLE = ("ann", "ben", "eve")
 PLACES = ("accounts/a", "accounts/b", "accounts/c", "budgets/b0", "budgets/b1")
 ENTRIES = ("accounts/a", "accounts/b", "accounts/*", "budgets/b0", "budgets/*")
@@ -221,8 +223,7 @@ def books(kernel):
 def made_world(tree, policy=()):
     """The world with those of the grants that their parents' holders may issue."""
     accounts = {name: {} for name in PLACES if name.startswith("accounts/")}
-    kernel = splittally.open(None, clock="given")
-    assert kernel.apply({"resources": {"USD": 0}, "accounts": accounts, "policy": list(policy)}).allowed
+    kernel = applied({"resources": {"USD": 0}, "accounts": accounts, "policy": list(policy)})
     assert kernel.native("budget.create", budget="budgets/b0", schema=PLAN, pays_to=["accounts/c"]).allowed
     for name, amount in ISSUED.items():
         assert kernel.native("ledger.issue", resource="USD", amount=amount, to=name).allowed

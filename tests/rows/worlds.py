@@ -192,6 +192,16 @@ def world(grants: dict[str, Any], path: Path | None = None, enforcer: bytes = PA
         yield kernel
 
 
+def applied(document: dict[str, Any], path: Path | None = None, **issued: int):
+    """A new world with a given clock that is as a manifest says; so many USD stand in `accounts/NAME`."""
+    kernel = splittally.open(path, clock="given")
+    apply(kernel, document)
+    for name, amount in issued.items():
+        to = f"accounts/{name}"
+        assert kernel.native("ledger.issue", resource="USD", amount=amount, to=to).allowed
+    return kernel
+
+
 def apply(kernel, document, now_ns: int | None = None):
     decision = kernel.apply(document, now_ns=now_ns)
     assert decision.allowed, decision

@@ -3,18 +3,15 @@
 //! 1. Of a payload, which an adapter may give as bytes, everything is checked: shortest heads, definite
 //!    lengths, text in UTF-8, text keys ascending and once each, integers from -2^63 to 2^64-1, at most 64
 //!    levels, nothing behind. The bits of a float are not looked at.
-//! 2. Params come from the kernel, which sends canonical bytes only: their own keys and their end are
-//!    checked, what is inside is passed over.
+//! 2. Params and cap params come from the kernel, which sends canonical bytes only: that their own keys ascend
+//!    and where they end is checked, what is inside is passed over.
 //! 3. Nothing recurses: what a list or map still owes stands in a level. Work is taken from the account.
 
 const sdk = @import("splittally");
 const values = @import("values.zig");
-const classes = values.classes;
 
 const depth_max = 64; // DEPTH_MAX
 const negative_max: u64 = (1 << 63) - 1; // the argument of -2^63
-
-pub const Unreadable = values.Exhausted || error{Malformed};
 
 /// What a list or map still owes. In a map a key is owed wherever an odd number of items is left.
 const Level = struct { owed: usize, key_bit: usize, key: ?[]const u8 };
@@ -22,41 +19,30 @@ const Level = struct { owed: usize, key_bit: usize, key: ?[]const u8 };
 var levels: [depth_max]Level = undefined;
 
 /// Finds the bytes to be one canonical map, all of it.
-pub fn checkAll(bytes: []const u8) Unreadable!void {
+pub fn checkAll(bytes: []const u8) values.Unreadable!void {
     if (bytes.len == 0 or bytes[0] >> 5 != 5) return error.Malformed;
     var walk: Walk = .{ .bytes = bytes.ptr, .len = bytes.len };
     try walk.run();
     if (walk.at != bytes.len) return error.Malformed;
 }
 
-/// Finds the bytes to be one map with canonical keys, trusting what is under them.
-pub fn checkOutline(bytes: []const u8) Unreadable!void {
-    if (bytes.len == 0 or bytes[0] >> 5 != 5) return error.Malformed;
-    var walk: Walk = .{ .bytes = bytes.ptr, .len = bytes.len, .at = 1 };
-    const entries = try walk.within(try walk.argumentOf(bytes[0]));
-    for (0..entries) |_| {
-        try walk.pass(1);
-        try walk.readKey(bytes[walk.at - 1]);
-        if (walk.at == bytes.len) return error.Malformed;
-        const end = @intFromPtr(try values.skip(bytes.ptr + walk.at, 1)) - @intFromPtr(bytes.ptr);
-        if (end > bytes.len) return error.Malformed;
-        walk.at = end;
-    }
-    if (walk.at != bytes.len) return error.Malformed;
-}
+/// The entries of bytes that must be one map; what is under its keys is trusted.
+pub const Outline = struct {
+    entries: values.Entries,
+    end: [*]const u8,
 
-/// How many values and keys the bytes hold, up to where they are malformed; null above `most`.
-pub fn count(bytes: []const u8, most: usize) ?usize {
-    var walk: Walk = .{ .bytes = bytes.ptr, .len = bytes.len };
-    var owed: usize = 1;
-    var found: usize = 0;
-    while (owed > 0 and walk.at < walk.len) : (owed -= 1) {
-        if (found == most) return null;
-        found += 1;
-        owed += walk.enter() catch return found;
+    pub fn of(bytes: []const u8) values.Unreadable!Outline {
+        const map = values.read(bytes.ptr).value;
+        if (bytes.len == 0 or map.tag != .map) return error.Malformed;
+        return .{ .entries = values.entriesOf(&map), .end = bytes.ptr + bytes.len };
     }
-    return found;
-}
+
+    pub fn next(outline: *Outline) values.Unreadable!bool {
+        try values.spend(6);
+        if (try outline.entries.next()) return true;
+        return if (outline.entries.rest == outline.end) false else error.Malformed;
+    }
+};
 
 const Walk = struct {
     bytes: [*]const u8, // never read at `len` or behind it
@@ -65,7 +51,7 @@ const Walk = struct {
     depth: usize = 0,
     level: Level = .{ .owed = 1, .key_bit = 0, .key = null },
 
-    fn run(walk: *Walk) Unreadable!void {
+    fn run(walk: *Walk) values.Unreadable!void {
         while (true) {
             if (walk.level.owed == 0) {
                 if (walk.depth == 0) return;
@@ -78,31 +64,13 @@ const Walk = struct {
             const first = walk.bytes[walk.at];
             walk.at += 1;
             const is_key = walk.level.owed & walk.level.key_bit != 0;
-            if (is_key) try walk.readKey(first) else if (classes[first] == .small) try values.spend(2) else try walk.readItem(first);
+            if (is_key) try walk.readKey(first) else if (isSmall(first)) try values.spend(2) else try walk.readItem(first);
         }
     }
 
-    /// Passes a value, or the head of a list or map and gives how many items are in it.
-    fn enter(walk: *Walk) Unreadable!usize {
-        const first = walk.bytes[walk.at];
-        walk.at += 1;
-        if (isFloat(first)) {
-            try walk.passFloat(first);
-            return 0;
-        }
-        const argument = try walk.argumentOf(first);
-        switch (first >> 5) {
-            2, 3 => try walk.pass(try walk.within(argument)),
-            4 => return walk.within(argument),
-            5 => return 2 * try walk.within(argument),
-            else => {},
-        }
-        return 0;
-    }
-
-    fn readItem(walk: *Walk, first: u8) Unreadable!void {
+    fn readItem(walk: *Walk, first: u8) values.Unreadable!void {
         try values.spend(8);
-        if (isFloat(first)) return walk.passFloat(first);
+        if (first >= 0xF9 and first <= 0xFB) return walk.pass(@as(usize, 2) << @intCast(first - 0xF9));
         const argument = try walk.argumentOf(first);
         switch (first >> 5) {
             0 => {},
@@ -116,7 +84,7 @@ const Walk = struct {
     }
 
     /// Keys ascend: the shorter first, then bytewise.
-    fn readKey(walk: *Walk, first: u8) Unreadable!void {
+    fn readKey(walk: *Walk, first: u8) values.Unreadable!void {
         try values.spend(16);
         if (first >> 5 != 3) return error.Malformed;
         const key = try walk.text(try walk.within(try walk.argumentOf(first)));
@@ -125,7 +93,7 @@ const Walk = struct {
     }
 
     /// The argument after a head: one of 24 and more in its shortest form, a smaller one in the head itself.
-    fn argumentOf(walk: *Walk, first: u8) Unreadable!u64 {
+    fn argumentOf(walk: *Walk, first: u8) values.Unreadable!u64 {
         const info = first & 31;
         if (info < 24) return info;
         if (info > 27) return error.Malformed;
@@ -138,20 +106,16 @@ const Walk = struct {
         return if (argument < least) error.Malformed else argument;
     }
 
-    fn within(walk: *const Walk, claimed: u64) Unreadable!usize {
+    fn within(walk: *const Walk, claimed: u64) values.Unreadable!usize {
         return if (claimed > walk.len - walk.at) error.Malformed else @intCast(claimed);
     }
 
-    fn passFloat(walk: *Walk, first: u8) Unreadable!void {
-        try walk.pass(@as(usize, 2) << @intCast(first - 0xF9));
-    }
-
-    fn pass(walk: *Walk, size: usize) Unreadable!void {
+    fn pass(walk: *Walk, size: usize) values.Unreadable!void {
         if (size > walk.len - walk.at) return error.Malformed;
         walk.at += size;
     }
 
-    fn text(walk: *Walk, size: usize) Unreadable![]const u8 {
+    fn text(walk: *Walk, size: usize) values.Unreadable![]const u8 {
         const start = walk.at;
         try walk.pass(size);
         const found = walk.bytes[start..][0..size];
@@ -161,7 +125,7 @@ const Walk = struct {
         return if (sdk.isUtf8(found)) found else error.Malformed;
     }
 
-    fn open(walk: *Walk, size: usize, key_bit: usize) Unreadable!void {
+    fn open(walk: *Walk, size: usize, key_bit: usize) values.Unreadable!void {
         if (walk.depth == depth_max) return error.Malformed;
         levels[walk.depth] = walk.level;
         walk.depth += 1;
@@ -169,8 +133,9 @@ const Walk = struct {
     }
 };
 
-fn isFloat(first: u8) bool {
-    return first >= 0xF9 and first <= 0xFB;
+/// Whether the byte is a whole value: a number, false, true or null.
+fn isSmall(first: u8) bool {
+    return (first < 0x40 and first & 31 < 24) or (first >= 0xF4 and first <= 0xF6);
 }
 
 fn isAscii(text: []const u8) bool {

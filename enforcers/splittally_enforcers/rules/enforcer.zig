@@ -11,89 +11,91 @@ const reading = @import("reading.zig");
 const running = @import("run.zig");
 const sdk = @import("splittally");
 const values = @import("values.zig");
+const Value = values.Value;
 pub const panic = sdk.panic;
 comptime {
-    sdk.serve(@This());
+    sdk.serveMessages(@This());
 }
 
-pub fn check(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!void {
-    const cap = try readQuestion(ask, answer);
-    var codes = cap.codes;
-    for (0..cap.codes.count) |number| try judge(ask, number, codes.next().?, answer);
-    var pairs: reading.Pairs = .of(cap.reserve, cap.usage);
-    while (pairs.next()) |pair| {
-        try reading.checkDimension(pair.dim, answer);
-        answer.put(pair.dim, try reserveOf(pair, answer));
+pub fn answerTo(message: []u8) []const u8 {
+    names.question.read(message);
+    const answer = sdk.freshAnswer();
+    if (names.question.receipt != null) {
+        settle(answer) catch {};
+        return sdk.writeSettle(answer);
+    }
+    check(answer) catch {};
+    return sdk.writeCheck(answer);
+}
+
+fn check(answer: *sdk.Answer) sdk.Refused!void {
+    try readQuestion(answer);
+    var at = reading.cap.codes.bytes();
+    for (0..reading.cap.codes.len) |number| {
+        const code = values.read(at);
+        try judge(number, &code.value, answer);
+        at = code.next;
+    }
+    var pairs: reading.Pairs = .of(&reading.cap.reserve, &reading.cap.usage);
+    while (pairs.next()) {
+        if (answer.count == reading.dims_max) return reading.unsound(answer);
+        const reserve = if (pairs.reserve) |amount| try valueOf("reserve", pairs.dim, amount, answer) else 0;
+        answer.put(pairs.dim, reserve);
     }
 }
 
-pub fn settle(ask: *const sdk.Ask, receipt: *const sdk.Receipt, answer: *sdk.Answer) sdk.Refused!void {
-    const cap = readSettling(ask, receipt, answer) catch |refused| {
-        answer.putAll(.{ .map = ask.reserve });
+fn settle(answer: *sdk.Answer) sdk.Refused!void {
+    const reserve = values.read(names.question.reserve).value;
+    readSettling(answer) catch |refused| {
+        var reserves = values.entriesOf(&reserve);
+        while (reserves.next() catch unreachable) answer.put(reserves.key.?, reserves.value.bits);
         return refused;
     };
-    var pairs: reading.Pairs = .of(ask.reserve, cap.usage);
-    while (pairs.next()) |pair| {
-        if (pair.reserve == null or answer.count == reading.dims_max) try reading.checkDimension(pair.dim, answer);
-        const reserve = if (pair.reserve) |amount| amount.natural() orelse 0 else 0;
-        const used = if (pair.usage) |usage| usageOf(pair.dim, usage, answer) catch reserve else reserve;
-        if (pair.usage != null and reserve > 0 and used > reserve) answer.exceeds(pair.dim, used, reserve);
-        answer.put(pair.dim, used);
+    var pairs: reading.Pairs = .of(&reserve, &reading.cap.usage);
+    while (pairs.next()) {
+        if (answer.count == reading.dims_max) return reading.unsound(answer);
+        const reserved = if (pairs.reserve) |amount| amount.bits else 0;
+        const used = if (pairs.usage) |usage| valueOf("usage", pairs.dim, usage, answer) catch reserved else reserved;
+        if (pairs.usage != null and reserved > 0 and used > reserved) answer.exceeds(pairs.dim, used, reserved);
+        answer.put(pairs.dim, used);
     }
 }
 
-/// The grant's rules, where it is for the kind and the params can be read.
-fn readQuestion(ask: *const sdk.Ask, answer: *sdk.Answer) sdk.Refused!*const reading.Cap {
-    const cap = try reading.readCap(ask, answer);
-    if (!reading.covers(cap.kinds, ask.kind)) return answer.kindMismatch(ask.kind);
-    try reading.checkParams(ask.effect_params, answer);
-    names.ask = ask;
-    return cap;
+/// Reads the grant's rules and finds them to be for the kind, and the params to be a map.
+fn readQuestion(answer: *sdk.Answer) sdk.Refused!void {
+    try reading.readCap(answer);
+    if (!try reading.covers(names.question.kind, answer)) return answer.kindMismatch(names.question.kind);
+    try reading.checkParams(answer);
 }
 
-fn readSettling(ask: *const sdk.Ask, receipt: *const sdk.Receipt, answer: *sdk.Answer) sdk.Refused!*const reading.Cap {
-    const cap = try readQuestion(ask, answer);
-    try reading.checkPayload(receipt.payload, answer);
-    names.receipt = receipt;
-    return cap;
+fn readSettling(answer: *sdk.Answer) sdk.Refused!void {
+    try readQuestion(answer);
+    try reading.checkPayload(answer);
+    names.is_receipt_read = true;
 }
 
 /// Denies where the rule's code says so or has no value.
-fn judge(ask: *const sdk.Ask, number: usize, code: sdk.Item, answer: *sdk.Answer) sdk.Refused!void {
+fn judge(number: usize, code: *const Value, answer: *sdk.Answer) sdk.Refused!void {
     const value = running.run(code, .boolean) catch |fault| {
-        const rule = try reading.readRule(ask, number, answer);
-        return refuseFault(reading.ofRule(rule, number), fault, "rule_fault", answer);
+        const rule = reading.readRule(number) catch return reading.unsound(answer);
+        const field = if (rule.is_requirement) "require" else "deny";
+        return refuseFault(.{ .field = field, .number = number }, fault, "rule_fault", answer);
     };
     if (value.bits == 0) return;
-    const rule = try reading.readRule(ask, number, answer);
+    const rule = reading.readRule(number) catch return reading.unsound(answer);
     if (rule.message.len == 0) answer.say(rule.code, .{
         "`rules[", @as(u64, number), "]` of the grant does not allow this",
     }) else answer.say(rule.code, .{rule.message});
     return error.Refused;
 }
 
-fn reserveOf(pair: reading.Pairs.Pair, answer: *sdk.Answer) sdk.Refused!u64 {
-    const amount = pair.reserve orelse return 0;
-    return valueOf(.{ .field = "reserve", .dim = pair.dim }, amount, "reserve_fault", "reserve_negative", answer);
-}
-
-/// What was used; a violation where that has no value or a negative one.
-fn usageOf(dim: []const u8, amount: sdk.Item, answer: *sdk.Answer) sdk.Refused!u64 {
-    return valueOf(.{ .field = "usage", .dim = dim }, amount, "usage_fault", "usage_negative", answer);
-}
-
 /// The value of an amount: a natural that stands for itself, or code.
-fn valueOf(
-    place: reading.Place,
-    amount: sdk.Item,
-    comptime fault_code: []const u8,
-    comptime negative_code: []const u8,
-    answer: *sdk.Answer,
-) sdk.Refused!u64 {
-    if (amount.natural()) |natural| return natural;
-    const value = running.run(amount, .int) catch |fault| return refuseFault(place, fault, fault_code, answer);
+fn valueOf(comptime field: []const u8, dim: []const u8, amount: *const Value, answer: *sdk.Answer) sdk.Refused!u64 {
+    if (amount.tag == .int and !amount.is_negative) return amount.bits;
+    const place: reading.Place = .{ .field = field, .dim = dim };
+    const value = running.run(amount, .int) catch |fault| return refuseFault(place, fault, field ++ "_fault", answer);
     if (!value.is_negative) return value.bits;
-    return reading.refuseAt(place, answer, negative_code, .{ " is the negative number -", value.bits });
+    return reading.refuseAt(place, answer, field ++ "_negative", .{ " is the negative number -", value.bits });
 }
 
 fn refuseFault(place: reading.Place, fault: running.Fault, comptime code: []const u8, answer: *sdk.Answer) sdk.Refused {

@@ -185,11 +185,8 @@ fn stepsOf(start: [*]const u8) Fault!u32 {
         const found = values.read(at);
         at = found.next;
         steps += 1;
-        if (found.value.tag == .list) owed += found.value.len;
-        if (found.value.tag == .map) {
-            owed += 2 * found.value.len;
-            steps += found.value.len; // a key counts twice and is among the owed once
-        }
+        owed += values.held(&found.value);
+        if (found.value.tag == .map) steps += found.value.len; // a key counts twice and is among the owed once
     }
     return steps;
 }

@@ -1,33 +1,34 @@
-//! The values that code loads, by their places in the kernel's `USAGE_NAMES`, each read when it is first asked for.
+//! The question, and the values that code loads of it by their places in the kernel's `USAGE_NAMES`.
 
 const sdk = @import("splittally");
 const values = @import("values.zig");
 const Value = values.Value;
 
-pub var ask: *const sdk.Ask = undefined;
+pub var question: sdk.quick.Question = undefined;
 
 /// Set once the payload was found canonical; until then what follows `now_ns` has no value.
-pub var receipt: ?*const sdk.Receipt = null;
+pub var is_receipt_read = false;
 
 var whole: ?Value = null;
 
 /// The value of a name; null where there is none.
 pub fn load(place: u32) ?Value {
+    if (place > 4 and !is_receipt_read) return null;
     return switch (place) {
-        0 => values.read(ask.effect_params.ptr).value,
-        1 => values.textOf(ask.kind),
-        2 => values.textOf(ask.grantName()),
-        3 => values.read(ask.origin().bytes.ptr).value,
-        4 => values.natural(ask.nowNs()),
-        5 => wholeOf(receipt orelse return null),
-        6 => values.read((receipt orelse return null).payload.ptr).value,
-        7 => if (receipt == null) null else values.mapOf(ask.reserve),
+        0 => values.read(question.params.ptr).value,
+        1 => values.textOf(question.kind),
+        2 => values.textOf(question.grant),
+        3 => values.read(question.origin).value,
+        4 => values.natural(question.now_ns),
+        5 => wholeReceipt(&question.receipt.?),
+        6 => values.read(question.receipt.?.payload.ptr).value,
+        7 => values.read(question.reserve).value,
         else => null,
     };
 }
 
-/// The receipt as one map, which the SDK makes where the receipt stands and only once.
-fn wholeOf(found: *const sdk.Receipt) Value {
-    if (whole == null) whole = values.mapOf(found.whole());
+/// The receipt as one map, which is made where it stands and only once.
+fn wholeReceipt(receipt: *const sdk.quick.Receipt) Value {
+    if (whole == null) whole = .{ .bits = @intFromPtr(receipt.whole()), .len = receipt.count, .tag = .map };
     return whole.?;
 }

@@ -61,24 +61,33 @@ pub var fault_at: u16 = 0;
 var stack: [height_max]Value = undefined;
 var height: usize = 0;
 var steps: u32 = 0;
-var code: sdk.Items = .none; // what is left of it
+
+/// What is left of the code, and how many items that are.
+var at: [*]const u8 = undefined;
+var end: [*]const u8 = undefined;
+var items_left: u32 = 0;
 
 /// The value of this code, which is of the wanted type.
-pub fn run(item: sdk.Item, wanted: Tag) Fault!Value {
-    const bytes = item.byteString() orelse return error.Unsound;
-    code = (sdk.Item{ .bytes = bytes }).items() orelse return error.Unsound;
+pub fn run(program: *const Value, wanted: Tag) Fault!Value {
+    if (program.tag != .alien or program.len == 0) return error.Unsound;
+    at = program.bytes();
+    end = at + program.len;
+    items_left = 1;
+    const list = try next();
+    if (list.tag != .list) return error.Unsound;
+    items_left = list.len;
     height = 0;
     steps = steps_max;
     room.empty();
-    while (code.count > 0) {
+    while (items_left > 0) {
         try values.spend(units_per_instruction);
         const op = try natural();
         const character = try natural();
-        if (op >= op_count or character > 0xFFFF) return error.Unsound;
+        if (op >= op_count) return error.Unsound;
         fault_at = @intCast(character);
         try perform(@fromBackingInt(@intCast(op)));
     }
-    if (code.rest.at != bytes.len or height != 1 or stack[0].tag != wanted) return error.Unsound;
+    if (at != end or height != 1 or stack[0].tag != wanted) return error.Unsound;
     return stack[0];
 }
 
@@ -114,72 +123,84 @@ fn perform(op: Op) Fault!void {
 
 // --- the code ----------------------------------------------------------------------------------------
 
-inline fn take() Fault!void {
-    if (code.count == 0) return error.Unsound;
-    code.count -%= 1;
+fn bytesLeft() usize {
+    return @intFromPtr(end) - @intFromPtr(at);
+}
+
+/// The next item; of a list what is inside is still to be passed over.
+fn next() Fault!Value {
+    if (items_left == 0 or at == end) return error.Unsound;
+    items_left -= 1;
+    const found = values.read(at);
+    if (@intFromPtr(found.next) -% @intFromPtr(at) > bytesLeft()) return error.Unsound;
+    at = found.next;
+    return found.value;
 }
 
 /// One of a single byte is read in place, because nearly all are.
 inline fn natural() Fault!u32 {
-    try take();
-    const rest = &code.rest;
-    if (rest.at < rest.bytes.len and rest.bytes[rest.at] < 24) {
-        rest.at +%= 1;
-        return rest.bytes[rest.at -% 1];
-    }
-    const found = longNatural();
-    return if (found == none) error.Unsound else found;
+    if (items_left == 0 or at == end) return error.Unsound;
+    items_left -%= 1;
+    const first = at[0];
+    at += 1;
+    if (first < 24) return first;
+    const long = longNatural(first);
+    return if (long == none) error.Unsound else long;
 }
 
-const none = ~@as(u32, 0); // no opcode, character or operand is as large
+const none = ~@as(u32, 0); // no opcode, character or operand is larger than two bytes
 
-noinline fn longNatural() u32 {
-    const rest = &code.rest;
-    const left = rest.bytes.len -% rest.at;
-    const at = rest.bytes.ptr + rest.at;
-    if (left >= 2 and at[0] == 24) {
-        rest.at +%= 2;
-        return at[1];
-    }
-    if (left < 3 or at[0] != 25) return none;
-    rest.at +%= 3;
-    return @as(u32, at[1]) << 8 | at[2];
+noinline fn longNatural(first: u8) u32 {
+    const size = first -% 23; // what follows the head, a byte or two
+    if (size > 2 or size > bytesLeft()) return none;
+    defer at += size;
+    return if (size == 1) at[0] else @as(u32, at[0]) << 8 | at[1];
 }
 
 fn text() Fault![]const u8 {
-    try take();
-    return code.rest.text() catch error.Unsound;
+    const found = try next();
+    return if (found.tag == .text) found.text() else error.Unsound;
 }
 
 /// A natural, a bool, a text or a list that stands in the code.
 fn literal() Fault!Value {
-    try take();
-    const rest = &code.rest;
-    const first = if (rest.at < rest.bytes.len) rest.bytes[rest.at] else return error.Unsound;
-    if (first < 24 or first >> 1 == 0xF4 >> 1) {
-        rest.at +%= 1;
+    const start = at;
+    const first = start[0];
+    if (at != end and items_left > 0 and (first < 24 or first >> 1 == 0xF4 >> 1)) {
+        items_left -%= 1;
+        at += 1;
         return if (first < 24) values.natural(first) else values.boolean(first == 0xF5);
     }
-    if (first >> 5 == 3) return values.textOf(rest.text() catch return error.Unsound);
-    const item = rest.item() catch return error.Unsound;
-    return values.read(item.bytes.ptr).value;
+    const found = try next();
+    if (found.tag == .map) return error.Unsound;
+    if (found.tag == .list) {
+        at = start;
+        try pass();
+    }
+    return found;
 }
 
 /// Goes on behind so many items; the last of them are not looked at.
 fn passOver(items: u32) Fault!void {
-    if (items > code.count) return error.Unsound;
-    code.count -= items;
-    if (code.count == 0) {
-        code.rest.at = code.rest.bytes.len;
+    if (items > items_left) return error.Unsound;
+    items_left -= items;
+    if (items_left == 0) {
+        at = end;
         return;
     }
     try values.spend(3 * items);
-    const rest = &code.rest;
     for (0..items) |_| {
-        if (rest.at < rest.bytes.len and rest.bytes[rest.at] < 24) {
-            rest.at +%= 1;
-        } else rest.skip() catch return error.Unsound;
+        const size: usize = if (at[0] < 24) 1 else at[0] -% 22; // that of a natural of up to three bytes
+        if (size < 4 and size <= bytesLeft()) at += size else try pass();
     }
+}
+
+/// Goes behind one value, whose bytes nobody has checked.
+fn pass() Fault!void {
+    var rest = sdk.Items.none.rest;
+    rest.bytes = at[0..bytesLeft()];
+    rest.skip() catch return error.Unsound;
+    at += rest.at;
 }
 
 // --- the stack ---------------------------------------------------------------------------------------

@@ -1,12 +1,15 @@
 //! Values while an expression runs, and how those of the question are read where they stand.
 //!
-//! 1. What is read here was found canonical, so nothing is checked again and nothing is copied.
+//! 1. What is read here was found canonical, so nothing is checked again and nothing is copied. Only `read` is
+//!    asked of any bytes; it reads at most nine of them.
 //! 2. Work that grows with the data is taken from one account of the call, and what is beyond it is the
 //!    fault `too_many_steps`: what a program may take is bounded before the fuel is.
 
 const sdk = @import("splittally");
+const inside = sdk.quick.inside;
 
 pub const Exhausted = error{TooManySteps};
+pub const Unreadable = Exhausted || error{Malformed};
 pub const Fault = Exhausted || error{ MissingKey, WrongType, Overflow, ZeroDivisor };
 
 pub fn codeOf(fault: Fault) []const u8 {
@@ -19,7 +22,7 @@ pub fn codeOf(fault: Fault) []const u8 {
     };
 }
 
-/// `alien` are null, floats and bytes, which are of no type. Items of a `made` list are values in the room.
+/// `alien` are null, floats and byte strings, which are of no type. Items of a `made` list are values in the room.
 pub const Tag = enum(u8) { int, boolean, text, list, made, map, alien };
 
 /// Of an int `bits` is the size, of a bool 0 or 1, of all others the address of what is inside.
@@ -41,11 +44,6 @@ pub const Value = extern struct {
         return value.bytes()[0..value.len];
     }
 
-    pub fn made(value: Value) []const Value {
-        const items: [*]const Value = @ptrFromInt(value.address());
-        return items[0..value.len];
-    }
-
     pub fn isList(value: Value) bool {
         return value.tag == .list or value.tag == .made;
     }
@@ -63,18 +61,20 @@ pub fn textOf(bytes: []const u8) Value {
     return .{ .bits = @intFromPtr(bytes.ptr), .len = @intCast(bytes.len), .tag = .text };
 }
 
-pub fn mapOf(map: sdk.Map) Value {
-    return .{ .bits = @intFromPtr(map.rest.bytes.ptr) + map.rest.at, .len = @intCast(map.count), .tag = .map };
-}
-
 // --- the account -------------------------------------------------------------------------------------
 
 const work_max = 60_000; // a unit is at most 30 of the 2,000,000 of fuel
+const refusal_work_max = 6_000; // for the 1500 values and keys that the kernel lets a grant hold
 var work: usize = work_max;
 
 pub fn spend(units: usize) Exhausted!void {
     if (units > work) return error.TooManySteps;
     work -= units;
+}
+
+/// What is left is for naming the rule that denies, after which the call ends.
+pub fn spendOnRefusal() void {
+    work = refusal_work_max;
 }
 
 // --- reading -----------------------------------------------------------------------------------------
@@ -84,15 +84,9 @@ pub const Found = struct { value: Value, next: [*]const u8 };
 /// The value that stands at `at`, and where the next does; of a list or map where its first item does.
 pub fn read(at: [*]const u8) Found {
     const first = at[0];
-    const major = first >> 5;
     const short = first & 31;
     const size: usize = if (short < 24) 0 else @as(usize, 1) << @intCast(short - 24);
     const body = at + 1 + size;
-    if (major == 7) {
-        const is_bool = first == 0xF4 or first == 0xF5;
-        const value: Value = if (is_bool) boolean(first == 0xF5) else .{ .bits = 0, .tag = .alien };
-        return .{ .value = value, .next = body };
-    }
     const argument: u64 = switch (size) {
         0 => short,
         1 => at[1],
@@ -100,69 +94,55 @@ pub fn read(at: [*]const u8) Found {
         4 => @byteSwap(@as(*align(1) const u32, @ptrCast(at + 1)).*),
         else => @byteSwap(eight(at + 1)),
     };
-    const inside = @intFromPtr(body);
-    const len: u32 = if (major < 2) 0 else @intCast(argument);
-    return switch (major) {
+    const start = @intFromPtr(body);
+    const len: u32 = @truncate(argument);
+    return switch (first >> 5) {
         0 => .{ .value = natural(argument), .next = body },
-        1 => .{ .value = .{ .bits = argument + 1, .tag = .int, .is_negative = true }, .next = body },
-        2 => .{ .value = .{ .bits = 0, .tag = .alien }, .next = body + len },
-        3 => .{ .value = .{ .bits = inside, .len = len, .tag = .text }, .next = body + len },
-        4 => .{ .value = .{ .bits = inside, .len = len, .tag = .list }, .next = body },
-        else => .{ .value = .{ .bits = inside, .len = len, .tag = .map }, .next = body },
+        1 => .{ .value = .{ .bits = argument +% 1, .tag = .int, .is_negative = true }, .next = body },
+        2 => .{ .value = .{ .bits = start, .len = len, .tag = .alien }, .next = body + len },
+        3 => .{ .value = .{ .bits = start, .len = len, .tag = .text }, .next = body + len },
+        4 => .{ .value = .{ .bits = start, .len = len, .tag = .list }, .next = body },
+        5 => .{ .value = .{ .bits = start, .len = len, .tag = .map }, .next = body },
+        else => .{ .value = if (short >> 1 == 10) boolean(short == 21) else .{ .bits = 0, .tag = .alien }, .next = body },
     };
 }
-
-/// What the first byte of a value says: it is all of it, a text follows, items do, or more must be read.
-pub const Class = enum(u8) { small, text, list, map, other };
-
-/// For the bytes that begin most values; `small` are numbers, false, true, null, and what is empty.
-pub const classes: [256]Class = fill: {
-    var table: [256]Class = @splat(.other);
-    for (0x00..0x18) |byte| table[byte] = .small;
-    for (0x20..0x38) |byte| table[byte] = .small;
-    for (0x61..0x78) |byte| table[byte] = .text;
-    for (0x81..0x98) |byte| table[byte] = .list;
-    for (0xA1..0xB8) |byte| table[byte] = .map;
-    for ([_]u8{ 0x40, 0x60, 0x80, 0xA0, 0xF4, 0xF5, 0xF6 }) |byte| table[byte] = .small;
-    break :fill table;
-};
 
 /// Where the values from `start` on end, as many as are wanted.
 pub fn skip(start: [*]const u8, wanted: usize) Exhausted![*]const u8 {
     var at = start;
     var owed = wanted;
-    var left = work;
-    while (owed != 0) : (owed -%= 1) {
-        if (left < 4) return error.TooManySteps;
+    try spend(owed);
+    while (owed != 0) {
+        owed -%= 1;
         const first = at[0];
         at += 1;
-        left -%= 1;
-        switch (classes[first]) {
-            .small => {},
-            .text => at += first & 31,
-            .list => owed +%= first & 31,
-            .map => owed +%= 2 * (first & 31),
-            .other => {
-                left -%= 3;
-                if (first < 0x40 or first >= 0xE0) {
-                    at += @as(usize, 1) << @intCast((first & 31) - 24); // a number: the head says how wide
-                    continue;
-                }
-                const found = read(at - 1);
-                at = found.next;
-                if (found.value.tag == .list) owed +%= found.value.len;
-                if (found.value.tag == .map) owed +%= 2 * found.value.len;
+        if (first < 24) continue;
+        const size = first & 31;
+        if (size < 24) switch (first >> 5) {
+            2, 3 => at += size,
+            4, 5 => {
+                const more = @as(usize, size) << @intCast(first >> 5 & 1);
+                try spend(more);
+                owed +%= more;
             },
+            else => {},
+        } else if (first < 0x40 or first >= 0xE0) {
+            try spend(3);
+            at += @as(usize, 1) << @intCast(size - 24); // a number: the head says how wide
+        } else {
+            const found = read(at - 1);
+            at = found.next;
+            const more = held(&found.value);
+            try spend(3 + more);
+            owed +%= more;
         }
     }
-    work = left;
     return at;
 }
 
-/// The key that stands at `at`; a short one is read in place, because nearly all are.
-fn keyAt(at: [*]const u8) []const u8 {
-    const size = at[0] -% 0x60;
-    return if (size < 24) at[1..][0..size] else read(at).value.text();
+/// How many values and keys stand in a list or map of the data.
+pub fn held(value: *const Value) usize {
+    return if (value.tag == .list) value.len else if (value.tag == .map) 2 * @as(usize, value.len) else 0;
 }
 
 /// The value under a key; null when the map does not have it. Shorter keys stand first.
@@ -170,7 +150,7 @@ pub fn find(map: *const Value, key: []const u8) Fault!?Value {
     var at = map.bytes();
     for (0..map.len) |_| {
         try spend(3);
-        const other = keyAt(at);
+        const other = inside(at, .text).?;
         if (other.len > key.len) return null;
         const value = other.ptr + other.len;
         if (other.len == key.len and try isSame(other, key)) return read(value).value;
@@ -183,8 +163,9 @@ pub fn find(map: *const Value, key: []const u8) Fault!?Value {
 pub fn itemAt(whole: *const Value, index: *const Value) Fault!Value {
     if (index.is_negative or index.bits >= whole.len) return error.MissingKey;
     const place: usize = @intCast(index.bits);
-    if (whole.tag == .made) return whole.made()[place];
-    return read(try skip(whole.bytes(), place)).value;
+    if (whole.tag == .list) return read(try skip(whole.bytes(), place)).value;
+    const made: [*]const Value = @ptrFromInt(whole.address());
+    return made[place];
 }
 
 /// How many bytes two texts have in common from the first on.
@@ -257,6 +238,37 @@ pub fn characters(value: *const Value) Fault!u32 {
     return value.len - inner;
 }
 
+/// The entries of a map, one after the other, whose keys are found ascending.
+pub const Entries = struct {
+    rest: [*]const u8,
+    left: u32,
+    key: ?[]const u8 = null, // nor is there one behind the last
+    value: Value = undefined,
+
+    pub fn next(entries: *Entries) Unreadable!bool {
+        const last = entries.key;
+        entries.key = null;
+        if (entries.left == 0) return false;
+        entries.left -= 1;
+        const key = inside(entries.rest, .text) orelse return error.Malformed;
+        if (last) |before| if (sdk.order(before, key) != .before) return error.Malformed;
+        entries.key = key;
+        const found = read(key.ptr + key.len);
+        entries.value = found.value;
+        entries.rest = try behind(key.ptr + key.len, &found);
+        return true;
+    }
+};
+
+pub fn entriesOf(map: *const Value) Entries {
+    return .{ .rest = map.bytes(), .left = map.len };
+}
+
+/// Where a value ends that was read at `start`.
+fn behind(start: [*]const u8, found: *const Found) Exhausted![*]const u8 {
+    return if (found.value.tag == .list or found.value.tag == .map) skip(start, 1) else found.next;
+}
+
 /// The items of a list, one after the other.
 pub const Items = struct {
     at: [*]const u8,
@@ -273,8 +285,7 @@ pub const Items = struct {
             return item.*;
         }
         const found = read(items.at);
-        const is_open = found.value.tag == .list or found.value.tag == .map;
-        items.at = if (is_open) try skip(items.at, 1) else found.next;
+        items.at = try behind(items.at, &found);
         return found.value;
     }
 };

@@ -11,6 +11,7 @@ Rule 3. What is in flight belongs to open intents and is what they drew. What el
 from collections import Counter
 
 import msgspec
+from splittally.core.amounts import Balance
 from splittally.core.canonical import decode
 from splittally.core.commands import Submit
 from splittally.core.errors import JournalDamaged
@@ -66,7 +67,7 @@ class Conservation:
         for account, change in ((posting.debit, -amount), (posting.credit, amount)):
             if account:
                 key = (account, resource)
-                self._books.balances[key] = self._books.balances.get(key, 0) + change
+                self._books.balances[key] = Balance(self._books.balances.get(key, 0) + change)
             else:
                 self._aloft[resource] += change
                 self._flying[posting.intent_hash, resource] += change

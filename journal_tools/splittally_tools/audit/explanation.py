@@ -11,10 +11,8 @@ from typing import Any
 from msgspec.structs import replace
 from splittally.core.abi import Fault, read_check
 from splittally.core.ask import member_questions
-from splittally.core.canonical import decode
 from splittally.core.caps.state import Link
 from splittally.core.commands import Judged, Member
-from splittally.core.errors import CanonicalError
 from splittally.core.events import Released, Settled
 from splittally.core.findings import Finding
 from splittally.core.intent_history import Trace
@@ -27,7 +25,7 @@ from splittally.edge.prices import snapshot_of
 from splittally.edge.records import finding_json, readable
 from splittally.runtime.reader import Reader, Record
 
-from splittally_tools.export.frames import tagged_json
+from splittally_tools.export.frames import canonical_json, tagged_json
 
 NEW_KEY = "this answer is final for its key: to ask again, give a new key"
 NOT_FINAL = "not now: the same intent may be asked again, and is judged afresh"
@@ -55,7 +53,7 @@ def explain(reader: Reader, intent_hash: bytes, principal: str = OPERATOR) -> di
         "principal": found.by,
         "kind": member.kind,
         "grant": member.grant,
-        "params": _readable(member.params),
+        "params": canonical_json(member.params),
         "origin": {"kind": member.origin_kind, "name": member.origin_name},
         "outcome": found.decided.outcome,
         "final": found.is_final,
@@ -198,10 +196,3 @@ def _next(found: Trace) -> list[str]:
     if not found.is_final:
         advice.append(NOT_FINAL)
     return advice
-
-
-def _readable(params: bytes) -> Any:
-    try:
-        return readable(decode(params))
-    except CanonicalError:
-        return params.hex()

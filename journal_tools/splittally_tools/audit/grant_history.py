@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, TypedDict
 
 import msgspec
 from splittally.core.canonical import decode
+from splittally.core.caps.state import covers_type
 from splittally.core.commands import Submit
 from splittally.core.events import Authority, Decided, Defined, Event, GrantRevoked, GrantSet, Held
-from splittally.core.types import CAP_ANY_TYPE, Grant, Leg
+from splittally.core.types import Grant, Leg
 from splittally.runtime.reader import Reader, Record
 
 Fields = dict[str, tuple[Any, Any]]  # a field's old and new value
@@ -87,7 +88,7 @@ class _History:
         old = self.effects.get(kind)
         self.effects[kind] = entry
         cap = self.caps.get(self.grant.cap) if self.grant is not None else None
-        is_covered = cap is not None and entry and cap[1] in (CAP_ANY_TYPE, entry[1])
+        is_covered = cap is not None and entry and covers_type(cap[1], entry[1])
         if is_covered and old and old[2] != entry[2]:
             fields = {"params_schema": (old[2].hex(), entry[2].hex())}
             self._add(record, f"schema of {kind} changed", fields, kind=kind)

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct
 from splittally.core.errors import InvalidInput, JournalDamaged
 from splittally.core.limits import HASH_BYTES
+from splittally.edge.arguments import require_frame
 from splittally.edge.json_values import parse_json, printable
 from splittally.journal.frame import seq_of
 from splittally.journal.proof.checkpoint import Checkpoint, parse_and_verify
@@ -50,8 +51,8 @@ def prove(reader: Reader, seq: int, signed: tuple[str, Checkpoint] | None) -> Pr
             f"the checkpoint saw {size} frames; the journal ends after {reader.head.size}",
             seq=reader.head.size,
         )
-    if not seq < size:
-        raise InvalidInput(f"there is no frame {seq} among the first {size}", field="seq")
+    if require_frame(seq, reader.head.size) >= size:
+        raise InvalidInput(f"the checkpoint saw {size} frames and not frame {seq}", field="seq")
     frames = [data for _, _, data in reader.entries(0, size)]
     top = root(frames)
     if signed is not None and top != signed[1].root:

@@ -3,7 +3,7 @@
 Rule 1. A record is read back to the very bytes that were hashed: nothing hides beside its fields.
 Rule 2. The hash of an intent is computed again from kind, params, grant and key.
 Rule 3. No intent is decided finally twice, and a frame decides only what it was asked.
-Rule 4. No key of a grant stands for two payloads, whoever says that it was drawn.
+Rule 4. A key that a host gave stands for no other payload of its grant afterwards, drawn or not.
 """
 
 from array import array
@@ -70,7 +70,7 @@ class Intents:
     def __init__(self) -> None:
         self.count = 0
         self._finals = Digests()
-        self._keys = Digests()  # half a digest of the key and half of the intent's
+        self._keys = Digests()  # half a digest of the key, half of the intent's; odd where the host gave it
 
     def see(self, record: Record) -> None:
         command = record.body.command
@@ -100,7 +100,9 @@ class Intents:
         for member in own_members(record.body) if decided else ():
             if member.intent_hash in decided:
                 key = key_digest(member.grant, member.key)
-                self._keys.add(key[:_HALF] + member.intent_hash[:_HALF], record.seq)
+                digest = bytearray(key[:_HALF] + member.intent_hash[:_HALF])
+                digest[-1] = digest[-1] & 0xFE | member.keyed
+                self._keys.add(bytes(digest), record.seq)
 
     def finish(self) -> None:
         """Refuses a second final decision of an intent, and a second payload of a key: the first of each."""
@@ -115,15 +117,20 @@ class Intents:
             raise JournalDamaged(f"frame {seq} decides another payload under a key that was used", seq=seq)
 
     def _second_payloads(self) -> Iterator[int]:
-        """Where a key that had stood for one intent came with another."""
+        """Where a key that a host had given for one intent came with another.
+
+        A drawn key stands in no index, so nobody finds it when a host gives it later: that is no fault.
+        """
         for first_byte in range(_BUCKETS):
-            last, seqs = b"", {}
-            for digest, seq in self._keys.rows(first_byte):
-                if digest[:_HALF] != last:
-                    last, seqs = digest[:_HALF], {digest: seq}
-                elif digest not in seqs:
-                    seqs[digest] = seq
-                    yield max(min(seqs.values()), seq)
+            last, given = b"", b""
+            rows = [(x[:_HALF], seq, x[-1] & 1, x[_HALF:-1]) for x, seq in self._keys.rows(first_byte)]
+            for key, seq, is_given, intent in sorted(rows):
+                if key != last:
+                    last, given = key, b""
+                if given and intent != given:
+                    yield seq
+                elif is_given:
+                    given = intent
 
 
 def _require_canonical(seq: int, what: str, data: bytes, digest: bytes) -> None:

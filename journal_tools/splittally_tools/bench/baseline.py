@@ -4,7 +4,7 @@ Encode the params canonically, hash the intent, make one pure call, chain the fr
 group of 64 in one commit. No authority, no limits, no idempotency, no state: a kernel sits above this.
 
 Rule 1. The call is made in the same sandbox, on the same module, with an input of the same size; frames
-        have the size of the kernel's own. Both come from a real decision (`Specimen`).
+        have the size of the kernel's own. Both come from a real decision (`Sample`).
 Rule 2. As many commits as the kernel makes: a pair run commits 64 settlements and 64 decisions apart.
 """
 
@@ -17,20 +17,20 @@ from splittally.core.hashing import hash_frame, hash_intent
 from splittally.core.limits import GROUP_MAX
 from splittally.sandbox import Sandbox
 
-from splittally_tools.bench.sample import Frozen, Specimen
+from splittally_tools.bench.sample import Frozen, Sample
 
 MAP_BYTES = 1 << 34
 
 
-class Floor:
+class Baseline:
     """A store, a sandbox and a chain, and no kernel."""
 
-    def __init__(self, folder: Path, specimen: Specimen) -> None:
+    def __init__(self, folder: Path, sample: Sample) -> None:
         folder.mkdir(parents=True)
         self._env = lmdb.open(str(folder), map_size=MAP_BYTES, lock=False, max_spare_txns=0)
-        self._specimen = specimen
+        self._sample = sample
         self._sandbox = Sandbox()
-        self._sandbox.load(specimen.wasm)
+        self._sandbox.load(sample.wasm)
         self._prev = bytes(32)
         self._seq = 0
 
@@ -52,19 +52,19 @@ class Floor:
         self._sandbox.close()
 
     def _decision(self, at: int, calls: int) -> tuple[bytes, bytes]:
-        specimen = self._specimen
-        params = encode(specimen.params(at))
-        hash_intent(specimen.intent_front + params + specimen.intent_back)
+        sample = self._sample
+        params = encode(sample.params(at))
+        hash_intent(sample.intent_front + params + sample.intent_back)
         for _ in range(calls):
-            answer = self._sandbox.judge(specimen.module, specimen.check.question)
+            answer = self._sandbox.judge(sample.module, sample.check.question)
             assert not isinstance(answer, Fault)
-        return self._frame(specimen.check)
+        return self._frame(sample.check)
 
     def _settlement(self, at: int) -> tuple[bytes, bytes]:
-        encode(self._specimen.payload(at))
-        answer = self._sandbox.judge(self._specimen.module, self._specimen.settle.question)
+        encode(self._sample.payload(at))
+        answer = self._sandbox.judge(self._sample.module, self._sample.settle.question)
         assert not isinstance(answer, Fault)
-        return self._frame(self._specimen.settle)
+        return self._frame(self._sample.settle)
 
     def _frame(self, frozen: Frozen) -> tuple[bytes, bytes]:
         data = frozen.frame_front + self._prev + frozen.frame_back

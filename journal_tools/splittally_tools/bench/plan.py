@@ -19,13 +19,13 @@ from splittally.runtime.reader import Reader, open_reader
 from splittally.runtime.recover import fold
 
 from splittally_tools.audit.rejudge import rejudge_range
-from splittally_tools.bench.baseline import Floor
+from splittally_tools.bench.baseline import Baseline
 from splittally_tools.bench.callers import latencies_ms, percentile
 from splittally_tools.bench.reopened import Reopened, reopen
-from splittally_tools.bench.sample import take_specimen
+from splittally_tools.bench.sample import take_sample
 from splittally_tools.bench.stages import stages_of
 from splittally_tools.bench.stats import Contestant, Series, interleaved, timed
-from splittally_tools.bench.workload import Course
+from splittally_tools.bench.workload import Workload
 
 DEPTH, CALLERS = 3, 64
 SYNCS = 50
@@ -119,9 +119,9 @@ def measure(folder: Path, size: Size, tell: Callable[[str], None]) -> Measured:
 
 
 def _take_turns(folder: Path, size: Size) -> dict[str, Series]:
-    specimen = take_specimen(folder / "specimen")
-    floor = Floor(folder / "floor", specimen)
-    kernel, deep = Course(folder / "kernel"), Course(folder / "deep", DEPTH)
+    sample = take_sample(folder / "sample")
+    floor = Baseline(folder / "floor", sample)
+    kernel, deep = Workload(folder / "kernel"), Workload(folder / "deep", DEPTH)
     groups = size.groups
     try:
         return interleaved(
@@ -141,11 +141,11 @@ def _take_turns(folder: Path, size: Size) -> dict[str, Series]:
 
 
 def _stages(world: Path, size: Size) -> dict[str, dict[str, float]]:
-    course = Course(world)
-    course.decide(2)
-    course.settle()
-    stages = stages_of(course, size.stage_groups)
-    course.close()
+    workload = Workload(world)
+    workload.decide(2)
+    workload.settle()
+    stages = stages_of(workload, size.stage_groups)
+    workload.close()
     return stages
 
 
@@ -175,9 +175,9 @@ def _scale(folder: Path, size: Size) -> Scale:
     worlds = {}
     for name, holds in (("few", size.few_holds), ("many", size.many_holds)):
         worlds[name] = folder / name
-        course = Course(worlds[name])
-        course.decide(-(-holds // GROUP_MAX))
-        course.close()
+        workload = Workload(worlds[name])
+        workload.decide(-(-holds // GROUP_MAX))
+        workload.close()
     found: dict[str, list[Reopened]] = {"few": [], "many": []}
     for _ in range(size.reopened_repeats):
         for name, world in worlds.items():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from splittally_tools.bench.stats import timed
-from splittally_tools.bench.workload import Course
+from splittally_tools.bench.workload import Workload
 from splittally_tools.run_trace.memory import rss_anon_bytes
 
 
@@ -37,15 +37,15 @@ def reopen(folder: Path, groups: int) -> Reopened:
 def measure(folder: Path, groups: int) -> Reopened:
     """Open it here."""
     started = time.perf_counter()
-    course = Course(folder)
+    workload = Workload(folder)
     seconds = time.perf_counter() - started
     used = rss_anon_bytes()
-    frames = course.kernel.state.seq
-    holds = len(course.kernel.state.reservations)
-    course.decide(1)
-    operations, elapsed, processor = timed(lambda: course.decide(groups))
-    course.settle()
-    course.close()
+    frames = workload.kernel.state.seq
+    holds = len(workload.kernel.state.reservations)
+    workload.decide(1)
+    operations, elapsed, processor = timed(lambda: workload.decide(groups))
+    workload.settle()
+    workload.close()
     return Reopened(
         holds=holds,
         frames=frames,

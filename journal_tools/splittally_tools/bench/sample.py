@@ -25,7 +25,7 @@ class Frozen(NamedTuple):
     frame_back: bytes
 
 
-class Specimen(NamedTuple):
+class Sample(NamedTuple):
     """Everything that the floor needs of a decision and its settlement."""
 
     module: bytes
@@ -38,9 +38,9 @@ class Specimen(NamedTuple):
     payload: Callable[[int], dict[str, Any]]
 
 
-def take_specimen(folder: Path) -> Specimen:
+def take_sample(folder: Path) -> Sample:
     """A decision at depth 1 and its settlement, made in a world at `folder`."""
-    made = workload.Course(folder)
+    made = workload.Workload(folder)
     made.decide(1)
     made.settle()
     made.close()
@@ -49,7 +49,7 @@ def take_specimen(folder: Path) -> Specimen:
         return _read(reader, settled_at)
 
 
-def _read(reader: Reader, settled_at: int) -> Specimen:
+def _read(reader: Reader, settled_at: int) -> Sample:
     settled = reader.record(settled_at)
     command = settled.body.command
     assert isinstance(command, Settle)
@@ -68,7 +68,7 @@ def _read(reader: Reader, settled_at: int) -> Specimen:
     [check] = ask(state, decided.body.at_ns, decided.body.by, decided.body.command, None, None).questions
     [settle] = ask(state, settled.body.at_ns, settled.body.by, command, None, recall).questions
     assert member.intent_hash == intent_hash(member.kind, member.params, member.grant, member.key)
-    return Specimen(
+    return Sample(
         module=check.module,
         wasm=state.caps.blobs[check.module],
         check=_frozen(check.data, decided.data, decided.prev),

@@ -17,7 +17,7 @@ from splittally.runtime.history import History
 from splittally.runtime.judge import Judge
 
 from splittally_tools.bench.stats import Run
-from splittally_tools.bench.workload import Course
+from splittally_tools.bench.workload import Workload
 
 # stage -> the functions that are it, each by owner and name
 STAGES: dict[str, tuple[tuple[Any, str], ...]] = {
@@ -34,12 +34,12 @@ STAGES: dict[str, tuple[tuple[Any, str], ...]] = {
 REST, TOTAL = "rest", "total"
 
 
-def stages_of(course: Course, groups: int) -> dict[str, dict[str, float]]:
+def stages_of(workload: Workload, groups: int) -> dict[str, dict[str, float]]:
     """Microseconds of each stage in the quietest of some groups: for a decision, and for a settlement."""
     found: dict[str, list[dict[str, float]]] = {"decision": [], "settlement": []}
     for _ in range(groups):
-        found["decision"].append(_stages(lambda: course.decide(1)))
-        found["settlement"].append(_stages(course.settle))
+        found["decision"].append(_stages(lambda: workload.decide(1)))
+        found["settlement"].append(_stages(workload.settle))
     return {name: min(each, key=itemgetter(TOTAL)) for name, each in found.items()}
 
 

@@ -1,4 +1,4 @@
-"""The course that the kernel is timed on: a team, its agents' grants, and calls of one shape."""
+"""The workload that the kernel is timed on: a team, its agents' grants, and calls of one shape."""
 
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def payload(at: int) -> dict[str, Any]:
     return {"prompt_tokens": PROMPT + at, "completion_tokens": COMPLETION}
 
 
-class Course:
+class Workload:
     """A world with a chain of `depth` grants, and the runs that are timed on it."""
 
     def __init__(self, folder: Path, depth: int = 1, clock: str = "given") -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 from splittally.core.errors import InvalidInput
+from splittally.edge.arguments import require_frame
 from splittally.edge.hashes import require_hash
 from splittally.runtime.reader import open_reader
 
@@ -117,11 +118,7 @@ def _record(
     seqs: tuple[int, ...]
     with open_reader(world) as reader:
         if seq is not None:
-            if seq >= reader.head.size:
-                raise InvalidInput(
-                    f"there is no frame {seq}; the last is {reader.head.size - 1}", field="seq"
-                )
-            seqs, base = (seq,), f"frame_{seq}"
+            seqs, base = (require_frame(seq, reader.head.size),), f"frame_{seq}"
         else:
             digest = require_hash(intent)
             seqs, base = reader.seqs(digest), f"intent_{digest.hex()[:12]}"

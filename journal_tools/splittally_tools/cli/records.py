@@ -13,6 +13,7 @@ from typing import Any
 import click
 from splittally.core.errors import InvalidInput
 from splittally.core.events import Decided, Released, Settled
+from splittally.edge.arguments import require_frame
 from splittally.runtime.reader import Reader, Record
 
 from splittally_tools.cli.exit_codes import DONE, REFUSED
@@ -109,10 +110,7 @@ def show(session: Session, what: str, full: bool) -> int:
 
 def _found(reader: Reader, what: str) -> list[Record]:
     if what.isdecimal() and len(what) < 20:
-        seq = int(what)
-        if seq >= reader.head.size:
-            raise InvalidInput(f"there is no frame {seq}; the last is {reader.head.size - 1}", field="seq")
-        return [reader.record(seq)]
+        return [reader.record(require_frame(int(what), reader.head.size))]
     if len(what) != 64:
         raise InvalidInput("say a sequence, or a hash in 64 hex digits", field="hash")
     try:

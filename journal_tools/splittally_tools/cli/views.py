@@ -10,6 +10,7 @@ import click
 from splittally.core.errors import InvalidInput
 from splittally.core.types import LIFE
 from splittally.runtime.queries import Queries
+from splittally.runtime.reader import Reader
 from splittally.runtime.rows import Row
 
 from splittally_tools.audit.grant_history import Change, grant_history
@@ -17,6 +18,7 @@ from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, say, table, word
 from splittally_tools.cli.session import Session, shared
+from splittally_tools.export.frames import canonical_json
 
 
 def head_of(state: Queries) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def grants(session: Session, name: str | None, history: bool) -> int:
         raise click.UsageError("say whose history: `tally grants NAME --history`")
     with reader_of(session) as reader:
         state = reader.state
-        rows = state.grants if name is None else _one_grant(state, name)
+        rows = state.grants if name is None else _one_grant(reader, name)
         head = head_of(state)
         changes = grant_history(reader, next(iter(rows))) if history and rows else []
     if not rows:
@@ -55,9 +57,14 @@ def grants(session: Session, name: str | None, history: bool) -> int:
     return DONE
 
 
-def _one_grant(state: Queries, name: str) -> Mapping[str, Any]:
-    row = state.grant(name)
-    return {} if row is None else {row["name"]: row}
+def _one_grant(reader: Reader, name: str) -> Mapping[str, Any]:
+    """The grant with this name or hash, with what its params say."""
+    row = reader.state.grant(name)
+    if row is None:
+        return {}
+    caps = reader.folded.caps
+    said = canonical_json(caps.cap_params(caps.grants[row["name"]]))
+    return {row["name"]: {**row, "cap_params": said}}
 
 
 def _show_grants(out: Page, rows: Mapping[str, Any], name: str | None) -> None:

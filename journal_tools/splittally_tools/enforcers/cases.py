@@ -14,7 +14,7 @@ from splittally.core.abi import FAULT_CLASSES, Fault
 from splittally.core.canonical import decode
 from splittally.core.errors import CanonicalError, InvalidInput, SplittallyError
 from splittally.core.limits import DEPTH_MAX, LINE_BYTES_MAX
-from splittally.edge.json_values import BYTES_KEY, parse_json
+from splittally.edge.json_values import BYTES_KEY, json_form, parse_json
 from splittally_enforcers.conformance import encode_input, unreserved_bounds
 
 from splittally_tools.audit.recorded_calls import CHECK, SETTLE, verdict_of
@@ -168,7 +168,7 @@ def rewrite_case(case: Case, found: Mapping[str, Any]) -> None:
 def question_json(question: bytes) -> dict[str, Any]:
     """A question as a case writes it: what is CBOR inside it as values, where they have a JSON form."""
     ((variant, body),) = decode(question).items()
-    return {variant: {key: _exact(_opened(key, value)) for key, value in body.items()}}
+    return {variant: {key: json_form(_opened(key, value)) for key, value in body.items()}}
 
 
 def _opened(key: str, value: Any) -> Any:
@@ -191,12 +191,3 @@ def _has_json_form(value: Any, levels: int = DEPTH_MAX - 4) -> bool:
     if isinstance(value, dict):
         return BYTES_KEY not in value and all(_has_json_form(item, levels - 1) for item in value.values())
     return all(_has_json_form(item, levels - 1) for item in value) if isinstance(value, list) else True
-
-
-def _exact(value: Any) -> Any:
-    """A value for JSON, with every integer as a number: cases are read exactly."""
-    if isinstance(value, dict):
-        return {key: _exact(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_exact(item) for item in value]
-    return {BYTES_KEY: value.hex()} if isinstance(value, bytes) else value

@@ -1,6 +1,8 @@
 """A frame as JSON: every field by name, hashes as hex, canonical params as what they say.
 
-Rule 1. Nothing is left out, except that `brief` shows bytes beyond `BRIEF_BYTES` by size and digest.
+Rule 1. Nothing is left out, except that `brief` shows bytes beyond `BRIEF_BYTES` by size and digest. It opens
+        what a grant's params and a definition say, and shows the program of rules by size and digest: the
+        rules are their text, which stands beside it.
 Rule 2. A record is shown as an object; command, event and evidence have a `type` in front.
 """
 
@@ -9,7 +11,8 @@ from typing import Any
 from blake3 import blake3
 from msgspec import Struct
 from msgspec.structs import asdict
-from splittally.core.canonical import decode
+from splittally.core.canonical import decode, encode
+from splittally.core.caps.rules import PROGRAM
 from splittally.core.commands import Judged, Member, Open, Settle, Submit
 from splittally.core.errors import CanonicalError
 from splittally.core.events import Defined, GrantRevoked, GrantSet, LimitSet, Posted
@@ -17,6 +20,7 @@ from splittally.edge.records import readable
 from splittally.runtime.reader import Record
 
 BRIEF_BYTES = 256
+PARAMS = "params"
 _CANONICAL = (
     (Member, "params"),
     (Settle, "payload"),
@@ -78,7 +82,9 @@ def _fields(record: Struct, brief: bool) -> dict[str, Any]:
     shown = {name: _value(value, brief) for name, value in asdict(record).items()}
     for kind, name in _CANONICAL:
         if isinstance(record, kind):
-            shown[name] = _canonical(getattr(record, name), brief)
+            shown[name] = canonical_json(getattr(record, name), brief)
+    if brief and isinstance(record, Defined):
+        shown["value"] = _definition(record.value)
     return shown
 
 
@@ -89,19 +95,39 @@ def _value(value: Any, brief: bool) -> Any:
         case list() | tuple():
             return [_value(item, brief) for item in value]
         case dict():
-            return {key: _value(item, brief) for key, item in value.items()}
+            return {key: _entry(key, item, brief) for key, item in value.items()}
         case bytes() if brief and len(value) > BRIEF_BYTES:
             return _digest(value)
         case _:
             return readable(value)
 
 
-def _canonical(data: bytes, brief: bool) -> Any:
+def _entry(key: Any, value: Any, brief: bool) -> Any:
+    """An entry of a map; `params` of a grant's terms are the canonical bytes of a map."""
+    if brief and key == PARAMS and type(value) is bytes:
+        said = canonical_json(value)
+        if type(said) is dict:
+            return said
+    return _value(value, brief)
+
+
+def canonical_json(data: bytes, brief: bool = True) -> Any:
     """What canonical bytes say; their hex where they are not canonical."""
     try:
-        return _value(decode(data), brief)
+        value = decode(data)
     except CanonicalError:
         return _value(data, brief)
+    shown = _value(value, brief)
+    if brief and type(value) is dict and "rules" in value and type(value.get(PROGRAM)) is dict:
+        shown[PROGRAM] = _digest(encode(value[PROGRAM]))
+    return shown
+
+
+def _definition(data: bytes) -> Any:
+    """What a definition says: a short one, and a grant's rules; schemas and modules are too long."""
+    said = canonical_json(data)
+    is_read = len(data) <= BRIEF_BYTES or (type(said) is dict and PROGRAM in said)
+    return said if is_read else _digest(data)
 
 
 def _digest(data: bytes) -> dict[str, Any]:

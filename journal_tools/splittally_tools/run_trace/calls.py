@@ -12,7 +12,7 @@ from splittally.core.canonical import encode
 from splittally.core.hashing import intent_hash
 
 from splittally_tools.run_trace.fleet import LARGE, RESERVE_CARD, SMALL, Fleet
-from splittally_tools.run_trace.outcomes import NEEDS_APPROVAL, Draw, Fate
+from splittally_tools.run_trace.outcomes import NEEDS_APPROVAL, Draw, Scenario
 from splittally_tools.run_trace.rows import Row
 
 KIND, UNDEFINED_KIND = "llm.generate", "llm.embed"
@@ -26,13 +26,13 @@ CENT = 10_000  # minor units of the price table in a cent
 class Call:
     """One call of one agent. `is_refused` is set when the kernel's answer is known."""
 
-    __slots__ = ("agent", "fate", "hash", "intent", "is_refused", "row")
+    __slots__ = ("agent", "hash", "intent", "is_refused", "row", "scenario")
 
-    def __init__(self, row: Row, drawn: Draw, fate: Fate, fleet: Fleet) -> None:
+    def __init__(self, row: Row, drawn: Draw, scenario: Scenario, fleet: Fleet) -> None:
         self.row = row
-        self.fate = fate
+        self.scenario = scenario
         self.agent = fleet.agents[drawn.agent]
-        self.intent = _intent(row, drawn, fate, self.agent, fleet)
+        self.intent = _intent(row, drawn, scenario, self.agent, fleet)
         self.hash = hash_of(self.intent)
         self.is_refused = False
 
@@ -43,30 +43,36 @@ class Call:
 
     def ends_ns(self, hold_ns: int) -> int | None:
         """When the host hears of the call again; None where it does not, or must first be approved."""
-        match self.fate:
-            case Fate.NEVER | Fate.OTHER_MODEL | Fate.TOO_LONG | Fate.OTHER_GRANT | Fate.OTHER_KIND:
+        match self.scenario:
+            case (
+                Scenario.NEVER
+                | Scenario.OTHER_MODEL
+                | Scenario.TOO_LONG
+                | Scenario.OTHER_GRANT
+                | Scenario.OTHER_KIND
+            ):
                 return None
-            case Fate.REDUCER | Fate.APPROVED | Fate.REJECTED | Fate.UNAPPROVED:
+            case Scenario.REDUCER | Scenario.APPROVED | Scenario.REJECTED | Scenario.UNAPPROVED:
                 return None
-            case Fate.TIMED_OUT:
+            case Scenario.TIMED_OUT:
                 return self.row.at_ns + TIMEOUT_NS
-            case Fate.CANCELLED:
+            case Scenario.CANCELLED:
                 return self.row.at_ns + self.answer_ns // 2
-            case Fate.LATE:
+            case Scenario.LATE:
                 return self.row.at_ns + hold_ns + self.answer_ns
         return self.row.at_ns + self.answer_ns
 
     def ending(self, fleet: Fleet) -> Receipt | Release:
         """What the host says of the call when it hears of it."""
         prompt, completion = self.row.context_tokens, self.row.generated_tokens
-        match self.fate:
-            case Fate.CANCELLED:
+        match self.scenario:
+            case Scenario.CANCELLED:
                 return Release(self.hash)
-            case Fate.UNKNOWN:
+            case Scenario.UNKNOWN:
                 return Receipt(self.hash, "unknown", ADAPTER)
-            case Fate.TIMED_OUT:
+            case Scenario.TIMED_OUT:
                 return Receipt(self.hash, "timeout", ADAPTER, {})
-            case Fate.FAILED:
+            case Scenario.FAILED:
                 status, completion = "error", 0
             case _:
                 status = "ok"
@@ -86,18 +92,20 @@ def hash_of(intent: Intent) -> bytes:
     return intent_hash(intent.kind, encode(intent.params), intent.grant, intent.idempotency_key)
 
 
-def _intent(row: Row, drawn: Draw, fate: Fate, agent: str, fleet: Fleet) -> Intent:
-    model = UNLISTED_MODEL if fate is Fate.OTHER_MODEL else LARGE if fate in NEEDS_APPROVAL else SMALL
+def _intent(row: Row, drawn: Draw, scenario: Scenario, agent: str, fleet: Fleet) -> Intent:
+    model = (
+        UNLISTED_MODEL if scenario is Scenario.OTHER_MODEL else LARGE if scenario in NEEDS_APPROVAL else SMALL
+    )
     params: dict[str, Any] = {
         "model": model,
         "prompt_tokens": row.context_tokens,
-        "max_tokens": fleet.max_tokens * (2 if fate is Fate.TOO_LONG else 1),
+        "max_tokens": fleet.max_tokens * (2 if scenario is Scenario.TOO_LONG else 1),
     }
     return Intent(
-        UNDEFINED_KIND if fate is Fate.OTHER_KIND else KIND,
+        UNDEFINED_KIND if scenario is Scenario.OTHER_KIND else KIND,
         params,
-        RESERVE_CARD if fate is Fate.OTHER_GRANT else agent,
-        Origin("reducer" if fate is Fate.REDUCER else "plan", f"fleet/{agent}@1"),
+        RESERVE_CARD if scenario is Scenario.OTHER_GRANT else agent,
+        Origin("reducer" if scenario is Scenario.REDUCER else "plan", f"fleet/{agent}@1"),
         drawn.key,
         None,
         drawn.attempt,

@@ -21,9 +21,9 @@ from splittally.runtime import Kernel
 
 from splittally_tools.run_trace.calls import Call
 from splittally_tools.run_trace.fleet import CAP, HOST, RESOURCE, TEAM, Fleet, upgraded
-from splittally_tools.run_trace.outcomes import STARTS_GROUP, Fate, draw
+from splittally_tools.run_trace.outcomes import STARTS_GROUP, Scenario, draw
 from splittally_tools.run_trace.rows import Row
-from splittally_tools.run_trace.totals import Books, Upgrade
+from splittally_tools.run_trace.totals import Totals, Upgrade
 
 AGAIN_NS = 10**9  # a host that lost the reply asks again after this
 APPROVAL_NS = 5 * 10**9  # a person answers after this
@@ -46,7 +46,7 @@ class Drive:
     """One run of one fleet over one trace of `calls` calls."""
 
     def __init__(self, kernel: Kernel, fleet: Fleet, seed: int, calls: int, group: int) -> None:
-        self.books = Books(fleet.agents)
+        self.totals = Totals(fleet.agents)
         self._operator = kernel
         self._host = kernel.as_principal(HOST)
         self._fleet = fleet
@@ -64,7 +64,7 @@ class Drive:
         self._upgrade_after = max(1, calls // 2)
         self._is_short = False
 
-    def run(self, rows: Iterable[Row], progress: Callable[[int], None]) -> Books:
+    def run(self, rows: Iterable[Row], progress: Callable[[int], None]) -> Totals:
         """Make every call, hear every answer; `progress` is told how many calls were made so far."""
         self._rows = iter(rows)
         self._row = next(self._rows, None)
@@ -79,7 +79,7 @@ class Drive:
             for act in acts:
                 act()
         assert not self._sent
-        return self.books
+        return self.totals
 
     # --- what is asked ---------------------------------------------------------------------------
 
@@ -111,18 +111,18 @@ class Drive:
             self._operators_turn.append(self._upgrade)
         first = self._waits_for_partner
         if first is not None:
-            fate = Fate.OTHER_MODEL if first.fate is Fate.BROKEN_LINK else Fate.ANSWERED
+            scenario = Scenario.OTHER_MODEL if first.scenario is Scenario.BROKEN_LINK else Scenario.ANSWERED
             self._waits_for_partner = None
-            return self._ask_group(first, Call(row, drawn, fate, self._fleet))
-        call = Call(row, drawn, drawn.fate, self._fleet)
-        if call.fate in STARTS_GROUP:
+            return self._ask_group(first, Call(row, drawn, scenario, self._fleet))
+        call = Call(row, drawn, drawn.scenario, self._fleet)
+        if call.scenario in STARTS_GROUP:
             self._waits_for_partner = call
             return None
         return self._ask(call)
 
     def _ask(self, call: Call) -> At:
         self._plan_ending(call)
-        if call.fate in (Fate.ASKED_TWICE, Fate.KEY_REUSED):
+        if call.scenario in (Scenario.ASKED_TWICE, Scenario.KEY_REUSED):
             self._schedule(call.row.at_ns + AGAIN_NS, AGAIN, call)
         return self._send(ASK, call.intent, call)
 
@@ -149,7 +149,7 @@ class Drive:
             self._operators_turn.append(lambda: self._answer_approval(call))
             return None
         if due.what == AGAIN:
-            again = call.altered() if call.fate is Fate.KEY_REUSED else call.intent
+            again = call.altered() if call.scenario is Scenario.KEY_REUSED else call.intent
             return self._send(AGAIN, again, call)
         return self._send(ANSWER, call.ending(self._fleet), call)
 
@@ -172,18 +172,18 @@ class Drive:
         elif what == GROUP:
             self._enter_group(calls, answer)
         elif what == AGAIN:
-            self.books.enter_again(answer)
+            self.totals.enter_again(answer)
         elif isinstance(answer, Settlement):
-            self.books.enter_settlement(answer)
+            self.totals.enter_settlement(answer)
         else:
             assert isinstance(answer, HoldChange)
-            self.books.enter_release(answer)
+            self.totals.enter_release(answer)
 
     def _enter(self, call: Call, decision: Decision) -> None:
         assert decision.intent_hash in (None, call.hash)
-        self.books.enter_decision(call.agent, decision)
+        self.totals.enter_decision(call.agent, decision)
         call.is_refused = decision.outcome not in ("allow", "require_approval")
-        if decision.outcome == "require_approval" and call.fate is not Fate.UNAPPROVED:
+        if decision.outcome == "require_approval" and call.scenario is not Scenario.UNAPPROVED:
             self._schedule(max(call.row.at_ns + APPROVAL_NS, self._now_ns), APPROVAL, call)
         if not self._is_short and any(has_code(found, "insufficient_balance") for found in decision.findings):
             self._is_short = True
@@ -193,7 +193,7 @@ class Drive:
         for call, decision in zip(calls, decisions, strict=True):
             self._enter(call, decision)
         is_allowed = all(decision.allowed for decision in decisions)
-        self.books.groups["allowed" if is_allowed else "refused"] += 1
+        self.totals.groups["allowed" if is_allowed else "refused"] += 1
 
     # --- what the operator does ------------------------------------------------------------------
 
@@ -208,19 +208,19 @@ class Drive:
                 "ledger.issue", resource=RESOURCE, amount=amount, to=TEAM, now_ns=self._now_ns
             )
         )
-        self.books.funded.append(amount)
+        self.totals.funded.append(amount)
         self._is_short = False
 
     def _answer_approval(self, call: Call) -> None:
         """Approve or reject; an approved call is made now and answered as its row says."""
-        if call.fate is Fate.REJECTED:
+        if call.scenario is Scenario.REJECTED:
             decision = self._operator.reject(call.hash, now_ns=self._now_ns)
         else:
             decision = self._operator.approve(call.hash, now_ns=self._now_ns)
-        if call.fate is Fate.APPROVED and decision.allowed:
+        if call.scenario is Scenario.APPROVED and decision.allowed:
             self._schedule(self._now_ns + call.answer_ns, ANSWER, call)
-        word = "rejected" if call.fate is Fate.REJECTED else "approved"
-        self.books.approvals[word if decision.allowed else decision.findings[0].code] += 1
+        word = "rejected" if call.scenario is Scenario.REJECTED else "approved"
+        self.totals.approvals[word if decision.allowed else decision.findings[0].code] += 1
 
     def _upgrade(self) -> None:
         """Apply a manifest whose agents are judged by another module, whatever is in flight."""
@@ -231,7 +231,7 @@ class Drive:
         decision = _require(self._operator.apply(upgraded(self._fleet.manifest), now_ns=self._now_ns))
         assert decision.seq is not None
         new = self._operator.state.caps[CAP].enforcer
-        self.books.upgrade = Upgrade(
+        self.totals.upgrade = Upgrade(
             seq=decision.seq, at_call=self._made, old_module=old, new_module=new, in_flight=in_flight
         )
 

@@ -17,7 +17,7 @@ from splittally_tools.run_trace.fleet import TEAM, VENDOR, Fleet, assemble
 from splittally_tools.run_trace.memory import Peak
 from splittally_tools.run_trace.outcomes import Chance
 from splittally_tools.run_trace.rows import Survey, calls
-from splittally_tools.run_trace.totals import Books
+from splittally_tools.run_trace.totals import Totals
 from splittally_tools.run_trace.verify import OldModule, Verdict, head_of, old_module, verify
 
 Progress = Callable[[str, int, int], None]  # what is done, how much of it, out of how much
@@ -51,7 +51,7 @@ class Result(NamedTuple):
     order: Order
     surveyed: Survey
     fleet: Fleet
-    books: Books
+    totals: Totals
     use: dict[str, dict[str, Balance]]
     team: dict[str, int]
     open_holds: int
@@ -75,19 +75,21 @@ def run(order: Order, surveyed: Survey, progress: Progress) -> Result:
     started = time.perf_counter()
     with splittally.open(order.world, clock="given", entropy=Chance(order.seed)) as kernel:
         drive = Drive(kernel, fleet, order.seed, total, order.group)
-        books = drive.run(calls(order.trace, surveyed, order.repeat), lambda made: tell("calls", made, total))
+        totals = drive.run(
+            calls(order.trace, surveyed, order.repeat), lambda made: tell("calls", made, total)
+        )
         seconds = time.perf_counter() - started
-        use, team = _use(kernel, fleet), _team(kernel, sum(books.funded))
+        use, team = _use(kernel, fleet), _team(kernel, sum(totals.funded))
         open_holds, root = len(kernel.state.reservations), kernel.state.root
     head = head_of(order.world)
-    ended = old_module(order.world, books.upgrade) if books.upgrade is not None else None
+    ended = old_module(order.world, totals.upgrade) if totals.upgrade is not None else None
     verifying = Peak()
     verdict = verify(order.world, root, _watched(verifying, progress)) if order.is_verified else None
     return Result(
         order=order,
         surveyed=surveyed,
         fleet=fleet,
-        books=books,
+        totals=totals,
         use=use,
         team=team,
         open_holds=open_holds,

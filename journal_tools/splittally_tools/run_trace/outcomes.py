@@ -1,6 +1,6 @@
 """What becomes of each call: drawn from the seed and the call's number, and from nothing else.
 
-Rule 1. A draw is a hash, so a call's fate depends neither on the calls before it nor on the process.
+Rule 1. A draw is a hash, so a call's scenario depends neither on the calls before it nor on the process.
 Rule 2. Shares are of ten thousand. What is not drawn is answered as the row says.
 """
 
@@ -17,7 +17,7 @@ _CHANCE = "splittally run-trace chance"
 _WHOLE = 10_000
 
 
-class Fate(Enum):
+class Scenario(Enum):
     """How a call goes on after it is asked for, or why it is refused."""
 
     ANSWERED = auto()
@@ -41,39 +41,39 @@ class Fate(Enum):
     REDUCER = auto()
 
 
-SHARES: dict[Fate, int] = {
-    Fate.FAILED: 200,
-    Fate.TIMED_OUT: 150,
-    Fate.CANCELLED: 150,
-    Fate.LATE: 100,
-    Fate.NEVER: 100,
-    Fate.UNKNOWN: 60,
-    Fate.ASKED_TWICE: 100,
-    Fate.KEY_REUSED: 60,
-    Fate.APPROVED: 100,
-    Fate.REJECTED: 60,
-    Fate.UNAPPROVED: 60,
-    Fate.LINKED: 150,
-    Fate.BROKEN_LINK: 60,
-    Fate.OTHER_MODEL: 100,
-    Fate.TOO_LONG: 60,
-    Fate.OTHER_GRANT: 60,
-    Fate.OTHER_KIND: 60,
-    Fate.REDUCER: 60,
+SHARES: dict[Scenario, int] = {
+    Scenario.FAILED: 200,
+    Scenario.TIMED_OUT: 150,
+    Scenario.CANCELLED: 150,
+    Scenario.LATE: 100,
+    Scenario.NEVER: 100,
+    Scenario.UNKNOWN: 60,
+    Scenario.ASKED_TWICE: 100,
+    Scenario.KEY_REUSED: 60,
+    Scenario.APPROVED: 100,
+    Scenario.REJECTED: 60,
+    Scenario.UNAPPROVED: 60,
+    Scenario.LINKED: 150,
+    Scenario.BROKEN_LINK: 60,
+    Scenario.OTHER_MODEL: 100,
+    Scenario.TOO_LONG: 60,
+    Scenario.OTHER_GRANT: 60,
+    Scenario.OTHER_KIND: 60,
+    Scenario.REDUCER: 60,
 }
-NEEDS_APPROVAL = (Fate.APPROVED, Fate.REJECTED, Fate.UNAPPROVED)
-STARTS_GROUP = (Fate.LINKED, Fate.BROKEN_LINK)
+NEEDS_APPROVAL = (Scenario.APPROVED, Scenario.REJECTED, Scenario.UNAPPROVED)
+STARTS_GROUP = (Scenario.LINKED, Scenario.BROKEN_LINK)
 
-_FATES = list(SHARES)
+_SCENARIOS = list(SHARES)
 _BOUNDS = list(accumulate(SHARES.values()))
 assert _BOUNDS[-1] < _WHOLE
 
 
 class Draw(NamedTuple):
-    """What the seed says of one call: who makes it, its fate, its idempotency key and attempt."""
+    """What the seed says of one call: who makes it, its scenario, its idempotency key and attempt."""
 
     agent: int
-    fate: Fate
+    scenario: Scenario
     key: bytes
     attempt: bytes
 
@@ -85,7 +85,7 @@ def draw(seed: int, number: int, agents: int) -> Draw:
     at = bisect_right(_BOUNDS, int.from_bytes(data[:8]) % _WHOLE)
     return Draw(
         agent=int.from_bytes(data[8:16]) % agents,
-        fate=_FATES[at] if at < len(_FATES) else Fate.ANSWERED,
+        scenario=_SCENARIOS[at] if at < len(_SCENARIOS) else Scenario.ANSWERED,
         key=data[16 : 16 + KEY_BYTES],
         attempt=data[16 + KEY_BYTES :],
     )

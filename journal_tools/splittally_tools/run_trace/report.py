@@ -20,28 +20,28 @@ _STAGES = list(dict.fromkeys(reason.stage for reason in REASONS.values()))
 
 def document(result: Result) -> dict[str, Any]:
     """The report as one JSON value; amounts of money are minor units."""
-    books = result.books
+    totals = result.totals
     return {
         "trace": _trace(result),
         "seed": result.order.seed,
         "calls": {
-            "made": books.calls,
-            "allowed": books.allowed,
-            "waited": books.waited,
-            "denied": sum(books.denied.values()),
-            "denied_by_code": _by_stage(books.denied),
+            "made": totals.calls,
+            "allowed": totals.allowed,
+            "waited": totals.waited,
+            "denied": sum(totals.denied.values()),
+            "denied_by_code": _by_stage(totals.denied),
         },
         "agents": {name: _agent(result, name) for name in result.fleet.agents},
         "team": {"account": TEAM, "resource": RESOURCE, "scale": result.fleet.scale, **result.team},
         "answers": {
-            "receipts": dict(sorted(books.settled.items())),
-            "cancellations": dict(sorted(books.released.items())),
-            "violations": _by_stage(books.violations),
+            "receipts": dict(sorted(totals.settled.items())),
+            "cancellations": dict(sorted(totals.released.items())),
+            "violations": _by_stage(totals.violations),
             "still_open": result.open_holds,
         },
-        "approvals": dict(sorted(books.approvals.items())),
-        "groups": dict(sorted(books.groups.items())),
-        "asked_again": {"duplicates": books.duplicates, "refused": _by_stage(books.again_refused)},
+        "approvals": dict(sorted(totals.approvals.items())),
+        "groups": dict(sorted(totals.groups.items())),
+        "asked_again": {"duplicates": totals.duplicates, "refused": _by_stage(totals.again_refused)},
         "upgrade": _upgrade(result),
         **_machine(result),
         "verified": _verified(result),
@@ -68,7 +68,7 @@ def _machine(result: Result) -> dict[str, Any]:
     return {
         "rate": {
             "seconds": round(seconds, 3),
-            "calls_per_s": round(result.books.calls / seconds),
+            "calls_per_s": round(result.totals.calls / seconds),
             "frames_per_s": round(frames / seconds),
         },
         "memory": {
@@ -86,13 +86,13 @@ def _machine(result: Result) -> dict[str, Any]:
 
 
 def _agent(result: Result, name: str) -> dict[str, Any]:
-    book = result.books.agents[name]
+    agent = result.totals.agents[name]
     return {
-        "calls": book.calls,
-        "allowed": book.allowed,
-        "waited": book.waited,
-        "denied": sum(book.denied.values()),
-        "denied_by_code": _by_stage(book.denied),
+        "calls": agent.calls,
+        "allowed": agent.allowed,
+        "waited": agent.waited,
+        "denied": sum(agent.denied.values()),
+        "denied_by_code": _by_stage(agent.denied),
         **{dim: balance._asdict() for dim, balance in result.use[name].items()},
     }
 
@@ -110,7 +110,7 @@ def _in_order(reasons: Iterable[Reason]) -> list[Reason]:
 
 
 def _upgrade(result: Result) -> dict[str, Any] | None:
-    upgrade, ended = result.books.upgrade, result.ended
+    upgrade, ended = result.totals.upgrade, result.ended
     if upgrade is None or ended is None:
         return None
     return {
@@ -164,14 +164,26 @@ def _show_trace(result: Result, out: Page) -> None:
 
 def _calls_table(result: Result) -> Table:
     """Calls per agent, and why they were denied: one column for each code that occurred."""
-    books = result.books
-    reasons = _in_order(books.denied)
+    totals = result.totals
+    reasons = _in_order(totals.denied)
     heads = [f"{stage}:\n" + code.replace("_", "\n") for stage, code in reasons]
     rows = [
-        [name, book.calls, book.allowed, book.waited, *(book.denied[reason] for reason in reasons)]
-        for name, book in books.agents.items()
+        [
+            name,
+            agent.calls,
+            agent.allowed,
+            agent.waited,
+            *(agent.denied[reason] for reason in reasons),
+        ]
+        for name, agent in totals.agents.items()
     ]
-    total = ["all", books.calls, books.allowed, books.waited, *(books.denied[reason] for reason in reasons)]
+    total = [
+        "all",
+        totals.calls,
+        totals.allowed,
+        totals.waited,
+        *(totals.denied[reason] for reason in reasons),
+    ]
     return _table(("agent", "calls", "allowed", "waited for\napproval", *heads), rows, total)
 
 
@@ -206,27 +218,27 @@ def _plain(amount: int, scale: int) -> str:
 
 def _lines(result: Result) -> list[str]:
     """Everything that is not per agent, one line each."""
-    books, team, scale = result.books, result.team, result.fleet.scale
+    totals, team, scale = result.totals, result.team, result.fleet.scale
     money = {name: format_amount(amount, RESOURCE, scale) for name, amount in team.items()}
-    settled = books.settled
+    settled = totals.settled
     lines = [
-        f"team      {TEAM}: {money['balance']} left of {money['funded']} in {len(books.funded)} payments; "
+        f"team      {TEAM}: {money['balance']} left of {money['funded']} in {len(totals.funded)} payments; "
         f"{money['paid']} paid, {money['in_flight']} in flight, {money['imbalance']} out of balance",
         f"answers   {settled['settled']:,} settled, {settled['late']:,} late, {settled['held']:,} unknown, "
-        f"{books.released['released']:,} cancelled, {result.open_holds:,} still open"
+        f"{totals.released['released']:,} cancelled, {result.open_holds:,} still open"
         + _told("; to calls refused in the same commit", settled["not_found"]),
-        f"approvals {books.waited:,} asked: {_listed(books.approvals)}"
-        + _told(", unanswered", books.waited - sum(books.approvals.values())),
-        f"groups    {sum(books.groups.values()):,} all-or-nothing: {_listed(books.groups)}",
-        f"repeats   {books.duplicates:,} asked again and given the first answer"
-        + (f"; refused: {_coded(books.again_refused)}" if books.again_refused else ""),
+        f"approvals {totals.waited:,} asked: {_listed(totals.approvals)}"
+        + _told(", unanswered", totals.waited - sum(totals.approvals.values())),
+        f"groups    {sum(totals.groups.values()):,} all-or-nothing: {_listed(totals.groups)}",
+        f"repeats   {totals.duplicates:,} asked again and given the first answer"
+        + (f"; refused: {_coded(totals.again_refused)}" if totals.again_refused else ""),
     ]
-    if books.violations:
-        lines.append(f"excess    {_coded(books.violations)}")
+    if totals.violations:
+        lines.append(f"excess    {_coded(totals.violations)}")
     lines += _upgrade_lines(result)
-    rate = f"{books.calls / result.seconds:,.0f} calls/s, {result.frames / result.seconds:,.0f} frames/s"
+    rate = f"{totals.calls / result.seconds:,.0f} calls/s, {result.frames / result.seconds:,.0f} frames/s"
     lines.append(
-        f"rate      {books.calls:,} calls, {result.frames:,} frames in {result.seconds:.2f} s: {rate}; "
+        f"rate      {totals.calls:,} calls, {result.frames:,} frames in {result.seconds:.2f} s: {rate}; "
         f"memory {result.peak_bytes / _MIB:.0f} MiB at most, {result.growth_bytes / _MIB:.0f} for the run"
     )
     if result.order.is_kept:
@@ -235,7 +247,7 @@ def _lines(result: Result) -> list[str]:
 
 
 def _upgrade_lines(result: Result) -> list[str]:
-    upgrade, ended = result.books.upgrade, result.ended
+    upgrade, ended = result.totals.upgrade, result.ended
     if upgrade is None or ended is None:
         return []
     old, new = upgrade.old_module.hex()[:12], upgrade.new_module.hex()[:12]

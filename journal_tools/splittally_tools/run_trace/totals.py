@@ -11,7 +11,7 @@ from splittally import Decision, HoldChange, Settlement
 Reason = tuple[str, str]  # stage and code
 
 
-class AgentBook:
+class AgentTotals:
     """One agent's calls by what the kernel answered."""
 
     def __init__(self) -> None:
@@ -31,11 +31,11 @@ class Upgrade(NamedTuple):
     in_flight: frozenset[bytes]
 
 
-class Books:
+class Totals:
     """The counts of a whole run."""
 
     def __init__(self, agents: tuple[str, ...]) -> None:
-        self.agents = {name: AgentBook() for name in agents}
+        self.agents = {name: AgentTotals() for name in agents}
         self.settled: Counter[str] = Counter()  # answer to a receipt
         self.violations: Counter[Reason] = Counter()
         self.released: Counter[str] = Counter()  # answer to a cancellation
@@ -48,34 +48,34 @@ class Books:
 
     @property
     def calls(self) -> int:
-        return sum(book.calls for book in self.agents.values())
+        return sum(agent.calls for agent in self.agents.values())
 
     @property
     def allowed(self) -> int:
-        return sum(book.allowed for book in self.agents.values())
+        return sum(agent.allowed for agent in self.agents.values())
 
     @property
     def waited(self) -> int:
-        return sum(book.waited for book in self.agents.values())
+        return sum(agent.waited for agent in self.agents.values())
 
     @property
     def denied(self) -> Counter[Reason]:
         total: Counter[Reason] = Counter()
-        for book in self.agents.values():
-            total.update(book.denied)
+        for agent in self.agents.values():
+            total.update(agent.denied)
         return total
 
     def enter_decision(self, agent: str, decision: Decision) -> None:
         """Count the first answer to a call."""
-        book = self.agents[agent]
-        book.calls += 1
+        totals = self.agents[agent]
+        totals.calls += 1
         if decision.allowed:
-            book.allowed += 1
+            totals.allowed += 1
         elif decision.outcome == "require_approval":
-            book.waited += 1
+            totals.waited += 1
         else:
             first = decision.findings[0]
-            book.denied[first.stage, first.code] += 1
+            totals.denied[first.stage, first.code] += 1
 
     def enter_again(self, decision: Decision) -> None:
         """Count the answer to a key that was used before."""

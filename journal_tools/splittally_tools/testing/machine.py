@@ -37,7 +37,7 @@ from splittally_tools.testing.artifacts import is_kept
 from splittally_tools.testing.assertions import assert_agrees, assert_balanced, recorded_findings
 from splittally_tools.testing.faults import AFTER, BEFORE, Crash, Disk
 from splittally_tools.testing.journal_walk import Walk
-from splittally_tools.testing.model import Books
+from splittally_tools.testing.model import Model
 from splittally_tools.testing.overspend import Overspend
 from splittally_tools.testing.strategies import edited, intents, receipts
 from splittally_tools.testing.worlds import Manifest, apply_manifest, name_of, note_journal, read_document
@@ -74,7 +74,7 @@ class WorldMachine(RuleBasedStateMachine):
         self.kernel: Kernel = self._disk.open("given", entropy=self._chance)
         self.document = read_document(self.manifest)
         self.asked: list[tuple[Intent, Decision]] = []
-        self.books = Books(self.bounded)
+        self.model = Model(self.bounded)
         self._start_walk()
         try:
             apply_manifest(self.kernel, self.with_modules(self.document))
@@ -104,7 +104,7 @@ class WorldMachine(RuleBasedStateMachine):
     # --- what rules of your own ask through ------------------------------------------------------
 
     def ask(self, intent: Intent) -> Decision:
-        """Submits an intent, with a key where it has none, and enters the answer in the books."""
+        """Submits an intent, with a key where it has none, and enters the answer in the model."""
         if intent.idempotency_key is None:
             intent = replace(intent, idempotency_key=self._chance(32))
         decision: Decision = self.kernel.submit(intent)
@@ -112,9 +112,9 @@ class WorldMachine(RuleBasedStateMachine):
         return decision
 
     def deliver(self, receipt: Receipt) -> Settlement:
-        """Settles by a receipt, and enters the answer in the books."""
+        """Settles by a receipt, and enters the answer in the model."""
         settlement: Settlement = self.kernel.settle(receipt)
-        self.books.settled(self.kernel, settlement)
+        self.model.settled(self.kernel, settlement)
         return settlement
 
     # --- rules -----------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ class WorldMachine(RuleBasedStateMachine):
         assert not again.allowed, "who asks again with another attempt may not act"
         assert self.kernel.state.seq == size, "an intent that is known already wrote a frame"
 
-    @precondition(lambda self: self.books.open or self.books.ended)
+    @precondition(lambda self: self.model.open or self.model.ended)
     @rule(data=st.data(), status=st.sampled_from(STATUSES))
     def settle(self, data: st.DataObject, status: str) -> None:
         """A receipt: in time, late, for the second time, or that nobody knows."""
@@ -182,19 +182,19 @@ class WorldMachine(RuleBasedStateMachine):
         )
         self.deliver(replace(data.draw(self.receipt_for(decision)), status=status))
 
-    @precondition(lambda self: self.books.open or self.books.ended)
+    @precondition(lambda self: self.model.open or self.model.ended)
     @rule(data=st.data(), cause=st.sampled_from(["cancel", "not_dispatched"]))
     def release(self, data: st.DataObject, cause: str) -> None:
         """A hold ends without a receipt."""
-        self.books.released(self.kernel.release(data.draw(self._admitted()), cause))
+        self.model.released(self.kernel.release(data.draw(self._admitted()), cause))
 
-    @precondition(lambda self: self.books.open)
+    @precondition(lambda self: self.model.open)
     @rule(data=st.data(), more_ns=st.integers(1, STEP_NS_MAX))
     def extend(self, data: st.DataObject, more_ns: int) -> None:
         """A hold is to last longer."""
         self.kernel.extend(data.draw(self._open()), self.kernel.state.now_ns + more_ns)
 
-    @precondition(lambda self: self.books.open)
+    @precondition(lambda self: self.model.open)
     @rule(data=st.data(), is_approved=st.booleans())
     def answer_approval(self, data: st.DataObject, is_approved: bool) -> None:
         """Somebody approves or rejects; of what does not wait nothing changes."""
@@ -266,7 +266,7 @@ class WorldMachine(RuleBasedStateMachine):
         except JournalDamaged as error:
             raise AssertionError(str(error)) from error
         assert_agrees(self.kernel, self._walk.state)
-        self.books.compare(self.kernel)
+        self.model.compare(self.kernel)
 
     def teardown(self) -> None:
         """Keeps the journal where the run failed."""
@@ -301,15 +301,15 @@ class WorldMachine(RuleBasedStateMachine):
 
     def _note(self, intent: Intent, decision: Decision) -> None:
         self.asked.append((intent, decision))
-        self.books.decided(self.kernel, decision)
+        self.model.decided(self.kernel, decision)
 
     def _admitted(self) -> st.SearchStrategy[bytes]:
         """An intent that is open, or one that has ended."""
-        ended = st.sampled_from(self.books.ended) if self.books.ended else st.nothing()
-        return self._open() | ended if self.books.open else ended
+        ended = st.sampled_from(self.model.ended) if self.model.ended else st.nothing()
+        return self._open() | ended if self.model.open else ended
 
     def _open(self) -> st.SearchStrategy[bytes]:
-        return st.sampled_from(list(self.books.open))
+        return st.sampled_from(list(self.model.open))
 
     def _reopen(self) -> None:
         self.kernel = self._disk.open(entropy=self._chance)

@@ -27,7 +27,7 @@ class Open(NamedTuple):
     reserve: dict[str, int]
 
 
-class Books:
+class Model:
     """The slip of paper."""
 
     def __init__(self, bounded: Collection[str] = ()) -> None:

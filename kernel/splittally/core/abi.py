@@ -19,6 +19,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from splittally.core.amounts import is_natural
 from splittally.core.canonical import bytes_head, decode, encode_record, natural_head
 from splittally.core.errors import CanonicalError
 from splittally.core.hashing import hash_question
@@ -26,7 +27,6 @@ from splittally.core.limits import (
     DENY_CODE_BYTES_MAX,
     DENY_MESSAGE_BYTES_MAX,
     NAME_BYTES_MAX,
-    NATURAL_MAX,
     OUTPUT_DIMS_MAX,
 )
 from splittally.core.types import Leg
@@ -210,7 +210,7 @@ def _is_amounts(amounts: Any) -> bool:
     if type(amounts) is not dict or len(amounts) > OUTPUT_DIMS_MAX:
         return False
     for dim, amount in amounts.items():
-        if type(amount) is not int or not 0 <= amount <= NATURAL_MAX:
+        if not is_natural(amount):
             return False
         if len(dim) > _SHORT and len(dim.encode()) > NAME_BYTES_MAX:
             return False

@@ -15,13 +15,12 @@ from splittally.core.abi import (
     receipt_part,
     settle_input,
 )
-from splittally.core.caps.check import may_end
 from splittally.core.caps.state import Caps, Chain
 from splittally.core.commands import DROPPED, Command, Known, Member, Open, Settle, Submit
 from splittally.core.native import NATIVE
 from splittally.core.native.manifest import read_manifest
+from splittally.core.receipts import is_charged, legs_of, spoken_of
 from splittally.core.state import State
-from splittally.core.types import RECEIPT_STATUSES, RELEASED, Leg
 
 
 class Recall(Struct, frozen=True, gc=False):
@@ -132,24 +131,13 @@ def _check_questions(chain: Chain, now_ns: int, member: Member) -> list[Question
 def _ask_settle(
     state: State, principal: str, command: Settle, known: Known | None, recall: Recall
 ) -> list[Question]:
-    hold = state.ledger.holds.get(command.intent_hash)
-    legs: list[Leg]
-    if hold is not None:
-        if not may_end(state.caps, principal, hold.by, hold.kind):
-            return []
-        legs = list(hold.legs)
-    elif known is not None and known.status == RELEASED and not known.late:
-        if not may_end(state.caps, principal, known.by, known.kind):
-            return []
-        legs = [ended.leg for ended in known.legs]
-    else:
-        return []
-    if command.status not in RECEIPT_STATUSES or command.fits in DROPPED:
+    ended = spoken_of(state, principal, command.intent_hash, known)
+    if ended is None or not is_charged(ended, command) or command.fits in DROPPED:
         return []
     origin = origin_part(recall.origin_kind, recall.origin_name)
     receipt = receipt_part(command.status, command.adapter, command.payload, command.cost_cents)
     questions = []
-    for leg in legs:
+    for leg in legs_of(ended):
         if leg.enforcer_ref:
             template = check_template(leg.cap, state.caps.cap_params(leg), leg.grant, recall.kind)
             data = settle_input(

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from splittally.core.limits import INT_MAX, INT_MIN
+from splittally.core.amounts import shown
 from splittally.core.reasons import REASONS
 
 Facts = dict[str, Any]
@@ -50,8 +50,3 @@ def shown_facts(value: Any) -> Any:
 def has_code(finding: Finding, code: str) -> bool:
     """Whether this is the kernel's own finding with this code: an enforcer may use the same word."""
     return finding.code == code and finding.stage == REASONS[code].stage
-
-
-def shown(value: int) -> int:
-    """The integer of the data model that is nearest to `value`."""
-    return max(INT_MIN, min(value, INT_MAX))

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from splittally.core.abi import CheckVerdict, Fault, read_check
-from splittally.core.budget.check import Debit
 from splittally.core.canonical import decode
 from splittally.core.caps.check import check_chain, check_lists
 from splittally.core.caps.state import Chain
@@ -32,7 +31,7 @@ from splittally.core.evolve import governed_windows
 from splittally.core.findings import Finding, find, shown_facts
 from splittally.core.governor.check import UNGOVERNED, Governing, check_governor
 from splittally.core.governor.state import GOVERNOR
-from splittally.core.ledger.check import check_accounts
+from splittally.core.ledger.check import check_accounts, draw_moves
 from splittally.core.native import NATIVE, Native, NativeCall
 from splittally.core.native.authority import check_authority
 from splittally.core.native.plans import plan_findings
@@ -262,10 +261,10 @@ def _check_plans(case: Candidate) -> StageResult:
     if not state.plans.budgets or case.is_above_rules:
         return PASSED
     if native is None:
-        debits = [Debit(draw.account, draw.resource, draw.amount) for draw in case.reservation.draws]
+        moves = draw_moves(case.reservation.draws)
     else:
-        debits = native.debits(case.params) if native.debits is not None else []
-    findings = plan_findings(state, debits)
+        moves = native.moves(case.params) if native.moves is not None else []
+    findings = plan_findings(state, moves)
     return StageResult(DENY, findings) if findings else PASSED
 
 

@@ -38,33 +38,49 @@ from splittally.core.types import APPROVAL, OPEN, RELEASED, RUNNING, SETTLED, ST
 from splittally.core.visibility import seen_by
 
 
+def spoken_of(state: State, principal: str, intent_hash: bytes, known: Known | None) -> Hold | Known | None:
+    """The hold of an intent, or what is known of it since, if this principal may end it; else None."""
+    hold = state.ledger.holds.get(intent_hash)
+    ended = known if hold is None else hold
+    if ended is None or (isinstance(ended, Known) and not ended.status):
+        return None
+    return ended if may_end(state.caps, principal, ended.by, ended.kind) else None
+
+
+def is_charged(ended: Hold | Known, command: Settle) -> bool:
+    """Whether a receipt charges an intent: one that is held, or one that was released and has none yet."""
+    is_owed = isinstance(ended, Hold) or (ended.status == RELEASED and not ended.late)
+    return is_owed and command.status != STATUS_UNKNOWN
+
+
+def legs_of(ended: Hold | Known) -> tuple[Leg, ...]:
+    """The legs that a receipt charges."""
+    return ended.legs if isinstance(ended, Hold) else tuple(each.leg for each in ended.legs)
+
+
 def step_settle(state: State, now_ns: int, principal: str, command: Settle, seen: list[Evidence]) -> Step:
     intent_hash = command.intent_hash
-    hold = state.ledger.holds.get(intent_hash)
-    if hold is not None and may_end(state.caps, principal, hold.by, hold.kind):
-        if command.status == STATUS_UNKNOWN:
-            return _mark_unknown(state, now_ns, intent_hash, hold)
-        violations = []
-        if hold.phase == APPROVAL:
-            violations.append(find("executed_without_approval"))
-        if intent_hash not in state.ledger.started:
-            unstarted = [leg.grant for leg in hold.legs if state.caps.grants[leg.grant].dispatch]
-            violations += [find("receipt_without_dispatch", grant=grant) for grant in unstarted[:1]]
-        return _settle(state, now_ns, command, hold.legs, hold, violations, seen)
-    known = next((evidence for evidence in seen if isinstance(evidence, Known)), None)
-    if (
-        hold is not None
-        or known is None
-        or not known.status
-        or not may_end(state.caps, principal, known.by, known.kind)
-    ):
+    known = next((evidence for evidence in seen if type(evidence) is Known), None)
+    ended = spoken_of(state, principal, intent_hash, known)
+    if ended is None:
         return Step([], [SettleReply(intent_hash=intent_hash, status="not_found", usage={}, violations=[])])
-    if known.status == SETTLED or known.late or command.status == STATUS_UNKNOWN:
+    if isinstance(ended, Hold) and command.status == STATUS_UNKNOWN:
+        return _mark_unknown(state, now_ns, intent_hash, ended)
+    if not is_charged(ended, command):
         return Step([], [SettleReply(intent_hash=intent_hash, status="duplicate", usage={}, violations=[])])
-    assert known.status == RELEASED
-    violations = [find("receipt_after_release", cause=known.cause)] if known.cause == "cancel" else []
-    legs = tuple(ended.leg for ended in known.legs)
-    return _settle(state, now_ns, command, legs, known, violations, seen)
+    violations = _out_of_order(state, intent_hash, ended)
+    return _settle(state, now_ns, principal, command, ended, violations, seen)
+
+
+def _out_of_order(state: State, intent_hash: bytes, ended: Hold | Known) -> list[Finding]:
+    """What a receipt came before, or after, that it should not have."""
+    if isinstance(ended, Known):
+        return [find("receipt_after_release", cause=ended.cause)] if ended.cause == "cancel" else []
+    violations = [find("executed_without_approval")] if ended.phase == APPROVAL else []
+    if intent_hash not in state.ledger.started:
+        unstarted = [leg.grant for leg in ended.legs if state.caps.grants[leg.grant].dispatch]
+        violations += [find("receipt_without_dispatch", grant=grant) for grant in unstarted[:1]]
+    return violations
 
 
 def _mark_unknown(state: State, now_ns: int, intent_hash: bytes, hold: Hold) -> Step:
@@ -87,13 +103,13 @@ def unknown_event(state: State, now_ns: int, intent_hash: bytes, hold: Hold) -> 
 def _settle(
     state: State,
     now_ns: int,
+    principal: str,
     command: Settle,
-    legs: tuple[Leg, ...],
     ended: Hold | Known,
     violations: list[Finding],
     seen: list[Evidence],
 ) -> Step:
-    is_late = isinstance(ended, Known)
+    is_late, legs = isinstance(ended, Known), legs_of(ended)
     judged = iter([evidence for evidence in seen if type(evidence) is Judged])
     answers: list[Answer] = [_settle_answer(leg, command, judged) for leg in legs]
     if command.fits in (MISFIT, WITHHELD):
@@ -120,7 +136,7 @@ def _settle(
     every = violations + [violation for charge in charges for violation in charge.violations]
     if every:
         chain = state.caps.chain(legs[0].grant, ended.kind)
-        every = [seen_by(state, ended.by, chain, now_ns, violation) for violation in every]
+        every = [seen_by(state, principal, chain, now_ns, violation) for violation in every]
     reply = SettleReply(
         intent_hash=command.intent_hash,
         status="late" if is_late else SETTLED,

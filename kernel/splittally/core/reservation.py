@@ -23,7 +23,7 @@ from splittally.core.commands import Member
 from splittally.core.events import Charge, Event, Held, Posted, Settled
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import LimitCheck, Scope, check_counted, check_limits
-from splittally.core.ledger.settle import uncounted_dims
+from splittally.core.ledger.settle import first_payee, uncounted_dims
 from splittally.core.ledger.state import Ledger
 from splittally.core.state import State
 from splittally.core.types import (
@@ -36,7 +36,6 @@ from splittally.core.types import (
     Leg,
     Window,
     covers_account,
-    is_plain,
 )
 
 NO_WINDOWS: list[Window] = []  # shared: most legs touch life counters only
@@ -108,9 +107,8 @@ def _with_first(state: State, reservation: Reservation) -> Reservation:
     if reservation.payee_findings:
         return reservation
     for draw in reservation.draws:
-        first = draw.pays_to[0] if draw.pays_to else ""
-        if first and not (first in state.ledger.accounts and is_plain(first)):
-            found = find("payee_unlisted", account=first, available=draw.pays_to)
+        if draw.pays_to and not first_payee(state.ledger, draw.pays_to):
+            found = find("payee_unlisted", account=draw.pays_to[0], available=draw.pays_to)
             return replace(reservation, payee_findings=[found])
     return reservation
 

@@ -26,6 +26,8 @@ WORLD = "world"
 _BY_NAME = {table.name: table for table in TABLES}
 Rows = Iterator[tuple[Any, Any, bytes]]  # key, value, and the bytes of the two as a row
 _LIST, _MAP = 4, 5  # major types of CBOR
+# What reading and counting the rows of a state raises where they are not those of one.
+_NO_STATE = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 _SHARED_MAX = 4_096  # records that are looked for; with more different ones there is little to share
 
 
@@ -54,14 +56,25 @@ def dumped_root(data: bytes) -> bytes:
 def load_state(data: bytes) -> State:
     """The state that `dump_state` wrote, with the root that `dumped_root` gives.
 
-    `ValueError` or `CanonicalError` where the state would be dumped otherwise than it is here.
+    `CanonicalError`, and no other, where the state would be dumped otherwise than it is here.
     """
+    try:
+        return _load_state(data)
+    except CanonicalError:
+        raise
+    except _NO_STATE as error:
+        raise CanonicalError(f"these bytes are no dumped state: {error}") from error
+
+
+def _load_state(data: bytes) -> State:
     state, shared, names = State(), Shared(), []
     state.size = _size_of(data)[0]
     for name, rows in _tables_in(data):
         names.append(name)
         if name == WORLD:
             _load_world(state, rows)
+        elif name not in _BY_NAME:
+            raise ValueError(f"`{name}` is no table of this release")
         else:
             _load_table(name, state.table(_BY_NAME[name]), rows, shared)
     expected = [WORLD, *(table.name for table in TABLES if _stands(state, table))]
@@ -226,6 +239,7 @@ def _load_table(name: str, table: dict[Any, Any], rows: Rows, shared: Shared) ->
 
 
 def _read_hold(row: list[Any], shared: Shared) -> Hold:
+    _require(len(row) == len(Hold.__struct_fields__))
     *atoms, legs, draws = row
     fields = [
         *map(shared.part, atoms),

@@ -64,6 +64,7 @@ TABLES = (
     Table("holds", "ledger", bytes, Hold),
     Table("inflight", "ledger", str, int),
     Table("lanes", "governed", bytes, str, LATER),
+    Table("lenders", "ledger", str, str, LATER, is_defined=True),
     Table("manifests", "caps", str, dict[str, bytes], is_defined=True),
     Table("metrics", "plans", tuple[str, str], Measure, LATER),
     Table("modules", "caps", str, bytes, is_defined=True),
@@ -140,7 +141,7 @@ class State:
             limits = [rate for rule in self.rules if POLICY_SCOPE + rule.name == scope for rate in rule.rates]
         else:
             grant = self.caps.grants.get(scope)
-            limits = grant.limits if grant and scope not in self.caps.revoked else []
+            limits = grant.limits if grant and not self.caps.is_revoked(scope) else []
         for limit in limits:
             if (limit.dim, limit.per, limit.over) == (dim, per, "deny"):
                 return limit

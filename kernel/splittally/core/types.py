@@ -275,7 +275,11 @@ def is_plain(entry: str) -> bool:
 
 
 def covers_account(entry: str, account: str) -> bool:
-    """Whether a list's entry, a name or a prefix ending in `/` or `/*`, covers this account or entry."""
+    """Whether an entry of any list of accounts covers this account, or this entry of another list.
+
+    An entry is a name, or a prefix ending in `/` or `/*`, whichever list it stands in: a grant's `pays_to`,
+    the `accounts` of a native grant.
+    """
     if entry.endswith(("/", "/*")):
         return account.startswith(entry.rstrip("*"))
     return entry == account

@@ -2,11 +2,12 @@
 
 Rule 1. Who holds the root grant sees everything. Anybody else sees amounts of grants that they hold, of the
         accounts on which such a grant of the chain draws or from which it may take, and of budgets whose
-        charter they hold.
+        charter they hold. Caps on spend and the rates of policy rules are the world's.
 Rule 2. What is not seen keeps its code, its advice and its names, and loses every number and list. What an
         enforcer of somebody else's grant says in words goes, too: the words have its numbers in them.
-Rule 3. It is applied once, where an intent is decided: what is recorded is what was told. Violations of a
-        receipt are recorded whole, because they are the books, and told in the same way.
+Rule 3. It is applied where an intent is decided: what is recorded is what was told. Somebody else who is told
+        it again hears what they may see. Violations of a receipt are recorded whole, because they are the
+        books, and told in the same way to whoever brings it.
 
 Example. `kid` (eve's) stands below `top`, which draws USD on `accounts/treasury`. A task of 500 finds
 
@@ -15,12 +16,14 @@ Example. `kid` (eve's) stands below `top`, which draws USD on `accounts/treasury
 """
 
 from splittally.core.caps.state import Chain
-from splittally.core.findings import Finding
+from splittally.core.findings import Finding, has_code
 from splittally.core.native.authority import CONVERT, LEND, TAKE, may_ask
 from splittally.core.state import State
-from splittally.core.types import ROOT
+from splittally.core.types import POLICY_SCOPE, ROOT
 
-_OF_THE_WORLD = ("over_daily_cap", "over_weekly_cap", "amount_overflow")  # sums over what everybody does
+_RULE = "rule"  # its place in the policy is a name
+# Sums over what everybody does.
+_OF_THE_WORLD = ("over_daily_cap", "over_weekly_cap", "amount_overflow", "rate_exceeded")
 
 
 def seen_by(state: State, principal: str, chain: Chain, now_ns: int, finding: Finding) -> Finding:
@@ -33,20 +36,22 @@ def seen_by(state: State, principal: str, chain: Chain, now_ns: int, finding: Fi
     elif finding.code == "wider_than_parent":
         shown = {name: value for name, value in facts.items() if name != "available"}
     else:
-        shown = {name: value for name, value in facts.items() if type(value) is str}
+        shown = {name: value for name, value in facts.items() if type(value) is str or name == _RULE}
     return Finding(finding.stage, finding.code, shown)
 
 
 def _is_visible(state: State, principal: str, chain: Chain, now_ns: int, finding: Finding) -> bool:
     facts, grants = finding.facts, state.caps.grants
+    if any(has_code(finding, code) for code in _OF_THE_WORLD):
+        return False
     if finding.stage == "policy" or finding.stage == "caps":
         return True
-    if finding.code in _OF_THE_WORLD:
-        return False
     if finding.code == "payee_unlisted":
         listing = next((link.grant for link in chain.links if link.grant.pays_to), None)
         return listing is None or listing.holder == principal
     if "grant" in facts:
+        if facts["grant"].startswith(POLICY_SCOPE):  # a rate of a rule that tells, or is a shadow
+            return False
         grant = grants.get(facts["grant"])
         return grant is None or grant.holder == principal
     if "budget" in facts and facts["budget"] in state.plans.budgets:

@@ -14,6 +14,7 @@ and a caller says `cancel` or `not_dispatched`.
 
 from functools import lru_cache
 
+from splittally.core.amounts import fits
 from splittally.core.commands import (
     DROPPED,
     FITS,
@@ -36,7 +37,6 @@ from splittally.core.limits import (
     MEMBERS_MAX,
     NAME_BYTES_MAX,
     NATIVE_PARAMS_BYTES_MAX,
-    NATURAL_MAX,
     PAYLOAD_BYTES_MAX,
     TEXT_BYTES_MAX,
     TICK_ITEMS_MAX,
@@ -59,6 +59,7 @@ from splittally.core.types import (
 FITTING = (FITS, MISFIT, *DROPPED)
 _SIZES = (KEY_BYTES, HASH_BYTES, ATTEMPT_BYTES)
 STATUSES = (*RECEIPT_STATUSES, STATUS_UNKNOWN)
+TWO_PAYLOADS = "one key of a grant stands for two payloads in the group"
 
 
 def fault_of(state: State, at_ns: int, principal: str, command: Command) -> str:
@@ -96,6 +97,8 @@ def group_fault(mode: str, members: list[Member]) -> str:
         return "an effect that rests on an ended intent stands alone"
     if len({member.intent_hash for member in members}) != len(members):
         return "one intent stands twice in the group"
+    if len({(member.grant, member.key) for member in members}) != len(members):
+        return TWO_PAYLOADS
     if mode == "first" and len({(x.kind, x.params, x.key) for x in members}) != 1:
         return "`first` offers one payload and key under several grants"
     return ""
@@ -189,7 +192,7 @@ def _hold_fault(command: Settle | Release | Extend | Dispatch) -> str:
 def _receipt_fault(command: Settle) -> str:
     if command.status not in STATUSES:
         return f"no receipt has the status `{command.status}`"
-    if not -1 <= command.cost_cents <= NATURAL_MAX:
+    if command.cost_cents != -1 and not fits(command.cost_cents):
         return "a cost is a natural"
     adapter, pays_to = command.adapter, command.pays_to
     if (adapter and not is_recorded_name(adapter)) or (pays_to and not is_recorded_name(pays_to)):

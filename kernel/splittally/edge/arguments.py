@@ -31,6 +31,14 @@ def require_natural(value: object, field: str) -> int:
     return number
 
 
+def require_frame(seq: object, size: int, kind: type[InvalidInput] = InvalidInput) -> int:
+    """The value, where it is the sequence of one of the first `size` frames; else an error of this kind."""
+    number: int = require(seq, int, "seq", "the sequence of a frame")
+    if not 0 <= number < size:
+        raise kind(f"there is no frame {number}; the last is {size - 1}", field="seq")
+    return number
+
+
 def require_mode(mode: object) -> str:
     """How a list is decided."""
     if type(mode) is not str or mode not in MODES:

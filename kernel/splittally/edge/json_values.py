@@ -2,8 +2,8 @@
 
 Rule 1. Nothing is repaired: duplicate keys, NaN, lone surrogates, a sixty-fifth level are refused.
 Rule 2. Integers are exact; a number with a fraction or an exponent is a float, also 1.0.
-Rule 3. Bytes are `{"$bytes": "<hex>"}`. A map that holds the key `$bytes` has no JSON form: it is printed
-        with its value in an array, which no reader takes for bytes, and refused when read.
+Rule 3. Bytes are `{"$bytes": "<hex>"}`. Any other map that holds the key `$bytes` has no JSON form, and is
+        refused when read.
 Rule 4. What is no JSON is refused by line and column, what JSON allows and we do not by its key or value.
 """
 
@@ -122,29 +122,17 @@ _DECODER = json.JSONDecoder(
 )
 
 
-# --- values to text -----------------------------------------------------------------------------
-def json_ready(value: Any) -> Any:
-    """A value of the data model as values of JSON; never refuses one, so any record can be printed.
+# --- values to JSON and to text -----------------------------------------------------------------
+def json_form(value: Any) -> Any:
+    """The value of JSON that stands for a value of the data model: bytes as Rule 3 says, all else as it is.
 
-    Integers beyond 2^53 become strings of digits; only a schema's `integer` reads them back.
+    No map in it holds the key `$bytes`, which has no such form.
     """
-    kind = type(value)
-    if kind is dict:
-        return {
-            key: [json_ready(item)] if key == BYTES_KEY else json_ready(item) for key, item in value.items()
-        }
-    if kind is list or kind is tuple:
-        return [json_ready(item) for item in value]
-    if kind is bytes:
-        return {BYTES_KEY: value.hex()}
-    if kind is int and not -EXACT_IN_JSON <= value <= EXACT_IN_JSON:
-        return str(value)
-    return value
-
-
-def to_json(value: Any) -> str:
-    """One line of ASCII JSON for a value of the data model, maps in the order they have."""
-    return json.dumps(json_ready(value), separators=(",", ":"), allow_nan=False)
+    if type(value) is dict:
+        return {key: json_form(item) for key, item in value.items()}
+    if type(value) is list:
+        return [json_form(item) for item in value]
+    return {BYTES_KEY: value.hex()} if type(value) is bytes else value
 
 
 def printable(text: str) -> str:

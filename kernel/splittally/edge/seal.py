@@ -42,7 +42,7 @@ from splittally.core.types import (
     is_id,
     is_name,
 )
-from splittally.core.well_formed import group_fault
+from splittally.core.well_formed import TWO_PAYLOADS, group_fault
 from splittally.edge.amounts import amounts_by_resource
 from splittally.edge.hashes import require_hash
 from splittally.edge.native_params import scales_of, seal_native
@@ -129,7 +129,7 @@ class Sealer:
         )
 
     def _seal_group(self, state: State, principal: str, group: Group) -> list[Member]:
-        if group.mode not in ("all", "first"):
+        if type(group.mode) is not str or group.mode not in ("all", "first"):
             raise InvalidInput("the `mode` of a group is all or first", field="mode")
         if not isinstance(group.intents, tuple | list):
             raise InvalidInput("a group has a tuple of intents", field="intents")
@@ -142,7 +142,10 @@ class Sealer:
             key = self._entropy(KEY_BYTES)
             intents = [replace(intent, idempotency_key=key) for intent in intents]
         members = [self.seal_intent(state, principal, intent) for intent in intents]
-        if fault := group_fault(group.mode, members):
+        fault = group_fault(group.mode, members)
+        if fault == TWO_PAYLOADS:
+            raise Refused(find("idempotency.conflict", message=fault))
+        if fault:
             raise _refused_group(fault)
         return members
 

@@ -20,7 +20,9 @@ from splittally.journal.store import Store
 
 SUFFIXES = (".run", ".new")
 MERGED_ROWS_MAX = 4_194_304  # a merge of so many takes one or two seconds, in which nothing is decided
-Find = Callable[[bytes, int, int], tuple[int, ...]]
+HELD_BYTES_MAX = 16 * 1024 * 1024  # some 350,000 rows, the last 100,000 decisions or so
+Find = Callable[[bytes, int], tuple[int, ...]]
+FindHeld = Callable[[bytes, int, int], tuple[int, ...]]
 
 
 class Index:
@@ -36,7 +38,8 @@ class Index:
         self._is_kept = folder is not None and writable
         self._rows: dict[bytes, tuple[int, ...]] = {}
         self._runs: list[Run] = []
-        self._probes: list[tuple[memoryview, int, Find]] = []  # what `seqs` needs of each run
+        self._finds: list[Find] = []  # of the older runs
+        self._held: list[tuple[memoryview, int, FindHeld]] = []  # what `seqs` needs of each newer one
 
     def open(self, store: Store, named: Container[bytes] | None = None) -> int:
         """The sequence from which frames must be read again, after checking the runs against `store`.
@@ -89,11 +92,13 @@ class Index:
         """Every sequence that was put for `key`, ascending."""
         found: tuple[int, ...] = ()
         prefix = int.from_bytes(key[:4])
-        for starts, shift, find in self._probes:
+        for find in self._finds:
+            found += find(key, prefix)
+        for starts, shift, find_held in self._held:
             bucket = prefix >> shift
             low, high = starts[bucket], starts[bucket + 1]
             if low != high:
-                found += find(key, low, high)
+                found += find_held(key, low, high)
         return found + self._rows.get(key, ())
 
     def flush(self, head: Head) -> None:
@@ -121,7 +126,7 @@ class Index:
 
     def close(self) -> None:
         """Lets go of the files; rows that were not flushed are gone."""
-        self._probes = []
+        self._finds, self._held = [], []
         for run in self._runs:
             run.close()
         self._runs = []
@@ -129,7 +134,18 @@ class Index:
         self.size_in_memory = 0
 
     def _aim(self) -> None:
-        self._probes = [(run.starts, run.shift, run.find) for run in self._runs]
+        """Every run is asked: the newest in memory, as far as `HELD_BYTES_MAX` goes, others in files."""
+        runs = self._runs
+        self._finds, self._held = [run.find for run in runs], []
+        at, held_bytes = len(runs), 0
+        with suppress(WorldError):  # it stays in its file, and the look-up that needs it says so
+            while at and (held_bytes := held_bytes + runs[at - 1].size) <= HELD_BYTES_MAX:
+                runs[at - 1].hold()
+                at -= 1
+        for run in runs[:at]:
+            run.let_go()
+        self._finds = [run.find for run in runs[:at]]
+        self._held = [(run.starts, run.shift, run.find_held) for run in runs[at:]]
 
     def _merge(self, folder: Path) -> None:
         """Merges the newest runs until each is at least twice as large as all that follow."""

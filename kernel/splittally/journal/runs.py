@@ -5,9 +5,10 @@ Rule 2. A run covers the frames `first` ... `stop` - 1 without a gap and names t
 Rule 3. Its own BLAKE3 stands at the end. A run is written aside, synced and renamed; it never changes.
 Rule 4. After the rows stands a table: for every value of the first `bits` bits of a key, where its rows
         begin. A key that is not there is mostly told from two entries of the table.
+Rule 5. Nothing is read through a memory map: a page that cannot be read, or a file that was cut short,
+        is then an error of this one look-up and never a signal.
 """
 
-import mmap
 import os
 import sys
 from array import array
@@ -20,7 +21,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from splittally.core.errors import JournalDamaged
+from splittally.core.errors import JournalDamaged, WorldError
 from splittally.core.limits import HASH_BYTES, KEY_BYTES
 from splittally.journal import disk
 
@@ -30,6 +31,8 @@ CONTEXT = "splittally 1 index"
 PIECE_BYTES = 1 << 20
 _MAGIC = b"splittally run 1"
 _HEADER = Struct("=16sQQQQ32s")
+_ROWS_AT = _HEADER.size
+_pair_from = Struct("=II").unpack_from
 seq_bytes = Struct(">Q").pack
 
 
@@ -44,53 +47,93 @@ class Cover(NamedTuple):
 class Run:
     """An open run; `JournalDamaged` when the file is not whole or not what its name says.
 
-    `FileNotFoundError` when it is not there, `WorldError` when the system refuses to read it.
+    `FileNotFoundError` when it is not there, `WorldError` when the system refuses to read it, then or later.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        fd = disk.open_regular(path)
+        self._held = b""
+        self._fd = disk.open_regular(path)
         try:
-            self.cover, self.rows, bits, self.digest = _check(fd, path)
-            self._map = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
+            self.size = os.fstat(self._fd).st_size
+            self.cover, self.rows, bits, self.digest = _check(self._fd, path, self.size)
         except OSError as error:
-            raise disk.refusal(
-                f"`{path}` cannot be read; without it the index is made anew", error
-            ) from error
-        finally:
-            disk.close(fd)
-        table = _HEADER.size + self.rows * ROW_BYTES
-        self._view = memoryview(self._map)
-        self.starts = self._view[table : table + 4 * ((1 << bits) + 1)].cast("I")
+            self.close()
+            raise self._refusal(error) from error
+        except BaseException:
+            self.close()
+            raise
+        self._table = _ROWS_AT + self.rows * ROW_BYTES
         self.shift = 32 - bits
 
-    def find(self, key: bytes, low: int, high: int) -> tuple[int, ...]:
-        """The sequences of `key` among the rows `low` ... `high` - 1."""
-        at, end = _HEADER.size + low * ROW_BYTES, _HEADER.size + high * ROW_BYTES
-        while (at := self._map.find(key, at, end)) >= 0:
-            if (at - _HEADER.size) % ROW_BYTES == 0:
-                return self._seqs_at(key, at, end)
-            at += 1  # these bytes straddle two rows
-        return ()
+    def hold(self) -> None:
+        """Keeps the whole file in memory, where a look-up costs no call of the system."""
+        self._held = self._held or self._read(0, self.size)
+
+    def let_go(self) -> None:
+        """Reads from the file again."""
+        self._held = b""
+
+    def find(self, key: bytes, prefix: int) -> tuple[int, ...]:
+        """The sequences of `key`, whose first 32 bits are `prefix`."""
+        low, high = _pair_from(self._read(self._table + 4 * (prefix >> self.shift), 8))
+        if low == high:
+            return ()
+        return _seqs_in(self._body(low, high), key, 0, (high - low) * ROW_BYTES)
+
+    @property
+    def starts(self) -> memoryview:
+        """Of a run in memory, where the rows of each bucket begin."""
+        table = self._table, self._table + 4 * ((1 << (32 - self.shift)) + 1)
+        return memoryview(self._held)[slice(*table)].cast("I")
+
+    def find_held(self, key: bytes, low: int, high: int) -> tuple[int, ...]:
+        """The same, of a run in memory and its rows `low` ... `high` - 1."""
+        return _seqs_in(self._held, key, _ROWS_AT + low * ROW_BYTES, _ROWS_AT + high * ROW_BYTES)
 
     def rows_of(self, first_byte: int) -> list[bytes]:
         """The rows whose keys begin with this byte, in order."""
-        spread = 24 - self.shift
-        low, high = self.starts[first_byte << spread], self.starts[(first_byte + 1) << spread]
-        at, end = _HEADER.size + low * ROW_BYTES, _HEADER.size + high * ROW_BYTES
-        return [self._map[row : row + ROW_BYTES] for row in range(at, end, ROW_BYTES)]
+        at, spread = self._table + 4 * (first_byte << (24 - self.shift)), 4 << (24 - self.shift)
+        body = self._body(*_pair_from(self._read(at, 4) + self._read(at + spread, 4)))
+        return [body[row : row + ROW_BYTES] for row in range(0, len(body), ROW_BYTES)]
 
     def close(self) -> None:
-        self.starts.release()
-        self._view.release()
-        self._map.close()
+        disk.close(self._fd)
+        self._fd, self._held = -1, b""
 
-    def _seqs_at(self, key: bytes, at: int, end: int) -> tuple[int, ...]:
-        seqs = []
-        while at < end and self._map[at : at + KEY_BYTES] == key:
-            seqs.append(int.from_bytes(self._map[at + KEY_BYTES : at + ROW_BYTES]))
-            at += ROW_BYTES
-        return tuple(seqs)
+    def _body(self, low: int, high: int) -> bytes:
+        """The rows `low` ... `high` - 1 as they stand in the file."""
+        if not low <= high <= self.rows:
+            raise WorldError(f"`{self.path}` was changed by somebody else; open the world again")
+        return self._read(_ROWS_AT + low * ROW_BYTES, (high - low) * ROW_BYTES)
+
+    def _read(self, at: int, size: int) -> bytes:
+        if self._held:
+            return self._held[at : at + size]
+        try:
+            data = os.pread(self._fd, size, at)
+        except OSError as error:
+            raise self._refusal(error) from error
+        if len(data) != size:
+            raise WorldError(f"`{self.path}` was cut short by somebody else; open the world again")
+        return data
+
+    def _refusal(self, error: OSError) -> WorldError:
+        return disk.refusal(f"`{self.path}` cannot be read; without it the index is made anew", error)
+
+
+def _seqs_in(data: bytes, key: bytes, start: int, end: int) -> tuple[int, ...]:
+    """The sequences of `key` in the rows that stand in `data` from `start` to `end`."""
+    at = start
+    while (at := data.find(key, at, end)) >= 0:
+        if (at - start) % ROW_BYTES == 0:
+            seqs = []
+            while at < end and data.startswith(key, at):
+                seqs.append(int.from_bytes(data[at + KEY_BYTES : at + ROW_BYTES]))
+                at += ROW_BYTES
+            return tuple(seqs)
+        at += 1  # these bytes straddle two rows
+    return ()
 
 
 def name_of(cover: Cover) -> str:
@@ -143,9 +186,8 @@ def _starts(body: bytes, first_byte: int, bits: int, start: int) -> Iterator[int
     return ends
 
 
-def _check(fd: int, path: Path) -> tuple[Cover, int, int, bytes]:
+def _check(fd: int, path: Path, size: int) -> tuple[Cover, int, int, bytes]:
     """Cover, number of rows, table bits and digest of a whole run file."""
-    size = os.fstat(fd).st_size
     header = os.pread(fd, _HEADER.size, 0)
     if size < _HEADER.size + HASH_BYTES:
         raise JournalDamaged("the file is cut short")

@@ -18,8 +18,10 @@ from splittally.core.intent_history import Trace
 from splittally.core.native import NATIVE
 from splittally.core.outcome import HoldReply, MemberReply, Reply, SettleReply
 from splittally.core.types import ADMITTED, APPROVAL, DENY, OPEN, RELEASED, RUNNING, SETTLED, UNKNOWN
+from splittally.core.visibility import seen_by
 from splittally.edge.records import Decision, Group, HoldChange, Intent, Settlement
 from splittally.edge.seal import Refused
+from splittally.runtime.clock import RandomPool
 from splittally.runtime.world import World
 
 FIRST = "first"
@@ -39,7 +41,7 @@ def answer_known(world: World, principal: str, command: Submit) -> tuple[Any, Su
     if command.mode != "each":
         return _group_known(world, principal, command)
     member = command.members[0]
-    known = _known(world, principal, member) if member.keyed else None
+    known = _known(world, principal, member)
     if known is None and len(world.state.ledger.holds) >= world.open_max and _is_full(world, [member]):
         known = unrecorded(find("over_capacity", available=world.open_max), member.intent_hash)
     return known, command
@@ -63,15 +65,30 @@ def _group_known(world: World, principal: str, command: Submit) -> tuple[Any, Su
 
 
 def _known(world: World, principal: str, member: Member) -> Decision | None:
-    """The first answer to an intent that is known already, or the conflict of its key."""
-    if not member.keyed or world.state.caps.grants[member.grant].holder != principal:
+    """The first answer to an intent that is known already, or the conflict of its key.
+
+    The kernel's own random keys never come again, so an intent with one is not looked for.
+    """
+    is_drawn = not member.keyed
+    if is_drawn and type(world.entropy) is RandomPool:
         return None
+    if world.state.caps.grants[member.grant].holder != principal:
+        return None
+    found = world.history.trace(member.intent_hash, world.state.ledger.holds.get(member.intent_hash))
+    if found is not None and found.is_final:
+        if is_drawn:  # the host's source of keys repeats itself, which does not say that two calls are one
+            return _conflict(member, member.intent_hash)
+        return _duplicate_of(world, principal, found, member.attempt)
     twin = world.history.twin(member)
     if twin is not None and twin.intent_hash != member.intent_hash:
-        conflict = find("idempotency.conflict", grant=member.grant, intent_hash=twin.intent_hash)
-        return unrecorded(conflict, member.intent_hash)
-    found = world.history.trace(member.intent_hash, world.state.ledger.holds.get(member.intent_hash))
-    return _duplicate_of(world, found, member.attempt) if found is not None and found.is_final else None
+        return _conflict(member, twin.intent_hash)
+    return None
+
+
+def _conflict(member: Member, other: bytes) -> Decision:
+    """The key of this intent stands for another one."""
+    conflict = find("idempotency.conflict", grant=member.grant, intent_hash=other)
+    return unrecorded(conflict, member.intent_hash)
 
 
 def _conflicting(known: list[Decision | None]) -> Decision:
@@ -85,9 +102,15 @@ def _is_full(world: World, members: list[Member]) -> bool:
     return added > 0 and len(world.state.ledger.holds) + added > world.open_max
 
 
-def _duplicate_of(world: World, found: Trace, attempt: bytes) -> Decision:
-    """The first answer to an intent, once more, and whether this attempt may act on it now."""
-    decided = found.decided
+def _duplicate_of(world: World, principal: str, found: Trace, attempt: bytes) -> Decision:
+    """The first answer to an intent, once more, and whether this attempt may act on it now.
+
+    It is recorded as who asked first was told it; who holds the grant by now may see less.
+    """
+    decided, findings, state = found.decided, found.decided.findings, world.state
+    if principal != found.by:
+        chain = state.caps.chain(found.member.grant, found.member.kind)
+        findings = [seen_by(state, principal, chain, state.now_ns, finding) for finding in findings]
     may_act, reasons = False, NO_FINDINGS
     if decided.outcome in ADMITTED:
         hold = world.state.ledger.holds.get(decided.intent_hash)
@@ -98,7 +121,7 @@ def _duplicate_of(world: World, found: Trace, attempt: bytes) -> Decision:
         seq=found.seq,
         intent_hash=decided.intent_hash,
         outcome=decided.outcome,
-        findings=(*decided.findings, *reasons),
+        findings=(*findings, *reasons),
         reserve=found.reserve,
         duplicate=True,
         attempt=found.member.attempt,

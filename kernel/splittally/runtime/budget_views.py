@@ -10,7 +10,8 @@ import msgspec
 
 from splittally.core.budget.check import gaps, stage_of
 from splittally.core.budget.horizon import at_horizon, days_left
-from splittally.core.budget.plan import TOTAL, Plan
+from splittally.core.budget.plan import TOTAL, Plan, worth
+from splittally.core.ledger.moves import spendable
 from splittally.core.native.plans import plan_of
 from splittally.core.state import State
 from splittally.core.types import BudgetDef
@@ -34,7 +35,7 @@ def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL
         "missing": gaps(name, plan, lambda *key: _balance(state, *key)),
         "balances": held,
         "in_flight": flying,
-        "spendable": {x: amount + state.ledger.accounts[name].debt_limit for x, amount in held.items()},
+        "spendable": {x: spendable(state.ledger, name, x) for x in held},
         "lines": {x: _line(state, plan, name, x, per) for x in sorted(plan.lines)},
         "metrics": {x: _metric(state, plan, name, x) for x in sorted(plan.metrics)},
         "expected": _expected(plan, held),
@@ -110,7 +111,7 @@ def _expected(plan: Plan, held: dict[str, int]) -> list[dict[str, Any]]:
             "gives": x.gives,
             "held": held[x.gives],
             "gets": x.gets,
-            "expected": held[x.gives] * x.rate[0] // x.rate[1],
+            "expected": worth(held[x.gives], x.rate),
         }
         for name, x in sorted(plan.conversions.items())
     ]

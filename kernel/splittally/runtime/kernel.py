@@ -230,7 +230,6 @@ class Kernel(Requests):
 
     def at(self, seq: int) -> Queries:
         """Queries on the state after frame `seq`: the same as a fold of the frames 0 ... `seq`."""
-        require_natural(seq, "seq")
         with self._lock:
             self._usable()
             state = self._world.state_after(seq)

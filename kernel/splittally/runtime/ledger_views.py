@@ -5,6 +5,7 @@ Rule 1. Everything is derived from one state; nothing here is recorded or decide
 
 import msgspec
 
+from splittally.core.ledger.moves import spendable
 from splittally.core.ledger.state import Counter
 from splittally.core.state import State
 from splittally.core.types import RESERVED, AccountDef
@@ -68,13 +69,12 @@ def account_row(state: State, name: str) -> Row | None:
     if account is None and not held:
         return None
     account = account or AccountDef(name=name, kind=UNDEFINED, debt_limit=0)
-    free = {x: 0 if account.kind == "external" else held[x] + account.debt_limit for x in held}
     return Row(
         kind=account.kind,
         debt_limit=account.debt_limit,
         balances=held,
         in_flight={x: ledger.drawn[name, x] for x in resources if ledger.drawn.get((name, x))},
-        spendable=free,
+        spendable={x: spendable(ledger, name, x) for x in held},
     )
 
 

@@ -17,11 +17,12 @@ from typing import NamedTuple
 
 from splittally import runtime
 from splittally.core.commands import Open
-from splittally.core.errors import InvalidInput, JournalDamaged, JournalOlder
+from splittally.core.errors import JournalOlder
 from splittally.core.frames import Body, read_body
 from splittally.core.intent_history import Trace
 from splittally.core.state import State
 from splittally.core.types import OPERATOR
+from splittally.edge.arguments import require_frame
 from splittally.edge.hashes import require_hash
 from splittally.journal.frame import Head, open_frame
 from splittally.journal.index import Index
@@ -142,9 +143,7 @@ class Reader:
 
     def at(self, seq: int) -> Queries:
         """Queries on the state after frame `seq`, the same as a fold of the frames 0 ... `seq`."""
-        if not 0 <= seq < self.head.size:
-            raise InvalidInput(f"there is no frame {seq}; the last is {self.head.size - 1}", field="seq")
-        state = self.state_before(seq + 1)
+        state = self.state_before(require_frame(seq, self.head.size) + 1)
         return Queries(lambda: state)
 
     def trace(self, intent_hash: bytes | str) -> Trace | None:
@@ -193,8 +192,6 @@ def read_store(source: "Store | runtime.Kernel") -> Reader:
 
 
 def read_record(seq: int, hash_: bytes, data: bytes) -> Record:
-    """The frame in canonical bytes whose hash was checked; `JournalDamaged` when it is not frame `seq`."""
-    found, prev, rows = open_frame(data)
-    if found != seq:
-        raise JournalDamaged(f"frame {found} stands in the place of frame {seq}", seq=seq)
+    """What frame `seq` says, from its bytes as `Reader.entries` gives them, checked."""
+    _, prev, rows = open_frame(data)
     return Record(seq=seq, hash=hash_, prev=prev, data=data, body=read_body(rows, seq))

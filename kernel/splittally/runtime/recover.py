@@ -2,7 +2,8 @@
 
 Rule 1. What lies beside the journal is believed only where a frame names it: a snapshot in the `Anchored`
         that follows it, index runs in the last one. Every frame from the snapshot to the head is verified,
-        these among them, so who forges a file must forge the chain. What is not named is left out and said.
+        these among them, so who forges a file must forge the chain; so it is when an older state is read.
+        What is not named is left out and said.
 Rule 2. Every frame that is folded is verified: dense, chained, its own hash.
 Rule 3. A journal that ends before what lies beside it is refused: what is missing was decided.
 """
@@ -133,9 +134,11 @@ def fold(store: Store, stop: int | None = None, progress: Progress | None = None
 def state_at(store: Store, snapshots: Snapshots, size: int) -> State:
     """The state after the first `size` frames, from the last snapshot before that holds."""
     state = _last_snapshot(store, snapshots, size).state
-    for seq, rows in verified_rows(store, state.size, size):
-        at_ns, by, out = read_events(rows, seq)
-        apply_events(state, at_ns, by, out, seq)
+    stop = store.head.size if state.size else size  # Rule 1: a snapshot is believed by the chain to the head
+    for seq, rows in verified_rows(store, state.size, stop):
+        if seq < size:
+            at_ns, by, out = read_events(rows, seq)
+            apply_events(state, at_ns, by, out, seq)
     return state
 
 

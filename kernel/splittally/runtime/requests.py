@@ -17,7 +17,7 @@ from typing import Any, Literal, overload
 
 from splittally.core.errors import KernelStopped, SplittallyError
 from splittally.core.limits import GROUP_MAX
-from splittally.edge.arguments import MODES, Mode, Several, listed, require_mode, require_several
+from splittally.edge.arguments import Mode, Several, listed, require_mode, require_several
 from splittally.edge.records import (
     Answer,
     At,
@@ -44,6 +44,19 @@ RECEIPTS = "a Receipt, or a list of them,"
 REQUESTS = "a list of requests"
 
 
+def asked_of(
+    intent: Intent | Several[Intent], mode: Mode, now_ns: int | None
+) -> At[Intent | Group] | list[Intent] | list[At[Intent]]:
+    """What `submit` asks for: one request, or a list of them; both faces of a kernel ask the same."""
+    require_mode(mode)
+    if isinstance(intent, Intent):
+        return At(now_ns, intent)
+    if mode == "each":
+        intents = listed(intent, Intent, INTENTS)
+        return intents if now_ns is None else [At(now_ns, each) for each in intents]
+    return At(now_ns, Group(mode, tuple(require_several(intent, INTENTS))))
+
+
 class Requests:
     """What a kernel asks its world, for one principal."""
 
@@ -68,15 +81,9 @@ class Requests:
         `mode` is `each` (one frame each), `all` (one frame, all or nothing) or `first` (same key and
         params, one intent per grant, the first allow wins: one Decision).
         """
-        if isinstance(intent, Intent) and mode in MODES:
-            decision: Decision = self._one(At(now_ns, intent))
-            return decision
-        require_mode(mode)
-        if mode == "each":
-            intents = listed(intent, Intent, INTENTS)
-            return self.run(intents if now_ns is None else [At(now_ns, each) for each in intents])
-        answer = self._one(At(now_ns, Group(mode, tuple(require_several(intent, INTENTS)))))
-        return answer if mode == "first" else list(answer)
+        asked = asked_of(intent, mode, now_ns)
+        answer: Decision | list[Decision] = self._one(asked) if isinstance(asked, At) else self.run(asked)
+        return answer
 
     @overload
     def settle(self, receipt: Receipt, now_ns: int | None = None) -> Settlement: ...

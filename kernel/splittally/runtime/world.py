@@ -10,13 +10,14 @@ import threading
 from collections.abc import Callable
 
 from splittally.core.commands import Anchor
-from splittally.core.errors import DiskFull, InvalidInput, JournalDamaged, KernelStopped, WorldError
+from splittally.core.errors import DiskFull, JournalDamaged, KernelStopped, WorldError
 from splittally.core.evolve import remember
 from splittally.core.frames import body_rows
 from splittally.core.snapshot import dump_state, dumped_root
 from splittally.core.state import State
 from splittally.core.step import step
 from splittally.core.types import KERNEL
+from splittally.edge.arguments import require_frame
 from splittally.edge.seal import Entropy, Sealer
 from splittally.journal.frame import Frame, Head, seal
 from splittally.journal.index import Index
@@ -147,10 +148,8 @@ class World:
 
     def state_after(self, seq: int) -> State:
         """The state after frame `seq`; `InvalidInput` where there is no such frame."""
-        store = self.store
-        if not 0 <= seq < store.head.size:
-            raise InvalidInput(f"there is no frame {seq}; the last is {store.head.size - 1}", field="seq")
-        return state_at(store, self.snapshots or Snapshots(NO_FOLDER), seq + 1)
+        size = require_frame(seq, self.store.head.size) + 1
+        return state_at(self.store, self.snapshots or Snapshots(NO_FOLDER), size)
 
     def fork(self) -> "World":
         """A world over a fork of the state, to be used at once and under the lock of this one."""

@@ -41,9 +41,11 @@ const quoting = @import("quoting.zig");
 const strict = @import("strict.zig");
 pub const lists = @import("lists.zig");
 pub const paths = @import("paths.zig");
+pub const quick = @import("quick.zig");
 pub const sets = @import("sets.zig");
 
 pub const Answer = answers.Answer;
+pub const freshAnswer = answers.fresh;
 pub const Refused = answers.Refused;
 pub const isDimension = cbor.isDimension;
 pub const isLegible = quoting.isLegible;
@@ -60,6 +62,8 @@ pub const Texts = cbor.Texts;
 pub const Token = strict.Token;
 pub const Walk = strict.Walk;
 pub const Writer = strict.Writer;
+pub const writeCheck = answers.writeCheck;
+pub const writeSettle = answers.writeSettle;
 
 /// Turns a failed safety check into a trap. Every enforcer's own file must re-export it.
 pub const panic = std.debug.no_panic;
@@ -205,6 +209,15 @@ var input: [input_bytes_max]u8 align(16) = @splat(0);
 
 /// Exports the ABI for `enforcer`, a namespace with `check` and `settle`.
 pub fn serve(comptime enforcer: type) void {
+    serveMessages(struct {
+        pub inline fn answerTo(message: []u8) []const u8 {
+            return judge(enforcer, message);
+        }
+    });
+}
+
+/// The same for an enforcer that reads the question itself: `answerTo` is given its bytes and gives the answer's.
+pub fn serveMessages(comptime enforcer: type) void {
     const abi = struct {
         fn version() callconv(.c) void {}
 
@@ -214,7 +227,7 @@ pub fn serve(comptime enforcer: type) void {
 
         fn run(ptr: u32, len: u32) callconv(.c) u64 {
             if (ptr != @intFromPtr(&input) or len > input.len) @trap();
-            const written = judge(enforcer, input[0..len]);
+            const written = enforcer.answerTo(input[0..len]);
             return @as(u64, @intFromPtr(written.ptr)) << 32 | written.len;
         }
     };

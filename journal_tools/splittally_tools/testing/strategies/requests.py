@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from splittally.core.canonical import decode, encode
-from splittally.core.types import CAP_ANY_TYPE, CAP_NATIVE_TYPE, ROOT
+from splittally.core.caps.state import covers_type
+from splittally.core.types import CAP_NATIVE_TYPE, ROOT
 from splittally.edge.records import Decision, Intent, Origin, Receipt
 from splittally.runtime import Kernel
 
@@ -88,7 +89,7 @@ def offers(kernel: Kernel) -> list[Offer]:
         covers = state.caps[grant.cap].cap_type
         cap_params = decode(blobs[grant.params]) if grant.params else {}
         for kind, effect in state.effects.items():
-            if effect.cap_type == CAP_NATIVE_TYPE or covers not in (effect.cap_type, CAP_ANY_TYPE):
+            if effect.cap_type == CAP_NATIVE_TYPE or not covers_type(covers, effect.cap_type):
                 continue
             schema = decode(blobs[effect.params_schema]) if effect.params_schema else None
             found.append(

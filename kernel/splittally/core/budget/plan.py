@@ -12,12 +12,11 @@ import msgspec
 from msgspec import Struct
 
 from splittally.core import expr
+from splittally.core.amounts import fits, in_model
 from splittally.core.canonical import decode
 from splittally.core.errors import ExpressionError
 from splittally.core.limits import (
     ACTIONS_PER_RULE_MAX,
-    INT_MIN,
-    NATURAL_MAX,
     PART_NAME_BYTES_MAX,
     PLAN_ITEMS_MAX,
     WEIGHT_MAX,
@@ -57,7 +56,7 @@ class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def require_valid(self) -> None:
         """Raises `ValueError` naming the first thing that may not be."""
         _require(is_id(self.resource), "a line's `resource` is a name")
-        _require(INT_MIN < self.amount <= NATURAL_MAX, "a line's `amount` is an integer of the data model")
+        _require(in_model(self.amount), "a line's `amount` is an integer of the data model")
         _require(self.per in PERIODS, f"a line's `per` is one of {', '.join(PERIODS)}")
 
 
@@ -88,7 +87,7 @@ class Constraint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def require_valid(self) -> None:
         """Raises `ValueError` naming the first thing that may not be."""
         _require(is_id(self.name) and is_id(self.resource), "a constraint has a `name` and a `resource`")
-        _require(0 <= self.minimum <= NATURAL_MAX, "a constraint's `minimum` is a natural below 2^64")
+        _require(fits(self.minimum), "a constraint's `minimum` is a natural below 2^64")
         _require(self.tier in TIERS, "a constraint's `tier` is partial or full")
 
 
@@ -274,6 +273,11 @@ def is_part(name: object) -> bool:
 def require_rate(rate: list[int]) -> None:
     """Raises `ValueError` unless this is a rate: what is got for what is given."""
     _require(len(rate) == 2 and all(0 < x <= WEIGHT_MAX for x in rate), f"a rate is two of 1 to {WEIGHT_MAX}")
+
+
+def worth(amount: int, rate: list[int]) -> int:
+    """What an amount is worth at a rate, rounded down; what the division leaves stays with who gives."""
+    return amount * rate[0] // rate[1]
 
 
 def _require_expression(text: str, result: expr.Type) -> None:

@@ -7,6 +7,7 @@ Rule 2. What a child does not limit is limited by its ancestors, whose counters 
 import msgspec
 from msgspec import Struct
 
+from splittally.core.amounts import is_natural
 from splittally.core.canonical import encode
 from splittally.core.caps.narrowing import check_narrowing
 from splittally.core.caps.state import Caps, limits_of
@@ -17,7 +18,6 @@ from splittally.core.limits import (
     BUDGET_DIMS_MAX,
     CHAIN_GRANTS_MAX,
     LIMITS_PER_GRANT_MAX,
-    NATURAL_MAX,
     PARAMS_BYTES_MAX,
     TIME_NS_MAX,
 )
@@ -113,11 +113,6 @@ class GrantTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _require(all(map(is_id, [*self.draws_on, *self.draws_on.values()])), "`draws_on` maps names")
         first = self.pays_to[:1]
         _require(all(map(is_plain, first)), "the first of `pays_to` is one account")
-
-
-def is_natural(value: object) -> bool:
-    """Whether a value is a natural below 2^64."""
-    return type(value) is int and 0 <= value <= NATURAL_MAX
 
 
 def build_grant(name: str, terms: GrantTerms, made_by: str) -> Grant:

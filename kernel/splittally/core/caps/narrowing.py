@@ -132,9 +132,11 @@ def _payees(caps: Caps, grant: Grant, above: Grant) -> list[Finding]:
 
 
 def _cap(caps: Caps, grant: Grant, above: Grant) -> list[Finding]:
-    if grant.cap not in caps.caps or covers_kinds(caps, above.cap, grant.cap):
-        return []
-    return [find("wider_than_parent", cap=grant.cap, available=above.cap, grant=above.name)]
+    """The nearest grant above that does not cover the kinds: one may have been narrowed since."""
+    for bound in caps.ancestors(above.name) if grant.cap in caps.caps else ():
+        if not covers_kinds(caps, bound.cap, grant.cap):
+            return [find("wider_than_parent", cap=grant.cap, available=bound.cap, grant=bound.name)]
+    return []
 
 
 def covers_kinds(caps: Caps, above: str, cap: str) -> bool:

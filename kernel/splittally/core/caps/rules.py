@@ -18,12 +18,13 @@ from typing import Any, NoReturn
 import msgspec
 
 from splittally.core import expr
+from splittally.core.amounts import fits
 from splittally.core.canonical import decode, encode
 from splittally.core.caps.grants import GrantTerms
 from splittally.core.caps.state import NO_PARAMS, Caps
 from splittally.core.errors import ExpressionError, InvalidInput, SplittallyError
 from splittally.core.findings import Finding, find
-from splittally.core.limits import DENY_CODE_BYTES_MAX, NAME_BYTES_MAX, NATURAL_MAX, OUTPUT_DIMS_MAX
+from splittally.core.limits import DENY_CODE_BYTES_MAX, NAME_BYTES_MAX, OUTPUT_DIMS_MAX
 
 COMPILING_MODULE = "sys/CapEnforceRules@1"  # compiles the texts itself, each time it is asked
 RUNNING_MODULE = "sys/CapEnforceRules@2"  # runs the program
@@ -180,7 +181,7 @@ class _Compiler:
 
     def _amount(self, place: str, amount: Any, names: Mapping[str, expr.Type]) -> bytes | int:
         """The code of an amount, or the natural that stands for itself."""
-        if type(amount) is int and 0 <= amount <= NATURAL_MAX:
+        if type(amount) is int and fits(amount):
             self._count(place, 0, 1)
             return amount
         text = self._text(place, amount, "is an expression or a natural below 2^64")

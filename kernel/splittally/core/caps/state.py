@@ -132,6 +132,11 @@ class Caps:
             name = grants[-1].parent
         return grants
 
+    def drawn_on(self, name: str, resource: str) -> str:
+        """The account from which a chain takes a resource, as its nearest grant has it; empty for none."""
+        chain = self.ancestors(name)
+        return next((grant.draws_on[resource] for grant in chain if resource in grant.draws_on), "")
+
     def descends(self, name: str, ancestor: str) -> bool:
         """Whether `name` is `ancestor` or stands below it."""
         return any(grant.name == ancestor for grant in self.ancestors(name))

@@ -7,10 +7,10 @@ Rule 1. What was spent stops at 2^64-1: no cap is higher, so nothing that a verd
 
 from collections.abc import Iterable
 
+from splittally.core.amounts import saturated
 from splittally.core.events import Noted
 from splittally.core.governor.state import Governed
 from splittally.core.governor.terms import GovernorTerms
-from splittally.core.limits import NATURAL_MAX
 
 Amounts = dict[str, int]
 WindowStart = dict[str, int]  # the start of the day and of the week that hold the time of the record
@@ -30,7 +30,7 @@ def carry_spent(governed: Governed, rows: Iterable[tuple[str, str, int, int]]) -
     """Take what was spent in the windows that are open, also of resources that no cap counts any more."""
     governed.spent.clear()
     for resource, per, start_ns, amount in rows:
-        governed.spent[resource, per] = (start_ns, amount)
+        governed.spent[resource, per] = (start_ns, saturated(amount))
 
 
 def reserve(governed: Governed, amounts: Amounts, sign: int) -> None:
@@ -50,7 +50,7 @@ def spend(governed: Governed, charged: Amounts, starts: WindowStart) -> None:
         if charged.get(resource):
             began, amount = governed.spent.get(key, (starts[per], 0))
             spent = (amount if began == starts[per] else 0) + charged[resource]
-            governed.spent[key] = (starts[per], min(spent, NATURAL_MAX))
+            governed.spent[key] = (starts[per], saturated(spent))
 
 
 def note(governed: Governed, event: Noted, starts: WindowStart, is_open: bool) -> None:

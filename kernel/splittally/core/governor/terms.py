@@ -7,7 +7,7 @@ Rule 3. Lane and failure class are read from an effect's params at the JSON poin
 
 from msgspec import Struct, field
 
-from splittally.core.limits import NATURAL_MAX
+from splittally.core.amounts import fits
 from splittally.core.types import is_id, is_kind
 
 # The failures after which a local model has given up. On the measured workload it solved 8 of 12 tasks and a
@@ -37,7 +37,7 @@ class CapOnSpend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Raises `ValueError` naming the first term that may not be."""
         _require(is_id(self.resource), "a cap's `resource` is a name")
         _require(self.per in CAP_WINDOWS, f"a cap's `per` is {' or '.join(CAP_WINDOWS)}")
-        _require(0 <= self.amount <= NATURAL_MAX, "a cap's `amount` is a natural below 2^64")
+        _require(fits(self.amount), "a cap's `amount` is a natural below 2^64")
 
 
 class Envelope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

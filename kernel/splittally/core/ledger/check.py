@@ -9,13 +9,14 @@ Rule 4. No counter counts beyond 2^64-1, whether a limit compares it or not (`am
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from splittally.core.amounts import fits, shown
 from splittally.core.events import LimitCrossed, LimitSet
-from splittally.core.findings import Finding, find, shown
+from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.ledger.state import UNUSED, Counter, Ledger
 from splittally.core.ledger.windows import window_start
-from splittally.core.limits import NATURAL_MAX
 from splittally.core.types import ALLOW, DEFER, DENY, LIFE, PER_INTENT, REQUIRE_APPROVAL, Draw, Limit, Window
 
 _OUTCOME = {"deny": DENY, "defer": DEFER, "ask": REQUIRE_APPROVAL, "tell": ALLOW, "shadow": ALLOW}
@@ -89,8 +90,8 @@ def _compare(
     found: LimitCheck, scope: Scope, limit: Limit, counter: Counter, asked: int, bound: int, start_ns: int
 ) -> None:
     total = counter.reserved + counter.spent + asked
-    left = bound + counter.refunded - total
-    if total > NATURAL_MAX:
+    left = counter.left_of(bound) - asked
+    if not fits(total):
         found.outcomes.append(DENY)
         found.findings.append(find("amount_overflow", dim=limit.dim, grant=scope.name))
     elif limit.over == "tell":
@@ -150,7 +151,7 @@ def _window(
     start_ns = standing[0] if standing else window_start(limit.per, now_ns, offset_ns)
     counter = ledger.counters.get((scope, limit.dim, limit.per, start_ns), UNUSED)
     if standing is None:
-        counter = Counter(limit=hard_amount(limits, limit), reserved=0, spent=0, refunded=0, told=0)
+        counter = replace(UNUSED, limit=hard_amount(limits, limit))
     window = Window(limit.dim, limit.per, start_ns)
     if window not in found.windows:
         found.windows.append(window)
@@ -168,7 +169,7 @@ def check_counted(
     findings = []
     for dim, asked in estimate.items():
         counter = ledger.counters.get((scope.name, dim, LIFE, 0))
-        if counter is None or counter.reserved + counter.spent + asked <= NATURAL_MAX:
+        if counter is None or fits(counter.reserved + counter.spent + asked):
             continue
         if not any((limit.dim, limit.per) == (dim, LIFE) for limit in limits):  # those `_compare` finds
             findings.append(find("amount_overflow", dim=dim, grant=scope.name))
@@ -181,7 +182,7 @@ def check_open_reserve(ledger: Ledger, scope: str, dims: Iterable[str]) -> list[
     for dim in sorted(dims):
         if (scope, dim, LIFE, 0) not in ledger.counters:
             reserved = open_reserve(ledger, scope, dim)
-            if reserved > NATURAL_MAX:
+            if not fits(reserved):
                 findings.append(find("amount_overflow", dim=dim, grant=scope, needed=reserved))
     return findings
 
@@ -199,17 +200,16 @@ def hard_amount(limits: tuple[Limit, ...], like: Limit) -> int:
     return min(amounts, default=-1)
 
 
+def draw_moves(draws: list[Draw]) -> list[Move]:
+    """The moves that take what is drawn into flight."""
+    return [Move(draw.account, "", draw.resource, draw.amount) for draw in draws if draw.amount]
+
+
 def check_accounts(ledger: Ledger, draws: list[Draw]) -> list[Finding]:
     """What the accounts drawn on say: one finding for each that holds too little."""
-    moves = [Move(draw.account, "", draw.resource, draw.amount) for draw in draws if draw.amount]
+    moves = draw_moves(draws)
     findings = refused_moves(ledger, sorted(moves) if len(moves) > 1 else moves)
     for draw in draws:
         if not draw.pays_to:
             findings.append(find("payee_missing", resource=draw.resource))
     return findings
-
-
-def spendable(ledger: Ledger, account: str, resource: str) -> int:
-    """What may still be taken from an account: its balance and the debt it may make, if it is an account."""
-    known = ledger.accounts.get(account)
-    return ledger.balances.get((account, resource), 0) + (known.debt_limit if known is not None else 0)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from splittally.core.amounts import added, moved
 from splittally.core.events import (
     Count,
     Held,
@@ -113,7 +114,7 @@ def refund(ledger: Ledger, event: Refunded) -> None:
                 key = (leg.grant, dim, window.per, window.start_ns)
                 counter = ledger.counters.get(key)
                 if window.dim == dim and counter is not None:
-                    ledger.counters[key] = replace(counter, refunded=counter.refunded + amount)
+                    ledger.counters[key] = replace(counter, refunded=added(counter.refunded, amount))
 
 
 def post(ledger: Ledger, event: Posted) -> None:
@@ -122,27 +123,27 @@ def post(ledger: Ledger, event: Posted) -> None:
     if event.debit:
         _credit(ledger, event.debit, resource, -amount)
     else:
-        ledger.inflight[resource] = ledger.inflight.get(resource, 0) - amount
+        ledger.inflight[resource] = moved(ledger.inflight.get(resource, 0), -amount)
     if event.credit:
         _credit(ledger, event.credit, resource, amount)
     else:
-        ledger.inflight[resource] = ledger.inflight.get(resource, 0) + amount
+        ledger.inflight[resource] = moved(ledger.inflight.get(resource, 0), amount)
 
 
 def _credit(ledger: Ledger, account: str, resource: str, change: int) -> None:
     key = (account, resource)
     before = ledger.balances.get(key, 0)
-    ledger.balances[key] = before + change
+    ledger.balances[key] = after = moved(before, change)
     if account.startswith(EXTERNAL):
-        issued = issued_by(before + change) - issued_by(before)
-        ledger.issued[resource] = ledger.issued.get(resource, 0) + issued
+        issued = issued_by(after) - issued_by(before)
+        ledger.issued[resource] = added(ledger.issued.get(resource, 0), issued)
 
 
 def count(ledger: Ledger, counted: Count) -> None:
     """Count one more in a window of a rule, also in one that this very record opens."""
     key = (counted.scope, counted.dim, counted.per, counted.start_ns)
     counter = ledger.counters.get(key, UNUSED)
-    ledger.counters[key] = replace(counter, spent=counter.spent + counted.amount)
+    ledger.counters[key] = replace(counter, spent=added(counter.spent, counted.amount))
 
 
 def set_limit(ledger: Ledger, event: LimitSet, seq: int, position: int, offset_ns: int) -> None:
@@ -151,7 +152,7 @@ def set_limit(ledger: Ledger, event: LimitSet, seq: int, position: int, offset_n
     counter = ledger.counters.get(key)
     if counter is None:
         reserved = open_reserve(ledger, event.scope, event.dim) if event.per == LIFE else 0
-        counter = replace(UNUSED, reserved=reserved)
+        counter = replace(UNUSED, reserved=added(0, reserved))
     ledger.counters[key] = replace(counter, limit=event.amount)
     window = (event.scope, event.dim, event.per)
     if event.per != LIFE and window not in ledger.windows:
@@ -202,23 +203,23 @@ def _reserve(ledger: Ledger, leg: Leg, sign: int) -> None:
         key = (leg.grant, dim, LIFE, 0)
         counter = counters.get(key)
         if counter is not None:
-            counters[key] = replace(counter, reserved=counter.reserved + sign * amount)
+            counters[key] = replace(counter, reserved=added(counter.reserved, sign * amount))
     for window in leg.windows:
         key = (leg.grant, window.dim, window.per, window.start_ns)
         counter = counters.get(key, UNUSED)
         amount = leg.reserve.get(window.dim, 0)
-        counters[key] = replace(counter, reserved=counter.reserved + sign * amount)
+        counters[key] = replace(counter, reserved=added(counter.reserved, sign * amount))
 
 
 def _draw(ledger: Ledger, draws: Iterable[Draw], sign: int) -> None:
     for draw in draws:
         key = (draw.account, draw.resource)
-        ledger.drawn[key] = ledger.drawn.get(key, 0) + sign * draw.amount
+        ledger.drawn[key] = added(ledger.drawn.get(key, 0), sign * draw.amount)
 
 
 def _charge(ledger: Ledger, key: CounterKey, reserve: int, amount: int) -> None:
     counter = ledger.counters.get(key)
     if counter is not None:
         ledger.counters[key] = replace(
-            counter, reserved=counter.reserved - reserve, spent=counter.spent + amount
+            counter, reserved=added(counter.reserved, -reserve), spent=added(counter.spent, amount)
         )

@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from splittally.core.amounts import fits, in_model, shown
 from splittally.core.events import Event, Refunded, Settled
 from splittally.core.ledger.state import CounterKey, Ledger
-from splittally.core.limits import INT_MAX, INT_MIN, NATURAL_MAX
+from splittally.core.limits import NATURAL_MAX
 from splittally.core.types import LIFE
 
 
@@ -70,11 +71,11 @@ def _reserves(ledger: Ledger) -> Iterator[Broken]:
 def _ranges(ledger: Ledger) -> Iterator[Broken]:
     """Every number that stands in the root is one of the data model."""
     for key, balance in sorted(ledger.balances.items()):
-        if not INT_MIN <= balance <= INT_MAX:
-            yield Broken(f"the balance of {key[0]} in {key[1]}", max(INT_MIN, min(balance, INT_MAX)), balance)
+        if not in_model(balance):
+            yield Broken(f"the balance of {key[0]} in {key[1]}", shown(balance), balance)
     for counter_key, counter in sorted(ledger.counters.items()):
         for number in (counter.reserved, counter.spent, counter.refunded):
-            if not 0 <= number <= NATURAL_MAX:
+            if not fits(number):
                 yield Broken(f"the counter of {counter_key[0]} in {counter_key[1]}", NATURAL_MAX, number)
 
 

@@ -6,10 +6,10 @@ Rule 2. A limit that is gone leaves a window that only counts. Set again, it cou
 
 from collections.abc import Sequence
 
+from splittally.core.amounts import saturated
 from splittally.core.events import LimitSet
 from splittally.core.ledger.check import hard_amount
 from splittally.core.ledger.state import Ledger
-from splittally.core.limits import NATURAL_MAX
 from splittally.core.types import Limit
 
 
@@ -27,8 +27,8 @@ def open_window_events(
         counter = ledger.counters[scope, dim, per, start_ns]
         was, amount = _hard(old, dim, per), _hard(new, dim, per)
         if was != amount:
-            carried = max(0, counter.limit - was) if was >= 0 and amount >= 0 else 0
-            amount = min(amount + carried, NATURAL_MAX)
+            if was >= 0 and amount >= 0:
+                amount = saturated(amount + max(0, counter.limit - was))
             events.append(LimitSet(scope=scope, dim=dim, per=per, start_ns=start_ns, amount=amount))
     return events
 

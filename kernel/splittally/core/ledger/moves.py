@@ -15,10 +15,11 @@ for 50 EUR is two moves: the first lacks 40 (`insufficient_balance`), the second
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from splittally.core.amounts import fits, in_model
 from splittally.core.events import Posted
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.state import Ledger
-from splittally.core.limits import INT_MAX, INT_MIN, NATURAL_MAX
+from splittally.core.limits import NATURAL_MAX
 from splittally.core.types import EXTERNAL
 
 
@@ -41,6 +42,18 @@ class Move(NamedTuple):
             grant=grant,
             intent_hash=intent_hash,
         )
+
+
+def spendable(ledger: Ledger, account: str, resource: str, balance: int | None = None) -> int:
+    """What may be taken from an account now, or at this balance: that, and the debt that it may make.
+
+    Nothing is taken from an external account: what it gives is an issue.
+    """
+    if account.startswith(EXTERNAL):
+        return 0
+    known = ledger.accounts.get(account)
+    held = ledger.balances.get((account, resource), 0) if balance is None else balance
+    return held + known.debt_limit if known is not None else held
 
 
 def refused_moves(
@@ -85,14 +98,13 @@ def _refused(ledger: Ledger, move: Move, left: dict[tuple[str, str], int], by_is
     if is_got and amount <= 0:
         return [find("conversion_too_small", resource=resource)]
     findings: list[Finding] = []
-    if not 0 < amount <= NATURAL_MAX:
+    if not amount or not fits(amount):
         findings.append(find("amount_overflow", resource=resource, needed=amount, available=NATURAL_MAX))
     is_external = debit.startswith(EXTERNAL)
     if is_external and not by_issue:
         findings.append(find("external_account", account=debit))
     if debit and not is_external:
-        account = ledger.accounts.get(debit)
-        available = _balance(ledger, left, debit, resource) + (account.debt_limit if account else 0)
+        available = spendable(ledger, debit, resource, _balance(ledger, left, debit, resource))
         if amount > available:
             facts = {"needed": amount, "available": available, "shortage": amount - available}
             lacking = "conversion_uncovered" if is_got else "insufficient_balance"
@@ -101,7 +113,7 @@ def _refused(ledger: Ledger, move: Move, left: dict[tuple[str, str], int], by_is
         if name:
             left[name, resource] = _balance(ledger, left, name, resource) + change
     for name in (debit, credit) if not findings else ():
-        if name and not INT_MIN <= left[name, resource] <= INT_MAX:
+        if name and not in_model(left[name, resource]):
             findings.append(find("amount_overflow", account=name, resource=resource, needed=amount))
     return findings
 

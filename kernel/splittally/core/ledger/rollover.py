@@ -7,8 +7,8 @@ Rule 2. The work is bounded by the steps until the amount stays what it is, and 
 
 from functools import lru_cache
 
+from splittally.core.amounts import saturated
 from splittally.core.ledger.windows import DAY_NS, HOUR_NS, window_end
-from splittally.core.limits import NATURAL_MAX
 from splittally.core.types import Limit
 
 _LENGTHS_NS = {"hour": HOUR_NS, "day": DAY_NS, "week": 7 * DAY_NS}
@@ -41,11 +41,11 @@ def amount_after(limit: Limit, left: int, periods: int) -> int:
 # one before it, all that follow are. With a share of 1 it never stays: then each period adds 100.
 @lru_cache(maxsize=1024)
 def _amount_after(amount: int, share: int, whole: int, left: int, periods: int) -> int:
-    opened = min(amount + left * share // whole, NATURAL_MAX)
+    opened = saturated(amount + left * share // whole)
     if share == whole:
-        return min(opened + amount * (periods - 1), NATURAL_MAX)
+        return saturated(opened + amount * (periods - 1))
     for _ in range(periods - 1):
-        before, opened = opened, min(amount + opened * share // whole, NATURAL_MAX)
+        before, opened = opened, saturated(amount + opened * share // whole)
         if opened == before:
             break
     return opened

@@ -9,11 +9,11 @@ Rule 3. An account never pays more than was committed, but for a leg whose grant
 from msgspec import Struct
 
 from splittally.core.abi import Fault, SettleVerdict
+from splittally.core.amounts import room, shown
 from splittally.core.events import Charge, Event, LimitCrossed, Posted
-from splittally.core.findings import Finding, find, shown
-from splittally.core.ledger.check import spendable
+from splittally.core.findings import Finding, find
+from splittally.core.ledger.moves import spendable
 from splittally.core.ledger.state import Hold, Ledger
-from splittally.core.limits import NATURAL_MAX
 from splittally.core.types import LIFE, Draw, Leg, covers_account, is_plain
 
 
@@ -89,10 +89,10 @@ def _saturate(ledger: Ledger, leg: Leg, dim: str, amount: int, violations: list[
         counter = ledger.counters.get((leg.grant, dim, window.per, window.start_ns))
         if window.dim == dim and counter is not None:
             spent = max(spent, counter.spent)
-    room = NATURAL_MAX - spent
-    if amount > room:
-        violations.append(find("counter_saturated", grant=leg.grant, dim=dim, usage=amount, charged=room))
-        return room
+    left = room(spent)
+    if amount > left:
+        violations.append(find("counter_saturated", grant=leg.grant, dim=dim, usage=amount, charged=left))
+        return left
     return amount
 
 
@@ -199,14 +199,18 @@ def _posted(ending: Ending, draw: Draw, payee: str, committed: int, extra: int, 
     ]
 
 
+def first_payee(ledger: Ledger, pays_to: list[str]) -> str:
+    """Whom a list of payees pays where nobody is named: its first, if that is an account; else empty."""
+    first = pays_to[0] if pays_to else ""
+    return first if first in ledger.accounts and is_plain(first) else ""
+
+
 def payee_of(draw: Draw, named: str, ledger: Ledger, violations: list[Finding]) -> str:
     """Who is credited: the payee the receipt names where it is listed, else the first.
 
     Where the first is no account, as older records have it, the payer keeps its money.
     """
-    first = draw.pays_to[0] if draw.pays_to else draw.account
-    if not is_plain(first) or first not in ledger.accounts:
-        first = draw.account
+    first = first_payee(ledger, draw.pays_to) or draw.account
     if not named:
         return first
     if named in ledger.accounts and any(covers_account(entry, named) for entry in draw.pays_to):

@@ -10,6 +10,7 @@ from heapq import heapify, heappop, heappush
 
 from msgspec import Struct
 
+from splittally.core.amounts import NONE, Balance, Natural, added
 from splittally.core.overlay import Overlay
 from splittally.core.types import EXTERNAL, AccountDef, Draw, Leg, ResourceDef
 
@@ -21,22 +22,26 @@ class Counter(Struct, frozen=True, array_like=True, gc=False):
     """`limit` is -1 where the counter only counts; `told` is the highest soft limit reported."""
 
     limit: int
-    reserved: int
-    spent: int
-    refunded: int
+    reserved: Natural
+    spent: Natural
+    refunded: Natural
     told: int
+
+    def left_of(self, amount: int) -> int:
+        """What may still be reserved where at most `amount` may be used; negative where more was."""
+        return amount + self.refunded - self.reserved - self.spent
 
     @property
     def available(self) -> int:
-        """What may still be reserved; negative once usage has passed the limit."""
-        return self.limit + self.refunded - self.reserved - self.spent
+        """What its own limit leaves."""
+        return self.left_of(self.limit)
 
     @property
     def used(self) -> int:
         return self.reserved + self.spent - self.refunded
 
 
-UNUSED = Counter(limit=-1, reserved=0, spent=0, refunded=0, told=0)
+UNUSED = Counter(limit=-1, reserved=NONE, spent=NONE, refunded=NONE, told=0)
 
 
 class Hold(Struct, array_like=True, gc=False):
@@ -79,15 +84,16 @@ class Ledger:
     """The tables of the ledger."""
 
     __slots__ = ("accounts", "agenda", "agenda_is_shared", "appointments", "balances", "counters", "drawn",
-                 "holds", "inflight", "issued", "resources", "started", "windows")  # fmt: skip
+                 "holds", "inflight", "issued", "lenders", "resources", "started", "windows")  # fmt: skip
 
     def __init__(self) -> None:
         self.resources: dict[str, ResourceDef] = {}
         self.accounts: dict[str, AccountDef] = {}
-        self.balances: dict[tuple[str, str], int] = {}
-        self.inflight: dict[str, int] = {}
-        self.drawn: dict[tuple[str, str], int] = {}  # account, resource -> what open holds drew from it
-        self.issued: dict[str, int] = {}  # resource -> what the external accounts below zero lack together
+        self.lenders: dict[str, str] = {}  # account -> the grant that lends its debt limit, root apart
+        self.balances: dict[tuple[str, str], Balance] = {}
+        self.inflight: dict[str, Balance] = {}
+        self.drawn: dict[tuple[str, str], Natural] = {}  # account, resource -> what open holds drew from it
+        self.issued: dict[str, Natural] = {}  # what a resource's external accounts below zero lack together
         self.counters: dict[CounterKey, Counter] = {}
         self.windows: dict[WindowKey, tuple[int, int, int, int]] = {}  # start, end, seq, position
         self.holds: dict[bytes, Hold] = {}
@@ -161,11 +167,11 @@ class Ledger:
         for hold in self.holds.values():
             for draw in hold.draws:
                 key = (draw.account, draw.resource)
-                self.drawn[key] = self.drawn.get(key, 0) + draw.amount
+                self.drawn[key] = added(self.drawn.get(key, 0), draw.amount)
         self.issued.clear()
         for (account, resource), balance in self.balances.items():
             if account.startswith(EXTERNAL):
-                self.issued[resource] = self.issued.get(resource, 0) + issued_by(balance)
+                self.issued[resource] = added(self.issued.get(resource, 0), issued_by(balance))
 
     def _stands(self, item: Due) -> bool:
         if item.hold:

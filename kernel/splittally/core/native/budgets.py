@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from splittally.core.budget.check import Debit
+from splittally.core.amounts import fits
 from splittally.core.budget.narrowing import check_narrower
 from splittally.core.budget.plan import Plan
 from splittally.core.budget.shares import shared
@@ -20,11 +20,11 @@ from splittally.core.events import Defined, Event
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_schema
 from splittally.core.ledger.moves import Move, refused_moves
-from splittally.core.limits import BUDGET_NAME_BYTES_MAX, NATURAL_MAX
+from splittally.core.limits import BUDGET_NAME_BYTES_MAX
 from splittally.core.native.adoption import check_plan, plan_bytes
 from splittally.core.native.authority import scope_of
 from splittally.core.native.credit import check_credit
-from splittally.core.native.money import account_value, check_debts, resource_value
+from splittally.core.native.money import account_events, account_value, check_debts, resource_value
 from splittally.core.native.parts import part_events
 from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_of, touches_plan
 from splittally.core.native.row import NOTHING, Native, NativeCall, Touches
@@ -62,7 +62,7 @@ class CreateBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             self.schema.require_valid()
         if (self.schema is None) == (not self.template):
             raise ValueError("a budget has a `schema`, or a `template` to take it from")
-        if not 0 <= self.debt_limit <= NATURAL_MAX or not 0 <= self.amount <= NATURAL_MAX:
+        if not fits(self.debt_limit) or not fits(self.amount):
             raise ValueError("`amount` and `debt_limit` are naturals below 2^64")
         if bool(self.amount) != bool(self.resource) or bool(self.amount) != bool(self.debit):
             raise ValueError("funding is an `amount` of a `resource` `from` an account, or none of them")
@@ -114,11 +114,13 @@ def _check_funding(state: State, params: CreateBudget, plan: Plan) -> list[Findi
         return []
     if params.resource not in plan.resources:
         return [find("not_found", resource=params.resource, budget=params.budget)]
-    return refused_moves(state.ledger, [_funding(params)], opened=(params.budget,))
+    return refused_moves(state.ledger, _funding(params), opened=(params.budget,))
 
 
-def _funding(params: CreateBudget) -> Move:
-    return Move(params.debit, params.budget, params.resource, params.amount)
+def _funding(params: CreateBudget) -> list[Move]:
+    """The move that funds it, where something does."""
+    move = Move(params.debit, params.budget, params.resource, params.amount)
+    return [move] if params.amount else []
 
 
 def _charter(state: State, call: NativeCall, params: CreateBudget, plan: Plan) -> Grant:
@@ -167,7 +169,7 @@ def _make_create(state: State, call: NativeCall, params: CreateBudget) -> list[E
         adopted_by=call.grant,
     )
     events = definition_events(state, plan)
-    events.append(Defined("accounts", budget.name, account_value(budget.name, params.debt_limit)))
+    events += account_events(budget.name, params.debt_limit, call.grant)
     events += _reserved_events(state, budget, plan)
     events.append(Defined("budgets", budget.name, _budget_value(budget)))
     terms = _charter_terms(state, call, params, plan)
@@ -180,9 +182,7 @@ def _make_create(state: State, call: NativeCall, params: CreateBudget) -> list[E
     fork.plans.budgets[budget.name] = budget
     fork.caps.blobs[digest] = plan_bytes(plan)
     events += calendar_events(fork, budget, plan, call.intent_hash, call.now_ns)
-    if params.amount:
-        events.append(_funding(params).posted(call.grant, call.intent_hash))
-    return events
+    return events + [move.posted(call.grant, call.intent_hash) for move in _funding(params)]
 
 
 def definition_events(state: State, plan: Plan) -> list[Event]:
@@ -256,10 +256,6 @@ def _touches_amend(state: State, call: NativeCall, params: AmendBudget) -> Touch
     return replace(plan, accounts=[params.budget, *plan.accounts], budgets=[params.budget])
 
 
-def _funding_debits(params: CreateBudget) -> list[Debit]:
-    return [Debit(params.debit, params.resource, params.amount)] if params.amount else []
-
-
 ROWS = {
     "budget.create": Native(
         CreateBudget,
@@ -267,7 +263,7 @@ ROWS = {
         _check_create,
         _make_create,
         "create a budget, funded or not",
-        debits=_funding_debits,
+        moves=_funding,
     ),
     "budget.amend": Native(
         AmendBudget, _touches_amend, _check_amend, _make_amend, "give a budget a narrower plan"

@@ -13,11 +13,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from splittally.core.amounts import fits, shown
 from splittally.core.budget.evolve import DUE, NAMED_ONLY, SKIPPED, rule_of
 from splittally.core.budget.state import Fired
 from splittally.core.events import Event, RuleFired
-from splittally.core.findings import find, shown
-from splittally.core.limits import CASCADE_FIRINGS_MAX, CASCADE_NAMED_MAX, NATURAL_MAX
+from splittally.core.findings import find
+from splittally.core.limits import CASCADE_FIRINGS_MAX, CASCADE_NAMED_MAX
 from splittally.core.state import State
 
 
@@ -72,9 +73,11 @@ class _Cascade:
 def _grown(state: State, fired: Fired, event: RuleFired) -> RuleFired | None:
     """The firing that is due still, with what came in; None where it was worked through, or is full."""
     standing = state.plans.firings.get((fired.seq, fired.position))
-    if standing is None or standing.status != DUE or standing.amount + event.amount > NATURAL_MAX:
+    if standing is None or standing.status != DUE:
         return None
     item, amount = [fired.seq, fired.position], standing.amount + event.amount
+    if not fits(amount):
+        return None
     return replace(event, item=item, amount=amount, depth=standing.depth)
 
 

@@ -3,7 +3,8 @@
 Rule 1. A debt limit is at most what the chain that asks for it holds: what its limits for life leave, and
         what may be taken from the account it draws on. A chain that has neither holds nothing; root is not
         bound.
-Rule 2. What was lent below a grant before counts against it.
+Rule 2. What was lent before counts against it: below the grant that holds it, by whomever, and out of the
+        account that holds it, under whichever grant. Who lends is remembered with the account.
 Rule 3. The debt limit of an account holds for each resource that may come to it.
 
 Example. `team` may spend 100 USD for life; `desk` (sys/native) stands below it. A budget with a debt limit of
@@ -14,7 +15,7 @@ from collections.abc import Iterable
 
 from splittally.core.caps.state import native_lists
 from splittally.core.findings import Finding, find
-from splittally.core.ledger.check import spendable
+from splittally.core.ledger.moves import spendable
 from splittally.core.native.row import NativeCall
 from splittally.core.state import State
 from splittally.core.types import CAP_NATIVE, LIFE, ROOT, Grant
@@ -45,32 +46,49 @@ def _held(state: State, principal: str, chains: list[list[Grant]], resource: str
         is_drawn = False
         for grant in chain:
             counter = state.ledger.counters.get((grant.name, resource, LIFE, 0))
-            lent = _lent(state, principal, chain, grant) if grant.name != ROOT else 0
             if counter is not None and counter.limit >= 0:
-                held.append((counter.available - lent, grant.name))
+                held.append(
+                    (counter.available - _lent(state, principal, chain, grant, "", resource), grant.name)
+                )
             if not is_drawn and resource in grant.draws_on:
-                is_drawn = True
-                held.append((spendable(state.ledger, grant.draws_on[resource], resource) - lent, grant.name))
+                is_drawn, account = True, grant.draws_on[resource]
+                lent = _lent(state, principal, chain, grant, account, resource)
+                held.append((spendable(state.ledger, account, resource) - lent, grant.name))
     amount, holder = min(held, default=(0, ""))
     return holder, max(0, amount)
 
 
-def _lent(state: State, principal: str, chain: list[Grant], holder: Grant) -> int:
-    """The debt limits of the budgets that were adopted or chartered below a grant, and of plain accounts.
+def _lent(
+    state: State, principal: str, chain: list[Grant], holder: Grant, account: str, resource: str
+) -> int:
+    """The debt limits that are lent below a grant of this chain, or out of the account that is named."""
+    return sum(
+        known.debt_limit
+        for name, known in state.ledger.accounts.items()
+        if known.debt_limit
+        and (
+            _is_below(state, principal, chain, holder, name)
+            or (account and state.caps.drawn_on(state.ledger.lenders.get(name, ""), resource) == account)
+        )
+    )
 
-    A plan may be adopted anew under another grant, so what the principal made counts, too. Nobody is
-    remembered as the one who opened an account, so those count that the lists of the chain cover.
+
+def _is_below(state: State, principal: str, chain: list[Grant], holder: Grant, name: str) -> bool:
+    """Whether the debt limit of an account was lent below a grant that holds something.
+
+    Of a budget its charter and the grant that adopted its plan count, too, and what the principal made. Of
+    a plain account without a lender, which is root's or of an older record, the lists of the chain say it.
     """
-    caps = state.caps
-    makers = {principal} - {caps.grants[ROOT].holder}
+    if holder.name == ROOT:
+        return False
+    caps, budget = state.caps, state.plans.budgets.get(name)
+    lenders = [lender] if (lender := state.ledger.lenders.get(name, "")) else []
+    if budget is not None:
+        makers = {principal} - {caps.grants[ROOT].holder}
+        if caps.grants[budget.grant].made_by in makers:
+            return True
+        lenders += [budget.adopted_by, budget.grant]
+    if lenders:
+        return any(caps.descends(lender, holder.name) for lender in lenders)
     lists = [native_lists(caps.cap_params(grant)) for grant in chain if grant.cap == CAP_NATIVE]
-    total = 0
-    for name, account in state.ledger.accounts.items():
-        budget = state.plans.budgets.get(name) if account.debt_limit else None
-        if budget is not None:
-            is_below = any(caps.descends(x, holder.name) for x in (budget.adopted_by, budget.grant))
-            is_own = caps.grants[budget.grant].made_by in makers
-            total += account.debt_limit if is_below or is_own else 0
-        elif account.debt_limit and all(listed.holds_account(name) for listed in lists):
-            total += account.debt_limit
-    return total
+    return all(listed.holds_account(name) for listed in lists)

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from splittally.core import expr
-from splittally.core.budget.check import Debit
+from splittally.core.amounts import fits
 from splittally.core.budget.evolve import DONE, SKIPPED, WAITING
 from splittally.core.budget.plan import (
     ALLOCATIONS,
@@ -22,6 +22,7 @@ from splittally.core.budget.plan import (
     Transfer,
     amount_of,
     condition_of,
+    worth,
 )
 from splittally.core.budget.shares import shared
 from splittally.core.budget.state import Firing
@@ -29,7 +30,7 @@ from splittally.core.events import Event, RuleFired
 from splittally.core.evolve import evolve
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, refused_moves
-from splittally.core.limits import CASCADE_DEPTH_MAX, NATURAL_MAX
+from splittally.core.limits import CASCADE_DEPTH_MAX
 from splittally.core.native.authority import check_adoption
 from splittally.core.native.grants import raised_events
 from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_findings, plan_of
@@ -174,7 +175,7 @@ def _postings(
     amount = amount_of(action.amount).evaluate(context_of(fork, budget, firing, fork.now_ns))
     if isinstance(amount, expr.ExprFault):
         raise Skipped(find("rule_skipped", rule=firing.rule, reason="fault", fault=amount.code))
-    if not 0 <= amount <= NATURAL_MAX:
+    if not fits(amount):
         raise Skipped(find("rule_skipped", rule=firing.rule, reason="amount", amount=amount))
     if not amount:
         return []
@@ -183,8 +184,7 @@ def _postings(
             moves = [Move(budget.name, action.to, action.resource or firing.dim, amount)]
         case Convert():
             moves = conversion_moves(budget, plan, action.conversion, amount)
-    findings = refused_moves(fork.ledger, moves)
-    findings = findings or plan_findings(fork, [Debit(x.debit, x.resource, x.amount) for x in moves])
+    findings = refused_moves(fork.ledger, moves) or plan_findings(fork, moves)
     if findings:
         raise Skipped(findings[0])
     return [move.posted(budget.adopted_by, firing.cause) for move in moves]
@@ -194,10 +194,9 @@ def conversion_moves(budget: BudgetDef, plan: Plan, name: str, amount: int) -> l
     """The two sides of a conversion of the plan: what the budget gives, and what it gets."""
     conversion = plan.conversions[name]
     kept = budget.name + RESERVED_ACCOUNT if conversion.keeps else conversion.counter
-    got = amount * conversion.rate[0] // conversion.rate[1]
     return [
         Move(budget.name, kept, conversion.gives, amount),
-        Move(conversion.counter, budget.name, conversion.gets, got, is_got=True),
+        Move(conversion.counter, budget.name, conversion.gets, worth(amount, conversion.rate), is_got=True),
     ]
 
 

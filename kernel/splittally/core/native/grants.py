@@ -10,6 +10,7 @@ Rule 3. Revoking voids all that descends and releases what waits for approval un
 import msgspec
 from msgspec import Struct
 
+from splittally.core.amounts import fits
 from splittally.core.caps.grants import (
     GrantTerms,
     LimitTerms,
@@ -27,7 +28,6 @@ from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import check_open_reserve
 from splittally.core.ledger.limit_changes import open_window_events
 from splittally.core.ledger.tick import release_hold
-from splittally.core.limits import NATURAL_MAX
 from splittally.core.native.authority import governs
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.state import State
@@ -61,7 +61,7 @@ class TopUpGrant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     per: str = LIFE
 
     def __post_init__(self) -> None:
-        if not 0 < self.amount <= NATURAL_MAX:
+        if not self.amount or not fits(self.amount):
             raise ValueError("`amount` is a positive natural below 2^64")
 
 
@@ -110,9 +110,9 @@ def _may_lend(state: State, call: NativeCall, resource: str, account: str) -> bo
     """Whether the issuer is root, draws on the account itself, or holds a native grant over it."""
     if call.grant == ROOT:
         return True
-    chain = state.caps.ancestors(call.grant)
-    drawn = next((grant.draws_on[resource] for grant in chain if resource in grant.draws_on), None)
-    return drawn == account or governs(state, call.principal, resource, account, call.now_ns)
+    return state.caps.drawn_on(call.grant, resource) == account or governs(
+        state, call.principal, resource, account, call.now_ns
+    )
 
 
 def _check_there(state: State, name: str) -> list[Finding]:
@@ -168,13 +168,15 @@ def _topped_up(state: State, params: TopUpGrant) -> GrantTerms | None:
     if params.per == LIFE and params.dim in (terms.budget or {}):
         budget = dict(terms.budget or {})
         budget[params.dim] += params.amount
-        return msgspec.structs.replace(terms, budget=budget) if budget[params.dim] <= NATURAL_MAX else None
+        return msgspec.structs.replace(terms, budget=budget) if fits(budget[params.dim]) else None
     for at, limit in enumerate(terms.limits):
         if (limit.dim, limit.per, limit.over) == (params.dim, params.per, "deny"):
             amount = limit.amount + params.amount
+            if not fits(amount):
+                return None
             limits: list[LimitTerms] = list(terms.limits)
-            limits[at] = msgspec.structs.replace(limit, amount=min(amount, NATURAL_MAX))
-            return msgspec.structs.replace(terms, limits=limits) if amount <= NATURAL_MAX else None
+            limits[at] = msgspec.structs.replace(limit, amount=amount)
+            return msgspec.structs.replace(terms, limits=limits)
     return None
 
 

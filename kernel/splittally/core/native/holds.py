@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from splittally.core.abi import SettleVerdict
+from splittally.core.amounts import fits
 from splittally.core.caps.check import check_chain
 from splittally.core.commands import Known, KnownLeg
 from splittally.core.events import Event, HoldChanged, Refunded, RefundLeg, Released, Settled
@@ -83,7 +84,7 @@ def _require_hash(data: bytes) -> None:
 
 
 def _require_amounts(amounts: dict[str, int]) -> None:
-    if not all(0 <= amount <= NATURAL_MAX for amount in amounts.values()):
+    if not all(map(fits, amounts.values())):
         raise ValueError("amounts are naturals below 2^64")
 
 

@@ -12,17 +12,17 @@ from collections.abc import Iterable
 
 from msgspec import UNSET, Struct, UnsetType
 
-from splittally.core.budget.check import Debit
-from splittally.core.budget.plan import require_rate
+from splittally.core.amounts import fits
+from splittally.core.budget.plan import require_rate, worth
 from splittally.core.canonical import encode
 from splittally.core.events import Defined, Event
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, refused_moves
-from splittally.core.limits import DEBTS_MAX, ISSUED_MAX, NATURAL_MAX, TEXT_BYTES_MAX
+from splittally.core.limits import DEBTS_MAX, ISSUED_MAX, TEXT_BYTES_MAX
 from splittally.core.native.credit import check_credit
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.state import State
-from splittally.core.types import EXTERNAL, is_id
+from splittally.core.types import EXTERNAL, ROOT, is_id
 
 SCALE_MAX = 18
 ISSUER = "external/issuer"
@@ -46,7 +46,7 @@ class OpenAccount(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     debt_limit: int = 0
 
     def __post_init__(self) -> None:
-        if not is_id(self.account) or not 0 <= self.debt_limit <= NATURAL_MAX:
+        if not is_id(self.account) or not fits(self.debt_limit):
             raise ValueError("`account` is a name and `debt_limit` a natural below 2^64")
 
 
@@ -90,7 +90,7 @@ class ConvertMoney(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def got(self) -> int:
         """What the amount is worth at the rate, rounded down."""
-        return self.amount * self.rate[0] // self.rate[1]
+        return worth(self.amount, self.rate)
 
 
 class TransferMoney(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"debit": "from"}):
@@ -108,7 +108,7 @@ class TransferMoney(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def _require_amount(amount: int) -> None:
-    if not 0 < amount <= NATURAL_MAX:
+    if not amount or not fits(amount):
         raise ValueError("`amount` is a positive natural below 2^64")
 
 
@@ -122,6 +122,14 @@ def account_value(name: str, debt_limit: int) -> bytes:
     """The recorded definition of an account."""
     kind = "external" if name.startswith(EXTERNAL) else "plain"
     return encode([name, kind, debt_limit])
+
+
+def account_events(name: str, debt_limit: int, lender: str) -> list[Event]:
+    """The events that open an account, and that remember who lends its debt limit where root does not."""
+    events: list[Event] = [Defined("accounts", name, account_value(name, debt_limit))]
+    if debt_limit and lender != ROOT:
+        events.append(Defined("lenders", name, encode(lender)))
+    return events
 
 
 def resource_value(name: str, scale: int) -> bytes:
@@ -172,11 +180,11 @@ def check_scales(state: State, scales: Iterable[tuple[str, int]]) -> list[Findin
 
 
 def _make_open(state: State, call: NativeCall, params: OpenAccount) -> list[Event]:
-    return [Defined("accounts", params.account, account_value(params.account, params.debt_limit))]
+    return account_events(params.account, params.debt_limit, call.grant)
 
 
-def _move(params: IssueMoney | TransferMoney) -> Move:
-    return Move(params.debit, params.to, params.resource, params.amount)
+def _move(params: IssueMoney | TransferMoney) -> list[Move]:
+    return [Move(params.debit, params.to, params.resource, params.amount)]
 
 
 def _conversion(params: ConvertMoney) -> list[Move]:
@@ -187,7 +195,7 @@ def _conversion(params: ConvertMoney) -> list[Move]:
 
 
 def _check_issue(state: State, call: NativeCall, params: IssueMoney) -> list[Finding]:
-    findings = refused_moves(state.ledger, [_move(params)], by_issue=True)
+    findings = refused_moves(state.ledger, _move(params), by_issue=True)
     unknown = [finding for finding in findings if finding.code == "not_found"]
     if unknown:
         return unknown
@@ -201,7 +209,7 @@ def _check_issue(state: State, call: NativeCall, params: IssueMoney) -> list[Fin
 
 
 def _check_transfer(state: State, call: NativeCall, params: TransferMoney) -> list[Finding]:
-    return refused_moves(state.ledger, [_move(params)])
+    return refused_moves(state.ledger, _move(params))
 
 
 def _check_convert(state: State, call: NativeCall, params: ConvertMoney) -> list[Finding]:
@@ -213,7 +221,7 @@ def _make_convert(state: State, call: NativeCall, params: ConvertMoney) -> list[
 
 
 def _make_posting(state: State, call: NativeCall, params: IssueMoney | TransferMoney) -> list[Event]:
-    return [_move(params).posted(call.grant, call.intent_hash)]
+    return [move.posted(call.grant, call.intent_hash) for move in _move(params)]
 
 
 def _touches_move(state: State, call: NativeCall, params: IssueMoney | TransferMoney) -> Touches:
@@ -244,7 +252,7 @@ ROWS = {
         _check_transfer,
         _make_posting,
         "move value between accounts",
-        debits=lambda params: [Debit(params.debit, params.resource, params.amount)],
+        moves=_move,
     ),
     "ledger.convert": Native(
         ConvertMoney,
@@ -254,9 +262,6 @@ ROWS = {
         _check_convert,
         _make_convert,
         "convert one resource into another at a rate",
-        debits=lambda params: [
-            Debit(params.debit, params.resource, params.amount),
-            Debit(params.counter, params.gets, params.got),
-        ],
+        moves=_conversion,
     ),
 }

@@ -10,12 +10,14 @@ Rule 3. A rule falls due once for each (rule, version, resource, cause at one ti
 
 from typing import Any
 
+from splittally.core.amounts import shown
 from splittally.core.budget.check import PLANNING, Debit, check_plans, gaps, stage_of
 from splittally.core.budget.evolve import DONE, DUE
 from splittally.core.budget.plan import ALLOCATIONS, ON_DEPOSIT, ON_METRIC, Plan, Transfer, read_plan
 from splittally.core.events import Decided, Defined, Event, Measured, Posted, RuleFired, Settled
 from splittally.core.evolve import evolve
-from splittally.core.findings import Finding, find, shown
+from splittally.core.findings import Finding, find
+from splittally.core.ledger.moves import Move
 from splittally.core.ledger.windows import window_end, window_start
 from splittally.core.native.cascade import within_cascade
 from splittally.core.native.row import NativeCall, Touches
@@ -42,9 +44,10 @@ def touches_plan(plan: Plan) -> Touches:
     return Touches(accounts=counters, payees=paid, resources=[*plan.resources])
 
 
-def plan_findings(state: State, debits: list[Debit]) -> list[Finding]:
-    """Stage 6 for these debits: what the plans of the budgets that are debited say."""
+def plan_findings(state: State, moves: list[Move]) -> list[Finding]:
+    """Stage 6 for these moves: what the plans of the budgets that they debit say."""
     balances, blobs = state.ledger.balances, state.caps.blobs
+    debits = [Debit(move.debit, move.resource, move.amount) for move in moves]
     return check_plans(state.plans, debits, lambda *key: balances.get(key), blobs.__getitem__)
 
 

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from splittally.core.budget.check import Debit
 from splittally.core.canonical import decode
 from splittally.core.commands import Known
 from splittally.core.errors import InvalidInput
 from splittally.core.events import Event
 from splittally.core.findings import Finding
+from splittally.core.ledger.moves import Move
 from splittally.core.state import State
 from splittally.core.types import Grant
 
@@ -59,8 +59,8 @@ class NativeCall(Struct, frozen=True, gc=False):
 class Native(NamedTuple):
     """One native effect. `touches` says what it reads or moves, for the lists of grants to be asked.
 
-    `target` names the intent whose history it needs; `modules` what to admit. `debits` lists what it takes
-    from accounts, for the plans of budgets to be asked.
+    `target` names the intent whose history it needs; `modules` what to admit. `moves` lists the values that
+    it moves, for the plans of the budgets that are debited to be asked.
     """
 
     params: type
@@ -70,7 +70,7 @@ class Native(NamedTuple):
     help: str
     target: Callable[[Any], bytes] | None = None
     modules: Callable[[Any], list[bytes]] | None = None
-    debits: Callable[[Any], list[Debit]] | None = None
+    moves: Callable[[Any], list[Move]] | None = None
 
     def read(self, params: bytes) -> Any:
         """The typed params; `InvalidInput` when they are not this effect's."""

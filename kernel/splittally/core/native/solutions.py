@@ -8,10 +8,11 @@ Rule 2. The built-in solver evaluates the plan's formulas in exact integers. Who
 from msgspec import Struct
 
 from splittally.core import expr
+from splittally.core.amounts import in_model
 from splittally.core.budget.plan import Plan, amount_of
 from splittally.core.events import Event, Measured, Solved
 from splittally.core.findings import Finding, find
-from splittally.core.limits import INT_MAX, INT_MIN, PLAN_ITEMS_MAX
+from splittally.core.limits import PLAN_ITEMS_MAX
 from splittally.core.native.firing import context_of
 from splittally.core.native.plans import metric_events, plan_of, touches_budget
 from splittally.core.native.row import Native, NativeCall
@@ -29,7 +30,7 @@ class RecordMetric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     value: int
 
     def __post_init__(self) -> None:
-        if not INT_MIN <= self.value <= INT_MAX:
+        if not in_model(self.value):
             raise ValueError("`value` is an integer of the data model")
 
 
@@ -49,7 +50,7 @@ class SolveBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         names = [cell.name for cell in self.cells]
         if len(names) != len(set(names)) or not all(map(is_id, [*names, *self.input])):
             raise ValueError("each cell and input has a name of its own")
-        if not all(INT_MIN <= x <= INT_MAX for x in [*self.input.values(), *(y.value for y in self.cells)]):
+        if not all(map(in_model, [*self.input.values(), *(y.value for y in self.cells)])):
             raise ValueError("cells and inputs are integers of the data model")
 
 

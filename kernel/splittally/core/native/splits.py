@@ -9,13 +9,14 @@ Rule 3. A split by shares is a new version of the plan, so later deposits raise 
 import msgspec
 from msgspec import Struct
 
+from splittally.core.amounts import fits
 from splittally.core.budget.evolve import DONE, SKIPPED, WAITING
 from splittally.core.budget.plan import Plan, is_part, require_shares
 from splittally.core.budget.shares import shared
 from splittally.core.caps.grants import GrantTerms, build_grant, check_new_name, check_terms
 from splittally.core.events import Event
 from splittally.core.findings import Finding, find
-from splittally.core.limits import NATURAL_MAX, PART_NAME_BYTES_MAX, PLAN_ITEMS_MAX
+from splittally.core.limits import PART_NAME_BYTES_MAX, PLAN_ITEMS_MAX
 from splittally.core.native.adoption import adopter_of_split, check_plan
 from splittally.core.native.budgets import adopt_events
 from splittally.core.native.firing import Skipped, carry_out, require_live, told
@@ -46,9 +47,7 @@ class SplitBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             raise ValueError("a split is by `shares` or by `amounts`")
         if self.shares:
             require_shares(self.shares)
-        if len(self.amounts) > PLAN_ITEMS_MAX or not all(
-            0 <= x <= NATURAL_MAX for x in self.amounts.values()
-        ):
+        if len(self.amounts) > PLAN_ITEMS_MAX or not all(map(fits, self.amounts.values())):
             raise ValueError("`amounts` are naturals below 2^64")
         if not all(map(is_part, self.amounts)):
             raise ValueError(f"a part's name is text without `/`, {PART_NAME_BYTES_MAX} bytes")

@@ -7,37 +7,37 @@ Rule 3. A value that is in normal form already comes back as the same object.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from splittally.core.canonical import encode
 from splittally.core.errors import CanonicalError
 from splittally.core.limits import DEPTH_MAX, INT_MAX, INT_MIN, NAME_BYTES_MAX, NATURAL_MAX
-from splittally.edge.json_values import BYTES_KEY, EXACT_IN_JSON
-from splittally.edge.schema.document import escaped
-from splittally.edge.schema.structure import Node
+from splittally.edge.json_values import EXACT_IN_JSON
+from splittally.edge.schema.structure import BYTES, SECRET, SET, Place, escaped
 
-_DIGITS = re.compile(r"-?[1-9][0-9]{15,19}")  # 2^53 has 16 digits, 2^64-1 has 20
 _SECRET_KEYS = ("secret", "$secret")
+_DIGITS = re.compile(r"-?[1-9][0-9]{15,19}")  # 2^53 has 16 digits, 2^64-1 has 20
+
+Error = tuple[str, str]  # a JSON pointer into a value, and why the value does not fit there
 
 
 class Misfit(Exception):
-    """A value that its schema does not admit: where, as reference tokens from the inside out, and why."""
+    """A value that its schema does not admit: why, and where, as keys and indexes from the inside out."""
 
-    def __init__(self, why: str, *path: str) -> None:
+    def __init__(self, why: str) -> None:
         super().__init__(why)
-        self.why = why
-        self.path = list(path)
+        self.path: list[str | int] = []
 
     @property
-    def pointer(self) -> str:
-        return "".join("/" + escaped(token) for token in reversed(self.path))
+    def error(self) -> Error:
+        return "".join(f"/{escaped(key)}" for key in reversed(self.path)), str(self)
 
 
-def normalize(value: Any, at: Node, left: int = DEPTH_MAX) -> Any:
-    """The normal form of a value that may open `left` levels; `Misfit` when it is refused."""
-    kind = type(value)
-    is_map = kind is dict
-    if at.is_opaque or not (is_map or kind is list):
+def normalize(value: Any, at: Place, left: int = DEPTH_MAX) -> Any:
+    """The normal form of a value that may open `left` levels; `Misfit` or `CanonicalError`."""
+    is_map = type(value) is dict
+    if not at.easy or not (is_map or type(value) is list):
         return _leaf(value, at)
     if not left:
         raise Misfit(f"nested deeper than {DEPTH_MAX}")
@@ -50,93 +50,69 @@ def normalize(value: Any, at: Node, left: int = DEPTH_MAX) -> Any:
         try:
             normal = normalize(item, below, left - 1)
         except Misfit as misfit:
-            misfit.path.append(str(key))
+            misfit.path.append(key)
             raise
         if normal is not item:
             changed[key] = normal
     if is_map:
         return {**value, **changed} if changed else value
     items = [changed.get(index, item) for index, item in enumerate(value)] if changed else value
-    return _as_set(items) if at.is_set else items
-
-
-def _leaf(value: Any, at: Node) -> Any:
-    """The normal form of a scalar, and of what stands where the schema says bytes or secret."""
-    if at.is_secret:
-        return _reference(value)
-    if at.is_bytes:
-        return _sized(value, at)
-    if type(value) is bytes:
-        raise Misfit("bytes stand only where the schema says `x-bytes`")
-    return _number(value) if type(value) is str and at.reads_digits else value
+    return _as_set(items) if at.ours == SET else items
 
 
 def _as_set(items: list[Any]) -> list[Any]:
     """The items in the order of their canonical bytes, each once."""
-    members: dict[bytes, Any] = {}
-    for index, item in enumerate(items):
-        try:
-            members.setdefault(encode(item), item)
-        except CanonicalError as error:
-            raise Misfit(str(error), str(index)) from None
+    members = {encode(item): item for item in items}
     ordered = sorted(members)
     is_normal = len(ordered) == len(items) and ordered == list(members)
     return items if is_normal else [members[key] for key in ordered]
 
 
+def _leaf(value: Any, at: Place) -> Any:
+    """The normal form of a scalar, and of what stands where the schema says bytes or secret."""
+    if at.ours == SECRET:
+        return _reference(value)
+    if at.ours == BYTES:
+        if type(value) is not bytes:
+            raise Misfit("bytes are expected here")
+        if len(value) not in at.sizes:
+            raise Misfit("a length in bytes that the schema does not admit")
+        return value
+    if type(value) is bytes:
+        raise Misfit("bytes stand only where the schema says `x-bytes`")
+    return _number(value) if type(value) is str and str not in at.easy else value
+
+
 def _number(text: str) -> Any:
     """The integer that JSON could not carry exactly; other text stays text, which the validator refuses."""
-    if not _DIGITS.fullmatch(text):
-        return text
-    value = int(text)
-    is_meant = abs(value) > EXACT_IN_JSON and INT_MIN <= value <= INT_MAX
-    return value if is_meant else text
+    value = int(text) if _DIGITS.fullmatch(text) else 0
+    return value if abs(value) > EXACT_IN_JSON and INT_MIN <= value <= INT_MAX else text
 
 
 def _reference(value: Any) -> dict[str, Any]:
     """`{"$secret": {"alias", "version"}}` out of either spelling; what stands there is never repeated."""
     if type(value) is dict and len(value) == 1:
-        ((key, inner),) = value.items()
-        if key in _SECRET_KEYS and type(inner) is dict and inner.keys() == {"alias", "version"}:
-            alias, version = inner["alias"], inner["version"]
-            if _is_alias(alias) and type(version) is int and 0 <= version <= NATURAL_MAX:
-                return value if key == "$secret" else {"$secret": {"alias": alias, "version": version}}
+        ((key, named),) = value.items()
+        if key in _SECRET_KEYS and type(named) is dict and named.keys() == {"alias", "version"}:
+            alias, version = named["alias"], named["version"]
+            is_alias = type(alias) is str and 0 < len(alias.encode("utf-8", "replace")) <= NAME_BYTES_MAX
+            if is_alias and type(version) is int and 0 <= version <= NATURAL_MAX:
+                return {"$secret": named}
     raise Misfit('a secret is named, never given: {"secret": {"alias": text, "version": natural}}')
 
 
-def _is_alias(alias: Any) -> bool:
-    return type(alias) is str and 0 < len(alias.encode("utf-8", "replace")) <= NAME_BYTES_MAX
+def entries(value: Any) -> Iterable[tuple[Any, Any]]:
+    """What a map holds by key, an array by index, and nothing else."""
+    return value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
 
 
-def _sized(value: Any, at: Node) -> bytes:
-    if type(value) is not bytes:
-        raise Misfit("bytes are expected here")
-    if len(value) < at.bytes_min or (at.bytes_max is not None and len(value) > at.bytes_max):
-        raise Misfit("a length in bytes that the schema does not admit")
-    return value
-
-
-def viewed(value: Any) -> Any:
-    """What the validator is shown: the JSON form of bytes, which it has no type for."""
-    if type(value) is dict:
-        return {key: viewed(item) for key, item in value.items()}
-    if type(value) is list:
-        return [viewed(item) for item in value]
-    return {BYTES_KEY: value.hex()} if type(value) is bytes else value
-
-
-def foreign(value: Any, left: int = DEPTH_MAX) -> Misfit:
-    """Where and why a value that `encode` refused leaves the data model."""
-    parts = value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
-    for key, part in parts if left else ():
+def foreign(value: Any, error: CanonicalError, left: int = DEPTH_MAX) -> Misfit:
+    """Where a value for which `encode` raised the error leaves the data model, and why."""
+    for key, part in entries(value) if left else ():
         try:
             encode(part)
-        except CanonicalError:
-            misfit = foreign(part, left - 1)
-            misfit.path.append(str(key))
+        except CanonicalError as inner:
+            misfit = foreign(part, inner, left - 1)
+            misfit.path.append(key)
             return misfit
-    try:
-        encode(value)
-    except CanonicalError as error:
-        return Misfit(str(error))
-    raise AssertionError("a value that encodes is not foreign")
+    return Misfit(str(error))

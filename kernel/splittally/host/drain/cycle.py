@@ -177,6 +177,8 @@ class _Pass:
         try:
             said = rule(self._queue, job, self._governor, self._lane_bin, self._gate)
         except BaseException:
+            if self._gate is not None:
+                self._gate.withdraw(self._queue.id, job)
             self._queue.release(job, "recovered", "check_interrupted", {}, job.intent_hash)
             raise
         self._tell("check", job, action=said.action, reason=said.reason)

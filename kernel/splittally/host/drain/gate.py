@@ -6,6 +6,8 @@ Rule 2. Only an allow dispatches. A denial fails the job; defer, escalate and re
         so does an allow that may not be acted on now: the next claim asks afresh.
 Rule 3. A job that waits for approval, or that is run again, keeps its intent: it is not asked for twice.
 Rule 4. What was dispatched and has no result is reported as unknown, and its reservation stays.
+Rule 5. A start is a record: the kernel is told of it before the job is dispatched, by an attempt that is this
+        job's under this intent, however often it is claimed. What another attempt started is held.
 """
 
 import hashlib
@@ -31,6 +33,7 @@ PARAMS = ("provider", "model", "max_tokens", "prompt_tokens")
 USAGE = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
 NO_INTENT = "no_intent"
 OPEN, WAITS, SETTLED, GONE = "open", "waits", "settled", "gone"
+DISPATCHED, ALREADY = "dispatched", "already_dispatched"
 
 
 class Kernel(Protocol):
@@ -39,17 +42,24 @@ class Kernel(Protocol):
     def submit(self, intent: Any) -> Any: ...
     def decide(self, intent: Any) -> Any: ...
     def settle(self, receipt: Any) -> Any: ...
-    def release(self, intent_hash: Any, cause: str = ...) -> Any: ...
+    def dispatch(self, intent_hash: Any, attempt: bytes) -> Any: ...
+    def release(self, intent_hash: Any, cause: str = ..., *, attempt: bytes | None = ...) -> Any: ...
     def outcome(self, intent_hash: Any) -> Any: ...
+    @property
+    def state(self) -> Any: ...
 
 
 class Asked(Struct, frozen=True):
-    """What the kernel said to a dispatch: outcome, intent, and the codes with their numbers."""
+    """What the kernel said to a dispatch: outcome, intent, and the codes with their numbers.
+
+    `is_kept`: the job stays with this intent, under which it is run now or later.
+    """
 
     outcome: str
     intent_hash: str | None
     codes: tuple[str, ...] = ()
     facts: dict[str, Any] = {}
+    is_kept: bool = False
 
 
 class KernelGate:
@@ -74,19 +84,22 @@ class KernelGate:
         self._adapter_id = adapter_id
 
     def ask(self, queue_id: str, job: Job) -> Asked:
-        """Whether `job` may be dispatched, and under which intent; durable when it is answered."""
+        """Whether `job` may be dispatched, and under which intent; an allow is started, durably."""
         if job.intent_hash is not None:
-            match self.fate(job.intent_hash):
+            match self.status_of(job.intent_hash):
                 case "open":
-                    return Asked(ALLOW, job.intent_hash)
+                    return self._start(queue_id, job, job.intent_hash)
                 case "waits":
-                    return Asked(REQUIRE_APPROVAL, job.intent_hash, ("awaiting_approval",))
+                    return Asked(REQUIRE_APPROVAL, job.intent_hash, ("awaiting_approval",), is_kept=True)
         intent = self._intent(queue_id, job)
         if intent is None:
             return Asked(DENY, None, (NO_INTENT,))
-        return _asked(self.kernel.submit(intent))
+        asked = _asked(self.kernel.submit(intent))
+        if asked.outcome != ALLOW or asked.intent_hash is None:
+            return asked
+        return self._start(queue_id, job, asked.intent_hash)
 
-    def fate(self, intent_hash: str) -> str:
+    def status_of(self, intent_hash: str) -> str:
         """What became of an intent: `open`, `waits` for approval, `settled`, or `gone`."""
         row = self.kernel.outcome(intent_hash)
         if row is None:
@@ -96,13 +109,14 @@ class KernelGate:
         return SETTLED if row["status"] == "settled" else GONE
 
     def withdraw(self, queue_id: str, job: Job) -> None:
-        """Release what a claim reserved that was never dispatched; else nothing is written."""
+        """Release what a claim reserved or started that its runner never got; else nothing is written."""
         intent = self._intent(queue_id, job) if job.intent_hash is None else None
         if intent is None:
             return
         digest = _asked(self.kernel.decide(intent)).intent_hash
-        if digest is not None and self.fate(digest) in (OPEN, WAITS):
-            self.kernel.release(digest, cause="not_dispatched")
+        if digest is not None and self.status_of(digest) in (OPEN, WAITS):
+            attempt = attempt_of(queue_id, job, digest)
+            self.kernel.release(digest, cause="not_dispatched", attempt=attempt)
 
     def receipt(self, ending: Ending, raw: object) -> dict[str, Any]:
         """The receipt of a result, as it waits in the queue until it is delivered."""
@@ -121,6 +135,18 @@ class KernelGate:
     def mark_unknown(self, intent_hash: str) -> None:
         """Say that nobody knows how a dispatched intent ended."""
         self.kernel.settle(Receipt(bytes.fromhex(intent_hash), "unknown", self._adapter_id))
+
+    def _start(self, queue_id: str, job: Job, digest: str) -> Asked:
+        """Dispatch the effect; what this job started before, or nobody did, is its own to run again."""
+        attempt = attempt_of(queue_id, job, digest)
+        status = self.kernel.dispatch(digest, attempt).status
+        if status == ALREADY:
+            hold = self.kernel.state.reservations.get(bytes.fromhex(digest))
+            if hold is not None and hold["attempt"] in (attempt, None):
+                status = DISPATCHED
+        if status == DISPATCHED:
+            return Asked(ALLOW, digest, is_kept=True)
+        return Asked(DEFER, digest, (status,), is_kept=True)
 
     def _intent(self, queue_id: str, job: Job) -> Intent | None:
         """None where the payload cannot be made into one, which is no reason to stop a pass."""
@@ -151,6 +177,12 @@ def key_of(queue_id: str, job: Job) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
+def attempt_of(queue_id: str, job: Job, intent_hash: str) -> bytes:
+    """The 16 bytes that start this intent for this job, the same for every claim."""
+    text = f"splittally drain 1 start\n{queue_id}\n{job.id}\n{intent_hash}"
+    return hashlib.sha256(text.encode()).digest()[:ATTEMPT_BYTES]
+
+
 def cents(cost: Decimal | None) -> int | None:
     """Whole cents, rounded up so that a receipt never understates; None where nobody said a cost."""
     if cost is None:
@@ -172,9 +204,8 @@ def _asked(decision: Decision) -> Asked:
     facts = {name: fact for finding in decision.findings for name, fact in finding.facts.items()}
     codes = tuple(finding.code for finding in decision.findings)
     is_stale = decision.outcome == ALLOW and not decision.allowed
-    return Asked(
-        outcome=DEFER if is_stale else decision.outcome, intent_hash=digest, codes=codes, facts=facts
-    )
+    outcome = DEFER if is_stale else decision.outcome
+    return Asked(outcome, digest, codes, facts, is_kept=outcome in (ALLOW, REQUIRE_APPROVAL))
 
 
 __all__ = ["ALLOW", "DENY", "Asked", "KernelGate"]

@@ -43,14 +43,14 @@ def deliver_waiting(queue: Queue, gate: KernelGate | None) -> None:
 
 
 def _look_after(queue: Queue, job: Job, gate: KernelGate | None, retry_dispatched: bool) -> None:
-    fate = gate.fate(job.intent_hash) if gate is not None and job.intent_hash is not None else ""
-    if fate == SETTLED:  # its adapter told the kernel itself
+    status = gate.status_of(job.intent_hash) if gate is not None and job.intent_hash is not None else ""
+    if status == SETTLED:  # its adapter told the kernel itself
         row = json.dumps({"status": DONE, "result": {}, "settled_by": "adapter"})
         queue.settle(job, Ending(status=DONE, result=row, cost=None, failure_class=None, priced=None))
     elif retry_dispatched:
         queue.release(job, "recovered", "runner_is_idempotent", {"claims": job.claims}, job.intent_hash)
     else:
         queue.mark_unknown(job, DRAIN_DIED)
-        if fate == OPEN:
+        if status == OPEN:
             assert gate is not None and job.intent_hash is not None
             gate.mark_unknown(job.intent_hash)

@@ -54,8 +54,8 @@ def rule(
     asked = gate.ask(queue.id, job)
     reason = word_or(asked.codes[0] if asked.codes else None, asked.outcome)
     facts = facts_of({**asked.facts, "intent_hash": asked.intent_hash})
-    waits = asked.intent_hash if asked.outcome in (ALLOW, "require_approval") else None
-    return Ruling(action=asked.outcome, reason=reason, detail=facts, intent_hash=waits, codes=asked.codes)
+    kept = asked.intent_hash if asked.is_kept else None
+    return Ruling(action=asked.outcome, reason=reason, detail=facts, intent_hash=kept, codes=asked.codes)
 
 
 def facts_of(detail: object) -> dict[str, Any]:

@@ -23,7 +23,7 @@ a lock file and permission to write. It finds no damage either: a page has no ch
 |---|---|
 | `pages` | one page: bytes in, records out, every offset checked before it is followed |
 | `file` | the reader: rows by key, whether the next commit may be written. No frames, no hashes |
-| `salvage` | frames in a file: what opening rests on, the first bad one, those that can be saved |
+| `salvage` | which rows are frames: what opening rests on, the first bad one, those that no tree leads to |
 | `environment` | liblmdb's settings, a new journal, a lost meta page made anew |
 | `store` | the writer, and the reader as a `Store` |
 """

@@ -16,7 +16,7 @@ import lmdb
 from splittally.core.errors import KernelStopped, NoWorld
 from splittally.core.limits import MAP_BYTES_FIRST
 from splittally.journal import disk
-from splittally.journal.lmdb.file import read_exactly
+from splittally.journal.lmdb.file import read
 from splittally.journal.lmdb.pages import META_BYTES, METAS, PAGE_SIZES, Meta
 
 FILE = "data.mdb"
@@ -50,9 +50,10 @@ def create_journal(folder: Path) -> None:
     disk.refuse_full(folder.parent, 0)
     unfinished = folder.with_name(f"{folder.name}.new")
     try:
-        if os.path.lexists(unfinished):
-            _remove_unfinished(unfinished)
-        unfinished.mkdir(mode=0o700)
+        if not is_unfinished(unfinished):
+            raise NoWorld(f"`{unfinished}` is not ours; move it away and try again", path=str(unfinished))
+        unfinished.mkdir(mode=0o700, exist_ok=True)
+        (unfinished / FILE).unlink(missing_ok=True)
         open_environment(unfinished, MAP_BYTES_FIRST, create=True).close()
         disk.sync(unfinished / FILE)
         disk.sync(unfinished)
@@ -67,21 +68,15 @@ def is_unfinished(folder: Path) -> bool:
     try:
         if not stat.S_ISDIR(os.lstat(folder).st_mode):
             return False
-        if names := disk.names_in(folder):
-            found = os.lstat(folder / FILE) if names == [FILE] else None
-            return found is not None and stat.S_ISREG(found.st_mode) and found.st_size <= EMPTY_BYTES_MAX
+        found = [(name, os.lstat(folder / name)) for name in os.listdir(folder)]
     except FileNotFoundError:  # whoever makes the world has finished it meanwhile
-        pass
+        return True
     except OSError as error:
         raise disk.refusal(f"`{folder}` cannot be looked at", error) from error
-    return True
-
-
-def _remove_unfinished(folder: Path) -> None:
-    if not is_unfinished(folder):
-        raise NoWorld(f"`{folder}` is not ours; move it away and try again", path=str(folder))
-    (folder / FILE).unlink(missing_ok=True)
-    folder.rmdir()
+    return all(
+        name == FILE and stat.S_ISREG(file.st_mode) and file.st_size <= EMPTY_BYTES_MAX
+        for name, file in found
+    )
 
 
 def mend_meta(file: Path, fd: int, meta: Meta) -> None:
@@ -89,16 +84,13 @@ def mend_meta(file: Path, fd: int, meta: Meta) -> None:
 
     Three transactions back and not one, so that whoever opens next still looks for what was lost.
     """
-    data = bytearray(read_exactly(fd, meta.slot * meta.page_bytes, META_BYTES))
+    data = bytearray(read(fd, meta.slot * meta.page_bytes, META_BYTES))
     slot = 1 - meta.slot
     pack_into("=Q", data, 0, slot)
     pack_into("=Q", data, META_BYTES - 8, max(meta.txn - 3, 0))
     try:
-        into = os.open(file, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            os.pwrite(into, data, slot * meta.page_bytes)
-            os.fsync(into)
-        finally:
-            os.close(into)
+        with open(file, "r+b", buffering=0) as stream:
+            os.pwrite(stream.fileno(), data, slot * meta.page_bytes)
+            os.fsync(stream.fileno())
     except OSError as error:
         raise disk.refusal("a lost meta page of the journal cannot be written", error) from error

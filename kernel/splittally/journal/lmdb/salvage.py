@@ -12,6 +12,7 @@ Rule 4. Where one meta page is lost (`in_doubt`), a commit may have been acknowl
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 
 from splittally.core.errors import JournalDamaged
@@ -19,8 +20,9 @@ from splittally.core.hashing import hash_frame
 from splittally.core.limits import HASH_BYTES
 from splittally.journal import disk
 from splittally.journal.frame import EMPTY, Frame, Head, follows, seq_of
-from splittally.journal.lmdb.file import LmdbFile, current, read_claims, rows_on
-from splittally.journal.lmdb.pages import METAS, PAGE_SIZES, BadPage
+from splittally.journal.lmdb import pages
+from splittally.journal.lmdb.file import LmdbFile, fetch, newest, read
+from splittally.journal.lmdb.pages import LEAF, METAS, BadPage
 
 ENDLESS = 2**62  # the walk ends where it finds no more frames, whatever number the file claims
 
@@ -38,7 +40,7 @@ def load(fd: int, writable: bool) -> tuple[LmdbFile, Head, list[Frame]]:
             if hash_frame(value[HASH_BYTES:]) != value[:HASH_BYTES] or key_in(value) != file.size - 1:
                 raise BadPage("its bytes are not those that were sealed")
             head = Head(file.size, value[:HASH_BYTES])
-        return file, head, _lost_frames(file, head) if file.in_doubt else []
+        return file, head, _lost_frames(fd, file, head) if file.meta.in_doubt else []
     except BadPage as bad:
         raise damaged(bad, first_bad(fd)) from bad
 
@@ -75,18 +77,13 @@ def first_bad(fd: int) -> int:
 
 def walked(fd: int) -> Iterator[Frame]:
     """The intact frames that the tree leads to, chained from frame 0 on; `BadPage` without a meta page."""
-    meta, _ = current(read_claims(fd))
-    file = LmdbFile(fd, meta._replace(main=meta.main._replace(rows=ENDLESS)), in_doubt=False)
+    meta = newest(fd)
     head = EMPTY
-    while True:
-        try:
-            frame = _next(file.get(head.size), head)
-        except BadPage:
-            return
-        if frame is None:
-            return
-        yield frame
-        head = Head(frame.seq + 1, frame.hash)
+    with suppress(BadPage):
+        file = LmdbFile(fd, meta._replace(main=meta.main._replace(rows=ENDLESS)))
+        while (frame := _next(file.get(head.size), head)) is not None:
+            yield frame
+            head = Head(frame.seq + 1, frame.hash)
 
 
 def survey(fd: int) -> tuple[int | None, str]:
@@ -96,7 +93,7 @@ def survey(fd: int) -> tuple[int | None, str]:
         return head.size + len(found), ""
     except JournalDamaged as damage:
         try:
-            return current(read_claims(fd))[0].main.rows, str(damage)
+            return newest(fd).main.rows, str(damage)
         except BadPage:
             return None, str(damage)
 
@@ -116,19 +113,52 @@ def sound_prefix(fd: int, claimed: int | None) -> Iterator[Frame]:
 
 def intact(fd: int) -> Iterator[Frame]:
     """The frames that can still be found, chained from frame 0 on, whatever the tree says."""
-    metas = [claim.meta for claim in read_claims(fd) if claim.meta is not None]
-    page_bytes = metas[0].page_bytes if metas else min(os.sysconf("SC_PAGE_SIZE"), PAGE_SIZES[-1])
-    pages = range(METAS, disk.size_of(fd) // page_bytes)
-    return _chained(rows_on(fd, page_bytes, pages), EMPTY)
+    try:
+        page_bytes = newest(fd).page_bytes
+    except BadPage:
+        page_bytes = min(os.sysconf("SC_PAGE_SIZE"), pages.PAGE_SIZES[-1])
+    numbers = range(METAS, disk.size_of(fd) // page_bytes)
+    return _chained(_rows_on(fd, page_bytes, numbers), EMPTY)
 
 
-def _lost_frames(file: LmdbFile, head: Head) -> list[Frame]:
-    rows = list(file.loose_rows())
+def _lost_frames(fd: int, file: LmdbFile, head: Head) -> list[Frame]:
+    """The frames after `head` on pages that this state does not use."""
+    page_bytes, page_last = file.meta.page_bytes, file.meta.page_last
+    numbers = [*file.free_pages(), *range(page_last + 1, disk.size_of(fd) // page_bytes)]
+    rows = [(key, value) for key, value in _rows_on(fd, page_bytes, numbers) if key >= head.size]
     found = list(_chained(rows, head))
     end = head.size + len(found)
     if any(key >= end for key, _ in rows):
         raise damaged(BadPage("one meta page is lost, and so is this frame of the last commit"), end)
     return found
+
+
+def _rows_on(fd: int, page_bytes: int, numbers: Iterable[int]) -> Iterator[tuple[int, bytes | None]]:
+    """Key and value of the rows on every page that looks like a leaf, by the first key of the page.
+
+    A value is None where it cannot be read, and for the last key that a branch page says it leads to.
+    Copies of one leaf may both be there.
+    """
+    file_bytes = disk.size_of(fd)
+    keys_max = file_bytes // pages.NODE_BYTES  # keys of the free list, read as those of rows, are huge
+    found = []
+    for page in numbers:
+        key = pages.key_on(read(fd, page * page_bytes, page_bytes), page, lambda _: None)
+        if key is not None and key < keys_max:
+            found.append((key, page))
+    for lower, page in sorted(found):
+        data = read(fd, page * page_bytes, page_bytes)
+        try:
+            count = pages.count_of(data, page, LEAF)
+        except BadPage:
+            yield lower, None
+            continue
+        for at, key in enumerate(range(lower, lower + count)):
+            try:
+                row = pages.read_row(data, at, key, file_bytes // page_bytes)
+                yield key, row if isinstance(row, bytes) else fetch(fd, row, page_bytes)
+            except BadPage:
+                yield key, None
 
 
 def _chained(rows: Iterable[tuple[int, bytes | None]], head: Head) -> Iterator[Frame]:

@@ -10,6 +10,7 @@ Rule 4. One writer: the data file is locked for as long as it is open for writin
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import lmdb
@@ -19,13 +20,12 @@ from splittally.core.limits import HASH_BYTES, MAP_BYTES_FIRST, MAP_BYTES_MAX
 from splittally.journal import disk, lock
 from splittally.journal.frame import Frame, Head, extend
 from splittally.journal.lmdb.environment import FILE, create_journal, mend_meta, open_environment
-from splittally.journal.lmdb.file import LmdbFile
+from splittally.journal.lmdb.file import LmdbFile, newest
 from splittally.journal.lmdb.pages import BadPage, key_bytes
 from splittally.journal.lmdb.salvage import damaged, hash_at, load
 from splittally.journal.store import Conflict, Store, Unknown, absent
 
-FRESH_FRAMES_MAX = 1_024  # frames of this process kept until the file is read again
-FRESH_BYTES_MAX = 4 * 1024 * 1024
+FRESH_BYTES_MAX = 4 * 1024 * 1024  # of frames that were appended last, and are not read from the file
 
 
 class LmdbStore(Store):
@@ -43,7 +43,6 @@ class LmdbStore(Store):
             create_journal(self.file.parent)
         self._fd = disk.open_journal(self.file)
         self._env: lmdb.Environment | None = None
-        self._pid = os.getpid()
         self._stopped = ""
         self._fresh: dict[int, Frame] = {}
         self._fresh_bytes = self._file_bytes = 0
@@ -52,7 +51,10 @@ class LmdbStore(Store):
                 lock.hold_file(self._fd, self.file)
             self._file, self.head, found = load(self._fd, writable)
             if writable:
-                self._env = self._open_env(map_bytes)
+                disk.refuse_full(self.file, 0)
+                if self._file.meta.in_doubt:
+                    mend_meta(self.file, self._fd, self._file.meta)
+                self._env = open_environment(self.file.parent, map_bytes)
             self._take(found)
         except BaseException:
             if self._env is not None:
@@ -78,10 +80,14 @@ class LmdbStore(Store):
         disk.refuse_full(self.file, size)
         try:
             self._commit(env, rows)
-        except (lmdb.Error, _OtherEnd) as failure:
+        except lmdb.Error as failure:
             return self._judge(failure, size)
         self.head = head
-        self._remember(frames, size)
+        self._fresh.update((frame.seq, frame) for frame in frames)
+        self._fresh_bytes += size
+        if self._fresh_bytes > FRESH_BYTES_MAX:
+            self._fresh.clear()
+            self._fresh_bytes = 0
         return head
 
     def entry(self, seq: int) -> tuple[bytes, bytes]:
@@ -133,7 +139,7 @@ class LmdbStore(Store):
 
     def close(self) -> None:
         if self._fd >= 0:
-            if self._env is not None and os.getpid() == self._pid:
+            if self._env is not None:
                 self._env.close()
                 lock.let_go(self._fd)
             self.forget()
@@ -148,9 +154,7 @@ class LmdbStore(Store):
 
     def _open_fd(self) -> int:
         if self._fd < 0:
-            is_fork = os.getpid() != self._pid
-            why = "belongs to the process that opened it" if is_fork else "is closed"
-            raise KernelStopped(f"the journal {why}; open the world again")
+            raise KernelStopped("the journal was closed, or opened before a fork; open the world again")
         return self._fd
 
     def _covering(self, stop: int) -> LmdbFile:
@@ -162,7 +166,7 @@ class LmdbStore(Store):
 
     def _take(self, found: list[Frame]) -> None:
         """Frames that only a lost meta page told of: a writer appends them again, a reader keeps them."""
-        if self._file.in_doubt:
+        if self._file.meta.in_doubt:
             text = "a meta page of the journal is lost"
             self.repairs = [f"{text}; {len(found)} frames that it told of were found on other pages"]
         if self._env is None:
@@ -170,24 +174,6 @@ class LmdbStore(Store):
             self.head = extend(self.head, found)
         elif found and not isinstance(self.append(self.head, found), Head):
             raise KernelStopped(f"the journal cannot be mended: {self._stopped}")
-
-    def _remember(self, frames: Sequence[Frame], size: int) -> None:
-        """Keeps what was just appended, so that reading it back asks no disk."""
-        self._fresh_bytes += size
-        if len(self._fresh) + len(frames) > FRESH_FRAMES_MAX or self._fresh_bytes > FRESH_BYTES_MAX:
-            self._fresh.clear()
-            self._fresh_bytes = size
-        if size <= FRESH_BYTES_MAX:
-            for frame in frames:
-                self._fresh[frame.seq] = frame
-
-    def _open_env(self, map_bytes: int) -> "lmdb.Environment":
-        disk.refuse_full(self.file, 0)
-        if self._file.in_doubt:
-            mend_meta(self.file, self._fd, self._file.meta)
-        while map_bytes < min(2 * disk.size_of(self._fd), MAP_BYTES_MAX):
-            map_bytes *= 2
-        return open_environment(self.file.parent, map_bytes)
 
     def _writer(self) -> "lmdb.Environment":
         self._open_fd()
@@ -204,9 +190,9 @@ class LmdbStore(Store):
                 with env.begin(write=True) as txn:
                     cursor = txn.cursor()
                     if not self._is_at_head(cursor):
-                        raise _OtherEnd("the file does not end with the frame that was appended last")
+                        raise lmdb.Error("the file does not end with the frame that was appended last")
                     if cursor.putmulti(rows, append=True) != (len(rows), len(rows)):
-                        raise _OtherEnd("the file holds frames that this process did not append")
+                        raise lmdb.Error("the file holds frames that this process did not append")
                 return
             except lmdb.MapFullError:
                 map_bytes = 2 * env.info()["map_size"]
@@ -226,23 +212,14 @@ class LmdbStore(Store):
     def _judge(self, failure: Exception, size: int) -> Unknown:
         """Ends all appending; raises `DiskFull` when that was the reason and nothing was written."""
         unknown = self._stop(f"a commit failed ({failure})")
-        is_full = not disk.has_room(self.file, size) or disk.is_at_limit(self._fd, size)
-        if is_full and _committed(self._fd) == self.head.size:
-            raise DiskFull("the disk is full; make room and open the world again") from failure
+        if not disk.has_room(self.file, size) or disk.is_at_limit(self._fd, size):
+            committed = -1
+            with suppress(BadPage, WorldError):
+                committed = newest(self._fd).main.rows
+            if committed == self.head.size:
+                raise DiskFull("the disk is full; make room and open the world again") from failure
         return unknown
 
     def _stop(self, reason: str) -> Unknown:
         self._stopped = reason
         return Unknown(reason)
-
-
-class _OtherEnd(Exception):
-    """The file does not end where this process left it."""
-
-
-def _committed(fd: int) -> int:
-    """How many frames the file holds now; -1 when it cannot be read."""
-    try:
-        return LmdbFile.load(fd).size
-    except (BadPage, WorldError):
-        return -1

@@ -12,6 +12,7 @@ from itertools import islice
 from splittally.core.errors import InvalidInput
 from splittally.core.frames import Body
 from splittally.core.types import EXTERNAL
+from splittally.edge.arguments import require_frame
 from splittally.edge.json_values import printable
 from splittally.runtime.lineage.history import History, read_history
 from splittally.runtime.lineage.levels import BALANCE, COMMITMENT, RETURN, Level, walk, what_of
@@ -71,8 +72,7 @@ def _digest(text: str) -> bytes | None:
 
 
 def _of_frame(history: History, seq: int, resource: str | None) -> list[Source]:
-    if not 0 <= seq < history.size:
-        raise Untraceable(f"there is no frame {seq}; the last is {history.size - 1}", field="seq")
+    require_frame(seq, history.size, Untraceable)
     found = [(at, x) for at, x in enumerate(history.lineage.postings) if x.seq == seq]
     if not found:
         raise Untraceable(f"frame {seq} moves no value", field="seq")
