@@ -100,7 +100,6 @@ UNLISTED = "resources` do not list it"
 MISTAKES = [
     (bad("lines", "resource")("GBP"), UNLISTED),
     (bad("lines", "per")("decade"), "a line's `per`"),
-    (bad("lines", "amount")(-(2**63)), "a line's `amount`"),
     (bad("metrics", "description")(" "), "a metric's `description`"),
     (bad("metrics", "nature")("good"), "a metric's `nature`"),
     (bad("constraints", "resource")("GBP"), UNLISTED),
