@@ -77,6 +77,8 @@ for _ in range(10_000):
         ("p.contains('b')", "a" * (64 * EXPR_STEPS_MAX + 64), "too_many_steps"),
         ("size(p + 'a') == 0", "a" * (64 * EXPR_STEPS_MAX + 64), "too_many_steps"),
         ("p == 1", 2**70, "wrong_type"),
+        ("p == p", 2**70, "wrong_type"),
+        ("p < p", -(2**64), "wrong_type"),
         ("p + 1 == 1", -(2**70), "wrong_type"),
         ("p == p", {1: 2}, "wrong_type"),
         ("p == p", (1,), "wrong_type"),
