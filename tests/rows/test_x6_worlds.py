@@ -181,7 +181,7 @@ def check_change(before, after, who, used, kind, holders):
             continue  # a deposit raises the parts of the budget that it comes to
         assert is_budgets or below({**grants, **grants2}, used, name), f"{name} does not descend from {used}"
     for name in moved - {"external/issuer"}:
-        flown = kind in ("approval.answer", "reservation.release", "settlement.refund")
+        flown = kind in ("approval.answer", "reservation.release", "settlement.refund", "grant.revoke")
         assert flown or listed(grants, used, name, kind), f"{used} does not list {name}"
         assert all(
             is_covered(x["accounts"], name) for _, x in chain(grants, used) if x["cap"] == "sys/native@1"

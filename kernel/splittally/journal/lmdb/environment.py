@@ -89,8 +89,11 @@ def mend_meta(file: Path, fd: int, meta: Meta) -> None:
     pack_into("=Q", data, 0, slot)
     pack_into("=Q", data, META_BYTES - 8, max(meta.txn - 3, 0))
     try:
-        with open(file, "r+b", buffering=0) as stream:
-            os.pwrite(stream.fileno(), data, slot * meta.page_bytes)
-            os.fsync(stream.fileno())
+        to_write = os.open(file, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.pwrite(to_write, data, slot * meta.page_bytes)
+            os.fsync(to_write)
+        finally:
+            disk.close(to_write)
     except OSError as error:
         raise disk.refusal("a lost meta page of the journal cannot be written", error) from error
