@@ -78,6 +78,7 @@ MEANS = [
     ("p.to == ['a@x.com', 'b@y.org']", True),
     ("'Z' < 'a' && '\\ue000' < '\\U00010000'", True),
     ("n < 6 == true", True),
+    ("n <= 5 && n >= 5 && !(n <= 4) && !(n >= 6) && !(n < 5) && !(n > 5)", True),
     ("[p.amount] == [12] && [[1]] + [[]] == [[1], []]", True),
     ("p.maps[0] == p.maps[1]", True),
     ("p.maps[0] == p.maps[2] || p.maps[0] == p.maps[3]", False),
