@@ -7,7 +7,7 @@ SOAK_WORLDS ?= 10000
 SOAK_SEED := $(or $(SOAK_SEED),$(shell date +%s))
 SOURCES := kernel enforcers journal_tools tests examples
 
-.PHONY: setup run test check format lint style types contracts enforcers bench bench-economy soak mutants golden economies \
+.PHONY: setup run test check format lint style types contracts enforcers bench bench-economy soak mutants mutants-all golden economies \
 	coverage-of-requirements clean
 
 setup: $(VENV)/.ready
@@ -68,6 +68,14 @@ soak: setup
 # breaks the product in each kept way (tests/mutants) and sees that the named test notices; ONLY=word takes some
 mutants: setup
 	$(BIN)/python -m tests.mutants --jobs $(JOBS) $(ONLY)
+
+$(VENV)/.mutants: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutants]'
+	@touch $@
+
+# every place of the parts where two mechanisms meet, by night: about five hours
+mutants-all: $(VENV)/.mutants
+	$(BIN)/python -m tests.mutants.every $(ONLY)
 
 golden: setup
 	$(BIN)/python -m tests.golden

@@ -16,7 +16,8 @@ from splittally.core.state import State
 
 MANIFEST = {
     "resources": {"USD": 6},
-    "accounts": {"accounts/team": {}, "accounts/vendor": {}},
+    "accounts": {"accounts/team": {}, "accounts/vendor": {}, "external/other": {}},
+    "governor": {"caps": [{"resource": "USD", "per": "day", "amount": 9_000}]},
     "grants": {
         "team": {
             "cap": "sys/llm.basic@1",
@@ -34,7 +35,12 @@ MANIFEST = {
 def make_state():
     with splittally.open(None, clock="given") as kernel:
         assert kernel.apply(MANIFEST).allowed
-        assert kernel.native("ledger.issue", resource="USD", amount=9_000, to="accounts/team").allowed
+        for source in ({}, {"from": "external/other"}):
+            issue = {"resource": "USD", "amount": 4_500, "to": "accounts/team", **source}
+            assert kernel.native("ledger.issue", **issue).allowed
+        do = [{"kind": "transfer", "to": "accounts/vendor", "amount": "1", "resource": "USD"}]
+        plan = {"resources": {"USD": 6}, "rules": [{"name": "fee", "on": "quarter", "do": do}]}
+        assert kernel.native("budget.create", budget="budgets/b", schema=plan).allowed
         params = [{"model": "m", "prompt_tokens": at, "max_tokens": 7} for at in (1, 2, 3) * 10]
         intents = [
             Intent("llm.generate", each, "team", None, sha256(bytes([at])).digest(), 50 + at)
@@ -60,9 +66,11 @@ def test_what_was_dumped_is_loaded(codec):
     assert (loaded.size, loaded.now_ns) == (STATE.size, STATE.now_ns)
     assert dump_state(loaded) == DATA
     assert dumped_root(DATA) == state_root(loaded) == state_root(STATE)
-    assert [due.due_ns for due in sorted(loaded.ledger.agenda)] == [
-        due.due_ns for due in sorted(STATE.ledger.agenda)
-    ]
+    assert sorted(loaded.ledger.agenda) == sorted(STATE.ledger.agenda)
+    assert len(loaded.ledger.agenda) == len(STATE.ledger.holds) + 1 + 1  # a window, a rule of the calendar
+    assert loaded.ledger.drawn == STATE.ledger.drawn
+    assert loaded.ledger.issued == STATE.ledger.issued == {"USD": 9_000}
+    assert loaded.governed.reserved == STATE.governed.reserved != {}
 
 
 def test_an_empty_state_and_a_fork_are_loaded_from_their_dumps():
@@ -96,17 +104,25 @@ def changes_of_tables():
     def swap(rows):
         rows[0], rows[1] = rows[1], rows[0]
 
+    def longer(rows, more):
+        for _, row in rows[1:]:  # the first makes equal parts known
+            row.append(more)
+
     return {
         "a table less": lambda x: x.pop("revoked"),
         "a table that is not known": lambda x: x.update(zzz=[]),
-        "a later table that is empty": lambda x: x.update(budgets=[]),
+        "a later table that is empty": lambda x: x.update(fired=[]),
         "rows in another order": lambda x: swap(x["holds"]),
         "definitions in another order": lambda x: swap(x["blobs"]),
         "a row twice": lambda x: x["holds"].insert(0, x["holds"][0]),
         "a key twice": lambda x: x["holds"].insert(0, [x["holds"][0][0], [0, *x["holds"][0][1][1:]]]),
         "a row too short": lambda x: x["holds"][3].pop(),
+        "a row that is no array": lambda x: x["holds"][3].__setitem__(1, b"ten bytes."),
         "a hold too short": lambda x: x["holds"][3][1].pop(),
-        "a hold too long": lambda x: x["holds"][3][1].append(b""),
+        **{f"a hold too long by {more!r}": lambda x, y=more: longer(x["holds"], y) for more in (b"", [], 0)},
+        "draws that are no array": lambda x: x["holds"][3][1].__setitem__(9, b""),
+        "legs that are a map": lambda x: x["holds"][3][1].__setitem__(8, {}),
+        "a draw among the legs": lambda x: x["holds"][3][1][8].append(x["holds"][3][1][9][0]),
         "a leg too long": lambda x: x["holds"][3][1][8][0].append(1),
         "a leg too short": lambda x: x["holds"][3][1][8][0].pop(),
         "a float in a hold": lambda x: x["holds"][3][1].__setitem__(0, 1.5),

@@ -65,6 +65,21 @@ def test_an_amended_grant_is_compiled_again(kernel: Any) -> None:
     assert asked(kernel, "a", ["x", "y"]).reserve == {"mails": 2}
 
 
+@pytest.mark.parametrize("cap", ["sys/rules@1", "sys/rules@2"])
+def test_all_expressions_of_a_grant_share_a_bound_of_bytes(kernel: Any, cap: str) -> None:
+    """4,096, conditions and amounts alike."""
+
+    def sized(usage: int) -> dict[str, Any]:
+        condition = 'params.x == "' + "a" * (512 - 14) + '"'
+        amount = 'size("' + "a" * (usage - 8) + '")'
+        assert (len(condition), len(amount)) == (512, usage)
+        return terms({"rules": [{"deny": condition}] * 7, "usage": {"mails": amount}}, cap)
+
+    assert kernel.native("grant.issue", name="a", terms=sized(512)).allowed
+    more = kernel.native("grant.issue", name="b", terms=sized(513))
+    assert [finding.code for finding in more.findings] == ["params.invalid"]
+
+
 def test_a_manifest_that_is_applied_twice_changes_nothing(kernel: Any) -> None:
     manifest = EFFECTS | {"grants": {"a": terms(RULE), "b": {"cap": "sys/rules@2"}}}
     assert kernel.apply(manifest).allowed

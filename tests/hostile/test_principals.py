@@ -62,6 +62,20 @@ def test_nobody_is_told_what_was_decided_for_another():
         assert kernel.outcome(mine.intent_hash).principal == "operator"
 
 
+def test_what_a_stranger_is_refused_is_no_part_of_the_history_of_an_intent():
+    """Also where its holder was only deferred, so that it may be decided afresh."""
+    limits = [{"dim": "tokens", "amount": 5, "over": "defer"}]
+    with world({"g": {"holder": "ann", "limits": limits}}) as kernel:
+        ann, bob = kernel.as_principal("ann"), kernel.as_principal("bob")
+        key = {"idempotency_key": b"k" * 32}
+        assert codes(act(bob, {"tokens": 6}, **key)) == ["not_holder"]
+        deferred = act(ann, {"tokens": 6}, **key)
+        assert deferred.outcome == "defer"
+        assert codes(act(bob, {"tokens": 6}, **key)) == ["not_holder"]
+        told = kernel.outcome(deferred.intent_hash)
+        assert (told.outcome, told.seq) == ("defer", deferred.seq)
+
+
 def test_a_settle_asks_what_its_check_asked_though_a_stranger_asked_for_the_same_since(tmp_path):
     with world(SHARED, tmp_path / "w") as kernel:
         asked = listen(kernel)
@@ -258,6 +272,8 @@ def test_a_revoked_name_is_never_used_again_and_everything_below_it_is_void(tmp_
         terms = {"cap": CAP}
         assert codes(kernel.native("grant.issue", name="a", terms=terms)) == ["name_taken"]
         assert codes(kernel.apply(manifest({"a": {}}))) == ["name_taken"]
+        assert codes(kernel.apply(manifest({"d": {"parent": "c"}}))) == ["revoked"]
+        assert "revoked" in codes(kernel.native("grant.issue", grant="c", name="d", terms=terms))
     with splittally.open(tmp_path / "w") as kernel:
         assert codes(kernel.apply(manifest({"a": {}}))) == ["name_taken"]
         assert settle(kernel, digest, {"tokens": 5}).status == "settled"

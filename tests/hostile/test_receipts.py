@@ -148,12 +148,16 @@ def test_a_receipt_of_another_world_is_an_orphan_in_this_one():
 
 
 def test_nobody_ends_what_another_principal_asked_for():
-    effects = {"test.act": {"cap_type": "test", "adapters": ["courier"]}}
+    effects = {
+        "test.act": {"cap_type": "test", "adapters": ["courier"]},
+        "test.other": {"cap_type": "test", "adapters": ["clerk"]},
+    }
     with world({"g": {}, "theirs": {"holder": "bob"}}, effects=effects) as kernel:
-        bob, courier = kernel.as_principal("bob"), kernel.as_principal("courier")
+        bob, courier, clerk = (kernel.as_principal(name) for name in ("bob", "courier", "clerk"))
         mine, theirs = held(kernel, {"tokens": 1}, expires_ns=100), held(bob, {"tokens": 1}, "theirs")
         frames, before = kernel.state.seq, books(kernel)
         assert settle(bob, mine, {"tokens": 0}).status == "not_found"
+        assert settle(clerk, mine, {"tokens": 0}).status == "not_found"  # of another kind
         assert settle(bob, mine, {}, "unknown").status == "not_found"
         assert bob.release(mine).status == "not_reserved"
         assert bob.release(mine, "not_dispatched").status == "not_reserved"
@@ -176,6 +180,7 @@ def test_a_payee_that_is_not_listed_is_never_paid():
             ("accounts/thief", "accounts/vendor"),
             ("vendors/x", "vendors/x"),
             ("vendors/", None),
+            ("vendors/nobody", None),
         ]:
             digest = held(kernel, {"USD": 10}, "g")
             before = {name: row.balances.get("USD", 0) for name, row in kernel.state.accounts.items()}

@@ -49,4 +49,4 @@ class Mutant:
 def mutants() -> list[Mutant]:
     """Every kept breakage, list by list."""
     files = sorted(HERE.glob("*.toml"))
-    return [Mutant(**each) for file in files for each in tomllib.loads(file.read_text())["mutant"]]
+    return [Mutant(**each) for file in files for each in tomllib.loads(file.read_text()).get("mutant", [])]

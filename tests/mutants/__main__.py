@@ -97,17 +97,21 @@ def taken(copies: "SimpleQueue[Path]"):
         copies.put(copy)
 
 
-def is_passed(copy: Path, test: str) -> bool:
-    """Whether pytest runs this test in the copy to a good end; no test at all is no good end."""
-    env = os.environ | {
+def environment(copy: Path) -> dict[str, str]:
+    """That in which the sources of the copy come before the installed ones."""
+    return os.environ | {
         "PYTHONPATH": os.pathsep.join(str(copy / name) for name in SOURCES),
         "PYTHONDONTWRITEBYTECODE": "1",
         "HYPOTHESIS_PROFILE": "mutants",
     }
+
+
+def is_passed(copy: Path, test: str) -> bool:
+    """Whether pytest runs this test in the copy to a good end; no test at all is no good end."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:xdist", "-p", "no:randomly", test]
     try:
         done = subprocess.run(
-            command, cwd=copy, env=env, capture_output=True, timeout=SECONDS_MAX, check=False
+            command, cwd=copy, env=environment(copy), capture_output=True, timeout=SECONDS_MAX, check=False
         )
     except subprocess.TimeoutExpired:
         return False

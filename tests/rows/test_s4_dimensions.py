@@ -172,15 +172,31 @@ def held_anyway(kernel) -> bytes:
     return held(kernel, {"tokens": 0})
 
 
+AMOUNTS = st.integers(0, 9) | st.integers(NATURAL_MAX - 9, NATURAL_MAX) | st.integers(0, NATURAL_MAX)
+
+
 @pytest.mark.req("S4-86")
 @few
-@given(usages=st.lists(st.integers(0, NATURAL_MAX) | st.integers(0, 9), min_size=1, max_size=5))
-def test_spent_is_the_sum_or_the_largest_amount(usages):
-    with world({"g": {"budget": {"tokens": NATURAL_MAX}}}) as kernel:
-        holds = [held(kernel, {}) for _ in usages]
-        for digest, used in zip(holds, usages, strict=True):
-            settle(kernel, digest, {"tokens": used})
-        assert kernel.state.counters["g"]["tokens"].spent == min(sum(usages), NATURAL_MAX)
+@given(
+    has_life=st.booleans(),
+    usages=st.lists(st.tuples(st.integers(0, 1), AMOUNTS), min_size=1, max_size=5),
+)
+def test_a_charge_is_the_usage_or_what_the_fullest_of_its_counters_has_room_for(has_life, usages):
+    """Counters for life, where there is one, and of two days. The model: what each of them has counted."""
+    most = {"dim": "tokens", "amount": NATURAL_MAX}
+    limits = [{**most, "per": "day"}, *([{**most, "per": "life"}] if has_life else [])]
+    with world({"g": {"limits": limits}}) as kernel:
+        holds = [[held(kernel, {}, now_ns=day * 86_400 * 10**9) for _ in usages] for day in range(2)]
+        spent = [0, 0, 0]  # of each day, and for life
+        for at, (day, used) in enumerate(usages):
+            settlement = settle(kernel, holds[day][at], {"tokens": used})
+            charged = min(used, NATURAL_MAX - max(spent[day], spent[2] if has_life else 0))
+            found = [(x.facts["usage"], x.facts["charged"]) for x in settlement.violations]
+            assert found == ([(used, charged)] if charged < used else [])
+            spent[day], spent[2] = spent[day] + charged, spent[2] + charged
+        assert [row.spent for _, row in sorted(kernel.state.windows.items())] == spent[:2]
+        if has_life:
+            assert kernel.state.counters["g"]["tokens"].spent == spent[2]
 
 
 @pytest.mark.req("S4-87")

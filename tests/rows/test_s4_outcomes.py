@@ -4,11 +4,12 @@ import hypothesis.strategies as st
 import pytest
 import splittally
 from hypothesis import given
-from splittally import InvalidInput, Receipt, Release
+from splittally import Intent, InvalidInput, Receipt, Release
 from splittally.core.events import Held, Released, Settled
 
 from tests.rows.walk import Walk
 from tests.rows.worlds import (
+    ACT,
     act,
     bodies,
     books,
@@ -17,6 +18,8 @@ from tests.rows.worlds import (
     held,
     listen,
     recorded,
+    reserves,
+    save_snapshot,
     settle,
     tally,
     world,
@@ -132,6 +135,42 @@ def test_holds_fall_due_in_order_of_time_and_then_of_age(expiries, times):
         ended = [event.intent_hash for event in recorded(kernel, Released)]
         gone = [(at, order, digest) for order, (at, digest) in enumerate(due) if at <= now]
         assert ended == [digest for _, _, digest in sorted(gone)]
+
+
+@pytest.mark.req("S4-47")
+@pytest.mark.parametrize("is_reopened", [False, True], ids=["live", "reopened"])
+@pytest.mark.parametrize("is_moved", [False, True], ids=["as asked", "extended"])
+def test_holds_of_a_group_fall_due_in_its_order(folder, is_moved, is_reopened):
+    """Also where each was extended, the last one first, and where the world was opened again since."""
+    with world(budget(tokens=100), folder / "w") as kernel:
+        groups = [
+            [
+                Intent(ACT, {"a": reserves({"tokens": 1}), "n": 7 * group + at}, "g", expires_ns=100)
+                for at in range(6)
+            ]
+            for group in range(2)
+        ]
+        digests = [answer.intent_hash for group in groups for answer in kernel.submit(group, mode="all")]
+        for digest in reversed(digests) if is_moved else ():
+            assert kernel.extend(digest, 200).status == "extended"
+        save_snapshot(kernel)
+        if not is_reopened:
+            kernel.tick(now_ns=200)
+            assert [event.intent_hash for event in recorded(kernel, Released)] == digests
+    with splittally.open(folder / "w") as kernel:
+        kernel.tick(now_ns=200)
+        assert [event.intent_hash for event in recorded(kernel, Released)] == digests
+
+
+@pytest.mark.req("S4-47", "X5-02")
+def test_a_hold_that_was_put_off_and_back_falls_due_once():
+    with world(budget(tokens=100)) as kernel:
+        digest = held(kernel, RESERVE, expires_ns=100)
+        for expires in (300, 100, 200, 100):
+            assert kernel.extend(digest, expires).due_ns == expires
+        assert kernel.tick(now_ns=400) == 1
+        assert [event.intent_hash for event in recorded(kernel, Released)] == [digest]
+        assert entry(kernel).reserved == 0
 
 
 @pytest.mark.req("S4-48")

@@ -184,15 +184,35 @@ def test_a_grant_covers_an_intent_until_the_instant_it_expires():
 
 
 @pytest.mark.req("S4-69")
+def test_an_intent_that_has_expired_by_now_is_refused():
+    with world(budget(tokens=100)) as kernel:
+        assert act(kernel, {"tokens": 1}, now_ns=99, expires_ns=100).allowed
+        for expires_ns in (100, 99, 1):
+            decision = act(kernel, {"tokens": 1}, now_ns=100, expires_ns=expires_ns)
+            assert (decision.outcome, codes(decision)) == ("deny", ["already_expired"])
+        assert act(kernel, {"tokens": 1}, expires_ns=101).allowed
+
+
+@pytest.mark.req("S4-69")
 @few
-@given(expiry=st.integers(1, 2**63 - 1), offset=st.integers(-2, 2), is_parents=st.booleans())
-def test_expiry_is_asked_against_logical_time_for_every_grant_of_the_chain(expiry, offset, is_parents):
-    now = max(0, min(expiry + offset, 2**63 - 1))
-    grants = {"team": {"expiry_ns": expiry} if is_parents else {}, "g": {"parent": "team"}}
-    if not is_parents:
-        grants["g"]["expiry_ns"] = expiry
+@given(
+    at=st.integers(0, 2**63 - 10),
+    expiries=st.lists(st.integers(0, 4), min_size=3, max_size=3),
+    later=st.integers(0, 5),
+)
+def test_expiry_is_asked_against_logical_time_for_every_grant_of_the_chain(at, expiries, later):
+    """Also where a grant above was amended to end before those below it; 0 is no expiry."""
+    names = ("top", "team", "g")
+    grants = {name: {"parent": above} for above, name in zip(("root", *names), names, strict=False)}
+    stated = {name: at + expiry for name, expiry in zip(names, expiries, strict=True) if expiry}
     with world(grants) as kernel:
-        assert act(kernel, {}, now_ns=now).allowed == (now < expiry)
+        for name in ("g", "team", "top"):
+            terms = {"cap": CAP, **grants[name], "expiry_ns": stated.get(name, 0)}
+            assert kernel.native("grant.amend", name=name, terms=terms).allowed
+        decision = act(kernel, {}, now_ns=at + later)
+        ended = [name for name in reversed(names) if stated.get(name, 2**63) <= at + later]
+        assert [finding.facts["grant"] for finding in decision.findings] == ended
+        assert decision.allowed == (ended == [])
 
 
 @pytest.mark.req("S4-70")

@@ -4,11 +4,12 @@ import hypothesis.strategies as st
 import pytest
 import splittally
 from blake3 import blake3
-from hypothesis import given
+from hypothesis import example, given
 from splittally import InvalidManifest
 from splittally.core.events import Decided, Held, HoldChanged, Released
 
 from tests.rows.worlds import (
+    CAP,
     act,
     apply,
     bodies,
@@ -286,6 +287,8 @@ def test_approving_reserves_nothing_more_and_opens_the_intent_once():
         assert changes == [(digest, "open")]
         assert len(recorded(kernel, Held)) == 1
         assert calls == []
+        assert kernel.dispatch(digest, b"a" * 16).status == "dispatched"
+        assert kernel.state.reservations[digest].phase == kernel.outcome(digest).phase == "running"
         assert settle(kernel, digest, {"tokens": 7}).violations == ()
 
 
@@ -312,12 +315,98 @@ def test_rejecting_releases():
         assert list(kernel.state.reservations) == [other]
 
 
+TIMES = st.integers(0, 60)
+
+
 @pytest.mark.req("S4-83")
-def test_an_answer_that_never_comes_releases_when_its_time_is_up():
-    with world({"g": {"budget": {"tokens": 100}, "approval_ns": 50}}, policy=ASK) as kernel:
-        digest = waiting(kernel, {"tokens": 60}, now_ns=10)
-        kernel.tick(now_ns=59)
-        assert entry(kernel).reserved == 60
-        kernel.tick(now_ns=60)
-        assert entry(kernel).reserved == 0
-        assert kernel.outcome(digest).cause == "approval_timeout"
+@few
+@given(
+    above=st.tuples(TIMES, TIMES, TIMES),
+    shares=st.tuples(*[st.sampled_from([0, 1, 2])] * 3),
+    lowered=TIMES,
+    expires=st.integers(0, 60),
+    is_approved=st.booleans(),
+)
+@example(above=(0, 0, 40), shares=(0, 0, 0), lowered=0, expires=0, is_approved=True)
+@example(above=(0, 0, 40), shares=(0, 0, 1), lowered=0, expires=0, is_approved=True)
+def test_what_waits_ends_at_its_own_expiry_or_at_the_time_out_of_the_nearest_grant(
+    above, shares, lowered, expires, is_approved
+):
+    """The earlier counts; 0 is none. Approved it keeps its expiry, and unknown it has a time of its own."""
+    names = ("hold_ns_max", "approval_ns", "unknown_ns")
+    below = [
+        stated * share // 2 if stated else 9 * share for stated, share in zip(above, shares, strict=True)
+    ]
+    top, leaf = dict(zip(names, above, strict=True)), dict(zip(names, below, strict=True))
+    holds = [
+        10 + most for most in (leaf["hold_ns_max"], lowered) if most
+    ]  # of the one above since it was amended
+    expiry = min([*holds, *([10 + expires] if expires else [])], default=None)
+    wait = leaf["approval_ns"] or top["approval_ns"]
+    due = min([x for x in (expiry, 10 + wait if wait else None) if x], default=None)
+    with world({"top": top, "g": {"parent": "top", **leaf}}, policy=ASK) as kernel:
+        terms = {"cap": CAP, **top, "hold_ns_max": lowered}
+        assert kernel.native("grant.amend", name="top", terms=terms).allowed
+        digest = waiting(kernel, {"tokens": 1}, now_ns=10, expires_ns=10 + expires if expires else None)
+        assert kernel.state.reservations[digest].due_ns == due
+        assert kernel.extend(digest, 11).status == "refused"
+        if is_approved:
+            assert kernel.approve(digest).allowed
+            assert kernel.state.reservations[digest].due_ns == expiry
+            assert settle(kernel, digest, {}, "unknown", now_ns=10).status == "held"
+            wait = leaf["unknown_ns"] or top["unknown_ns"]
+            due = 10 + wait if wait else None
+            assert kernel.state.reservations[digest].due_ns == due
+        kernel.tick(now_ns=(due or 1_000) - 1)
+        assert settle(kernel, digest, {}, "unknown").status == "held"  # said again it changes nothing
+        assert digest in kernel.state.reservations
+        kernel.tick(now_ns=due or 1_000)
+        assert (digest in kernel.state.reservations) == (due is None)
+        if due:
+            told = kernel.outcome(digest)
+            ended = ("settled", None) if is_approved else ("released", "approval_timeout")
+            assert (told.status, told.get("cause")) == ended
+
+
+@pytest.mark.req("S4-82", "S4-83")
+def test_revoking_releases_what_waits_under_it_and_below_and_nothing_else():
+    """In the order in which it was asked; what is open settles."""
+    chain = {"a": {}, "b": {"parent": "a"}, "c": {"parent": "b"}, "d": {"parent": "a"}}
+    with world(
+        {name: {**terms, "budget": {"tokens": 100}} for name, terms in chain.items()}, policy=ASK
+    ) as kernel:
+        asked = [(name, waiting(kernel, {"tokens": 1}, grant=name)) for name in "cbadcb"]
+        running = [held(kernel, {"tokens": 1}, name) for name in "abcd"]
+        kernel.approve(asked.pop(0)[1])
+        assert kernel.native("grant.revoke", name="b", order="order 9").allowed
+        released = recorded(kernel, Released)
+        assert [x.intent_hash for x in released] == [digest for name, digest in asked if name in "bc"]
+        assert {(x.cause, x.order) for x in released} == {("governance", "order 9")}
+        assert kernel.state.counters["a"]["tokens"].reserved == 7
+        assert all(settle(kernel, digest, {"tokens": 1}).status == "settled" for digest in running)
+
+
+@pytest.mark.req("S4-82")
+@pytest.mark.parametrize(("taken", "is_good"), [(10, True), (20, True), (21, False), (70, False)])
+def test_approving_asks_again_whether_the_plan_that_pays_still_holds(taken, is_good):
+    """A budget of 100 that needs 50: 30 wait, and the operator, whom no plan binds, takes more."""
+    plan = {"resources": {"USD": 0}, "constraints": [{"name": "least", "resource": "USD", "minimum": 50}]}
+    accounts = {"accounts/bank": {}, "accounts/shop": {}}
+    card = {"draws_on": {"USD": "budgets/b"}, "pays_to": ["accounts/shop"]}
+    base = manifest({}, policy=ASK, resources={"USD": 0}, accounts=accounts)
+    with splittally.open(None, clock="given") as kernel:
+        apply(kernel, base)
+        assert kernel.native("budget.create", budget="budgets/b", schema=plan).allowed
+        assert kernel.native("ledger.issue", resource="USD", amount=100, to="budgets/b").allowed
+        apply(kernel, base | {"grants": manifest({"g": card})["grants"]})
+        digest = waiting(kernel, {"USD": 30})
+        move = {"from": "budgets/b", "to": "accounts/bank"}
+        assert kernel.native("ledger.transfer", resource="USD", amount=taken, **move).allowed
+        assert kernel.approve(digest).allowed
+        assert (digest in kernel.state.reservations) == is_good
+        if is_good:
+            assert kernel.state.reservations[digest].phase == "open"
+        else:
+            (released,) = recorded(kernel, Released)
+            assert [x.code for x in released.findings] == ["approval_stale", "planning_stage"]
+            assert kernel.state.accounts["budgets/b"].balances["USD"] == 100 - taken

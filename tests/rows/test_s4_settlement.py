@@ -125,15 +125,18 @@ def test_a_payload_of_any_size_ends_the_reservation(size):
 
 
 @pytest.mark.req("S4-52")
-def test_a_payload_that_does_not_fit_the_receipts_schema_is_noted_and_settles():
+@pytest.mark.parametrize("status", ["settled", "late"])
+def test_a_payload_that_does_not_fit_the_receipts_schema_is_noted_and_settles(status):
     schema = {"type": "object", "required": ["bill"], "properties": {"bill": {"type": "integer"}}}
     with splittally.open(None, clock="given") as kernel:
         effects = {"mail.send": {"cap_type": "mail", "receipt_schema": schema}}
         grant = {"cap": "sys/allow@1", "params": {"reserve": {"mails": 1}}, "budget": {"mails": 5}}
         apply(kernel, {"effects": effects, "grants": {"g": grant}})
         digest = kernel.submit(Intent("mail.send", {}, "g")).intent_hash
+        if status == "late":
+            assert kernel.release(digest, "not_dispatched").status == "released"
         settlement = kernel.settle(Receipt(digest, "ok", "adapter", {"usage": {"mails": 1}}))
-        assert (settlement.status, settlement.usage) == ("settled", {"mails": 1})
+        assert (settlement.status, settlement.usage) == (status, {"mails": 1})
         assert [violation.code for violation in settlement.violations] == ["receipt_invalid"]
 
 

@@ -192,6 +192,28 @@ def test_parts_of_23000_below_a_pool_of_20000_are_refused_with_the_excess_of_300
     assert kernel.state.budgets[B].parts == [f"{B}/search", f"{B}/social"]
 
 
+@pytest.mark.req("X0-01")
+@pytest.mark.parametrize(
+    "asked", [(10, 20, []), (10, 21, ["constraint_unmet"]), (21, 20, ["constraint_unmet"])]
+)
+def test_every_budget_that_pays_for_a_task_is_asked_whether_its_plan_holds(kernel, asked):
+    """Two budgets of 70 pay one resource each, and each needs 50."""
+    usd, hours, expected = asked
+    names = {"USD": "budgets/a", "GPU-Hours": "budgets/b"}
+    for resource, name in names.items():
+        least = [{"name": "least", "resource": resource, "minimum": 50}]
+        done(create(kernel, name, resources=(resource,), plan={"constraints": least}))
+        deposit(kernel, resource, 70, name)
+    card = {"cap": "sys/spend@1", "draws_on": names, "pays_to": [JANE]}
+    done(kernel.native("grant.issue", name="card", terms=card))
+    decision = task(kernel, {"USD": usd, "GPU-Hours": hours}, "card")
+    assert codes(decision) == expected
+    assert decision.allowed == (expected == [])
+    short = task(kernel, {"USD": 71, "GPU-Hours": 72}, "card")
+    found = {(x.code, x.facts["resource"]) for x in short.findings}
+    assert found == {("insufficient_balance", "USD"), ("insufficient_balance", "GPU-Hours")}
+
+
 # --- permissions and limits -------------------------------------------------------------------------
 
 

@@ -5,9 +5,25 @@ import pytest
 import splittally
 from hypothesis import given
 from splittally import Intent
+from splittally.core.events import LimitCrossed
 from splittally.core.release_kinds import RELEASE_KINDS
+from splittally.core.types import Grant
 
-from tests.rows.worlds import act, apply, books, budget, codes, few, held, manifest, settle, tally, world
+from tests.rows.worlds import (
+    CAP,
+    act,
+    apply,
+    books,
+    budget,
+    codes,
+    few,
+    held,
+    manifest,
+    recorded,
+    settle,
+    tally,
+    world,
+)
 
 AMOUNTS = st.integers(0, 60)
 
@@ -29,6 +45,69 @@ def test_an_unrelated_change_carries_what_was_spent_over():
         assert kernel.state.counters["g"]["tokens"] == {"limit": 100, "reserved": 0, "spent": 30}
         apply(kernel, manifest({"g": {"budget": {"tokens": 200}}}, policy=[rule]))
         assert kernel.state.counters["g"]["tokens"] == {"limit": 200, "reserved": 0, "spent": 30}
+
+
+@pytest.mark.req("X4-03")
+@pytest.mark.parametrize("how", ["manifest", "grant.amend"])
+def test_a_limit_that_is_gone_leaves_a_counter_that_only_counts(how):
+    def stated(**terms):
+        if how == "manifest":
+            return kernel.apply(manifest({"g": terms}))
+        return kernel.native("grant.amend", name="g", terms={"cap": CAP, **terms})
+
+    with world(budget(tokens=10)) as kernel:
+        settle(kernel, held(kernel, {"tokens": 0}), {"tokens": 14})
+        assert kernel.state.grants["g"].exhausted
+        assert stated().allowed
+        assert not kernel.state.grants["g"].exhausted
+        digest = held(kernel, {"tokens": 50})
+        settle(kernel, held(kernel, {"tokens": 0}), {"tokens": 30})
+        assert kernel.state.counters["g"]["tokens"] == {"limit": None, "reserved": 50, "spent": 44}
+        assert [x.balance for x in recorded(kernel, LimitCrossed)] == [-4]
+        assert stated(budget={"tokens": 100}).allowed
+        assert [act(kernel, {"tokens": n}).allowed for n in (7, 6)] == [False, True]
+        assert settle(kernel, digest, {"tokens": 50}).violations == ()
+
+
+@pytest.mark.req("X4-03")
+@pytest.mark.parametrize("per", ["life", "day", "week"])
+def test_a_top_up_changes_one_amount_and_no_other_term(per):
+    limits = [
+        {"dim": "tokens", "per": "day", "amount": 10, "rollover": [1, 2]},
+        {"dim": "tokens", "per": "week", "amount": 10},
+        {"dim": "tokens", "amount": 9, "over": "tell"},
+    ]
+    terms = {
+        "budget": {"tokens": 10},
+        "limits": limits,
+        "expiry_ns": 900,
+        "holder": "ann",
+        "draws_on": {"USD": "accounts/a"},
+        "pays_to": ["accounts/b"],
+        "delegations": 3,
+        "hold_ns_max": 4,
+        "approval_ns": 5,
+        "unknown_ns": 6,
+        "doubt": "payee",
+        "above": "cap",
+        "dispatch": True,
+        "params": {"note": 7},
+    }
+    accounts = {"accounts/a": {}, "accounts/b": {}}
+    with world({"g": terms, "other": terms}, resources={"USD": 0}, accounts=accounts) as kernel:
+        before = kernel.state.tables()["grants"]
+        assert kernel.native("grant.topup", name="g", dim="tokens", amount=5, per=per).allowed
+        after = kernel.state.tables()["grants"]
+        (old,), (new,) = ([row for key, row in rows if key == "g"] for rows in (before, after))
+        was, now = (dict(zip(Grant.__struct_fields__, row, strict=True)) for row in (old, new))
+        assert [rest for rest in before if rest[0] != "g"] == [rest for rest in after if rest[0] != "g"]
+        changed = "budget" if per == "life" else "limits"
+        assert {field for field in was if was[field] != now[field]} <= {changed, "grant_hash"}
+        if per == "life":
+            assert now["budget"] == {"tokens": 15}
+        else:
+            raised = [[*limit[:2], 15, *limit[3:]] if limit[1] == per else limit for limit in was["limits"]]
+            assert now["limits"] == raised
 
 
 @pytest.mark.req("X4-03", "X4-04")

@@ -157,6 +157,102 @@ def test_a_rate_admits_its_amount_in_each_window_of_logical_time_and_the_same_on
 
 
 @pytest.mark.req("X4-19")
+@few
+@given(
+    decision=st.sampled_from(["allow", "require_approval"]),
+    rates=st.lists(
+        st.tuples(
+            st.sampled_from(["60s", "hour"]), st.integers(0, 5), st.sampled_from(["deny", "defer", "ask"])
+        ),
+        min_size=1,
+        max_size=3,
+        unique_by=lambda rate: (rate[0], rate[2]),
+    ),
+    waits=st.lists(st.integers(0, 45), min_size=1, max_size=12),
+)
+def test_every_rate_of_a_rule_counts_what_it_lets_through_whether_allowed_or_waiting(decision, rates, waits):
+    """The model: when the open minute began, and what was let through since then and since the full hour."""
+    stated = [{"amount": amount, "per": per, "over": over} for per, amount, over in rates]
+    rules = [{"name": "calls", "decision": decision, "rates": stated}]
+    with world({"g": {}}, policy=rules) as kernel:
+        minute, through = None, []
+        for now in itertools.accumulate(waits):
+            minute = None if minute is None or now >= minute + 60 else minute
+            since = {"60s": now if minute is None else minute, "hour": 0}
+            used = {per: sum(at >= start for at in through) for per, start in since.items()}
+            over = {x for per, amount, x in rates if used[per] + 1 > amount}
+            expected = next((OUTCOMES[x] for x in ("deny", "defer", "ask") if x in over), decision)
+            told = act(kernel, {}, now_ns=now * SECOND)
+            assert told.outcome == expected
+            assert codes(told).count("rate_exceeded") == sum(
+                used[per] + 1 > amount for per, amount, _ in rates
+            )
+            if expected in ("allow", "require_approval"):
+                through.append(now)
+                minute = since["60s"] if any(per == "60s" for per, *_ in rates) else None
+
+
+OUTCOMES = {"deny": "deny", "defer": "defer", "ask": "require_approval"}
+
+
+@pytest.mark.req("X4-16")
+def test_only_native_effects_under_the_root_grant_are_above_the_rules():
+    grants = {"keys": {"cap": "sys/native@1"}, "g": {}}
+    with world(grants, policy=[{"name": "none", "decision": "deny"}]) as kernel:
+        assert kernel.native("account.open", account="accounts/a").allowed
+        for refused in (
+            kernel.native("account.open", grant="keys", account="accounts/b"),
+            act(kernel, {}, "root"),
+            act(kernel, {}, "g"),
+        ):
+            assert (refused.outcome, codes(refused)) == ("deny", ["policy_denied"])
+
+
+@pytest.mark.req("X4-16")
+@pytest.mark.parametrize("asks", ["rule", "limit"])
+def test_a_native_effect_cannot_wait_so_it_is_denied_and_nothing_of_it_is_done(asks):
+    grants = {"keys": {"cap": "test/paid@1", "params": {"reserve": {"calls": 3}}}}
+    policy = [{"name": "all", "decision": "require_approval" if asks == "rule" else "allow"}]
+    if asks == "limit":
+        grants["keys"]["limits"] = [{"dim": "calls", "amount": 2, "over": "ask"}]
+    caps = {"test/paid@1": {"cap_type": "native", "enforcer": "sys/CapAllowAll@1"}}
+    with splittally.open(None, clock="given") as kernel:
+        assert kernel.apply({"caps": caps, "grants": grants, "policy": policy}).allowed
+        before = books(kernel)
+        refused = kernel.native("account.open", grant="keys", account="accounts/a")
+        assert refused.outcome == "deny"
+        assert codes(refused) == [{"rule": "policy_approval", "limit": "approval_threshold"}[asks]]
+        assert books(kernel) == before
+
+
+@pytest.mark.req("X4-16")
+@pytest.mark.parametrize("rule", ["allow", "require_approval", "deny"])
+@pytest.mark.parametrize("over", ["deny", "defer", "ask", "tell", "shadow"])
+def test_of_what_a_limit_and_a_rule_say_the_strictest_stands(over, rule):
+    limits = [{"dim": "tokens", "amount": 5, "over": over}]
+    with world({"g": {"limits": limits}}, policy=[{"name": "r", "decision": rule}]) as kernel:
+        said = [OUTCOMES.get(over, "allow"), rule]
+        strictest = next(x for x in ("deny", "defer", "require_approval", "allow") if x in said)
+        assert act(kernel, {"tokens": 4}).outcome == rule
+        stopped = OUTCOMES.get(over) in ("deny", "defer")  # and the rule is not asked
+        assert act(kernel, {"tokens": 6}, idempotency_key=bytes(32)).outcome == (
+            said[0] if stopped else strictest
+        )
+
+
+@pytest.mark.req("X4-16")
+def test_a_condition_sees_the_params_whichever_rule_it_stands_in():
+    rules = [
+        {"name": "others", "decision": "deny", "origin_kind": "reducer"},
+        {"name": "sevens", "decision": "allow", "when": "params.n == 7"},
+    ]
+    with world({"g": {}}, policy=rules) as kernel:
+        assert act(kernel, {}, params={"n": 7}).allowed
+        assert codes(act(kernel, {}, params={"n": 8})) == ["policy_unmatched"]
+        assert codes(act(kernel, {})) == ["policy_fault"]
+
+
+@pytest.mark.req("X4-19")
 def test_what_is_denied_or_asked_dry_uses_up_no_rate():
     with world(budget(tokens=10), policy=RATED) as kernel:
         for _ in range(9):

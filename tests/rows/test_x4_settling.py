@@ -21,7 +21,6 @@ from tests.rows.worlds import (
     recorded,
     settle,
     tally,
-    uses,
     world,
 )
 
@@ -193,16 +192,48 @@ def test_a_settle_below_zero_is_recorded_and_marks_the_grant_exhausted_until_it_
 
 
 @pytest.mark.req("X4-26")
+def test_a_refund_lifts_exhaustion_as_a_top_up_does_and_it_is_told_of_again():
+    with world(budget(tokens=10)) as kernel:
+        first, second = held(kernel, {"tokens": 0}), held(kernel, {"tokens": 0})
+        settle(kernel, first, {"tokens": 14})
+        amounts = {"tokens": 4}
+        assert kernel.native("settlement.refund", intent_hash=first, amounts=amounts).allowed
+        assert not kernel.state.grants["g"].exhausted
+        assert act(kernel, {"tokens": 0}).allowed
+        settle(kernel, second, {"tokens": 1})
+        assert kernel.state.grants["g"].exhausted
+        assert [x.balance for x in recorded(kernel, LimitCrossed)] == [-4, -1]
+
+
+@pytest.mark.req("X4-26")
 @few
-@given(limit=st.integers(0, 50), usages=st.lists(st.integers(0, 40), min_size=1, max_size=6))
-def test_exhausted_is_what_spending_above_a_limit_is_called_however_often(limit, usages):
-    with world({"g": {"budget": {"tokens": limit}}, "free": {}}) as kernel:
-        holds = [held(kernel, {}) for _ in usages]
-        for digest, usage in zip(holds, usages, strict=True):
-            assert settle(kernel, digest, uses({"tokens": usage})).status == "settled"
-        spent = sum(usages)
-        assert kernel.state.counters["g"]["tokens"].spent == spent
-        assert kernel.state.grants["g"].exhausted == (spent > limit)
-        assert act(kernel, {}).allowed == (spent <= limit)
-        apply(kernel, manifest({"g": {"budget": {"tokens": max(limit, spent)}}, "free": {}}))
+@given(
+    life=st.integers(0, 50),
+    day=st.integers(0, 50),
+    steps=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 40), st.booleans()), min_size=1, max_size=6),
+)
+def test_exhausted_is_told_of_each_counter_that_a_charge_takes_below_zero(life, day, steps):
+    """In time or late, which frees nothing more. The model: what is left of each of the two limits."""
+    limits = [{"dim": "tokens", "per": "day", "amount": day}]
+    with world({"g": {"budget": {"tokens": life}, "limits": limits}, "free": {}}) as kernel:
+        left, told, ending = {"life": life, "day": day}, [], []
+        for reserve, usage, is_late in steps:
+            decision = act(kernel, {"tokens": reserve})
+            if decision.allowed:
+                ending.append((decision.intent_hash, reserve, usage, is_late))
+                left = {per: amount - reserve for per, amount in left.items()}
+        for digest, reserve, usage, is_late in ending:
+            if is_late:
+                kernel.release(digest)
+                left = {per: amount + reserve for per, amount in left.items()}
+            assert settle(kernel, digest, {"tokens": usage}).status == ("late" if is_late else "settled")
+            freed = 0 if is_late else reserve
+            after = {per: amount + freed - usage for per, amount in left.items()}
+            told += [(per, after[per]) for per in ("life", "day") if after[per] < 0 <= left[per]]
+            left = after
+        assert [(x.per, x.balance) for x in recorded(kernel, LimitCrossed)] == told
+        spent = sum(usage for _, _, usage, _ in ending)
+        assert kernel.state.grants["g"].exhausted == (spent > life)
+        assert act(kernel, {}).allowed == (spent <= life and spent <= day)
+        apply(kernel, manifest({"g": {"budget": {"tokens": max(life, spent)}}, "free": {}}))
         assert not kernel.state.grants["g"].exhausted

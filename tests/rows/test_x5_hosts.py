@@ -8,6 +8,7 @@ import pytest
 import splittally
 from hypothesis import given
 from splittally import Intent, Receipt
+from splittally.core.events import Decided
 
 from tests.rows.worlds import (
     ACT,
@@ -126,6 +127,10 @@ def test_a_hold_is_never_extended_past_what_its_grants_allow(most, asked):
 def test_late_spend_counts_once_and_is_marked_late():
     with world(budget(tokens=100)) as kernel:
         digest = held(kernel, {"tokens": 40}, expires_ns=100)
+        assert (
+            settle(kernel, digest, {}, "unknown", now_ns=120).status == "duplicate"
+        )  # and nothing is charged
+        assert kernel.state.counters["g"]["tokens"] == {"limit": 100, "reserved": 0, "spent": 0}
         late = settle(kernel, digest, {"tokens": 30}, now_ns=120)
         assert (late.status, late.usage) == ("late", {"tokens": 30})
         assert kernel.state.counters["g"]["tokens"] == {"limit": 100, "reserved": 0, "spent": 30}
@@ -285,49 +290,71 @@ def test_a_group_is_admitted_in_one_frame_or_not_at_all():
         assert len(kernel.state.reservations) == 3
 
 
-GROUP = st.lists(st.tuples(st.sampled_from(["g", "h"]), st.integers(0, 60)), min_size=1, max_size=6)
+GROUP = st.lists(st.tuples(st.sampled_from(["g", "h", "asks"]), st.integers(0, 60)), min_size=1, max_size=6)
 
 
 @pytest.mark.req("X5-07")
 @few
 @given(groups=st.lists(GROUP, min_size=1, max_size=4))
 def test_groups_fit_exactly_when_their_members_fit_one_after_the_other(groups):
-    limits = {"g": 100, "h": 70}
+    """A member that would have to wait refuses its group as one that does not fit."""
+    limits = {"g": 100, "h": 70, "asks": 50}
     used = dict.fromkeys(limits, 0)
-    with world({name: {"budget": {"tokens": limit}} for name, limit in limits.items()}) as kernel:
+    grants = {name: {"budget": {"tokens": limit}} for name, limit in limits.items()}
+    grants["asks"] = {"limits": [{"dim": "tokens", "amount": limits["asks"], "over": "ask"}]}
+    with world(grants) as kernel:
         for group in groups:
             asked = [Intent(ACT, {"a": reserves({"tokens": n})}, grant) for grant, n in group]
-            wanted = {name: used[name] + sum(n for grant, n in group if grant == name) for name in limits}
-            fits = all(wanted[name] <= limits[name] for name in limits)
+            wanted, refused = dict(used), None
+            for at, (grant, n) in enumerate(group):
+                wanted[grant] += n
+                refused = at if refused is None and wanted[grant] > limits[grant] else refused
             answers = kernel.submit(asked, mode="all")
-            assert {answer.outcome for answer in answers} == {"allow" if fits else "deny"}
-            used = wanted if fits else used
+            assert {answer.outcome for answer in answers} == {"allow" if refused is None else "deny"}
+            for at, answer in enumerate(answers):
+                own = "approval_threshold" if group[at][0] == "asks" else "budget_exceeded"
+                expected = [*([own] if at == refused else []), "group_member_refused"]
+                assert codes(answer) == ([] if refused is None else expected)
+            used = wanted if refused is None else used
             assert {name: kernel.state.counters[name]["tokens"].reserved for name in limits} == used
 
 
 @pytest.mark.req("X5-07")
 @few
 @given(
-    limits=st.lists(st.integers(0, 60), min_size=1, max_size=6),
+    limits=st.lists(
+        st.tuples(st.integers(0, 60), st.sampled_from(["deny", "defer", "ask"])), min_size=1, max_size=6
+    ),
     amount=st.integers(0, 60),
     keyed=st.booleans(),
 )
 def test_of_several_grants_the_first_that_passes_alone_pays(limits, amount, keyed):
-    grants = {f"g{at}": {"budget": {"tokens": limit}} for at, limit in enumerate(limits)}
+    """Where none is allowed the mildest refusal is the answer, and it holds where it waits."""
+    grants = {
+        f"g{at}": {"limits": [{"dim": "tokens", "amount": limit, "over": over}]}
+        for at, (limit, over) in enumerate(limits)
+    }
+    outcomes = {"deny": "deny", "defer": "defer", "ask": "require_approval"}
+    own = {"deny": "budget_exceeded", "defer": "budget_deferred", "ask": "approval_threshold"}
     with world(grants) as kernel:
         key = b"k" * 32 if keyed else None
         asked = [
             Intent(ACT, {"a": reserves({"tokens": amount})}, name, idempotency_key=key) for name in grants
         ]
         decision = kernel.submit(asked, mode="first")
-        winner = next((at for at, limit in enumerate(limits) if amount <= limit), None)
-        assert decision.allowed == (winner is not None)
+        passes = next((at for at, (limit, _) in enumerate(limits) if amount <= limit), None)
+        tried = limits if passes is None else limits[:passes]
+        ranks = {over: at for at, over in enumerate(("ask", "defer", "deny"))}
+        best = passes if passes is not None else min(range(len(tried)), key=lambda at: ranks[tried[at][1]])
+        assert decision.outcome == ("allow" if passes is not None else outcomes[limits[best][1]])
+        decided = [event.intent_hash for event in bodies(kernel)[-1].out if isinstance(event, Decided)]
+        assert len(set(decided)) == (len(tried) if decision.outcome == "deny" else 1)
+        others = [own[over] for at, (_, over) in enumerate(tried) if at != best]
+        assert codes(decision) == ([own[limits[best][1]]] if passes is None else []) + others
         reserved = [kernel.state.counters[name]["tokens"].reserved for name in grants]
-        assert reserved == [amount if at == winner else 0 for at in range(len(limits))]
-        assert len([x for x in decision.findings if x.code == "budget_exceeded"]) == (
-            len(limits) if winner is None else winner
-        )
-        if keyed:
+        is_held = decision.outcome in ("allow", "require_approval")
+        assert reserved == [amount if is_held and at == best else 0 for at in range(len(limits))]
+        if keyed and is_held:
             again = kernel.submit(asked, mode="first")
             assert (again.duplicate, again.intent_hash) == (True, decision.intent_hash)
             assert [kernel.state.counters[name]["tokens"].reserved for name in grants] == reserved

@@ -1,11 +1,13 @@
 """Limits in windows, soft limits, shadow limits, and estimates that a grant gives for an intent."""
 
+from datetime import datetime, timedelta
+
 import hypothesis.strategies as st
 import pytest
 import splittally
-from hypothesis import given
+from hypothesis import example, given
 from splittally import Intent
-from splittally.core.events import LimitCrossed
+from splittally.core.events import LimitCrossed, LimitSet
 
 from tests.rows.worlds import act, apply, books, budget, codes, few, held, manifest, recorded, settle, world
 
@@ -13,6 +15,8 @@ HOUR = 3600 * 10**9
 DAY, WEEK = 24 * HOUR, 7 * 24 * HOUR
 MONDAY = 4 * DAY  # 1970-01-05
 LONG = {"hour": HOUR, "day": DAY, "week": WEEK}
+LONGEST = {**LONG, "month": 31 * DAY, "quarter": 92 * DAY, "year": 366 * DAY}
+EPOCH = datetime(1970, 1, 1)
 
 
 def limit(amount, per, over="deny", **more):
@@ -40,6 +44,88 @@ def test_100_a_day_and_300_a_week_deny_the_fourth_day_of_100():
         fourth = spend(kernel, 100, MONDAY + 3 * DAY)
         assert [(x.code, x.facts["per"]) for x in fourth.findings] == [("budget_exceeded", "week")]
         assert spend(kernel, 100, MONDAY + WEEK).allowed
+
+
+def calendar_start(per, at_ns, shift):
+    """The oracle: the calendar of `datetime`, in hours of the world's own clock."""
+    hour = EPOCH + timedelta(hours=(at_ns + shift) // HOUR)
+    day = hour.replace(hour=0)
+    first = {
+        "hour": hour,
+        "day": day,
+        "week": day - timedelta(days=day.weekday()),
+        "month": day.replace(day=1),
+        "quarter": day.replace(day=1, month=(day.month - 1) // 3 * 3 + 1),
+        "year": day.replace(day=1, month=1),
+    }[per]
+    return (first - EPOCH) // timedelta(hours=1) * HOUR - shift
+
+
+@pytest.mark.req("X5-09")
+@few
+@given(
+    at=st.integers(0, 2**33 * 10**9),
+    offset=st.sampled_from(["+00:00", "+05:30", "+14:00", "-11:00"]),
+)
+def test_a_window_is_the_one_of_the_calendar_at_the_worlds_offset(at, offset):
+    """It opens once, holds to its last nanosecond, and the next one begins where it ends."""
+    shift = int(offset[:3]) * HOUR + int(offset[0] + offset[4:]) * HOUR // 60
+    grants = {per: {"limits": [limit(2, per)]} for per in LONGEST}
+    with world(grants, world={"utc_offset": offset}) as kernel:
+        starts = {per: calendar_start(per, at, shift) for per in LONGEST}
+        ends = {per: calendar_start(per, start + LONGEST[per], shift) for per, start in starts.items()}
+        for per in LONGEST:
+            assert act(kernel, {"tokens": 1}, per, now_ns=at).allowed
+        for end in sorted(set(ends.values())):
+            closing = [per for per in ends if ends[per] == end]
+            last = [act(kernel, {"tokens": 1}, per, now_ns=end - 1).allowed for per in closing * 2]
+            assert last == [True] * len(closing) + [False] * len(closing)
+            assert all(act(kernel, {"tokens": 1}, per, now_ns=end).allowed for per in closing)
+        opened = [(event.scope, event.start_ns) for event in recorded(kernel, LimitSet)]
+        assert sorted(opened) == sorted([*starts.items(), *ends.items()])
+
+
+@pytest.mark.req("X5-09")
+@few
+@given(
+    per=st.sampled_from(sorted(LONGEST)),
+    share=st.integers(0, 100),
+    spent=st.integers(0, 70),
+    used=st.integers(0, 150),
+    reserved=st.integers(0, 30),
+    refunded=st.integers(0, 40),
+)
+def test_a_roll_hands_on_the_share_of_what_is_neither_spent_nor_reserved_rounded_down(
+    per, share, spent, used, reserved, refunded
+):
+    """What was refunded is not handed on, and what was used above the limit is taken from nobody."""
+    start = calendar_start(per, MONDAY, 0)
+    end = calendar_start(per, start + LONGEST[per], 0)
+    with limited(limit(100, per, rollover=f"{share}%")) as kernel:
+        first = held(kernel, {"tokens": spent}, now_ns=MONDAY)
+        held(kernel, {"tokens": reserved})
+        settle(kernel, first, {"tokens": used})
+        if 0 < refunded <= used:
+            amounts = {"tokens": refunded}
+            assert kernel.native("settlement.refund", intent_hash=first, amounts=amounts).allowed
+        assert kernel.tick(now_ns=end - 1) == 0
+        assert kernel.tick(now_ns=end) == 1
+        opened = kernel.state.windows["g", "tokens", per, end]
+        assert opened.limit == 100 + int(share * max(0, 100 - used - reserved) / 100)
+        assert (opened.reserved, opened.spent, opened.get("refunded", 0)) == (0, 0, 0)
+
+
+@pytest.mark.req("X5-09")
+@pytest.mark.parametrize("revoked", ["top", "mid", "g", "other"])
+def test_no_window_below_a_revoked_grant_rolls_over(revoked):
+    rolls = {"limits": [limit(100, "day", rollover="50%")]}
+    grants = {"top": {}, "mid": {"parent": "top"}, "g": {"parent": "mid", **rolls}, "other": {}}
+    with world(grants) as kernel:
+        assert spend(kernel, 60, MONDAY).allowed
+        assert kernel.native("grant.revoke", name=revoked).allowed
+        kernel.tick(now_ns=MONDAY + DAY)
+        opened = [key[3] for key in kernel.state.windows]
+        assert opened == ([MONDAY, MONDAY + DAY] if revoked == "other" else [MONDAY])
 
 
 @pytest.mark.req("X5-09")
@@ -163,26 +249,93 @@ def test_at_80_percent_there_is_one_event_a_window_however_often_it_is_crossed()
 
 
 @pytest.mark.req("X5-10")
+@pytest.mark.parametrize("share", [0, 50, 100])
+def test_a_threshold_is_told_again_in_each_window_that_rolls_over(share):
+    """What was carried raises the hard limit and no threshold."""
+    hard = limit(100, "day", rollover=f"{share}%")
+    with limited(limit(60, "day", "tell"), hard, limit(80, "day", "ask")) as kernel:
+        for day in range(3):
+            told = [act(kernel, {"tokens": amount}, now_ns=MONDAY + day * DAY) for amount in (59, 1, 20, 1)]
+            assert [codes(decision) for decision in told] == [
+                [], ["limit_approaching"], [], ["approval_threshold"],
+            ]  # fmt: skip
+        opened = kernel.state.windows["g", "tokens", "day", MONDAY + DAY]
+        assert opened.limit == 100 + 19 * share // 100
+
+
+OUTCOMES = {"deny": "deny", "defer": "defer", "ask": "require_approval"}
+CODES = {
+    "deny": "budget_exceeded",
+    "defer": "budget_deferred",
+    "ask": "approval_threshold",
+    "shadow": "shadow_exceeded",
+}
+
+
+@pytest.mark.req("X5-10")
 @few
 @given(
-    thresholds=st.lists(st.integers(1, 100), min_size=1, max_size=4, unique=True),
-    steps=st.lists(st.integers(0, 40), max_size=8),
+    stated=st.lists(
+        st.tuples(st.sampled_from(["tell", "tell", "tell", "shadow", "ask", "defer"]), st.integers(1, 90)),
+        min_size=1,
+        max_size=5,
+        unique=True,
+    ),
+    hard=st.integers(0, 5),
+    per=st.sampled_from(["life", "day", "60s"]),
+    steps=st.lists(st.integers(-9, 40), max_size=8),
 )
-def test_each_threshold_is_told_once_when_it_is_reached(thresholds, steps):
-    tells = [limit(amount, "life", "tell") for amount in thresholds]
-    with limited(limit(100, "life"), *tells) as kernel:
-        used, told = 0, set()
+@example(stated=[("tell", 80), ("tell", 50)], hard=0, per="day", steps=[40, 40, 1])
+@example(stated=[("tell", 30), ("tell", 20)], hard=2, per="life", steps=[40, 1])
+def test_limits_of_one_period_share_a_counter_and_each_says_its_own(stated, hard, per, steps):
+    """The model: what is used, less refunds (steps below 0), and the highest threshold that was told."""
+    stated = [*stated[:hard], ("deny", 100), *stated[hard:]]
+    with limited(*(limit(amount, per, over) for over, amount in stated)) as kernel:
+        first = held(kernel, {"tokens": 0}, now_ns=MONDAY)
+        settle(kernel, first, {"tokens": 50})
+        used, told, crossed = 50, 0, []
         for amount in steps:
-            decision = act(kernel, {"tokens": amount})
-            assert decision.allowed == (used + amount <= 100)
-            reached = {x for x in thresholds if used + amount >= x} - told
-            if told:  # the highest that was told stands for those below it
-                reached = {x for x in reached if x > max(told)}
-            if decision.allowed:
-                used += amount
-                assert {x.facts["limit"] for x in decision.findings} == reached
-                told |= reached
-        assert {x.amount for x in recorded(kernel, LimitCrossed)} == told
+            if amount < 0:
+                back = {"tokens": -amount}
+                used += (
+                    amount
+                    if kernel.native("settlement.refund", intent_hash=first, amounts=back).allowed
+                    else 0
+                )
+                continue
+            decision = act(kernel, {"tokens": amount}, now_ns=MONDAY)
+            over = [x for x, most in stated if x != "tell" and used + amount > most]
+            reached = [most for x, most in stated if x == "tell" and used + amount >= most > told]
+            outcome = next((OUTCOMES[x] for x in ("deny", "defer", "ask") if x in over), "allow")
+            assert decision.outcome == outcome
+            assert [x for x in codes(decision) if x != "limit_approaching"] == [CODES[x] for x in over]
+            assert [x.facts["limit"] for x in decision.findings if "limit" in x.facts] == reached
+            if outcome in ("allow", "require_approval"):
+                used, told, crossed = used + amount, max([told, *reached]), crossed + reached
+        assert [x.amount for x in recorded(kernel, LimitCrossed) if x.over == "tell"] == crossed
+        life = [kernel.state.counters["g"]["tokens"]] if per == "life" else []
+        for row in [*life, *kernel.state.windows.values()]:
+            assert (row.limit, row.reserved + row.spent - row.get("refunded", 0)) == (100, used)
+
+
+@pytest.mark.req("X5-10")
+@pytest.mark.parametrize(
+    ("over", "outcome", "code"),
+    [
+        ("deny", "deny", "intent_limit_exceeded"),
+        ("defer", "defer", "intent_limit_exceeded"),
+        ("ask", "require_approval", "approval_threshold"),
+        ("shadow", "allow", "shadow_exceeded"),
+    ],
+)
+def test_one_intent_may_use_the_whole_of_what_is_stated_for_one_and_no_more(over, outcome, code):
+    with limited(limit(10, "intent", over), limit(100, "life")) as kernel:
+        for _ in range(3):
+            whole = act(kernel, {"tokens": 10})
+            assert (whole.outcome, whole.findings) == ("allow", ())
+        more = act(kernel, {"tokens": 11})
+        assert (more.outcome, codes(more)) == (outcome, [code])
+        assert (more.findings[0].facts["needed"], more.findings[0].facts["available"]) == (11, 10)
 
 
 @pytest.mark.req("X5-10")

@@ -274,10 +274,14 @@ def test_the_governors_sums_stop_at_the_top_and_defer_everybody():
 
 
 @pytest.mark.req("X6-13")
-def test_a_counter_whose_limit_is_gone_still_refuses_to_pass_the_top():
-    with world({"g": {"budget": {"tokens": 10}}}) as kernel:
+@pytest.mark.parametrize("limited", ["g", "top"])
+def test_a_counter_whose_limit_is_gone_still_refuses_to_pass_the_top(limited):
+    grants = {"top": {}, "mid": {"parent": "top"}, "g": {"parent": "mid"}}
+    grants[limited]["budget"] = {"tokens": 10}
+    with world(grants) as kernel:
         settle(kernel, held(kernel, {"tokens": 1}), {"tokens": 1})
-        assert kernel.native("grant.amend", name="g", terms={"cap": "test/parrot@1"}).allowed
+        terms = {"cap": "test/parrot@1", "parent": grants[limited].get("parent", "root")}
+        assert kernel.native("grant.amend", name=limited, terms=terms).allowed
         held(kernel, {"tokens": TOP - 1})
         refused = kernel.submit(Intent("test.act", {"a": reserves({"tokens": 1})}, "g"))
         assert codes(refused) == ["amount_overflow"]

@@ -106,6 +106,11 @@ def tick(f, by, items):
     f.record(commands.Tick(items), by, 2_000)
 
 
+def back_in_time(f):
+    f.ask(f.member(), at_ns=5)
+    f.ask(f.member(), at_ns=-1)
+
+
 def refund_in_a_group(f):
     state = f.world.state
     params = {"intent_hash": f.held(), "amounts": {"tokens": 1}}
@@ -137,6 +142,9 @@ FORGED = {
     "`first` of two payloads": (
         lambda f: f.ask(f.member(2), f.member(3, "ask"), mode="first"), "one payload and key",
     ),
+    "`first` of two payloads under one key": (
+        lambda f: f.ask(f.member(2, key=KEY), f.member(3, "ask", key=KEY), mode="first"), "one payload",
+    ),
     "a refund in a group": (refund_in_a_group, "stands alone"),
     "an origin of no kind": (lambda f: f.ask(f.member(origin_kind="god")), "plan or a reducer"),
     "an origin without a version": (lambda f: f.ask(f.member(origin_name="me")), "by name"),
@@ -147,12 +155,17 @@ FORGED = {
         lambda f: f.ask(f.member(params=encode({"max_tokens": 1})[:-1] + b"\x18\x01")), "does not make",
     ),
     "another schema": (lambda f: f.ask(f.member(schema=bytes(32))), "another schema"),
+    "no schema where there is one": (lambda f: f.ask(f.member(schema=b"")), "another schema"),
     "a short attempt": (lambda f: f.ask(f.member(attempt=b"")), "an attempt 16"),
     "an expiry before time": (lambda f: f.ask(f.member(expires_ns=-1)), "below 2^63"),
     "an expiry after time": (lambda f: f.ask(f.member(expires_ns=2**63)), "below 2^63"),
+    "a time before the one before": (back_in_time, "is before the one before it"),
     "a time after time": (lambda f: f.ask(f.member(), at_ns=2**63 + 5), "beyond 2^63"),
     "nobody": (lambda f: f.ask(f.member(), by=""), "principal has a name"),
     "somebody with a line feed": (lambda f: f.ask(f.member(), by="ann\n"), "principal has a name"),
+    "an anchor of frames to come": (
+        lambda f: f.record(commands.Anchor(f.world.state.size + 1, b"", []), ""), "all frames before it",
+    ),
     "a tick by somebody": (lambda f: tick(f, "ann", 5), "the kernel's own"),
     "a tick of a million": (lambda f: tick(f, "", 10**6), "1 to 256 items"),
     "an order by its own principal": (lambda f: f.release("governance", "o"), "nobody asks"),
@@ -184,6 +197,7 @@ ONLY_AUDIT_KNOWS = {  # what rests on the past, which `step` does not see; the r
 NOT_RECORDED = {  # without a frame of its own even there: nothing comes of it, or it cannot be remembered
     "an extension to before time", "a dispatch by nobody", "one intent twice in a group", "held twice",
     "held twice for approval", "a later format", "a status that no receipt has",
+    "a time before the one before", "an anchor of frames to come",
 }  # fmt: skip
 
 
@@ -237,8 +251,10 @@ def test_a_step_never_admits_what_is_held_already():
         assert (second.outcome, second.seq, codes(second)) == ("deny", None, ["idempotency.conflict"])
         assert list(kernel.state.reservations) == [first.intent_hash]
         forger = Forger(kernel)
-        with pytest.raises(InvalidInput, match="held already"):
-            forger.ask(forger.member(3))
+        other = forger.member(5, key=bytes(32))
+        for members in [forger.member(3)], [other, forger.member(3)]:
+            with pytest.raises(InvalidInput, match="held already"):
+                forger.ask(*members, mode="all" if len(members) > 1 else "each")
         assert ann.submit(Intent("llm.generate", {"max_tokens": 4}, "g")).allowed
 
 

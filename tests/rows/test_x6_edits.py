@@ -129,6 +129,40 @@ def test_a_rollover_that_was_carried_is_kept_by_an_edit(kernel, kind):
 
 
 @pytest.mark.req("X6-15")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("per", PERS)
+def test_an_edit_reaches_no_window_of_another_name_or_period(kernel, kind, per):
+    """Names may begin alike, and one name may have two windows."""
+
+    def stated(amount):
+        names = {"g": amount, "gg": 2, "ggg": 2}
+        every = {name: limits(most, per=per) + limits(9, per="90s") for name, most in names.items()}
+        if kind == "limit":
+            grants = {
+                name: {"cap": "sys/llm.basic@1", "limits": [{"dim": "tokens", **x} for x in every[name]]}
+                for name in names
+            }
+            return {"grants": grants}
+        rules = [
+            {"name": name, "decision": "allow", "cap_name": name, "rates": every[name]} for name in names
+        ]
+        return {"grants": {name: {"cap": "sys/llm.basic@1"} for name in names}, "policy": rules}
+
+    def ask(name):
+        return kernel.submit(Intent("llm.generate", {"max_tokens": 1}, name)).outcome
+
+    assert kernel.apply(stated(5)).allowed
+    assert [ask(name) for name in ("ggg", "gg")] == ["allow"] * 2
+    assert kernel.apply(stated(4)).allowed  # of `g` none is open
+    assert ask("g") == "allow"
+    assert kernel.apply(stated(1)).allowed
+    assert [ask(name) for name in ("ggg", "gg", "g")] == ["allow", "allow", "deny"]
+    assert [ask(name) for name in ("ggg", "gg")] == ["deny"] * 2
+    limits_of_90s = {row.limit for key, row in kernel.state.windows.items() if key[2] == "90s"}
+    assert limits_of_90s == {9}
+
+
+@pytest.mark.req("X6-15")
 def test_the_rate_of_a_rule_that_went_and_came_back_counts_from_what_was_used(kernel):
     kernel.apply(by_rule(2))
     assert [used(kernel).outcome for _ in range(3)] == ["allow", "allow", "deny"]

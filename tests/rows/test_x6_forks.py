@@ -16,7 +16,7 @@ from splittally.runtime.recover import fold
 
 from tests import golden
 from tests.golden_questions import bodies_of
-from tests.rows.worlds import ACT, act, budget, held, reserves, settle, world
+from tests.rows.worlds import ACT, CAP, act, budget, held, reserves, settle, world
 
 KEY = b"k" * 32
 
@@ -94,6 +94,34 @@ def test_a_fork_sees_nothing_of_what_its_world_does_later_and_answers_the_same()
         assert (same.outcome, same.duplicate) == ("allow", False)
         assert settle(fork, first, {"tokens": 10}).status == "settled"
         assert kernel.state.counters["g"]["tokens"].reserved == 60
+
+
+@pytest.mark.req("X6-23")
+def test_a_fork_that_changes_a_grant_decides_under_it_and_the_world_under_its_own():
+    with world(budget(tokens=100)) as kernel:
+        assert act(kernel, {"tokens": 1}).allowed
+        fork = kernel.fork()
+        limits = [{"dim": "tokens", "per": "intent", "amount": 5, "over": "ask"}]
+        assert fork.native("grant.amend", name="g", terms={"cap": CAP, "limits": limits}).allowed
+        for each, outcome in [(fork, "require_approval"), (kernel, "allow")] * 2:
+            assert act(each, {"tokens": 6}).outcome == outcome
+
+
+@pytest.mark.req("X6-23")
+def test_what_falls_due_in_a_fork_or_a_dry_run_falls_due_in_its_world_again():
+    """Some was put off since, so the agenda has items of before."""
+    with world({"g": {"limits": [{"dim": "tokens", "per": "hour", "amount": 99}]}}) as kernel:
+        digests = {held(kernel, {"tokens": 1}, expires_ns=100 + at) for at in range(6)}
+        for digest in sorted(digests)[::2]:
+            assert kernel.extend(digest, 300).status == "extended"
+        for now in (200, 400, 4 * 10**12):
+            fork = kernel.fork()
+            assert kernel.decide(*asks(1), now_ns=now).allowed
+            for each in (fork, fork.fork(), kernel):
+                each.tick(now_ns=now)
+            left = set(sorted(digests)[::2]) if now == 200 else set()
+            assert [set(each.state.reservations) for each in (fork, kernel)] == [left, left]
+            assert fork._world.state.ledger.windows == kernel._world.state.ledger.windows
 
 
 @pytest.mark.req("X6-23")

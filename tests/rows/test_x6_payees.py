@@ -11,7 +11,7 @@ from tests.rows.worlds import applied, codes
 
 PAYER = "accounts/a"
 CARD = {"cap": "sys/spend@1", "holder": "ann"}
-ABOVE = CARD | {"delegations": 1, "draws_on": {"USD": PAYER}}
+ABOVE = CARD | {"delegations": 2, "draws_on": {"USD": PAYER}}
 
 
 def world():
@@ -37,10 +37,16 @@ def task(kernel, **more):
         (["vendors/x", "vendors/y/"], ["vendors/x", "vendors/y/"], []),
     ],
 )
-def test_a_list_that_lost_its_first_entries_pays_nobody_who_is_not_there(child, above, expected):
+@pytest.mark.parametrize("middle", [None, {}, {"pays_to": ["vendors/x", "vendors/"]}], ids=repr)
+def test_a_list_that_lost_its_first_entries_pays_nobody_who_is_not_there(child, above, expected, middle):
+    """Lost to a list of its parent, or of a grant above that."""
     with world() as kernel:
         ann = kernel.as_principal("ann")
-        assert ann.native("grant.issue", grant="p", name="c", terms=CARD | {"pays_to": child}).allowed
+        if middle is not None:
+            terms = CARD | {"delegations": 1} | middle
+            assert ann.native("grant.issue", grant="p", name="m", terms=terms).allowed
+        under = "p" if middle is None else "m"
+        assert ann.native("grant.issue", grant=under, name="c", terms=CARD | {"pays_to": child}).allowed
         assert kernel.native("grant.amend", name="p", terms=ABOVE | {"pays_to": above}).allowed
         decision = task(kernel)
         assert codes(decision) == expected

@@ -239,8 +239,9 @@ def _load_table(name: str, table: dict[Any, Any], rows: Rows, shared: Shared) ->
 
 
 def _read_hold(row: list[Any], shared: Shared) -> Hold:
-    _require(len(row) == len(Hold.__struct_fields__))
+    _require(type(row) is list and len(row) == len(Hold.__struct_fields__))
     *atoms, legs, draws = row
+    _require(type(legs) is list and type(draws) is list)
     fields = [
         *map(shared.part, atoms),
         [shared.record(leg, Leg) for leg in legs],
