@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from splittally.core import expr
 from splittally.core.errors import ExpressionError
-from splittally.core.expr import ANY, ExprFault
+from splittally.core.expr import ANY, BOOL, ExprFault
 from splittally.core.limits import (
     DEPTH_MAX,
     EXPR_BYTES_MAX,
@@ -77,6 +77,8 @@ for _ in range(10_000):
         ("p.contains('b')", "a" * (64 * EXPR_STEPS_MAX + 64), "too_many_steps"),
         ("size(p + 'a') == 0", "a" * (64 * EXPR_STEPS_MAX + 64), "too_many_steps"),
         ("p == 1", 2**70, "wrong_type"),
+        ("p == p", 2**70, "wrong_type"),
+        ("p < p", -(2**64), "wrong_type"),
         ("p + 1 == 1", -(2**70), "wrong_type"),
         ("p == p", {1: 2}, "wrong_type"),
         ("p == p", (1,), "wrong_type"),
@@ -98,6 +100,24 @@ def test_values_up_to_the_bound_are_used() -> None:
     assert value_of("p == p", p=nested) is True
     assert value_of("7 in p", p=[0] * (EXPR_STEPS_MAX - 1)) is False
     assert value_of("p.contains('b')", p="a" * (64 * EXPR_STEPS_MAX - 64)) is False
+
+
+@pytest.mark.parametrize(
+    ("text", "make", "most"),
+    [
+        ("p == p", lambda size: [0] * size, EXPR_STEPS_MAX - 1),
+        ("p == p", lambda size: {str(at): 0 for at in range(size)}, (EXPR_STEPS_MAX - 1) // 3),
+        ("7 in p", lambda size: [0] * size, EXPR_STEPS_MAX),
+        ("size(p + p) > 0", lambda size: [0] * size, EXPR_STEPS_MAX // 2),
+        ("size(p + p) > 0", lambda size: "a" * size, 32 * EXPR_STEPS_MAX + 31),
+        ("p.contains('b')", lambda size: "a" * size, 64 * EXPR_STEPS_MAX + 62),
+    ],
+)
+def test_a_run_takes_as_many_steps_as_are_stated_and_not_one_more(text: str, make: Any, most: int) -> None:
+    """One a value, one a key of each map, one an item that is joined, one a 64 characters."""
+    assert type(value_of(text, BOOL, p=make(most))) is bool
+    found = value_of(text, BOOL, p=make(most + 1))
+    assert (type(found), found.code) == (ExprFault, "too_many_steps")
 
 
 _ELSEWHERE = """

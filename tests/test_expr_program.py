@@ -17,6 +17,7 @@ from splittally.core.expr.program import KINDS, OPCODES
 from splittally.core.limits import EXPR_NODES_MAX
 
 from tests import program_model as machine
+from tests import test_expr
 from tests.expr_maker import EDGES, Maker, some_values, text_of
 from tests.expr_model import NAMES
 from tests.test_expr_spec import PAGE, table
@@ -24,17 +25,17 @@ from tests.test_expr_spec import PAGE, table
 ITEMS_PER_PART_MAX = 9  # a key that is checked has three; of a claim of `&&` and a choice there are more
 
 
-def by_program(text: str, values: dict[str, Any], result: expr.Type) -> Any:
+def by_program(text: str, values: dict[str, Any], result: expr.Type, names: Any = NAMES) -> Any:
     """The value of the program of a text; of a fault its code and character."""
-    code = expr.program(text, NAMES, result).code
+    code = expr.program(text, names, result).code
     try:
-        return machine.run(code, [values[name] for name in NAMES])
+        return machine.run(code, [values[name] for name in names])
     except machine.ProgramFault as fault:
         return "fault", fault.code, fault.at
 
 
-def by_text(text: str, values: dict[str, Any], result: expr.Type) -> Any:
-    found = expr.compile(text, NAMES, result).evaluate(values)
+def by_text(text: str, values: dict[str, Any], result: expr.Type, names: Any = NAMES) -> Any:
+    found = expr.compile(text, names, result).evaluate(values)
     if type(found) is ExprFault:
         return "fault", found.code, int(found.text.split(":")[0].removeprefix("at character "))
     return found
@@ -50,6 +51,21 @@ def test_a_program_gives_the_value_or_the_fault_of_its_text(
     found = by_program(text, values, result)
     if expected[1:2] != ("too_many_steps",) if type(expected) is tuple else True:
         assert (type(found), found) == (type(expected), expected), text
+
+
+def test_each_row_of_the_language_has_a_program_of_the_same_value_or_fault() -> None:
+    count = 0
+    for text, _ in [*test_expr.MEANS, *test_expr.FAULTS]:
+        for result in (BOOL, INT):
+            asked = (text, test_expr.VALUES, result, test_expr.NAMES)
+            try:
+                expected = by_text(*asked)
+            except ExpressionError:
+                continue  # it has another type
+            found = by_program(*asked)
+            assert (type(found), found) == (type(expected), expected), text
+            count += 1
+    assert count > 90, "most rows are a claim or a number"
 
 
 @given(st.randoms(use_true_random=False))

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import hypothesis.strategies as st
 import pytest
+import splittally
 from hypothesis import given
 from splittally import Intent, Receipt
 
@@ -180,6 +181,97 @@ def test_a_plan_that_names_one_part_for_two_resources_is_refused():
         assert decision.findings[0].facts["name"] == "budgets/twice/a"
         plan["allocations"]["Hours"] = {"d": 1, "c": 1}
         done(kernel, "budget.create", budget="budgets/twice", schema=plan)
+
+
+@pytest.mark.req("S0-99")
+@few
+@given(weights=WEIGHTS, deposits=st.lists(st.integers(1, 100), min_size=1, max_size=2), data=st.data())
+def test_a_deposit_raises_each_part_that_is_live_by_its_share_and_no_other(weights, deposits, data):
+    """The share of a part that was revoked lapses: nobody else gets it."""
+    revoked = data.draw(st.sets(st.sampled_from(sorted(weights))))
+    with company(100) as kernel:
+        assert split(kernel, shares=weights, whole=sum(weights.values())).allowed
+        for name in sorted(revoked):
+            done(kernel, "grant.revoke", name=f"{COMPANY}/{name}")
+        expected = limits(kernel)
+        for amount in deposits:
+            deposit(kernel, amount)
+            for name, more in by_largest_remainder(amount, weights).items():
+                expected[name] += more if name not in revoked else 0
+        assert limits(kernel) == expected
+
+
+@pytest.mark.req("S0-99")
+def test_a_deposit_that_one_part_cannot_take_raises_none():
+    with company(0) as kernel:
+        assert split(kernel, shares={"a": 50, "b": 50}).allowed
+        done(kernel, "grant.topup", name=f"{COMPANY}/a", dim="USD", amount=2**64 - 1)
+        before = limits(kernel)
+        deposit(kernel, 10)
+        assert (limits(kernel), balance(kernel)) == (before, 10)
+
+
+@pytest.mark.req("S0-99")
+def test_a_pool_is_shared_once_in_each_resource_and_never_under_a_revoked_charter():
+    with company(10) as kernel:
+        plan = {"resources": {"USD": 0, "Hours": 0, "Days": 0}}
+        done(kernel, "budget.amend", budget=COMPANY, schema=plan)
+        assert split(kernel, shares={"a": 60, "b": 40}).allowed
+        hours = {"budget": COMPANY, "resource": "Hours"}
+        done(kernel, "budget.split", **hours, shares={"h": 1, "i": 1}, whole=2)
+        shared = {"USD": {"a": 60, "b": 40}, "Hours": {"h": 1, "i": 1}}
+        assert kernel.state.budgets[COMPANY].schema["allocations"] == shared
+        for again in ({"shares": {"x": 100}}, {"amounts": {"x": 1}}):
+            assert codes(split(kernel, **again)) == ["cannot_change"]
+        wrong = {"budget": COMPANY, "shares": {"x": 100}}
+        assert codes(kernel.native("budget.split", **wrong, resource="Weeks")) == ["not_found"]
+        bad = kernel.native("budget.split", **wrong, resource="Days", holders={"y": "ann"})
+        assert codes(bad) == ["params.invalid"]
+        done(kernel, "grant.revoke", name=COMPANY)
+        assert "revoked" in codes(kernel.native("budget.split", **wrong, resource="Days"))
+        assert "revoked" in codes(
+            kernel.native("budget.split", budget=COMPANY, resource="Days", amounts={"x": 0})
+        )
+
+
+@pytest.mark.req("S0-98")
+def test_a_part_is_of_one_resource_and_is_what_its_charter_is_now():
+    """The other resource of the pool is not spent under it, though the charter draws on both."""
+    with company(10) as kernel:
+        done(kernel, "budget.amend", budget=COMPANY, schema={"resources": {"USD": 0, "Hours": 0}})
+        done(kernel, "ledger.issue", resource="Hours", amount=10, to=COMPANY)
+        params = {"resources": ["Hours", "USD"]}
+        terms = {
+            "cap": "sys/spend@1",
+            "holder": "operator",
+            "delegations": 3,
+            "doubt": "payer",
+            "params": params,
+        }
+        terms |= {"draws_on": dict.fromkeys(params["resources"], COMPANY), "pays_to": [JANE]}
+        done(kernel, "grant.amend", name=COMPANY, terms=terms)
+        assert split(kernel, shares={"a": 100}, holders={"a": "ann"}).allowed
+        row = kernel.state.grants[f"{COMPANY}/a"]
+        assert (row.holder, row.delegations, row.doubt) == ("ann", 3, "payer")
+        ann = kernel.as_principal("ann")
+        both = {"result": "x", "amounts": {"Hours": 1}}
+        assert not ann.submit(Intent("task.post", both, f"{COMPANY}/a")).allowed
+        assert spend(ann, 5, f"{COMPANY}/a").allowed
+        assert spend(kernel, 5, COMPANY).allowed
+
+
+@pytest.mark.req("S0-98")
+def test_the_amounts_of_a_split_have_the_units_of_their_resource_and_a_pool_that_owes_has_nothing():
+    with splittally.open(None, clock="given") as kernel:
+        assert kernel.apply({"resources": {"USD": 2}, "accounts": {JANE: {}}}).allowed
+        done(kernel, "budget.create", budget=COMPANY, schema={"resources": {"USD": 2}}, debt_limit=900)
+        done(kernel, "ledger.issue", resource="USD", amount="5.00 USD", to=COMPANY)
+        assert codes(split(kernel, amounts={"a": "5.01 USD"})) == ["allocations_unequal"]
+        assert split(kernel, amounts={"a": "1.50 USD", "b": 350}).allowed
+        assert limits(kernel) == {"a": 150, "b": 350}
+        done(kernel, "ledger.transfer", resource="USD", amount=800, to=JANE, **{"from": COMPANY})
+        assert split(kernel, shares={"c": 60, "d": 40}).allowed
+        assert limits(kernel) == {"a": 150, "b": 350, "c": 0, "d": 0}
 
 
 # --- authority over the parts -----------------------------------------------------------------------

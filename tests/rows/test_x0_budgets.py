@@ -165,7 +165,8 @@ def test_a_debt_is_accumulated_as_a_metric_and_as_a_balance_below_zero_down_to_i
     for value in (-200, -750):  # more below zero is better: nearer to the target
         done(kernel.native("metric.record", budget=B, metric="carbon", value=value))
     metric = kernel.state.budgets[B].metrics["carbon"]
-    assert (metric["value"], metric["target"], metric["nature"]) == (-750, -1_000, "debt")
+    assert (metric["value"], metric["count"], metric["target"]) == (-750, 2, -1_000)
+    assert metric["nature"] == "debt"
     move = {"from": B, "to": JANE, "resource": "Carbon-Debt"}
     done(kernel.native("ledger.transfer", amount=750, **move))
     line = kernel.state.budgets[B].lines["carbon"]

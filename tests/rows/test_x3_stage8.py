@@ -80,6 +80,77 @@ def test_a_new_day_opens_the_cap_again_but_for_what_is_still_open(kernel):
     assert ask(kernel, "usd1").outcome == "defer"
 
 
+@few
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from([0, 1, 2, 3]), st.integers(0, 3), st.integers(0, 2), st.booleans()),
+        max_size=12,
+    )
+)
+def test_a_day_and_a_week_count_what_was_spent_in_them_and_a_dry_run_counts_nothing(steps):
+    """The model: every charge with its day; day 4 was a Monday. What is asked is settled at once."""
+    caps = [{"resource": "USD", "per": per, "amount": most} for per, most in (("day", 5), ("week", 9))]
+    with splittally.open(None, clock="given") as kernel:
+        now, spent, told = 4, [], {}
+        assert kernel.apply(manifest(caps=caps), now_ns=now * DAY_NS).allowed
+        assert kernel.native("ledger.issue", resource="USD", amount=10**6, to="accounts/team").allowed
+        for asked, usage, later, is_dry in steps:
+            now, told = now + later, {} if later else told
+            day = sum(amount for at, amount in spent if at == now)
+            week = sum(amount for at, amount in spent if (at - 4) // 7 == (now - 4) // 7)
+            expected = "allow" if day + asked <= 5 and week + asked <= 9 else "defer"
+            asks = kernel.fork() if is_dry else kernel
+            decision = ask(asks, f"usd{asked}", now_ns=now * DAY_NS)
+            assert decision.outcome == expected
+            if is_dry:
+                continue
+            told[expected] = told.get(expected, 0) + 1
+            if expected == "allow":
+                settle(kernel, decision, min(usage, asked), now_ns=now * DAY_NS)
+                spent.append((now, min(usage, asked)))
+            day, week = kernel.state.governor.caps
+            assert (day.reserved, week.reserved) == (0, 0)
+            assert day.counted == sum(amount for at, amount in spent if at == now)
+            assert kernel.state.governor.verdicts == told
+
+
+def test_a_group_counts_what_is_open_and_its_own_members_and_leaves_nothing_when_it_is_refused(kernel):
+    def group(*amounts):
+        told = kernel.submit([Intent("job.run", {}, f"usd{amount}") for amount in amounts], mode="all")
+        return {code for decision in told for code in codes(decision)}
+
+    assert "over_daily_cap" in group(3, 3)  # the second sees the first
+    assert ask(kernel, "usd2").allowed  # and nothing of either is left
+    assert "over_daily_cap" in group(1, 3)  # both see what is open
+    assert group(1, 2) == set()
+    assert kernel.state.governor.caps[0].reserved == 5
+    assert ask(kernel, "usd1").outcome == "defer"
+
+
+def test_a_lane_is_read_at_a_pointer_whose_signs_are_escaped():
+    """RFC 6901: `~1` is a slash and `~0` a tilde, so `~01` is `~1`."""
+    envelope = {"total": 10, "default_lane": 10}
+    fields = {"job.run": {"lane": "/a~01b/c~1d", "failure_class": "/~0"}}
+    with splittally.open(None, clock="given") as kernel:
+        assert kernel.apply(manifest(envelope=envelope, fields=fields)).allowed
+        assert ask(kernel, "free", **{"a~1b": {"c/d": "x"}}).allowed
+        assert ask(kernel, "free", **{"a/b": {"c/d": "y"}}).allowed  # no lane stands there
+        assert codes(ask(kernel, "free", **{"a~1b": {"c/d": "z"}})) == ["oom_envelope"]
+        raised = ask(kernel, "free", **{"a~1b": {"c/d": "z"}, "~": "context_overflow"})
+        assert codes(raised) == ["local_ceiling"]
+
+
+def test_a_dry_run_that_reserves_leaves_the_cap_as_it_was(kernel):
+    first = ask(kernel, "usd2")
+    fork = kernel.fork()
+    assert ask(fork, "usd3").allowed
+    assert ask(fork, "usd1").outcome == "defer"
+    assert kernel.state.governor.caps[0].counted == 2
+    assert ask(kernel, "usd3").allowed
+    settle(kernel, first, 0)
+    assert kernel.state.governor.caps[0].counted == 3
+
+
 def test_a_week_is_capped_apart_from_its_days():
     caps = [{"resource": "USD", "per": per, "amount": 5} for per in ("day", "week")]
     with splittally.open(None, clock="given") as kernel:

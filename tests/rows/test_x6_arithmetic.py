@@ -148,8 +148,10 @@ def test_a_rule_whose_record_cannot_be_written_is_skipped_and_nothing_due_stops_
         cause = due.cause
         return [Posted("accounts/a", "budgets/b", "USD", 2**64, "root", cause)]
 
-    do = [{"kind": "transfer", "to": "accounts/a", "amount": "1"}]
-    plan = {"resources": {"USD": 0}, "rules": [{"name": "r", "on": "deposit", "do": do}]}
+    do = [{"kind": "transfer", "to": "accounts/a", "amount": "1", "resource": "USD"}]
+    rules = [{"name": "r", "on": "deposit", "do": do}, {"name": "daily", "on": "day", "do": do}]
+    plan = {"resources": {"USD": 0}, "rules": rules}
+    day = 86_400 * 10**9
     with splittally.open(None, clock="given") as kernel:
         kernel.apply({"resources": {"USD": 0}, "accounts": {"accounts/a": {}}})
         kernel.native("budget.create", budget="budgets/b", schema=plan)
@@ -158,6 +160,12 @@ def test_a_rule_whose_record_cannot_be_written_is_skipped_and_nothing_due_stops_
         (skipped,) = [x for x in recorded(kernel, RuleFired) if x.status == "skipped"]
         assert skipped.findings[0].facts["reason"] == "fault"
         assert due_events(kernel._world.state, 10, 10) == []
+        kernel.tick(now_ns=day)
+        kernel.tick(now_ns=2 * day)
+        monkeypatch.undo()
+        kernel.tick(now_ns=3 * day)
+        ended = [(x.rule, x.status) for x in recorded(kernel, RuleFired) if x.status != "due"]
+        assert ended == [("r", "skipped"), *[("daily", "skipped")] * 2, ("daily", "done")]
         require_readable(kernel)
 
 
@@ -171,6 +179,76 @@ def test_a_submit_whose_record_cannot_be_written_is_refused_without_one(monkeypa
         monkeypatch.undo()
         assert kernel.state.seq == size
         assert kernel.native("account.open", account="accounts/z").allowed
+
+
+# --- what is issued and what is owed ----------------------------------------------------------------
+
+SHARE = 2**60  # an eighth of what may be issued of one resource
+EXTERNAL = ("external/issuer", "external/mint")
+
+
+@pytest.mark.req("X6-13")
+@few
+@given(steps=st.lists(st.tuples(st.booleans(), st.sampled_from(EXTERNAL), st.integers(1, 8)), max_size=8))
+def test_what_the_external_accounts_lack_together_is_bounded_whatever_one_of_them_took_back(steps):
+    """The model: what each external account holds. One above zero lets itself give more and no other."""
+    with splittally.open(None, clock="given") as kernel:
+        accounts = {"accounts/a": {}, "external/mint": {}}
+        assert kernel.apply({"resources": {"USD": 0}, "accounts": accounts}).allowed
+        held = dict.fromkeys(EXTERNAL, 0)
+        for is_issue, name, shares in steps:
+            lacks = sum(max(0, -amount) for amount in held.values())
+            if is_issue:
+                sides, sign, fits = (
+                    {"from": name, "to": "accounts/a"},
+                    -1,
+                    shares <= 8 - lacks + max(0, held[name]),
+                )
+            else:
+                sides, sign, fits = {"from": "accounts/a", "to": name}, 1, shares <= -sum(held.values())
+            kind = "ledger.issue" if is_issue else "ledger.transfer"
+            told = kernel.native(kind, resource="USD", amount=shares * SHARE, **sides)
+            assert told.allowed == fits, told
+            assert fits or codes(told) == ["amount_overflow" if is_issue else "insufficient_balance"]
+            held[name] += sign * shares if fits else 0
+        inside = {"resource": "USD", "to": "accounts/a", "from": "accounts/a", "amount": 1}
+        assert codes(kernel.native("ledger.issue", **inside)) == ["external_account"]
+
+
+@pytest.mark.req("X6-13")
+@few
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.just("limits"), st.integers(0, 7), st.integers(0, 7)),
+            st.tuples(st.just("owe"), st.sampled_from(["a", "b"]), st.integers(1, 7)),
+        ),
+        max_size=7,
+    )
+)
+def test_what_may_be_owed_is_bounded_and_counts_what_is_owed_where_that_is_more(steps):
+    """In eighths of 2^63, less one: a limit that is lowered below what an account owes frees nothing."""
+    with splittally.open(None, clock="given") as kernel:
+        limits, owed = {"a": 6, "b": 0}, {"a": 0, "b": 0}
+
+        def stated(limits):
+            rows = {f"accounts/{name}": {"debt_limit": limits[name] * SHARE} for name in limits}
+            return {"resources": {"USD": 0}, "accounts": {**rows, "accounts/sink": {}}}
+
+        assert kernel.apply(stated(limits)).allowed
+        assert kernel.native("ledger.issue", resource="USD", amount=7 * SHARE, to="accounts/sink").allowed
+        for kind, one, two in [("owe", "a", 5), *steps]:
+            if kind == "limits":
+                asked = {"a": one, "b": two}
+                total = sum(max(asked[name], owed[name]) for name in asked)
+                fits = total < 8 or all(asked[name] <= limits[name] for name in asked)
+                told = kernel.apply(stated(asked))
+                assert codes(told) == ([] if fits else ["amount_overflow"])
+                limits = asked if fits else limits
+            else:
+                move = {"resource": "USD", "from": f"accounts/{one}", "to": "accounts/sink"}
+                if kernel.native("ledger.transfer", amount=two * SHARE, **move).allowed:
+                    owed[one] += two
 
 
 # --- sums -------------------------------------------------------------------------------------------

@@ -1,10 +1,12 @@
 """Rows X6-01, X6-02, X6-03, X6-06: authority is a function of the chain, and reach is strict descent."""
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given
 from splittally import Intent, Receipt
 from splittally.edge.records import readable
 
-from tests.rows.worlds import applied, codes
+from tests.rows.worlds import applied, codes, few
 
 BANK = {"USD": "accounts/bank"}
 ACCOUNTS = {f"accounts/{name}": {} for name in ("alice", "bank", "petty", "shop")}
@@ -115,29 +117,109 @@ def test_a_plan_converts_only_as_every_grant_of_the_chain_may():
                 assert made.allowed
 
 
+LISTED_RATES = {
+    "none": [],
+    "same": [("USD", "EUR", [9, 10])],
+    "fraction": [("EUR", "USD", [1, 1]), ("USD", "EUR", [18, 20])],
+    "other": [("USD", "EUR", [10, 9]), ("USD", "EUR", [9, 11])],
+    "other way": [("EUR", "USD", [9, 10])],
+}
+
+
 @pytest.mark.req("X6-01")
-def test_a_rule_stops_when_the_chain_that_adopted_it_no_longer_covers_what_it_does():
-    swap = {"gives": "A", "gets": "B", "rate": [10, 1], "counter": "accounts/bank"}
-    rule = {
-        "name": "r",
-        "on": "deposit",
-        "of": "A",
-        "do": [{"kind": "convert", "conversion": "swap", "amount": "1"}],
+@pytest.mark.parametrize("above", LISTED_RATES)
+@pytest.mark.parametrize("below", LISTED_RATES)
+def test_a_plan_converts_at_a_rate_that_every_grant_of_the_chain_lists_for_these_resources(above, below):
+    swap = {"gives": "USD", "gets": "EUR", "rate": [9, 10], "counter": "accounts/bank"}
+    plan = {"resources": {"USD": 0, "EUR": 0}, "conversions": {"swap": swap}}
+
+    def rated(which):
+        names = ("resource", "gets", "rate")
+        rows = [dict(zip(names, row, strict=True)) for row in LISTED_RATES[which]]
+        return {"params": {"rates": rows}} if rows else {}
+
+    grants = {
+        "n": NATIVE | {"delegations": 1, **rated(above)},
+        "n2": NATIVE | {"parent": "n", **rated(below)},
     }
-    plan = {"resources": {"A": 0, "B": 0}, "conversions": {"swap": swap}, "rules": [rule]}
+    with world(grants) as kernel:
+        asked = {"grant": "n2", "budget": "budgets/x", "schema": plan}
+        made = kernel.as_principal("eve").native("budget.create", **asked)
+        is_listed = {above, below} <= {"none", "same", "fraction"}
+        assert codes(made) == ([] if is_listed else ["account_not_yours"])
+
+
+SWAP = {"gives": "A", "gets": "B", "rate": [10, 1], "counter": "accounts/bank"}
+RULES = [
+    {"name": "swap", "on": "deposit", "of": "A", "do": [
+        {"kind": "convert", "conversion": "swap", "amount": "1"},
+    ]},
+    {"name": "pay", "on": "deposit", "of": "A", "do": [
+        {"kind": "transfer", "to": "accounts/shop", "amount": "1"},
+    ]},
+]  # fmt: skip
+RATES = [
+    {"resource": resource, "gets": gets, "rate": rate}
+    for resource, gets in ("AB", "BA")
+    for rate in ([10, 1], [20, 2], [9, 1])
+]
+LISTED = st.fixed_dictionaries(
+    {},
+    optional={
+        "accounts": st.sets(st.sampled_from(["bank", "shop", "petty"])).map(
+            lambda names: ["budgets/*", *(f"accounts/{name}" for name in sorted(names))]
+        ),
+        "resources": st.sampled_from([["A"], ["A", "B"], ["A", "B", "USD"]]),
+        "operations": st.sets(
+            st.sampled_from(["budget.*", "ledger.convert", "ledger.*", "led.*", "ledger.transfer"]),
+            min_size=1,
+        ).map(sorted),
+        "rates": st.lists(st.sampled_from(RATES), min_size=1, max_size=2),
+    },
+)
+
+
+def lets_pay(terms):
+    return (
+        "accounts/shop" in terms.get("accounts", ["accounts/shop"]) and len(terms.get("resources", "AB")) > 1
+    )
+
+
+def lets_swap(terms):
+    operations, rates = terms.get("operations", ["ledger.*"]), terms.get("rates", RATES)
+    return (
+        "accounts/bank" in terms.get("accounts", ["accounts/bank"])
+        and len(terms.get("resources", "AB")) > 1
+        and bool({"ledger.convert", "ledger.*"} & set(operations))
+        and any((x["resource"], x["rate"][0]) == ("A", 10 * x["rate"][1]) for x in rates)
+    )
+
+
+@pytest.mark.req("X6-01")
+@few
+@given(above=LISTED, below=LISTED, ends=st.sampled_from([None, None, ("n", 5), ("n2", 5), ("n", 6)]))
+def test_a_rule_acts_exactly_while_every_grant_that_adopted_it_is_live_and_covers_what_it_does(
+    above, below, ends
+):
+    """Two rules of one plan are each judged alone, by the chain as it stands when they fall due."""
+    plan = {"resources": {"A": 0, "B": 0}, "conversions": {"swap": SWAP}, "rules": RULES}
     grants = {"n": NATIVE | {"holder": "lead", "delegations": 1}, "n2": NATIVE | {"parent": "n"}}
     with world(grants, resources={"USD": 0, "A": 0, "B": 0}) as kernel:
         kernel.native("ledger.issue", resource="B", amount=100, to="accounts/bank")
         eve = kernel.as_principal("eve")
         assert eve.native("budget.create", grant="n2", budget="budgets/x", schema=plan).allowed
-        kernel.native("ledger.issue", resource="A", amount=5, to="budgets/x")
-        kernel.tick(now_ns=1)
-        assert kernel.state.accounts["accounts/bank"].balances["B"] == 90
-        narrowed = {**grants["n"], **lists("accounts/petty", "budgets/*")}
-        assert kernel.native("grant.amend", name="n", terms=narrowed).allowed
-        kernel.native("ledger.issue", resource="A", amount=5, to="budgets/x")
-        kernel.tick(now_ns=2)
-        assert kernel.state.accounts["accounts/bank"].balances["B"] == 90
+        for name, params in (("n", above), ("n2", below)):
+            terms = grants[name] | {"params": params}
+            terms |= {"expiry_ns": ends[1]} if ends and ends[0] == name else {}
+            amended = kernel.native("grant.amend", name=name, terms=terms)
+            assert amended.allowed, amended.findings
+        kernel.native("ledger.issue", resource="A", amount=5, to="budgets/x", now_ns=5)
+        is_live = not ends or ends[1] > 5
+        held = {name: row.balances for name, row in kernel.state.accounts.items()}
+        assert held["budgets/x"].get("B", 0) == (
+            10 if is_live and lets_swap(above) and lets_swap(below) else 0
+        )
+        assert held["accounts/shop"].get("A", 0) == (is_live and lets_pay(above) and lets_pay(below))
 
 
 # --- X6-02: reach of grants -------------------------------------------------------------------------
@@ -246,6 +328,98 @@ def test_what_is_amended_stays_narrower_than_the_grant_used_though_its_parent_st
             assert codes(decision)[: len(code)] == code, more
 
 
+@pytest.mark.req("X6-03")
+def test_a_top_up_stays_within_the_parent_and_within_the_grant_used():
+    """`top` bounds 10 tokens an intent and `mid` 100 for life; each states what the other does not."""
+    top = {"cap": "sys/all@1", "holder": "eve", "delegations": 3}
+    top |= {"limits": [{"dim": "tokens", "per": "intent", "amount": 10}]}
+    mid = {"cap": "sys/all@1", "parent": "top", "delegations": 2, "budget": {"tokens": 100}}
+    low = {"cap": "sys/llm.basic@1", "parent": "mid", "budget": {"tokens": 20}}
+    low |= {"limits": [{"dim": "tokens", "per": "intent", "amount": 5}]}
+    with world({"top": top, "mid": mid, "low": low}) as kernel:
+        for asks in (kernel.as_principal("eve"), kernel):
+            grant = {"grant": "top"} if asks is not kernel else {}
+            for amount, more in ((81, {}), (6, {"per": "intent"})):
+                if amount == 81 or grant:
+                    told = asks.native(
+                        "grant.topup", name="low", dim="tokens", amount=amount, **grant, **more
+                    )
+                    assert codes(told) == ["wider_than_parent"]
+        for amount, more in ((80, {}), (5, {"per": "intent"})):
+            eve = kernel.as_principal("eve")
+            told = eve.native("grant.topup", grant="top", name="low", dim="tokens", amount=amount, **more)
+            assert told.allowed, told.findings
+        row = kernel.state.grants["low"]
+        assert (row.budget, [x.amount for x in row.limits if x.per == "intent"]) == ({"tokens": 100}, [10])
+
+
+@pytest.mark.req("X5-09")
+def test_a_top_up_raises_the_limit_that_refuses_and_that_of_its_window_alone():
+    stated = [("hour", "ask"), ("day", "deny"), ("hour", "deny"), ("life", "tell")]
+    limits = [{"dim": "tokens", "per": per, "amount": 10, "over": over} for per, over in stated]
+    with world({"g": {"cap": "sys/llm.basic@1", "limits": limits}}) as kernel:
+        assert kernel.native("grant.topup", name="g", dim="tokens", per="hour", amount=3).allowed
+        assert codes(kernel.native("grant.topup", name="g", dim="tokens", amount=3)) == ["not_found"]
+        raised = [(x.per, x.over) for x in kernel.state.grants["g"].limits if x.amount == 13]
+        assert raised == [("hour", "deny")]
+
+
+@pytest.mark.req("X6-03")
+@pytest.mark.parametrize("kind", ["grant.topup", "grant.amend"])
+def test_a_grant_that_was_changed_is_still_its_manifests(kind):
+    terms = {"cap": "sys/llm.basic@1", "budget": {"tokens": 5}}
+    with world({"g": terms, "h": terms}) as kernel:
+        more = (
+            {"terms": terms | {"holder": "bob"}} if kind == "grant.amend" else {"dim": "tokens", "amount": 1}
+        )
+        assert kernel.native(kind, name="g", **more).allowed
+        assert kernel.native("grant.issue", name="own", terms=terms).allowed
+        manifest = {"resources": {"USD": 0}, "accounts": ACCOUNTS, "grants": {"h": terms}}
+        assert kernel.apply(manifest).allowed
+        assert [name for name, row in kernel.state.grants.items() if row.revoked] == ["g"]
+
+
+@pytest.mark.req("X6-03")
+def test_no_amendment_moves_a_grant_below_another():
+    wide = {"cap": "sys/all@1", "holder": "eve", "delegations": 3}
+    low = {"cap": "sys/llm.basic@1", "parent": "mid"}
+    grants = {"top": wide, "mid": wide | {"parent": "top", "delegations": 2}, "low": low}
+    with world(grants) as kernel:
+        for asks, grant in ((kernel, "root"), (kernel.as_principal("eve"), "top")):
+            for parent in ("root", "top", "low", "none"):
+                terms = low | {"parent": parent}
+                told = asks.native("grant.amend", grant=grant, name="low", terms=terms)
+                assert codes(told)[:1] == ["cannot_change"], parent
+        assert kernel.native("grant.amend", name="low", terms=low | {"holder": "bob"}).allowed
+        assert kernel.state.grants["low"].chain == ["low", "mid", "top", "root"]
+
+
+@pytest.mark.req("X6-01")
+@pytest.mark.parametrize("kind", ["grant.issue", "grant.amend"])
+def test_who_draws_on_an_account_lends_that_one_and_no_other_of_its_chain(kind):
+    """`top` draws on the bank and `mid` on the petty cash, so whoever acts under `mid` has the latter."""
+    top = {"cap": "sys/all@1", "delegations": 9, "draws_on": BANK}
+    mid = top | {"parent": "top", "holder": "eve", "delegations": 8, "draws_on": {"USD": "accounts/petty"}}
+    low = {"cap": "sys/spend@1", "parent": "mid", "doubt": "payer"}
+    answers = {
+        "accounts/bank": ["account_not_yours"],
+        "accounts/alice": ["account_not_yours"],
+        "accounts/none": ["not_found"],
+        "external/issuer": ["external_account"],
+        "accounts/petty": [],
+    }
+    with world({"top": top, "mid": mid, "low": low}) as kernel:
+        eve = kernel.as_principal("eve")
+        for at, (account, expected) in enumerate(answers.items()):
+            name = "low" if kind == "grant.amend" else f"n{at}"
+            terms = low | {"draws_on": {"USD": account}}
+            assert codes(eve.native(kind, grant="mid", name=name, terms=terms)) == expected
+        terms = {"cap": "sys/spend@1", "draws_on": {"USD": "external/issuer"}}
+        assert codes(kernel.native("grant.issue", name="r", terms=terms)) == ["external_account"]
+        terms = {"cap": "sys/spend@1", "pays_to": ["accounts/none"]}
+        assert codes(kernel.native("grant.issue", name="r", terms=terms)) == ["not_found"]
+
+
 # --- X6-06: reach of intents and budgets ------------------------------------------------------------
 
 ASK = [
@@ -310,9 +484,28 @@ def test_an_intent_of_the_team_itself_is_not_below_it():
     with teams() as kernel:
         lead = kernel.as_principal("lead")
         digest = lead.submit(Intent("llm.generate", {"max_tokens": 5}, "teamA")).intent_hash
-        assert codes(kernel.as_principal("eve").native(
-            "approval.answer", grant="adminA", intent_hash=digest, answer="approve"
-        )) == ["out_of_reach"]  # fmt: skip
+        eve = kernel.as_principal("eve")
+        answer = {"grant": "adminA", "intent_hash": digest, "answer": "approve"}
+        assert codes(eve.native("approval.answer", **answer)) == ["out_of_reach"]
+        assert kernel.approve(digest).allowed
+        lead.settle(Receipt(digest, "ok", "", {"prompt_tokens": 1, "completion_tokens": 1}))
+        refund = {"grant": "adminA", "intent_hash": digest, "amounts": {"tokens": 1}}
+        assert codes(eve.native("settlement.refund", **refund)) == ["out_of_reach"]
+
+
+@pytest.mark.req("X6-06")
+def test_a_native_grant_below_a_charter_does_not_reach_the_charters_own_budget():
+    plan = {"resources": {"USD": 0}}
+    with world({}) as kernel:
+        assert kernel.native("budget.create", budget="budgets/x", schema=plan, holder="bob").allowed
+        terms = {"cap": "sys/all@1", "holder": "bob", "delegations": 8, "draws_on": {"USD": "budgets/x"}}
+        assert kernel.native("grant.amend", name="budgets/x", terms=terms).allowed
+        bob, eve = kernel.as_principal("bob"), kernel.as_principal("eve")
+        assert bob.native("grant.issue", grant="budgets/x", name="n", terms=NATIVE).allowed
+        amend = {"budget": "budgets/x", "schema": plan | {"title": "mine"}}
+        assert codes(eve.native("budget.amend", grant="n", **amend)) == ["out_of_reach"]
+        assert eve.native("budget.create", grant="n", budget="budgets/y", schema=plan).allowed
+        assert eve.native("budget.amend", grant="n", **amend | {"budget": "budgets/y"}).allowed
 
 
 @pytest.mark.req("X6-06")
@@ -355,3 +548,23 @@ def test_budgets_are_administered_only_where_they_are_chartered():
             assert codes(made) == ["out_of_reach"]
         assert kernel.native("grant.revoke", name="teamA").allowed
         assert kernel.state.grants["budgets/ours"].revoked  # what a team made ends with the team
+
+
+@pytest.mark.req("X6-04")
+@pytest.mark.parametrize("near", ["payer", None])
+def test_a_charter_bears_doubt_as_the_nearest_grant_above_it_that_draws(near):
+    far = {"cap": "sys/all@1", "delegations": 9, "draws_on": BANK, "doubt": "payee"}
+    drawing = {} if near is None else {"draws_on": {"USD": "accounts/petty"}, "doubt": near}
+    team = {"cap": "sys/all@1", "delegations": 4, "parent": "far", **drawing}
+    with world({"far": far, "team": team, "n": NATIVE | {"parent": "team"}}) as kernel:
+        eve = kernel.as_principal("eve")
+        made = eve.native("budget.create", budget="budgets/x", schema={"resources": {"USD": 0}})
+        assert made.allowed, made.findings
+        charter = kernel.state.grants["budgets/x"]
+        assert (charter.doubt, charter.delegations) == (near or "payee", 4)
+        done = kernel.native(
+            "budget.create", budget="budgets/y", parent="budgets/x", schema={"resources": {"USD": 0}}
+        )
+        assert done.allowed
+        child = kernel.state.grants["budgets/y"]
+        assert (child.chain[1], child.doubt, child.delegations) == ("budgets/x", near or "payee", 4)

@@ -8,7 +8,7 @@ from hypothesis import given
 from msgspec.structs import replace
 from splittally.core.events import Posted, RuleFired
 from splittally.core.evolve import remember
-from splittally.core.limits import CASCADE_FIRINGS_MAX
+from splittally.core.limits import CASCADE_DEPTH_MAX, CASCADE_FIRINGS_MAX
 from splittally.core.native.cascade import within_cascade
 from splittally.core.snapshot import dump_state, load_state, state_root, tables
 from splittally.core.state import State
@@ -109,6 +109,45 @@ def test_a_rule_that_is_due_takes_what_comes_in_with_what_it_has():
         assert kernel.state.accounts["budgets/c"].balances["USD"] == RICH + 3
         assert named(kernel, before) == []
         require_sound(kernel)
+
+
+@pytest.mark.req("X6-14")
+@pytest.mark.parametrize("approval", [False, True])
+def test_a_rule_that_waits_takes_no_more_and_one_that_is_due_stays_as_deep_as_it_was(approval):
+    """What comes in through `c` is one deeper; through `d`, too, it comes when the last waits already."""
+    plans = {
+        "budgets/a": [rule("one", "budgets/c"), rule("two", "budgets/b")],
+        "budgets/b": [rule("last", BANK, amount="cause.amount", approval=approval)],
+        "budgets/c": [rule("on", "budgets/d" if approval else "budgets/b")],
+        "budgets/d": [rule("on", "budgets/b")],
+    }
+    with economy(plans) as kernel:
+        before = kernel.state.seq
+        deposit(kernel, "budgets/a")
+        lasts = [x for x in fired(kernel, before) if x.rule == "last"]
+        if approval:
+            (waiting,) = kernel.state.budgets["budgets/b"].waiting
+            assert waiting["amount"] == 1
+            assert [x.status for x in lasts] == ["due", "waiting", "skipped"]
+            assert [x["rule"] for x in named(kernel, before)[0].facts["rules"]] == ["last"]
+        else:
+            assert [(x.status, x.depth, x.amount) for x in lasts] == [
+                ("due", 1, 1), ("due", 1, 2), ("done", 1, 2),
+            ]  # fmt: skip
+
+
+@pytest.mark.req("X6-14")
+def test_rules_make_rules_due_to_the_stated_depth_and_not_one_level_more_or_less():
+    names = [f"budgets/b{at}" for at in range(CASCADE_DEPTH_MAX + 3)]
+    plans = {name: [rule("on", to)] for name, to in zip(names, [*names[1:], BANK], strict=True)}
+    with economy(plans) as kernel:
+        before = kernel.state.seq
+        deposit(kernel, names[0])
+        ended = [x for x in fired(kernel, before) if x.status != "due"]
+        assert [x.budget for x in ended if x.status == "done"] == names[: CASCADE_DEPTH_MAX + 1]
+        (last,) = (x for x in ended if x.status == "skipped")
+        assert (last.budget, last.depth) == (names[CASCADE_DEPTH_MAX + 1], CASCADE_DEPTH_MAX + 1)
+        assert [x.facts["reason"] for x in last.findings] == ["cascade"]
 
 
 @pytest.mark.req("X6-14")

@@ -40,6 +40,14 @@ HELD = [
         60,
     ),
     ({"t": {"cap": "sys/all@1", "draws_on": {"USD": "accounts/petty"}}, "n": NATIVE | {"parent": "t"}}, 0),
+    (
+        {
+            "f": {"cap": "sys/all@1", "draws_on": {"USD": "accounts/petty"}},
+            "t": {"cap": "sys/all@1", "draws_on": {"USD": "accounts/bank"}, "parent": "f"},
+            "n": NATIVE | {"parent": "t"},
+        },
+        100,
+    ),
 ]
 
 
@@ -78,25 +86,43 @@ def test_a_refused_debt_limit_says_what_the_grant_holds():
 
 
 @pytest.mark.req("X6-07")
-def test_what_was_lent_before_counts_whoever_lent_it_below_the_same_grant():
+@few
+@given(
+    holds=st.sampled_from([{"budget": {"USD": 100}}, {"draws_on": {"USD": "accounts/bank"}}]),
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["eve", "ben"]), st.sampled_from(["budget", "account"]), st.integers(1, 60)
+        ),
+        min_size=1, max_size=5,
+    ),
+)  # fmt: skip
+def test_what_was_lent_before_counts_whoever_lent_it_and_in_whatever_way(holds, steps):
+    """The model is what is left of 100. Two lend below one team, which has a limit or an account."""
     grants = {
-        "t": {"cap": "sys/all@1", "budget": {"USD": 100}, "delegations": 2},
-        "n": NATIVE | {"parent": "t", "delegations": 1},
-        "m": NATIVE | {"parent": "t"},
+        "t": {"cap": "sys/all@1", "delegations": 2, **holds},
+        "eve": NATIVE | {"parent": "t"},
+        "ben": NATIVE | {"parent": "t", "holder": "ben"},
     }
     with world(grants) as kernel:
-        eve = kernel.as_principal("eve")
-        assert lent(kernel, 60).allowed
-        assert codes(lent(kernel, 41, "budgets/y")) == ["insufficient_balance"]
-        asked = {"budget": "budgets/z", "schema": USD}
-        assert codes(eve.native("budget.create", grant="m", debt_limit=41, **asked)) == [
-            "insufficient_balance"
-        ]
-        assert eve.native("budget.create", grant="m", debt_limit=30, **asked).allowed
-        opened = eve.native("account.open", grant="n", account="accounts/new", debt_limit=11)
-        assert codes(opened) == ["insufficient_balance"]
-        assert eve.native("account.open", grant="n", account="accounts/new", debt_limit=10).allowed
-        assert codes(lent(kernel, 1, "budgets/y")) == ["insufficient_balance"]
+        left = 100
+        for at, (who, kind, amount) in enumerate(steps):
+            asks = kernel.as_principal(who)
+            if kind == "account":
+                told = asks.native("account.open", account=f"accounts/a{at}", debt_limit=amount)
+            else:
+                plan = {"budget": f"budgets/b{at}", "schema": USD}
+                told = asks.native("budget.create", debt_limit=amount, **plan)
+            assert codes(told) == ([] if amount <= left else ["insufficient_balance"])
+            left -= amount if amount <= left else 0
+
+
+@pytest.mark.req("X6-07")
+def test_a_debt_limit_is_held_in_each_resource_of_the_plan():
+    plan = {"resources": {"AAA": 0, "USD": 0}}
+    with world({"n": NATIVE | {"budget": {"AAA": 100, "USD": 60}}}) as kernel:
+        (finding,) = lent(kernel, 61, schema=plan).findings
+        assert (finding.facts["resource"], finding.facts["available"]) == ("USD", 60)
+        assert lent(kernel, 60, schema=plan).allowed
 
 
 @pytest.mark.req("X6-07")

@@ -177,24 +177,36 @@ def test_what_comes_back_whole_is_a_deposit_too(way):
 
 
 @pytest.mark.req("X6-12")
-def test_what_a_settled_hold_did_not_use_is_no_deposit():
-    with world() as kernel:
-        digest = own_hold(kernel)
-        kernel.settle(Receipt(digest, "error"))  # `failure_returns`: all of it comes back
-        assert kernel.state.accounts["budgets/b"].balances["USD"] == 99
+def test_what_a_settled_hold_did_not_use_is_no_deposit_in_any_resource():
+    plan = {"resources": BOTH, "rules": [SEEN | {"of": "USD"}, SEEN | {"name": "euros", "of": "EUR"}]}
+    with world(plan) as kernel:
+        move(kernel, "ledger.issue", 100, "EUR", to="budgets/b")
+        move(kernel, "ledger.issue", 100, to="budgets/b")
+        params = {"result": "x", "amounts": dict.fromkeys(BOTH, 40)}
+        decision = kernel.submit(Intent("task.post", params, "budgets/b"))
+        kernel.settle(Receipt(decision.intent_hash, "error"))  # `failure_returns`: all of it comes back
+        assert kernel.state.accounts["budgets/b"].balances == dict.fromkeys(BOTH, 99)
+        assert kernel.state.accounts["accounts/log"].balances == dict.fromkeys(BOTH, 1)
         assert noticed(kernel) == (100, 1)
 
 
 @pytest.mark.req("X6-12")
 def test_what_moves_between_a_budgets_own_accounts_is_no_deposit():
+    """Neither what a conversion keeps, nor what comes back from there."""
+    euros = SEEN | {"name": "euros", "of": "EUR"}
     plan = {
         "resources": BOTH,
         "conversions": {"swap": SWAP | {"keeps": True}},
-        "rules": [SEEN | {"of": "USD"}, SWAPS],
+        "rules": [SEEN | {"of": "USD"}, SWAPS, euros],
     }
     with world(plan) as kernel:
-        move(kernel, "ledger.issue", resource="EUR", to="budgets/b")
+        move(kernel, "ledger.issue", 41, "EUR", to="budgets/b")
         assert noticed(kernel) == (40, 1)  # the conversion's USD are one; the EUR that it kept are none
+        log = kernel.state.accounts["accounts/log"].balances
+        assert log == {"USD": 1, "EUR": 1}
+        move(kernel, "ledger.transfer", 40, "EUR", **{"from": "budgets/b/reserved", "to": "budgets/b"})
+        assert kernel.state.accounts["budgets/b"].balances["EUR"] == 40
+        assert (noticed(kernel), kernel.state.accounts["accounts/log"].balances) == ((40, 1), log)
 
 
 @pytest.mark.req("X6-12")
