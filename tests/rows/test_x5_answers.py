@@ -144,10 +144,12 @@ def test_an_attestation_charges_every_level_and_says_which_limit_it_crosses(usag
 
 @pytest.mark.req("X4-26")
 @pytest.mark.parametrize(("usage", "paid"), [(None, 5), ({}, 0), ({"USD": 3}, 3)])
-def test_an_attestation_pays_by_the_answer_for_the_level_that_drew(usage, paid):
+@pytest.mark.parametrize("doubt", ["payer", "payee"])
+def test_an_attestation_pays_by_the_answer_for_the_level_that_drew(usage, paid, doubt):
+    """Who attests leaves no doubt, so it does not matter who would bear it."""
     grants = {
-        "top": {"draws_on": {"USD": "accounts/team"}, "pays_to": [VENDOR], "doubt": "payer"},
-        "g": {"parent": "top", "unknown_ns": 100},
+        "top": {"draws_on": {"USD": "accounts/team"}, "pays_to": [VENDOR], "doubt": doubt},
+        "g": {"parent": "top", "unknown_ns": 100, "doubt": doubt},
     }
     accounts = {"accounts/team": {}, VENDOR: {}}
     with world(grants, resources={"USD": 0}, accounts=accounts) as kernel:

@@ -17,7 +17,7 @@ from splittally.core.commands import Known, KnownLeg
 from splittally.core.events import Event, HoldChanged, Refunded, RefundLeg, Released, Settled
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, refused_moves
-from splittally.core.ledger.settle import Doubt, Ending, charge_leg, exhaustions, pay_draws
+from splittally.core.ledger.settle import Answer, Ending, charge_leg, exhaustions, pay_draws
 from splittally.core.ledger.state import UNUSED, Hold
 from splittally.core.ledger.tick import release_hold
 from splittally.core.limits import HASH_BYTES, NATURAL_MAX, TEXT_BYTES_MAX
@@ -142,17 +142,21 @@ def _make_attest(state: State, call: NativeCall, params: AttestOutcome) -> list[
 
 
 def attested(state: State, intent_hash: bytes, hold: Hold, usage: dict[str, int] | None) -> list[Event]:
-    """The events that settle a hold with a usage that somebody answers for."""
-    answer = Doubt() if usage is None else SettleVerdict(usage)
+    """The events that settle a hold with a usage that somebody answers for: all it reserved where None.
+
+    Whoever attests that it happened leaves no doubt, so the payee is paid, whatever the grant's `doubt` says.
+    """
+    answers: list[Answer] = [SettleVerdict(leg.reserve if usage is None else usage) for leg in hold.legs]
     ending = Ending(
         intent_hash=intent_hash,
         legs=hold.legs,
         draws=hold.draws,
-        answers=[answer] * len(hold.legs),
+        answers=answers,
         pays_to="",
         is_late=False,
     )
-    charges = [charge_leg(state.ledger, leg, answer, False) for leg in hold.legs]
+    pairs = zip(hold.legs, answers, strict=True)
+    charges = [charge_leg(state.ledger, leg, answer, False) for leg, answer in pairs]
     postings, violations = pay_draws(state.ledger, ending)
     crossed = exhaustions(state.ledger, hold.legs, charges, False)
     return [
