@@ -2,13 +2,14 @@
 
 import hypothesis.strategies as st
 import pytest
+import splittally
 from hypothesis import given
 from splittally import Intent
 from splittally.core.snapshot import dump_state, load_state
 from splittally.runtime.reader import read_store
 from splittally_tools.audit.verify import verify
 
-from tests.rows.worlds import applied, codes, few
+from tests.rows.worlds import applied, codes, few, save_snapshot
 
 NATIVE = {"cap": "sys/native@1", "holder": "eve"}
 USD = {"resources": {"USD": 0}}
@@ -235,13 +236,99 @@ def test_who_lends_is_remembered_in_the_root_and_a_lender_that_is_revoked_still_
         eve, before = kernel.as_principal("eve"), kernel.state.root
         assert eve.native("account.open", grant="n", account="accounts/n/x", debt_limit=100).allowed
         state = kernel._world.state
-        assert state.ledger.lenders == {"accounts/n/x": "n"}
+        assert {name: x.grant for name, x in state.ledger.lenders.items()} == {"accounts/n/x": "n"}
         assert load_state(dump_state(state)).ledger.lenders == state.ledger.lenders
         assert kernel.state.root != before
         assert kernel.native("grant.revoke", name="n").allowed
         refused = eve.native("account.open", grant="m", account="accounts/m/x", debt_limit=1)
         assert codes(refused) == ["insufficient_balance"]
         assert verify(read_store(kernel)).is_sound
+
+
+@pytest.mark.req("X6-01", "X6-07")
+@few
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["lend", "create", "spend", "owe", "transfer"]), st.integers(1, 70)),
+        max_size=9,
+    )
+)
+def test_what_is_lent_out_of_an_account_is_spent_by_nobody_else(asked):
+    """A team with 100 USD lends and spends: what leaves its account and what is owed is at most 100."""
+    team = {
+        "cap": "sys/all@1",
+        "draws_on": {"USD": "accounts/bank"},
+        "pays_to": ["accounts/rich"],
+        "delegations": 2,
+    }
+    card = {"cap": "sys/spend@1", "parent": "t", "doubt": "payer", "draws_on": {"USD": "accounts/bank"}}
+    desk = {"cap": "sys/native@1", "parent": "t", "holder": "desk", "delegations": 1}
+    with world({"t": team, "card": card, "desk": desk}) as kernel:
+        desk, lent, spent, free = (
+            kernel.as_principal("desk"),
+            {},
+            0,
+            kernel.state.accounts["accounts/bank"].spendable,
+        )
+        assert free == {"USD": 100}
+        for at, (what, amount) in enumerate(asked):
+            left = 100 - spent - sum(lent.values())
+            if what == "lend":
+                told = desk.native("account.open", grant="desk", account=f"accounts/{at}", debt_limit=amount)
+                lent |= {f"accounts/{at}": amount} if told.allowed else {}
+            elif what == "create":
+                funded = {"amount": amount, "resource": "USD", "from": "accounts/bank"}
+                new = {"budget": f"budgets/{at}", "schema": USD, "debt_limit": amount}
+                told = desk.native("budget.create", grant="desk", **new, **funded)
+                lent |= {f"budgets/{at}": amount} if told.allowed else {}
+                spent += amount * told.allowed
+                amount *= 2
+            elif what == "spend":
+                task = Intent("task.post", {"result": "r", "amounts": {"USD": amount}}, "card")
+                told = kernel.submit(task)
+                spent += amount * told.allowed
+            elif what == "transfer":
+                asked_for = {
+                    "resource": "USD",
+                    "amount": amount,
+                    "from": "accounts/bank",
+                    "to": "accounts/rich",
+                }
+                told = desk.native("ledger.transfer", grant="desk", **asked_for)
+                spent += amount * told.allowed
+            else:  # a borrower makes its debt
+                name = next((x for x in sorted(lent) if x.startswith("accounts/")), "")
+                if not name:
+                    continue
+                owes = -kernel.state.accounts[name].balances.get("USD", 0)
+                asked_for = {"resource": "USD", "amount": amount, "from": name, "to": "accounts/rich"}
+                told = desk.native("ledger.transfer", grant="desk", **asked_for)
+                assert told.allowed == (owes + amount <= lent[name]), told.findings
+                continue
+            assert told.allowed == (amount <= left), (what, amount, left, told.findings)
+        rows = kernel.state.accounts
+        owed = sum(max(0, -rows[name].balances.get("USD", 0)) for name in lent)
+        assert owed + spent <= 100
+        assert rows["accounts/bank"].spendable["USD"] == 100 - spent - sum(lent.values())
+        assert verify(read_store(kernel)).is_sound
+
+
+@pytest.mark.req("X6-07")
+def test_what_is_lent_is_lent_in_a_world_that_is_opened_again(tmp_path):
+    """From a snapshot, in a fork, and in a dry run."""
+    team = {"cap": "sys/all@1", "holder": "eve", "draws_on": {"USD": "accounts/bank"}, "delegations": 1}
+    document = {"resources": {"USD": 0}, "accounts": ACCOUNTS, "grants": {"t": team}}
+    moved = {"grant": "t", "resource": "USD", "amount": 41, "from": "accounts/bank", "to": "accounts/rich"}
+    with applied(document, tmp_path, bank=100) as kernel:
+        eve = kernel.as_principal("eve")
+        assert eve.native("account.open", grant="t", account="accounts/new", debt_limit=60).allowed
+        assert not eve.fork().native("ledger.transfer", **moved).allowed
+        save_snapshot(kernel)
+    with splittally.open(tmp_path) as kernel:
+        eve = kernel.as_principal("eve")
+        assert codes(eve.native("ledger.transfer", **moved)) == ["insufficient_balance"]
+        assert eve.native("ledger.transfer", **moved | {"amount": 40}).allowed
+        assert kernel.state.accounts["accounts/bank"].spendable == {"USD": 0}
 
 
 # --- X6-08 ------------------------------------------------------------------------------------------

@@ -164,6 +164,8 @@ def _define(state: State, event: Defined) -> None:
         return
     value = decode(event.value)
     table[event.key] = value if definition.row is bytes else msgspec.convert(value, definition.row)
+    if event.table in ("accounts", "lenders") and state.ledger.lenders:
+        state.ledger.rebuild_lent()
 
 
 def _govern(state: State, event: Defined) -> None:

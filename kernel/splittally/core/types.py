@@ -169,6 +169,13 @@ class AccountDef(Struct, frozen=True, array_like=True, gc=False):
     debt_limit: int
 
 
+class Lender(Struct, frozen=True, array_like=True, gc=False):
+    """The grant that lends a debt limit, and out of which accounts, by resource."""
+
+    grant: str
+    backs: dict[str, list[str]]
+
+
 class Window(Struct, frozen=True, array_like=True, gc=False):
     """An instance of a windowed counter that a leg touches."""
 

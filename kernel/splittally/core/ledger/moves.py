@@ -45,7 +45,8 @@ class Move(NamedTuple):
 
 
 def spendable(ledger: Ledger, account: str, resource: str, balance: int | None = None) -> int:
-    """What may be taken from an account now, or at this balance: that, and the debt that it may make.
+    """What may be taken from an account now, or at this balance: that and the debt that it may make, less the
+    debt limits of others that come out of it.
 
     Nothing is taken from an external account: what it gives is an issue.
     """
@@ -53,7 +54,8 @@ def spendable(ledger: Ledger, account: str, resource: str, balance: int | None =
         return 0
     known = ledger.accounts.get(account)
     held = ledger.balances.get((account, resource), 0) if balance is None else balance
-    return held + known.debt_limit if known is not None else held
+    lent = ledger.lent.get((account, resource), 0)
+    return held - lent + known.debt_limit if known is not None else held - lent
 
 
 def refused_moves(
@@ -80,7 +82,7 @@ def refused_moves(
 def _is_covered(ledger: Ledger, move: Move) -> bool:
     """Whether one move is all right beyond doubt, as most are: into flight, and the balance holds it."""
     debit, credit, resource, amount, _ = move
-    if credit or not 0 < amount <= ledger.balances.get((debit, resource), 0):
+    if credit or ledger.lent or not 0 < amount <= ledger.balances.get((debit, resource), 0):
         return False
     return debit in ledger.accounts and resource in ledger.resources and not debit.startswith(EXTERNAL)
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from splittally.core.amounts import NONE, Balance, Natural, added
 from splittally.core.overlay import Overlay
-from splittally.core.types import EXTERNAL, AccountDef, Draw, Leg, ResourceDef
+from splittally.core.types import EXTERNAL, AccountDef, Draw, Leg, Lender, ResourceDef
 
 CounterKey = tuple[str, str, str, int]
 WindowKey = tuple[str, str, str]
@@ -84,12 +84,14 @@ class Ledger:
     """The tables of the ledger."""
 
     __slots__ = ("accounts", "agenda", "agenda_is_shared", "appointments", "balances", "counters", "drawn",
-                 "holds", "inflight", "issued", "lenders", "resources", "started", "windows")  # fmt: skip
+                 "holds", "inflight", "issued", "lenders", "lent", "resources", "started",
+                 "windows")  # fmt: skip
 
     def __init__(self) -> None:
         self.resources: dict[str, ResourceDef] = {}
         self.accounts: dict[str, AccountDef] = {}
-        self.lenders: dict[str, str] = {}  # account -> the grant that lends its debt limit, root apart
+        self.lenders: dict[str, Lender] = {}  # account -> who lends its debt limit, root apart
+        self.lent: dict[tuple[str, str], Natural] = {}  # account, resource -> the debt limits out of it
         self.balances: dict[tuple[str, str], Balance] = {}
         self.inflight: dict[str, Balance] = {}
         self.drawn: dict[tuple[str, str], Natural] = {}  # account, resource -> what open holds drew from it
@@ -107,6 +109,7 @@ class Ledger:
         child = Ledger()
         child.drawn = Overlay(self.drawn)
         child.issued = Overlay(self.issued)
+        child.lent = self.lent  # made anew where somebody lends
         child.agenda = self.agenda
         child.agenda_is_shared = True
         return child
@@ -162,7 +165,8 @@ class Ledger:
         self.agenda, self.agenda_is_shared = due, False
 
     def rebuild_sums(self) -> None:
-        """Derive what is drawn from open holds, and what is issued from the balances of external accounts."""
+        """Derive what is drawn from open holds, what is issued from external accounts, and what is lent."""
+        self.rebuild_lent()
         self.drawn.clear()
         for hold in self.holds.values():
             for draw in hold.draws:
@@ -172,6 +176,15 @@ class Ledger:
         for (account, resource), balance in self.balances.items():
             if account.startswith(EXTERNAL):
                 self.issued[resource] = added(self.issued.get(resource, 0), issued_by(balance))
+
+    def rebuild_lent(self) -> None:
+        """Derive which debt limits come out of which account."""
+        self.lent = {}
+        for name, lender in self.lenders.items():
+            for key in [
+                (account, resource) for resource in lender.backs for account in lender.backs[resource]
+            ]:
+                self.lent[key] = added(self.lent.get(key, 0), self.accounts[name].debt_limit)
 
     def _stands(self, item: Due) -> bool:
         if item.hold:

@@ -19,17 +19,17 @@ from splittally.core.caps.grants import GrantTerms, build_grant, check_new_name,
 from splittally.core.events import Defined, Event
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_schema
-from splittally.core.ledger.moves import Move, refused_moves
+from splittally.core.ledger.moves import Move, refused_moves, spendable
 from splittally.core.limits import BUDGET_NAME_BYTES_MAX
 from splittally.core.native.adoption import check_plan, plan_bytes
 from splittally.core.native.authority import scope_of
-from splittally.core.native.credit import check_credit
+from splittally.core.native.credit import backs, check_credit
 from splittally.core.native.money import account_events, account_value, check_debts, resource_value
 from splittally.core.native.parts import part_events
 from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_of, touches_plan
 from splittally.core.native.row import NOTHING, Native, NativeCall, Touches
 from splittally.core.state import State
-from splittally.core.types import BUDGETS, CAP_SPEND, OPERATOR, ROOT, BudgetDef, Grant, is_id
+from splittally.core.types import BUDGETS, CAP_SPEND, OPERATOR, ROOT, BudgetDef, Grant, Lender, is_id
 
 
 class CreateBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"debit": "from"}):
@@ -101,8 +101,8 @@ def _check_create(state: State, call: NativeCall, params: CreateBudget) -> list[
     plan = _plan(state, params)
     findings = check_plan(state, call, plan, params.parent, call.grant)
     findings += check_debts(state, {params.budget: params.debt_limit}) + _check_funding(state, params, plan)
-    above = _charter_parent(state, call, params) if params.parent else ""
-    findings += check_credit(state, call, params.debt_limit, plan.resources, above)
+    findings += check_credit(state, call, params.debt_limit, plan.resources, _above(state, call, params))
+    findings = findings or _check_both(state, call, params, plan)
     if findings:
         return findings
     charter = _charter(state, call, params, plan)
@@ -115,6 +115,30 @@ def _check_funding(state: State, params: CreateBudget, plan: Plan) -> list[Findi
     if params.resource not in plan.resources:
         return [find("not_found", resource=params.resource, budget=params.budget)]
     return refused_moves(state.ledger, _funding(params), opened=(params.budget,))
+
+
+def _check_both(state: State, call: NativeCall, params: CreateBudget, plan: Plan) -> list[Finding]:
+    """Whether an account that funds a budget also covers the debt limit that comes out of it."""
+    lender = _lender(state, call, params, plan)
+    if not params.amount or lender.grant == ROOT or params.debit not in lender.backs.get(params.resource, ()):
+        return []
+    needed, available = (
+        params.amount + params.debt_limit,
+        spendable(state.ledger, params.debit, params.resource),
+    )
+    if needed <= available:
+        return []
+    facts = {"needed": needed, "available": available, "shortage": needed - available}
+    return [find("insufficient_balance", account=params.debit, resource=params.resource, **facts)]
+
+
+def _lender(state: State, call: NativeCall, params: CreateBudget, plan: Plan) -> Lender:
+    return Lender(call.grant, backs(state, [call.grant, _above(state, call, params)], plan.resources))
+
+
+def _above(state: State, call: NativeCall, params: CreateBudget) -> str:
+    """The charter that a budget's own comes below, empty where it has no parent."""
+    return _charter_parent(state, call, params) if params.parent else ""
 
 
 def _funding(params: CreateBudget) -> list[Move]:
@@ -169,7 +193,7 @@ def _make_create(state: State, call: NativeCall, params: CreateBudget) -> list[E
         adopted_by=call.grant,
     )
     events = definition_events(state, plan)
-    events += account_events(budget.name, params.debt_limit, call.grant)
+    events += account_events(budget.name, params.debt_limit, _lender(state, call, params, plan))
     events += _reserved_events(state, budget, plan)
     events.append(Defined("budgets", budget.name, _budget_value(budget)))
     terms = _charter_terms(state, call, params, plan)

@@ -6,6 +6,7 @@ Rule 1. A debt limit is at most what the chain that asks for it holds: what its 
 Rule 2. What was lent before counts against it: below the grant that holds it, by whomever, and out of the
         account that holds it, under whichever grant. Who lends is remembered with the account.
 Rule 3. The debt limit of an account holds for each resource that may come to it.
+Rule 4. What is lent out of an account stays with it: nobody else takes it (`moves.spendable`).
 
 Example. `team` may spend 100 USD for life; `desk` (sys/native) stands below it. A budget with a debt limit of
 60 is created under `desk`; a second one with 60 finds `insufficient_balance`: needed 60, available 40.
@@ -53,7 +54,8 @@ def _held(state: State, principal: str, chains: list[list[Grant]], resource: str
             if not is_drawn and resource in grant.draws_on:
                 is_drawn, account = True, grant.draws_on[resource]
                 lent = _lent(state, principal, chain, grant, account, resource)
-                held.append((spendable(state.ledger, account, resource) - lent, grant.name))
+                left = spendable(state.ledger, account, resource)
+                held.append((left + state.ledger.lent.get((account, resource), 0) - lent, grant.name))
     amount, holder = min(held, default=(0, ""))
     return holder, max(0, amount)
 
@@ -66,11 +68,21 @@ def _lent(
         known.debt_limit
         for name, known in state.ledger.accounts.items()
         if known.debt_limit
-        and (
-            _is_below(state, principal, chain, holder, name)
-            or (account and state.caps.drawn_on(state.ledger.lenders.get(name, ""), resource) == account)
-        )
+        and (_is_below(state, principal, chain, holder, name) or account in _backing(state, name, resource))
     )
+
+
+def _backing(state: State, name: str, resource: str) -> list[str]:
+    """The accounts out of which the debt limit of an account comes."""
+    lender = state.ledger.lenders.get(name)
+    return lender.backs.get(resource, []) if lender is not None else []
+
+
+def backs(state: State, grants: Iterable[str], resources: Iterable[str]) -> dict[str, list[str]]:
+    """The accounts out of which these grants lend, by resource."""
+    names = [name for name in grants if name]
+    drawn = {x: {state.caps.drawn_on(name, x) for name in names} - {""} for x in sorted(resources)}
+    return {resource: sorted(accounts) for resource, accounts in drawn.items() if accounts}
 
 
 def _is_below(state: State, principal: str, chain: list[Grant], holder: Grant, name: str) -> bool:
@@ -82,7 +94,7 @@ def _is_below(state: State, principal: str, chain: list[Grant], holder: Grant, n
     if holder.name == ROOT:
         return False
     caps, budget = state.caps, state.plans.budgets.get(name)
-    lenders = [lender] if (lender := state.ledger.lenders.get(name, "")) else []
+    lenders = [state.ledger.lenders[name].grant] if name in state.ledger.lenders else []
     if budget is not None:
         makers = {principal} - {caps.grants[ROOT].holder}
         if caps.grants[budget.grant].made_by in makers:

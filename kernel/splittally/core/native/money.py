@@ -19,10 +19,10 @@ from splittally.core.events import Defined, Event
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.limits import DEBTS_MAX, ISSUED_MAX, TEXT_BYTES_MAX
-from splittally.core.native.credit import check_credit
+from splittally.core.native.credit import backs, check_credit
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.state import State
-from splittally.core.types import EXTERNAL, ROOT, is_id
+from splittally.core.types import EXTERNAL, ROOT, Lender, is_id
 
 SCALE_MAX = 18
 ISSUER = "external/issuer"
@@ -124,11 +124,11 @@ def account_value(name: str, debt_limit: int) -> bytes:
     return encode([name, kind, debt_limit])
 
 
-def account_events(name: str, debt_limit: int, lender: str) -> list[Event]:
+def account_events(name: str, debt_limit: int, lender: Lender) -> list[Event]:
     """The events that open an account, and that remember who lends its debt limit where root does not."""
     events: list[Event] = [Defined("accounts", name, account_value(name, debt_limit))]
-    if debt_limit and lender != ROOT:
-        events.append(Defined("lenders", name, encode(lender)))
+    if debt_limit and lender.grant != ROOT:
+        events.append(Defined("lenders", name, encode([lender.grant, lender.backs])))
     return events
 
 
@@ -180,7 +180,8 @@ def check_scales(state: State, scales: Iterable[tuple[str, int]]) -> list[Findin
 
 
 def _make_open(state: State, call: NativeCall, params: OpenAccount) -> list[Event]:
-    return account_events(params.account, params.debt_limit, call.grant)
+    lender = Lender(call.grant, backs(state, [call.grant], state.ledger.resources))
+    return account_events(params.account, params.debt_limit, lender)
 
 
 def _move(params: IssueMoney | TransferMoney) -> list[Move]:
