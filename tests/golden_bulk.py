@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from splittally.core.canonical import encode
-from splittally.core.hashing import intent_hash
+from splittally.core.intent import intent_hash
 from splittally.edge.records import Intent, Receipt, Release
 from splittally.runtime import At, Kernel
 from splittally.runtime.world import World

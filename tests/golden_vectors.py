@@ -12,7 +12,8 @@ from typing import Any
 from splittally.core.canonical import encode
 from splittally.core.caps.grants import GrantTerms, build_grant
 from splittally.core.caps.state import Caps
-from splittally.core.hashing import hash_params, intent_hash
+from splittally.core.hashing import hash_params
+from splittally.core.intent import intent_hash
 from splittally.core.limits import HASH_BYTES
 from splittally.core.types import CAP_ALL, ROOT, CapDef, EffectDef, grant_row
 from splittally.edge.json_values import parse_json

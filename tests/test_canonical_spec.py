@@ -9,7 +9,7 @@ import pytest
 from splittally.core import hashing
 from splittally.core.canonical import decode, encode
 from splittally.core.errors import CanonicalError
-from splittally.core.hashing import intent_hash
+from splittally.core.intent import intent_hash
 from splittally.edge.json_values import parse_json
 
 from tests.canonical_model import encode_model

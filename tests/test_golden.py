@@ -17,7 +17,7 @@ from splittally.core.commands import Settle, Submit
 from splittally.core.events import Decided, Held, Posted, Refunded, Released, Settled
 from splittally.core.evolve import remember
 from splittally.core.frames import body_rows
-from splittally.core.hashing import intent_hash
+from splittally.core.intent import intent_hash
 from splittally.core.reasons import REASONS
 from splittally.core.snapshot import dump_state, load_state, state_root
 from splittally.core.state import State

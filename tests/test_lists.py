@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from splittally import Intent, Receipt
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput
-from splittally.core.hashing import intent_hash
+from splittally.core.intent import intent_hash
 from splittally.runtime import At, Kernel
 from splittally.runtime.reader import open_reader, read_store
 

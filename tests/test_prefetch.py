@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from splittally import Intent, Receipt
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput, JournalDamaged
-from splittally.core.hashing import intent_hash
+from splittally.core.intent import intent_hash
 from splittally.core.snapshot import state_root
 from splittally.edge.records import Extend, Group, Release
 from splittally.runtime import At, Kernel, pipeline

@@ -15,7 +15,7 @@ from pathlib import Path
 import splittally
 from splittally import Intent, Receipt
 from splittally.core.canonical import encode
-from splittally.core.hashing import intent_hash
+from splittally.core.intent import intent_hash
 from splittally.core.ledger import evolve as ledger
 from splittally.journal.lmdb import LmdbStore
 

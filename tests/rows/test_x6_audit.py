@@ -18,7 +18,7 @@ from splittally.core import step as step_module
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput
 from splittally.core.frames import body_rows
-from splittally.core.hashing import intent_hash
+from splittally.core.intent import intent_hash
 from splittally.journal.frame import open_frame, seal
 from splittally.journal.lmdb import LmdbStore
 from splittally.journal.memory import MemoryStore

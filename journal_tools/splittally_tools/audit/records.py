@@ -15,7 +15,7 @@ from splittally.core.commands import FITS, Anchor, Command, Open, Settle, Submit
 from splittally.core.errors import CanonicalError, JournalDamaged
 from splittally.core.events import Anchored, Decided, Opened
 from splittally.core.frames import body_rows
-from splittally.core.hashing import intent_hash, key_digest
+from splittally.core.intent import intent_hash, key_digest
 from splittally.core.intent_history import is_foreign, own_members
 from splittally.core.limits import HASH_BYTES
 from splittally.core.step import opened_by

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from splittally.core.ask import Recall, ask
 from splittally.core.commands import Settle, Submit
-from splittally.core.hashing import intent_hash
+from splittally.core.intent import intent_hash
 from splittally.core.limits import HASH_BYTES
 from splittally.runtime.reader import Reader, open_reader
 

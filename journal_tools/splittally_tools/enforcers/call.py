@@ -18,7 +18,7 @@ from splittally.core.abi import (
 )
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput
-from splittally.core.hashing import intent_hash
+from splittally.core.intent import intent_hash
 from splittally.core.limits import CHECK_FUEL_MAX, KEY_BYTES, PARAMS_BYTES_MAX, PAYLOAD_BYTES_MAX
 from splittally.core.types import OPERATOR, RECEIPT_STATUSES, Leg
 from splittally.edge.records import Intent, Origin, Receipt

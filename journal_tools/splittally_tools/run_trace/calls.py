@@ -9,7 +9,7 @@ from typing import Any
 
 from splittally import Intent, Origin, Receipt, Release
 from splittally.core.canonical import encode
-from splittally.core.hashing import intent_hash
+from splittally.core.intent import intent_hash
 
 from splittally_tools.run_trace.fleet import LARGE, RESERVE_CARD, SMALL, Fleet
 from splittally_tools.run_trace.outcomes import NEEDS_APPROVAL, Draw, Scenario

@@ -3,12 +3,9 @@
 No digest is ever truncated in a comparison. `grant_hash` alone is SHA-256, over canonical CBOR.
 """
 
-from functools import lru_cache
 from hashlib import sha256
 
 from blake3 import blake3
-
-from splittally.core.canonical import bytes_head, encode_record
 
 # One keyed hasher for each context; copying one is cheaper than deriving its key again.
 _INTENT = blake3(derive_key_context="splittally 1 intent")
@@ -70,24 +67,3 @@ def hash_params(data: bytes) -> bytes:
 
 def hash_key(data: bytes) -> bytes:
     return _KEY.copy().update(data).digest()
-
-
-def intent_hash(kind: str, params: bytes, grant: str, key: bytes) -> bytes:
-    """The 32 bytes that name an intent: what is asked, under which grant, with which key.
-
-    Over the canonical map `{kind, params: bytes, cap: grant name, idempotency_key: 32 bytes}`, spliced in
-    canonical key order: cap, kind, params, key (spec/01-canonical-form.md).
-    """
-    front = _intent_front(grant, kind)
-    return hash_intent(b"".join((front, bytes_head(params), params, b"oidempotency_key\x58\x20", key)))
-
-
-@lru_cache(maxsize=4096)
-def _intent_front(grant: str, kind: str) -> bytes:
-    """The part of the preimage before the params, which grants and kinds repeat."""
-    return b"\xa4ccap" + encode_record(grant) + b"dkind" + encode_record(kind) + b"fparams"
-
-
-def key_digest(grant: str, key: bytes) -> bytes:
-    """What a grant's idempotency key is found by in the index."""
-    return hash_key(encode_record([grant, key]))

@@ -19,7 +19,7 @@ from splittally.core.commands import Extend as ExtendCommand
 from splittally.core.commands import Release as ReleaseCommand
 from splittally.core.errors import CanonicalError, InvalidInput, InvalidSchema, SplittallyError
 from splittally.core.findings import Finding, find
-from splittally.core.hashing import intent_hash
+from splittally.core.intent import intent_hash
 from splittally.core.limits import (
     ATTEMPT_BYTES,
     KEY_BYTES,

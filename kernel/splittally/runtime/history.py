@@ -11,7 +11,7 @@ from splittally.core.ask import Recall
 from splittally.core.commands import Command, Known, Member, Submit
 from splittally.core.events import INDEXED, Event
 from splittally.core.frames import Body, read_body, read_command
-from splittally.core.hashing import key_digest
+from splittally.core.intent import key_digest
 from splittally.core.intent_history import Trace, known_of, own_members, trace
 from splittally.core.ledger.state import Hold
 from splittally.core.limits import RECALL_FRAMES_MAX
