@@ -95,7 +95,8 @@ def test_a_command_that_writes_says_what_opening_had_to_rebuild(long, target):
 
 def test_a_snapshot_that_is_no_snapshot_is_named(long, target):
     file = next((copied(long, target) / "snapshots").iterdir())
-    file.write_bytes(file.read_bytes()[:-1] + b"\0")
+    *whole, last = file.read_bytes()
+    file.write_bytes(bytes([*whole, last ^ 1]))
     (problem,) = verify(target)["problems"]
     assert file.name in problem
 
