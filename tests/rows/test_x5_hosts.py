@@ -6,7 +6,7 @@ import re
 import hypothesis.strategies as st
 import pytest
 import splittally
-from hypothesis import given
+from hypothesis import example, given
 from splittally import Intent, Receipt
 from splittally.core.events import Decided
 
@@ -344,6 +344,7 @@ def test_groups_fit_exactly_when_their_members_fit_one_after_the_other(groups):
     amount=st.integers(0, 60),
     keyed=st.booleans(),
 )
+@example(limits=[(1, "deny"), (60, "deny")], amount=9, keyed=True)
 def test_of_several_grants_the_first_that_passes_alone_pays(limits, amount, keyed):
     """Where none is allowed the mildest refusal is the answer, and it holds where it waits."""
     grants = {
