@@ -431,5 +431,5 @@ def often(monkeypatch):
 
 @pytest.mark.req("S4-38", "S4-44", "X5-12")
 @pytest.mark.parametrize("seed", range(HISTORIES))
-def test_a_history_is_what_the_obvious_model_says(seed, memory, often, request):
+def test_a_history_is_what_the_obvious_model_says(seed, memory, often):
     History(memory / str(seed), seed).play()

@@ -181,10 +181,10 @@ class Ledger:
         """Derive which debt limits come out of which account."""
         self.lent = {}
         for name, lender in self.lenders.items():
-            for key in [
-                (account, resource) for resource in lender.backs for account in lender.backs[resource]
-            ]:
-                self.lent[key] = added(self.lent.get(key, 0), self.accounts[name].debt_limit)
+            for resource, accounts in lender.backs.items():
+                for account in accounts:
+                    lent = self.lent.get((account, resource), 0)
+                    self.lent[account, resource] = added(lent, self.accounts[name].debt_limit)
 
     def _stands(self, item: Due) -> bool:
         if item.hold:

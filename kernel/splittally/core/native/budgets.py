@@ -19,7 +19,7 @@ from splittally.core.caps.grants import GrantTerms, build_grant, check_new_name,
 from splittally.core.events import Defined, Event
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_schema
-from splittally.core.ledger.moves import Move, refused_moves, spendable
+from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.limits import BUDGET_NAME_BYTES_MAX
 from splittally.core.native.adoption import check_plan, plan_bytes
 from splittally.core.native.authority import scope_of
@@ -122,14 +122,8 @@ def _check_both(state: State, call: NativeCall, params: CreateBudget, plan: Plan
     lender = _lender(state, call, params, plan)
     if not params.amount or lender.grant == ROOT or params.debit not in lender.backs.get(params.resource, ()):
         return []
-    needed, available = (
-        params.amount + params.debt_limit,
-        spendable(state.ledger, params.debit, params.resource),
-    )
-    if needed <= available:
-        return []
-    facts = {"needed": needed, "available": available, "shortage": needed - available}
-    return [find("insufficient_balance", account=params.debit, resource=params.resource, **facts)]
+    both = Move(params.debit, params.budget, params.resource, params.amount + params.debt_limit)
+    return refused_moves(state.ledger, [both], opened=(params.budget,))
 
 
 def _lender(state: State, call: NativeCall, params: CreateBudget, plan: Plan) -> Lender:
