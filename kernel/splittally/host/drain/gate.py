@@ -86,11 +86,11 @@ class KernelGate:
     def ask(self, queue_id: str, job: Job) -> Asked:
         """Whether `job` may be dispatched, and under which intent; an allow is started, durably."""
         if job.intent_hash is not None:
-            match self.status_of(job.intent_hash):
-                case "open":
-                    return self._start(queue_id, job, job.intent_hash)
-                case "waits":
-                    return Asked(REQUIRE_APPROVAL, job.intent_hash, ("awaiting_approval",), is_kept=True)
+            status = self.status_of(job.intent_hash)
+            if status == OPEN:
+                return self._start(queue_id, job, job.intent_hash)
+            if status == WAITS:
+                return Asked(REQUIRE_APPROVAL, job.intent_hash, ("awaiting_approval",), is_kept=True)
         intent = self._intent(queue_id, job)
         if intent is None:
             return Asked(DENY, None, (NO_INTENT,))
