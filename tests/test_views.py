@@ -22,7 +22,7 @@ from splittally_tools.cli.entries import entries
 from splittally_tools.cli.output import age
 
 from tests.cli_tools import run
-from tests.rows.worlds import ACT, act, budget, few, held, settle, world
+from tests.rows.worlds import ACT, act, applied, budget, few, held, settle, world
 
 GRANTS = 100_000
 
@@ -237,11 +237,8 @@ def test_a_walk_is_told_whole_to_programs_and_cut_for_people(tmp_path):
         sides = ("accounts/a", "accounts/b") if at % 2 == 0 else ("accounts/b", "accounts/a")
         params = {"resource": "USD", "amount": 1, "from": sides[0], "to": sides[1]}
         asked.append(Intent("ledger.transfer", params, "root"))
-    with splittally.open(path, clock="given") as kernel:
-        assert kernel.apply(
-            {"resources": {"USD": 2}, "accounts": {"accounts/a": {}, "accounts/b": {}}}
-        ).allowed
-        assert kernel.native("ledger.issue", resource="USD", amount=1, to="accounts/a").allowed
+    accounts = {"accounts/a": {}, "accounts/b": {}}
+    with applied({"resources": {"USD": 2}, "accounts": accounts}, path, a=1) as kernel:
         last = kernel.submit(asked)[-1]
     assert len(run("-w", path, "--json", "trace", last.seq).lines) == 2 * len(asked) + 1
     shown = run("-w", path, "trace", last.seq).out
