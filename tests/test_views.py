@@ -314,6 +314,7 @@ def test_accounts_and_counters_are_shown_as_a_book_of_three_columns_has_them(mov
             "external/issuer": (-issued, {}, 0),
         }
         assert told == {name: expected[name] for name in told}
+        assert told.keys() >= {name for name, (balance, *_) in expected.items() if balance}
         assert (state.resources["USD"].in_flight, state.resources["USD"].imbalance) == (flying, 0)
         counter = state.counter("g", "USD")
         assert counter in (None, {"limit": None, "reserved": flying, "spent": paid})
@@ -342,5 +343,4 @@ def test_a_grant_reads_as_revoked_with_one_above_and_as_exhausted_by_a_limit_for
         assert kernel.state.counters["life"] == {"tokens": {"limit": 5, "reserved": 0, "spent": 9}}
         assert [key[:3] for key in kernel.state.windows if key[0] == "day"] == [("day", "tokens", "day")]
         assert {key[2] for key in kernel.state.windows} == {"day"}
-        life = kernel.state.counters.get("day", {})
-        assert dict(life) in ({}, {"tokens": {"limit": None, "reserved": 0, "spent": 9}})
+        assert "day" not in kernel.state.counters
