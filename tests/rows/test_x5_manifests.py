@@ -245,7 +245,7 @@ def test_a_name_means_what_the_manifest_itself_brings(kernel):
     first, second = PARROT, another()
     apply(kernel, manifest(G, "acme/m@1", modules={"acme/m@1": first}))
     apply(kernel, manifest(G, "acme/m@1", modules={"acme/m@1": second}))
-    assert enforcer(kernel, CAP) == module_hash(second)
+    assert kernel.state.modules["acme/m@1"] == enforcer(kernel, CAP) == module_hash(second)
     assert held(kernel, {"tokens": 1})
 
 
