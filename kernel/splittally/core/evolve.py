@@ -164,7 +164,7 @@ def _define(state: State, event: Defined) -> None:
         return
     value = decode(event.value)
     table[event.key] = value if definition.row is bytes else msgspec.convert(value, definition.row)
-    if event.table in ("accounts", "lenders") and state.ledger.lenders:
+    if event.table in ("accounts", "lenders") and event.key in state.ledger.lenders:
         state.ledger.rebuild_lent()
 
 
