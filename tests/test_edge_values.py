@@ -1,4 +1,4 @@
-"""Times, spans, prices and module names of a manifest as the world keeps them."""
+"""Times, spans, prices and memory of a manifest as the world keeps them."""
 
 import itertools
 
@@ -8,8 +8,6 @@ from splittally import InvalidInput
 from splittally.edge.governor_terms import spelled_governor
 from splittally.edge.prices import newest, read_snapshots
 from splittally.edge.quantities import instant, share, span
-
-from tests.rows.worlds import CAP, PARROT, another, module_hash
 
 HOUR_NS = 3_600 * 10**9
 
@@ -45,16 +43,6 @@ def test_the_newest_prices_are_those_that_begin_last_wherever_they_stand():
             name: {"since": days[name], "resource": "USD", "prompt": 1, "completion": 1} for name in order
         }
         assert newest(read_snapshots(given, {"USD": 6})).name == "b"
-
-
-def test_a_name_means_the_module_that_the_same_manifest_gives_it():
-    """Also where the world knows another under that name."""
-    name = "test/judge@1"
-    caps = {CAP: {"cap_type": "test", "enforcer": name}}
-    with splittally.open(None, clock="given") as kernel:
-        for wasm in (PARROT, another()):
-            assert kernel.apply({"modules": {name: wasm}, "caps": caps}).allowed
-            assert kernel.state.modules[name] == kernel.state.caps[CAP].enforcer == module_hash(wasm)
 
 
 @pytest.mark.parametrize(

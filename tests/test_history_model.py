@@ -152,7 +152,6 @@ class History:
         apply(self.kernel, document(grants, rules, caps))
         assert self.kernel.native("ledger.issue", resource="USD", amount=TEAM, to="accounts/team").allowed
         self.model = Model(grants, rules, TEAM, caps)
-        self.walk = None
         self.count = 0
         self.keys = []  # of every intent that was admitted
 

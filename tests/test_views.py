@@ -22,7 +22,7 @@ from splittally_tools.cli.entries import entries
 from splittally_tools.cli.output import age
 
 from tests.cli_tools import run
-from tests.rows.worlds import ACT, act, budget, few, held, settle, world
+from tests.rows.worlds import ACT, act, applied, budget, few, held, settle, world
 
 GRANTS = 100_000
 
@@ -237,11 +237,8 @@ def test_a_walk_is_told_whole_to_programs_and_cut_for_people(tmp_path):
         sides = ("accounts/a", "accounts/b") if at % 2 == 0 else ("accounts/b", "accounts/a")
         params = {"resource": "USD", "amount": 1, "from": sides[0], "to": sides[1]}
         asked.append(Intent("ledger.transfer", params, "root"))
-    with splittally.open(path, clock="given") as kernel:
-        assert kernel.apply(
-            {"resources": {"USD": 2}, "accounts": {"accounts/a": {}, "accounts/b": {}}}
-        ).allowed
-        assert kernel.native("ledger.issue", resource="USD", amount=1, to="accounts/a").allowed
+    accounts = {"accounts/a": {}, "accounts/b": {}}
+    with applied({"resources": {"USD": 2}, "accounts": accounts}, path, a=1) as kernel:
         last = kernel.submit(asked)[-1]
     assert len(run("-w", path, "--json", "trace", last.seq).lines) == 2 * len(asked) + 1
     shown = run("-w", path, "trace", last.seq).out
@@ -317,6 +314,7 @@ def test_accounts_and_counters_are_shown_as_a_book_of_three_columns_has_them(mov
             "external/issuer": (-issued, {}, 0),
         }
         assert told == {name: expected[name] for name in told}
+        assert told.keys() >= {name for name, (balance, *_) in expected.items() if balance}
         assert (state.resources["USD"].in_flight, state.resources["USD"].imbalance) == (flying, 0)
         counter = state.counter("g", "USD")
         assert counter in (None, {"limit": None, "reserved": flying, "spent": paid})
@@ -345,5 +343,4 @@ def test_a_grant_reads_as_revoked_with_one_above_and_as_exhausted_by_a_limit_for
         assert kernel.state.counters["life"] == {"tokens": {"limit": 5, "reserved": 0, "spent": 9}}
         assert [key[:3] for key in kernel.state.windows if key[0] == "day"] == [("day", "tokens", "day")]
         assert {key[2] for key in kernel.state.windows} == {"day"}
-        life = kernel.state.counters.get("day", {})
-        assert dict(life) in ({}, {"tokens": {"limit": None, "reserved": 0, "spent": 9}})
+        assert "day" not in kernel.state.counters

@@ -185,7 +185,6 @@ ENTRIES = st.one_of(
     st.builds(lambda key, value: [{"decision": "allow", key: value}], st.sampled_from(RULE), JUNK),
     st.builds(lambda key, value: {"x.y": {"cap_type": "x", key: value}}, st.sampled_from(EFFECT), JUNK),
 )
-LONG_SHARE = {"dim": "t", "amount": 1, "per": "day", "rollover": "9" * 5_000 + "%"}
 
 
 @given(document=st.one_of(JUNK, st.dictionaries(st.sampled_from(TABLES), ENTRIES, max_size=3)))

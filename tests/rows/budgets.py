@@ -1,9 +1,8 @@
 """A small world of budgets: what many tests of plans share."""
 
-import splittally
 from splittally.core.events import RuleFired
 
-from tests.rows.worlds import recorded
+from tests.rows.worlds import applied, recorded
 
 A, B, LOG, MARKET = "budgets/a", "budgets/b", "accounts/log", "accounts/market"
 BOTH = {"USD": 0, "EUR": 0}
@@ -11,9 +10,7 @@ DAY = 86_400 * 10**9
 
 
 def world():
-    kernel = splittally.open(None, clock="given")
-    assert kernel.apply({"resources": BOTH, "accounts": {LOG: {}, MARKET: {}}}).allowed
-    return kernel
+    return applied({"resources": BOTH, "accounts": {LOG: {}, MARKET: {}}})
 
 
 def done(kernel, kind, **params):

@@ -9,6 +9,7 @@ from hypothesis import given
 from splittally import Intent, Receipt
 from splittally.core.events import Posted, RuleFired
 
+from tests.rows.budgets import done, held
 from tests.rows.worlds import applied, codes, few, recorded, tally
 
 B, TREASURY, SAVINGS, JANE = "budgets/b", "accounts/treasury", "accounts/savings", "accounts/jane"
@@ -32,12 +33,6 @@ def world(path=None, resources=("USD",), scale=0):
     return applied({"resources": dict.fromkeys(resources, scale), "accounts": ACCOUNTS}, path)
 
 
-def done(kernel, kind, **params):
-    decision = kernel.native(kind, **params)
-    assert decision.allowed, decision
-    return decision
-
-
 def create(kernel, plan, budget=B, **params):
     return done(kernel, "budget.create", budget=budget, schema=plan, **params)
 
@@ -56,10 +51,6 @@ def spend(kernel, amounts, grant=B, settle=True, **times):
 
 def row(kernel, budget=B):
     return kernel.state.budgets[budget]
-
-
-def held(kernel, account, resource="USD"):
-    return kernel.state.accounts[account].balances.get(resource, 0)
 
 
 # --- the object -------------------------------------------------------------------------------------

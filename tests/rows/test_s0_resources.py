@@ -6,6 +6,7 @@ from hypothesis import given
 from splittally import Intent, Receipt
 from splittally.core.types import is_id
 
+from tests.rows.budgets import done, held
 from tests.rows.worlds import applied, codes, few, tally
 
 B, TREASURY, JANE = "budgets/b", "accounts/treasury", "accounts/jane"
@@ -15,12 +16,6 @@ DAY = 86_400 * 10**9
 def world(path=None):
     accounts = {TREASURY: {}, JANE: {}}
     return applied({"resources": {"USD": 0}, "accounts": accounts}, path)
-
-
-def done(kernel, kind, **params):
-    decision = kernel.native(kind, **params)
-    assert decision.allowed, decision
-    return decision
 
 
 def create(kernel, plan, budget=B, **params):
@@ -53,10 +48,6 @@ def spend(kernel, amounts, grant=B, **times):
 
 def row(kernel, budget=B):
     return kernel.state.budgets[budget]
-
-
-def held(kernel, account, resource="USD"):
-    return kernel.state.accounts[account].balances.get(resource, 0)
 
 
 # --- one record for each change ---------------------------------------------------------------------

@@ -8,6 +8,7 @@ import splittally
 from hypothesis import given
 from splittally import Intent, Receipt
 
+from tests.rows.budgets import done
 from tests.rows.worlds import applied, codes, few, tally
 
 COMPANY, TREASURY, JANE = "budgets/company", "accounts/treasury", "accounts/jane"
@@ -23,12 +24,6 @@ def company(funds=100, path=None):
     done(kernel, "budget.create", budget=COMPANY, schema=PLAN, pays_to=[JANE])
     deposit(kernel, funds)
     return kernel
-
-
-def done(kernel, kind, **params):
-    decision = kernel.native(kind, **params)
-    assert decision.allowed, decision
-    return decision
 
 
 def deposit(kernel, amount):

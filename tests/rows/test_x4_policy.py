@@ -10,7 +10,20 @@ from splittally import Intent, Receipt
 from splittally.core.events import Decided
 from splittally.runtime.recover import fold
 
-from tests.rows.worlds import ACT, CAP, act, books, budget, codes, few, held, recorded, reserves, world
+from tests.rows.worlds import (
+    ACT,
+    CAP,
+    OUTCOMES,
+    act,
+    books,
+    budget,
+    codes,
+    few,
+    held,
+    recorded,
+    reserves,
+    world,
+)
 
 SECOND = 10**9
 EFFECTS = {"test.act": {"cap_type": "test"}, "test.other": {"cap_type": "test"}}
@@ -190,9 +203,6 @@ def test_every_rate_of_a_rule_counts_what_it_lets_through_whether_allowed_or_wai
             if expected in ("allow", "require_approval"):
                 through.append(now)
                 minute = since["60s"] if any(per == "60s" for per, *_ in rates) else None
-
-
-OUTCOMES = {"deny": "deny", "defer": "defer", "ask": "require_approval"}
 
 
 @pytest.mark.req("X4-16")

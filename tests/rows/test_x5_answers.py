@@ -7,6 +7,7 @@ from hypothesis import given
 from splittally import Intent, Receipt
 from splittally.core.events import HoldChanged, LimitCrossed, Posted, Released, Settled
 
+from tests.rows.budgets import A, B, done
 from tests.rows.worlds import (
     act,
     apply,
@@ -22,14 +23,8 @@ from tests.rows.worlds import (
     world,
 )
 
-A, B, VENDOR = "budgets/a", "budgets/b", "accounts/vendor"
+VENDOR = "accounts/vendor"
 ASK = [{"name": "ask", "decision": "require_approval"}]
-
-
-def done(kernel, kind, **params):
-    decision = kernel.native(kind, **params)
-    assert decision.allowed, decision
-    return decision
 
 
 def move(kernel, amount, resource, debit, to):

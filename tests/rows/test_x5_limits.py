@@ -9,7 +9,21 @@ from hypothesis import example, given
 from splittally import Intent
 from splittally.core.events import LimitCrossed, LimitSet
 
-from tests.rows.worlds import act, apply, books, budget, codes, few, held, manifest, recorded, settle, world
+from tests.rows.worlds import (
+    CODES,
+    OUTCOMES,
+    act,
+    apply,
+    books,
+    budget,
+    codes,
+    few,
+    held,
+    manifest,
+    recorded,
+    settle,
+    world,
+)
 
 HOUR = 3600 * 10**9
 DAY, WEEK = 24 * HOUR, 7 * 24 * HOUR
@@ -261,15 +275,6 @@ def test_a_threshold_is_told_again_in_each_window_that_rolls_over(share):
             ]  # fmt: skip
         opened = kernel.state.windows["g", "tokens", "day", MONDAY + DAY]
         assert opened.limit == 100 + 19 * share // 100
-
-
-OUTCOMES = {"deny": "deny", "defer": "defer", "ask": "require_approval"}
-CODES = {
-    "deny": "budget_exceeded",
-    "defer": "budget_deferred",
-    "ask": "approval_threshold",
-    "shadow": "shadow_exceeded",
-}
 
 
 @pytest.mark.req("X5-10")

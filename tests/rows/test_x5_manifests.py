@@ -27,12 +27,8 @@ HOUR = 3_600 * 10**9
 G = {"g": {}}
 
 
-def table(kernel, name):
-    return dict(kernel.state.tables()[name])
-
-
 def enforcer(kernel, cap):
-    return table(kernel, "caps")[cap][2]
+    return kernel.state.caps[cap].enforcer
 
 
 @pytest.fixture
@@ -203,7 +199,7 @@ def test_a_cap_that_states_no_type_has_that_of_its_module_or_of_its_name_where_a
     }
     document = manifest({}) | {"caps": {name: {"enforcer": module} for name, module in caps.items()}}
     apply(kernel, document)
-    types = [table(kernel, "caps")[name][1] for name in caps]
+    types = [kernel.state.caps[name].cap_type for name in caps]
     assert types == ["test", CAP_ANY_TYPE, "spend"]
 
 
@@ -249,13 +245,13 @@ def test_a_name_means_what_the_manifest_itself_brings(kernel):
     first, second = PARROT, another()
     apply(kernel, manifest(G, "acme/m@1", modules={"acme/m@1": first}))
     apply(kernel, manifest(G, "acme/m@1", modules={"acme/m@1": second}))
-    assert enforcer(kernel, CAP) == module_hash(second)
+    assert kernel.state.modules["acme/m@1"] == enforcer(kernel, CAP) == module_hash(second)
     assert held(kernel, {"tokens": 1})
 
 
 def test_a_module_of_a_manifest_is_taken_by_the_hash_of_one_that_was_applied(kernel):
     apply(kernel, manifest(G, modules={"acme/m@1": another()}))
-    (digest, modules) = next(iter(table(kernel, "manifests").items()))
+    (digest, modules) = kernel.state.tables()["manifests"][0]
     named = {"manifest_hash": digest, "module_name": "acme/m@1"}
     apply(kernel, manifest(G, named))
     assert enforcer(kernel, CAP) == modules["acme/m@1"] == module_hash(another())

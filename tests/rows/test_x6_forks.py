@@ -148,11 +148,12 @@ def test_a_copy_of_a_state_is_that_state_and_shares_no_table_with_it():
 @pytest.mark.req("X6-23")
 def test_a_fork_reads_the_frames_of_its_world_under_the_lock_of_that_world():
     """Two threads would otherwise read and write one journal at a time that neither knows."""
-    locks = []
+    locks, read = [], []
 
     class Guarded(MemoryStore):
         def entry(self, seq):
             assert all(lock._is_owned() for lock in locks)
+            read.append(seq)
             return super().entry(seq)
 
     with open_store(Guarded(), "given") as kernel:
@@ -160,7 +161,9 @@ def test_a_fork_reads_the_frames_of_its_world_under_the_lock_of_that_world():
         digest = held(kernel, {"tokens": 5})
         fork = kernel.fork()
         locks.append(kernel._world.lock)
+        read.clear()
         assert settle(fork, digest, {"tokens": 5}).status == "settled"
+        assert read
         assert settle(kernel, digest, {"tokens": 5}).status == "settled"
 
 

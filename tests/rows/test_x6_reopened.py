@@ -4,7 +4,6 @@ import os
 import random
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import hypothesis.strategies as st
 import pytest
@@ -14,9 +13,9 @@ from splittally import Intent
 from splittally.runtime.reader import open_reader
 from splittally_tools.audit.verify import verify
 
+from tests.conftest import folder_in_memory
 from tests.rows.worlds import ACT, budget, manifest, reserves, save_snapshot, settle
 
-MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # durability is not what is asked here
 BESIDE = ("snapshots", "index")
 
 steps = st.one_of(
@@ -122,12 +121,12 @@ class World:
         assert not (is_whole and self.kernel.repairs)
         assert self.kernel.state.root == root
         assert self.kernel.state.seq == size or not is_whole
-        self.is_as_it_was()
+        self.require_as_it_was()
         with open_reader(path) as reader:
             report = verify(reader)
             assert (report.is_sound, report.problems) == (True, [])
 
-    def is_as_it_was(self) -> None:
+    def require_as_it_was(self) -> None:
         """Every key has its first answer still, and who is asked again decides nothing."""
         before = self.kernel.state.seq
         for key, seq in self.answers.items():
@@ -166,8 +165,8 @@ def foreign_size(path: Path) -> int:
 @settings(max_examples=12)
 @given(st.lists(steps, min_size=4, max_size=16))
 def test_a_world_goes_on_as_it_was_whatever_became_of_the_files_beside_its_journal(steps):
-    with TemporaryDirectory(dir=MEMORY) as home:
-        tested = World(Path(home))
+    with folder_in_memory() as home:
+        tested = World(home)
         try:
             for name, at in [*steps, ("close", 0)]:
                 getattr(tested, name)(at)

@@ -27,6 +27,13 @@ ROOT = Path(__file__).parent.parent.parent
 NATURAL_MAX = 2**64 - 1
 ACT, CAP = "test.act", "test/parrot@1"
 few = settings(max_examples=max(1, settings.default.max_examples * 3 // 10))  # a world for each example
+OUTCOMES = {"deny": "deny", "defer": "defer", "ask": "require_approval"}  # by what a limit says is `over`
+CODES = {
+    "deny": "budget_exceeded",
+    "defer": "budget_deferred",
+    "ask": "approval_threshold",
+    "shadow": "shadow_exceeded",
+}
 BOOKS = ("accounts", "balances", "counters", "holds", "inflight", "windows")
 
 
