@@ -38,6 +38,7 @@ from splittally.core.governor.terms import CAP_WINDOWS, GovernorTerms
 from splittally.core.ledger import evolve as ledger
 from splittally.core.ledger.windows import window_start
 from splittally.core.state import DEFINITIONS, State
+from splittally.core.types import APPROVAL
 
 
 def remember(state: State, at_ns: int, principal: str, events: list[Event]) -> None:
@@ -97,8 +98,9 @@ def evolve(state: State, event: Event, principal: str, position: int) -> None:
         case RuleFired():
             _fire(state, event, position)
         case Noted():
-            is_open = event.intent_hash in books.holds
-            governor.note(state.governed, event, governed_windows(state, state.now_ns), is_open)
+            held = books.holds.get(event.intent_hash)
+            starts, waits = governed_windows(state, state.now_ns), held is not None and held.phase == APPROVAL
+            governor.note(state.governed, event, starts, held is not None, waits)
         case Anchored():
             pass  # it says what stands, and changes nothing
         case _:

@@ -27,15 +27,16 @@ from splittally.core.caps.check import check_chain, check_lists
 from splittally.core.caps.state import Chain
 from splittally.core.commands import Admitted, Evidence, Judged, Known, Member
 from splittally.core.events import Count, Decided, Event, Noted
-from splittally.core.evolve import governed_windows
-from splittally.core.findings import Finding, find, shown_facts
-from splittally.core.governor.check import UNGOVERNED, Governing, check_governor
+from splittally.core.findings import Finding, advising, find, shown_facts
+from splittally.core.governing import governing
+from splittally.core.governor.check import UNGOVERNED, check_governor, fields_of
 from splittally.core.governor.state import GOVERNOR
 from splittally.core.ledger.check import check_accounts, draw_moves
 from splittally.core.native import NATIVE, Native, NativeCall
 from splittally.core.native.authority import check_authority
 from splittally.core.native.plans import plan_findings
 from splittally.core.policy import NO_STAGE, PolicyInput, check_policy
+from splittally.core.reasons import RETRY_AFTER, TOP_UP
 from splittally.core.reservation import (
     NO_FINDINGS,
     Reservation,
@@ -253,7 +254,10 @@ def _check_ledger(case: Candidate) -> StageResult:
         findings += checked.findings
         outcomes += checked.outcomes
         events += checked.events
-    return StageResult(DENY if shortfalls else strictest(outcomes), findings + shortfalls, events)
+    outcome = DENY if shortfalls else strictest(outcomes)
+    if outcome == DENY:  # what waiting would help with is denied for another reason
+        findings = [advising(x, TOP_UP) if x.facts.get("next") == RETRY_AFTER else x for x in findings]
+    return StageResult(outcome, findings + shortfalls, events)
 
 
 def _check_plans(case: Candidate) -> StageResult:
@@ -299,9 +303,9 @@ def _check_governor(case: Candidate) -> StageResult:
     terms = state.governed.terms
     assert terms is not None
     params = decode(member.params) if member.kind in terms.fields else {}
-    starts = governed_windows(state, case.now_ns)
+    lane, failure_class = fields_of(terms, member.kind, params)
     said = check_governor(
-        state.governed, Governing(kind=member.kind, params=params, reserve=case.estimates[0], starts=starts)
+        state.governed, governing(state, case.now_ns, case.estimates[0], lane, failure_class)
     )
     if said is UNGOVERNED:
         return PASSED

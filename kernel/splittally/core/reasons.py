@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 RETRY_AFTER, REPLAN, TOP_UP = "retry_after", "replan", "top_up"
 ASK_APPROVAL, ESCALATE = "ask_approval", "escalate"
+NEW_KEY = "new_key"  # what was answered stands for its key; under another one it is judged as things are now
 
 
 class Reason(NamedTuple):

@@ -17,6 +17,7 @@ from splittally.core.ledger.state import Counter, Hold, Ledger
 from splittally.core.overlay import Overlay
 from splittally.core.types import (
     POLICY_SCOPE,
+    TELL,
     AccountDef,
     BudgetDef,
     CapDef,
@@ -58,6 +59,7 @@ TABLES = (
     Table("caps", "caps", str, CapDef, is_defined=True),
     Table("counters", "ledger", tuple[str, str, str, int], Counter),
     Table("effects", "caps", str, EffectDef, is_defined=True),
+    Table("failures", "governed", bytes, str, LATER),
     Table("fired", "plans", tuple[bytes, int], list[Fired], LATER),
     Table("firings", "plans", tuple[int, int], Firing, LATER),
     Table("governor", "governed", str, GovernorTerms, LATER, is_defined=True),
@@ -147,3 +149,7 @@ class State:
             if (limit.dim, limit.per, limit.over) == (dim, per, "deny"):
                 return limit
         return None
+
+    def soft_limits_of(self, scope: str) -> list[Limit]:
+        """The limits of a grant that only tell."""
+        return [limit for limit in self.caps.grants[scope].limits if limit.over == TELL]

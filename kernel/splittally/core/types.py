@@ -42,7 +42,8 @@ RESERVED, SETTLED, RELEASED = "reserved", "settled", "released"  # a hold's stat
 
 LIFE, PER_INTENT = "life", "intent"
 CALENDAR_WINDOWS = ("hour", "day", "week", "month", "quarter", "year")
-OVERS = ("deny", "defer", "ask", "tell", "shadow")
+TELL = "tell"
+OVERS = ("deny", "defer", "ask", TELL, "shadow")
 
 RELEASE_CAUSES = ("cancel", "expiry", "governance", "rejected", "approval_timeout", "not_dispatched")
 ASKED_CAUSES = ("cancel", "not_dispatched")  # what a caller may say; an order is a native effect

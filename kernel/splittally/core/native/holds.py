@@ -17,7 +17,7 @@ from splittally.core.commands import Known, KnownLeg
 from splittally.core.events import Event, HoldChanged, Refunded, RefundLeg, Released, Settled
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, refused_moves
-from splittally.core.ledger.settle import Answer, Ending, charge_leg, exhaustions, pay_draws
+from splittally.core.ledger.settle import Answer, Ending, charge_leg, crossings, pay_draws
 from splittally.core.ledger.state import UNUSED, Hold
 from splittally.core.ledger.tick import release_hold
 from splittally.core.limits import HASH_BYTES, NATURAL_MAX, TEXT_BYTES_MAX
@@ -158,7 +158,7 @@ def attested(state: State, intent_hash: bytes, hold: Hold, usage: dict[str, int]
     pairs = zip(hold.legs, answers, strict=True)
     charges = [charge_leg(state.ledger, leg, answer, False) for leg, answer in pairs]
     postings, violations = pay_draws(state.ledger, ending)
-    crossed = exhaustions(state.ledger, hold.legs, charges, False)
+    crossed = crossings(state.ledger, hold.legs, charges, False, state.soft_limits_of)
     return [
         Settled(intent_hash=intent_hash, how="attested", status="ok", legs=charges, violations=violations),
         *postings,
