@@ -71,7 +71,7 @@ def evolve(state: State, event: Event, principal: str, position: int) -> None:
         case Released():
             ledger.release(books, event)
         case HoldChanged():
-            ledger.change_hold(books, event, state.now_ns)
+            ledger.change_hold(books, event, state.now_ns, principal)
         case LimitSet():
             ledger.set_limit(books, event, state.size, position, state.offset_ns)
         case LimitCrossed():
@@ -147,7 +147,7 @@ def _define(state: State, event: Defined) -> None:
     caps.chains.clear()
     if event.table == "world":
         value = decode(event.value)
-        assert event.key in ("offset_ns", "policy_hash")
+        assert event.key in ("accepted_ns", "clock_jump_ns", "offset_ns", "policy_hash")
         setattr(state, event.key, value)
         return
     if event.table == "blobs":

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from splittally.core import expr
+from splittally.core.asks import Ask
 from splittally.core.events import Count, Event
 from splittally.core.findings import Finding, advising, find
 from splittally.core.ledger.check import Scope, check_limits
@@ -57,6 +58,7 @@ class PolicyDecision(Struct, frozen=True, gc=False):
     rule: int
     counted: list[Count]
     events: list[Event]
+    asks: list[Ask] = []
 
 
 @lru_cache(maxsize=1024)
@@ -117,8 +119,14 @@ def _verdict(state: State, rule: Rule, at: int, asked: PolicyInput) -> PolicyDec
         for window in room.windows
     ]
     assert all(rate.per not in (LIFE, PER_INTENT) for rate in rates)
+    asks = [Ask(scope, rule.approvers, rule.approvals or 1)] if REQUIRE_APPROVAL in outcomes else []
     return PolicyDecision(
-        outcome=outcome, findings=findings, rule=at, counted=counted, events=list(room.events)
+        outcome=outcome,
+        findings=findings,
+        rule=at,
+        counted=counted,
+        events=list(room.events),
+        asks=asks,
     )
 
 

@@ -31,12 +31,16 @@ _CODE = {  # of those that neither deny nor defer (`_code_of`)
 
 
 class LimitCheck(Struct, frozen=True, gc=False):
-    """What checking one leg found: the outcomes of its limits and what committing it would record."""
+    """What checking one leg found: the outcomes of its limits and what committing it would record.
+
+    `asks` are the limits above which somebody must approve, each by scope, dimension and period.
+    """
 
     outcomes: list[str]
     findings: list[Finding]
     windows: list[Window]
     events: list[LimitSet | LimitCrossed]
+    asks: list[str] = []
 
 
 NOTHING = LimitCheck(outcomes=[], findings=[], windows=[], events=[])
@@ -150,6 +154,8 @@ def _crossed(scope: Scope, limit: Limit, start_ns: int, left: int) -> LimitCross
 
 def _refuse(found: LimitCheck, scope: Scope, limit: Limit, asked: int, available: int, wait: Wait) -> None:
     found.outcomes.append(wait.outcome)
+    if wait.outcome == REQUIRE_APPROVAL:
+        found.asks.append(f"{scope.name} {limit.dim} {limit.per}")
     if scope.is_visible or limit.over == "shadow":
         code = _code_of(limit, wait)
         facts = {"needed": asked, "available": available, **wait.facts}
