@@ -98,13 +98,17 @@ def evolve(state: State, event: Event, principal: str, position: int) -> None:
         case RuleFired():
             _fire(state, event, position)
         case Noted():
-            held = books.holds.get(event.intent_hash)
-            starts, waits = governed_windows(state, state.now_ns), held is not None and held.phase == APPROVAL
-            governor.note(state.governed, event, starts, held is not None, waits)
+            _note(state, event)
         case Anchored():
             pass  # it says what stands, and changes nothing
         case _:
             assert_never(event)
+
+
+def _note(state: State, event: Noted) -> None:
+    hold = state.ledger.holds.get(event.intent_hash)
+    waits = hold is not None and hold.phase == APPROVAL
+    governor.note(state.governed, event, governed_windows(state, state.now_ns), hold is not None, waits)
 
 
 def _evolve_governed(state: State, event: Event) -> None:

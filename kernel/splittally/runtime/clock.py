@@ -83,6 +83,7 @@ class WorldClock:
             if not is_new:
                 self._most_ns = OPEN_JUMP_NS
                 self.said(None, jump_ns)
+                self._most_ns = OPEN_JUMP_NS if self.jumped_ns else 0
 
     def read(self, previous_ns: int, given_ns: int | None, jump_ns: int) -> int:
         """The logical time of a command; `InvalidInput` when the caller may not say it."""
