@@ -306,6 +306,15 @@ def test_what_an_attestation_or_a_time_out_charges_is_recorded_as_reached(how):
 
 
 @pytest.mark.req("X7-14")
+def test_spend_that_is_booked_without_a_hold_reaches_a_threshold_once():
+    with limited(limit(50, "day", "tell"), limit(70, "life", "tell")) as kernel:
+        for amount, reached in ((49, []), (1, [50]), (30, [70])):
+            booked = kernel.native("usage.record", grant="g", usage={"tokens": amount})
+            assert (booked.outcome, thresholds(booked.findings)) == ("allow", reached)
+        assert [x.amount for x in recorded(kernel, LimitCrossed)] == [50, 70]
+
+
+@pytest.mark.req("X7-14")
 def test_a_threshold_of_somebody_elses_grant_is_told_without_its_figure():
     grants = {
         "top": {"limits": [limit(10, "life", "tell")], "delegations": 1},

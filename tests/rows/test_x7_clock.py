@@ -133,7 +133,7 @@ def test_what_jumps_on_behind_what_was_accepted_is_a_jump_again():
 @pytest.mark.req("X7-13")
 def test_only_root_accepts_and_only_where_the_clock_is_the_hosts():
     with splittally.open(None, clock="given") as kernel:
-        apply(kernel, manifest({"n": {"cap": "sys/native@1", "params": {"operations": ["clock.accept"]}}}))
+        apply(kernel, manifest({"n": {"cap": "sys/all@1"}}))
         assert codes(kernel.native("clock.accept", grant="n")) == ["root_only"]
         assert codes(kernel.native("clock.accept")) == ["cannot_change"]
         assert codes(kernel.native("clock.accept", up_to_ns=2**63)) == ["params.invalid"]

@@ -14,6 +14,7 @@ from splittally.core.native import (
     money,
     solutions,
     splits,
+    usage,
 )
 from splittally.core.native.row import Native, NativeCall
 
@@ -28,6 +29,7 @@ NATIVE: dict[str, Native] = {
     **budgets.ROWS,
     **solutions.ROWS,
     **splits.ROWS,
+    **usage.ROWS,
 }
 
 __all__ = ["NATIVE", "Native", "NativeCall"]
