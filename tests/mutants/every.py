@@ -3,8 +3,8 @@
 `python -m tests.mutants.every [PATH ...]` takes these files and folders below `kernel/splittally` instead,
 and `--sample N --seed S` takes N places of each. cosmic-ray knows the changes; the tests that reach a place
 are asked in a fork of one process that has collected them (`forks.py`). It works on a copy
-(`out/mutants-all/`) and goes on where it was stopped; `--anew` begins again. What survives is killed by a test, or listed in
-`survivors.toml` with the reason why it changes nothing that anybody can see.
+(`out/mutants-all/`) and goes on where it was stopped; `--anew` begins again. What survives is killed by a
+test, or listed in `survivors.toml` with the reason why it changes nothing that anybody can see.
 """
 
 import argparse
