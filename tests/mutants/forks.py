@@ -34,7 +34,8 @@ class Forks:
     def __init__(self, folder: Path, kernel: str) -> None:
         self.kernel, self.results = kernel, folder / "results.jsonl"
         reach = json.loads((folder / "reach.json").read_text())
-        self.lines, self.seconds = reach["lines"], reach["seconds"]
+        self.tests, self.lines = reach["tests"], reach["lines"]
+        self.seconds = dict(zip(self.tests, reach["seconds"], strict=True))
         self.places = json.loads((folder / "places.json").read_text())
         self.noticed: Counter[tuple[str, str]] = Counter()
         self.sound: dict[str, bool] = {}
@@ -64,13 +65,13 @@ class Forks:
         file = place["file"]
         path = f"{self.kernel}/{file}"
         reached = self.lines.get(file, {}).get(str(place["line"]), [])
-        tests = self.ordered(file, [x for x in reached if x in self.items])
+        tests = self.ordered(file, [self.tests[x] for x in reached if x >= 0 and self.tests[x] in self.items])
         changed = swaps(path, Path(path).read_text(), place["text"], self.functions)
         if changed is not None and tests:
             for test in self.failures(tests, changed):
                 self.noticed[file, test] += 1
                 return {"said": "killed", "by": test}
-        if changed is None or "" in reached:
+        if changed is None or -1 in reached:
             return self.fresh(file, path, place["text"])
         return {"said": "survived" if tests else "unreached", "by": ""}
 
@@ -130,9 +131,8 @@ class Forks:
 
     def fresh(self, file: str, path: str, text: str) -> dict:
         """The same in a process that imports the changed module."""
-        reaching = Counter(
-            test.partition("::")[0] for tests in self.lines.get(file, {}).values() for test in tests if test
-        )
+        reached = [x for each in self.lines.get(file, {}).values() for x in each if x >= 0]
+        reaching = Counter(self.tests[x].partition("::")[0] for x in reached)
         files = ["tests/test_golden.py", *(x for x, _ in reaching.most_common(FRESH_FILES))]
         whole = Path(path).read_text()
         Path(path).write_text(text)

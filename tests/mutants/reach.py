@@ -1,7 +1,7 @@
 """Which tests run which line of the kernel: a plug-in of pytest that `make mutants-all` begins with.
 
-It writes `{"lines": {file: {line: [test, ...]}}, "seconds": {test: seconds}}`; a line that is run before
-any test (as a module is imported) names the test `""`. Tests that fail are left out.
+It writes `{"tests": [...], "seconds": [...], "lines": {file: {line: [number of a test, ...]}}}`; a line that
+is run before any test (as a module is imported) names -1. Tests that fail are left out.
 """
 
 import json
@@ -40,10 +40,14 @@ class Reach:
     def pytest_sessionfinish(self):
         self.coverage.stop()
         data = self.coverage.get_data()
+        tests = sorted({*self.seconds} - self.failed)
+        numbers = {test: number for number, test in enumerate(tests)} | {"": -1}
         lines = {
             str(Path(file).relative_to(self.kernel)): {
-                line: sorted({*tests} - self.failed) for line, tests in data.contexts_by_lineno(file).items()
+                line: sorted(numbers[test] for test in reached if test in numbers)
+                for line, reached in data.contexts_by_lineno(file).items()
             }
             for file in data.measured_files()
         }
-        self.file.write_text(json.dumps({"lines": lines, "seconds": self.seconds}))
+        seconds = [round(self.seconds[test], 3) for test in tests]
+        self.file.write_text(json.dumps({"tests": tests, "seconds": seconds, "lines": lines}))
