@@ -7,6 +7,7 @@ quickest, until one fails. A place that is run as a module is imported gets a pr
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 
 from tests.mutants.swap import functions_below, swaps
 
+FIRST = re.compile(r"tests/test_(golden|(history|plan)_model)\.py::\w+(\[[0-7]\])?")  # they meet most at once
 TESTS_SECONDS_MAX = 60  # of tests that ran so long together while they were timed
 PLACE_SECONDS_MAX = 150  # a change that never ends is noticed, too
 FRESH_FILES = 6  # test files that reach a module most, for what only its import runs
@@ -76,9 +78,13 @@ class Forks:
         return {"said": "survived" if tests else "unreached", "by": ""}
 
     def ordered(self, file: str, tests: list[str]) -> list[str]:
-        """The tests that noticed most in this file, then the quickest, as many as there is time for."""
+        """Those that noticed most in this file, the models, then the quickest, as many as there is time for."""
         chosen, total = [], 0.0
-        for test in sorted(tests, key=lambda x: (-self.noticed[file, x], self.seconds[x], x)):
+
+        def rank(test: str) -> tuple:
+            return -self.noticed[file, test], FIRST.fullmatch(test) is None, self.seconds[test], test
+
+        for test in sorted(tests, key=rank):
             total += self.seconds[test]
             if total > TESTS_SECONDS_MAX and chosen:
                 break
