@@ -20,7 +20,7 @@ import pytest
 
 from tests.mutants.swap import functions_below, swaps
 
-FIRST = re.compile(r"tests/test_(golden|(history|plan)_model)\.py::\w+(\[[0-7]\])?")  # they meet most at once
+FIRST = re.compile(r"tests/test_(golden|(history|plan)_model)\.py::\w+(\[[0-2]\])?")  # they meet most at once
 TESTS_SECONDS_MAX = 60  # of tests that ran so long together while they were timed
 PLACE_SECONDS_MAX = 150  # a change that never ends is noticed, too
 FRESH_FILES = 6  # test files that reach a module most, for what only its import runs
@@ -78,7 +78,7 @@ class Forks:
         return {"said": "survived" if tests else "unreached", "by": ""}
 
     def ordered(self, file: str, tests: list[str]) -> list[str]:
-        """Those that noticed most in this file, the models, then the quickest, as many as there is time for."""
+        """Those that noticed most in this file, the models, then the quickest, while there is time."""
         chosen, total = [], 0.0
 
         def rank(test: str) -> tuple:
