@@ -276,7 +276,7 @@ def test_what_no_frame_can_hold_is_refused_and_never_written(tmp_path):
 @pytest.mark.parametrize("spare", [0, -1])
 def test_a_frame_has_its_bound_to_the_byte(monkeypatch, spare):
     with world(budget(tokens=9)) as kernel, world(budget(tokens=9)) as twin:
-        asked = Intent(ACT, {"a": reserves({"tokens": 3})}, "g", None, bytes(32), None, bytes(16))
+        asked = Intent(ACT, {"a": reserves({"tokens": 3})}, "g", None, bytes(32), attempt=bytes(16))
         assert twin.submit(asked).allowed
         (data,) = [data for _, data in twin._world.store.scan(twin.state.seq - 1)]
         monkeypatch.setattr(pipeline, "FRAME_BYTES_MAX", len(data) + spare)

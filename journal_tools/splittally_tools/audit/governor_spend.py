@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from splittally.core.events import Noted, Settled
 from splittally.core.evolve import governed_windows
+from splittally.core.governor.state import GOVERNOR
 from splittally.runtime.reader import Reader
 
 NO_LANE = ""
@@ -24,7 +25,7 @@ def spent_by_lane(reader: Reader, seen: Callable[[int], None] = lambda _: None) 
     for record in reader.records() if resources else ():
         for event in record.body.out:
             match event:
-                case Noted():
+                case Noted() if event.subject == GOVERNOR:
                     lanes[event.intent_hash] = str(event.facts.get("lane_id", NO_LANE))
                 case Settled():
                     lane = lanes.pop(event.intent_hash, NO_LANE)

@@ -14,19 +14,21 @@ from splittally.runtime.lineage.causes import postings_of
 from splittally.runtime.reader import Reader
 
 from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.labelled import Labelled, Labels
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, console, emit_refusal, say, to_line, word
 from splittally_tools.cli.session import Session
 
 
-def list_entries(session: Session, account: str | None, start: int, last: int | None) -> int:
+def list_entries(session: Session, account: str | None, start: int, last: int | None, labels: Labels) -> int:
     """The lines of the frames `start` ... `last`, of one account or of all, in order."""
     with reader_of(session) as reader:
         if account is not None and account not in reader.state.accounts:
             return emit_refusal(
                 session, Untraceable(f"there is no account `{word(account)}`", field="account")
             )
-        rows = (row for row in entries(reader, start, last) if account in (None, row["account"]))
+        every = entries(reader, start, last, Labelled(reader, labels, start))
+        rows = (row for row in every if account in (None, row["account"]))
         if session.as_json:
             sys.stdout.writelines(to_line(row) + "\n" for row in rows)
         else:
@@ -35,10 +37,13 @@ def list_entries(session: Session, account: str | None, start: int, last: int | 
     return DONE
 
 
-def entries(reader: Reader, start: int, last: int | None) -> Iterator[dict[str, Any]]:
+def entries(reader: Reader, start: int, last: int | None, labelled: Labelled) -> Iterator[dict[str, Any]]:
     """A row for each side of each posting; the account is empty where value is in flight."""
     for record in reader.records(start, None if last is None else last + 1):
-        for position, kind, permission, posted in postings_of(record.body):
+        postings = postings_of(record.body) if labelled(record) else ()
+        for position, kind, permission, posted in postings:
+            if not labelled.has(posted.intent_hash):
+                continue
             for direction, account in (("debit", posted.debit), ("credit", posted.credit)):
                 yield {
                     "seq": record.seq,

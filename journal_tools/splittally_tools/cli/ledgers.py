@@ -8,10 +8,12 @@ from typing import Any
 import click
 from splittally.core.types import LIFE
 from splittally.edge.amounts import format_amount
+from splittally.edge.labels import has_labels
 from splittally.runtime.rows import Row
 
 from splittally_tools.cli.entries import list_entries
 from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.labelled import Labels, by_label, shown_labels
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, age, emit, table
 from splittally_tools.cli.session import Session, shared
@@ -28,6 +30,7 @@ from splittally_tools.cli.views import head_of
 @click.option("--account", help="With --entries: only lines of this account.")
 @click.option("--from", "start", type=click.IntRange(0), metavar="SEQ", help="With --entries: first frame.")
 @click.option("--to", "last", type=click.IntRange(0), metavar="SEQ", help="With --entries: last frame.")
+@by_label
 @click.pass_obj
 def ledger(
     session: Session,
@@ -37,14 +40,15 @@ def ledger(
     account: str | None,
     start: int | None,
     last: int | None,
+    labels: Labels,
 ) -> int:
     """Limit, reserved, spent and available of every counter; with --entries every debit and credit."""
     if entries and (grant or dim):
         raise click.UsageError("--entries goes with --account, --from and --to")
-    if not entries and (account, start, last) != (None, None, None):
-        raise click.UsageError("--account, --from and --to go with --entries")
+    if not entries and (account, start, last, labels) != (None, None, None, {}):
+        raise click.UsageError("--account, --from, --to and --label go with --entries")
     if entries:
-        return list_entries(session, account, start or 0, last)
+        return list_entries(session, account, start or 0, last, labels)
     with reader_of(session) as reader:
         state = reader.state
         head = head_of(state)
@@ -96,8 +100,9 @@ def _numbers(row: dict[str, Any]) -> tuple[Any, ...]:
 @click.option("--grant", help="Only what this grant holds, also for grants below it.")
 @click.option("--dim", help="Only this dimension.")
 @click.option("--orphans", is_flag=True, help="Only what was dispatched and has no answer.")
+@by_label
 @click.pass_obj
-def reservations(session: Session, grant: str | None, dim: str | None, orphans: bool) -> int:
+def reservations(session: Session, grant: str | None, dim: str | None, orphans: bool, labels: Labels) -> int:
     """What is reserved, by intent, grant and dimension; the amounts add up to the counter's reserved."""
     with reader_of(session) as reader:
         state = reader.state
@@ -105,7 +110,7 @@ def reservations(session: Session, grant: str | None, dim: str | None, orphans: 
         rows = [
             row
             for hold in state.reservations.values()
-            if hold.is_orphan or not orphans
+            if (hold.is_orphan or not orphans) and has_labels(hold.labels, labels)
             for row in _reserved(hold)
             if grant in (None, row["grant"]) and dim in (None, row["dim"])
         ]
@@ -122,7 +127,8 @@ def reservations(session: Session, grant: str | None, dim: str | None, orphans: 
     return DONE
 
 
-_HOLD = ("intent_hash", "seq", "kind", "principal", "phase", "age_ns", "due_ns", "attempt", "running_ns")
+_HOLD = ("intent_hash", "seq", "kind", "principal", "phase", "age_ns", "due_ns", "attempt", "running_ns",
+         "labels")  # fmt: skip
 
 
 def _reserved(hold: Row) -> list[dict[str, Any]]:
@@ -141,11 +147,12 @@ def _reserved_in(counter: Row | None) -> int | None:
 
 
 def _show_reservations(out: Page, document: dict[str, Any]) -> None:
-    columns = ("intent", "grant", "dimension", "amount", "phase", "age", "running", "kind", "for")
+    columns = ("intent", "grant", "dimension", "amount", "phase", "age", "running", "kind", "for", "labels")
     rows = [
         (
             row["intent_hash"], row["grant"], row["dim"], row["amount"], row["phase"], age(row["age_ns"]),
             "" if row["running_ns"] is None else age(row["running_ns"]), row["kind"], row["principal"],
+            shown_labels(row["labels"]),
         )
         for row in document["reservations"]
     ]  # fmt: skip

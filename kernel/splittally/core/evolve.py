@@ -38,6 +38,7 @@ from splittally.core.governor.terms import CAP_WINDOWS, GovernorTerms
 from splittally.core.ledger import evolve as ledger
 from splittally.core.ledger.windows import window_start
 from splittally.core.state import DEFINITIONS, State
+from splittally.core.types import LABELS
 
 
 def remember(state: State, at_ns: int, principal: str, events: list[Event]) -> None:
@@ -97,12 +98,20 @@ def evolve(state: State, event: Event, principal: str, position: int) -> None:
         case RuleFired():
             _fire(state, event, position)
         case Noted():
-            is_open = event.intent_hash in books.holds
-            governor.note(state.governed, event, governed_windows(state, state.now_ns), is_open)
+            _note(state, event)
         case Anchored():
             pass  # it says what stands, and changes nothing
         case _:
             assert_never(event)
+
+
+def _note(state: State, event: Noted) -> None:
+    """What is remembered beside a decision, by whom it is for."""
+    if event.subject == LABELS:
+        ledger.label(state.ledger, event.intent_hash, event.facts)
+        return
+    is_open = event.intent_hash in state.ledger.holds
+    governor.note(state.governed, event, governed_windows(state, state.now_ns), is_open)
 
 
 def _evolve_governed(state: State, event: Event) -> None:

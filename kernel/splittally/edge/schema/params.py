@@ -11,18 +11,30 @@ from splittally.core.canonical import decode, encode
 from splittally.core.errors import CanonicalError, InvalidInput, InvalidSchema
 from splittally.core.hashing import hash_schema
 from splittally.edge.json_values import json_form
+from splittally.edge.schema.cut import cut_above, kept
 from splittally.edge.schema.normalize import Error, Misfit, foreign, normalize
-from splittally.edge.schema.structure import BYTES, SECRET, read_schema, shown
+from splittally.edge.schema.structure import (
+    ANYTHING,
+    BYTES,
+    CUT,
+    SECRET,
+    Place,
+    read_schema,
+    shown,
+)
 from splittally.edge.schema.validator import Validator, compiled
 
 SCHEMA_BYTES_MAX = 256 * 1024
 _FLOAT_HEADS = b"\xf9\xfa\xfb"
+_FREE = {CUT, "properties", "title", "description", "$comment"}  # a schema of these alone refuses nothing
 
 
 class ParamsSchema:
     """A loaded schema: `data` its canonical bytes, `hash` their hash, `seal` what it is for.
 
-    `has_secrets` says that a value may hold a secret where it should hold a reference to one.
+    `has_secrets` says that a value may hold a secret where it should hold a reference to one. `root` is the
+    place of the whole value. `cut_above` is above how many bytes a receipt is cut to what is named, None
+    where it never is.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -34,7 +46,9 @@ class ParamsSchema:
         self.has_secrets = any(place.body.get(SECRET) for place in places)
         self._has_bytes = any(place.body.get(BYTES) for place in places)
         self._has_floats = any(head in data for head in _FLOAT_HEADS)
-        self._root = places[0]
+        self.root = places[0]
+        self.cut_above = cut_above(places)
+        self._is_free = all(place.body.keys() <= _FREE and not place.is_closed for place in places)
         self._validator = Validator(document, places)
 
     @classmethod
@@ -53,12 +67,14 @@ class ParamsSchema:
     def seal(self, value: Any) -> bytes:
         """The canonical bytes of the normalized value; `InvalidInput` with `pointers` and `reasons`."""
         try:
-            normal = normalize(value, self._root)
+            normal = normalize(value, self.root)
             data = encode(normal)
         except CanonicalError as error:
             _refuse([foreign(value, error).error])
         except Misfit as misfit:
             _refuse([misfit.error])
+        if self._is_free:
+            return data
         view = json_form(normal) if self._has_bytes else normal
         # The heads of floats, which may also be bytes of other values: then the exact answer is the same.
         may_float = self._has_floats or 0xF9 in data or 0xFA in data or 0xFB in data
@@ -67,12 +83,18 @@ class ParamsSchema:
             _refuse(judge.first_errors(view))
         return data
 
+    def cut(self, value: Any) -> Any:
+        """What `x-cut` keeps of a value, the same object where that is all of it."""
+        return kept(value, self.root)
+
 
 class _AnyParams(ParamsSchema):
     """Stands where an effect declares no schema: any value of the data model, bytes too."""
 
     data = hash = b""
     has_secrets = False
+    root: Place = ANYTHING
+    cut_above = None
 
     def __init__(self) -> None:
         """Nothing is loaded."""
