@@ -233,7 +233,7 @@ def cddl_types(expression: str) -> set[str]:
             found.add({'"': "text", "[": "array", "{": "map"}[part[0]])
         elif part == "h''":
             found.add("bytes")
-        elif part.isdigit():
+        elif re.fullmatch(r"\d+(\.\.\d+)?", part):  # a number or a range
             found.add("int")
         elif part in array_rules():
             found.add("array")

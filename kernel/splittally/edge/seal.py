@@ -179,7 +179,7 @@ class Sealer:
             code = str(facts.pop("code", "params.invalid"))
             raise Refused(find(code, message=str(error), **facts)) from error
         if len(data) > most:
-            require_params_size(effect.kind, params, len(data), most)
+            require_params_size(effect.kind, decode(data), len(data), most)
         return data
 
     def _canonical_params(self, state: State, effect: EffectDef, params: Any) -> bytes:

@@ -7,7 +7,6 @@ Example. Params of 300,000 bytes with one long text: "`params` has 300,012 bytes
 299,900; at most 262,144 are taken: send prompt_tokens, keep the text outside".
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from splittally.core.canonical import encode
@@ -16,6 +15,7 @@ from splittally.core.limits import NAME_BYTES_MAX
 from splittally.core.types import is_id
 
 TOO_LARGE = "input.too_large"
+_PATH_CHARACTERS_MAX = 128
 _OUTSIDE = 'keep long texts outside and send {"$digest": hash, "bytes": size} in their place'
 _ADVICE = {
     "llm.generate": "send prompt_tokens, keep the text outside",
@@ -36,8 +36,7 @@ def require_params_size(kind: str, params: Any, needed: int, available: int) -> 
     if needed <= available:
         return
     part, size = _largest(params)
-    is_most = 2 * size > needed
-    most = f", of which `{part}` has {size:,}" if is_most else ""
+    most = f", of which `{part[:_PATH_CHARACTERS_MAX]}` has {size:,}" if part else ""
     text = f"`params` has {needed:,} bytes{most}; at most {available:,} are taken"
     raise _too_large(
         f"{text}: {_ADVICE.get(kind, _OUTSIDE)}",
@@ -45,7 +44,7 @@ def require_params_size(kind: str, params: Any, needed: int, available: int) -> 
         needed,
         available,
         code="params.too_large",
-        **({"part": part, "part_bytes": size} if is_most else {}),
+        **({"part": part[:_PATH_CHARACTERS_MAX], "part_bytes": size} if part else {}),
     )
 
 
@@ -77,9 +76,15 @@ def _too_large(message: str, field: str, needed: int, available: int, code: str,
 
 
 def _largest(params: Any) -> tuple[str, int]:
-    """The part of a map with the most canonical bytes, and how many; nothing of what is no map."""
-    sizes = {name: _size(part) for name, part in params.items()} if isinstance(params, Mapping) else {}
-    return max(sizes.items(), key=lambda part: (part[1], part[0]), default=("", 0))
+    """The deepest part of a map that is most of it, as a path, and its bytes; nothing where none is."""
+    path: list[str] = []
+    size, left = 0, _size(params)
+    while type(params) is dict and params:
+        name, part = max(params.items(), key=lambda each: (_size(each[1]), each[0]))
+        if 2 * _size(part) <= left:
+            break
+        path, size, left, params = [*path, name], _size(part), _size(part), part
+    return ".".join(path), size
 
 
 def _size(value: Any) -> int:

@@ -1,6 +1,7 @@
 """Cuts a receipt to what its schema names, where the schema says `x-cut` (spec/01, "JSON Schema").
 
-Rule 1. Only whole entries of maps are left out, never a part of a text or of a list.
+Rule 1. Only whole entries of maps are left out, never a part of a text or of a list. Where an entry is cut
+        itself and is no map, it holds nothing of what is named, and is left out.
 Rule 2. What is cut is not judged: a receipt fits or not by what is left of it.
 
     {"x-cut": true, "properties": {"usage": {}}}      {"usage": {...}, "text": ...}  ->  {"usage": {...}}
@@ -29,10 +30,10 @@ def kept(value: Any, at: Place, left: int = DEPTH_MAX) -> Any:
     if not is_map:
         items = [kept(item, at.named.get(place, at.items), left - 1) for place, item in enumerate(value)]
         return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
-    parts = {
-        key: kept(part, at.named.get(key, at.rest), left - 1)
-        for key, part in value.items()
-        if not at.cuts or key in at.named
-    }
+    parts: dict[str, Any] = {}
+    for key, part in value.items():
+        below = at.named.get(key, at.rest)
+        if (not at.cuts or key in at.named) and (not below.cuts or type(part) is dict):
+            parts[key] = kept(part, below, left - 1)
     is_whole = len(parts) == len(value) and all(parts[key] is part for key, part in value.items())
     return value if is_whole else parts

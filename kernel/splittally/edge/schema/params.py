@@ -26,7 +26,15 @@ from splittally.edge.schema.validator import Validator, compiled
 
 SCHEMA_BYTES_MAX = 256 * 1024
 _FLOAT_HEADS = b"\xf9\xfa\xfb"
-_FREE = {CUT, "properties", "title", "description", "$comment"}  # a schema of these alone refuses nothing
+_FREE = {
+    CUT,
+    "properties",
+    "title",
+    "description",
+    "$comment",
+    "$ref",
+    "$defs",
+}  # a schema of these alone refuses nothing
 
 
 class ParamsSchema:
