@@ -148,7 +148,7 @@ def test_a_fault_of_another_kind_stays_a_fault():
     ("fields", "field", "needed", "available"),
     [
         ({"idempotency_key": "k" * 513}, "idempotency_key", 513, TEXT_BYTES_MAX),
-        ({"idempotency_key": bytes(33)}, "idempotency_key", 33, 32),
+        ({"idempotency_key": bytes(33)}, "idempotency_key", 32, 33),
         (
             {"origin": ("plan", "a" * NAME_BYTES_MAX + "/b@1")},
             "origin.name", NAME_BYTES_MAX + 4, NAME_BYTES_MAX,

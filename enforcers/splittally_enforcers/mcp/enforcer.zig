@@ -4,8 +4,7 @@
 //! 1. Rules are asked in the grant's order and the first that fits permits. No rule: any call.
 //! 2. A call that no rule fits is denied with what the closest rule found: the first that names its server and tool,
 //!    else that no rule does.
-//! 3. A `tool.call` has no server, and no rule's server is compared with it. A rule that names no server is for such
-//!    calls alone.
+//! 3. A `tool.call` has no server: no rule's server is compared with it, and a rule need not name one.
 //! 4. One call is reserved, and the cost that the grant bounds.
 
 const sdk = @import("splittally");
@@ -25,6 +24,7 @@ const rules_bytes_max = 16 * 1024;
 const remote = "mcp.call";
 const own = "tool.call";
 const Cap = struct { tools: ?sdk.Item = null, max_cost_cents: ?u64 = null };
+const RemoteRule = struct { server: []const u8, tool: []const u8, arguments: ?sdk.Item = null, only: bool = false };
 const Rule = struct { server: ?[]const u8 = null, tool: []const u8, arguments: ?sdk.Item = null, only: bool = false };
 const RemoteParams = struct { server: []const u8, tool: []const u8, arguments: ?sdk.Item = null };
 const OwnParams = struct { tool: []const u8, arguments: ?sdk.Item = null };
@@ -71,12 +71,7 @@ fn checkRules(ask: *const sdk.Ask, cap: *const Cap, call: *const Call, answer: *
         .bytes_most = rules_bytes_max,
         .expected = "a list of at most 128 rules in 16 KiB; end a name in `*` to say several at once",
     }, answer);
-    arguments.index(try sdk.lists.map(call.arguments, &.{
-        .source = .params,
-        .name = "arguments",
-        .most = arguments.arguments_max,
-        .expected = "a map of at most 256 arguments",
-    }, answer));
+    arguments.index(call.arguments) catch return answer.misfitParams("arguments", "a map of at most 256 arguments");
     if (rest.count == 0) return;
     var names_server = false;
     var is_permitted = false;
@@ -84,7 +79,7 @@ fn checkRules(ask: *const sdk.Ask, cap: *const Cap, call: *const Call, answer: *
     var number: u64 = 0;
     while (rest.next()) |item| {
         number += 1;
-        const rule = try ask.capItem(item, Rule, "tools", answer);
+        const rule = try readRule(ask, item, call, answer);
         if (rule.server) |server| try checkPattern("tools.server", server, answer);
         try checkPattern("tools.tool", rule.tool, answer);
         const breach = try rules.breachOf(ask, rule.arguments, rule.only, number, answer);
@@ -109,10 +104,17 @@ fn checkRules(ask: *const sdk.Ask, cap: *const Cap, call: *const Call, answer: *
     });
 }
 
+/// A rule says which server's tools it is about, wherever a call has one.
+fn readRule(ask: *const sdk.Ask, item: sdk.Item, call: *const Call, answer: *sdk.Answer) sdk.Refused!Rule {
+    if (call.server == null) return ask.capItem(item, Rule, "tools", answer);
+    const rule = try ask.capItem(item, RemoteRule, "tools", answer);
+    return .{ .server = rule.server, .tool = rule.tool, .arguments = rule.arguments, .only = rule.only };
+}
+
 /// Whether a rule is about the tools of this server; of a call without one no rule's server is asked.
 fn namesServer(pattern: ?[]const u8, server: ?[]const u8) bool {
     const name = server orelse return true;
-    return isNamed(pattern orelse return false, name);
+    return isNamed(pattern.?, name);
 }
 
 noinline fn refuseArgument(breach: *const rules.Breach, call: *const Call, answer: *sdk.Answer) sdk.Refused {

@@ -31,8 +31,8 @@ def sealed_key(key: Any) -> bytes:
         f"`idempotency_key` has {KEY_BYTES} bytes, or is a text that is not empty, such as an order number",
         code="idempotency.invalid",
         field="idempotency_key",
-        needed=len(key) if isinstance(key, bytes | str) else 0,
-        available=KEY_BYTES,
+        needed=KEY_BYTES,
+        available=len(key) if isinstance(key, bytes | str) else 0,
     )
 
 

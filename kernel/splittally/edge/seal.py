@@ -186,7 +186,9 @@ class Sealer:
         """The params as they are, else what a host's own values in them stand for."""
         try:
             return self._params_as_given(state, effect, params)
-        except SplittallyError:
+        except SplittallyError as error:
+            if "code" in error.facts:
+                raise  # what is wrong is known better than that it is no plain value
             schema = self.schema(state, effect.params_schema)
             normal = plain(params, "params", schema.root)
             if normal is params:
