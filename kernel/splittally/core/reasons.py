@@ -113,5 +113,6 @@ REASONS: dict[str, Reason] = {
     "receipt_after_release": Reason("settle", "", "a receipt came for a cancelled intent"),
     "receipt_invalid": Reason("settle", "", "the receipt's payload does not fit the effect's schema"),
     "receipt_too_large": Reason("settle", "", "the receipt's payload was too large and was dropped"),
+    "unreserved": Reason("settle", "", "spend was booked that nothing had reserved"),
     "unknown_timed_out": Reason("settle", "", "nobody learned whether the effect happened"),
 }

@@ -26,21 +26,32 @@ import msgspec
 
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import DEPTH_MAX, INT_MAX, INT_MIN
-from splittally.edge.schema.normalize import Misfit
-from splittally.edge.schema.structure import ANYTHING, SET, Place, shown
+from splittally.edge.schema.structure import NO_SCHEMA, SET, Place, escaped, shown
 
 _TYPE_CHARACTERS_MAX = 80
 
 
-def plain(value: Any, field: str = "params", at: Place = ANYTHING) -> Any:
+class _NoValue(Exception):
+    """What has no value of the data model: why, and where, as keys and indexes from the inside out."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.path: list[str | int] = []
+
+    @property
+    def pointer(self) -> str:
+        return "".join(f"/{escaped(key)}" for key in reversed(self.path))
+
+
+def plain(value: Any, field: str = "params", at: Place = NO_SCHEMA) -> Any:
     """The value of the data model that a host's value stands for, the same object where it is one.
 
     `InvalidInput` names the place of what has no such value, and what to write instead.
     """
     try:
         return _plain(value, at, DEPTH_MAX)
-    except Misfit as misfit:
-        pointer, why = misfit.error
+    except _NoValue as refused:
+        pointer, why = refused.pointer, str(refused)
         where = f"`{shown(pointer)}` in `{field}`" if pointer else f"`{field}`"
         raise InvalidInput(
             f"{where} is {why}", field=field, pointers=[shown(pointer)], reasons=[why]
@@ -60,7 +71,7 @@ def _plain(value: Any, at: Place, left: int) -> Any:
             return _plain(form(value), at, left)
     if isinstance(value, AbstractSet):
         if at.ours != SET:
-            raise Misfit("a set, which has no order: write sorted(...), or `x-set` in the schema")
+            raise _NoValue("a set, which has no order: write sorted(...), or `x-set` in the schema")
         return _inside(list(value), at, left)
     return _inside(_entries_of(value), at, left)
 
@@ -68,16 +79,16 @@ def _plain(value: Any, at: Place, left: int) -> Any:
 def _number(value: int | float) -> int | float:
     if type(value) is float:
         if not math.isfinite(value):
-            raise Misfit("not a number or infinite: leave it out or write null")
+            raise _NoValue("not a number or infinite: leave it out or write null")
     elif not INT_MIN <= value <= INT_MAX:
-        raise Misfit("an integer beyond 64 bits: write it as text")
+        raise _NoValue("an integer beyond 64 bits: write it as text")
     return value
 
 
 def _inside(value: dict[Any, Any] | list[Any], at: Place, left: int) -> Any:
     """A list or map with its parts in plain form, the same object where they all were."""
     if not left:
-        raise Misfit(f"nested deeper than {DEPTH_MAX}, or holds itself: send an excerpt")
+        raise _NoValue(f"nested deeper than {DEPTH_MAX}, or holds itself: send an excerpt")
     is_map = type(value) is dict
     rest = at.rest if is_map else at.items
     parts = value.items() if isinstance(value, dict) else enumerate(value)
@@ -87,11 +98,11 @@ def _inside(value: dict[Any, Any] | list[Any], at: Place, left: int) -> Any:
         name: Any = _key(key) if is_map else key
         try:
             form = _plain(part, at.named.get(name, rest), left - 1)
-        except Misfit as misfit:
-            misfit.path.append(name)
+        except _NoValue as refused:
+            refused.path.append(name)
             raise
         if name in found:
-            raise Misfit(f"a map with two keys that read `{name}`: keep one of them")
+            raise _NoValue(f"a map with two keys that read `{name}`: keep one of them")
         found[name] = form
         is_same = is_same and form is part and name is key
     if is_same:
@@ -111,13 +122,13 @@ def _key(key: Any) -> str:
         return str(int.__int__(key))
     if isinstance(key, UUID):
         return str(key)
-    raise Misfit(f"a map with a key of type `{_named(key)}`: keys are text")
+    raise _NoValue(f"a map with a key of type `{_named(key)}`: keys are text")
 
 
 def _entries_of(value: Any) -> dict[Any, Any]:
     """The fields of a record by name."""
     if isinstance(value, type):
-        raise Misfit(f"the type `{value.__name__[:_TYPE_CHARACTERS_MAX]}` and no value of it")
+        raise _NoValue(f"the type `{value.__name__[:_TYPE_CHARACTERS_MAX]}` and no value of it")
     if isinstance(value, msgspec.Struct):
         return msgspec.structs.asdict(value)
     if is_dataclass(value):
@@ -127,16 +138,16 @@ def _entries_of(value: Any) -> dict[Any, Any]:
         return _dumped(dump)
     if hasattr(type(value), "__attrs_attrs__"):
         return {each.name: getattr(value, each.name) for each in type(value).__attrs_attrs__}
-    raise Misfit(f"of type `{_named(value)}`: {_instead_of(value)}")
+    raise _NoValue(f"of type `{_named(value)}`: {_instead_of(value)}")
 
 
 def _dumped(dump: Callable[[], Any]) -> dict[Any, Any]:
     try:
         found = dump()
     except Exception as error:
-        raise Misfit(f"a model whose `model_dump` fails: {type(error).__name__}") from None
+        raise _NoValue(f"a model whose `model_dump` fails: {type(error).__name__}") from None
     if type(found) is not dict:
-        raise Misfit("a model whose `model_dump` gives no map: write a map")
+        raise _NoValue("a model whose `model_dump` gives no map: write a map")
     return found
 
 
@@ -159,21 +170,21 @@ def _named(value: Any) -> str:
 
 def _datetime(value: datetime.datetime) -> str:
     if value.utcoffset() is None:
-        raise Misfit("a datetime without a zone: give it one, such as datetime.now(UTC)")
+        raise _NoValue("a datetime without a zone: give it one, such as datetime.now(UTC)")
     return value.isoformat()
 
 
 def _time(value: datetime.time) -> str:
     if value.utcoffset() is None:
-        raise Misfit("a time of day without a zone: write it as text")
+        raise _NoValue("a time of day without a zone: write it as text")
     return value.isoformat()
 
 
 def _decimal(value: Decimal) -> str:
     if not value.is_finite():
-        raise Misfit("not a number or infinite: leave it out or write null")
+        raise _NoValue("not a number or infinite: leave it out or write null")
     if abs(value.adjusted()) > _TYPE_CHARACTERS_MAX:
-        raise Misfit("a decimal of too many digits: write it as text")
+        raise _NoValue("a decimal of too many digits: write it as text")
     return f"{value:f}"
 
 

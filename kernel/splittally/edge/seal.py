@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from splittally.core.canonical import decode, encode
 from splittally.core.commands import Command, Member, Settle, Submit
@@ -35,6 +34,7 @@ from splittally.edge.host_values import plain
 from splittally.edge.identity import sealed_attempt, sealed_expiry, sealed_key, sealed_origin
 from splittally.edge.labels import NO_LABELS, sealed_labels
 from splittally.edge.native_params import scales_of, seal_native
+from splittally.edge.offers import keyed_offers
 from splittally.edge.payloads import DROPPED, Payload, seal_payload
 from splittally.edge.records import Dispatch, Extend, Group, Intent, Receipt, Release, Request
 from splittally.edge.schema import ANY_PARAMS, ParamsSchema
@@ -126,9 +126,8 @@ class Sealer:
             raise InvalidInput(f"a group has 1 to {MEMBERS_MAX} intents", field="intents")
         if any(type(intent) is not Intent for intent in intents):
             raise _refused_group("every member is an Intent")
-        if group.mode == "first" and all(intent.idempotency_key is None for intent in intents):
-            key = self._entropy(KEY_BYTES)
-            intents = [replace(intent, idempotency_key=key) for intent in intents]
+        if group.mode == "first":
+            intents = keyed_offers(intents, self._entropy)
         members = [self.seal_intent(state, principal, intent) for intent in intents]
         fault = group_fault(group.mode, members)
         if fault == TWO_PAYLOADS:

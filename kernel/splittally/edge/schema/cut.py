@@ -11,7 +11,7 @@ Rule 2. What is cut is not judged: a receipt fits or not by what is left of it.
 from typing import Any
 
 from splittally.core.limits import DEPTH_MAX
-from splittally.edge.schema.structure import ANYTHING, CUT, Place
+from splittally.edge.schema.structure import CUT, Place
 
 
 def cut_above(places: list[Place]) -> int | None:
@@ -25,7 +25,8 @@ def cut_above(places: list[Place]) -> int | None:
 def kept(value: Any, at: Place, left: int = DEPTH_MAX) -> Any:
     """The value without what its places cut, the same object where nothing is."""
     is_map = type(value) is dict
-    if at is ANYTHING or not left or not (is_map or type(value) is list):
+    leads_nowhere = at.rest is at and at.items is at and not at.named
+    if leads_nowhere or not left or not (is_map or type(value) is list):
         return value
     if not is_map:
         items = [kept(item, at.named.get(place, at.items), left - 1) for place, item in enumerate(value)]
