@@ -106,7 +106,10 @@ def refusals(t: Tour) -> None:
     t.ask("r9", "mail.send", {"to": "x", "body": "y" * 200}, "alice_mail", "alice")
     t.ask("r10", "llm.generate", params, "llm", expires_ns=DAY_ONE + 25 * SECOND)
     t.ask("r11", "mill.run", {"stone": "z" * 25_000}, "mill")
+    long = Intent("mill.run", {"stone": "z" * 25_000}, "mill", idempotency_key=key_of("r11b"))
+    t.group("first", [("r11b", long)])
     t.ask("r12", "mill.run", {}, "mill_free")
+    t.ask("r13", "mill.run", {}, "mill", labels={"run": "r" * 257})
 
 
 def chain(t: Tour) -> None:
@@ -453,8 +456,10 @@ def broken(t: Tour) -> None:
     for label in ("x1", "x2", "x3"):
         t.ask(label, "llm.generate", {"model": "m", "max_tokens": 20}, "llm", at=8 * DAY + 100)
     t.settle("x1", "ok", {"prompt_tokens": "many"})
-    t.settle("x2", "ok", {"text": "z" * 25_000})
-    t.settle("x3", "ok", {"text": "z" * 70_000})
+    t.settle("x2", "ok", {"text": "z" * 70_000, "usage": {"prompt_tokens": 3, "completion_tokens": 4}})
+    t.settle("x3", "ok", {"usage": {"note": "z" * 70_000}})
+    t.ask("x9", "mill.run", {}, "mill", labels={"run": "7", "trace": "4bf92f"})
+    t.settle("x9", "ok", {"text": "z" * 25_000})
     t.ask("x8", "mill.run", {}, "mill")
     t.settle("x8", "ok", {"password": "in plain text"}, cost_cents=1)
     for label in ("x4", "x5"):

@@ -54,6 +54,7 @@ def explain(reader: Reader, intent_hash: bytes, principal: str = OPERATOR) -> di
         "grant": member.grant,
         "params": canonical_json(member.params),
         "origin": {"kind": member.origin_kind, "name": member.origin_name},
+        "labels": member.labels,
         "outcome": found.decided.outcome,
         "final": found.is_final,
         "findings": [explained(see(finding)) for finding in found.decided.findings],

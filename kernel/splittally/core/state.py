@@ -71,6 +71,7 @@ TABLES = (
     Table("grants", "caps", str, Grant),
     Table("holds", "ledger", bytes, Hold),
     Table("inflight", "ledger", str, int),
+    Table("labels", "ledger", bytes, dict[str, str], LATER),
     Table("lanes", "governed", bytes, str, LATER),
     Table("lenders", "ledger", str, Lender, LATER, is_defined=True),
     Table("manifests", "caps", str, dict[str, bytes], is_defined=True),

@@ -75,6 +75,9 @@ def _is_seen_id(text: str) -> bool:
     return is_seen(text) and len(text.encode()) <= NAME_BYTES_MAX and text[0] != " " != text[-1]
 
 
+LABELS = "labels"  # the subject under which the labels of what is held are noted
+
+
 class Limit(Struct, frozen=True, array_like=True, gc=False):
     """One bound: at most `amount` of `dim` per `per`; `over` says what happens above it.
 

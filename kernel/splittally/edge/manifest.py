@@ -166,7 +166,7 @@ class _Reader:
         refuse_unknown(f"effect `{kind}`", entry, EFFECT_KEYS)
         return {
             "cap_type": entry.get("cap_type", kind),
-            "params_schema": self.carried.schema(f"{where}.params_schema", entry.get("params_schema")),
+            "params_schema": self.carried.params_schema(where, entry),
             "receipt_schema": self.carried.schema(f"{where}.receipt_schema", entry.get("receipt_schema")),
             "adapters": array(f"{where}.adapters", entry.get("adapters", [])),
             **{key: entry[key] for key in ("params_bytes_max",) if key in entry},
@@ -182,7 +182,7 @@ class _Reader:
         return {
             "cap_type": entry.get("cap_type") or self._cap_type(name, enforcer, effects),
             "enforcer": enforcer,
-            "params_schema": self.carried.schema(f"{where}.params_schema", entry.get("params_schema")),
+            "params_schema": self.carried.params_schema(where, entry),
         }
 
     # Example. The cap `acme/llm@1` is stated as the module `acme/llm@1`, which is A. Then B is installed
