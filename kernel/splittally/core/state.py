@@ -26,7 +26,9 @@ from splittally.core.types import (
     Limit,
     ResourceDef,
     Rule,
+    TopUp,
 )
+from splittally.core.zones import Zone
 
 FORMAT = 2
 POLICY = "policy"
@@ -69,6 +71,7 @@ TABLES = (
     Table("manifests", "caps", str, dict[str, bytes], is_defined=True),
     Table("metrics", "plans", tuple[str, str], Measure, LATER),
     Table("modules", "caps", str, bytes, is_defined=True),
+    Table("moved", "ledger", tuple[str, str, str, int], tuple[str, int], LATER),
     Table("resources", "ledger", str, ResourceDef, is_defined=True),
     Table("revoked", "caps", str, str),
     Table("rules", "caps", str, list[Rule], is_defined=True),
@@ -76,8 +79,10 @@ TABLES = (
     Table("spent", "governed", tuple[str, str], tuple[int, int], LATER),
     Table("started", "ledger", bytes, tuple[bytes, int], LATER),
     Table("stated", "caps", str, dict[str, bytes], LATER, is_defined=True),
+    Table("topups", "ledger", str, TopUp, LATER, is_defined=True),
     Table("verdicts", "governed", str, tuple[int, int], LATER),
     Table("windows", "ledger", tuple[str, str, str], tuple[int, int, int, int]),
+    Table("zones", "ledger", str, Zone, LATER, is_defined=True),
 )
 DEFINITIONS = {table.name: table for table in TABLES if table.is_defined}
 
@@ -126,6 +131,7 @@ class State:
             setattr(getattr(child, table.domain), table.name, dict(self.table(table)))
         books = child.ledger
         books.drawn, books.issued = dict(self.ledger.drawn), dict(self.ledger.issued)
+        books.raised = dict(self.ledger.raised)
         child.governed.reserved = dict(self.governed.reserved)
         books.agenda, books.agenda_is_shared = list(self.ledger.agenda), False
         return child

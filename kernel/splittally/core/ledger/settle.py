@@ -86,7 +86,7 @@ def _saturate(ledger: Ledger, leg: Leg, dim: str, amount: int, violations: list[
     counter = ledger.counters.get((leg.grant, dim, LIFE, 0))
     spent = counter.spent if counter else 0
     for window in leg.windows:
-        counter = ledger.counters.get((leg.grant, dim, window.per, window.start_ns))
+        counter = ledger.counters.get(ledger.counter_key(leg.grant, window))
         if window.dim == dim and counter is not None:
             spent = max(spent, counter.spent)
     left = room(spent)
@@ -111,13 +111,14 @@ def exhaustions(ledger: Ledger, legs: tuple[Leg, ...], charges: list[Charge], is
             continue
         keys = [(leg.grant, dim, LIFE, 0) for dim in sorted(charged)]
         if leg.windows:
-            keys += [(leg.grant, window.dim, window.per, window.start_ns) for window in leg.windows]
+            keys += [ledger.counter_key(leg.grant, window) for window in leg.windows]
+        counter_of = ledger.counted if leg.windows else ledger.counters.get
         for key in keys:
-            counter = ledger.counters.get(key)
+            counter = counter_of(key)
             if counter is None or counter.limit < 0:
                 continue
             scope, dim, per, start_ns = key
-            available = counter.available
+            available = counter.available + ledger.raised.get((scope, dim, per), 0)
             freed = 0 if is_late else leg.reserve.get(dim, 0)
             balance = available + freed - charged.get(dim, 0)
             if balance < 0 <= available:

@@ -19,11 +19,17 @@ from splittally.core.findings import Finding, find
 from splittally.core.governor.cap_changes import spent_rows
 from splittally.core.governor.state import GOVERNOR, SPENT
 from splittally.core.hashing import hash_manifest, hash_module, hash_schema
-from splittally.core.ledger.limit_changes import open_window_events
-from splittally.core.native.grants import change_events, check_accounts, check_change, revoke_events
+from splittally.core.ledger.limit_changes import Moment, open_window_events
+from splittally.core.native.grants import (
+    change_events,
+    check_accounts,
+    check_change,
+    revoke_events,
+)
 from splittally.core.native.manifest_terms import Manifest
 from splittally.core.native.money import account_value, check_debts, check_scales, resource_value
 from splittally.core.native.row import Native, NativeCall, Touches
+from splittally.core.native.zones import check_zones, moved_windows, zone_events
 from splittally.core.release_kinds import RELEASE_KINDS
 from splittally.core.state import DEFINITIONS, POLICY, State
 from splittally.core.types import (
@@ -32,6 +38,7 @@ from splittally.core.types import (
     POLICY_SCOPE,
     ROOT,
     SYS,
+    rule_rows,
 )
 
 MANIFEST = "manifest"
@@ -52,9 +59,10 @@ def _check_manifest(state: State, call: NativeCall, manifest: Manifest) -> list[
     if findings:
         return findings
     defined = _defined(state, manifest)
+    findings = check_zones(defined, [rate.limit() for rule in manifest.policy for rate in rule.rates])
     for name in _vanishing(defined, manifest):
         evolve(defined, GrantRevoked(name, MANIFEST), "", 0)
-    return _check_grants(defined, manifest, call)
+    return findings + _check_grants(defined, manifest, call)
 
 
 def _check_reserved(state: State, manifest: Manifest) -> list[Finding]:
@@ -142,6 +150,7 @@ def _check_grants(defined: State, manifest: Manifest, call: NativeCall) -> list[
         old = defined.caps.grants.get(name)
         found = check_change(defined, old, grant) if old else check_terms(defined.caps, grant)
         found += check_rules(defined.caps, terms, f"grants.{name}") + check_accounts(defined, call, grant)
+        found += check_zones(defined, grant.limits)
         findings += found
         if not found:
             defined.caps.grants[name] = grant
@@ -170,6 +179,7 @@ def manifest_events(state: State, manifest: Manifest, now_ns: int) -> list[Event
     """What applying a checked manifest changes; empty when everything stands already."""
     events = definition_events(state, manifest)
     fork = _with(state, events)
+    _extend(fork, events, moved_windows(state, fork, now_ns))
     for name in _vanishing(fork, manifest):
         _extend(fork, events, revoke_events(fork, name, MANIFEST))
     for name in _parents_first(manifest, []):
@@ -179,8 +189,9 @@ def manifest_events(state: State, manifest: Manifest, now_ns: int) -> list[Event
         if old is None:
             _extend(fork, events, grant_events(fork.caps, grant, terms.params, None))
         else:
-            _extend(fork, events, change_events(fork, old, grant, terms.params))
-    _extend(fork, events, _policy_events(fork, manifest) + _governor_events(fork, manifest, now_ns))
+            _extend(fork, events, change_events(fork, old, grant, terms.params, now_ns))
+    _extend(fork, events, _policy_events(fork, manifest, now_ns))
+    _extend(fork, events, _governor_events(fork, manifest, now_ns, governed_windows(state, now_ns)))
     if events and manifest.modules:
         digest = hash_manifest(encode(msgspec.to_builtins(manifest, builtin_types=(bytes,))))
         events.append(Defined("manifests", digest.hex(), encode(manifest.modules)))
@@ -223,12 +234,14 @@ def definition_events(state: State, manifest: Manifest) -> list[Event]:
             events.append(Defined("stated", key, encode(row)))
     if manifest.offset_ns != state.offset_ns:
         events.append(Defined("world", "offset_ns", encode(manifest.offset_ns)))
-    return events
+    return events + zone_events(state, manifest.zones or {})
 
 
 def release_events(state: State, release: Manifest) -> list[Event]:
     """The definitions of a release that are new or differ; what the world chose itself stands."""
-    return definition_events(state, msgspec.structs.replace(release, offset_ns=state.offset_ns))
+    world = state.ledger.zones.get("")
+    zones = {"": world} if world is not None else UNSET
+    return definition_events(state, msgspec.structs.replace(release, offset_ns=state.offset_ns, zones=zones))
 
 
 def define_blob(state: State, events: list[Event], digest: bytes, data: bytes) -> None:
@@ -238,30 +251,40 @@ def define_blob(state: State, events: list[Event], digest: bytes, data: bytes) -
         events.append(event)
 
 
-def _policy_events(state: State, manifest: Manifest) -> list[Event]:
+def _policy_events(state: State, manifest: Manifest, now_ns: int) -> list[Event]:
     """The rules as stated; the windows of their rates that are open take the new amounts."""
     rules = [rule.rule() for rule in manifest.policy]
     if rules == state.rules:
         return []
-    value = encode(msgspec.to_builtins(rules, builtin_types=(bytes,)))
+    value = encode(rule_rows(rules))
     events: list[Event] = [
         Defined("rules", POLICY, value if rules else b""),
         Defined("world", "policy_hash", encode(hash_manifest(value) if rules else b"")),
     ]
     old, new = ({rule.name: rule.rates for rule in each} for each in (state.rules, rules))
+    at = Moment(now_ns, state.offset_ns)
     for name in sorted({**old, **new}):
-        events += open_window_events(state.ledger, POLICY_SCOPE + name, old.get(name, []), new.get(name, []))
+        scope = POLICY_SCOPE + name
+        events += open_window_events(state.ledger, scope, old.get(name, []), new.get(name, []), at)
     return events
 
 
-def _governor_events(state: State, manifest: Manifest, now_ns: int) -> list[Event]:
-    """The governor is the manifest's, as the policy is: one without takes it away. What was spent is kept."""
+def _governor_events(state: State, manifest: Manifest, now_ns: int, began: dict[str, int]) -> list[Event]:
+    """The governor is the manifest's, as the policy is: one without takes it away. What was spent is kept.
+
+    `began` says where the windows of now began before this manifest: another zone begins them elsewhere.
+    """
     terms = None if manifest.governor is UNSET else manifest.governor
-    if terms == state.governed.terms:
+    starts = governed_windows(state, now_ns)
+    if terms == state.governed.terms and starts == began:
         return []
-    value = encode(msgspec.to_builtins(terms)) if terms is not None else b""
-    rows = spent_rows(state.governed, terms, governed_windows(state, now_ns))
-    return [Defined(GOVERNOR, GOVERNOR, value), *([Defined(SPENT, GOVERNOR, encode(rows))] if rows else [])]
+    events: list[Event] = []
+    if terms != state.governed.terms:
+        events.append(
+            Defined(GOVERNOR, GOVERNOR, encode(msgspec.to_builtins(terms)) if terms is not None else b"")
+        )
+    rows = spent_rows(state.governed, terms, began, starts)
+    return [*events, Defined(SPENT, GOVERNOR, encode(rows))] if rows else events
 
 
 def _defined(state: State, manifest: Manifest) -> State:
