@@ -23,8 +23,10 @@ ROLLING = "rolling:"
 ROLLING_SLICES = 60  # an amount counts at most a 60th longer than the window is
 
 _MONDAY = 4  # 1970-01-05, the first Monday, in days
-_UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
-_DURATION = re.compile(r"([1-9][0-9]{0,9})(ms|s|m|h|d)")
+_UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_DAY_NS = 24 * _UNITS_NS["h"]
+_DURATION = re.compile(r"([1-9][0-9]{0,9})(ms|s|m|h)")
+_DAYS = re.compile(r"([1-9][0-9]{0,9})d")
 _CALENDAR = re.compile(
     r"(hour|day|week|month|quarter|year)(?::([a-z]+|[0-9]{1,2}|[0-9]{2}-[0-9]{2}))?(?:@([A-Za-z0-9_+/-]+))?"
 )
@@ -76,7 +78,7 @@ def read_period(per: str) -> Period | None:
     if len(per) > NAME_BYTES_MAX:
         return None
     is_rolling = per.startswith(ROLLING)
-    length_ns = duration_ns(per.removeprefix(ROLLING))
+    length_ns = rolling_ns(per.removeprefix(ROLLING)) if is_rolling else duration_ns(per)
     if length_ns:
         return Period("", "", 0, 0, length_ns, is_rolling) if length_ns <= TIME_NS_MAX else None
     match = _CALENDAR.fullmatch(per)
@@ -109,9 +111,12 @@ def _anchor_of(base: str, anchor: str) -> tuple[int, int] | None:
 
 
 def duration_ns(text: str) -> int:
-    """The length of a duration such as `250ms`, `60s`, `5m`, `2h`, `7d`; 0 when `text` is not one.
-
-    A day of a duration has 24 hours.
-    """
+    """The length of a duration such as `250ms`, `60s`, `5m`, `2h`; 0 when `text` is not one."""
     match = _DURATION.fullmatch(text)
     return 0 if match is None else int(match[1]) * _UNITS_NS[match[2]]
+
+
+def rolling_ns(text: str) -> int:
+    """The length of what rolls: a duration, or days of 24 hours such as `30d`; 0 when `text` is neither."""
+    match = _DAYS.fullmatch(text)
+    return duration_ns(text) if match is None else int(match[1]) * _DAY_NS

@@ -88,7 +88,7 @@ def seal_terms(
 
 
 def spelled_limit(where: str, limit: Mapping[str, Any], standing: set[tuple[str, str]]) -> dict[str, Any]:
-    """A limit with its window as the core spells it, its share as two numbers, and what it carries at most."""
+    """A limit with its window as the core spells it, its share as two numbers, what it carries at most."""
     terms = dict(limit)
     if "rollover" in terms and terms["rollover"] != []:
         terms["rollover"] = share(f"{where}.rollover", terms["rollover"])

@@ -21,7 +21,7 @@ from typing import Any
 
 from splittally.core.dates import month_days
 from splittally.core.errors import InvalidManifest
-from splittally.core.periods import DAY, HOUR, MONTHS_OF, ROLLING, WEEK, WEEKDAYS, duration_ns
+from splittally.core.periods import DAY, HOUR, MONTHS_OF, ROLLING, WEEK, WEEKDAYS, duration_ns, rolling_ns
 from splittally.core.types import LIFE
 from splittally.core.zones import Zone
 from splittally.edge.zones import read_zone
@@ -35,6 +35,7 @@ _ANCHORS = {
     "quarter": "a day of a month such as 02-01, or a day of its first month",
     "year": "a day of a month such as 04-06",
 }
+_ROLLS = "what rolls has a length such as 60s, 24h or 30d"
 _LEAP_YEAR = 2000
 
 
@@ -62,9 +63,9 @@ def spelled_per(
             )
     length = per.removeprefix(ROLLING)
     is_fixed = said.get("rolling") is False or ("rolling" not in said and (terms.get("dim"), per) in standing)
-    if said.get("rolling") is True and not duration_ns(length):
-        raise InvalidManifest(f"`{where}`: what rolls has a length such as 60s, 24h or 30d", field=where)
-    if duration_ns(per) and not is_fixed:
+    if said.get("rolling") is True and not rolling_ns(length):
+        raise InvalidManifest(f"`{where}`: {_ROLLS}", field=where)
+    if said.get("rolling") is True or (duration_ns(per) and not is_fixed):
         terms["per"] = ROLLING + length
 
 
@@ -76,7 +77,7 @@ def _calendar(where: str, per: str, said: dict[str, Any], zones: dict[str, Zone]
         if said_in_per and key in said:
             raise InvalidManifest(f"`{where}` says `{key}` twice", field=where)
     if said.get("rolling") is True:
-        raise InvalidManifest(f"`{where}`: what rolls has a length such as 60s, 24h or 30d", field=where)
+        raise InvalidManifest(f"`{where}`: {_ROLLS}", field=where)
     starts, zone = said.get("starts", anchor or None), said.get("timezone", name or None)
     spelled = base if starts is None else _anchored(f"{where}.starts", base, starts)
     if zone is None:

@@ -237,7 +237,7 @@ class Ledger:
         self.agenda, self.agenda_is_shared = due, False
 
     def rebuild_sums(self) -> None:
-        """Derive what open holds drew, external accounts issued and lenders lent, and how far limits are raised."""
+        """Derive what open holds drew, accounts issued and lenders lent, and how far limits are raised."""
         self.rebuild_lent()
         self.raised.clear()
         for topup in self.topups.values():

@@ -16,29 +16,26 @@ from splittally.core.caps.rules import check_rules, recorded_terms
 from splittally.core.events import Defined, Event, GrantRevoked
 from splittally.core.evolve import evolve, governed_windows
 from splittally.core.findings import Finding, find
-from splittally.core.governor.cap_changes import spent_rows
-from splittally.core.governor.state import GOVERNOR, SPENT
 from splittally.core.hashing import hash_manifest, hash_module, hash_schema
-from splittally.core.ledger.limit_changes import Moment, open_window_events
 from splittally.core.native.grants import (
     change_events,
     check_accounts,
     check_change,
     revoke_events,
 )
+from splittally.core.native.manifest_rules import governor_events, policy_events
 from splittally.core.native.manifest_terms import Manifest
 from splittally.core.native.money import account_value, check_debts, check_scales, resource_value
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.native.zones import check_zones, moved_windows, zone_events
 from splittally.core.release_kinds import RELEASE_KINDS
-from splittally.core.state import DEFINITIONS, POLICY, State
+from splittally.core.state import DEFINITIONS, State
 from splittally.core.types import (
     CAP_ANY_TYPE,
     CAP_NATIVE_TYPE,
     POLICY_SCOPE,
     ROOT,
     SYS,
-    rule_rows,
 )
 
 MANIFEST = "manifest"
@@ -190,8 +187,8 @@ def manifest_events(state: State, manifest: Manifest, now_ns: int) -> list[Event
             _extend(fork, events, grant_events(fork.caps, grant, terms.params, None))
         else:
             _extend(fork, events, change_events(fork, old, grant, terms.params, now_ns))
-    _extend(fork, events, _policy_events(fork, manifest, now_ns))
-    _extend(fork, events, _governor_events(fork, manifest, now_ns, governed_windows(state, now_ns)))
+    _extend(fork, events, policy_events(fork, manifest, now_ns))
+    _extend(fork, events, governor_events(fork, manifest, now_ns, governed_windows(state, now_ns)))
     if events and manifest.modules:
         digest = hash_manifest(encode(msgspec.to_builtins(manifest, builtin_types=(bytes,))))
         events.append(Defined("manifests", digest.hex(), encode(manifest.modules)))
@@ -249,42 +246,6 @@ def define_blob(state: State, events: list[Event], digest: bytes, data: bytes) -
     event = Defined("blobs", digest.hex(), data)
     if digest not in state.caps.blobs and event not in events:
         events.append(event)
-
-
-def _policy_events(state: State, manifest: Manifest, now_ns: int) -> list[Event]:
-    """The rules as stated; the windows of their rates that are open take the new amounts."""
-    rules = [rule.rule() for rule in manifest.policy]
-    if rules == state.rules:
-        return []
-    value = encode(rule_rows(rules))
-    events: list[Event] = [
-        Defined("rules", POLICY, value if rules else b""),
-        Defined("world", "policy_hash", encode(hash_manifest(value) if rules else b"")),
-    ]
-    old, new = ({rule.name: rule.rates for rule in each} for each in (state.rules, rules))
-    at = Moment(now_ns, state.offset_ns)
-    for name in sorted({**old, **new}):
-        scope = POLICY_SCOPE + name
-        events += open_window_events(state.ledger, scope, old.get(name, []), new.get(name, []), at)
-    return events
-
-
-def _governor_events(state: State, manifest: Manifest, now_ns: int, began: dict[str, int]) -> list[Event]:
-    """The governor is the manifest's, as the policy is: one without takes it away. What was spent is kept.
-
-    `began` says where the windows of now began before this manifest: another zone begins them elsewhere.
-    """
-    terms = None if manifest.governor is UNSET else manifest.governor
-    starts = governed_windows(state, now_ns)
-    if terms == state.governed.terms and starts == began:
-        return []
-    events: list[Event] = []
-    if terms != state.governed.terms:
-        events.append(
-            Defined(GOVERNOR, GOVERNOR, encode(msgspec.to_builtins(terms)) if terms is not None else b"")
-        )
-    rows = spent_rows(state.governed, terms, began, starts)
-    return [*events, Defined(SPENT, GOVERNOR, encode(rows))] if rows else events
 
 
 def _defined(state: State, manifest: Manifest) -> State:
