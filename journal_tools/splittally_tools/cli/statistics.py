@@ -13,7 +13,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import asdict
 from splittally.core.errors import JournalDamaged, WorldError
-from splittally.core.ledger.windows import DAY_NS, window_start
+from splittally.core.ledger.windows import DAY_NS
 from splittally.core.limits import TIME_NS_MAX
 from splittally.core.types import CALENDAR_WINDOWS, EXTERNAL
 
@@ -21,6 +21,7 @@ from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, say, table, word
 from splittally_tools.cli.session import Session, shared
+from splittally_tools.statistics.calendar import Calendar
 from splittally_tools.statistics.feed import (
     FILE,
     Difference,
@@ -44,11 +45,11 @@ class Moment(NamedTuple):
     ns: int
     is_day: bool
 
-    def first_ns(self, offset_ns: int) -> int:
-        return self.ns - offset_ns if self.is_day else self.ns
+    def first_ns(self, calendar: Calendar) -> int:
+        return calendar.day_start(self.ns // DAY_NS) if self.is_day else self.ns
 
-    def last_ns(self, offset_ns: int) -> int:
-        return self.ns - offset_ns + DAY_NS - 1 if self.is_day else self.ns
+    def last_ns(self, calendar: Calendar) -> int:
+        return calendar.day_start(self.ns // DAY_NS + 1) - 1 if self.is_day else self.ns
 
 
 def _moment(ctx: click.Context, option: click.Parameter, value: str | None) -> Moment | None:
@@ -188,12 +189,12 @@ def show(
             "accounts": _accounts(statistics, account, resource),
         }
         if per is not None:
-            offset_ns = cursor.offset_ns
-            since_ns = first and window_start(per, first.first_ns(offset_ns), offset_ns)
-            until_ns = last and last.last_ns(offset_ns)
+            calendar = cursor.calendar
+            since_ns = first and calendar.start(per, first.first_ns(calendar))
+            until_ns = last and last.last_ns(calendar)
             found = statistics.totals(per, account, resource, since_ns, until_ns)
             document["windows"] = [{**key._asdict(), **asdict(total)} for key, total in found]
-    emit(session, document, lambda out: _show(out, document, cursor.offset_ns))
+    emit(session, document, lambda out: _show(out, document, cursor.calendar))
     return DONE
 
 
@@ -228,7 +229,7 @@ def _accounts(statistics: Statistics, account: str | None, resource: str | None)
     return rows
 
 
-def _show(out: Page, document: dict[str, Any], offset_ns: int) -> None:
+def _show(out: Page, document: dict[str, Any], calendar: Calendar) -> None:
     rows = [
         (name, resource, *amounts.values(), account["debt_limit"])
         for name, account in document["accounts"].items()
@@ -240,7 +241,7 @@ def _show(out: Page, document: dict[str, Any], offset_ns: int) -> None:
         windows = [
             (
                 *(row[name] for name in columns[:3]),
-                _local(row["start_ns"], offset_ns),
+                _local(row["start_ns"], calendar),
                 *(row[name] for name in columns[4:]),
             )
             for row in document["windows"]
@@ -249,6 +250,6 @@ def _show(out: Page, document: dict[str, Any], offset_ns: int) -> None:
     say(out, _standing(document), "dim")
 
 
-def _local(start_ns: int, offset_ns: int) -> str:
-    moment = datetime(1970, 1, 1) + timedelta(microseconds=(start_ns + offset_ns) // 1_000)
+def _local(start_ns: int, calendar: Calendar) -> str:
+    moment = datetime(1970, 1, 1) + timedelta(microseconds=calendar.local(start_ns) // 1_000)
     return moment.strftime("%Y-%m-%d %H:%M")

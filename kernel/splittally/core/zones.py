@@ -66,9 +66,14 @@ def standard_s(zone: Zone) -> int:
     return zone.offsets_s[-1] if zone.offsets_s else zone.first_s
 
 
+def offset_s(zone: Zone, at_s: int) -> int:
+    """How far its clock is ahead of UTC at an instant."""
+    return _span(zone, at_s)[0]
+
+
 def local_day(zone: Zone, at_s: int) -> int:
     """The day that holds an instant, in days since 1970-01-01."""
-    day = (at_s + _span(zone, at_s)[0]) // DAY_S
+    day = (at_s + offset_s(zone, at_s)) // DAY_S
     while first_instant(zone, day + 1) <= at_s:  # the clock was set back over a midnight, or a date left out
         day += 1
     return day
@@ -79,8 +84,8 @@ def first_instant(zone: Zone, day: int) -> int:
     local_s = day * DAY_S
     at_s = local_s - 2 * DAY_S  # before it, whatever the offset
     while True:
-        offset_s, until_s = _span(zone, at_s)
-        at_s = max(at_s, local_s - offset_s)
+        ahead_s, until_s = _span(zone, at_s)
+        at_s = max(at_s, local_s - ahead_s)
         if at_s < until_s:
             return at_s
         at_s = until_s
