@@ -22,6 +22,7 @@ from splittally.core.findings import find
 from splittally.core.limits import GROUP_MAX, OPEN_HOLDS_MAX, QUEUE_MAX
 from splittally.edge.arguments import Mode, Several, listed, require_natural, require_several
 from splittally.edge.hashes import require_hash
+from splittally.edge.moments import When
 from splittally.edge.records import (
     At,
     Decision,
@@ -158,10 +159,15 @@ class AsyncKernel:
         return await self._call(lambda: self._kernel.reject(intent_hash, now_ns))
 
     async def native(
-        self, kind: str, grant: str | None = None, now_ns: int | None = None, **params: Any
+        self,
+        kind: str,
+        grant: str | None = None,
+        now_ns: int | None = None,
+        under: str | None = None,
+        **params: Any,
     ) -> Decision:
         """Ask for a native effect."""
-        return await self._call(lambda: self._kernel.native(kind, grant, now_ns, **params))
+        return await self._call(lambda: self._kernel.native(kind, grant, now_ns, under, **params))
 
     async def apply(
         self,
@@ -194,9 +200,9 @@ class AsyncKernel:
         """Where value came from, level by level; see `Kernel.trace`."""
         return await self._call(lambda: self._kernel.trace(target, resource, depth, limit))
 
-    async def at(self, seq: int) -> Queries:
-        """Queries on the state after frame `seq`."""
-        return await self._call(lambda: self._kernel.at(seq))
+    async def at(self, moment: When) -> Queries:
+        """Queries on the state at a past moment; see `Kernel.at`."""
+        return await self._call(lambda: self._kernel.at(moment))
 
     async def upgrade(self) -> int | None:
         """Record the caps, kinds and modules of this release; the frame, None where they stand already."""

@@ -82,7 +82,8 @@ def test_what_a_top_up_added_is_not_carried_and_a_limit_that_it_covers_is_not_ex
     ("said", "code"),
     [
         ({"until": NOON}, "already_expired"), ({"until": 1}, "already_expired"),
-        ({"until": MIDNIGHT, "once": True}, "params.invalid"), ({"once": True, "per": "life"}, "params.invalid"),
+        ({"until": MIDNIGHT, "once": True}, "params.invalid"),
+        ({"once": True, "per": "life"}, "params.invalid"),
         ({"once": True, "per": "week"}, "not_found"), ({"until": MIDNIGHT, "amount": 0}, "params.invalid"),
         ({"until": "soon"}, "params.invalid"),
     ],

@@ -18,7 +18,7 @@ from splittally.core.errors import DiskFull, JournalDamaged, WorldError, WorldLo
 from splittally.runtime.reader import Record
 
 from splittally_tools.statistics.batch import Account, Batch, Key, Total
-from splittally_tools.statistics.calendar import Calendar
+from splittally_tools.statistics.calendar import Kept
 
 APPLICATION_ID = 0x54414C59  # `TALY`, at byte 68 of the file
 VERSION = 2
@@ -58,7 +58,7 @@ class Cursor(NamedTuple):
     size: int
     hash: bytes
     now_ns: int
-    calendar: Calendar
+    kept: Kept
 
 
 class Statistics:
@@ -78,7 +78,7 @@ class Statistics:
         """Add frames that follow each other from the cursor or before it; what they came to."""
         with _told(self.path), _transaction(self.db, "IMMEDIATE"):
             before = self._cursor()
-            batch = Batch(before.size, before.calendar)
+            batch = Batch(before.size, before.kept)
             for record in records:
                 batch.add(record)
             if batch.size > before.size:
@@ -113,7 +113,7 @@ class Statistics:
         )
         db.execute(
             "UPDATE cursor SET size=?, hash=?, now_ns=?, offset_ns=?, zone=?",
-            (batch.size, batch.hash, batch.now_ns, *batch.calendar),
+            (batch.size, batch.hash, batch.now_ns, *batch.kept),
         )
 
     # --- reading -------------------------------------------------------------------------------
@@ -134,8 +134,8 @@ class Statistics:
         ((size, hash_, now_ns, offset_ns, zone),) = self.db.execute(
             "SELECT size, hash, now_ns, offset_ns, zone FROM cursor"
         ).fetchall()
-        calendar = Calendar(offset_ns, bytes(zone))
-        return Cursor(size=size, hash=bytes(hash_), now_ns=now_ns, calendar=calendar)
+        kept = Kept(offset_ns, bytes(zone))
+        return Cursor(size=size, hash=bytes(hash_), now_ns=now_ns, kept=kept)
 
     def accounts(self) -> dict[str, Account]:
         """Accounts by name, as they are defined."""

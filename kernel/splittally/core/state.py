@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from splittally.core.budget.state import Fired, Firing, Measure, Plans, Solution
+from splittally.core.calendars import Calendar
 from splittally.core.caps.state import Caps
 from splittally.core.governor.state import Governed
 from splittally.core.governor.terms import GovernorTerms
@@ -135,6 +136,11 @@ class State:
         child.governed.reserved = dict(self.governed.reserved)
         books.agenda, books.agenda_is_shared = list(self.ledger.agenda), False
         return child
+
+    @property
+    def calendar(self) -> Calendar:
+        """What the clock of the world shows."""
+        return Calendar(self.offset_ns, self.ledger.zones.get(""))
 
     @property
     def rules(self) -> list[Rule]:

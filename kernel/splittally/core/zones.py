@@ -81,7 +81,11 @@ def local_day(zone: Zone, at_s: int) -> int:
 
 def first_instant(zone: Zone, day: int) -> int:
     """The instant, in seconds since 1970, at which a day begins."""
-    local_s = day * DAY_S
+    return first_shown(zone, day * DAY_S)
+
+
+def first_shown(zone: Zone, local_s: int) -> int:
+    """The first instant at which its clock shows this time or a later one."""
     at_s = local_s - 2 * DAY_S  # before it, whatever the offset
     while True:
         ahead_s, until_s = _span(zone, at_s)
