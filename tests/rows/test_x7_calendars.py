@@ -7,12 +7,13 @@ import pytest
 import splittally
 from hypothesis import example, given
 from splittally import Intent, Receipt
+from splittally.core.calendars import Calendar
 from splittally.core.events import Held
 from splittally.core.ledger.windows import periods_until, window_end, window_start
 from splittally.edge.zones import read_zone, zone_names
 from splittally.runtime.recover import fold
 
-from tests.calendar_model import WEEKDAYS, begins, window_of
+from tests.calendar_model import WEEKDAYS, begins, window_of, zone_of
 from tests.rows.worlds import codes, few, recorded, tally
 
 SECOND = 10**9
@@ -421,3 +422,14 @@ def test_a_leg_names_a_window_by_its_start_and_its_end(kernel):
         ("rolling:60s", at, at + 60 * SECOND),
     ]
     assert recorded(kernel, Held)[0].legs[0].windows == windows
+
+
+@pytest.mark.req("X7-10")
+@pytest.mark.parametrize(
+    "name", ["Antarctica/Troll", "America/Scoresbysund", "Europe/Amsterdam", "Asia/Gaza"]
+)
+@given(at=st.datetimes(dt.datetime(1970, 1, 2), dt.datetime(2100, 1, 1)))
+def test_a_rule_holds_after_the_last_transition_alone(name, at):
+    moment = at.replace(microsecond=0, tzinfo=dt.UTC)
+    shown = moment.astimezone(zone_of(name)).replace(tzinfo=dt.UTC)
+    assert Calendar(0, read_zone("", name)).local(in_ns(moment)) == in_ns(shown)

@@ -8,6 +8,7 @@ from splittally import Intent, Receipt
 from splittally.core.events import Defined
 from splittally.core.ledger.rollover import amount_after
 from splittally.core.limits import NATURAL_MAX
+from splittally.core.snapshot import dump_state, load_state, state_root
 from splittally.core.types import Limit
 from splittally.runtime.recover import fold
 
@@ -215,3 +216,16 @@ def test_a_world_carries_at_most_what_a_plain_loop_over_its_days_says(days, most
             if asked.allowed:
                 used, was_used = used + usd, True
                 kernel.settle(Receipt(asked.intent_hash, "ok", "h", {}))
+
+
+@pytest.mark.req("X7-11")
+def test_a_world_that_is_loaded_still_has_its_top_ups_and_its_slices(kernel):
+    kernel.apply(manifest(DAILY, {"per": "60s", "amount": 500}), now_ns=NOON)
+    raise_by(kernel, until=MIDNIGHT)
+    assert [use(kernel, 40), use(kernel, 50, NOON + 1)] == ["allow", "allow"]
+    state = kernel._world.state
+    loaded = load_state(dump_state(state))
+    assert state_root(loaded) == kernel.state.root
+    for name in ("raised", "slices", "topups"):
+        assert getattr(loaded.ledger, name) == getattr(state.ledger, name) != {}
+    assert loaded.ledger.next_due() == state.ledger.next_due()
