@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 from cddl_verifier import Validator
-from splittally.core import commands, events, findings, types, zones
+from splittally.core import commands, events, findings, topups, types, zones
 from splittally.core.canonical import decode, encode
 from splittally.core.evolve import DEFINITIONS
 from splittally.core.frames import HOLD_CHANGED_FIELDS, RELEASE_FIELDS, WINDOW_ROLLED_FIELDS, body_rows
@@ -24,7 +24,7 @@ RECORDS = "records-2"  # of the format that is written today
 STRUCTS = sorted(
     {
         thing
-        for module in (types, zones, commands, events, findings)
+        for module in (types, topups, zones, commands, events, findings)
         for thing in vars(module).values()
         if isinstance(thing, type) and issubclass(thing, msgspec.Struct) and thing is not msgspec.Struct
     },

@@ -43,7 +43,8 @@ RESERVED, SETTLED, RELEASED = "reserved", "settled", "released"  # a hold's stat
 
 LIFE, PER_INTENT = "life", "intent"
 CALENDAR_WINDOWS = ("hour", "day", "week", "month", "quarter", "year")
-OVERS = ("deny", "defer", "ask", "tell", "shadow")
+TELL = "tell"
+OVERS = ("deny", "defer", "ask", TELL, "shadow")
 
 RELEASE_CAUSES = ("cancel", "expiry", "governance", "rejected", "approval_timeout", "not_dispatched")
 ASKED_CAUSES = ("cancel", "not_dispatched")  # what a caller may say; an order is a native effect
@@ -208,16 +209,6 @@ class Window(Struct, frozen=True, array_like=True, gc=False):
 WINDOW_FIELDS = 3  # of format 1
 
 
-class TopUp(Struct, frozen=True, array_like=True, gc=False):
-    """What a hard limit is raised by until a time; it stands beside the terms of the grant."""
-
-    scope: str
-    dim: str
-    per: str
-    amount: int
-    until_ns: int
-
-
 class Leg(Struct, frozen=True, array_like=True, gc=False):
     """What one grant of the chain holds for an intent, and the code that will settle it.
 
@@ -248,7 +239,11 @@ class Draw(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Rule(Struct, frozen=True, array_like=True, gc=False):
-    """A policy rule: every non-empty field and the condition must match."""
+    """A policy rule: every non-empty field and the condition must match.
+
+    Where it asks, `approvals` of the `approvers` must approve: one where it says 0, anybody where it names
+    nobody.
+    """
 
     name: str
     decision: str
@@ -259,12 +254,18 @@ class Rule(Struct, frozen=True, array_like=True, gc=False):
     origin_name: str
     when: str
     rates: list[Limit]
+    approvers: list[str] = []
+    approvals: int = 0
 
 
-def rule_rows(rules: list[Rule]) -> list[list[Any]]:
+RULE_FIELDS = 9  # of format 1
+
+
+def rules_row(rules: list[Rule]) -> list[Any]:
     """Rules as they are recorded, as lists and atoms."""
-    rows: list[list[Any]] = msgspec.to_builtins(rules, builtin_types=(bytes,))
+    rows: list[Any] = msgspec.to_builtins(rules, builtin_types=(bytes,))
     for row in rows:
+        leave_out(row, RULE_FIELDS)
         for rate in row[_RULE_RATES]:
             shorten_limit(rate)
     return rows

@@ -17,7 +17,8 @@ from splittally.core.canonical import decode
 from splittally.core.caps.state import limits_of
 from splittally.core.findings import Finding, find
 from splittally.core.state import State
-from splittally.core.types import CAP_ALL, Grant, TopUp
+from splittally.core.topups import TopUp
+from splittally.core.types import CAP_ALL, Grant
 from splittally.edge.records import Decision
 
 Params = Mapping[str, Any]

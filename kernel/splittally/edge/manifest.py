@@ -64,10 +64,10 @@ GRANT_KEYS = (
     "dispatch",
 )  # fmt: skip
 LIMIT_KEYS = ("dim", "amount", "per", "over", "rollover", "rollover_max", *PERIOD_KEYS)
-WORLD_KEYS = ("utc_offset", "timezone", "zones")
+WORLD_KEYS = ("utc_offset", "timezone", "zones", "clock_jump")
 RULE_KEYS = (
     "name", "decision", "effect_kind", "cap_name", "cap_type", "origin_kind", "origin_name", "when", "match",
-    "rates", "rate",
+    "rates", "rate", "approvers", "approvals",
 )  # fmt: skip
 MATCH_KEYS = ("effect_kind", "cap_name", "cap_type", "origin_kind", "origin_name")
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
@@ -128,7 +128,7 @@ class _Reader:
             "modules": self.carried.modules,
             "grants": {name: self._grant(name, x, caps) for name, x in self._table("grants").items()},
             "policy": [self._rule(at, rule) for at, rule in enumerate(self._rules())],
-            "offset_ns": self._world(),
+            **self._world(),
             "wasm": [self.carried.wasm[digest] for digest in sorted(self.carried.wasm)],
             "schemas": [self.carried.schemas[digest] for digest in sorted(self.carried.schemas)],
             **({"stated": self.stated} if self.stated else {}),
@@ -153,18 +153,22 @@ class _Reader:
     def _rules(self) -> list[Any]:
         return array("policy", self.document.get("policy", []))
 
-    def _world(self) -> int:
-        """The world's offset from UTC; its zone, and others that it is to know, are kept."""
+    def _world(self) -> dict[str, int]:
+        """The world's offset from UTC and its clock; its zone, and others that it is to know, are kept."""
         world = self._table("world")
         refuse_unknown("`world`", world, WORLD_KEYS)
+        terms = {"offset_ns": 0}
         for name in array("world.zones", world.get("zones", [])):
             self.zones[str(name)] = read_zone("world.zones", name)
-        if "timezone" in world:
-            if "utc_offset" in world:
-                raise InvalidManifest("a world has a `timezone` or a `utc_offset`", field="world.timezone")
+        if "timezone" not in world:
+            terms["offset_ns"] = utc_offset_ns("world.utc_offset", world.get("utc_offset", "+00:00"))
+        elif "utc_offset" in world:
+            raise InvalidManifest("a world has a `timezone` or a `utc_offset`", field="world.timezone")
+        else:
             self.zones[""] = read_zone("world.timezone", world["timezone"])
-            return 0
-        return utc_offset_ns("world.utc_offset", world.get("utc_offset", "+00:00"))
+        if "clock_jump" in world:
+            terms["clock_jump_ns"] = span("world.clock_jump", world["clock_jump"])
+        return terms
 
     def _account(self, name: str, value: Any) -> int:
         entry = value if isinstance(value, Mapping) else {"debt_limit": value}

@@ -77,9 +77,7 @@ def decode_tzif(data: bytes) -> tuple[int, list[tuple[int, int]], list[int]]:
         before = changes[-1][1] if changes else first_s
         if instant <= 0:
             first_s = offsets[kind]
-        elif (
-            offsets[kind] != before or instant == instants[-1]
-        ):  # the rule follows the last, whatever it changed
+        elif offsets[kind] != before or instant == instants[-1]:  # the rule follows the last one
             changes.append((instant, offsets[kind]))
     return first_s, changes, decode_posix(data[at:].strip(b"\n").decode("ascii"))
 

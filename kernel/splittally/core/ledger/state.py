@@ -15,9 +15,11 @@ from heapq import heapify, heappop, heappush
 from msgspec import Struct
 
 from splittally.core.amounts import NONE, Balance, Natural, added, saturated
+from splittally.core.asks import ANYBODY, Ask
 from splittally.core.ledger.windows import counting, is_rolling
 from splittally.core.overlay import Overlay
-from splittally.core.types import EXTERNAL, AccountDef, Draw, Leg, Lender, ResourceDef, TopUp, Window
+from splittally.core.topups import TopUp
+from splittally.core.types import EXTERNAL, AccountDef, Draw, Leg, Lender, ResourceDef, Window
 from splittally.core.zones import Zone
 
 CounterKey = tuple[str, str, str, int]
@@ -96,9 +98,9 @@ def issued_by(balance: int) -> int:
 class Ledger:
     """The tables of the ledger."""
 
-    __slots__ = ("accounts", "agenda", "agenda_is_shared", "appointments", "balances", "counters", "drawn",
-                 "holds", "inflight", "issued", "lenders", "lent", "moved", "raised", "resources", "slices",
-                 "started", "topups", "windows", "zones")  # fmt: skip
+    __slots__ = ("accounts", "agenda", "agenda_is_shared", "appointments", "asked", "balances", "counters",
+                 "drawn", "holds", "inflight", "issued", "lenders", "lent", "moved", "raised", "resources",
+                 "slices", "started", "topups", "windows", "zones")  # fmt: skip
 
     def __init__(self) -> None:
         self.resources: dict[str, ResourceDef] = {}
@@ -118,9 +120,14 @@ class Ledger:
         self.zones: dict[str, Zone] = {}  # by name; the one of no name is the world's
         self.holds: dict[bytes, Hold] = {}
         self.started: dict[bytes, tuple[bytes, int]] = {}  # intent -> who dispatched it, and when
+        self.asked: dict[bytes, list[Ask]] = {}  # intent that waits -> why, unless plainly
         self.appointments: dict[tuple[int, int], int] = {}  # seq, position -> due time, of other domains
         self.agenda: list[Due] = []
         self.agenda_is_shared = False
+
+    def asks_of(self, intent_hash: bytes) -> list[Ask]:
+        """The reasons for which a hold waits; one without a name, for anybody, where none were recorded."""
+        return self.asked.get(intent_hash) or [ANYBODY]
 
     def fork(self) -> "Ledger":
         """What is derived, for a fork; its tables are laid over these by `State.fork`."""

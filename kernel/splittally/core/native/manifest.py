@@ -39,6 +39,7 @@ from splittally.core.types import (
 )
 
 MANIFEST = "manifest"
+_OF_THE_WORLD = ("clock_jump_ns", "offset_ns")
 
 
 def _check_manifest(state: State, call: NativeCall, manifest: Manifest) -> list[Finding]:
@@ -229,16 +230,18 @@ def definition_events(state: State, manifest: Manifest) -> list[Event]:
         row, now = {name: means} if name else {}, state.caps.stated.get(key)
         if row != now and (now is not None or (table, entry) in made):
             events.append(Defined("stated", key, encode(row)))
-    if manifest.offset_ns != state.offset_ns:
-        events.append(Defined("world", "offset_ns", encode(manifest.offset_ns)))
+    for name in _OF_THE_WORLD:
+        if getattr(manifest, name) != getattr(state, name):
+            events.append(Defined("world", name, encode(getattr(manifest, name))))
     return events + zone_events(state, manifest.zones or {})
 
 
 def release_events(state: State, release: Manifest) -> list[Event]:
     """The definitions of a release that are new or differ; what the world chose itself stands."""
+    chosen = {name: getattr(state, name) for name in _OF_THE_WORLD}
     world = state.ledger.zones.get("")
     zones = {"": world} if world is not None else UNSET
-    return definition_events(state, msgspec.structs.replace(release, offset_ns=state.offset_ns, zones=zones))
+    return definition_events(state, msgspec.structs.replace(release, **chosen, zones=zones))
 
 
 def define_blob(state: State, events: list[Event], digest: bytes, data: bytes) -> None:

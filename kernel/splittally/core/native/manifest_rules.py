@@ -12,7 +12,7 @@ from splittally.core.hashing import hash_manifest
 from splittally.core.ledger.limit_changes import Moment, open_window_events
 from splittally.core.native.manifest_terms import Manifest
 from splittally.core.state import POLICY, State
-from splittally.core.types import POLICY_SCOPE, rule_rows
+from splittally.core.types import POLICY_SCOPE, rules_row
 
 
 def policy_events(state: State, manifest: Manifest, now_ns: int) -> list[Event]:
@@ -20,7 +20,7 @@ def policy_events(state: State, manifest: Manifest, now_ns: int) -> list[Event]:
     rules = [rule.rule() for rule in manifest.policy]
     if rules == state.rules:
         return []
-    value = encode(rule_rows(rules))
+    value = encode(rules_row(rules))
     events: list[Event] = [
         Defined("rules", POLICY, value if rules else b""),
         Defined("world", "policy_hash", encode(hash_manifest(value) if rules else b"")),
