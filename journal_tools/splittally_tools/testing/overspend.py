@@ -12,10 +12,11 @@ Rule 4. A limit that was lowered below its use is no overspending.
 from collections.abc import Collection
 from typing import NamedTuple
 
+from msgspec.structs import replace
 from splittally.core.caps.state import limits_of
 from splittally.core.events import Charge, Held, Settled
 from splittally.core.findings import has_code
-from splittally.core.ledger.state import Counter
+from splittally.core.ledger.state import UNUSED, Counter
 from splittally.core.state import State
 from splittally.core.types import LIFE, PER_INTENT, Leg, Limit, Window
 from splittally.runtime.reader import Record
@@ -75,7 +76,7 @@ class Overspend:
 def _refuse_unreserved(seq: int, leg: Leg, dim: str, charged: int, state: State) -> None:
     windows = [Window(dim, LIFE, 0), *(window for window in leg.windows if window.dim == dim)]
     for window in windows:
-        counter = state.ledger.counters.get((leg.grant, dim, window.per, window.start_ns))
+        counter = _counter(leg.grant, window, state)
         if counter is not None and counter.limit >= 0 and counter.available < 0:
             raise AssertionError(
                 f"frame {seq}: grant `{leg.grant}`, dimension `{dim}`: {charged} charged with nothing "
@@ -111,10 +112,19 @@ def _refuse_passed(seq: int, use: Use, state: State) -> None:
 
 
 def _counter_of(use: Use, limit: Limit, state: State) -> Counter | None:
-    starts = [x.start_ns for x in use.windows if (x.dim, x.per) == (limit.dim, limit.per)]
+    windows = [x for x in use.windows if (x.dim, x.per) == (limit.dim, limit.per)]
     if limit.per == LIFE:
-        starts = [0]
-    return state.ledger.counters.get((use.grant, limit.dim, limit.per, starts[0])) if starts else None
+        windows = [Window(limit.dim, LIFE, 0)]
+    return _counter(use.grant, windows[0], state) if windows else None
+
+
+def _counter(grant: str, window: Window, state: State) -> Counter | None:
+    """The counter of a window, or of its key under the window's limit."""
+    of = (grant, window.dim, window.per, window.start_ns)
+    whole = state.ledger.counters.get(of)
+    if not window.key or whole is None:
+        return whole
+    return replace(state.ledger.keyed.get((*of, window.key), UNUSED), limit=whole.limit)
 
 
 def _told(counter: Counter, limit: int, per: str) -> str:

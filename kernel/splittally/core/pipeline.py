@@ -286,6 +286,7 @@ def _check_policy(case: Candidate) -> StageResult:
             reserve=case.estimates[0],
             now_ns=case.now_ns,
         ),
+        member,
     )
     case.rule, case.counted = said.rule, said.counted
     return StageResult(said.outcome, said.findings, said.events)

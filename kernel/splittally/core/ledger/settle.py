@@ -7,13 +7,15 @@ Rule 3. An account never pays more than was committed, but for a leg whose grant
 """
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from splittally.core.abi import Fault, SettleVerdict
 from splittally.core.amounts import room, shown
 from splittally.core.events import Charge, Event, LimitCrossed, Posted
 from splittally.core.findings import Finding, find
+from splittally.core.ledger.keyed import keyed_counter
 from splittally.core.ledger.moves import spendable
-from splittally.core.ledger.state import Hold, Ledger
+from splittally.core.ledger.state import UNUSED, Counter, CounterKey, Hold, Ledger
 from splittally.core.types import LIFE, Draw, Leg, covers_account, is_plain
 
 
@@ -86,7 +88,10 @@ def _saturate(ledger: Ledger, leg: Leg, dim: str, amount: int, violations: list[
     counter = ledger.counters.get((leg.grant, dim, LIFE, 0))
     spent = counter.spent if counter else 0
     for window in leg.windows:
-        counter = ledger.counters.get(ledger.counter_key(leg.grant, window))
+        if window.key:
+            counter = keyed_counter(ledger, leg.grant, window)
+        else:
+            counter = ledger.counters.get(ledger.counter_key(leg.grant, window))
         if window.dim == dim and counter is not None:
             spent = max(spent, counter.spent)
     left = room(spent)
@@ -111,29 +116,47 @@ def exhaustions(ledger: Ledger, legs: tuple[Leg, ...], charges: list[Charge], is
             continue
         keys = [(leg.grant, dim, LIFE, 0) for dim in sorted(charged)]
         if leg.windows:
-            keys += [ledger.counter_key(leg.grant, window) for window in leg.windows]
+            keys += [ledger.counter_key(leg.grant, window) for window in leg.windows if not window.key]
         counter_of = ledger.counted if leg.windows else ledger.counters.get
         for key in keys:
             counter = counter_of(key)
             if counter is None or counter.limit < 0:
                 continue
-            scope, dim, per, start_ns = key
-            available = counter.available + ledger.raised.get((scope, dim, per), 0)
-            freed = 0 if is_late else leg.reserve.get(dim, 0)
-            balance = available + freed - charged.get(dim, 0)
-            if balance < 0 <= available:
-                events.append(
-                    LimitCrossed(
-                        scope=scope,
-                        dim=dim,
-                        per=per,
-                        start_ns=start_ns,
-                        over="exhausted",
-                        amount=counter.limit,
-                        balance=shown(balance),
-                    )
+            freed = 0 if is_late else leg.reserve.get(key[1], 0)
+            events += _exhausted(ledger, key, counter, freed, charged.get(key[1], 0))
+        for window in leg.windows:
+            if window.key:
+                key = ledger.counter_key(leg.grant, window)
+                keyed = replace(
+                    keyed_counter(ledger, leg.grant, window) or UNUSED,
+                    limit=ledger.counters.get(key, UNUSED).limit,
                 )
+                freed = 0 if is_late else leg.reserve.get(window.dim, 0)
+                events += _exhausted(ledger, key, keyed, freed, charged.get(window.dim, 0), window.key)
     return events
+
+
+def _exhausted(
+    ledger: Ledger, of: CounterKey, counter: Counter, freed: int, charged: int, key: bytes = b""
+) -> list[Event]:
+    """The event that a counter, or that of a key, is driven below zero; none where it is not."""
+    scope, dim, per, start_ns = of
+    available = counter.available + ledger.raised.get((scope, dim, per), 0)
+    balance = available + freed - charged
+    if counter.limit < 0 or not balance < 0 <= available:
+        return []
+    return [
+        LimitCrossed(
+            scope=scope,
+            dim=dim,
+            per=per,
+            start_ns=start_ns,
+            over="exhausted",
+            amount=counter.limit,
+            balance=shown(balance),
+            key=key,
+        )
+    ]
 
 
 # Example. 12 USD were drawn from `accounts/team` for leg 1, so they are in flight. What the postings are
