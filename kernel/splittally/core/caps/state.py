@@ -12,6 +12,7 @@ from splittally.core.canonical import decode, encode_record
 from splittally.core.events import Authority
 from splittally.core.hashing import hash_terms
 from splittally.core.limits import CHAIN_GRANTS_MAX
+from splittally.core.periods import is_keyed
 from splittally.core.types import (
     CAP_ALL,
     CAP_ANY_TYPE,
@@ -52,7 +53,7 @@ class Link(NamedTuple):
 
     `template` is None for a grant that asks nobody for this kind. `leg` is the leg of an intent that reserves
     nothing: what each intent adds is its reserve and its windows. `lists` are those of a native grant,
-    `counted` the dimensions that it limits for life.
+    `counted` the dimensions that it limits for life, `keyed` the periods of its limits that count by a value.
     """
 
     grant: Grant
@@ -65,6 +66,7 @@ class Link(NamedTuple):
     leg: Leg
     lists: NativeLists | None
     counted: frozenset[str]
+    keyed: tuple[str, ...]
 
 
 class Chain(NamedTuple):
@@ -198,6 +200,7 @@ class Caps:
             leg=leg,
             lists=native_lists(self.cap_params(grant)) if grant.cap == CAP_NATIVE else None,
             counted=frozenset(limit.dim for limit in limits if limit.per == LIFE),
+            keyed=tuple(dict.fromkeys(limit.per for limit in limits if is_keyed(limit.per))),
         )
 
 
