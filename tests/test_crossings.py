@@ -40,24 +40,6 @@ def test_an_approval_asks_no_plan_of_a_budget_from_which_nothing_was_drawn():
         assert codes(act(kernel, {"a": 2, "USD": 1})) == ["approval_threshold", "insufficient_balance"]
 
 
-# --- refunds ----------------------------------------------------------------------------------------
-
-
-def test_a_refund_takes_from_several_payments_of_one_intent_no_more_than_it_says():
-    """Above its reserve the grant owes, so the vendor was paid twice: 12 of the hold, and 3 more."""
-    with world({"g": {**DRAWS, "above": "debt"}}, **MONEY) as kernel:
-        funded(kernel, 100)
-        digest = held(kernel, {"USD": 12})
-        settle(kernel, digest, {"USD": 15})
-        assert balances(kernel) == [85, 15]
-        for amount, left in ((10, [95, 5]), (4, [99, 1])):
-            done(kernel, "settlement.refund", intent_hash=digest, amounts={"USD": amount})
-            assert balances(kernel) == left
-        refused = kernel.native("settlement.refund", intent_hash=digest, amounts={"USD": 2})
-        assert codes(refused) == ["refund_too_large"]
-        assert refused.findings[0].facts["available"] == 1
-
-
 # --- receipts ---------------------------------------------------------------------------------------
 
 
