@@ -13,7 +13,7 @@ from splittally.core.hashing import hash_module, hash_schema
 from splittally.core.limits import NATIVE_PARAMS_BYTES_MAX
 from splittally.core.native import NATIVE
 from splittally.core.native.money import ISSUER
-from splittally.core.release_kinds import RELEASE_KINDS
+from splittally.core.release_kinds import PRICE_KEYS, RELEASE_KINDS
 from splittally.core.types import CAP_ALL, CAP_ANY_TYPE, CAP_NATIVE_TYPE, CAP_SPEND, CAP_SPEND_TYPE
 
 # cap -> (type of cap, the module that judges it)
@@ -147,6 +147,8 @@ def release_manifest(modules: Mapping[str, bytes]) -> bytes:
         data = encode(schema)
         schemas.append(data)
         effects[kind] = {"cap_type": cap_type, "params_schema": hash_schema(data)}
+        if kind in PRICE_KEYS:
+            effects[kind]["price_key"] = PRICE_KEYS[kind]
     return encode(
         {
             "accounts": {ISSUER: 0},
