@@ -4,13 +4,13 @@ A *table* is canonical bytes that the journal holds once, under their hash. A gr
 as *snapshots*: each by a name, with the time from which it holds. Who is asked gets one row, never a table.
 
 Rule 1. In force is the snapshot that began last. Before the first begins, the first holds.
-Rule 2. A model's row stands in the place of the price for all, wholly; nothing of the one is added to the other.
+Rule 2. A model's row stands in the place of the price for all; nothing of the one is added to the other.
 Rule 3. Amounts are minor units of the table's resource: `PER_MILLION` for 10^6 tokens, `PER_PIECE` for each.
 Rule 4. What is in another form is not ours: such params stay as they are.
 
 Example. `{"snapshots": [{hash: A, name: "autumn", resource: "USD", since_ns: 100},
-{hash: W, name: "winter", ..., since_ns: 200}]}`: at 50 and at 199 table A is in force, from 200 on table W. A
-call of `m` at 199 is asked about with `{"prices": A, "row": {"completion": 9, "model": "m", "prompt": 3, ...}}`.
+{hash: W, name: "winter", ..., since_ns: 200}]}`: at 50 and at 199 table A is in force, from 200 on W. A call
+of `m` at 199 is asked about with `{"prices": A, "row": {"completion": 9, "model": "m", "prompt": 3, ...}}`.
 """
 
 from bisect import bisect_right
@@ -180,7 +180,8 @@ def row_fault(row: Any) -> str:
 def _is_share(share: Any) -> bool:
     if type(share) is not list or len(share) != 2 or not all(is_natural(part) for part in share):
         return False
-    return 0 < share[1] <= SHARE_MAX and share[0] <= share[1]
+    part, whole = share
+    return bool(0 < whole <= SHARE_MAX and part <= whole)
 
 
 def _tiers_fault(tiers: Any) -> str:

@@ -231,7 +231,9 @@ class _Reader:
         if expiry is not None:
             terms["expiry_ns"] = instant(f"{where}.expiry", expiry)
         if entry.get("params") is not None:
-            terms["params"] = self._cap_params(f"{where}.params", str(entry.get("cap")), entry["params"], caps)
+            terms["params"] = self._cap_params(
+                f"{where}.params", str(entry.get("cap")), entry["params"], caps
+            )
         if entry.get("budget") is not None:
             budget = table(f"{where}.budget", entry["budget"])
             terms["budget"] = {

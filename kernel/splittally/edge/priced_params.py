@@ -1,12 +1,12 @@
 """Grants that name price snapshots: what their cap params become.
 
-Rule 1. `prices = NAME` is that snapshot, at all times. `prices = "newest"` is every snapshot of the manifest; the
-        kernel takes the one in force when it is asked (`core/prices.py`). No clock is read here.
+Rule 1. `prices = NAME` is that snapshot, at all times. `prices = "newest"` is every snapshot of the manifest;
+        the kernel takes the one in force when it is asked (`core/prices.py`). No clock is read here.
 Rule 2. A snapshot never changes: while a grant holds one of its name, other prices are another name.
-Rule 3. Tables are recorded by hash, each once, beside the params. Only a module of an older release that reads
-        whole tables (`WHOLE_TABLES`) gets one table in its params, the one that begins last.
-Rule 4. What cannot work is refused: a snapshot under a cap that covers nothing with a `price_key`, a table that
-        leaves a module no room for the call.
+Rule 3. Tables are recorded by hash, each once, beside the params. Only a module of an older release, which
+        reads whole tables (`WHOLE_TABLES`), has one in its params: that in force at the world's own time.
+Rule 4. What cannot work is refused: a snapshot under a cap that covers nothing with a `price_key`, a table
+        that leaves a module no room for the call.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ class Priced:
 
     def __init__(self, state: State, snapshots: Mapping[str, Snapshot], kinds: Iterable[tuple[str, str]]):
         self.tables: dict[bytes, bytes] = {}
-        self._caps = state.caps
+        self._caps, self._now_ns = state.caps, state.now_ns
         self._snapshots = snapshots
         self._recorded = recorded_hashes(state) if snapshots else {}
         known = {kind: (effect.cap_type, effect.price_key) for kind, effect in state.caps.effects.items()}
@@ -50,7 +50,8 @@ class Priced:
             raise InvalidManifest(text, field=where)
         chosen = self._chosen(where, name)
         if is_whole:
-            whole = {**params, PRICES: _whole(where, chosen[-1])}
+            begun = [snapshot for snapshot in chosen if snapshot.since_ns <= self._now_ns]
+            whole = {**params, PRICES: _whole(where, [chosen[0], *begun][-1])}
             require_room(where, whole)
             return whole
         for snapshot in chosen:
@@ -89,7 +90,9 @@ def issued_params(state: State, where: str, params: Any, cap_type: str, enforcer
         chosen = [rows[name]]
     else:
         known = ", ".join(sorted(rows)) or "none"
-        raise InvalidManifest(f"`{where}`: no grant has a price snapshot `{name}`; there is {known}", field=where)
+        raise InvalidManifest(
+            f"`{where}`: no grant has a price snapshot `{name}`; there is {known}", field=where
+        )
     return {**params, PRICES: {SNAPSHOTS: chosen}}
 
 
@@ -116,8 +119,8 @@ def require_room(where: str, params: Any) -> None:
         left -= sizes[fit]
         fit += 1
     text = (
-        f"`{where}` has {len(models)} models; the first {fit} fit into the params of this cap, whose module reads"
-        " the whole table. Name a snapshot of `[prices]` under `sys/llm@1`, which gets the row of a call"
+        f"`{where}` has {len(models)} models; the first {fit} fit into the params of this cap, whose module"
+        " reads the whole table; name a snapshot of `[prices]` under `sys/llm@1`, which gets one row"
     )
     raise InvalidManifest(text, field=where, needed=len(models), available=fit)
 

@@ -8,6 +8,7 @@ Rule 4. An entry may be the path of a file with the table, as `tally prices impo
 
 import datetime
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from msgspec import Struct
@@ -52,7 +53,7 @@ MEANT = {
 class Snapshot(Struct, frozen=True):
     """Prices in minor units of `resource`; `prices` is the table as the journal holds it.
 
-    `since_ns` is when it begins. `source` and `source_hash` say where it was imported from, empty for nowhere.
+    `since_ns` is when it begins. `source` and `source_hash` say where it is imported from, empty for nowhere.
     """
 
     name: str
@@ -103,7 +104,7 @@ def ordered(snapshots: Mapping[str, Snapshot]) -> list[Snapshot]:
     if not snapshots:
         raise InvalidManifest("there are no price snapshots; add `[prices.NAME]`", field="prices")
     rows = sorted(snapshots.values(), key=lambda each: (each.since_ns, each.since, each.name))
-    for one, other in zip(rows, rows[1:], strict=False):
+    for one, other in pairwise(rows):
         if one.since_ns == other.since_ns:
             text = f"price snapshots `{one.name}`, `{other.name}` begin on the same day; name one"
             raise InvalidManifest(text, field="prices")
@@ -229,13 +230,11 @@ def _require_fitting(where: str, prices: dict[str, Any]) -> None:
     """Refuses a table that is too large, with the number of models that fit."""
     models = prices.get(MODELS, {})
     left = PRICES_BYTES_MAX - len(encode({**prices, MODELS: {}}))
-    fit = 0
-    for model, row in models.items():
+    for fit, (model, row) in enumerate(models.items()):
         left -= len(encode(model)) + len(encode(row))
         if left < 9 or fit == PRICE_MODELS_MAX:  # the head of the map may have nine bytes
             text = f"`{where}` has {len(models)} models; the first {fit} of them fit into a price table"
             raise InvalidManifest(text, field=where, needed=len(models), available=fit)
-        fit += 1
     if fault := table_fault(encode(prices)):
         raise InvalidManifest(f"`{where}`: {fault}", field=where)
 

@@ -1,10 +1,10 @@
 """Prices that are too small for the unit that their resource is counted in.
 
-A call is rounded up once, to a whole minor unit. Where a usual call costs less than a few of them, what is
-charged is mostly rounding; that is said when the price comes in, with the scale at which it would not be.
+A call is rounded up once, to a whole minor unit. Where a usual call costs less than a few of them, much of
+what is charged is rounding. That is said when the price comes in, with the scale at which it is not so.
 
-Rule 1. A usual call has `USUAL_TOKENS` tokens, at the cheaper of its two prices that is not 0.
-Rule 2. It is told where rounding may add more than a tenth: where that call costs less than `UNITS_MIN` units.
+Rule 1. A usual call has `USUAL_TOKENS` tokens, at the cheaper of prompt and completion that is not 0.
+Rule 2. It is told where rounding may add more than a tenth: such a call costs less than `UNITS_MIN` units.
 Rule 3. It is a warning beside the answer, never a refusal.
 
 Example. USD with 2 decimals, prompt 0.15 USD for 10^6 tokens: 1,000 tokens cost 0.015 cents and would be
@@ -63,11 +63,12 @@ def _tables(state: State, params: bytes) -> list[tuple[bytes, _Table]]:
         ]
     found = decode(data)
     prices = found.get(PRICES) if type(found) is dict else None
-    whole = {key: value for key, value in prices.items() if key not in NOTES} if type(prices) is dict else {}
-    if table_fault(encode(whole)):
+    if type(prices) is not dict:
         return []
-    name = str(prices.get(NAME, ""))
-    return [(params, _Table(name, whole[RESOURCE], PriceTable(params, whole).rows()))]
+    table = {key: value for key, value in prices.items() if key not in NOTES}
+    if table_fault(encode(table)):
+        return []
+    return [(params, _Table(str(prices.get(NAME, "")), table[RESOURCE], PriceTable(params, table).rows()))]
 
 
 def _finding(state: State, table: _Table, grants: list[str]) -> Finding | None:

@@ -107,7 +107,7 @@ def _cost(
     usage: Mapping[str, Any],
     parts: tuple[tuple[str, str, bool], ...],
 ) -> Decimal:
-    """What a count costs, its parts by their own prices; parts that it holds are at most what is left of it."""
+    """What a count costs, its parts by their own prices; the parts within it are at most what is left."""
     exact, left = Decimal(0), count
     for key, name, within in parts:
         part = _count(usage, name) or 0
