@@ -13,7 +13,6 @@ Example. `{"snapshots": [{hash: A, name: "autumn", resource: "USD", since_ns: 10
 of `m` at 199 is asked about with `{"prices": A, "row": {"completion": 9, "model": "m", "prompt": 3, ...}}`.
 """
 
-from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -84,17 +83,19 @@ class PriceTable:
 class PriceBook:
     """The snapshots in the params of a grant, in the order in which they begin."""
 
-    __slots__ = ("_params", "_starts", "snapshots")
+    __slots__ = ("_params", "snapshots")
 
     def __init__(self, params: dict[str, Any]) -> None:
         self._params = params
         rows = params[PRICES][SNAPSHOTS]
         self.snapshots = [Snapshot(x["hash"], x["name"], x[RESOURCE], x["since_ns"]) for x in rows]
-        self._starts = [snapshot.since_ns for snapshot in self.snapshots]
 
     def at(self, now_ns: int) -> Snapshot:
         """The snapshot that is in force at this time."""
-        return self.snapshots[max(0, bisect_right(self._starts, now_ns) - 1)]
+        for snapshot in reversed(self.snapshots):
+            if snapshot.since_ns <= now_ns:
+                return snapshot
+        return self.snapshots[0]
 
     def asked_with(self, table: PriceTable, key: str) -> bytes:
         """The params as an enforcer gets them: with one row in the place of the snapshots."""

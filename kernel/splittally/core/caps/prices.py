@@ -6,14 +6,14 @@ Rule 2. A Settle repeats what its Check was asked: params, time and kind are tho
 Rule 3. A grant is recorded with snapshots only where each names a table that the journal has.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from splittally.core.abi import CheckTemplate
 from splittally.core.canonical import decode
 from splittally.core.caps.grants import GrantTerms
 from splittally.core.caps.state import Caps
 from splittally.core.findings import Finding, find
-from splittally.core.prices import PRICES, SNAPSHOTS, snapshots_fault, table_fault
+from splittally.core.prices import PRICES, SNAPSHOTS, read_book, snapshots_fault, table_fault
 from splittally.core.release_kinds import PRICE_KEYS
 
 
@@ -37,6 +37,21 @@ def check_tables(tables: Sequence[bytes]) -> list[Finding]:
     """Whether the tables that a manifest carries are price tables."""
     faults = [fault for data in tables if (fault := table_fault(data))]
     return [find("params.invalid", field="prices", message=fault) for fault in faults]
+
+
+def check_price_keys(caps: Caps, stated: Mapping[str, str]) -> list[Finding]:
+    """Whether kinds keep their `price_key`: what was asked by it is settled by it.
+
+    A kind that had none may get one as long as nothing in the world was ever priced by snapshots.
+    """
+    findings = []
+    for kind, key in stated.items():
+        now = caps.effects.get(kind)
+        if now is None or now.price_key == key:
+            continue
+        if now.price_key or any(map(read_book, caps.blobs.values())):
+            findings.append(find("cannot_change", kind=kind, field="price_key", needed=now.price_key))
+    return findings
 
 
 def check_prices(caps: Caps, terms: GrantTerms, where: str) -> list[Finding]:

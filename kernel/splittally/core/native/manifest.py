@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from splittally.core.canonical import decode, encode
 from splittally.core.caps.grants import build_grant, check_terms, grant_events
-from splittally.core.caps.prices import check_prices, check_tables
+from splittally.core.caps.prices import check_price_keys, check_prices, check_tables
 from splittally.core.caps.rules import check_rules, recorded_terms
 from splittally.core.events import Defined, Event, GrantRevoked
 from splittally.core.evolve import evolve, governed_windows
@@ -27,7 +27,6 @@ from splittally.core.native.grants import change_events, check_accounts, check_c
 from splittally.core.native.manifest_terms import Manifest
 from splittally.core.native.money import account_value, check_debts, check_scales, resource_value
 from splittally.core.native.row import Native, NativeCall, Touches
-from splittally.core.prices import read_book
 from splittally.core.release_kinds import RELEASE_KINDS
 from splittally.core.state import DEFINITIONS, POLICY, State
 from splittally.core.types import (
@@ -94,22 +93,9 @@ def _check_fixed(state: State, manifest: Manifest) -> list[Finding]:
             findings.append(find("name_taken", grant=name, revoked=True))
         elif grant is not None and grant.parent != terms.parent:
             findings.append(find("cannot_change", grant=name, field="parent", needed=grant.parent))
-    return findings + _check_price_keys(state, manifest)
-
-
-def _check_price_keys(state: State, manifest: Manifest) -> list[Finding]:
-    """Whether kinds keep their `price_key`: what was asked by it is settled by it.
-
-    A kind that had none may get one as long as nothing in the world was ever priced by snapshots.
-    """
-    findings = []
-    for kind, terms in manifest.effects.items():
-        now = state.caps.effects.get(kind)
-        if now is None or now.price_key == (terms.price_key or ""):
-            continue
-        if now.price_key or any(map(read_book, state.caps.blobs.values())):
-            findings.append(find("cannot_change", kind=kind, field="price_key", needed=now.price_key))
-    return findings
+    return findings + check_price_keys(
+        state.caps, {kind: x.price_key or "" for kind, x in manifest.effects.items()}
+    )
 
 
 def _vanishing(state: State, manifest: Manifest) -> list[str]:
