@@ -34,8 +34,9 @@ FULL = {
     "call": "0.01 USD", "image": "0.04 USD", "batch": "50%",
     "tiers": [{"above": 200_000, "prompt": "5.00 USD", "completion": "15.00 USD"}],
 }  # fmt: skip
+UNIT = {"resource": "USD", "scale": 6}
 FULL_ROW = {
-    "resource": "USD", "prompt": 2_500_000, "completion": 10_000_000, "cached": 1_250_000,
+    "resource": "USD", "scale": 6, "prompt": 2_500_000, "completion": 10_000_000, "cached": 1_250_000,
     "cache_write": 3_000_000, "reasoning": 11_000_000, "audio_prompt": 40_000_000,
     "audio_completion": 80_000_000, "image_prompt": 5_000_000, "call": 10_000, "image": 40_000,
     "batch": [50, 100], "tiers": [{"above": 200_000, "prompt": 5_000_000, "completion": 15_000_000}],
@@ -105,7 +106,7 @@ def test_a_question_has_every_price_of_the_models_row_and_nothing_of_any_other()
             "snapshots"
         ][0]["hash"]
         rows = [asked_prices(one) for one in asked]
-        plain = {"resource": "USD", "prompt": 1_000_000, "completion": 1_000_000}
+        plain = {"resource": "USD", "scale": 6, "prompt": 1_000_000, "completion": 1_000_000}
         assert rows[0] == {"prices": digest, "row": {**FULL_ROW, "model": "m"}}
         assert rows[1] == {"prices": digest, "row": {**plain, "model": "n"}}
         assert rows[2] == rows[3] == {"prices": digest, "row": FULL_ROW}
@@ -203,7 +204,7 @@ def test_explain_names_snapshot_hash_and_row(tmp_path):
     assert (told["snapshot"], told["model"], told["row"]["cached"]) == ("p", "m", 1_250_000)
     assert len(bytes.fromhex(told["hash"])) == 32
     told = tally(tmp_path / "w", "explain", other.intent_hash.hex())[1]["chain"][0]["prices"]
-    assert (told["model"], told["row"]) == (None, {"resource": "USD", "prompt": 10**6, "completion": 10**6})
+    assert (told["model"], told["row"]) == (None, {**UNIT, "prompt": 10**6, "completion": 10**6})
 
 
 @pytest.mark.req("X7-08")

@@ -35,9 +35,7 @@ def prices() -> None:
 @shared
 @click.argument("file", metavar="FILE", type=FILE)
 @click.option("--name", help="The name of the snapshot; the day where absent.")
-@click.option(
-    "--since", metavar="DAY", help="The day from which it holds, such as 2026-11-01; today where absent."
-)
+@click.option("--since", metavar="DAY", help="The day from which it holds, such as 2026-11-01; else today.")
 @click.option("--resource", default="USD", show_default=True, help="The resource that is paid.")
 @click.option(
     "--scale", type=click.IntRange(0, SCALE_MAX), help="Round up what has more decimals than the resource."

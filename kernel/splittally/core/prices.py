@@ -30,7 +30,7 @@ from splittally.core.limits import (
 )
 from splittally.core.types import is_id
 
-PRICES, SNAPSHOTS, MODELS, RESOURCE = "prices", "snapshots", "models", "resource"
+PRICES, SNAPSHOTS, MODELS, RESOURCE, SCALE = "prices", "snapshots", "models", "resource", "scale"
 REQUIRED = ("prompt", "completion")
 PER_MILLION = (*REQUIRED, "cached", "cache_write", "reasoning", "audio_prompt", "audio_completion",
                "image_prompt")  # fmt: skip
@@ -53,13 +53,17 @@ class Snapshot(NamedTuple):
 
 
 class PriceTable:
-    """A table that was read: its rows by model and the row for all others, None where there is none."""
+    """A table that was read: its rows by model and the row for all others, None where there is none.
 
-    __slots__ = ("_models", "_others", "digest", "resource")
+    Each row says its resource, and the resource's decimals where the table does.
+    """
+
+    __slots__ = ("_models", "_others", "_unit", "digest", "resource")
 
     def __init__(self, digest: bytes, table: Mapping[str, Any]) -> None:
         self.digest = digest
         self.resource: str = table[RESOURCE]
+        self._unit = {key: table[key] for key in (RESOURCE, SCALE) if key in table}
         self._models: Mapping[str, Any] = table.get(MODELS, {})
         others = {key: table[key] for key in ROW_KEYS if key in table}
         self._others = others or None
@@ -71,8 +75,8 @@ class PriceTable:
     def row(self, key: str) -> dict[str, Any] | None:
         """The row of this name as it stands in a question; None where there is no price."""
         if key:
-            return {**self._models[key], "model": key, RESOURCE: self.resource}
-        return None if self._others is None else {**self._others, RESOURCE: self.resource}
+            return {**self._models[key], "model": key, **self._unit}
+        return None if self._others is None else {**self._others, **self._unit}
 
     def rows(self) -> list[dict[str, Any]]:
         """Every row, that for all others first."""
@@ -148,6 +152,8 @@ def table_fault(data: bytes) -> str:
         return str(error)
     if type(table) is not dict or not is_id(table.get(RESOURCE)):
         return "a price table has a `resource`"
+    if not is_natural(table.get(SCALE, 0)):
+        return "the `scale` of a price table is a natural"
     models = table.get(MODELS, {})
     if type(models) is not dict or len(models) > PRICE_MODELS_MAX:
         return f"`models` are at most {PRICE_MODELS_MAX} rows by name"
@@ -156,7 +162,7 @@ def table_fault(data: bytes) -> str:
             return f"the name of a model has 1 to {MODEL_BYTES_MAX} bytes"
         if fault := row_fault(row):
             return f"`{model}`: {fault}"
-    others = {key: value for key, value in table.items() if key not in (RESOURCE, MODELS)}
+    others = {key: value for key, value in table.items() if key not in (RESOURCE, SCALE, MODELS)}
     return row_fault(others) if others else "" if models else "a price table has a price"
 
 

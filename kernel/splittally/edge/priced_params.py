@@ -67,7 +67,8 @@ class Priced:
             text = f"`{where}`: there are {len(chosen)} snapshots; a grant has at most {SNAPSHOTS_MAX}"
             raise InvalidManifest(text, field=where, needed=len(chosen), available=SNAPSHOTS_MAX)
         for snapshot in chosen:
-            if self._recorded.get(snapshot.name, set()) - {snapshot.digest.hex()}:
+            same = {snapshot.digest.hex(), snapshot.digest_before.hex()}
+            if self._recorded.get(snapshot.name, set()) - same:
                 text = (
                     f"price snapshot `{snapshot.name}` is in use with other prices; give these another name"
                 )
@@ -178,4 +179,4 @@ def _whole(where: str, snapshot: Snapshot) -> dict[str, Any]:
     if foreign:
         text = f"the module of this cap knows no `{foreign[0]}`; `tally upgrade`, then `sys/llm@1` does"
         raise InvalidManifest(f"`{where}`: {text}", field=where)
-    return {**snapshot.prices, NAME: snapshot.name, HASH: snapshot.digest.hex()}
+    return {**snapshot.prices, NAME: snapshot.name, HASH: snapshot.digest_before.hex()}

@@ -26,6 +26,7 @@ from splittally.core.prices import (
     REQUIRED,
     RESOURCE,
     ROW_KEYS,
+    SCALE,
     TIERS,
     is_model,
     row_fault,
@@ -51,7 +52,7 @@ MEANT = {
 
 
 class Snapshot(Struct, frozen=True):
-    """Prices in minor units of `resource`; `prices` is the table as the journal holds it.
+    """Prices in minor units of `resource`, which has `scale` decimals; `prices` are its rows.
 
     `since_ns` is when it begins. `source` and `source_hash` say where it is imported from, empty for nowhere.
     """
@@ -60,19 +61,25 @@ class Snapshot(Struct, frozen=True):
     since: str
     resource: str
     prices: dict[str, Any]
+    scale: int = 0
     since_ns: int = 0
     source: str = ""
     source_hash: str = ""
 
     @property
     def data(self) -> bytes:
-        """The table as canonical bytes."""
-        return encode(self.prices)
+        """The table as canonical bytes, as the journal holds it."""
+        return encode({**self.prices, SCALE: self.scale})
 
     @property
     def digest(self) -> bytes:
-        """The hash of the prices, in the context `splittally 1 prices`."""
+        """The hash of the table, in the context `splittally 1 prices`."""
         return hash_prices(self.data)
+
+    @property
+    def digest_before(self) -> bytes:
+        """The same of a table as older releases had it, without the decimals of its resource."""
+        return hash_prices(encode(self.prices))
 
     @property
     def noted(self) -> dict[str, str]:
@@ -175,6 +182,7 @@ def _snapshot(name: str, entry: Any, scales: Mapping[str, int], offset_ns: int) 
         since=day.isoformat(),
         since_ns=max(0, (day - datetime.date(1970, 1, 1)).days * DAY_NS - offset_ns),
         resource=resource,
+        scale=scales[resource],
         prices=prices,
         source=_text(f"{where}.source", given.get("source", "")),
         source_hash=_text(f"{where}.source_hash", given.get("source_hash", "")),
@@ -229,13 +237,13 @@ def _named(where: str, model: Any) -> bool:
 def _require_fitting(where: str, prices: dict[str, Any]) -> None:
     """Refuses a table that is too large, with the number of models that fit."""
     models = prices.get(MODELS, {})
-    left = PRICES_BYTES_MAX - len(encode({**prices, MODELS: {}}))
+    left = PRICES_BYTES_MAX - len(encode({**prices, MODELS: {}, SCALE: 0}))
     for fit, (model, row) in enumerate(models.items()):
         left -= len(encode(model)) + len(encode(row))
         if left < 9 or fit == PRICE_MODELS_MAX:  # the head of the map may have nine bytes
             text = f"`{where}` has {len(models)} models; the first {fit} of them fit into a price table"
             raise InvalidManifest(text, field=where, needed=len(models), available=fit)
-    if fault := table_fault(encode(prices)):
+    if fault := table_fault(encode({**prices, SCALE: 0})):
         raise InvalidManifest(f"`{where}`: {fault}", field=where)
 
 
