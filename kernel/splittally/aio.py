@@ -22,6 +22,7 @@ from splittally.core.findings import find
 from splittally.core.limits import GROUP_MAX, OPEN_HOLDS_MAX, QUEUE_MAX
 from splittally.edge.arguments import Mode, Several, listed, require_natural, require_several
 from splittally.edge.hashes import require_hash
+from splittally.edge.moments import When
 from splittally.edge.records import (
     At,
     Decision,
@@ -199,9 +200,9 @@ class AsyncKernel:
         """Where value came from, level by level; see `Kernel.trace`."""
         return await self._call(lambda: self._kernel.trace(target, resource, depth, limit))
 
-    async def at(self, seq: int) -> Queries:
-        """Queries on the state after frame `seq`."""
-        return await self._call(lambda: self._kernel.at(seq))
+    async def at(self, moment: When) -> Queries:
+        """Queries on the state at a past moment; see `Kernel.at`."""
+        return await self._call(lambda: self._kernel.at(moment))
 
     async def upgrade(self) -> int | None:
         """Record the caps, kinds and modules of this release; the frame, None where they stand already."""

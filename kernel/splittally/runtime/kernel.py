@@ -21,6 +21,7 @@ from splittally.edge.arguments import require, require_natural
 from splittally.edge.dimensions import warned
 from splittally.edge.hashes import require_hash
 from splittally.edge.manifest import read_manifest_document
+from splittally.edge.moments import When
 from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Intent, Release
 from splittally.runtime.lineage import Level, trace
 from splittally.runtime.opening import upgrade
@@ -238,11 +239,15 @@ class Kernel(Requests):
             frames = ((seq, body(seq)) for seq in range(self._world.state.size))
             return trace(frames, target, resource, depth, limit)
 
-    def at(self, seq: int) -> Queries:
-        """Queries on the state after frame `seq`: the same as a fold of the frames 0 ... `seq`."""
+    def at(self, moment: When) -> Queries:
+        """Queries on the state at a past moment: the same as a fold of the frames up to it.
+
+        A moment is a sequence, a date (the end of that day) or a time, also in ISO text; one without an
+        offset is of the world's calendar. An integer from 10^12 on is nanoseconds since 1970.
+        """
         with self._lock:
             self._usable()
-            state = self._world.state_after(seq)
+            state = self._world.state_after(moment)
         return Queries(lambda: state)
 
     def upgrade(self) -> int | None:

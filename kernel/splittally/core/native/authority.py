@@ -151,10 +151,9 @@ def check_authority(state: State, call: NativeCall, touches: Touches) -> list[Fi
     scope = scope_of(state, call.grant)
     if scope == ROOT:
         return findings
-    is_reached = all(_reaches_spender(state, scope, name) for name in touches.spenders)
     is_reached = (
-        is_reached
-        and all(_reaches_budget(state, scope, name) for name in touches.budgets)
+        all(_reaches_budget(state, scope, name) for name in touches.budgets)
+        and all(_reaches_spender(state, scope, name) for name in touches.spenders)
         and all(_reaches_intent(state, call, scope, intent_hash) for intent_hash in touches.intents)
     )
     return findings if is_reached else [*findings, find("out_of_reach")]

@@ -8,7 +8,7 @@ Rule 3. An account on which the chain draws for a resource pays what it can, to 
 Rule 4. It reaches grants below the scope of the one under which it is asked (`authority.py`), also revoked
         and expired ones: an invoice comes when it comes.
 
-Example. `team` may spend 100 USD, has spent 90 and draws on `accounts/team`, which holds 25. Now 40 are booked:
+Example. `team` may spend 100 USD, has spent 90 and draws on `accounts/team`, which holds 25. 40 are booked:
 
     Settled(recorded, team charged {USD: 40}, unreserved, unfunded 40 against 25)
     Posted(accounts/team -> accounts/vendor, USD 25)      LimitCrossed(team USD, exhausted, -30)
