@@ -25,6 +25,7 @@ from splittally.core.prices import read_table, snapshots_fault, table_fault
 from splittally.edge import priced_params
 
 from tests.rows.worlds import canned, codes, few, listen, recorded, reserves, tally, uses
+from tests.test_schemas import RECORDS, problems
 
 DAY_NS = 86_400 * 10**9
 CAP = "test/llm@1"
@@ -544,3 +545,14 @@ def test_bytes_that_are_no_price_table_are_none_for_the_core(value):
 def test_bytes_that_are_not_canonical_or_too_many_are_no_price_table():
     assert table_fault(b"\xa0\xa0")
     assert "at most" in table_fault(bytes(PRICES_BYTES_MAX + 1))
+
+
+@pytest.mark.parametrize("entry", [table(models={"m": FULL}, **FULL), table(), table(models={"m": FULL})])
+def test_tables_and_snapshots_are_as_the_wire_schema_says(entry):
+    with opened(manifest({"p": {**entry, "source": "a list"}})) as kernel:
+        caps = kernel._world.state.caps
+        prices = decode(caps.cap_params(caps.grants["g"]))["prices"]
+        assert problems(RECORDS, encode(prices), "price-snapshots") == []
+        assert problems(RECORDS, caps.blobs[prices["snapshots"][0]["hash"]], "price-table") == []
+    assert problems(RECORDS, encode({"resource": "USD", "prices": 1}), "price-table") != []
+    assert problems(RECORDS, encode({"snapshots": [{"name": "p"}]}), "price-snapshots") != []
