@@ -20,7 +20,7 @@ from splittally.core.governor import evolve as governor
 from splittally.core.hashing import hash_state
 from splittally.core.ledger.state import Hold
 from splittally.core.state import TABLES, WORLD_FIELDS, WORLD_LATER, State, Table
-from splittally.core.types import Draw, Leg, grant_row, rules_row
+from splittally.core.types import Draw, Leg, effect_row, grant_row, rules_row
 
 WORLD = "world"
 _BY_NAME = {table.name: table for table in TABLES}
@@ -215,7 +215,12 @@ def _hold_as_row(hold: Hold) -> list[Any]:
     return [*atoms, list(legs), list(draws)]
 
 
-_AS_ROW: dict[str, Callable[[Any], Any]] = {"grants": grant_row, "holds": _hold_as_row, "rules": rules_row}
+_AS_ROW: dict[str, Callable[[Any], Any]] = {
+    "effects": effect_row,
+    "grants": grant_row,
+    "holds": _hold_as_row,
+    "rules": rules_row,
+}
 
 
 def _load_world(state: State, rows: Rows) -> None:
