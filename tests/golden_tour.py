@@ -18,7 +18,7 @@ def play(tour: Tour) -> None:
     """Every scene in its order."""
     for scene in (
         making, value, settling, refusals, chain, endings, windows, cards, refunds, doubts, groups,
-        policy, approvals, authority, budgets, governor, broken, capacity, credit,
+        policy, approvals, authority, budgets, governor, broken, capacity, credit, invoices,
         anchors,
     ):  # fmt: skip
         tour.scene((scene.__doc__ or "").rstrip("."))
@@ -456,6 +456,14 @@ def credit(t: Tour) -> None:
     lent = {"schema": {"resources": {"USD": 2}}, "debt_limit": 300}
     for name in names:
         t.native(name, "budget.create", "alice", grant="teller", budget=name, **lent)
+
+
+def invoices(t: Tour) -> None:
+    """An invoice shows what nobody asked for."""
+    t.native("invoice", "usage.record", grant="mill", usage={"USD": "9.00 USD"}, note="invoice 7")
+    t.native("invoice-lost", "usage.record", grant="none", usage={"USD": 1})
+    t.native("invoice-free", "usage.record", grant="mill_free", usage={"USD": 1})
+    t.native("invoice-back", "settlement.refund", intent_hash=t.hashes["invoice"], amounts={"USD": 400})
 
 
 def anchors(t: Tour) -> None:

@@ -209,6 +209,22 @@ def test_digits_are_read_as_an_integer_only_where_json_would_have_lost_it() -> N
     assert sealed({"type": "string"}, f"{2**53 + 1}") == f"{2**53 + 1}"
 
 
+@pytest.mark.parametrize("outer", [True, False])
+def test_what_stands_beside_a_reference_holds_as_well_as_where_it_leads(outer: bool) -> None:
+    """`type` is stated on one side and a bound on the other: the position has both."""
+    whole, small = {"type": "integer"}, {"maximum": 2**60}
+    here, there = (whole, small) if outer else (small, whole)
+    schema = {"$ref": "#/$defs/n", **here, "$defs": {"n": there}}
+    assert sealed(schema, f"{2**53 + 1}") == 2**53 + 1
+    refusal_of(schema, f"{2**60 + 1}")
+    least, most = {"x-bytes": True, "minLength": 2}, {"maxLength": 3}
+    here, there = (least, most) if outer else (most, least)
+    schema = {"$ref": "#/$defs/b", **here, "$defs": {"b": there}}
+    assert [sealed(schema, bytes(size)) for size in (2, 3)] == [bytes(2), bytes(3)]
+    refusal_of(schema, bytes(1))
+    refusal_of(schema, bytes(4))
+
+
 def test_a_constraint_never_changes_how_a_value_is_read() -> None:
     """Digits stay text and arrays keep their order where only a constraint says integer or array."""
     digits = f"{2**53 + 1}"

@@ -159,10 +159,15 @@ class AsyncKernel:
         return await self._call(lambda: self._kernel.reject(intent_hash, now_ns))
 
     async def native(
-        self, kind: str, grant: str | None = None, now_ns: int | None = None, **params: Any
+        self,
+        kind: str,
+        grant: str | None = None,
+        now_ns: int | None = None,
+        under: str | None = None,
+        **params: Any,
     ) -> Decision:
         """Ask for a native effect."""
-        return await self._call(lambda: self._kernel.native(kind, grant, now_ns, **params))
+        return await self._call(lambda: self._kernel.native(kind, grant, now_ns, under, **params))
 
     async def apply(
         self,

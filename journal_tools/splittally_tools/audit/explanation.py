@@ -45,7 +45,7 @@ def explain(reader: Reader, intent_hash: bytes, principal: str = OPERATOR) -> di
         return seen_by(state, principal, links, found.at_ns, finding)
 
     held = {name for name, grant in state.caps.grants.items() if grant.holder == principal}
-    mine = {link.grant.name for link in links.links if ROOT in held or link.grant.name in held}
+    mine = set(state.caps.grants) if ROOT in held else held
     return {
         "intent_hash": member.intent_hash.hex(),
         "seq": found.seq,

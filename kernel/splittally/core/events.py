@@ -104,7 +104,7 @@ class HoldChanged(Struct, frozen=True, array_like=True, gc=False, tag=3):
 
 
 class Settled(Struct, frozen=True, array_like=True, gc=False, tag=4):
-    """Usage was charged. `how` is receipt, late, unknown, attested or native."""
+    """Usage was charged. `how` is receipt, late, unknown, attested, native or recorded."""
 
     intent_hash: bytes
     how: str

@@ -20,7 +20,7 @@ from splittally.core.events import (
 )
 from splittally.core.findings import has_code
 from splittally.core.frames import Body
-from splittally.core.types import DENY, FINAL, RELEASED, RESERVED, SETTLED, Leg
+from splittally.core.types import DENY, FINAL, RELEASED, RESERVED, SETTLED, Draw, Leg
 
 
 class Trace(NamedTuple):
@@ -65,13 +65,13 @@ class Trace(NamedTuple):
         """What the leaf's leg reserved."""
         if self.held is not None:
             return self.held.legs[0].reserve
-        settled = self.settled
-        return settled.legs[0].usage if settled is not None and settled.legs else {}
+        own = next((x for _, x in self.endings if isinstance(x, Settled) and x.how == "native"), None)
+        return own.legs[0].usage if own is not None and own.legs else {}
 
     @property
     def settled(self) -> Settled | None:
-        """The record that charged usage, in time or late."""
-        return next((ending for _, ending in self.endings if isinstance(ending, Settled)), None)
+        """The record that charged usage, in time or late: the last, after what a native effect costs."""
+        return next((ending for _, ending in reversed(self.endings) if isinstance(ending, Settled)), None)
 
 
 def is_foreign(decided: Decided) -> bool:
@@ -134,6 +134,7 @@ def known_of(found: Trace) -> Known:
     """The evidence that a command on an ended intent rests on."""
     settled, held = found.settled, found.held
     released = next((ending for _, ending in found.endings if isinstance(ending, Released)), None)
+    draws = held.draws if held is not None else _recorded_draws(found)
     legs = []
     for at, leg in enumerate(_legs(found)):
         charge = settled.legs[at] if settled is not None else None
@@ -160,8 +161,8 @@ def known_of(found: Trace) -> Known:
         late=released is not None and settled is not None,
         ended_seq=found.endings[-1][0] if found.endings else -1,
         legs=legs,
-        draws=held.draws if held is not None else [],
-        paid=_paid(found),
+        draws=draws,
+        paid=_paid(found, draws),
     )
 
 
@@ -185,12 +186,32 @@ def _legs(found: Trace) -> list[Leg]:
     ]
 
 
-def _paid(found: Trace) -> list[Paid]:
+def _recorded_draws(found: Trace) -> list[Draw]:
+    """The accounts that paid for spend which was booked without a hold; its postings say it."""
+    settled = found.settled
+    if settled is None or settled.how != "recorded":
+        return []
+    legs = {charge.grant: at for at, charge in enumerate(settled.legs)}
+    return [
+        Draw(
+            resource=posting.resource,
+            account=posting.debit,
+            amount=posting.amount,
+            leg=legs[posting.grant],
+            pays_to=[posting.credit],
+            doubt="payer",
+        )
+        for seq, posting in found.postings
+        if seq == found.seq
+    ]
+
+
+def _paid(found: Trace, draws: list[Draw]) -> list[Paid]:
     """What each payee still has of what this intent paid, refunds taken off.
 
     Who pays one resource may be paid another; who is paid what it paid itself has nothing to give back.
     """
-    payers = {(draw.account, draw.resource) for draw in (found.held.draws if found.held else [])}
+    payers = {(draw.account, draw.resource) for draw in draws}
     left: dict[tuple[str, str], int] = {}
     for _, posting in found.postings:
         credit, debit = (posting.credit, posting.resource), (posting.debit, posting.resource)

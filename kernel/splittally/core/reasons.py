@@ -111,5 +111,6 @@ REASONS: dict[str, Reason] = {
     "receipt_without_dispatch": Reason("settle", "", "a receipt came for an effect that nobody dispatched"),
     "receipt_after_release": Reason("settle", "", "a receipt came for a cancelled intent"),
     "receipt_invalid": Reason("settle", "", "the receipt's payload does not fit the effect's schema"),
+    "unreserved": Reason("settle", "", "spend was booked that nothing had reserved"),
     "unknown_timed_out": Reason("settle", "", "nobody learned whether the effect happened"),
 }

@@ -60,8 +60,6 @@ def plan_reservation(
     """What the intent would hold by these estimates, one for each leg, leaf first."""
     legs: list[Leg] = []
     checks: list[LimitCheck] = []
-    draws: list[Draw] = []
-    drawn: set[str] = set()
     for at, link in enumerate(chain.links):
         grant, estimate, windows = link.grant, estimates[at], NO_WINDOWS
         if not (estimate or link.limits or grant.draws_on):  # as of the root
@@ -78,25 +76,33 @@ def plan_reservation(
             if checked.outcomes or checked.findings or checked.events:
                 checks.append(checked)
         legs.append(replace(link.leg, reserve=estimate, windows=windows))
-        for resource, account in grant.draws_on.items():
-            if resource in estimate and resource not in drawn:
-                drawn.add(resource)
-                draws.append(
-                    Draw(
-                        resource=resource,
-                        account=account,
-                        amount=estimate[resource],
-                        leg=at,
-                        pays_to=chain.pays_to,
-                        doubt=grant.doubt,
-                    )
-                )
+    draws = draws_of(chain, estimates) if chain.payers else []
     reservation = Reservation(legs=legs, limit_checks=checks, draws=draws, payee_findings=NO_FINDINGS)
     if not draws:
         return reservation
     if state.caps.effects[member.kind].cap_type == CAP_SPEND_TYPE:
         reservation = _with_payee(state, chain, member, reservation)
     return _with_first(state, reservation)
+
+
+def draws_of(chain: Chain, amounts: list[dict[str, int]]) -> list[Draw]:
+    """What the accounts of a chain pay of these amounts, one map for each leg: Rule 2."""
+    draws: list[Draw] = []
+    drawn: set[str] = set()
+    for at, resource, account in chain.payers:
+        if resource in amounts[at] and resource not in drawn:
+            drawn.add(resource)
+            draws.append(
+                Draw(
+                    resource=resource,
+                    account=account,
+                    amount=amounts[at][resource],
+                    leg=at,
+                    pays_to=chain.pays_to,
+                    doubt=chain.links[at].grant.doubt,
+                )
+            )
+    return draws
 
 
 def _with_first(state: State, reservation: Reservation) -> Reservation:

@@ -15,6 +15,7 @@ from splittally.core.governor.state import Governed
 from splittally.core.governor.terms import GovernorTerms
 from splittally.core.ledger.state import Counter, Hold, Ledger
 from splittally.core.overlay import Overlay
+from splittally.core.packed import copied
 from splittally.core.types import (
     POLICY_SCOPE,
     AccountDef,
@@ -123,7 +124,7 @@ class State:
         """A state of its own, which what happens here does not reach: rows are shared, no table is."""
         child = self.fork()
         for table in TABLES:
-            setattr(getattr(child, table.domain), table.name, dict(self.table(table)))
+            setattr(getattr(child, table.domain), table.name, copied(self.table(table)))
         books = child.ledger
         books.drawn, books.issued = dict(self.ledger.drawn), dict(self.ledger.issued)
         child.governed.reserved = dict(self.governed.reserved)

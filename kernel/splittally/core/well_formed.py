@@ -99,8 +99,8 @@ def group_fault(mode: str, members: list[Member]) -> str:
         return "one intent stands twice in the group"
     if len({(member.grant, member.key) for member in members}) != len(members):
         return TWO_PAYLOADS
-    if mode == "first" and len({(x.kind, x.params, x.key) for x in members}) != 1:
-        return "`first` offers one payload and key under several grants"
+    if mode == "first" and not all(member.keyed for member in members):
+        return "in `first` every intent has an idempotency key, or none has"
     return ""
 
 

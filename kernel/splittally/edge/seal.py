@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from splittally.core.canonical import decode, encode
 from splittally.core.commands import FITS, MISFIT, TOO_LARGE, WITHHELD, Command, Member, Settle, Submit
@@ -46,6 +45,7 @@ from splittally.core.well_formed import TWO_PAYLOADS, group_fault
 from splittally.edge.amounts import amounts_by_resource
 from splittally.edge.hashes import require_hash
 from splittally.edge.native_params import scales_of, seal_native
+from splittally.edge.offers import keyed_offers
 from splittally.edge.records import Dispatch, Extend, Group, Intent, Origin, Receipt, Release, Request
 from splittally.edge.schema import ANY_PARAMS, ParamsSchema
 
@@ -138,9 +138,8 @@ class Sealer:
             raise InvalidInput(f"a group has 1 to {MEMBERS_MAX} intents", field="intents")
         if any(type(intent) is not Intent for intent in intents):
             raise _refused_group("every member is an Intent")
-        if group.mode == "first" and all(intent.idempotency_key is None for intent in intents):
-            key = self._entropy(KEY_BYTES)
-            intents = [replace(intent, idempotency_key=key) for intent in intents]
+        if group.mode == "first":
+            intents = keyed_offers(intents, self._entropy)
         members = [self.seal_intent(state, principal, intent) for intent in intents]
         fault = group_fault(group.mode, members)
         if fault == TWO_PAYLOADS:

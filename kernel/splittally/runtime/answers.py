@@ -51,17 +51,34 @@ def _group_known(world: World, principal: str, command: Submit) -> tuple[Any, Su
     members, is_first = command.members, command.mode == FIRST
     known = [_known(world, principal, member) for member in members]
     if is_first:
-        admitted = [x for x in known if x is not None and x.outcome in ADMITTED]
-        if admitted or all(known):
-            return (admitted or known)[0], command
+        twin = _first_known(known)
+        if twin is not None:
+            return twin, command
         members = [member for member, twin in zip(members, known, strict=True) if twin is None]
         command = replace(command, members=members)
     elif any(known):
         return [twin or _conflicting(known) for twin in known], command
-    if _is_full(world, members[:1] if is_first else members):
+    if is_first:  # one of them is held, and it may be any
+        members = [member for member in members if member.kind not in NATIVE][:1]
+    if _is_full(world, members):
         refusal = unrecorded(find("over_capacity", available=world.open_max))
         return refusal if is_first else [refusal for _ in members], command
     return None, command
+
+
+def _first_known(known: list[Decision | None]) -> Decision | None:
+    """The answer to offers that are known already; None where one is left to be decided.
+
+    The one that was admitted; else a key that stands for another payload; else what all were refused for.
+    """
+    twins = [twin for twin in known if twin is not None]
+    admitted = [twin for twin in twins if twin.outcome in ADMITTED]
+    conflicts = [twin for twin in twins if twin.seq is None]
+    if admitted or conflicts:
+        return (admitted or conflicts)[0]
+    if len(twins) < len(known):
+        return None
+    return replace(twins[0], findings=tuple(finding for twin in twins for finding in twin.findings))
 
 
 def _known(world: World, principal: str, member: Member) -> Decision | None:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from splittally.core.errors import InvalidInput
 from splittally.core.findings import find, has_code
+from splittally.core.native import NATIVE
 from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_id, is_name
 from splittally.edge.arguments import require, require_natural
 from splittally.edge.dimensions import warned
@@ -143,15 +144,24 @@ class Kernel(Requests):
         )
 
     def native(
-        self, kind: str, grant: str | None = None, now_ns: int | None = None, **params: Any
+        self,
+        kind: str,
+        grant: str | None = None,
+        now_ns: int | None = None,
+        under: str | None = None,
+        **params: Any,
     ) -> Decision:
         """Ask for a native effect, such as `native("ledger.issue", resource=..., amount=..., to=...)`.
 
-        Without `grant` it is asked under the root grant by the operator, and under the principal's
-        first native grant by anybody else.
+        It is asked under the grant `under`; without one under the root grant by the operator, and under the
+        principal's first native grant by anybody else. `grant` says the same, but for an effect that has a
+        param of this name, as `usage.record` has.
         """
+        if grant is not None and kind in NATIVE and hasattr(NATIVE[kind].params, "grant"):
+            params["grant"] = grant
+            grant = None
         with self._lock:
-            asked = Intent(kind, params, grant or self._native_grant())
+            asked = Intent(kind, params, under or grant or self._native_grant())
             decision = self.submit(asked, now_ns=now_ns)
             granted = [params["name"]] if decision.allowed and kind in GRANTING else []
             return warned(decision, self._world.state, granted)

@@ -3,7 +3,7 @@
 One table `kind -> (params, check, make)`; sub-commands and their help are generated from it.
 """
 
-from splittally.core.native import budgets, grants, holds, manifest, modules, money, solutions, splits
+from splittally.core.native import budgets, grants, holds, manifest, modules, money, solutions, splits, usage
 from splittally.core.native.row import Native, NativeCall
 
 NATIVE: dict[str, Native] = {
@@ -15,6 +15,7 @@ NATIVE: dict[str, Native] = {
     **budgets.ROWS,
     **solutions.ROWS,
     **splits.ROWS,
+    **usage.ROWS,
 }
 
 __all__ = ["NATIVE", "Native", "NativeCall"]

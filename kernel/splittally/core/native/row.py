@@ -27,7 +27,7 @@ class Touches(Struct, frozen=True, kw_only=True, gc=False):
 
     `payees` are accounts, or prefixes of accounts, that may be paid because of it. An empty name is none.
     `grants`, `budgets` and `intents` are what it changes or reads, which its grant must reach; `handed` are
-    the grants as it would leave them.
+    the grants as it would leave them. `spenders` are grants whose spend it books.
     """
 
     accounts: list[str] = []
@@ -35,6 +35,7 @@ class Touches(Struct, frozen=True, kw_only=True, gc=False):
     resources: list[str] = []
     intents: list[bytes] = []
     grants: list[str] = []
+    spenders: list[str] = []
     budgets: list[str] = []
     handed: list[Grant] = []
 
