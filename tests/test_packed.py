@@ -55,9 +55,10 @@ def test_a_copy_shares_what_rests_and_nothing_else(rows, before, after):
     table, plain = resting(rows), in_order(rows)
     for step in before:
         answer(table, step), answer(plain, step)
-    copy = copied(table)
+    copy, twin = copied(table), dict(plain)
     for step in after:
-        answer(copy, step)
+        assert answer(copy, step) == answer(twin, step), step
+    assert list(copy.items()) == list(twin.items())
     assert list(table.items()) == list(plain.items())
     assert type(copy) is Overlay and copy.base is table.base
     assert type(copied(dict(plain))) is dict
