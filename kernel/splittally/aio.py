@@ -39,6 +39,7 @@ from splittally.edge.records import (
 from splittally.edge.seal import Refused
 from splittally.runtime import Kernel, open_world
 from splittally.runtime.answers import answer_refused
+from splittally.runtime.clock import Clock
 from splittally.runtime.lineage import Level
 from splittally.runtime.queries import Queries
 from splittally.runtime.requests import RECEIPTS, REQUESTS, Answered, Change, asked_of
@@ -150,9 +151,15 @@ class AsyncKernel:
         assert isinstance(answer, HoldChange)
         return answer
 
-    async def approve(self, intent_hash: bytes | str, now_ns: int | None = None) -> Decision:
+    async def health(self) -> Row:
+        """How the clock and the files of this world are."""
+        return await self._call(self._kernel.health)
+
+    async def approve(
+        self, intent_hash: bytes | str, now_ns: int | None = None, reasons: Sequence[str] | None = None
+    ) -> Decision:
         """Approve an intent that waits."""
-        return await self._call(lambda: self._kernel.approve(intent_hash, now_ns))
+        return await self._call(lambda: self._kernel.approve(intent_hash, now_ns, reasons))
 
     async def reject(self, intent_hash: bytes | str, now_ns: int | None = None) -> Decision:
         """Reject an intent that waits."""
@@ -300,7 +307,7 @@ class Opening:
 
 def open(
     path: str | Path | None = None,
-    clock: str | Callable[[], int] | None = None,
+    clock: Clock | None = None,
     queue_max: int = QUEUE_MAX,
     *,
     create: bool = True,

@@ -17,9 +17,9 @@ from splittally.core.events import Released, Settled
 from splittally.core.findings import Finding
 from splittally.core.intent_history import Trace
 from splittally.core.policy import NO_MATCH
-from splittally.core.reasons import REASONS
+from splittally.core.reasons import ASK_APPROVAL, NEW_KEY, REASONS
 from splittally.core.state import State
-from splittally.core.types import DENY, OPERATOR, ROOT
+from splittally.core.types import APPROVAL, DENY, OPERATOR, ROOT
 from splittally.core.visibility import seen_by
 from splittally.edge.prices import snapshot_of
 from splittally.edge.records import finding_json, readable
@@ -27,7 +27,6 @@ from splittally.runtime.reader import Reader, Record
 
 from splittally_tools.export.frames import canonical_json, tagged_json
 
-NEW_KEY = "this answer is final for its key: to ask again, give a new key"
 NOT_FINAL = "not now: the same intent may be asked again, and is judged afresh"
 
 
@@ -64,6 +63,8 @@ def explain(reader: Reader, intent_hash: bytes, principal: str = OPERATOR) -> di
         "draws": _draws(found, mine),
         "status": found.status,
         "phase": found.phase,
+        "waits_for": [ask.row for ask in found.waits_for],
+        "answers": [answer._asdict() for answer in found.answers],
         "then": _then(found, mine, see),
         "next": _next(found),
     }
@@ -189,7 +190,8 @@ def _next(found: Trace) -> list[str]:
     advice: list[str] = []
     for finding in found.decided.findings:
         word = finding.facts.get("next")
-        if isinstance(word, str) and word not in advice:
+        is_over = word == ASK_APPROVAL and found.phase != APPROVAL
+        if isinstance(word, str) and word not in advice and not is_over:
             advice.append(word)
     if found.decided.outcome == DENY and found.member.keyed:
         advice.append(NEW_KEY)

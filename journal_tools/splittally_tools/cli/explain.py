@@ -7,7 +7,7 @@ from splittally.edge.hashes import require_hash
 
 from splittally_tools.audit.explanation import explain as explain_intent
 from splittally_tools.cli.answers import ADVICE
-from splittally_tools.cli.effects import not_found
+from splittally_tools.cli.effects import not_found, show_answers
 from splittally_tools.cli.exit_codes import DONE
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, say, word
@@ -48,6 +48,7 @@ def _show(out: Page, document: dict[str, Any]) -> None:
         if later["type"] == "settled":
             fields["used"] = later["legs"][0]["usage"] if later["legs"] else {}
         say(out, f"  then, seq {later['seq']}: {later['type']} {word(fields)}")
+    show_answers(out, document)
     if document["status"]:
         say(out, f"  now {document['status']}{', ' + document['phase'] if document['phase'] else ''}")
     for advice in document["next"]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from splittally.core.asks import Ask
 from splittally.core.findings import Finding
 from splittally.core.types import Cell, Draw, Grant, Leg, Window
 
@@ -95,12 +96,18 @@ class Held(Struct, frozen=True, array_like=True, gc=False, tag=2):
 
 
 class HoldChanged(Struct, frozen=True, array_like=True, gc=False, tag=3):
-    """A hold moved to another phase or got another due time; `attempt` started its effect."""
+    """A hold moved to another phase or got another due time; `attempt` started its effect.
+
+    `asks` are the reasons for which it waits, where that is more than one answer of anybody; `answers` those
+    of them that the principal of the record approves.
+    """
 
     intent_hash: bytes
     phase: str
     due_ns: int
     attempt: bytes = b""
+    asks: list[Ask] = []
+    answers: list[str] = []
 
 
 class Settled(Struct, frozen=True, array_like=True, gc=False, tag=4):

@@ -6,6 +6,9 @@ Rule 1. A pure fold over the frames in order; the runtime finds them by the inde
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
+from splittally.core.asks import ANYBODY, Ask
 from splittally.core.budget.evolve import DONE
 from splittally.core.commands import Known, KnownLeg, Member, Paid, Submit
 from splittally.core.events import (
@@ -20,7 +23,18 @@ from splittally.core.events import (
 )
 from splittally.core.findings import has_code
 from splittally.core.frames import Body
-from splittally.core.types import DENY, FINAL, RELEASED, RESERVED, SETTLED, Draw, Leg
+from splittally.core.native.approvals import APPROVE, REJECT
+from splittally.core.types import APPROVAL, DENY, FINAL, OPEN, RELEASED, RESERVED, SETTLED, Draw, Leg
+
+
+class Answered(NamedTuple):
+    """An answer to an intent that waited: by whom, when, in which frame, and to which reasons, if several."""
+
+    seq: int
+    at_ns: int
+    by: str
+    answer: str
+    reasons: list[str]
 
 
 class Trace(NamedTuple):
@@ -36,6 +50,7 @@ class Trace(NamedTuple):
     endings: list[tuple[int, Settled | Released]]
     refunds: list[tuple[int, Refunded]]
     postings: list[tuple[int, Posted]]
+    answers: list[Answered]
 
     @property
     def is_final(self) -> bool:
@@ -59,6 +74,17 @@ class Trace(NamedTuple):
         if self.status != RESERVED or self.held is None:
             return ""
         return self.changes[-1][1].phase if self.changes else self.held.phase
+
+    @property
+    def waits_for(self) -> list[Ask]:
+        """The reasons for which a hold waits, with those who have approved; empty where it does not wait."""
+        if self.phase != APPROVAL:
+            return []
+        asks = next((event.asks for _, event in self.changes if event.asks), [ANYBODY])
+        return [
+            replace(ask, by=[answer.by for answer in self.answers if ask.reason in answer.reasons])
+            for ask in asks
+        ]
 
     @property
     def reserve(self) -> dict[str, int]:
@@ -116,12 +142,18 @@ def trace(intent_hash: bytes, bodies: Iterable[tuple[int, Body]]) -> Trace | Non
                             endings=[],
                             refunds=[],
                             postings=[],
+                            answers=[],
                         )
                 case Held() if found is not None:
                     found = found._replace(held=event)
                 case HoldChanged() if found is not None:
+                    if event.answers or (found.phase, event.phase) == (APPROVAL, OPEN):
+                        found.answers.append(Answered(seq, body.at_ns, body.by, APPROVE, event.answers))
                     found.changes.append((seq, event))
                 case Settled() | Released() if found is not None:
+                    if isinstance(event, Released) and event.cause == "rejected":
+                        answer = APPROVE if event.findings else REJECT  # what was approved could not be done
+                        found.answers.append(Answered(seq, body.at_ns, body.by, answer, []))
                     found.endings.append((seq, event))
                 case Refunded() if found is not None:
                     found.refunds.append((seq, event))

@@ -21,6 +21,8 @@ HASH_BYTES = 32
 NAME_BYTES_MAX = 128  # grants, accounts, resources, principals, dimensions, kinds
 TEXT_BYTES_MAX = 512  # a message, a cause, an order id
 LINE_BYTES_MAX = 1024 * 1024  # one line of an NDJSON stream
+CLOCK_JUMP_NS = 86_400 * 10**9  # who mends a clock sets it by hours; one that breaks is years away
+CLOCK_JUMP_NS_MIN = 10**9  # so that most readings need no second clock
 TIME_NS_MAX = 2**63 - 1  # the year 2262; keeps `time + duration` inside 64 bits
 
 # --- enforcers (spec/03-abi.md) -----------------------------------------------------------------
@@ -50,6 +52,7 @@ CHAIN_GRANTS_MAX = 16  # legs of one hold
 LIMITS_PER_GRANT_MAX = 128
 BUDGET_DIMS_MAX = 64
 POLICY_RULES_MAX = 1_000
+APPROVERS_MAX = 64  # of one rule: each answer of one of them is a record, and the hold keeps who has
 
 # --- economic budgets (spec/11-budgets.md) ------------------------------------------------------
 PLAN_ITEMS_MAX = 256  # lines, metrics, constraints, rules, formulas: each list of a plan

@@ -21,7 +21,7 @@ _ABSENT: Any = object()
 
 
 class Packed(Mapping[Any, Any]):
-    """Rows `[key, value]`, one after the other in `data`, each from one of `starts` on, with values of a kind.
+    """Rows `[key, value]` one after the other in `data`, each from one of `starts` on; `kind` is a value's.
 
     A row of 100 bytes costs 108; as an entry of a dict it costs 300 to 1,500.
     """

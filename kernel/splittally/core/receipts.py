@@ -29,12 +29,23 @@ from splittally.core.commands import (
 )
 from splittally.core.events import Event, HoldChanged, Settled
 from splittally.core.findings import Finding, find
-from splittally.core.ledger.settle import NO_USAGE, Answer, Ending, charge_leg, exhaustions, pay_draws
+from splittally.core.ledger.check import told
+from splittally.core.ledger.settle import NO_USAGE, Answer, Ending, charge_leg, crossings, pay_draws
 from splittally.core.ledger.state import Hold
 from splittally.core.ledger.tick import release_hold
 from splittally.core.outcome import HoldReply, SettleReply, Step
 from splittally.core.state import State
-from splittally.core.types import APPROVAL, OPEN, RELEASED, RUNNING, SETTLED, STATUS_UNKNOWN, UNKNOWN, Leg
+from splittally.core.types import (
+    APPROVAL,
+    OPEN,
+    RELEASED,
+    RUNNING,
+    SETTLED,
+    STATUS_UNKNOWN,
+    TELL,
+    UNKNOWN,
+    Leg,
+)
 from splittally.core.visibility import seen_by
 
 
@@ -136,16 +147,19 @@ def _settle(
     settled = Settled(
         intent_hash=command.intent_hash, how=how, status=command.status, legs=charges, violations=violations
     )
-    crossed = exhaustions(books, legs, charges, is_late)
+    crossed = crossings(books, legs, charges, is_late, state.soft_limits_of)
     every = violations + [violation for charge in charges for violation in charge.violations]
-    if every:
+    reached = [told(event) for event in crossed if event.over == TELL]
+    if every or reached:
         chain = state.caps.chain(legs[0].grant, ended.kind)
         every = [seen_by(state, principal, chain, now_ns, violation) for violation in every]
+        reached = [seen_by(state, principal, chain, now_ns, finding) for finding in reached]
     reply = SettleReply(
         intent_hash=command.intent_hash,
         status="late" if is_late else SETTLED,
         usage=charges[0].usage,
         violations=every,
+        findings=reached,
     )
     return Step([settled, *postings, *crossed], [reply])
 

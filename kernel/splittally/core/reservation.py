@@ -17,10 +17,11 @@ tokens for `agent`, and 300 tokens and 12 USD for `team`; root asks nobody:
 from msgspec import Struct
 from msgspec.structs import replace
 
+from splittally.core.asks import Ask, are_plain
 from splittally.core.canonical import decode
 from splittally.core.caps.state import Chain
 from splittally.core.commands import Member
-from splittally.core.events import Charge, Event, Held, Posted, Settled
+from splittally.core.events import Charge, Event, Held, HoldChanged, Posted, Settled
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import LimitCheck, Scope, check_counted, check_limits
 from splittally.core.ledger.settle import first_payee, uncounted_dims
@@ -137,9 +138,18 @@ def _with_payee(state: State, chain: Chain, member: Member, reservation: Reserva
 
 
 def hold_events(
-    now_ns: int, chain: Chain, member: Member, at: int, outcome: str, reservation: Reservation
+    now_ns: int,
+    chain: Chain,
+    member: Member,
+    at: int,
+    outcome: str,
+    reservation: Reservation,
+    asks: list[Ask],
 ) -> list[Event]:
-    """The events that hold an admitted intent, the member at this place of its command."""
+    """The events that hold an admitted intent, the member at this place of its command.
+
+    `asks` are the reasons for which it waits, if it does; one answer of anybody need not be remembered.
+    """
     expires_ns = member.expires_ns
     if chain.hold_ns_max:
         latest = now_ns + chain.hold_ns_max
@@ -174,6 +184,10 @@ def hold_events(
                     intent_hash=member.intent_hash,
                 )
             )
+    if asks:
+        reasons = list({ask.reason: ask for ask in asks}.values())
+        if not are_plain(reasons):
+            events.append(HoldChanged(member.intent_hash, APPROVAL, due_ns, asks=reasons))
     return events
 
 

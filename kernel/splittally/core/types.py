@@ -42,7 +42,8 @@ RESERVED, SETTLED, RELEASED = "reserved", "settled", "released"  # a hold's stat
 
 LIFE, PER_INTENT = "life", "intent"
 CALENDAR_WINDOWS = ("hour", "day", "week", "month", "quarter", "year")
-OVERS = ("deny", "defer", "ask", "tell", "shadow")
+TELL = "tell"
+OVERS = ("deny", "defer", "ask", TELL, "shadow")
 
 RELEASE_CAUSES = ("cancel", "expiry", "governance", "rejected", "approval_timeout", "not_dispatched")
 ASKED_CAUSES = ("cancel", "not_dispatched")  # what a caller may say; an order is a native effect
@@ -214,7 +215,11 @@ class Draw(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Rule(Struct, frozen=True, array_like=True, gc=False):
-    """A policy rule: every non-empty field and the condition must match."""
+    """A policy rule: every non-empty field and the condition must match.
+
+    Where it asks, `approvals` of the `approvers` must approve: one where it says 0, anybody where it names
+    nobody.
+    """
 
     name: str
     decision: str
@@ -225,6 +230,19 @@ class Rule(Struct, frozen=True, array_like=True, gc=False):
     origin_name: str
     when: str
     rates: list[Limit]
+    approvers: list[str] = []
+    approvals: int = 0
+
+
+RULE_FIELDS = 9  # of format 1
+
+
+def rules_row(rules: list[Rule]) -> list[Any]:
+    """Rules as they are recorded, as lists and atoms."""
+    rows: list[Any] = msgspec.to_builtins(rules, builtin_types=(bytes,))
+    for row in rows:
+        leave_out(row, RULE_FIELDS)
+    return rows
 
 
 class BudgetDef(Struct, frozen=True, array_like=True, gc=False):

@@ -83,7 +83,8 @@ class Decision(Struct, frozen=True, gc=False):
 class Settlement(Struct, frozen=True, gc=False):
     """The answer to a receipt: `status` is settled, held, late, duplicate or not_found.
 
-    `usage` is the leaf's; `violation` the first of `violations`, or None.
+    `usage` is the leaf's; `violation` the first of `violations`, or None. `findings` are no violations: the
+    limits that only tell and that this receipt reached.
     """
 
     seq: int | None
@@ -92,6 +93,7 @@ class Settlement(Struct, frozen=True, gc=False):
     usage: dict[str, int] = {}
     violation: Finding | None = None
     violations: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 class HoldChange(Struct, frozen=True):
@@ -186,6 +188,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
                 "usage": readable(answer.usage),
                 "violation": finding_json(answer.violation) if answer.violation else None,
                 "violations": [finding_json(violation) for violation in answer.violations],
+                **({"findings": list(map(finding_json, answer.findings))} if answer.findings else {}),
             }
         case HoldChange():
             return {

@@ -13,10 +13,11 @@ from msgspec.structs import replace
 
 from splittally.core.commands import Command, Dispatch, Extend, Member, Release, Submit
 from splittally.core.errors import InvalidInput, SplittallyError
-from splittally.core.findings import Finding, find
+from splittally.core.findings import Finding, advising, find
 from splittally.core.intent_history import Trace
 from splittally.core.native import NATIVE
 from splittally.core.outcome import HoldReply, MemberReply, Reply, SettleReply
+from splittally.core.reasons import NEW_KEY
 from splittally.core.types import ADMITTED, APPROVAL, DENY, OPEN, RELEASED, RUNNING, SETTLED, UNKNOWN
 from splittally.core.visibility import seen_by
 from splittally.edge.records import Decision, Group, HoldChange, Intent, Settlement
@@ -122,13 +123,16 @@ def _is_full(world: World, members: list[Member]) -> bool:
 def _duplicate_of(world: World, principal: str, found: Trace, attempt: bytes) -> Decision:
     """The first answer to an intent, once more, and whether this attempt may act on it now.
 
-    It is recorded as who asked first was told it; who holds the grant by now may see less.
+    It is recorded as who asked first was told it; who holds the grant by now may see less. A denial says
+    that its key is used up.
     """
     decided, findings, state = found.decided, found.decided.findings, world.state
     if principal != found.by:
         chain = state.caps.chain(found.member.grant, found.member.kind)
         findings = [seen_by(state, principal, chain, state.now_ns, finding) for finding in findings]
     may_act, reasons = False, NO_FINDINGS
+    if decided.outcome == DENY:
+        findings = list(map(_of_its_key, findings))
     if decided.outcome in ADMITTED:
         hold = world.state.ledger.holds.get(decided.intent_hash)
         phase = hold.phase if hold is not None else ""
@@ -144,6 +148,15 @@ def _duplicate_of(world: World, principal: str, found: Trace, attempt: bytes) ->
         attempt=found.member.attempt,
         may_act=may_act,
     )
+
+
+def _of_its_key(finding: Finding) -> Finding:
+    """A reason of a denial that is told again: whatever may have changed, its key keeps this answer (D-07).
+
+    What the first answer advised is in `then`: what to do before asking under a new key.
+    """
+    advice = finding.facts.get("next")
+    return advising(finding, NEW_KEY, **({"then": advice} if advice else {}))
 
 
 def _why_not(found: Trace, phase: str, attempt: bytes) -> list[Finding]:
@@ -242,6 +255,7 @@ def _settlement_of(world: World, seq: int | None, reply: SettleReply) -> Settlem
         usage={**reply.usage},
         violation=reply.violations[0] if reply.violations else None,
         violations=tuple(reply.violations),
+        findings=tuple(reply.findings),
     )
 
 

@@ -29,12 +29,14 @@ from splittally.journal.index import Index
 from splittally.journal.lmdb import LmdbStore
 from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
+from splittally.runtime.clock import USED, WorldClock
 from splittally.runtime.folder import NO_FOLDER, require_world
 from splittally.runtime.history import History
 from splittally.runtime.moments import Frames, frame_at, frames_between
 from splittally.runtime.queries import Queries
 from splittally.runtime.recover import Recovered, head_at, recover, refuse_older, state_at
 from splittally.runtime.rows import Row, outcome_row
+from splittally.runtime.standing import health_row
 
 
 class Record(NamedTuple):
@@ -127,6 +129,13 @@ class Reader:
     def repairs(self) -> tuple[str, ...]:
         """Projections that could not be used, and why; a writer rebuilds them."""
         return tuple(self._recovered.repairs)
+
+    def health(self) -> Row:
+        """As `Kernel.health` says it; of a clock, what opening the world for writing would find of it."""
+        state = self.folded
+        clock = WorldClock(state.clock)
+        clock.begin(max(state.now_ns, state.accepted_ns), USED, state.clock_jump_ns)
+        return health_row(state, clock, self.repairs)
 
     @property
     def folded(self) -> State:

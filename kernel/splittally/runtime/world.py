@@ -172,7 +172,7 @@ class World:
             store=ForkStore(self.store, self.lock),
             index=ForkIndex(self.index, self.lock, self.store.head.size),
             judge=judge,
-            clock=self.clock,
+            clock=self.clock.twin(),
             entropy=entropy,
             open_max=self.open_max,
         )

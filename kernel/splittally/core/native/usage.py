@@ -20,16 +20,16 @@ from msgspec.structs import replace
 from splittally.core.abi import SettleVerdict
 from splittally.core.amounts import is_natural
 from splittally.core.caps.state import Chain
-from splittally.core.events import Event, Settled
+from splittally.core.events import Event, LimitCrossed, Settled
 from splittally.core.findings import Finding, find
-from splittally.core.ledger.check import Scope, check_limits
-from splittally.core.ledger.settle import Ending, charge_leg, exhaustions, first_payee, pay_draws
+from splittally.core.ledger.check import Scope, check_limits, told
+from splittally.core.ledger.settle import Ending, charge_leg, crossings, first_payee, pay_draws
 from splittally.core.limits import OUTPUT_DIMS_MAX
 from splittally.core.native.money import require_note
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.reservation import draws_of
 from splittally.core.state import State
-from splittally.core.types import ROOT, Draw, Leg, is_id
+from splittally.core.types import ROOT, TELL, Draw, Leg, is_id
 
 KIND = "usage.record"
 
@@ -108,11 +108,23 @@ def _make_usage(state: State, call: NativeCall, params: RecordUsage) -> list[Eve
     settled = Settled(
         intent_hash=call.intent_hash, how="recorded", status="ok", legs=charges, violations=violations
     )
-    return [*opened, settled, *postings, *exhaustions(books, ending.legs, charges, True)]
+    exhausted = crossings(books, ending.legs, charges, True, lambda grant: [])  # the check told of the others
+    return [*opened, settled, *postings, *exhausted]
+
+
+def _tell_usage(state: State, call: NativeCall, params: RecordUsage) -> list[Finding]:
+    """The limits that only tell and that this reaches."""
+    events = _make_usage(state, call, params)
+    return [told(event) for event in events if isinstance(event, LimitCrossed) and event.over == TELL]
 
 
 ROWS = {
     KIND: Native(
-        RecordUsage, _touches_usage, _check_usage, _make_usage, "book spend that happened without a hold"
+        RecordUsage,
+        _touches_usage,
+        _check_usage,
+        _make_usage,
+        "book spend that happened without a hold",
+        tell=_tell_usage,
     ),
 }
