@@ -83,6 +83,7 @@ REASONS: dict[str, Reason] = {
     "approval_stale": Reason("native", REPLAN, "what was approved may no longer be done"),
     "refund_too_large": Reason("native", REPLAN, "more than was charged cannot be refunded"),
     "limit_uncounted": Reason("native", "", "nothing counts a dimension that the grant limits"),
+    "price_below_unit": Reason("native", "", "a usual call costs less than the resource can tell apart"),
     "carried_over": Reason("native", "", "open reservations were carried over a change"),
     "module_renamed": Reason("native", "", "a name means another module now, and what it meant is kept"),
     "conversion_uncovered": Reason("native", TOP_UP, "the counter-account holds less than it would give"),

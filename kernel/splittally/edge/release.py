@@ -13,7 +13,7 @@ from splittally.core.hashing import hash_module, hash_schema
 from splittally.core.limits import LONG_PARAMS_BYTES_MAX, NATIVE_PARAMS_BYTES_MAX, PARAMS_BYTES_MAX
 from splittally.core.native import NATIVE
 from splittally.core.native.money import ISSUER
-from splittally.core.release_kinds import RELEASE_KINDS
+from splittally.core.release_kinds import PRICE_KEYS, RELEASE_KINDS
 from splittally.core.types import CAP_ALL, CAP_ANY_TYPE, CAP_NATIVE_TYPE, CAP_SPEND, CAP_SPEND_TYPE
 from splittally.edge.release_receipts import receipt_schema
 
@@ -163,6 +163,8 @@ def release_manifest(modules: Mapping[str, bytes]) -> bytes:
             "receipt_schema": hash_schema(kept),
             "params_bytes_max": LONG_PARAMS_BYTES_MAX if kind in LONG_KINDS else PARAMS_BYTES_MAX,
         }
+        if kind in PRICE_KEYS:
+            effects[kind]["price_key"] = PRICE_KEYS[kind]
     return encode(
         {
             "accounts": {ISSUER: 0},
