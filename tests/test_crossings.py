@@ -3,6 +3,7 @@
 import pytest
 from splittally import Intent, Receipt
 from splittally.core.events import LimitCrossed, RuleFired
+from splittally.core.limits import ACTIONS_PER_RULE_MAX, PLAN_ITEMS_MAX
 
 from tests.rows.budgets import BOTH, DAY, LOG, MARKET, A, B, create, deposit, done, pays
 from tests.rows.budgets import held as held_by
@@ -176,3 +177,27 @@ def test_a_rule_that_is_approved_reads_the_time_and_the_metric_of_its_approval()
         (waiting,) = kernel.state.budgets[B].waiting
         done(kernel, "budget.answer", budget=B, item=waiting["item"], answer="approve", now_ns=3 * DAY + 5)
         assert held_by(kernel, LOG) == 3 + 7
+
+
+# --- what reserves nothing, and what stands at its bound --------------------------------------------
+
+
+def test_what_reserves_nothing_is_held_against_every_limit_and_charged_in_its_windows():
+    limits = [{"dim": "a", "per": "day", "amount": 5, "over": "deny"}]
+    with world({"g": {"limits": limits}}) as kernel:
+        settle(kernel, held(kernel, {}), {"a": 6})
+        ((_, row),) = kernel.state.windows.items()
+        assert (row.spent, row.reserved) == (6, 0)
+        assert codes(act(kernel, {})) == ["budget_exceeded"]
+
+
+def test_a_plan_takes_as_many_actions_and_parts_as_are_allowed_and_no_more():
+    for more in (0, 1):
+        rule = {"name": "r", "on": "deposit", "do": [pays(1)] * (ACTIONS_PER_RULE_MAX + more)}
+        shares = {f"p{at}": 1 for at in range(PLAN_ITEMS_MAX + more)}
+        with treasury() as kernel:
+            asked = {"budget": A, "schema": {"resources": BOTH, "rules": [rule]}}
+            assert kernel.native("budget.create", **asked).allowed == (not more)
+            create(kernel, {})
+            split = {"budget": B, "resource": "USD", "shares": shares, "whole": len(shares)}
+            assert kernel.native("budget.split", **split).allowed == (not more)
