@@ -17,6 +17,7 @@ from splittally.core.canonical import decode
 from splittally.core.caps.state import limits_of
 from splittally.core.findings import Finding, find
 from splittally.core.state import State
+from splittally.core.topups import TopUp
 from splittally.core.types import CAP_ALL, Grant
 from splittally.edge.records import Decision
 from splittally.edge.small_prices import below_unit
@@ -92,16 +93,26 @@ def uncounted(state: State, name: str) -> list[str]:
     return [] if counted is ANY else sorted(limited - counted)
 
 
+def standing_topups(state: State, name: str) -> list[TopUp]:
+    """The top-ups of a grant that have not ended yet, the first to end first."""
+    found = [topup for topup in state.ledger.topups.values() if topup.scope == name]
+    return sorted(found, key=lambda x: (x.until_ns, x.dim, x.per, x.amount))
+
+
 def warned(decision: Decision, state: State, names: Iterable[str]) -> Decision:
     """The answer to what made these grants, with a finding for each that limits what nothing counts.
 
-    So is a price table that is too small for its resource (`small_prices.py`).
+    So is a price table that is too small for its resource (`small_prices.py`), and each top-up that stands
+    beside what was stated.
     """
     if not decision.allowed:
         return decision
     names = list(names)
     findings: list[Finding] = below_unit(state, names)
     for name in names:
+        for topup in standing_topups(state, name) if state.ledger.topups else ():
+            facts = {"amount": topup.amount, "until_ns": topup.until_ns}
+            findings.append(find("topup_stands", grant=name, dim=topup.dim, per=topup.per, **facts))
         dims = uncounted(state, name)
         if dims:
             grant = state.caps.grants[name]
