@@ -33,6 +33,7 @@
 //! 3. Text of others reaches a message only through `quote`: bounded, escaped, between backticks.
 //! 4. A bug is a trap too (the modules are built with every safety check on), and a trap denies.
 
+const root = @import("root");
 const std = @import("std");
 const answers = @import("answer.zig");
 const cbor = @import("cbor.zig");
@@ -56,8 +57,11 @@ pub const quote = answers.quote;
 pub const Amounts = cbor.Amounts;
 pub const Item = cbor.Item;
 pub const Items = cbor.Items;
+pub const Keys = cbor.Keys;
 pub const Map = cbor.Map;
 pub const Naturals = cbor.Naturals;
+pub const Reader = cbor.Reader;
+pub const Source = answers.Source;
 pub const Texts = cbor.Texts;
 pub const Token = strict.Token;
 pub const Walk = strict.Walk;
@@ -68,7 +72,8 @@ pub const writeSettle = answers.writeSettle;
 /// Turns a failed safety check into a trap. Every enforcer's own file must re-export it.
 pub const panic = std.debug.no_panic;
 
-pub const input_bytes_max = 24 * 1024;
+/// How long an input may be; an enforcer whose inputs are longer says so in its own file, and takes more pages.
+pub const input_bytes_max = if (@hasDecl(root, "input_bytes_max")) root.input_bytes_max else 24 * 1024;
 
 /// The parts of the question that an enforcer reads; `reserve` is empty in a Check.
 pub const Ask = struct {
