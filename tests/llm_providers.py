@@ -1,7 +1,7 @@
-"""How large providers count and bill tokens, as small and slow as can be; the tests compare the module with it.
+"""How large providers count and bill tokens, small and slow; the tests compare the module with it.
 
-A call used `Used` tokens. Each function of `USAGES` says that in one provider's words. Each of `REQUESTS` makes a
-request and says how many tokens its prompt has at most: every byte of text is one, and a template adds its own.
+A call used `Used` tokens. Each function of `USAGES` says that in one provider's words. Each of `REQUESTS`
+makes a request and says how many tokens its prompt has at most: a byte is one, and a template adds its own.
 """
 
 from collections.abc import Callable

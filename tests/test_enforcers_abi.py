@@ -326,10 +326,10 @@ scalars = st.one_of(
     st.binary(max_size=12),
 )
 FIELDS = words(
-    "above account accounts allow_several allow_userinfo amounts arguments argv attachments base batch bcc body_bytes "
-    "bounds cached cached_tokens config content contents cost $digest generationConfig input input_tokens "
-    "input_tokens_details maxOutputTokens n output_tokens row scale system thinkingBudget tiers tokens total_tokens "
-    "usageMetadata source data media_type functionDeclarations "
+    "above account accounts allow_several allow_userinfo amounts arguments argv attachments base batch bcc "
+    "body_bytes bounds cached cached_tokens config content contents cost $digest generationConfig input "
+    "input_tokens input_tokens_details maxOutputTokens n output_tokens row scale system thinkingBudget tiers "
+    "tokens total_tokens usageMetadata source data media_type functionDeclarations "
     "bytes cc classes code commands completion compute criteria cwd default_tokens delete deny dimension "
     "domains env failure_returns from function functions gets headers hosts kinds list max_attachments "
     "max_body_bytes max_bytes max_cost_cents max_recipients max_rows max_seconds max_tokens "

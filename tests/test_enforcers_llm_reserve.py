@@ -9,12 +9,42 @@ from splittally.core.abi import CheckVerdict, read_check, read_settle
 from splittally.core.canonical import encode
 
 from tests.llm_providers import NATURAL_MAX, REQUESTS, USAGES, Asked, Used
-from tests.test_enforcers_abi import LLM, check, check_body, judge, settle, settle_body
+from tests.test_enforcers_abi import LLM, check, check_body, judge, settle, settle_body, words
 from tests.test_enforcers_llm_usage import KIND, priced, rows
 
-CEILINGS = ["max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "maxTokens", "maxCompletionTokens", "num_predict", "max_tokens_to_sample", "n_predict", "max_new_tokens", "max_gen_len", "maxTokenCount", "budget_tokens"]
+CEILINGS = [
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "maxOutputTokens",
+    "maxTokens",
+    "maxCompletionTokens",
+    "num_predict",
+    "max_tokens_to_sample",
+    "n_predict",
+    "max_new_tokens",
+    "max_gen_len",
+    "maxTokenCount",
+    "budget_tokens",
+]
 ANSWERS = ["n", "best_of", "candidateCount", "candidate_count", "num_generations", "num_return_sequences"]
-SETTINGS = ["generationConfig", "generation_config", "config", "inferenceConfig", "options", "parameters", "extra_body", "thinking", "reasoning", "textGenerationConfig", "additionalModelRequestFields"]
+SETTINGS = [
+    "generationConfig",
+    "generation_config",
+    "config",
+    "inferenceConfig",
+    "options",
+    "parameters",
+    "extra_body",
+    "thinking",
+    "reasoning",
+    "textGenerationConfig",
+    "additionalModelRequestFields",
+]
+OPTIONAL = words(
+    "model provider prompt_tokens batch messages tools n generationConfig thinkingBudget system "
+    "max_completion_tokens previous_response_id"
+)
 
 
 def reserve(params: Any, cap: Any = None) -> Any:
@@ -173,10 +203,7 @@ def test_a_prompt_that_lies_elsewhere_must_be_counted(name: str) -> None:
 
 
 @pytest.mark.req("X7-05")
-@pytest.mark.parametrize(
-    "name", ["model", "provider", "prompt_tokens", "batch", "messages", "tools", "n", "generationConfig", "thinkingBudget",
-             "system", "max_completion_tokens", "previous_response_id"]
-)  # fmt: skip
+@pytest.mark.parametrize("name", OPTIONAL)
 def test_null_stands_for_absent_in_params_and_cap_params(name: str) -> None:
     assert reserve({"max_tokens": 20, name: None}) == 20
     nulls = dict.fromkeys(
@@ -254,6 +281,7 @@ NAMES = [f"{i:05}" for i in range(2_048)]
 TIERS = [
     {"above": each, "prompt": each, "completion": each, "cached": each, "reasoning": 1} for each in range(16)
 ]
+UNIT = {"prompt": 1, "completion": 1}
 BIG = 256 * 1024
 FULL: dict[str, tuple[Any, Any]] = {
     "one text": ({}, {"messages": [{"role": "user", "content": "x" * BIG}]}),
@@ -270,12 +298,21 @@ FULL: dict[str, tuple[Any, Any]] = {
     "params": ({}, {f"{i:06}": 1 for i in range(BIG // 8)}),
     "settings": ({}, {"config": {f"{i:06}": 1 for i in range(BIG // 8)}}),
     "tools": ({"tools": NAMES}, {"tools": [{"name": each, "input_schema": {}} for each in NAMES[:512]]}),
-    "functions": ({"tools": NAMES[:512]}, {"tools": [{"functionDeclarations": [{"name": each} for each in NAMES[:200]]}]}),
+    "functions": (
+        {"tools": NAMES[:512]},
+        {"tools": [{"functionDeclarations": [{"name": each} for each in NAMES[:200]]}]},
+    ),
     "models": ({"models": NAMES}, {"model": NAMES[-1]}),
-    "lists": ({"models": NAMES, "providers": NAMES, "tools": NAMES}, {"model": NAMES[-1], "provider": NAMES[-1], "tools": ["a"]}),
-    "a table": ({"prices": {"resource": "usd", "models": {each: {"prompt": 1, "completion": 1} for each in NAMES}}}, {"model": NAMES[-1]}),
+    "lists": (
+        {"models": NAMES, "providers": NAMES, "tools": NAMES},
+        {"model": NAMES[-1], "provider": NAMES[-1], "tools": ["a"]},
+    ),
+    "a table": (
+        {"prices": {"resource": "usd", "models": dict.fromkeys(NAMES, UNIT)}},
+        {"model": NAMES[-1]},
+    ),
     "tiers": (priced({"prompt": 1, "completion": 1, "tiers": TIERS}), {"prompt_tokens": 10**9}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.req("S4-31", "X7-06")

@@ -250,8 +250,8 @@ def test_the_missing_side_is_charged_what_its_bound_was() -> None:
 def test_another_model_is_charged_by_the_row_that_was_asked_for(
     asked: str, told: str, violation: str
 ) -> None:
-    for payload in ({"model": told, "usage": {"prompt_tokens": 1, "completion_tokens": 1}},
-                    {"message": {"model": told, "usage": {"prompt_tokens": 1, "completion_tokens": 1}}}):  # fmt: skip
+    said = {"model": told, "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
+    for payload in (said, {"message": said}):
         usage = {"tokens": 2, "usd": 13}
         assert charged(payload, priced(ROW), {"tokens": 9, "usd": 99}, model=asked) == (usage, violation)
 

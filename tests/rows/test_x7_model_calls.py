@@ -1,4 +1,4 @@
-"""What enters is what happened, in a world: usages, ceilings, prompts, nulls and prices of calls to models."""
+"""What enters is what happened, in a world: usages, ceilings, prompts, nulls and prices of model calls."""
 
 import pytest
 import splittally

@@ -8,6 +8,7 @@
 //!    of another model is charged by that row too, with `model_differs`.
 //! 4. Past 2^64−1 the Check refuses and the Settle stops there, because settling always ends.
 
+const caps = @import("cap.zig");
 const decimal = @import("decimal.zig");
 const models = @import("models.zig");
 const pricing = @import("prices.zig");
@@ -15,9 +16,9 @@ const prompts = @import("prompt.zig");
 const reading = @import("reading.zig");
 const requests = @import("request.zig");
 const sdk = @import("splittally");
+const summing = @import("sums.zig");
 const tools = @import("tools.zig");
 const usages = @import("usage.zig");
-const Meanings = @import("names.zig").Table(Meaning);
 pub const input_bytes_max = 400 * 1024;
 pub const panic = sdk.panic;
 comptime {
@@ -28,30 +29,8 @@ const natural_max: u64 = 0xFFFF_FFFF_FFFF_FFFF;
 const provider_suffix = ".provider";
 const tick_places = 10; // a tick is 10^-10 USD
 
-const Meaning = enum { providers, models, tools, ceiling, default_tokens, prices, bounds };
-
-const meanings = [_]Meanings{
-    .{ .meaning = .providers, .names = &.{"providers"} },
-    .{ .meaning = .models, .names = &.{"models"} },
-    .{ .meaning = .tools, .names = &.{"tools"} },
-    .{ .meaning = .ceiling, .names = &.{ "max_tokens_max", "max_tokens" } },
-    .{ .meaning = .default_tokens, .names = &.{"default_tokens"} },
-    .{ .meaning = .prices, .names = &.{"prices"} },
-    .{ .meaning = .bounds, .names = &.{"bounds"} },
-};
-
-const Cap = struct {
-    providers: sdk.Texts = .none,
-    models: sdk.Texts = .none,
-    tools: sdk.Texts = .none,
-    ceiling: ?u64 = null, // the lower of its two names
-    default_tokens: ?u64 = null,
-    prices: ?sdk.Item = null,
-    bounds: prompts.Bounds = .{},
-};
-
 var question: sdk.quick.Question = undefined;
-var cap: Cap = .{};
+var cap: caps.Cap = .{};
 var request: requests.Request = .{};
 var usage: usages.Usage = .{};
 var dimension: [128]u8 = @splat(0); // the longest name of a dimension
@@ -101,46 +80,8 @@ fn check(answer: *sdk.Answer) sdk.Refused!void {
 
 fn readQuestion(is_counted: bool, answer: *sdk.Answer) sdk.Refused!void {
     if (!sdk.same(question.kind, "llm.generate")) return answer.kindMismatch(question.kind);
-    try readCap(answer);
+    try cap.read(question.cap_params, answer);
     try request.read(question.params, if (is_counted) &cap.bounds else null, answer);
-}
-
-fn readCap(answer: *sdk.Answer) sdk.Refused!void {
-    var level: reading.Level = try .of(question.cap_params, .cap_params, "", answer);
-    while (try level.next(answer)) |key| {
-        const meaning = find(key) orelse {
-            if (!sdk.startsWith(key, "x-") or key.len < 3) return answer.unknownField("", key);
-            try level.skip(answer);
-            continue;
-        };
-        switch (meaning) {
-            .providers => cap.providers = try level.texts(key, answer),
-            .models => cap.models = try level.texts(key, answer),
-            .tools => cap.tools = try level.texts(key, answer),
-            .ceiling => if (try level.natural(key, answer)) |most| {
-                cap.ceiling = @min(most, cap.ceiling orelse most);
-            },
-            .default_tokens => cap.default_tokens = try level.natural(key, answer),
-            .prices => cap.prices = try level.mapOf(key, answer),
-            .bounds => if (try level.mapOf(key, answer)) |item| try readBounds(item, answer),
-        }
-    }
-}
-
-noinline fn find(key: []const u8) ?Meaning {
-    return Meanings.find(&meanings, key);
-}
-
-fn readBounds(item: sdk.Item, answer: *sdk.Answer) sdk.Refused!void {
-    var level: reading.Level = try .of(item.bytes, .cap_params, "bounds", answer);
-    while (try level.next(answer)) |key| {
-        inline for (.{ "picture", "audio", "video", "document", "hosted_tool" }) |name| {
-            if (sdk.same(key, name)) {
-                if (try level.natural(name, answer)) |most| @field(cap.bounds, name) = most;
-                break;
-            }
-        } else return answer.unknownField("bounds", key);
-    }
 }
 
 fn checkListed(
@@ -238,7 +179,7 @@ fn chargeReserve(ask: *const sdk.Ask, answer: *sdk.Answer) void {
 }
 
 fn chargeUsage(ask: *const sdk.Ask, row: ?*const pricing.Row, answer: *sdk.Answer) sdk.Refused!void {
-    var sums = usages.sumsOf(&usage);
+    var sums = summing.sumsOf(&usage);
     if (sums.only_total == null) try fillIn(&sums, answer);
     const pictures = if (row) |found| picturesOf(found, answer) else 0;
     noteModel(answer);
@@ -258,7 +199,7 @@ fn chargeUsage(ask: *const sdk.Ask, row: ?*const pricing.Row, answer: *sdk.Answe
 }
 
 /// Gives a side that the receipt does not state its bound.
-fn fillIn(sums: *usages.Sums, answer: *sdk.Answer) sdk.Refused!void {
+fn fillIn(sums: *summing.Sums, answer: *sdk.Answer) sdk.Refused!void {
     if (sums.completion == null) {
         sums.completion = try completionBound(answer);
         sayMissing("completion_tokens", sums.completion.?, answer);

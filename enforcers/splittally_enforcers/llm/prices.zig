@@ -10,13 +10,13 @@
 //! Example. Prompt 2.50, cached 1.25 and completion 10.00 USD, scale 6: 2,006 prompt tokens with 1,920 of them cached
 //! and 300 of completion are (86 × 2500000 + 1920 × 1250000 + 300 × 10000000) / 10^6 = 5615.
 
+const Bill = @import("bill.zig").Bill;
 const decimal = @import("decimal.zig");
 const reading = @import("reading.zig");
 const sdk = @import("splittally");
-const usages = @import("usage.zig");
+const Sums = @import("sums.zig").Sums;
 const Meanings = @import("names.zig").Table(Meaning);
 
-const million = 1_000_000;
 const tiers_max = 16;
 const tier_work = 80;
 const share_max = (1 << 32) - 1;
@@ -116,6 +116,10 @@ pub const Row = struct {
 
     fn at(row: *const Row, part: Part) ?u64 {
         return row.stated[@backingInt(part)];
+    }
+
+    fn shareOf(row: *const Row, is_batch: bool) [2]u64 {
+        return if (is_batch) row.share else .{ 1, 1 };
     }
 
     fn isPriced(row: *const Row) bool {
@@ -240,13 +244,13 @@ fn boundCost(row: *const Row, prices: *const Prices, bounds: *const Bounds) ?u64
     var bill: Bill = .{};
     bill.add(bounds.prompt, prompt);
     bill.add(bounds.completion, @max(prices[5], prices[6], prices[7]));
-    return bill.close(row, bounds.pictures, bounds.is_batch);
+    return bill.close(row.call, row.image, bounds.pictures, row.shareOf(bounds.is_batch));
 }
 
 /// What the sums cost; null above 2^64−1. `total` of either side stands where its parts are not known.
 pub fn costOf(
     row: *const Row,
-    sums: *const usages.Sums,
+    sums: *const Sums,
     pictures: u64,
     is_batch: bool,
     answer: *sdk.Answer,
@@ -271,7 +275,7 @@ pub fn costOf(
         .{ .count = sums.reasoning, .price = prices[6] },
         .{ .count = sums.audio_completion, .price = prices[7] },
     });
-    return bill.close(row, pictures, is_batch);
+    return bill.close(row.call, row.image, pictures, row.shareOf(is_batch));
 }
 
 /// The tiers of a row, ascending.
@@ -300,63 +304,3 @@ const Tiers = struct {
         return &tiers.tier;
     }
 };
-
-const Counted = struct { count: u64, price: u64 };
-
-/// A cost in millionths of a minor unit.
-const Bill = struct {
-    total: u128 = 0,
-    is_over: bool = false,
-
-    fn add(bill: *Bill, count: u64, price: u64) void {
-        if (count == 0 or price == 0) return;
-        const sum = @addWithOverflow(bill.total, @as(u128, count) * price);
-        bill.is_over = bill.is_over or sum[1] != 0;
-        bill.total = sum[0];
-    }
-
-    /// A whole with its parts, the dearest first; the rest at the price of the whole.
-    fn addSide(bill: *Bill, whole: u64, price: u64, parts: []const Counted) void {
-        var left = whole;
-        var is_counted: [4]bool = @splat(false);
-        for (0..parts.len) |_| {
-            var dearest: ?usize = null;
-            for (parts, 0..) |part, i| {
-                if (!is_counted[i] and (dearest == null or part.price > parts[dearest.?].price)) dearest = i;
-            }
-            is_counted[dearest.?] = true;
-            const size = @min(parts[dearest.?].count, left);
-            bill.add(size, parts[dearest.?].price);
-            left -= size;
-        }
-        bill.add(left, price);
-    }
-
-    fn close(bill: *Bill, row: *const Row, pictures: u64, is_batch: bool) ?u64 {
-        const each = @as(u128, row.image) * pictures;
-        const apart = @addWithOverflow(each, @as(u128, row.call));
-        const millionths = @mulWithOverflow(apart[0], @as(u128, million));
-        const whole = @addWithOverflow(bill.total, millionths[0]);
-        if (bill.is_over or apart[1] + millionths[1] + whole[1] > 0) return null;
-        if (!is_batch or row.share[0] == row.share[1]) return narrow(ceil(whole[0], million));
-        const share = @mulWithOverflow(whole[0], @as(u128, row.share[0]));
-        if (share[1] != 0) return null;
-        return narrow(ceil(ceil(share[0], million), row.share[1]));
-    }
-};
-
-/// Long division, thirty-two bits at a time; the remainder, if any, is paid as one more. `by` is below 2^32.
-fn ceil(value: u128, by: u64) u128 {
-    var quotient: u128 = 0;
-    var remainder: u64 = 0;
-    inline for (.{ 96, 64, 32, 0 }) |shift| {
-        const part = remainder << 32 | @as(u32, @truncate(value >> shift));
-        quotient = quotient << 32 | part / by;
-        remainder = part % by;
-    }
-    return quotient + @intFromBool(remainder > 0);
-}
-
-fn narrow(value: u128) ?u64 {
-    return if (value >> 64 == 0) @truncate(value) else null;
-}

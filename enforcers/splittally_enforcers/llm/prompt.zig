@@ -53,9 +53,9 @@ const meanings = [_]Meanings{
     .{ .meaning = .type, .names = &.{"type"} },
     .{ .meaning = .mime, .names = &.{ "media_type", "mimeType", "mime_type" } },
     .{ .meaning = .media, .names = &.{
-        "data",         "url",     "uri",     "file_id",  "file_url", "fileUri",
-        "file_uri",     "fileId",  "fileUrl", "b64_json", "base64",   "audio_url",
-        "document_url", "s3Uri",   "path",    "filepath", "image_id", "imageUrl",
+        "data",         "url",    "uri",     "file_id",  "file_url", "fileUri",
+        "file_uri",     "fileId", "fileUrl", "b64_json", "base64",   "audio_url",
+        "document_url", "s3Uri",  "path",    "filepath", "image_id", "imageUrl",
     } },
     .{ .meaning = .bytes, .names = &.{"bytes"} },
     .{ .meaning = .tokens, .names = &.{"tokens"} },

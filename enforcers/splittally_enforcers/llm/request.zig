@@ -36,11 +36,11 @@ const meanings = [_]Meanings{
     .{ .meaning = .prompt_tokens, .names = &.{"prompt_tokens"} },
     .{ .meaning = .batch, .names = &.{"batch"} },
     .{ .meaning = .ceiling, .names = &.{
-        "max_tokens",      "max_completion_tokens", "max_output_tokens",      "maxOutputTokens",
-        "maxTokens",       "maxCompletionTokens",   "max_tokens_to_sample",   "num_predict",
-        "n_predict",       "max_new_tokens",        "maxNewTokens",           "max_gen_len",
-        "max_length",      "maxTokenCount",         "max_tokens_to_generate", "budget_tokens",
-        "token_budget",    "maxTokensToSample",
+        "max_tokens",   "max_completion_tokens", "max_output_tokens",      "maxOutputTokens",
+        "maxTokens",    "maxCompletionTokens",   "max_tokens_to_sample",   "num_predict",
+        "n_predict",    "max_new_tokens",        "maxNewTokens",           "max_gen_len",
+        "max_length",   "maxTokenCount",         "max_tokens_to_generate", "budget_tokens",
+        "token_budget", "maxTokensToSample",
     } },
     .{ .meaning = .answers, .names = &.{
         "n",                    "candidateCount", "candidate_count", "best_of",     "num_generations",

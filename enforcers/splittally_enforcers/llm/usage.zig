@@ -10,7 +10,7 @@ const reading = @import("reading.zig");
 const sdk = @import("splittally");
 const Meanings = @import("names.zig").Table(Meaning);
 
-const Count = enum {
+pub const Count = enum {
     prompt,
     input, // without the cache
     output,
@@ -50,15 +50,15 @@ const of_usage = [_]Meanings{
         "input_tokens", "inputTokens", "inputTokenCount", "input_token_count", "inputTextTokenCount",
     }),
     counts(.output, &.{
-        "completion_tokens",    "completionTokens",       "output_tokens",   "outputTokens",
-        "outputTokenCount",     "output_token_count",     "eval_count",      "candidatesTokenCount",
+        "completion_tokens",      "completionTokens",       "output_tokens",    "outputTokens",
+        "outputTokenCount",       "output_token_count",     "eval_count",       "candidatesTokenCount",
         "candidates_token_count", "generation_token_count", "generated_tokens",
     }),
     counts(.total, &.{ "total_tokens", "totalTokens", "totalTokenCount", "total_token_count" }),
     counts(.thoughts, &.{ "thoughtsTokenCount", "thoughts_token_count" }),
     counts(.tool_prompt, &.{ "toolUsePromptTokenCount", "tool_use_prompt_token_count" }),
     counts(.cached, &.{
-        "cached_tokens",      "prompt_cache_hit_tokens", "cachedContentTokenCount", "cached_content_token_count",
+        "cached_tokens",     "prompt_cache_hit_tokens", "cachedContentTokenCount", "cached_content_token_count",
         "cachedInputTokens",
     }),
     counts(.cached_apart, &.{
@@ -69,7 +69,7 @@ const of_usage = [_]Meanings{
     }),
     counts(.reasoning, &.{ "reasoning_tokens", "reasoningTokens" }),
     within(.usage, &.{
-        "usage",         "usageMetadata", "usage_metadata",                     "token_usage", "tokenUsage",
+        "usage",         "usageMetadata", "usage_metadata",                   "token_usage", "tokenUsage",
         "usage_details", "x_groq",        "amazon-bedrock-invocationMetrics",
     }),
     within(.top, &.{ "response", "message", "metadata", "meta", "delta", "response_metadata" }),
@@ -78,7 +78,7 @@ const of_usage = [_]Meanings{
         "inputTokenDetails",     "prompt_token_details",
     }),
     within(.output_parts, &.{
-        "completion_tokens_details", "output_tokens_details", "output_token_details", "candidatesTokensDetails",
+        "completion_tokens_details", "output_tokens_details",     "output_token_details", "candidatesTokensDetails",
         "outputTokenDetails",        "candidates_tokens_details",
     }),
     within(.cached_parts, &.{ "cacheTokensDetails", "cache_tokens_details" }),
@@ -271,72 +271,4 @@ noinline fn meaningOf(place: Place, key: []const u8) ?Meaning {
         .billed => Meanings.find(&of_billed, key),
         .tokens => Meanings.find(&of_tokens, key),
     };
-}
-
-// --- adding up ---------------------------------------------------------------------------------------
-
-/// What was used, each part inside its whole; a side that is not known is null.
-pub const Sums = struct {
-    prompt: ?u64,
-    completion: ?u64,
-    cached: u64,
-    written: u64,
-    audio_prompt: u64,
-    image_prompt: u64,
-    reasoning: u64,
-    audio_completion: u64,
-    only_total: ?u64, // where the total alone is stated
-};
-
-pub fn sumsOf(usage: *const Usage) Sums {
-    const total = usage.stated[@backingInt(Count.total)];
-    var sums: Sums = .{
-        .prompt = promptOf(usage),
-        .completion = completionOf(usage),
-        .cached = @max(usage.get(.cached), usage.get(.cached_apart)),
-        .written = @max(usage.get(.written), writtenApart(usage)),
-        .audio_prompt = usage.get(.audio_prompt) -| usage.get(.cached_audio),
-        .image_prompt = usage.get(.image_prompt) -| usage.get(.cached_image),
-        .reasoning = @max(usage.get(.reasoning), usage.get(.thoughts)),
-        .audio_completion = usage.get(.audio_completion),
-        .only_total = null,
-    };
-    const all = total orelse return sums;
-    if (sums.prompt) |prompt| {
-        sums.completion = @max(sums.completion orelse 0, all -| prompt);
-    } else if (sums.completion) |completion| {
-        sums.prompt = all -| completion;
-    } else sums.only_total = all;
-    return sums;
-}
-
-fn writtenApart(usage: *const Usage) u64 {
-    return @max(usage.get(.written_apart), usage.get(.written_short) +| usage.get(.written_long));
-}
-
-fn promptOf(usage: *const Usage) ?u64 {
-    const apart = usage.get(.cached_apart) +| writtenApart(usage);
-    var prompt = usage.stated[@backingInt(Count.prompt)];
-    if (prompt) |whole| prompt = if (apart > whole) whole +| apart else whole;
-    if (inputOf(usage)) |input| prompt = @max(prompt orelse 0, input +| apart);
-    const parts = usage.get(.cached) +| usage.get(.written);
-    const whole = prompt orelse return null;
-    const held = if (parts > whole) whole +| parts else whole;
-    return @max(held, usage.get(.audio_prompt) +| usage.get(.image_prompt)) +| usage.get(.tool_prompt);
-}
-
-/// Of the two counts of one provider the one that it bills.
-fn inputOf(usage: *const Usage) ?u64 {
-    const own = usage.stated[@backingInt(Count.billed_input)] orelse usage.stated[@backingInt(Count.tokens_input)];
-    const input = usage.stated[@backingInt(Count.input)];
-    return if (own == null) input else @max(own.?, input orelse 0);
-}
-
-fn completionOf(usage: *const Usage) ?u64 {
-    const own = usage.stated[@backingInt(Count.billed_output)] orelse usage.stated[@backingInt(Count.tokens_output)];
-    const output = usage.stated[@backingInt(Count.output)];
-    const whole = if (own == null) output orelse return null else @max(own.?, output orelse 0);
-    const inside_parts = usage.get(.reasoning);
-    const held = if (inside_parts > whole) whole +| inside_parts else whole;
-    return @max(held, usage.get(.audio_completion)) +| usage.get(.thoughts);
 }

@@ -152,7 +152,7 @@ KINDS = {kind: (cap_type, _with_nulls(SCHEMAS[kind])) for kind, cap_type in RELE
 
 
 def caps_before(state: State) -> set[str]:
-    """The caps whose module of an earlier release judges them in this world: an upgrade re-points none of them."""
+    """The caps that a module of an earlier release judges in this world: no upgrade re-points them."""
     now = state.caps.modules.get(LLM)
     return {name for name in BEFORE if name in state.caps.caps and state.caps.caps[name].enforcer != now}
 

@@ -53,7 +53,7 @@ def current_engine() -> str:
 
 
 def current_release(state: State | None = None) -> bytes:
-    """The manifest of this release: the caps, kinds and modules of `sys/`, as it is for a world that exists."""
+    """The manifest of this release: caps, kinds and modules of `sys/`, as they are in a world."""
     before = () if state is None else caps_before(state)
     return release_manifest({name: builtin(name) for name in builtin_names()}, before)
 
