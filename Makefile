@@ -73,7 +73,7 @@ $(VENV)/.mutants: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutants]'
 	@touch $@
 
-# every place of the parts where two mechanisms meet, by night: about five hours
+# every place of the core, the journal and the runtime; `make mutants-all ONLY="core/budget --sample 40"` takes some
 mutants-all: $(VENV)/.mutants
 	$(BIN)/python -m tests.mutants.every $(ONLY)
 

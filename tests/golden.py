@@ -70,9 +70,10 @@ def play_tour(genesis: Open | None = None) -> Tour:
 
 def play_host() -> Tour:
     """What only a world with the host's clock shows."""
-    world = worlds.open_or_create(None, lambda: DAY_ONE, entropy=Chance("host"))
+    reading = [DAY_ONE]
+    world = worlds.open_or_create(None, (lambda: reading[0], lambda: 0), entropy=Chance("host"))
     tour = Tour(Kernel(world), world)
-    golden_tour.play_host(tour)
+    golden_tour.play_host(tour, reading)
     return tour
 
 

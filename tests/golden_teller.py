@@ -56,11 +56,13 @@ class Tour:
         return self._decided(label, decision)
 
     def native(self, label: str, kind: str, by: str = "operator", **fields: Any) -> Decision:
-        """Ask for a native effect; `grant` and `at` are not params."""
+        """Ask for a native effect; `at` is no param, `grant` only of an effect that has one of this name."""
         at, grant = fields.pop("at", None), fields.pop("grant", None)
+        if grant and kind == "usage.record":
+            fields, grant = {"grant": grant, **fields}, None
         shown = {name: self._label_of(value) for name, value in fields.items()}
         self._say(at, by, f"{label}: {kind} {_short(shown)}" + (f" under {grant}" if grant else ""))
-        decision = self.kernel.as_principal(by).native(kind, grant, self._now(at), **fields)
+        decision = self.kernel.as_principal(by).native(kind, now_ns=self._now(at), under=grant, **fields)
         return self._decided(label, decision)
 
     def apply(self, label: str, manifest: dict[str, Any], at: int | None = None) -> Decision:
@@ -205,7 +207,8 @@ def _unanswered(event: Any) -> list[Finding]:
     """The findings of an event that stand in nobody's answer."""
     if isinstance(event, Released | RuleFired):
         return event.findings
-    return event.violations if isinstance(event, Settled) and event.how in ("unknown", "attested") else []
+    is_untold = isinstance(event, Settled) and event.how in ("unknown", "attested", "recorded")
+    return event.violations if is_untold else []
 
 
 def _runs(names: list[str]) -> list[tuple[str, int]]:

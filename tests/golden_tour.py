@@ -18,7 +18,7 @@ def play(tour: Tour) -> None:
     """Every scene in its order."""
     for scene in (
         making, value, settling, refusals, chain, endings, windows, cards, refunds, doubts, groups,
-        policy, approvals, authority, budgets, governor, broken, capacity, credit,
+        policy, approvals, authority, budgets, governor, quorum, broken, capacity, credit, invoices,
         anchors,
     ):  # fmt: skip
         tour.scene((scene.__doc__ or "").rstrip("."))
@@ -106,7 +106,10 @@ def refusals(t: Tour) -> None:
     t.ask("r9", "mail.send", {"to": "x", "body": "y" * 200}, "alice_mail", "alice")
     t.ask("r10", "llm.generate", params, "llm", expires_ns=DAY_ONE + 25 * SECOND)
     t.ask("r11", "mill.run", {"stone": "z" * 25_000}, "mill")
+    long = Intent("mill.run", {"stone": "z" * 25_000}, "mill", idempotency_key=key_of("r11b"))
+    t.group("first", [("r11b", long)])
     t.ask("r12", "mill.run", {}, "mill_free")
+    t.ask("r13", "mill.run", {}, "mill", labels={"run": "r" * 257})
 
 
 def chain(t: Tour) -> None:
@@ -407,9 +410,8 @@ GOVERNOR: dict[str, Any] = {
 
 def governor(t: Tour) -> None:
     """A governor says whether it should happen now; what waits is judged afresh."""
-    standing = {**FIRST, "grants": {name: GRANTS[name] for name in ("llm", "meter", "mill")}}
-    t.apply("g-lost", {**standing, "governor": {"caps": [{"resource": "EUR", "per": "day", "amount": 1}]}})
-    t.apply("g1", {**standing, "governor": GOVERNOR})
+    t.apply("g-lost", {**STANDING, "governor": {"caps": [{"resource": "EUR", "per": "day", "amount": 1}]}})
+    t.apply("g1", {**STANDING, "governor": GOVERNOR})
     task = {"result": "a banner", "amounts": {"USD": 200}}
     t.ask("now", "task.post", {**task, "lane": "small"}, SHOP)
     t.ask("day", "task.post", task, SHOP)
@@ -420,7 +422,33 @@ def governor(t: Tour) -> None:
     t.ask("day", "task.post", task, SHOP)
     t.ask("week", "task.post", {**task, "amounts": {"USD": 1}}, SHOP)
     t.release("day", "cancel")
-    t.apply("g2", standing)
+    t.apply("g2", STANDING)
+
+
+BOARD = {"approvers": ["operator", "bob"], "approvals": 2}
+STANDING: dict[str, Any] = {**FIRST, "grants": {name: GRANTS[name] for name in ("llm", "meter", "mill")}}
+
+
+def quorum(t: Tour) -> None:
+    """Several must approve; each reason is answered for itself, and nobody answers twice."""
+    asks = {"decision": "require_approval", "effect_kind": "mail.send"}
+    rules = [
+        {**asks, "name": "board", "when": 'params.to == "board"', **BOARD},
+        {"name": "answers", "decision": "allow", "effect_kind": "approval.answer"},
+        {**asks, "name": "jury", "approvers": ["bob"]},
+    ]
+    jury = {"cap": "sys/native@1", "holder": "bob", "params": {"operations": ["approval.answer"]}}
+    grants = {**STANDING["grants"], "post": {"cap": "acme/mail@1"}, "jury": jury}
+    t.apply("q1", {**STANDING, "grants": grants, "policy": rules})
+    for label, to in (("q1", "board"), ("q2", "jury")):
+        t.ask(label, "mail.send", {"to": to}, "post")
+    t.answer("q1", "approve")
+    t.answer("q1", "approve")
+    t.answer("q1", "approve", "bob")
+    t.settle("q1", "ok", {"delivered": True})
+    t.answer("q2", "approve")
+    t.answer("q2", "reject", "bob")
+    t.apply("q3", STANDING)
 
 
 def broken(t: Tour) -> None:
@@ -428,8 +456,10 @@ def broken(t: Tour) -> None:
     for label in ("x1", "x2", "x3"):
         t.ask(label, "llm.generate", {"model": "m", "max_tokens": 20}, "llm", at=8 * DAY + 100)
     t.settle("x1", "ok", {"prompt_tokens": "many"})
-    t.settle("x2", "ok", {"text": "z" * 25_000})
-    t.settle("x3", "ok", {"text": "z" * 70_000})
+    t.settle("x2", "ok", {"text": "z" * 70_000, "usage": {"prompt_tokens": 3, "completion_tokens": 4}})
+    t.settle("x3", "ok", {"usage": {"note": "z" * 70_000}})
+    t.ask("x9", "mill.run", {}, "mill", labels={"run": "7", "trace": "4bf92f"})
+    t.settle("x9", "ok", {"text": "z" * 25_000})
     t.ask("x8", "mill.run", {}, "mill")
     t.settle("x8", "ok", {"password": "in plain text"}, cost_cents=1)
     for label in ("x4", "x5"):
@@ -458,12 +488,24 @@ def credit(t: Tour) -> None:
         t.native(name, "budget.create", "alice", grant="teller", budget=name, **lent)
 
 
+def invoices(t: Tour) -> None:
+    """An invoice shows what nobody asked for."""
+    t.native("invoice", "usage.record", grant="mill", usage={"USD": "9.00 USD"}, note="invoice 7")
+    t.native("invoice-lost", "usage.record", grant="none", usage={"USD": 1})
+    t.native("invoice-free", "usage.record", grant="mill_free", usage={"USD": 1})
+    t.native("invoice-back", "settlement.refund", intent_hash=t.hashes["invoice"], amounts={"USD": 400})
+
+
 def anchors(t: Tour) -> None:
     """What was written beside the journal is named in it."""
     t.anchor()
 
 
-def play_host(t: Tour) -> None:
-    """A world with the host's clock: who sends a time is refused."""
+def play_host(t: Tour, reading: list[int]) -> None:
+    """A world with the host's clock: who sends a time is refused; while it has jumped, time stands."""
     t.scene((play_host.__doc__ or "").rstrip("."))
     t.ask("t1", "llm.generate", {}, "none", at=0)
+    reading[0] += 2 * DAY * SECOND
+    t.native("t2", "account.open", account="accounts/late")
+    t.native("t3", "clock.accept")
+    t.native("t4", "account.open", account="accounts/late")

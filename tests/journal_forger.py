@@ -27,7 +27,7 @@ WORDS = (
     ("host", "given"), ("plan", "reducer"), ("each", "all", "first"),
     ("allow", "deny", "defer", "escalate", "require_approval"),
     ("open", "approval", "running", "unknown"), ("ok", "misfit", "too_large", "withheld"),
-    ("receipt", "late", "native", "attested"), ("charge", "debt", "cap"),
+    ("receipt", "late", "native", "attested", "recorded"), ("charge", "debt", "cap"),
     ("due", "done", "skipped", "waiting"),
 )  # fmt: skip
 Field = tuple[str, str]  # a record type and one of its fields

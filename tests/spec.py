@@ -47,7 +47,7 @@ def codes_page(findings: Iterable[Finding]) -> str:
     facts: dict[str, set[str]] = {code: set() for code in REASONS}
     for finding in findings:
         if finding.code in REASONS and finding.stage == REASONS[finding.code].stage:
-            facts[finding.code] |= set(finding.facts) - {"next"}
+            facts[finding.code] |= set(finding.facts) - {"next", "then"}
     parts = [CODES_HEAD]
     stage = ""
     for code, reason in REASONS.items():
@@ -65,7 +65,13 @@ CODES_HEAD = """# 10. Codes
 
 Every finding is `{stage, code, facts}`. The code is for programs, the facts are numbers and names, and
 `facts.next` says what the caller can do: `retry_after` (the same again later), `replan` (ask for something
-else), `top_up` (raise a limit or fund an account), `ask_approval`, `escalate`. Text never decides anything.
+else), `top_up` (raise a limit or fund an account), `ask_approval`, `escalate`, or `new_key`: this denial was
+told before and stands for its key, so do what `facts.then` says and ask under another key. Text never decides
+anything. A code has other advice than the one below where the numbers say that this cannot help.
+
+What waits for a window says when that ends: `resets_ns` in logical time, `resets` for people. The window ends
+by itself then; there may be room earlier, where an open hold ends below its reserve, something is refunded or
+the bound is raised. A bound for life has no such time. What can never fit is denied and has none either.
 
 The list is closed, in the order in which the stages run, and a code is never reused for another meaning.
 This page is generated from `kernel/splittally/core/reasons.py`; the facts are those that the golden journal

@@ -4,7 +4,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 import splittally
-from splittally import Decision, Finding
+from splittally import Decision, Finding, Intent
 from splittally.core.events import Settled
 from splittally.host.drain import KernelGate, drain_jobs, standup
 
@@ -175,12 +175,14 @@ def test_a_denial_fails_the_job_with_its_codes_and_the_pass_goes_on(tmp_path):
 
 
 def test_a_kernel_that_defers_holds_as_a_governor_does(tmp_path):
-    limits = [{"dim": "tokens", "per": "day", "amount": 10, "over": "defer"}]
+    limits = [{"dim": "tokens", "per": "day", "amount": 60, "over": "defer"}]
     with world(limits=limits) as (kernel, gate), queue_of(tmp_path, CALL, CALL) as queue:
+        used = kernel.as_principal("night").submit(Intent("llm.generate", {"max_tokens": 40}, "g"))
+        assert used.allowed
         report = drain_jobs(queue, pytest.fail, kernel=gate)
         assert (report.held["action"], report.stopped_by) == ("defer", "hold")
         assert (queue.triggers(1)[0].trigger, queue.triggers(2)) == ("budget_defer", [])
-        assert not kernel.state.reservations
+        assert [*kernel.state.reservations] == [used.intent_hash]
 
 
 def test_a_kernel_that_escalates_holds_too(tmp_path):

@@ -126,6 +126,7 @@ REFUSED_BY_THE_WALK = [
     ("minus zero for zero", {"const": 0.0}, -0.0),
     ("a float for a choice", {"enum": ["a", 1]}, 1.0),
     ("a float deep in a choice", {"enum": [{"a": [1]}]}, {"a": [1.0]}),
+    ("a float where there is no choice", {"enum": []}, 1.0),
     ("true for one", {"const": 1}, True),
     ("one for true", {"const": True}, 1),
     ("an integer above 2^64-1", {"type": "integer"}, INT_MAX + 1),
@@ -164,6 +165,11 @@ TAKEN = [
     ("a float that equals its constant", {"const": 1.0}, 1.0),
     ("the largest integer", {"type": "integer"}, INT_MAX),
     ("the smallest integer", {"type": "integer"}, INT_MIN),
+    (
+        "the largest integers beside a float",
+        {"items": {"enum": [INT_MAX, INT_MIN, 0.5]}},
+        [INT_MAX, INT_MIN, 0.5],
+    ),
     ("bytes", {"x-bytes": True, "maxLength": 1}, b"x"),
     ("bytes, whatever type is named beside them", {"x-bytes": True, "type": "string"}, b"x"),
     ("a secret, whatever type is named beside it", {"x-secret": True, "type": "string"}, NAMED),
@@ -201,6 +207,22 @@ def test_digits_are_read_as_an_integer_only_where_json_would_have_lost_it() -> N
         refusal_of({"type": types}, f"{2**53 + 1}")
     assert sealed({"type": ["integer", "string"]}, f"{2**53 + 1}") == f"{2**53 + 1}"
     assert sealed({"type": "string"}, f"{2**53 + 1}") == f"{2**53 + 1}"
+
+
+@pytest.mark.parametrize("outer", [True, False])
+def test_what_stands_beside_a_reference_holds_as_well_as_where_it_leads(outer: bool) -> None:
+    """`type` is stated on one side and a bound on the other: the position has both."""
+    whole, small = {"type": "integer"}, {"maximum": 2**60}
+    here, there = (whole, small) if outer else (small, whole)
+    schema = {"$ref": "#/$defs/n", **here, "$defs": {"n": there}}
+    assert sealed(schema, f"{2**53 + 1}") == 2**53 + 1
+    refusal_of(schema, f"{2**60 + 1}")
+    least, most = {"x-bytes": True, "minLength": 2}, {"maxLength": 3}
+    here, there = (least, most) if outer else (most, least)
+    schema = {"$ref": "#/$defs/b", **here, "$defs": {"b": there}}
+    assert [sealed(schema, bytes(size)) for size in (2, 3)] == [bytes(2), bytes(3)]
+    refusal_of(schema, bytes(1))
+    refusal_of(schema, bytes(4))
 
 
 def test_a_constraint_never_changes_how_a_value_is_read() -> None:

@@ -8,6 +8,7 @@ from splittally import InvalidInput
 from splittally.edge.governor_terms import spelled_governor
 from splittally.edge.prices import newest, read_snapshots
 from splittally.edge.quantities import instant, share, span
+from splittally.edge.records import readable
 
 HOUR_NS = 3_600 * 10**9
 
@@ -61,3 +62,11 @@ def test_what_has_no_order_is_no_list_and_truth_is_no_number():
         for seq in (True, False, 0.0):
             with pytest.raises(InvalidInput, match="seq"):
                 kernel.at(seq)
+
+
+def test_integers_that_json_carries_exactly_are_numbers_and_all_others_text():
+    edge = 2**53
+    numbers, texts = [edge, -edge, 0], [edge + 1, -edge - 1, 2**64 - 1]
+    assert readable({"n": numbers}) == {"n": numbers}
+    assert readable({"n": tuple(texts)}) == {"n": [str(number) for number in texts]}
+    assert readable([True, b"\x00\xff", None]) == [True, "00ff", None]

@@ -277,7 +277,7 @@ def test_a_model_without_a_row_has_no_price(prices: Any) -> None:
 
 # --- fuel: no input that fits uses it up ---------------------------------------------------------------
 
-NAMES = [f"{i:05}" for i in range(2_048)]
+NAMES = [f"{i:05}" for i in range(2_048)]  # of tools half
 TIERS = [
     {"above": each, "prompt": each, "completion": each, "cached": each, "reasoning": 1} for each in range(16)
 ]
@@ -297,7 +297,10 @@ FULL: dict[str, tuple[Any, Any]] = {
     "unread numbers": ({}, {"metadata": [2**64 - 1] * (BIG // 9)}),
     "params": ({}, {f"{i:06}": 1 for i in range(BIG // 8)}),
     "settings": ({}, {"config": {f"{i:06}": 1 for i in range(BIG // 8)}}),
-    "tools": ({"tools": NAMES}, {"tools": [{"name": each, "input_schema": {}} for each in NAMES[:512]]}),
+    "tools": (
+        {"tools": NAMES[:1_024]},
+        {"tools": [{"name": each, "input_schema": {}} for each in NAMES[:512]]},
+    ),
     "functions": (
         {"tools": NAMES[:512]},
         {"tools": [{"functionDeclarations": [{"name": each} for each in NAMES[:200]]}]},

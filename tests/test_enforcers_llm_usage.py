@@ -1,5 +1,6 @@
 """sys/CapEnforceLlm@1: what a receipt is charged, in the shape of every large provider."""
 
+import re
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from splittally.edge.release_receipts import receipt_schema
+from splittally_enforcers.build import HERE
 
 from tests.llm_providers import NATURAL_MAX, USAGES, Used, cost
 from tests.test_enforcers_abi import LLM, check, settle
@@ -318,3 +321,12 @@ def test_a_batch_pays_its_share_and_pictures_are_priced_each() -> None:
 def test_a_settle_stops_at_the_largest_natural() -> None:
     payload = {"prompt_tokens": NATURAL_MAX, "completion_tokens": NATURAL_MAX}
     assert charged(payload, priced(ROW), {})[0] == {"tokens": NATURAL_MAX, "usd": NATURAL_MAX}
+
+
+def test_a_receipt_that_is_cut_keeps_every_name_that_is_read() -> None:
+    """A provider's whole answer is cut to the receipt schema of its kind before the module sees it."""
+    source = (HERE / "llm" / "usage.zig").read_text()
+    tables = source[source.index("const of_usage") : source.index("const of_prompt_parts")]
+    names = set(re.findall(r'"([\w-]+)"', tables))
+    assert len(names) > 60
+    assert names <= set(receipt_schema(KIND)["properties"])

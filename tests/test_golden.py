@@ -191,7 +191,7 @@ def test_every_outcome_is_recorded():
 def test_every_way_in_which_a_hold_ends_or_a_payload_fits_is_recorded():
     told = [event for body in bodies() for event in body.out]
     assert {x.how for x in told if isinstance(x, Settled)} == {
-        "receipt", "late", "unknown", "attested", "native",
+        "receipt", "late", "unknown", "attested", "native", "recorded",
     }  # fmt: skip
     assert {x.cause for x in told if isinstance(x, Released)} == set(RELEASE_CAUSES)
     fits = {body.command.fits for body in bodies() if isinstance(body.command, Settle)}

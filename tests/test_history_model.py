@@ -17,127 +17,23 @@ from splittally.runtime.reader import open_reader, read_store
 from splittally_tools.audit.verify import verify
 from splittally_tools.testing.journal_walk import Walk
 
-from tests.model.history import DAY, SECOND, Grant, Limit, Model
-from tests.rows.worlds import ACT, apply, codes, manifest, reserves, uses
+from tests.history_views import compare_tables, compare_views
+from tests.history_worlds import (
+    DIMS,
+    PARENTS,
+    document,
+    drawn_caps,
+    drawn_grants,
+    drawn_rules,
+    terms,
+)
+from tests.model.history import Model
+from tests.model.records import SECOND, Grant, Limit
+from tests.rows.worlds import ACT, apply, codes, reserves, uses
 
 HISTORIES = int(os.environ.get("HISTORIES", "60"))
 STEPS = 80
-PARENTS = {"top": None, "mid": "top", "leaf": "mid", "side": "mid"}
-DIMS = ("a", "USD")
-PERS = ("life", "hour", "day", "week", "month", "90s", "intent")
-OVERS = ("deny", "deny", "deny", "ask", "defer", "tell", "shadow")
-CALENDAR = ("hour", "day", "week", "month")
-SHARES = (0, 0, 50, 100)
 TEAM = 700
-
-
-# --- a world ----------------------------------------------------------------------------------------
-
-
-def drawn_grants(chance):
-    """A chain of three and a sister of its leaf, each no wider than the one above it."""
-    grants, payer = {}, chance.choice(["top", "mid", "leaf", None])
-    for name, parent in PARENTS.items():
-        above = grants.get(parent)
-        limits = []
-        for _ in range(chance.randint(0, 3)):
-            dim, per, over = chance.choice(DIMS), chance.choice(PERS), chance.choice(OVERS)
-            if any((x.dim, x.per, x.over) == (dim, per, over) for x in limits):
-                continue
-            share = chance.choice(SHARES) if over == "deny" and per in CALENDAR else 0
-            limits.append(narrowed(grants, parent, Limit(dim, per, chance.randint(5, 90), over, share)))
-        grants[name] = Grant(
-            parent,
-            limits,
-            expiry=chance.choice([0, 0, 0, 20 * DAY + 7]),
-            hold_max=bounded(chance, above and above.hold_max, [0, 0, 3_000 * SECOND + 7]),
-            approval=bounded(chance, above and above.approval, [0, 500 * SECOND + 7]),
-            unknown=bounded(chance, above and above.unknown, [0, 700 * SECOND + 7]),
-            above=chance.choice(
-                ["charge", "cap", "debt"][: 3 if above is None or above.above == "debt" else 2]
-            ),
-            draws=name == payer,
-        )
-    return grants
-
-
-def bounded(chance, above, choices):
-    return min(chance.choice(choices), above) if above else chance.choice(choices)
-
-
-def narrowed(grants, parent, limit):
-    """The limit, no higher than a hard one above it and with no larger share."""
-    while parent is not None:
-        for most in grants[parent].limits:
-            if (most.dim, most.per, most.over, limit.over) == (limit.dim, limit.per, "deny", "deny"):
-                amount, share = min(limit.amount, most.amount), min(limit.share, most.share)
-                limit = Limit(limit.dim, limit.per, amount, limit.over, share)
-        parent = grants[parent].parent
-    return limit
-
-
-def drawn_rules(chance):
-    if chance.random() < 0.4:
-        return []
-    rates = [
-        Limit(
-            "attempts", chance.choice(["day", "90s"]), chance.randint(2, 12), chance.choice(["deny", "defer"])
-        )
-    ]
-    ask = {"name": "side asks", "decision": "require_approval", "grant": "side", "rates": []}
-    rest = {"name": "the rest", "decision": "allow", "grant": "", "rates": chance.choice([[], rates])}
-    return [ask, rest] if chance.random() < 0.7 else [rest]
-
-
-def drawn_caps(chance):
-    """What a governor may count, or None for no governor."""
-    every = [(resource, per) for resource in DIMS for per in ("day", "week")]
-    caps = [(*key, chance.randint(10, 120)) for key in chance.sample(every, chance.randint(0, 3))]
-    return sorted(caps) if chance.random() < 0.8 else None
-
-
-def stated(limit):
-    terms = {"dim": limit.dim, "per": limit.per, "amount": limit.amount, "over": limit.over}
-    return terms | ({"rollover": f"{limit.share}%"} if limit.share else {})
-
-
-def terms(grant):
-    """The terms of a grant as a manifest states them."""
-    made = {"limits": [stated(limit) for limit in grant.limits], "above": grant.above, "delegations": 0}
-    times = {"expiry_ns": grant.expiry, "hold_ns_max": grant.hold_max}
-    times |= {"approval_ns": grant.approval, "unknown_ns": grant.unknown}
-    made |= {name: value for name, value in times.items() if value}
-    if grant.draws:
-        made |= {"draws_on": {"USD": "accounts/team"}, "pays_to": ["accounts/vendor"]}
-    return made
-
-
-def document(grants, rules, caps):
-    depth = {"top": 3, "mid": 2, "leaf": 1, "side": 1}
-    policy = [
-        {"name": rule["name"], "decision": rule["decision"]}
-        | ({"cap_name": rule["grant"]} if rule["grant"] else {})
-        | (
-            {"rates": [{k: v for k, v in stated(x).items() if k != "dim"} for x in rule["rates"]]}
-            if rule["rates"]
-            else {}
-        )
-        for rule in rules
-    ]
-    governor = [{"resource": resource, "per": per, "amount": amount} for resource, per, amount in caps or ()]
-    return manifest(
-        {
-            name: terms(grant) | {"parent": grant.parent or "root", "delegations": depth[name]}
-            for name, grant in grants.items()
-        },
-        resources=dict.fromkeys(DIMS, 0),
-        accounts={"accounts/team": {}, "accounts/vendor": {}},
-        policy=policy,
-        **({} if caps is None else {"governor": {"caps": governor}}),
-    )
-
-
-# --- a history --------------------------------------------------------------------------------------
 
 
 class History:
@@ -154,10 +50,12 @@ class History:
         self.model = Model(grants, rules, TEAM, caps)
         self.count = 0
         self.keys = []  # of every intent that was admitted
+        self.told = {}  # the answer to each intent: outcome, codes, grant
 
     def play(self):
         steps = {
             self.submit: 24, self.group: 6, self.first: 4, self.settle: 16, self.release: 4, self.dispatch: 5,
+            self.extend: 4,
             self.unknown: 3, self.answer: 8, self.refund: 8, self.advance: 14, self.top_up: 3, self.amend: 4,
             self.revoke: 1, self.reopen: 4, self.again: 4, self.govern: 4,
         }  # fmt: skip
@@ -200,6 +98,7 @@ class History:
         )
         if not expected.made:
             self.model.note(expected.noted)
+        self.told[decision.intent_hash] = (expected.outcome, expected.codes, grant)
         self.take(decision, expected, reserve, intent)
 
     def take(self, decision, expected, reserve, intent):
@@ -214,6 +113,8 @@ class History:
         intents = [self.intent(grant, reserve, expires=expires) for grant, reserve, expires in asked]
         decisions = self.kernel.submit(intents, mode="all", now_ns=self.model.now)
         kept = self.model.copy()
+        for decision, (grant, *_) in zip(decisions, asked, strict=True):
+            self.told[decision.intent_hash] = (decision.outcome, codes(decision), grant)
         for at, (grant, reserve, expires) in enumerate(asked):
             expected = self.model.decide(grant, reserve, expires)
             if expected.outcome != "allow":
@@ -293,6 +194,12 @@ class History:
         key, attempt = self.target(), self.chance.randbytes(16)
         change = self.kernel.dispatch(key, attempt, now_ns=self.model.now)
         assert change.status == self.model.dispatch(key, attempt)
+
+    def extend(self):
+        key = self.target()
+        until = self.model.now + self.chance.choice([-1, 0, 60, 2_000, 100_000]) * SECOND
+        change = self.kernel.extend(key, max(1, until), now_ns=self.model.now)
+        assert change.status == self.model.extend(key, max(1, until))
 
     def answer(self):
         waiting = [
@@ -375,33 +282,7 @@ class History:
     # --- comparing ------------------------------------------------------------------------------
 
     def compare(self):
-        state, model = self.kernel.state, self.model
-        rows = {
-            (name, dim, "life", 0): row for name, dims in state.counters.items() for dim, row in dims.items()
-        }
-        rows |= dict(state.windows.items())
-        assert set(rows) == set(model.counters)
-        for key, counter in model.counters.items():
-            row = rows[key]
-            found = (row.limit, row.reserved, row.spent, row.get("refunded", 0))
-            limit = None if counter.limit < 0 else counter.limit
-            assert found == (limit, counter.reserved, counter.spent, counter.refunded), key
-        held = {key: hold for key, hold in model.holds.items() if hold.status == "reserved"}
-        rows = {key: (row.phase, row.due_ns) for key, row in state.reservations.items()}
-        assert rows == {key: (hold.phase, hold.due or None) for key, hold in held.items()}
-        governor = state.governor
-        assert (governor is None) == (model.caps is None)
-        if governor is not None:
-            caps = {(x.resource, x.per): (x.amount, x.counted) for x in governor.caps}
-            assert caps == {cap[:2]: (cap[2], model.counted(*cap[:2])) for cap in model.caps}
-            today = model.start("day", model.now)
-            assert governor.verdicts == {
-                x: count for x, (day, count) in model.verdicts.items() if day == today
-            }
-        accounts = state.accounts
-        assert accounts["accounts/team"].balances.get("USD", 0) == model.team
-        assert accounts["accounts/vendor"].balances.get("USD", 0) == model.vendor
-        assert (state.resources["USD"].in_flight, state.resources["USD"].imbalance) == (model.flying, 0)
+        compare_tables(self.kernel.state, self.model)
 
     def audit(self):
         """The journal says of each intent what the model says, and is decided again to the same bytes."""
@@ -418,6 +299,7 @@ class History:
         self.kernel.close()
         with open_reader(self.folder) as reader:
             report = verify(reader)
+            compare_views(reader, self.model, self.told, self.chance)
         assert (report.damage, report.problems) == (None, [])
 
 

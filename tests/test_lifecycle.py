@@ -14,7 +14,7 @@ PHASES = (OPEN, APPROVAL, RUNNING, UNKNOWN)
 DETAILS = {
     HELD: PHASES,
     CHANGED: PHASES,
-    SETTLE: ("receipt", "late", "unknown", "attested", "native"),
+    SETTLE: ("receipt", "late", "unknown", "attested", "native", "recorded"),
     RELEASE: RELEASE_CAUSES,
 }
 LEG = Leg(
@@ -106,7 +106,7 @@ def test_what_is_not_held_is_neither_changed_nor_released(name, detail):
 
 def test_every_row_of_the_table_is_taken_by_one_of_these_tests():
     taken = {step for step in STEPS if step in HOLD} | {(NOTHING, HELD, phase) for phase in PHASES}
-    unheld = {(RELEASED, SETTLE, "late"), (NOTHING, SETTLE, "native")}
+    unheld = {(RELEASED, SETTLE, "late"), (NOTHING, SETTLE, "native"), (NOTHING, SETTLE, "recorded")}
     assert set(HOLD) <= taken | unheld
     for _, name, detail in unheld:
         evolve(state_in(RELEASED), event_of(name, detail), "operator", 0)

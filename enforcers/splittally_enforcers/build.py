@@ -52,6 +52,7 @@ RELEASED = {
 # Pages of memory of 64 KiB; one where nothing is said.
 PAGES = {
     "llm": 8,  # a whole conversation
+    "mcp": 6,  # what an agent writes into one file
     **dict.fromkeys(("rules", "rules_1"), 2),  # the values and what expressions make stand beside the input
 }
 

@@ -140,7 +140,7 @@ __all__ = [
 
 def open(
     path: str | Path | None = None,
-    clock: str | Callable[[], int] | None = None,
+    clock: str | Callable[[], int] | tuple[Callable[[], int], Callable[[], int]] | None = None,
     *,
     create: bool = True,
     open_max: int = OPEN_HOLDS_MAX,
@@ -151,8 +151,10 @@ def open(
 
     `path` None is a world in memory. `clock` is `host` (the default: the runtime reads it), `given`
     (every call may say `now_ns`), or a callable that gives nanoseconds; it is fixed when the world is
-    made. `create=False` refuses to make a world, `open_max` bounds open intents, `lock_seconds` how long
-    to wait for another writer, `entropy` gives so many random bytes for keys and ids.
+    made. A clock that steps a day further than the machine's boot-time clock has jumped (`clock_jump`); a
+    pair of callables is such a clock and the one that it is compared with. `create=False` refuses to make
+    a world, `open_max` bounds open intents, `lock_seconds` how long to wait for another writer, `entropy`
+    gives so many random bytes for keys and ids.
     Raises `WorldLocked`, `NoWorld`, `DiskFull`, `JournalDamaged`, `InvalidInput`.
     """
     opened: Kernel = import_module("splittally.runtime").open_world(

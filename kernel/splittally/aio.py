@@ -22,6 +22,7 @@ from splittally.core.findings import find
 from splittally.core.limits import GROUP_MAX, OPEN_HOLDS_MAX, QUEUE_MAX
 from splittally.edge.arguments import Mode, Several, listed, require_natural, require_several
 from splittally.edge.hashes import require_hash
+from splittally.edge.moments import When
 from splittally.edge.records import (
     At,
     Decision,
@@ -38,6 +39,7 @@ from splittally.edge.records import (
 from splittally.edge.seal import Refused
 from splittally.runtime import Kernel, open_world
 from splittally.runtime.answers import answer_refused
+from splittally.runtime.clock import Clock
 from splittally.runtime.lineage import Level
 from splittally.runtime.queries import Queries
 from splittally.runtime.requests import RECEIPTS, REQUESTS, Answered, Change, asked_of
@@ -149,19 +151,30 @@ class AsyncKernel:
         assert isinstance(answer, HoldChange)
         return answer
 
-    async def approve(self, intent_hash: bytes | str, now_ns: int | None = None) -> Decision:
+    async def health(self) -> Row:
+        """How the clock and the files of this world are."""
+        return await self._call(self._kernel.health)
+
+    async def approve(
+        self, intent_hash: bytes | str, now_ns: int | None = None, reasons: Sequence[str] | None = None
+    ) -> Decision:
         """Approve an intent that waits."""
-        return await self._call(lambda: self._kernel.approve(intent_hash, now_ns))
+        return await self._call(lambda: self._kernel.approve(intent_hash, now_ns, reasons))
 
     async def reject(self, intent_hash: bytes | str, now_ns: int | None = None) -> Decision:
         """Reject an intent that waits."""
         return await self._call(lambda: self._kernel.reject(intent_hash, now_ns))
 
     async def native(
-        self, kind: str, grant: str | None = None, now_ns: int | None = None, **params: Any
+        self,
+        kind: str,
+        grant: str | None = None,
+        now_ns: int | None = None,
+        under: str | None = None,
+        **params: Any,
     ) -> Decision:
         """Ask for a native effect."""
-        return await self._call(lambda: self._kernel.native(kind, grant, now_ns, **params))
+        return await self._call(lambda: self._kernel.native(kind, grant, now_ns, under, **params))
 
     async def apply(
         self,
@@ -194,9 +207,9 @@ class AsyncKernel:
         """Where value came from, level by level; see `Kernel.trace`."""
         return await self._call(lambda: self._kernel.trace(target, resource, depth, limit))
 
-    async def at(self, seq: int) -> Queries:
-        """Queries on the state after frame `seq`."""
-        return await self._call(lambda: self._kernel.at(seq))
+    async def at(self, moment: When) -> Queries:
+        """Queries on the state at a past moment; see `Kernel.at`."""
+        return await self._call(lambda: self._kernel.at(moment))
 
     async def upgrade(self) -> int | None:
         """Record the caps, kinds and modules of this release; the frame, None where they stand already."""
@@ -294,7 +307,7 @@ class Opening:
 
 def open(
     path: str | Path | None = None,
-    clock: str | Callable[[], int] | None = None,
+    clock: Clock | None = None,
     queue_max: int = QUEUE_MAX,
     *,
     create: bool = True,

@@ -153,7 +153,7 @@ def test_a_world_at_the_end_of_time_still_decides_settles_and_opens_again(folder
 
 
 def test_opening_again_reads_no_time_into_what_was_recorded(folder):
-    """A restart with a clock years ahead changes nothing until somebody asks for something."""
+    """A restart with a clock years ahead changes nothing until somebody says that it is right."""
     path = folder / "w"
     with host_world(1_000, path=path, hold_ns_max=10) as kernel:
         digest = held(kernel, {"tokens": 1})
@@ -161,6 +161,9 @@ def test_opening_again_reads_no_time_into_what_was_recorded(folder):
     with splittally.open(path, clock=Clock(time.time_ns() * 2)) as kernel:
         assert kernel.state.root == root
         assert digest in kernel.state.reservations
+        assert codes(act(kernel, {"tokens": 1})) == ["clock_jump"]
+        assert digest in kernel.state.reservations
+        assert kernel.native("clock.accept").allowed
         act(kernel, {"tokens": 1})
         assert digest not in kernel.state.reservations
     with splittally.open(path, clock=Clock(5)) as kernel:

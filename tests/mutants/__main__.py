@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from tests.mutants import PROJECT, Mutant, mutants
 
 SOURCES = ("kernel", "enforcers", "journal_tools")
+COPIED = (*SOURCES, "tests")  # tests that start a process look for the sources beside themselves
 SECONDS_MAX = 120  # a breakage that never ends is noticed, too
 NOTICED, SURVIVED, BROKEN_TEST = "noticed", "survived", "its test fails without it"
 
@@ -53,10 +54,10 @@ def main() -> int:
 
 
 def copy_of_sources(folder: Path) -> Path:
-    """A copy of what is broken; everything else of the project is a link."""
+    """A copy of what is broken and of the tests; everything else of the project is a link."""
     folder.mkdir()
     for path in PROJECT.iterdir():
-        if path.name in SOURCES:
+        if path.name in COPIED:
             shutil.copytree(path, folder / path.name, ignore=shutil.ignore_patterns("__pycache__"))
         elif path.name not in ("out", ".git"):
             (folder / path.name).symlink_to(path)

@@ -244,6 +244,7 @@ REFUSALS = [
     ("reservation.release", {"intent_hash": bytes(32), "order": "o"}),
     ("outcome.attest", {"intent_hash": bytes(32), "happened": True}),
     ("settlement.refund", {"intent_hash": bytes(32), "amounts": {"tokens": 1}}),
+    ("usage.record", {"grant": "nobody", "usage": {"tokens": 1}}),
     ("module.install", {"name": "sys/x@1", "wasm": b""}),
     ("module.install", {"name": "acme/x@1", "wasm": b"\0asm"}),
 ]

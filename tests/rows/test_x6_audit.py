@@ -141,11 +141,11 @@ FORGED = {
     "two at a time": (lambda f: f.ask(f.member(), f.member()), "one intent is decided at a time"),
     "nobody at a time": (lambda f: f.ask(f.member(), mode="any"), "all or first"),
     "70 in a group": (lambda f: f.ask(*(f.member(1) for _ in range(70)), mode="all"), "1 to 64"),
-    "`first` of two payloads": (
-        lambda f: f.ask(f.member(2), f.member(3, "ask"), mode="first"), "one payload and key",
+    "`first` with a key that was drawn": (
+        lambda f: f.ask(f.member(2), f.member(3, "ask", key=KEY), mode="first"), "every intent has",
     ),
     "`first` of two payloads under one key": (
-        lambda f: f.ask(f.member(2, key=KEY), f.member(3, "ask", key=KEY), mode="first"), "one payload",
+        lambda f: f.ask(f.member(2, key=KEY), f.member(3, key=KEY), mode="first"), "two payloads",
     ),
     "a refund in a group": (refund_in_a_group, "stands alone"),
     "an origin of no kind": (lambda f: f.ask(f.member(origin_kind="god")), "plan or a reducer"),

@@ -254,6 +254,12 @@ def test_a_rate_tells_its_figures_to_nobody_but_who_holds_root(stated):
             assert any(type(value) is int for value in facts.values())
 
 
+def without_advice(finding):
+    """A finding without what to do next: a denial that is told again asks for a new key."""
+    facts = {name: value for name, value in finding.facts.items() if name not in ("next", "then")}
+    return finding.stage, finding.code, facts
+
+
 @pytest.mark.req("X6-30")
 @pytest.mark.parametrize("code", sorted({*CASES} - {"limited_above"}))
 def test_who_holds_a_grant_now_hears_no_figure_of_the_answer_that_another_got_under_it(code):
@@ -269,7 +275,8 @@ def test_who_holds_a_grant_now_hears_no_figure_of_the_answer_that_another_got_un
         if not again.duplicate:
             assert first.outcome == "defer"  # judged afresh each time
             return
-        assert again.findings[: len(first.findings)] == first.findings
+        said_again = [without_advice(x) for x in again.findings[: len(first.findings)]]
+        assert said_again == [without_advice(x) for x in first.findings]
         assert told(first) & shortfalls(SECRET) or code == "payee_unlisted"
         assert kernel.native("grant.amend", name="kid", terms=kid | {"holder": "eve"}).allowed
         hers = kernel.as_principal("eve").submit(asked)

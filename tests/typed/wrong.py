@@ -48,7 +48,7 @@ def asks(kernel: Kernel) -> None:
     kernel.extend(HASH, "later")  # wrong
     kernel.tick("now")  # wrong
     kernel.apply(5)  # wrong
-    kernel.at("end").seq  # wrong
+    kernel.at(1.5).seq  # wrong
     kernel.trace("a", deep=3)  # wrong
     kernel.state.grant(5)  # wrong
     kernel.state.grants.pages()  # wrong

@@ -15,7 +15,7 @@ const startsWith = sdk.startsWith;
 const Meanings = @import("names.zig").Table(Meaning);
 const Kinds = @import("names.zig").Table(Kind);
 
-const work_max = 20_000;
+const work_max = 70_000;
 const depth_max = 64;
 const request_tokens = 128; // what templates add to a request: a system text of their own, the head of the answer
 const tools_tokens = 640; // and to one with tools

@@ -7,7 +7,7 @@
 
 const sdk = @import("splittally");
 
-const work_max = 10_000;
+const work_max = 30_000;
 const entry_work = 5;
 const level_work = 3;
 const listed_work = 4;

@@ -9,6 +9,7 @@ const sdk = @import("splittally");
 const Meanings = @import("names.zig").Table(Meaning);
 
 const offered_max = 512;
+const listed_max = 1_024; // so that all that is static lies in the first page of memory
 const settings_max = 8;
 const name_work = 4; // of one that is hashed, and looked for
 
@@ -21,7 +22,7 @@ const meanings = [_]Meanings{
     .{ .meaning = .several, .names = &.{ "functionDeclarations", "function_declarations" } },
 };
 
-var listed: sdk.sets.Set(reading.listed_max) = .{};
+var listed: sdk.sets.Set(listed_max) = .{};
 
 /// The tools of one request, read one list after the other.
 pub const Offer = struct {
@@ -57,7 +58,9 @@ pub const Offer = struct {
         if (!reading.spend(name_work * offer.allowed.items.count)) return reading.tooMany(.cap_params, answer);
         var names = offer.allowed;
         while (names.next()) |name| if (name.len > 0) {
-            _ = listed.add(sdk.sets.hashOf(name), name);
+            if (!listed.add(sdk.sets.hashOf(name), name)) {
+                return answer.misfit(.cap_params, "", "tools", "a list of at most 1024 texts");
+            }
         };
     }
 

@@ -17,9 +17,9 @@ from splittally.core.events import Released, Settled
 from splittally.core.findings import Finding
 from splittally.core.intent_history import Trace
 from splittally.core.policy import NO_MATCH
-from splittally.core.reasons import REASONS
+from splittally.core.reasons import ASK_APPROVAL, NEW_KEY, REASONS
 from splittally.core.state import State
-from splittally.core.types import DENY, OPERATOR, ROOT
+from splittally.core.types import APPROVAL, DENY, OPERATOR, ROOT
 from splittally.core.visibility import seen_by
 from splittally.edge.prices import snapshot_of
 from splittally.edge.records import finding_json, readable
@@ -27,7 +27,6 @@ from splittally.runtime.reader import Reader, Record
 
 from splittally_tools.export.frames import canonical_json, tagged_json
 
-NEW_KEY = "this answer is final for its key: to ask again, give a new key"
 NOT_FINAL = "not now: the same intent may be asked again, and is judged afresh"
 
 
@@ -45,7 +44,7 @@ def explain(reader: Reader, intent_hash: bytes, principal: str = OPERATOR) -> di
         return seen_by(state, principal, links, found.at_ns, finding)
 
     held = {name for name, grant in state.caps.grants.items() if grant.holder == principal}
-    mine = {link.grant.name for link in links.links if ROOT in held or link.grant.name in held}
+    mine = set(state.caps.grants) if ROOT in held else held
     return {
         "intent_hash": member.intent_hash.hex(),
         "seq": found.seq,
@@ -55,6 +54,7 @@ def explain(reader: Reader, intent_hash: bytes, principal: str = OPERATOR) -> di
         "grant": member.grant,
         "params": canonical_json(member.params),
         "origin": {"kind": member.origin_kind, "name": member.origin_name},
+        "labels": member.labels,
         "outcome": found.decided.outcome,
         "final": found.is_final,
         "findings": [explained(see(finding)) for finding in found.decided.findings],
@@ -64,6 +64,8 @@ def explain(reader: Reader, intent_hash: bytes, principal: str = OPERATOR) -> di
         "draws": _draws(found, mine),
         "status": found.status,
         "phase": found.phase,
+        "waits_for": [ask.row for ask in found.waits_for],
+        "answers": [answer._asdict() for answer in found.answers],
         "then": _then(found, mine, see),
         "next": _next(found),
     }
@@ -189,7 +191,8 @@ def _next(found: Trace) -> list[str]:
     advice: list[str] = []
     for finding in found.decided.findings:
         word = finding.facts.get("next")
-        if isinstance(word, str) and word not in advice:
+        is_over = word == ASK_APPROVAL and found.phase != APPROVAL
+        if isinstance(word, str) and word not in advice and not is_over:
             advice.append(word)
     if found.decided.outcome == DENY and found.member.keyed:
         advice.append(NEW_KEY)

@@ -34,9 +34,9 @@ class Change(TypedDict):
     first_intent: dict[str, Any] | None
 
 
-def grant_history(reader: Reader, name: str) -> list[Change]:
-    """Every change of the grant `name`, oldest first."""
-    return _History(name).read(reader)
+def grant_history(reader: Reader, name: str, stop: int | None = None) -> list[Change]:
+    """Every change of the grant `name` before frame `stop`, oldest first."""
+    return _History(name).read(reader, stop)
 
 
 class _Waiting(NamedTuple):
@@ -56,8 +56,8 @@ class _History:
         self.changes: list[Change] = []
         self.waiting: list[_Waiting] = []
 
-    def read(self, reader: Reader) -> list[Change]:
-        for record in reader.records():
+    def read(self, reader: Reader, stop: int | None) -> list[Change]:
+        for record in reader.records(0, stop):
             self._meet(record)
             for event in record.body.out:
                 self._see(record, event)

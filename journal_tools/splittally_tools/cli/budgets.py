@@ -10,8 +10,10 @@ from typing import Any
 import click
 from splittally.core.errors import InvalidInput
 from splittally.edge.amounts import format_amount
+from splittally.edge.moments import Moment
 
 from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.moments import at_option, queries_at
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, say, table, to_line
 from splittally_tools.cli.session import Session, shared
@@ -28,16 +30,24 @@ PARTS = ("schema", "solution", "input")
 @click.option("--cell", help="Only this cell of the solution of the budget NAME.")
 @click.option("--export", "file", type=click.Path(path_type=Path), metavar="FILE",
               help="Write the plan of NAME as JSON, for `native budget.create --schema @FILE`.")  # fmt: skip
+@at_option
 @shared
 @click.pass_obj
 def budgets(
-    session: Session, name: str | None, per: str, part: str | None, cell: str | None, file: Path | None
+    session: Session,
+    name: str | None,
+    per: str,
+    part: str | None,
+    cell: str | None,
+    file: Path | None,
+    at: Moment | None,
 ) -> int:
     """Budgets: their plans, stages, funds and solutions."""
     with reader_of(session) as reader:
-        rows = reader.state.budgets_per(per)
-        scales = {resource: row["scale"] for resource, row in reader.state.resources.items()}
-        head = head_of(reader.state)
+        state = queries_at(reader, at)
+        rows = state.budgets_per(per)
+        scales = {resource: row["scale"] for resource, row in state.resources.items()}
+        head = head_of(state)
     if name is None and (part or cell or file):
         raise InvalidInput("say which budget: `tally budgets NAME`", field="name")
     if name is None:

@@ -9,7 +9,6 @@ import shlex
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import click
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import LINE_BYTES_MAX
 from splittally.edge.json_values import parse_json
+from splittally.edge.moments import Moment
 from splittally.edge.prices import NEWEST
 from splittally.host.drain import (
     Job,
@@ -44,6 +44,7 @@ from splittally_tools.cli.drain_parts import (
     with_queue,
 )
 from splittally_tools.cli.exit_codes import DONE as ENDED
+from splittally_tools.cli.moments import since_option, utc_of
 from splittally_tools.cli.open_world import writer_of
 from splittally_tools.cli.output import Page, console, emit, say, table
 from splittally_tools.cli.session import Session, shared
@@ -195,12 +196,14 @@ def standup_command(session: Session, path: Path) -> int:
 
 @drain.command()
 @with_queue
-@click.option("--since", type=click.DateTime(("%Y-%m-%d",)), help="Runs that ended since a day (all).")
+@since_option("runs that ended")
 @click.option("--public", is_flag=True, help="Only the figures that are fit to be published.")
 @click.pass_obj
-def costs(session: Session, path: Path, since: datetime | None, public: bool) -> int:
+def costs(session: Session, path: Path, since: Moment | None, public: bool) -> int:
     """What each run cost, and dollars per quality point of the runs that have a score."""
-    start = None if since is None else since.replace(tzinfo=UTC)
+    if since is not None and since.seq is not None:
+        raise click.UsageError("a queue has no frames; `--since` is a day or a time")
+    start = None if since is None else utc_of(since)
     with Queue(path, create=False) as queue:
         told = public_figures(queue, start) if public else cost_ledger(queue, start)
     quality = told if public else told["quality"]

@@ -1,5 +1,6 @@
 """What is done to one intent or reservation: decide, outcome, dispatch, release, approve, ...; and tick."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from splittally.runtime.rows import Row
 from splittally_tools.cli.answers import code_of_answer, reason, show_answer
 from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.interrupts import whole
+from splittally_tools.cli.labelled import shown_labels
 from splittally_tools.cli.open_world import reader_of, writer_of
 from splittally_tools.cli.output import Page, emit, say, word
 from splittally_tools.cli.session import Session, shared
@@ -89,6 +91,8 @@ def _show_outcome(out: Page, row: Row) -> None:
     say(out, f"{row['outcome']} {row['kind']} under {row['grant']} for {row['principal']} (seq {row['seq']})")
     for finding in row["findings"]:
         say(out, f"  {reason(finding)}")
+    if row["labels"]:
+        say(out, f"  labelled {shown_labels(row['labels'])}")
     if row["reserve"]:
         say(out, f"  reserved {word(row['reserve'])}")
     if row["status"]:
@@ -96,8 +100,20 @@ def _show_outcome(out: Page, row: Row) -> None:
         cause = f" ({row['cause']})" if row["cause"] else ""
         ended = f" at seq {row['ended_seq']}" if row["ended_seq"] is not None else ""
         say(out, f"  {row['status']}{phase}{cause}{ended}")
+    show_answers(out, row)
     if row["usage"] is not None:
         say(out, f"  used {word(row['usage'])}, charged {word(row['charged'])}")
+
+
+def show_answers(out: Page, row: Mapping[str, Any]) -> None:
+    """Who answered an approval, to which reasons, when, and who is waited for."""
+    for answer in row["answers"]:
+        reasons = f" of {', '.join(map(word, answer['reasons']))}" if answer["reasons"] else ""
+        said = f"{answer['answer']}{reasons} by {word(answer['by'])}"
+        say(out, f"  {said}, seq {answer['seq']} at {answer['at_ns']}")
+    for ask in row["waits_for"]:
+        reason, who = ask["reason"], " or ".join(map(word, ask["approvers"])) or "anybody who may answer"
+        say(out, f"  waits for {ask['missing']} of {who}{f' ({word(reason)})' if reason else ''}")
 
 
 @click.command()
@@ -156,11 +172,12 @@ def extend(session: Session, intent_hash: str, expires_ns: int) -> int:
 @click.command()
 @shared
 @_HASH
+@click.option("--reason", "reasons", multiple=True, help="Answer this reason alone; else all that are yours.")
 @click.pass_obj
-def approve(session: Session, intent_hash: str) -> int:
-    """Approve an intent that waits; approving again changes nothing."""
+def approve(session: Session, intent_hash: str, reasons: tuple[str, ...]) -> int:
+    """Approve an intent that waits; approving again changes nothing. It may wait for others, too."""
     with writer_of(session) as kernel, whole():
-        answer = kernel.approve(intent_hash, now_ns=session.now_ns)
+        answer = kernel.approve(intent_hash, now_ns=session.now_ns, reasons=reasons or None)
     return _answered(session, answer)
 
 

@@ -7,8 +7,9 @@ from splittally.edge.hashes import require_hash
 
 from splittally_tools.audit.explanation import explain as explain_intent
 from splittally_tools.cli.answers import ADVICE
-from splittally_tools.cli.effects import not_found
+from splittally_tools.cli.effects import not_found, show_answers
 from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.labelled import shown_labels
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, say, word
 from splittally_tools.cli.session import Session, shared
@@ -34,6 +35,8 @@ def _show(out: Page, document: dict[str, Any]) -> None:
     what = f"{document['kind']} under {document['grant']} for {document['principal']}"
     say(out, f"{document['outcome']}: {word(what)} ({place})", style)
     say(out, f"  asked for {word(document['params'])}")
+    if document["labels"]:
+        say(out, f"  labelled {shown_labels(document['labels'])}")
     for link in document["chain"]:
         _show_link(out, link)
     for finding in document["findings"]:
@@ -48,6 +51,7 @@ def _show(out: Page, document: dict[str, Any]) -> None:
         if later["type"] == "settled":
             fields["used"] = later["legs"][0]["usage"] if later["legs"] else {}
         say(out, f"  then, seq {later['seq']}: {later['type']} {word(fields)}")
+    show_answers(out, document)
     if document["status"]:
         say(out, f"  now {document['status']}{', ' + document['phase'] if document['phase'] else ''}")
     for advice in document["next"]:

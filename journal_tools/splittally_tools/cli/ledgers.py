@@ -8,10 +8,14 @@ from typing import Any
 import click
 from splittally.core.types import LIFE
 from splittally.edge.amounts import format_amount
+from splittally.edge.labels import has_labels
+from splittally.edge.moments import Moment
 from splittally.runtime.rows import Row
 
 from splittally_tools.cli.entries import list_entries
 from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.labelled import Labels, by_label, shown_labels
+from splittally_tools.cli.moments import at_option, queries_at, since_option, until_option
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, age, emit, table
 from splittally_tools.cli.session import Session, shared
@@ -26,8 +30,10 @@ from splittally_tools.cli.views import head_of
 @click.option("--dim", help="Only this dimension.")
 @click.option("--entries", is_flag=True, help="The lines of the ledger instead: a debit and a credit each.")
 @click.option("--account", help="With --entries: only lines of this account.")
-@click.option("--from", "start", type=click.IntRange(0), metavar="SEQ", help="With --entries: first frame.")
-@click.option("--to", "last", type=click.IntRange(0), metavar="SEQ", help="With --entries: last frame.")
+@since_option("--entries: lines")
+@until_option("lines")
+@at_option
+@by_label
 @click.pass_obj
 def ledger(
     session: Session,
@@ -35,18 +41,22 @@ def ledger(
     dim: str | None,
     entries: bool,
     account: str | None,
-    start: int | None,
-    last: int | None,
+    since: Moment | None,
+    until: Moment | None,
+    at: Moment | None,
+    labels: Labels,
 ) -> int:
     """Limit, reserved, spent and available of every counter; with --entries every debit and credit."""
-    if entries and (grant or dim):
-        raise click.UsageError("--entries goes with --account, --from and --to")
-    if not entries and (account, start, last) != (None, None, None):
-        raise click.UsageError("--account, --from and --to go with --entries")
+    if entries and (grant or dim or at):
+        raise click.UsageError("--entries goes with --account, --since, --until and --label")
+    if not entries and (account, since, until, labels) != (None, None, None, {}):
+        raise click.UsageError(
+            "--account, --since, --until and --label go with --entries; beside them is --at"
+        )
     if entries:
-        return list_entries(session, account, start or 0, last)
+        return list_entries(session, account, since, until, labels)
     with reader_of(session) as reader:
-        state = reader.state
+        state = queries_at(reader, at)
         head = head_of(state)
         lives = {
             scope: {name: _counter(row) for name, row in dims.items() if dim in (None, name)}
@@ -96,16 +106,20 @@ def _numbers(row: dict[str, Any]) -> tuple[Any, ...]:
 @click.option("--grant", help="Only what this grant holds, also for grants below it.")
 @click.option("--dim", help="Only this dimension.")
 @click.option("--orphans", is_flag=True, help="Only what was dispatched and has no answer.")
+@at_option
+@by_label
 @click.pass_obj
-def reservations(session: Session, grant: str | None, dim: str | None, orphans: bool) -> int:
+def reservations(
+    session: Session, grant: str | None, dim: str | None, orphans: bool, at: Moment | None, labels: Labels
+) -> int:
     """What is reserved, by intent, grant and dimension; the amounts add up to the counter's reserved."""
     with reader_of(session) as reader:
-        state = reader.state
+        state = queries_at(reader, at)
         head = head_of(state)
         rows = [
             row
             for hold in state.reservations.values()
-            if hold.is_orphan or not orphans
+            if (hold.is_orphan or not orphans) and has_labels(hold.labels, labels)
             for row in _reserved(hold)
             if grant in (None, row["grant"]) and dim in (None, row["dim"])
         ]
@@ -122,7 +136,8 @@ def reservations(session: Session, grant: str | None, dim: str | None, orphans: 
     return DONE
 
 
-_HOLD = ("intent_hash", "seq", "kind", "principal", "phase", "age_ns", "due_ns", "attempt", "running_ns")
+_HOLD = ("intent_hash", "seq", "kind", "principal", "phase", "age_ns", "due_ns", "attempt", "running_ns",
+         "labels")  # fmt: skip
 
 
 def _reserved(hold: Row) -> list[dict[str, Any]]:
@@ -141,11 +156,12 @@ def _reserved_in(counter: Row | None) -> int | None:
 
 
 def _show_reservations(out: Page, document: dict[str, Any]) -> None:
-    columns = ("intent", "grant", "dimension", "amount", "phase", "age", "running", "kind", "for")
+    columns = ("intent", "grant", "dimension", "amount", "phase", "age", "running", "kind", "for", "labels")
     rows = [
         (
             row["intent_hash"], row["grant"], row["dim"], row["amount"], row["phase"], age(row["age_ns"]),
             "" if row["running_ns"] is None else age(row["running_ns"]), row["kind"], row["principal"],
+            shown_labels(row["labels"]),
         )
         for row in document["reservations"]
     ]  # fmt: skip
@@ -158,13 +174,13 @@ def _show_reservations(out: Page, document: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.option("--at", "at_seq", type=click.IntRange(0), metavar="SEQ", help="After this frame, not the last.")
+@at_option
 @shared
 @click.pass_obj
-def accounts(session: Session, at_seq: int | None) -> int:
-    """Balances, what is in flight and what may be spent, at one sequence number, present or past."""
+def accounts(session: Session, at: Moment | None) -> int:
+    """Balances, what is in flight and what may be spent, now or at a past moment."""
     with reader_of(session) as reader:
-        state = reader.state if at_seq is None else reader.at(at_seq)
+        state = queries_at(reader, at)
         document = {**head_of(state), "accounts": state.accounts, "resources": state.resources}
     emit(session, document, lambda out: _show_accounts(out, document))
     return DONE

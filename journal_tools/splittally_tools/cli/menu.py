@@ -29,6 +29,7 @@ _CLI = "splittally_tools.cli."
 MENU: dict[str, Entry] = {
     "init": Entry("Worlds", _CLI + "worlds", "init", "make a world"),
     "apply": Entry("Worlds", _CLI + "worlds", "apply", "make the world what a manifest says"),
+    "status": Entry("Worlds", _CLI + "status", "status", "how the clock and the files of a world are"),
     "upgrade": Entry("Worlds", _CLI + "upgrade", "upgrade", "record this release's caps, kinds and modules"),
     "submit": Entry("Effects", _CLI + "streams", "submit", "ask for effects, one JSON intent a line"),
     "settle": Entry("Effects", _CLI + "streams", "settle", "report receipts, one JSON receipt a line"),

@@ -71,7 +71,7 @@ def _command(kind: str) -> click.Command:
                 _put(params, field.path, field.parse(name, said))
 
         def act(kernel: Kernel) -> Decision:
-            return kernel.native(kind, grant=under, now_ns=session.now_ns, **params)
+            return kernel.native(kind, under=under, now_ns=session.now_ns, **params)
 
         return _finish(session, act) if row.modules is None else _replace(session, act, dry_run, yes)
 
@@ -188,7 +188,8 @@ def _field(path: tuple[str, ...], hint: Any, is_required: bool) -> Field:
     if hint is str:
         return Field(path=path, parse=_text, is_many=False, is_required=is_required, hint="TEXT")
     if get_origin(hint) is dict and of == (str, int):
-        return Field(path=path, parse=_numbers, is_many=True, is_required=is_required, hint="KEY=NUMBER")
+        parse = _amounts if name in ("usage", "amounts") else _numbers
+        return Field(path=path, parse=parse, is_many=True, is_required=is_required, hint="KEY=NUMBER")
     if get_origin(hint) is dict and of == (str, str):
         return Field(path=path, parse=_texts, is_many=True, is_required=is_required, hint="KEY=TEXT")
     if get_origin(hint) is list and of == (str,):
@@ -253,6 +254,10 @@ def _document(name: str, said: tuple[str, ...]) -> Any:
 
 def _numbers(name: str, said: tuple[str, ...]) -> dict[str, int]:
     return {key: _integer(name, (text,)) for key, text in _texts(name, said).items()}
+
+
+def _amounts(name: str, said: tuple[str, ...]) -> dict[str, int | str]:
+    return {key: _amount(name, (text,)) for key, text in _texts(name, said).items()}
 
 
 def _texts(name: str, said: tuple[str, ...]) -> dict[str, str]:

@@ -14,9 +14,12 @@ import click
 from splittally.core.errors import InvalidInput
 from splittally.core.events import Decided, Released, Settled
 from splittally.edge.arguments import require_frame
+from splittally.edge.moments import Moment
 from splittally.runtime.reader import Reader, Record
 
 from splittally_tools.cli.exit_codes import DONE, REFUSED
+from splittally_tools.cli.labelled import Labelled, Labels, by_label
+from splittally_tools.cli.moments import since_option, until_option
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, console, emit, for_people, say, to_line, word
 from splittally_tools.cli.session import Session, shared
@@ -28,20 +31,30 @@ POLL_SECONDS = 0.1
 
 @click.command()
 @shared
-@click.option("--from", "start", type=click.IntRange(0), default=0, metavar="SEQ", help="First frame (0).")
-@click.option("--to", "last", type=click.IntRange(0), metavar="SEQ", help="Last frame (the newest).")
+@since_option()
+@until_option()
 @click.option(
     "--kind", metavar="WORD", help="Only frames with this command, event, effect kind, or `grant`, `money`."
 )
+@by_label
 @click.option("--follow", is_flag=True, help="Go on with the frames that come.")
 @click.option("--full", is_flag=True, help="Show long bytes, such as modules, in full.")
 @click.pass_obj
-def log(session: Session, start: int, last: int | None, kind: str | None, follow: bool, full: bool) -> int:
+def log(
+    session: Session,
+    since: Moment | None,
+    until: Moment | None,
+    kind: str | None,
+    labels: Labels,
+    follow: bool,
+    full: bool,
+) -> int:
     """The frames of the journal, one a line, oldest first."""
     is_person = for_people(session)
     with reader_of(session) as reader, suppress(KeyboardInterrupt):
-        for record in _feed(reader, start, last, follow):
-            if kind is not None and kind not in kinds_of(record):
+        labelled = Labelled(reader, labels, reader.frames_between(since, None).start if labels else 0)
+        for record in _feed(reader, since, until, follow):
+            if not labelled(record) or (kind is not None and kind not in kinds_of(record)):
                 continue
             if is_person:
                 say(console(), _line(record))
@@ -50,18 +63,25 @@ def log(session: Session, start: int, last: int | None, kind: str | None, follow
     return DONE
 
 
-def _feed(reader: Reader, start: int, last: int | None, follow: bool) -> Iterator[Record]:
-    """The frames `start` ... `last`, waiting for those that are not there yet when following."""
-    stop = None if last is None else last + 1
-    while stop is None or start < stop:
+def _feed(reader: Reader, since: Moment | None, until: Moment | None, follow: bool) -> Iterator[Record]:
+    """The frames from one moment to another, waiting for those that are not there yet when following."""
+    start = reader.frames_between(since).start
+    while True:
+        stop = reader.frames_between(None, until).stop
         for record in reader.records(start, stop):
             yield record
             start = record.seq + 1
-        if not follow or start == stop:
+        is_over = stop is not None and start >= stop and (stop < reader.head.size or _is_frame(until))
+        if is_over or not follow:
             return
         sys.stdout.flush()
         while reader.refresh().size <= start:
             time.sleep(POLL_SECONDS)
+
+
+def _is_frame(moment: Moment | None) -> bool:
+    """Whether a moment is a frame, which may be still to come, and no time, in which more frames may come."""
+    return moment is not None and moment.seq is not None
 
 
 def _line(record: Record) -> str:
@@ -156,10 +176,12 @@ def _show_item(out: Page, item: dict[str, Any], depth: int) -> None:
 @click.option(
     "--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="A file (standard output)."
 )
-@click.option("--from", "start", type=click.IntRange(0), default=0, metavar="SEQ", help="First frame (0).")
-@click.option("--to", "last", type=click.IntRange(0), metavar="SEQ", help="Last frame (the newest).")
+@since_option()
+@until_option()
 @click.pass_obj
-def export(session: Session, kind: str, target: Path | None, start: int, last: int | None) -> int:
+def export(
+    session: Session, kind: str, target: Path | None, since: Moment | None, until: Moment | None
+) -> int:
     """Write the journal for other tools.
 
     \b
@@ -169,9 +191,8 @@ def export(session: Session, kind: str, target: Path | None, start: int, last: i
     """
     if kind == "parquet":
         raise click.UsageError("parquet is not written yet; export csv or ndjson and convert that")
-    stop = None if last is None else last + 1
     with reader_of(session) as reader:
-        frames = write_export(reader, kind, target, start, stop)
+        frames = write_export(reader, kind, target, *reader.frames_between(since, until))
     if target is not None:
         document = {"format": kind, "frames": frames, "out": str(target)}
         emit(session, document, lambda out: say(out, f"{frames} frames written to {target}"))

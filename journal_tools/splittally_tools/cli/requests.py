@@ -12,11 +12,12 @@ from splittally import runtime
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import TIME_NS_MAX
 from splittally.edge.json_values import parse_json
+from splittally.edge.offers import key_places
 from splittally.edge.records import Group, Intent, Origin, Receipt
 
 KeyOf = Callable[[int], bytes | None]  # for a member that has no key, by its place; None: one is drawn
 INTENT_KEYS = (
-    "kind", "params", "grant", "origin", "idempotency_key", "expires_ns", "attempt", "now_ns",
+    "kind", "params", "grant", "origin", "idempotency_key", "expires_ns", "attempt", "labels", "now_ns",
 )  # fmt: skip
 RECEIPT_KEYS = (
     "intent_hash", "status", "adapter_id", "payload", "payload_cbor", "cost_cents", "pays_to", "now_ns",
@@ -60,11 +61,12 @@ def _group(document: Mapping[str, Any], mode: str, now_ns: int | None, key_of: K
     if not isinstance(members, list):
         raise InvalidInput(f"`{mode}` is an array of intents", field=mode)
     intents = []
+    places = key_places([x.get("grant") if isinstance(x, Mapping) else None for x in members])
     for at, member in enumerate(members):
         member = _mapping(member, f"`{mode}` is an array of intents")
         if "now_ns" in member:
             raise InvalidInput("a group has one time: write `now_ns` beside it", field="now_ns")
-        intents.append(_intent(member, key_of(0 if mode == "first" else at)))
+        intents.append(_intent(member, key_of(places[at] if mode == "first" else at)))
     return runtime.At(_time(document, now_ns), Group(mode, tuple(intents)))
 
 
@@ -79,6 +81,7 @@ def _intent(document: Mapping[str, Any], key: bytes | None) -> Intent:
         origin=_origin(document.get("origin")),
         idempotency_key=key if given is None else given,
         expires_ns=document.get("expires_ns"),
+        labels=document.get("labels"),
         attempt=_hex(document, "attempt"),
     )
 

@@ -4,20 +4,23 @@ Rule 1. Every answer names the frame that it is of, and how many frames of the j
 Rule 2. `show` needs no journal: without one it answers what was read, and how far it is behind is unknown.
 """
 
-import re
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 from msgspec import Struct
 from msgspec.structs import asdict
 from splittally.core.errors import JournalDamaged, WorldError
-from splittally.core.ledger.windows import DAY_NS, window_start
+from splittally.core.ledger.windows import window_start
 from splittally.core.limits import TIME_NS_MAX
 from splittally.core.types import CALENDAR_WINDOWS, EXTERNAL
+from splittally.edge.moments import Moment
+from splittally.runtime.moments import first_ns, frame_at, last_ns, time_of
 
 from splittally_tools.cli.exit_codes import DONE, REFUSED
+from splittally_tools.cli.moments import since_option, until_option
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, say, table, word
 from splittally_tools.cli.session import Session, shared
@@ -32,37 +35,9 @@ from splittally_tools.statistics.feed import (
 )
 from splittally_tools.statistics.store import Cursor, Statistics, StatisticsDamaged, open_statistics
 
-EPOCH = date(1970, 1, 1)
 _in_file = click.option(
     "--file", type=click.Path(dir_okay=False, path_type=Path), help=f"The store (WORLD/{FILE})."
 )
-
-
-class Moment(NamedTuple):
-    """A time in nanoseconds, or the beginning of a day of the world's calendar."""
-
-    ns: int
-    is_day: bool
-
-    def first_ns(self, offset_ns: int) -> int:
-        return self.ns - offset_ns if self.is_day else self.ns
-
-    def last_ns(self, offset_ns: int) -> int:
-        return self.ns - offset_ns + DAY_NS - 1 if self.is_day else self.ns
-
-
-def _moment(ctx: click.Context, option: click.Parameter, value: str | None) -> Moment | None:
-    """Nanoseconds, or a day as YYYY-MM-DD."""
-    if value is None:
-        return None
-    if re.fullmatch("[0-9]{1,19}", value) and int(value) <= TIME_NS_MAX:
-        return Moment(int(value), False)
-    try:
-        day = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC).date()
-    except ValueError:
-        text = f"`{value}` is neither nanoseconds nor a day such as 2026-01-31"
-        raise click.BadParameter(text, ctx, option) from None
-    return Moment((day - EPOCH).days * DAY_NS, True)
 
 
 @click.group()
@@ -165,8 +140,8 @@ def _show_check(out: Page, document: dict[str, Any]) -> None:
 @click.option("--account", help="Only this account.")
 @click.option("--resource", help="Only this resource.")
 @click.option("--per", type=click.Choice(CALENDAR_WINDOWS), help="Also sums by window of this kind.")
-@click.option("--from", "first", callback=_moment, metavar="NS|DAY", help="The first window's time.")
-@click.option("--to", "last", callback=_moment, metavar="NS|DAY", help="The last window's time.")
+@since_option("windows")
+@until_option("windows")
 @click.pass_obj
 def show(
     session: Session,
@@ -174,12 +149,12 @@ def show(
     account: str | None,
     resource: str | None,
     per: str | None,
-    first: Moment | None,
-    last: Moment | None,
+    since: Moment | None,
+    until: Moment | None,
 ) -> int:
     """Balance, in flight and spendable by account and resource, in minor units; sums by window."""
-    if per is None and (first or last):
-        raise click.UsageError("say which windows: `--per day` beside `--from` and `--to`")
+    if per is None and (since or until):
+        raise click.UsageError("say which windows: `--per day` beside `--since` and `--until`")
     path = _path(session, file)
     with open_statistics(path) as statistics, statistics.held_still():
         cursor = statistics.cursor
@@ -189,12 +164,22 @@ def show(
         }
         if per is not None:
             offset_ns = cursor.offset_ns
-            since_ns = first and window_start(per, first.first_ns(offset_ns), offset_ns)
-            until_ns = last and last.last_ns(offset_ns)
+            since_ns = since and window_start(per, _bounded(session, since, first_ns, offset_ns), offset_ns)
+            until_ns = until and _bounded(session, until, last_ns, offset_ns)
             found = statistics.totals(per, account, resource, since_ns, until_ns)
             document["windows"] = [{**key._asdict(), **asdict(total)} for key, total in found]
     emit(session, document, lambda out: _show(out, document, cursor.offset_ns))
     return DONE
+
+
+def _bounded(
+    session: Session, moment: Moment, end: Callable[[Moment, Callable[[], int]], int], offset_ns: int
+) -> int:
+    """One end of a moment in nanoseconds, as windows have them; of a sequence the time of the frame."""
+    if moment.seq is not None:
+        with reader_of(session) as reader:
+            return time_of(reader.store, frame_at(reader.store, moment, lambda: offset_ns))
+    return min(max(end(moment, lambda: offset_ns), 0), TIME_NS_MAX)
 
 
 def _journal_size(session: Session, cursor: Cursor, path: Path) -> int | None:

@@ -66,7 +66,7 @@ def submit(session: Session, file: Path, keys: str | None) -> int:
     {"kind": "llm.generate", "params": {...}, "grant": "cap_llm"}
     optional: origin, idempotency_key (64 hex digits), expires_ns, attempt, now_ns
     {"all": [intent, ...]}    one record, all or nothing; the answer line is {"all": [...]}
-    {"first": [intent, ...]}  one payload under several grants, the first allow wins
+    {"first": [intent, ...]}  several offers, the first allow wins
     """
     with opened(file, is_read_twice=keys is not None) as stream, Turns(session) as turns:
         read = intent_reader(session, _digest(stream) if keys else None)

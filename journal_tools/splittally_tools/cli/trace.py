@@ -10,10 +10,12 @@ from rich.text import Text
 from rich.tree import Tree
 from splittally.core.frames import Body
 from splittally.edge.amounts import format_amount
+from splittally.edge.moments import Moment
 from splittally.runtime.lineage import History, Level, Untraceable, origins_of, read_history, trace_in
 from splittally.runtime.reader import Reader
 
 from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.moments import at_option
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, console, emit, emit_refusal, progress, say, table, to_line, word
 from splittally_tools.cli.session import Session, shared
@@ -35,9 +37,16 @@ _STYLES = {"issue": "green", "debt": "red", "balance": "bold"}
     help="At most N lines; without it all with --json, 1000 else.",
 )
 @click.option("--sums", is_flag=True, help="Sums by where the walk ends, instead of its levels.")
+@at_option
 @click.pass_obj
 def trace(
-    session: Session, target: str, resource: str | None, depth: int | None, limit: int | None, sums: bool
+    session: Session,
+    target: str,
+    resource: str | None,
+    depth: int | None,
+    limit: int | None,
+    sums: bool,
+    at: Moment | None,
 ) -> int:
     """Where value came from: the payments of an intent, the postings of a frame, an account's balance.
 
@@ -46,8 +55,9 @@ def trace(
     an issue, a debt, or a level that --depth keeps closed.
     """
     with reader_of(session) as reader, progress(session) as bar:
-        task = bar.add_task("reading", total=reader.head.size)
-        history = read_history(_frames(reader, lambda done: bar.update(task, completed=done)))
+        stop = reader.head.size if at is None else reader.state_after(at).size
+        task = bar.add_task("reading", total=stop)
+        history = read_history(_frames(reader, stop, lambda done: bar.update(task, completed=done)))
     try:
         levels = trace_in(history, target, resource, depth)
     except Untraceable as error:
@@ -86,9 +96,9 @@ def _amount(history: History, amount: int, resource: str) -> str:
     return word(format_amount(amount, resource, history.scales.get(resource, 0)))
 
 
-def _frames(reader: Reader, progress: Callable[[int], None]) -> Iterator[tuple[int, Body]]:
-    """Sequence and body of every frame; how many were read is told now and then."""
-    for record in reader.records():
+def _frames(reader: Reader, stop: int, progress: Callable[[int], None]) -> Iterator[tuple[int, Body]]:
+    """Sequence and body of every frame before `stop`; how many were read is told now and then."""
+    for record in reader.records(0, stop):
         yield record.seq, record.body
         if record.seq % FRAMES_BETWEEN == 0:
             progress(record.seq)

@@ -8,13 +8,15 @@ from typing import Any
 
 import click
 from splittally.core.errors import InvalidInput
+from splittally.core.state import State
 from splittally.core.types import LIFE
+from splittally.edge.moments import Moment
 from splittally.runtime.queries import Queries
-from splittally.runtime.reader import Reader
 from splittally.runtime.rows import Row
 
 from splittally_tools.audit.grant_history import Change, grant_history
 from splittally_tools.cli.exit_codes import DONE, REFUSED
+from splittally_tools.cli.moments import at_option, queries_at, state_of
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, say, table, word
 from splittally_tools.cli.session import Session, shared
@@ -35,16 +37,17 @@ def head_of(state: Queries) -> dict[str, Any]:
 @click.option(
     "--history", is_flag=True, help="Every change of NAME, and the first intent under its new terms."
 )
+@at_option
 @click.pass_obj
-def grants(session: Session, name: str | None, history: bool) -> int:
+def grants(session: Session, name: str | None, history: bool, at: Moment | None) -> int:
     """The grants of the world, or the one with this NAME or hash."""
     if history and not name:
         raise click.UsageError("say whose history: `tally grants NAME --history`")
     with reader_of(session) as reader:
-        state = reader.state
-        rows = state.grants if name is None else _one_grant(reader, name)
-        head = head_of(state)
-        changes = grant_history(reader, next(iter(rows))) if history and rows else []
+        state = state_of(reader, at)
+        rows = Queries(lambda: state).grants if name is None else _one_grant(state, name)
+        head = head_of(Queries(lambda: state))
+        changes = grant_history(reader, next(iter(rows)), state.size) if history and rows else []
     if not rows:
         text = f"there is no grant `{word(name)}`"
         emit(session, {**head, "grants": {}}, lambda out: say(out, text, "red"))
@@ -57,12 +60,12 @@ def grants(session: Session, name: str | None, history: bool) -> int:
     return DONE
 
 
-def _one_grant(reader: Reader, name: str) -> Mapping[str, Any]:
+def _one_grant(state: State, name: str) -> Mapping[str, Any]:
     """The grant with this name or hash, with what its params say."""
-    row = reader.state.grant(name)
+    row = Queries(lambda: state).grant(name)
     if row is None:
         return {}
-    caps = reader.folded.caps
+    caps = state.caps
     said = canonical_json(caps.cap_params(caps.grants[row["name"]]))
     return {row["name"]: {**row, "cap_params": said}}
 
@@ -110,15 +113,15 @@ def _show_history(out: Page, changes: list[Change]) -> None:
 
 @click.command()
 @shared
-@click.option("--at", "at_seq", type=click.IntRange(0), metavar="SEQ", help="After this frame, not the last.")
+@at_option
 @click.option("--root", "only_root", is_flag=True, help="Only the state root.")
 @click.pass_obj
-def state(session: Session, at_seq: int | None, only_root: bool) -> int:
-    """Grants, counters, reservations and accounts together, at one sequence number, present or past."""
+def state(session: Session, at: Moment | None, only_root: bool) -> int:
+    """Grants, counters, reservations and accounts together, now or at a past moment."""
     with reader_of(session) as reader:
         if not reader.head.size:
             raise InvalidInput("the journal is empty")
-        found = reader.state if at_seq is None else reader.at(at_seq)
+        found = queries_at(reader, at)
         document = {**head_of(found), "root": found.root.hex()}
         if not only_root:
             document |= {

@@ -166,7 +166,7 @@ class Player:
     def _answered(self, view: Kernel, step: Answer, now: int | None) -> records.Decision:
         if step.of:
             digest = self.hashes[step.of]
-            label, kind = f"{step.answer} {step.of}", "approval.answer"
+            label, kind = f"{step.answer} {step.of} {self.world.state.size}", "approval.answer"
             params: dict[str, Any] = {"intent_hash": digest, "answer": step.answer}
         else:
             if now is not None:

@@ -3,7 +3,8 @@
 Rule 1. What is admitted fits: after the record that holds an intent, no limit of any of its legs that
         denies or defers is passed, also in a dimension that the estimate does not name.
 Rule 2. A settlement charges at most what its leg reserved. It may charge more where nothing was reserved
-        (the dimension is unbounded), with a recorded violation, or late; then a limit may be passed.
+        (the dimension is unbounded), with a recorded violation, late, or as spend that was booked without a
+        hold; then a limit may be passed.
 Rule 3. Whoever says that a dimension is bounded takes the first of these excuses away for it: a limit
         passed by what was never reserved is then overspending.
 Rule 4. A limit that was lowered below its use is no overspending.
@@ -49,7 +50,7 @@ class Overspend:
             if isinstance(event, Settled) and event.how == "native":  # admitted and charged in one record
                 for charge in event.legs:
                     _refuse_passed(record.seq, Use(charge.grant, charge.charged, charge.windows), state)
-            elif isinstance(event, Settled) and event.how != "late":
+            elif isinstance(event, Settled) and event.how not in ("late", "recorded"):
                 legs = self._legs.get(event.intent_hash, {})
                 for charge in event.legs:
                     self._refuse_unexcused(record.seq, charge, legs.get(charge.grant), state)

@@ -23,7 +23,8 @@ def due_events(state: State, now_ns: int, most: int) -> list[Event]:
     offset_ns = state.offset_ns
     items = state.ledger.due_items(now_ns, most)
     if all(item.hold and _is_mere_release(state, state.ledger.holds[item.hold]) for item in items):
-        due = (fall_due(state.ledger, item, state.limit_of, now_ns, offset_ns) for item in items)
+        asked = state.limit_of, state.soft_limits_of, now_ns, offset_ns
+        due = (fall_due(state.ledger, item, *asked) for item in items)
         return [event for events in due for event in events]
     fork = state.fork()
     fork.now_ns = now_ns
@@ -49,7 +50,8 @@ def _fallen(fork: State, item: Due, now_ns: int) -> list[Event]:
     if item.hold and fork.ledger.holds[item.hold].phase == RUNNING:
         return [unknown_event(fork, now_ns, item.hold, fork.ledger.holds[item.hold])]
     if item.hold or item.window != NO_WINDOW:
-        events = fall_due(fork.ledger, item, fork.limit_of, now_ns, fork.offset_ns)
+        asked = fork.limit_of, fork.soft_limits_of, now_ns, fork.offset_ns
+        events = fall_due(fork.ledger, item, *asked)
         return events + credit_events(fork, events, now_ns)
     key = (item.seq, item.position)
     events = fire(fork, key, now_ns)

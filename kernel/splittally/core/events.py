@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from splittally.core.asks import Ask
 from splittally.core.findings import Finding
 from splittally.core.types import Cell, Draw, Grant, Leg, Window
 
@@ -95,16 +96,22 @@ class Held(Struct, frozen=True, array_like=True, gc=False, tag=2):
 
 
 class HoldChanged(Struct, frozen=True, array_like=True, gc=False, tag=3):
-    """A hold moved to another phase or got another due time; `attempt` started its effect."""
+    """A hold moved to another phase or got another due time; `attempt` started its effect.
+
+    `asks` are the reasons for which it waits, where that is more than one answer of anybody; `answers` those
+    of them that the principal of the record approves.
+    """
 
     intent_hash: bytes
     phase: str
     due_ns: int
     attempt: bytes = b""
+    asks: list[Ask] = []
+    answers: list[str] = []
 
 
 class Settled(Struct, frozen=True, array_like=True, gc=False, tag=4):
-    """Usage was charged. `how` is receipt, late, unknown, attested or native."""
+    """Usage was charged. `how` is receipt, late, unknown, attested, native or recorded."""
 
     intent_hash: bytes
     how: str
@@ -239,7 +246,8 @@ class RuleFired(Struct, frozen=True, array_like=True, gc=False, tag=16):
 
 
 class Noted(Struct, frozen=True, array_like=True, gc=False, tag=17):
-    """Something that is remembered beside a decision: what the governor said, with its numbers."""
+    """Something that is remembered beside a decision: what the governor said, with its numbers, or the labels
+    of what is held."""
 
     intent_hash: bytes
     subject: str

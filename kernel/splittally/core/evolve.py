@@ -38,6 +38,7 @@ from splittally.core.governor.terms import CAP_WINDOWS, GovernorTerms
 from splittally.core.ledger import evolve as ledger
 from splittally.core.ledger.windows import window_start
 from splittally.core.state import DEFINITIONS, State
+from splittally.core.types import APPROVAL, LABELS
 
 
 def remember(state: State, at_ns: int, principal: str, events: list[Event]) -> None:
@@ -70,7 +71,7 @@ def evolve(state: State, event: Event, principal: str, position: int) -> None:
         case Released():
             ledger.release(books, event)
         case HoldChanged():
-            ledger.change_hold(books, event, state.now_ns)
+            ledger.change_hold(books, event, state.now_ns, principal)
         case LimitSet():
             ledger.set_limit(books, event, state.size, position, state.offset_ns)
         case LimitCrossed():
@@ -97,12 +98,21 @@ def evolve(state: State, event: Event, principal: str, position: int) -> None:
         case RuleFired():
             _fire(state, event, position)
         case Noted():
-            is_open = event.intent_hash in books.holds
-            governor.note(state.governed, event, governed_windows(state, state.now_ns), is_open)
+            _note(state, event)
         case Anchored():
             pass  # it says what stands, and changes nothing
         case _:
             assert_never(event)
+
+
+def _note(state: State, event: Noted) -> None:
+    """What is remembered beside a decision, by whom it is for."""
+    if event.subject == LABELS:
+        ledger.label(state.ledger, event.intent_hash, event.facts)
+        return
+    hold = state.ledger.holds.get(event.intent_hash)
+    waits = hold is not None and hold.phase == APPROVAL
+    governor.note(state.governed, event, governed_windows(state, state.now_ns), hold is not None, waits)
 
 
 def _evolve_governed(state: State, event: Event) -> None:
@@ -145,7 +155,7 @@ def _define(state: State, event: Defined) -> None:
     caps.chains.clear()
     if event.table == "world":
         value = decode(event.value)
-        assert event.key in ("offset_ns", "policy_hash")
+        assert event.key in ("accepted_ns", "clock_jump_ns", "offset_ns", "policy_hash")
         setattr(state, event.key, value)
         return
     if event.table == "blobs":

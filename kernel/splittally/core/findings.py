@@ -3,7 +3,8 @@
 Rule 1. A finding is `{stage, code, facts}`; text never decides anything.
 Rule 2. A number in the facts that the data model cannot hold, nested or not, is shown as the nearest it can.
 Rule 3. `facts["next"]` says what the caller can do: retry_after, replan, top_up, ask_approval,
-        escalate. It comes with the code (`reasons.py`), so the same refusal gives the same advice.
+        escalate, new_key. It comes with the code (`reasons.py`), so the same refusal gives the same advice;
+        it is another only where the numbers say that this advice cannot help (`advising`).
 """
 
 from typing import Any
@@ -31,6 +32,11 @@ def find(code: str, **facts: Any) -> Finding:
     if reason.advice:
         facts["next"] = reason.advice
     return Finding(reason.stage, code, facts)
+
+
+def advising(finding: Finding, advice: str, **facts: Any) -> Finding:
+    """The same finding with other advice, and more facts."""
+    return Finding(finding.stage, finding.code, {**finding.facts, **facts, "next": advice})
 
 
 def shown_facts(value: Any) -> Any:

@@ -6,6 +6,9 @@ Rule 1. A pure fold over the frames in order; the runtime finds them by the inde
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
+from splittally.core.asks import ANYBODY, Ask
 from splittally.core.budget.evolve import DONE
 from splittally.core.commands import Known, KnownLeg, Member, Paid, Submit
 from splittally.core.events import (
@@ -20,7 +23,18 @@ from splittally.core.events import (
 )
 from splittally.core.findings import has_code
 from splittally.core.frames import Body
-from splittally.core.types import DENY, FINAL, RELEASED, RESERVED, SETTLED, Leg
+from splittally.core.native.approvals import APPROVE, REJECT
+from splittally.core.types import APPROVAL, DENY, FINAL, OPEN, RELEASED, RESERVED, SETTLED, Draw, Leg
+
+
+class Answered(NamedTuple):
+    """An answer to an intent that waited: by whom, when, in which frame, and to which reasons, if several."""
+
+    seq: int
+    at_ns: int
+    by: str
+    answer: str
+    reasons: list[str]
 
 
 class Trace(NamedTuple):
@@ -36,6 +50,7 @@ class Trace(NamedTuple):
     endings: list[tuple[int, Settled | Released]]
     refunds: list[tuple[int, Refunded]]
     postings: list[tuple[int, Posted]]
+    answers: list[Answered]
 
     @property
     def is_final(self) -> bool:
@@ -61,17 +76,28 @@ class Trace(NamedTuple):
         return self.changes[-1][1].phase if self.changes else self.held.phase
 
     @property
+    def waits_for(self) -> list[Ask]:
+        """The reasons for which a hold waits, with those who have approved; empty where it does not wait."""
+        if self.phase != APPROVAL:
+            return []
+        asks = next((event.asks for _, event in self.changes if event.asks), [ANYBODY])
+        return [
+            replace(ask, by=[answer.by for answer in self.answers if ask.reason in answer.reasons])
+            for ask in asks
+        ]
+
+    @property
     def reserve(self) -> dict[str, int]:
         """What the leaf's leg reserved."""
         if self.held is not None:
             return self.held.legs[0].reserve
-        settled = self.settled
-        return settled.legs[0].usage if settled is not None and settled.legs else {}
+        own = next((x for _, x in self.endings if isinstance(x, Settled) and x.how == "native"), None)
+        return own.legs[0].usage if own is not None and own.legs else {}
 
     @property
     def settled(self) -> Settled | None:
-        """The record that charged usage, in time or late."""
-        return next((ending for _, ending in self.endings if isinstance(ending, Settled)), None)
+        """The record that charged usage, in time or late: the last, after what a native effect costs."""
+        return next((ending for _, ending in reversed(self.endings) if isinstance(ending, Settled)), None)
 
 
 def is_foreign(decided: Decided) -> bool:
@@ -116,12 +142,18 @@ def trace(intent_hash: bytes, bodies: Iterable[tuple[int, Body]]) -> Trace | Non
                             endings=[],
                             refunds=[],
                             postings=[],
+                            answers=[],
                         )
                 case Held() if found is not None:
                     found = found._replace(held=event)
                 case HoldChanged() if found is not None:
+                    if event.answers or (found.phase, event.phase) == (APPROVAL, OPEN):
+                        found.answers.append(Answered(seq, body.at_ns, body.by, APPROVE, event.answers))
                     found.changes.append((seq, event))
                 case Settled() | Released() if found is not None:
+                    if isinstance(event, Released) and event.cause == "rejected":
+                        answer = APPROVE if event.findings else REJECT  # what was approved could not be done
+                        found.answers.append(Answered(seq, body.at_ns, body.by, answer, []))
                     found.endings.append((seq, event))
                 case Refunded() if found is not None:
                     found.refunds.append((seq, event))
@@ -134,6 +166,7 @@ def known_of(found: Trace) -> Known:
     """The evidence that a command on an ended intent rests on."""
     settled, held = found.settled, found.held
     released = next((ending for _, ending in found.endings if isinstance(ending, Released)), None)
+    draws = held.draws if held is not None else _recorded_draws(found)
     legs = []
     for at, leg in enumerate(_legs(found)):
         charge = settled.legs[at] if settled is not None else None
@@ -160,8 +193,8 @@ def known_of(found: Trace) -> Known:
         late=released is not None and settled is not None,
         ended_seq=found.endings[-1][0] if found.endings else -1,
         legs=legs,
-        draws=held.draws if held is not None else [],
-        paid=_paid(found),
+        draws=draws,
+        paid=_paid(found, draws),
     )
 
 
@@ -185,12 +218,32 @@ def _legs(found: Trace) -> list[Leg]:
     ]
 
 
-def _paid(found: Trace) -> list[Paid]:
+def _recorded_draws(found: Trace) -> list[Draw]:
+    """The accounts that paid for spend which was booked without a hold; its postings say it."""
+    settled = found.settled
+    if settled is None or settled.how != "recorded":
+        return []
+    legs = {charge.grant: at for at, charge in enumerate(settled.legs)}
+    return [
+        Draw(
+            resource=posting.resource,
+            account=posting.debit,
+            amount=posting.amount,
+            leg=legs[posting.grant],
+            pays_to=[posting.credit],
+            doubt="payer",
+        )
+        for seq, posting in found.postings
+        if seq == found.seq
+    ]
+
+
+def _paid(found: Trace, draws: list[Draw]) -> list[Paid]:
     """What each payee still has of what this intent paid, refunds taken off.
 
     Who pays one resource may be paid another; who is paid what it paid itself has nothing to give back.
     """
-    payers = {(draw.account, draw.resource) for draw in (found.held.draws if found.held else [])}
+    payers = {(draw.account, draw.resource) for draw in draws}
     left: dict[tuple[str, str], int] = {}
     for _, posting in found.postings:
         credit, debit = (posting.credit, posting.resource), (posting.debit, posting.resource)

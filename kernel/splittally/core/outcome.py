@@ -20,12 +20,16 @@ class MemberReply(Struct, frozen=True, gc=False):
 
 
 class SettleReply(Struct, frozen=True, gc=False):
-    """What became of a receipt: settled, held, late, duplicate or not_found."""
+    """What became of a receipt: settled, held, late, duplicate or not_found.
+
+    `findings` are the limits that it reached and that only tell.
+    """
 
     intent_hash: bytes
     status: str
     usage: dict[str, int]
     violations: list[Finding]
+    findings: list[Finding] = []
 
 
 class HoldReply(Struct, frozen=True, gc=False):

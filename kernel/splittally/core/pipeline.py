@@ -22,20 +22,22 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from splittally.core.abi import CheckVerdict, Fault, read_check
+from splittally.core.asks import Ask
 from splittally.core.canonical import decode
 from splittally.core.caps.check import check_chain, check_lists
 from splittally.core.caps.state import Chain
 from splittally.core.commands import Admitted, Evidence, Judged, Known, Member
 from splittally.core.events import Count, Decided, Event, Noted
-from splittally.core.evolve import governed_windows
-from splittally.core.findings import Finding, find, shown_facts
-from splittally.core.governor.check import UNGOVERNED, Governing, check_governor
+from splittally.core.findings import Finding, advising, find, shown_facts
+from splittally.core.governing import governed
+from splittally.core.governor.check import UNGOVERNED
 from splittally.core.governor.state import GOVERNOR
 from splittally.core.ledger.check import check_accounts, draw_moves
 from splittally.core.native import NATIVE, Native, NativeCall
 from splittally.core.native.authority import check_authority
 from splittally.core.native.plans import plan_findings
 from splittally.core.policy import NO_STAGE, PolicyInput, check_policy
+from splittally.core.reasons import RETRY_AFTER, TOP_UP
 from splittally.core.reservation import (
     NO_FINDINGS,
     Reservation,
@@ -44,7 +46,7 @@ from splittally.core.reservation import (
     plan_reservation,
 )
 from splittally.core.state import State
-from splittally.core.types import ADMITTED, ALLOW, DENY, REQUIRE_APPROVAL, ROOT, strictest
+from splittally.core.types import ADMITTED, ALLOW, DENY, LABELS, REQUIRE_APPROVAL, ROOT, strictest
 from splittally.core.visibility import seen_by
 
 NO_EVENTS: list[Event] = []
@@ -52,12 +54,16 @@ NO_RESERVATION = Reservation(legs=[], limit_checks=[], draws=[], payee_findings=
 
 
 class StageResult(Struct, frozen=True, gc=False):
-    """What a stage says: an outcome, why, what admitting would record, and what is recorded either way."""
+    """What a stage says: an outcome, why, what admitting would record, and what is recorded either way.
+
+    `asks` are the reasons why somebody must approve.
+    """
 
     outcome: str
     findings: list[Finding] = NO_FINDINGS
     admitted: list[Event] = NO_EVENTS
     always: list[Event] = NO_EVENTS
+    asks: list[Ask] = []
 
 
 PASSED = StageResult(ALLOW)
@@ -83,6 +89,7 @@ class Candidate(Struct, gc=False):
     reservation: Reservation = NO_RESERVATION
     rule: int = NO_STAGE
     counted: list[Count] = []
+    asks: list[Ask] = []
 
     @property
     def is_above_rules(self) -> bool:
@@ -128,11 +135,15 @@ def decide_intent(
             findings += [seen_by(state, principal, case.chain, now_ns, finding) for finding in said.findings]
         admitted = said.admitted + admitted  # what policy counts stands before what limits do: released order
         always += said.always
+        case.asks += said.asks
         if outcome == REQUIRE_APPROVAL and case.native is not None:
             outcome = DENY  # a native effect is finished in its own record: nothing of it can wait
         if outcome not in ADMITTED:
             return _refuse(case, outcome, findings, always)
     # Nothing below can fail.
+    if case.native is not None and case.call is not None and case.native.tell is not None:
+        told = case.native.tell(state, case.call, case.params)
+        findings += [seen_by(state, principal, case.chain, now_ns, finding) for finding in told]
     return _admit(case, outcome, findings, [*admitted, *_effects(case, at, outcome), *always])
 
 
@@ -193,7 +204,9 @@ def _admit(case: Candidate, outcome: str, findings: list[Finding], events: list[
 def _effects(case: Candidate, at: int, outcome: str) -> list[Event]:
     """What an admitted intent does: it is held, or a native effect is finished at once."""
     if case.native is None:
-        return hold_events(case.now_ns, case.chain, case.member, at, outcome, case.reservation)
+        held = hold_events(case.now_ns, case.chain, case.member, at, outcome, case.reservation, case.asks)
+        labels = case.member.labels
+        return [*held, Noted(case.member.intent_hash, LABELS, dict(labels))] if labels else held
     assert case.call is not None
     charged = native_charge_events(case.state.ledger, case.member, case.reservation)
     return charged + case.native.make(case.state, case.call, case.params)
@@ -246,14 +259,14 @@ def _check_ledger(case: Candidate) -> StageResult:
     shortfalls = shortfalls + planned.payee_findings if planned.payee_findings else shortfalls
     if not (shortfalls or planned.limit_checks):
         return PASSED
-    findings: list[Finding] = []
-    outcomes: list[str] = []
-    events: list[Event] = []
-    for checked in planned.limit_checks:
-        findings += checked.findings
-        outcomes += checked.outcomes
-        events += checked.events
-    return StageResult(DENY if shortfalls else strictest(outcomes), findings + shortfalls, events)
+    checks = planned.limit_checks
+    findings = [finding for checked in checks for finding in checked.findings]
+    events: list[Event] = [event for checked in checks for event in checked.events]
+    asks = [Ask(reason, [], 1) for checked in checks for reason in checked.asks]
+    outcome = DENY if shortfalls else strictest([said for checked in checks for said in checked.outcomes])
+    if outcome == DENY:  # what waiting would help with is denied for another reason
+        findings = [advising(x, TOP_UP) if x.facts.get("next") == RETRY_AFTER else x for x in findings]
+    return StageResult(outcome, findings + shortfalls, events, asks=asks)
 
 
 def _check_plans(case: Candidate) -> StageResult:
@@ -283,26 +296,20 @@ def _check_policy(case: Candidate) -> StageResult:
             origin_name=member.origin_name,
             principal=case.principal,
             params=decode(member.params) if needs_params else {},
+            labels=member.labels,
             reserve=case.estimates[0],
             now_ns=case.now_ns,
         ),
     )
     case.rule, case.counted = said.rule, said.counted
-    return StageResult(said.outcome, said.findings, said.events)
+    return StageResult(said.outcome, said.findings, said.events, asks=said.asks)
 
 
 def _check_governor(case: Candidate) -> StageResult:
-    """Params are read only where the governor names fields of this kind."""
     state, member = case.state, case.member
     if not state.governed.governor or case.is_above_rules:
         return PASSED
-    terms = state.governed.terms
-    assert terms is not None
-    params = decode(member.params) if member.kind in terms.fields else {}
-    starts = governed_windows(state, case.now_ns)
-    said = check_governor(
-        state.governed, Governing(kind=member.kind, params=params, reserve=case.estimates[0], starts=starts)
-    )
+    said = governed(state, case.now_ns, member, case.estimates[0])
     if said is UNGOVERNED:
         return PASSED
     noted: list[Event] = [Noted(member.intent_hash, GOVERNOR, shown_facts(said.facts))]

@@ -2,7 +2,8 @@
 
 Rule 1. A world without rules has no such stage, and its records say so.
 Rule 2. A condition that faults denies: it never counts as true or false.
-Rule 3. Rates count what is admitted, in windows of logical time.
+Rule 3. Rates count what is admitted, in windows of logical time. One that admits nothing ever is no matter
+        of waiting, so its refusal says `escalate`.
 """
 
 from functools import lru_cache
@@ -11,14 +12,17 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from splittally.core import expr
+from splittally.core.asks import Ask
 from splittally.core.events import Count, Event
-from splittally.core.findings import Finding, find
+from splittally.core.findings import Finding, advising, find
 from splittally.core.ledger.check import Scope, check_limits
+from splittally.core.reasons import ESCALATE
 from splittally.core.state import State
 from splittally.core.types import DENY, LIFE, PER_INTENT, POLICY_SCOPE, REQUIRE_APPROVAL, Rule, strictest
 
 NO_STAGE, NO_MATCH = -2, -1
 ATTEMPTS = "attempts"
+_RATE_FACTS = ("dim", "per", "needed", "available", "resets_ns", "resets")
 NAMES: dict[str, expr.Type] = {
     "effect_kind": expr.STRING,
     "cap_name": expr.STRING,
@@ -27,6 +31,7 @@ NAMES: dict[str, expr.Type] = {
     "origin_name": expr.STRING,
     "principal": expr.STRING,
     "params": expr.ANY,
+    "labels": expr.map_of(expr.STRING),
     "reserve": expr.map_of(expr.INT),
     "now_ns": expr.INT,
 }
@@ -42,6 +47,7 @@ class PolicyInput(NamedTuple):
     origin_name: str
     principal: str
     params: Any
+    labels: dict[str, str]
     reserve: dict[str, int]
     now_ns: int
 
@@ -54,6 +60,7 @@ class PolicyDecision(Struct, frozen=True, gc=False):
     rule: int
     counted: list[Count]
     events: list[Event]
+    asks: list[Ask] = []
 
 
 @lru_cache(maxsize=1024)
@@ -114,16 +121,20 @@ def _verdict(state: State, rule: Rule, at: int, asked: PolicyInput) -> PolicyDec
         for window in room.windows
     ]
     assert all(rate.per not in (LIFE, PER_INTENT) for rate in rates)
+    asks = [Ask(scope, rule.approvers, rule.approvals or 1)] if REQUIRE_APPROVAL in outcomes else []
     return PolicyDecision(
-        outcome=outcome, findings=findings, rule=at, counted=counted, events=list(room.events)
+        outcome=outcome,
+        findings=findings,
+        rule=at,
+        counted=counted,
+        events=list(room.events),
+        asks=asks,
     )
 
 
 def _as_rate(finding: Finding, at: int, rule: Rule) -> Finding:
-    if finding.code in ("budget_exceeded", "budget_deferred", "approval_threshold"):
-        return find("rate_exceeded", rule=at, name=rule.name, **_numbers(finding))
-    return finding
-
-
-def _numbers(finding: Finding) -> dict[str, Any]:
-    return {name: finding.facts[name] for name in ("dim", "per", "needed", "available")}
+    if finding.code not in ("budget_exceeded", "budget_deferred", "approval_threshold"):
+        return finding
+    numbers = {name: finding.facts[name] for name in _RATE_FACTS if name in finding.facts}
+    rate = find("rate_exceeded", rule=at, name=rule.name, **numbers)
+    return rate if "resets_ns" in numbers else advising(rate, ESCALATE)

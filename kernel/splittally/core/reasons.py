@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 RETRY_AFTER, REPLAN, TOP_UP = "retry_after", "replan", "top_up"
 ASK_APPROVAL, ESCALATE = "ask_approval", "escalate"
+NEW_KEY = "new_key"  # what was answered stands for its key; under another one it is judged as things are now
 
 
 class Reason(NamedTuple):
@@ -28,10 +29,12 @@ REASONS: dict[str, Reason] = {
     "amount.fractional": Reason("edge", REPLAN, "an amount has more decimals than its resource"),
     "amount.too_large": Reason("edge", REPLAN, "an amount is below 2^64 minor units"),
     "params.invalid": Reason("edge", REPLAN, "the params do not fit the effect's schema"),
+    "params.too_large": Reason("edge", REPLAN, "the params are larger than is taken here"),
     "unknown_kind": Reason("edge", REPLAN, "no effect of this kind is defined"),
     "unknown_grant": Reason("edge", REPLAN, "no grant of this name exists"),
     "over_capacity": Reason("edge", RETRY_AFTER, "the bound on open intents is reached"),
     "busy": Reason("edge", RETRY_AFTER, "too many intents wait for the writer"),
+    "clock_jump": Reason("edge", ESCALATE, "the host's clock jumped, and time stands until that is accepted"),
     # --- known ----------------------------------------------------------------------------------
     "idempotency.conflict": Reason("known", REPLAN, "the key was used for another payload"),
     "not_your_attempt": Reason("known", REPLAN, "this was allowed to another attempt"),
@@ -51,7 +54,7 @@ REASONS: dict[str, Reason] = {
     "enforcer_fault": Reason("enforcer", REPLAN, "the enforcer gave no answer; the class says how"),
     # --- ledger ---------------------------------------------------------------------------------
     "budget_exceeded": Reason("ledger", TOP_UP, "a limit would be passed"),
-    "budget_deferred": Reason("ledger", RETRY_AFTER, "a limit would be passed until its window rolls"),
+    "budget_deferred": Reason("ledger", RETRY_AFTER, "a limit would be passed now, and will not be later"),
     "limited_above": Reason("ledger", TOP_UP, "a limit further up the chain would be passed"),
     "intent_limit_exceeded": Reason("ledger", REPLAN, "one intent asks for more than it may"),
     "amount_overflow": Reason("ledger", REPLAN, "an amount would pass 2^64-1"),
@@ -74,6 +77,9 @@ REASONS: dict[str, Reason] = {
     "external_account": Reason("native", REPLAN, "only an issue debits an external account"),
     "not_reserved": Reason("native", REPLAN, "the hold has ended or never was"),
     "own_approval": Reason("native", ESCALATE, "nobody answers an approval of their own intent"),
+    "not_approver": Reason("native", ESCALATE, "this reason is for others to answer"),
+    "already_answered": Reason("native", ASK_APPROVAL, "nobody answers twice: another must approve"),
+    "approval_answered": Reason("native", "", "what an answer to an approval made of the intent"),
     "approval_stale": Reason("native", REPLAN, "what was approved may no longer be done"),
     "refund_too_large": Reason("native", REPLAN, "more than was charged cannot be refunded"),
     "limit_uncounted": Reason("native", "", "nothing counts a dimension that the grant limits"),
@@ -111,5 +117,7 @@ REASONS: dict[str, Reason] = {
     "receipt_without_dispatch": Reason("settle", "", "a receipt came for an effect that nobody dispatched"),
     "receipt_after_release": Reason("settle", "", "a receipt came for a cancelled intent"),
     "receipt_invalid": Reason("settle", "", "the receipt's payload does not fit the effect's schema"),
+    "receipt_too_large": Reason("settle", "", "the receipt's payload was too large and was dropped"),
+    "unreserved": Reason("settle", "", "spend was booked that nothing had reserved"),
     "unknown_timed_out": Reason("settle", "", "nobody learned whether the effect happened"),
 }

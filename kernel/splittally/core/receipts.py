@@ -18,6 +18,7 @@ from splittally.core.caps.check import may_end
 from splittally.core.commands import (
     DROPPED,
     MISFIT,
+    TOO_LARGE,
     WITHHELD,
     Dispatch,
     Evidence,
@@ -29,12 +30,24 @@ from splittally.core.commands import (
 )
 from splittally.core.events import Event, HoldChanged, Settled
 from splittally.core.findings import Finding, find
-from splittally.core.ledger.settle import NO_USAGE, Answer, Ending, charge_leg, exhaustions, pay_draws
+from splittally.core.ledger.check import told
+from splittally.core.ledger.settle import NO_USAGE, Answer, Ending, charge_leg, crossings, pay_draws
 from splittally.core.ledger.state import Hold
 from splittally.core.ledger.tick import release_hold
+from splittally.core.limits import PAYLOAD_BYTES_MAX
 from splittally.core.outcome import HoldReply, SettleReply, Step
 from splittally.core.state import State
-from splittally.core.types import APPROVAL, OPEN, RELEASED, RUNNING, SETTLED, STATUS_UNKNOWN, UNKNOWN, Leg
+from splittally.core.types import (
+    APPROVAL,
+    OPEN,
+    RELEASED,
+    RUNNING,
+    SETTLED,
+    STATUS_UNKNOWN,
+    TELL,
+    UNKNOWN,
+    Leg,
+)
 from splittally.core.visibility import seen_by
 
 
@@ -118,6 +131,11 @@ def _settle(
     answers: list[Answer] = [_settle_answer(leg, command, judged) for leg in legs]
     if command.fits in (MISFIT, WITHHELD):
         violations.append(find("receipt_invalid", status=command.status))
+    if command.fits == TOO_LARGE and command.sent:
+        size = command.sent_bytes
+        violations.append(
+            find("receipt_too_large", field="payload", needed=size, available=PAYLOAD_BYTES_MAX)
+        )
     books, pairs = state.ledger, zip(legs, answers, strict=True)
     charges = [charge_leg(books, leg, answer, is_late) for leg, answer in pairs]
     postings: list[Event] = []
@@ -136,16 +154,19 @@ def _settle(
     settled = Settled(
         intent_hash=command.intent_hash, how=how, status=command.status, legs=charges, violations=violations
     )
-    crossed = exhaustions(books, legs, charges, is_late)
+    crossed = crossings(books, legs, charges, is_late, state.soft_limits_of)
     every = violations + [violation for charge in charges for violation in charge.violations]
-    if every:
+    reached = [told(event) for event in crossed if event.over == TELL]
+    if every or reached:
         chain = state.caps.chain(legs[0].grant, ended.kind)
         every = [seen_by(state, principal, chain, now_ns, violation) for violation in every]
+        reached = [seen_by(state, principal, chain, now_ns, finding) for finding in reached]
     reply = SettleReply(
         intent_hash=command.intent_hash,
         status="late" if is_late else SETTLED,
         usage=charges[0].usage,
         violations=every,
+        findings=reached,
     )
     return Step([settled, *postings, *crossed], [reply])
 

@@ -17,6 +17,7 @@ RELEASE_KINDS = {
     "fs.delete": "fs",
     "fs.list": "fs",
     "mcp.call": "mcp",
+    "tool.call": "mcp",
     "shell.run": "shell",
     "sql.execute": "sql",
     "task.post": CAP_SPEND_TYPE,

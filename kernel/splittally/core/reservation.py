@@ -17,10 +17,11 @@ tokens for `agent`, and 300 tokens and 12 USD for `team`; root asks nobody:
 from msgspec import Struct
 from msgspec.structs import replace
 
+from splittally.core.asks import Ask, are_plain
 from splittally.core.canonical import decode
 from splittally.core.caps.state import Chain
 from splittally.core.commands import Member
-from splittally.core.events import Charge, Event, Held, Posted, Settled
+from splittally.core.events import Charge, Event, Held, HoldChanged, Posted, Settled
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import LimitCheck, Scope, check_counted, check_limits
 from splittally.core.ledger.settle import first_payee, uncounted_dims
@@ -60,8 +61,6 @@ def plan_reservation(
     """What the intent would hold by these estimates, one for each leg, leaf first."""
     legs: list[Leg] = []
     checks: list[LimitCheck] = []
-    draws: list[Draw] = []
-    drawn: set[str] = set()
     for at, link in enumerate(chain.links):
         grant, estimate, windows = link.grant, estimates[at], NO_WINDOWS
         if not (estimate or link.limits or grant.draws_on):  # as of the root
@@ -78,25 +77,33 @@ def plan_reservation(
             if checked.outcomes or checked.findings or checked.events:
                 checks.append(checked)
         legs.append(replace(link.leg, reserve=estimate, windows=windows))
-        for resource, account in grant.draws_on.items():
-            if resource in estimate and resource not in drawn:
-                drawn.add(resource)
-                draws.append(
-                    Draw(
-                        resource=resource,
-                        account=account,
-                        amount=estimate[resource],
-                        leg=at,
-                        pays_to=chain.pays_to,
-                        doubt=grant.doubt,
-                    )
-                )
+    draws = draws_of(chain, estimates) if chain.payers else []
     reservation = Reservation(legs=legs, limit_checks=checks, draws=draws, payee_findings=NO_FINDINGS)
     if not draws:
         return reservation
     if state.caps.effects[member.kind].cap_type == CAP_SPEND_TYPE:
         reservation = _with_payee(state, chain, member, reservation)
     return _with_first(state, reservation)
+
+
+def draws_of(chain: Chain, amounts: list[dict[str, int]]) -> list[Draw]:
+    """What the accounts of a chain pay of these amounts, one map for each leg: Rule 2."""
+    draws: list[Draw] = []
+    drawn: set[str] = set()
+    for at, resource, account in chain.payers:
+        if resource in amounts[at] and resource not in drawn:
+            drawn.add(resource)
+            draws.append(
+                Draw(
+                    resource=resource,
+                    account=account,
+                    amount=amounts[at][resource],
+                    leg=at,
+                    pays_to=chain.pays_to,
+                    doubt=chain.links[at].grant.doubt,
+                )
+            )
+    return draws
 
 
 def _with_first(state: State, reservation: Reservation) -> Reservation:
@@ -131,9 +138,18 @@ def _with_payee(state: State, chain: Chain, member: Member, reservation: Reserva
 
 
 def hold_events(
-    now_ns: int, chain: Chain, member: Member, at: int, outcome: str, reservation: Reservation
+    now_ns: int,
+    chain: Chain,
+    member: Member,
+    at: int,
+    outcome: str,
+    reservation: Reservation,
+    asks: list[Ask],
 ) -> list[Event]:
-    """The events that hold an admitted intent, the member at this place of its command."""
+    """The events that hold an admitted intent, the member at this place of its command.
+
+    `asks` are the reasons for which it waits, if it does; one answer of anybody need not be remembered.
+    """
     expires_ns = member.expires_ns
     if chain.hold_ns_max:
         latest = now_ns + chain.hold_ns_max
@@ -168,6 +184,10 @@ def hold_events(
                     intent_hash=member.intent_hash,
                 )
             )
+    if asks:
+        reasons = list({ask.reason: ask for ask in asks}.values())
+        if not are_plain(reasons):
+            events.append(HoldChanged(member.intent_hash, APPROVAL, due_ns, asks=reasons))
     return events
 
 

@@ -19,8 +19,8 @@ from splittally.core.errors import CanonicalError
 from splittally.core.governor import evolve as governor
 from splittally.core.hashing import hash_state
 from splittally.core.ledger.state import Hold
-from splittally.core.state import TABLES, WORLD_FIELDS, State, Table
-from splittally.core.types import Draw, Leg, grant_row
+from splittally.core.state import TABLES, WORLD_FIELDS, WORLD_LATER, State, Table
+from splittally.core.types import Draw, Leg, grant_row, rules_row
 
 WORLD = "world"
 _BY_NAME = {table.name: table for table in TABLES}
@@ -34,7 +34,9 @@ _SHARED_MAX = 4_096  # records that are looked for; with more different ones the
 def tables(state: State) -> dict[str, list[list[Any]]]:
     """Every table that stands in the root, as an array of [key, row] in the order of the keys' bytes."""
     found = {table.name: _rows(table.name, state.table(table)) for table in TABLES if _stands(state, table)}
-    found[WORLD] = _rows(WORLD, {name: getattr(state, name) for name in WORLD_FIELDS})
+    world = {name: getattr(state, name) for name in (*WORLD_FIELDS, *WORLD_LATER)}
+    stands = {name: value for name, value in world.items() if value != WORLD_LATER.get(name)}
+    found[WORLD] = _rows(WORLD, stands)
     return found
 
 
@@ -213,12 +215,15 @@ def _hold_as_row(hold: Hold) -> list[Any]:
     return [*atoms, list(legs), list(draws)]
 
 
-_AS_ROW: dict[str, Callable[[Any], Any]] = {"grants": grant_row, "holds": _hold_as_row}
+_AS_ROW: dict[str, Callable[[Any], Any]] = {"grants": grant_row, "holds": _hold_as_row, "rules": rules_row}
 
 
 def _load_world(state: State, rows: Rows) -> None:
     world = {name: value for name, value, _ in rows}
-    if world.keys() != set(WORLD_FIELDS):
+    later = world.keys() - set(WORLD_FIELDS)
+    if not later <= WORLD_LATER.keys() or any(world[name] == WORLD_LATER[name] for name in later):
+        raise ValueError("it says of the world what this release does not, or what goes without saying")
+    if world.keys() - later != set(WORLD_FIELDS):
         raise ValueError("it does not say of the world what this release does")
     for name, value in world.items():
         setattr(state, name, value)

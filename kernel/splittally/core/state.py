@@ -9,14 +9,17 @@ Rule 3. Nothing that decides depends on the order of a table's rows: who iterate
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from splittally.core.asks import Ask
 from splittally.core.budget.state import Fired, Firing, Measure, Plans, Solution
 from splittally.core.caps.state import Caps
 from splittally.core.governor.state import Governed
 from splittally.core.governor.terms import GovernorTerms
 from splittally.core.ledger.state import Counter, Hold, Ledger
+from splittally.core.limits import CLOCK_JUMP_NS
 from splittally.core.overlay import Overlay
 from splittally.core.types import (
     POLICY_SCOPE,
+    TELL,
     AccountDef,
     BudgetDef,
     CapDef,
@@ -31,6 +34,8 @@ from splittally.core.types import (
 FORMAT = 2
 POLICY = "policy"
 WORLD_FIELDS = ("clock", "engine", "format", "now_ns", "offset_ns", "policy_hash", "world")
+# Those that came later, with what they are where nobody said anything: then they stand in no root.
+WORLD_LATER = {"accepted_ns": 0, "clock_jump_ns": CLOCK_JUMP_NS}
 FIXED, LATER = False, True
 
 
@@ -52,18 +57,21 @@ class Table(NamedTuple):
 TABLES = (
     Table("accounts", "ledger", str, AccountDef, is_defined=True),
     Table("appointments", "ledger", tuple[int, int], int, LATER),
+    Table("asked", "ledger", bytes, list[Ask], LATER),
     Table("balances", "ledger", tuple[str, str], int),
     Table("blobs", "caps", bytes, bytes),
     Table("budgets", "plans", str, BudgetDef, LATER, is_defined=True),
     Table("caps", "caps", str, CapDef, is_defined=True),
     Table("counters", "ledger", tuple[str, str, str, int], Counter),
     Table("effects", "caps", str, EffectDef, is_defined=True),
+    Table("failures", "governed", bytes, str, LATER),
     Table("fired", "plans", tuple[bytes, int], list[Fired], LATER),
     Table("firings", "plans", tuple[int, int], Firing, LATER),
     Table("governor", "governed", str, GovernorTerms, LATER, is_defined=True),
     Table("grants", "caps", str, Grant),
     Table("holds", "ledger", bytes, Hold),
     Table("inflight", "ledger", str, int),
+    Table("labels", "ledger", bytes, dict[str, str], LATER),
     Table("lanes", "governed", bytes, str, LATER),
     Table("lenders", "ledger", str, Lender, LATER, is_defined=True),
     Table("manifests", "caps", str, dict[str, bytes], is_defined=True),
@@ -85,8 +93,8 @@ DEFINITIONS = {table.name: table for table in TABLES if table.is_defined}
 class State:
     """A world as its journal tells it up to `size` frames, at logical time `now_ns`."""
 
-    __slots__ = ("caps", "clock", "engine", "format", "governed", "ledger", "now_ns", "offset_ns", "plans",
-                 "policy_hash", "size", "world")  # fmt: skip
+    __slots__ = ("accepted_ns", "caps", "clock", "clock_jump_ns", "engine", "format", "governed", "ledger",
+                 "now_ns", "offset_ns", "plans", "policy_hash", "size", "world")  # fmt: skip
 
     def __init__(self) -> None:
         self.world = b""
@@ -94,6 +102,8 @@ class State:
         self.engine = ""
         self.format = 0
         self.offset_ns = 0
+        self.accepted_ns = 0  # the last reading of a clock that jumped which the operator accepted
+        self.clock_jump_ns = CLOCK_JUMP_NS
         self.policy_hash = b""
         self.size = 0
         self.now_ns = 0
@@ -111,7 +121,7 @@ class State:
         """A state that reads through to this one and keeps its own changes."""
         child = State()
         child.size = self.size
-        for name in WORLD_FIELDS:
+        for name in (*WORLD_FIELDS, *WORLD_LATER):
             setattr(child, name, getattr(self, name))
         child.caps, child.ledger = self.caps.fork(), self.ledger.fork()
         child.plans, child.governed = self.plans.fork(), self.governed.fork()
@@ -147,3 +157,7 @@ class State:
             if (limit.dim, limit.per, limit.over) == (dim, per, "deny"):
                 return limit
         return None
+
+    def soft_limits_of(self, scope: str) -> list[Limit]:
+        """The limits of a grant that only tell."""
+        return [limit for limit in self.caps.grants[scope].limits if limit.over == TELL]

@@ -42,7 +42,8 @@ RESERVED, SETTLED, RELEASED = "reserved", "settled", "released"  # a hold's stat
 
 LIFE, PER_INTENT = "life", "intent"
 CALENDAR_WINDOWS = ("hour", "day", "week", "month", "quarter", "year")
-OVERS = ("deny", "defer", "ask", "tell", "shadow")
+TELL = "tell"
+OVERS = ("deny", "defer", "ask", TELL, "shadow")
 
 RELEASE_CAUSES = ("cancel", "expiry", "governance", "rejected", "approval_timeout", "not_dispatched")
 ASKED_CAUSES = ("cancel", "not_dispatched")  # what a caller may say; an order is a native effect
@@ -72,6 +73,9 @@ def is_id(text: object) -> bool:
 @lru_cache(maxsize=4096)
 def _is_seen_id(text: str) -> bool:
     return is_seen(text) and len(text.encode()) <= NAME_BYTES_MAX and text[0] != " " != text[-1]
+
+
+LABELS = "labels"  # the subject under which the labels of what is held are noted
 
 
 class Limit(Struct, frozen=True, array_like=True, gc=False):
@@ -214,7 +218,11 @@ class Draw(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Rule(Struct, frozen=True, array_like=True, gc=False):
-    """A policy rule: every non-empty field and the condition must match."""
+    """A policy rule: every non-empty field and the condition must match.
+
+    Where it asks, `approvals` of the `approvers` must approve: one where it says 0, anybody where it names
+    nobody.
+    """
 
     name: str
     decision: str
@@ -225,6 +233,19 @@ class Rule(Struct, frozen=True, array_like=True, gc=False):
     origin_name: str
     when: str
     rates: list[Limit]
+    approvers: list[str] = []
+    approvals: int = 0
+
+
+RULE_FIELDS = 9  # of format 1
+
+
+def rules_row(rules: list[Rule]) -> list[Any]:
+    """Rules as they are recorded, as lists and atoms."""
+    rows: list[Any] = msgspec.to_builtins(rules, builtin_types=(bytes,))
+    for row in rows:
+        leave_out(row, RULE_FIELDS)
+    return rows
 
 
 class BudgetDef(Struct, frozen=True, array_like=True, gc=False):

@@ -3,8 +3,9 @@
 Rule 1. Who holds the root grant sees everything. Anybody else sees amounts of grants that they hold, of the
         accounts on which such a grant of the chain draws or from which it may take, and of budgets whose
         charter they hold. Caps on spend and the rates of policy rules are the world's.
-Rule 2. What is not seen keeps its code, its advice and its names, and loses every number and list. What an
-        enforcer of somebody else's grant says in words goes, too: the words have its numbers in them.
+Rule 2. What is not seen keeps its code, its advice, its names and the date at which its window ends
+        (`resets`), and loses every number and list. What an enforcer of somebody else's grant says in words
+        goes, too: the words have its numbers in them.
 Rule 3. It is applied where an intent is decided: what is recorded is what was told. Somebody else who is told
         it again hears what they may see. Violations of a receipt are recorded whole, because they are the
         books, and told in the same way to whoever brings it.

@@ -53,7 +53,7 @@ GRANT_KEYS = (
 LIMIT_KEYS = ("dim", "amount", "per", "over", "rollover")
 RULE_KEYS = (
     "name", "decision", "effect_kind", "cap_name", "cap_type", "origin_kind", "origin_name", "when", "match",
-    "rates", "rate",
+    "rates", "rate", "approvers", "approvals",
 )  # fmt: skip
 MATCH_KEYS = ("effect_kind", "cap_name", "cap_type", "origin_kind", "origin_name")
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
@@ -113,7 +113,7 @@ class _Reader:
             "modules": self.carried.modules,
             "grants": {name: self._grant(name, x, caps) for name, x in self._table("grants").items()},
             "policy": [self._rule(at, rule) for at, rule in enumerate(self._rules())],
-            "offset_ns": self._offset(),
+            **self._world(),
             "wasm": [self.carried.wasm[digest] for digest in sorted(self.carried.wasm)],
             "schemas": [self.carried.schemas[digest] for digest in sorted(self.carried.schemas)],
             **({"stated": self.stated} if self.stated else {}),
@@ -137,9 +137,15 @@ class _Reader:
     def _rules(self) -> list[Any]:
         return array("policy", self.document.get("policy", []))
 
-    def _offset(self) -> int:
+    def _world(self) -> dict[str, int]:
         world = self._table("world")
-        refuse_unknown("`world`", world, ("utc_offset",))
+        refuse_unknown("`world`", world, ("utc_offset", "clock_jump"))
+        terms = {"offset_ns": self._offset(world)}
+        if "clock_jump" in world:
+            terms["clock_jump_ns"] = span("world.clock_jump", world["clock_jump"])
+        return terms
+
+    def _offset(self, world: Mapping[str, Any]) -> int:
         text = world.get("utc_offset", "+00:00")
         try:
             zone = datetime.datetime.strptime(text, "%z").utcoffset()
@@ -160,7 +166,7 @@ class _Reader:
         refuse_unknown(f"effect `{kind}`", entry, EFFECT_KEYS)
         return {
             "cap_type": entry.get("cap_type", kind),
-            "params_schema": self.carried.schema(f"{where}.params_schema", entry.get("params_schema")),
+            "params_schema": self.carried.params_schema(where, entry),
             "receipt_schema": self.carried.schema(f"{where}.receipt_schema", entry.get("receipt_schema")),
             "adapters": array(f"{where}.adapters", entry.get("adapters", [])),
             **{key: entry[key] for key in ("params_bytes_max",) if key in entry},
@@ -176,7 +182,7 @@ class _Reader:
         return {
             "cap_type": entry.get("cap_type") or self._cap_type(name, enforcer, effects),
             "enforcer": enforcer,
-            "params_schema": self.carried.schema(f"{where}.params_schema", entry.get("params_schema")),
+            "params_schema": self.carried.params_schema(where, entry),
         }
 
     # Example. The cap `acme/llm@1` is stated as the module `acme/llm@1`, which is A. Then B is installed

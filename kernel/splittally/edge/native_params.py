@@ -16,7 +16,7 @@ from splittally.core.errors import InvalidInput
 from splittally.core.native import NATIVE
 from splittally.core.native.money import SCALE_MAX
 from splittally.core.state import State
-from splittally.edge.amounts import minor_units, parse_amount
+from splittally.edge.amounts import amounts_by_resource, minor_units, parse_amount
 from splittally.edge.permission import complete_terms
 from splittally.edge.schema import ParamsSchema
 
@@ -36,6 +36,9 @@ def seal_native(state: State, kind: str, params: Any, schema_of: SchemaOf) -> by
         spelled["amount"] = _amount(state, spelled, spelled["amount"])
     if isinstance(spelled.get("amounts"), Mapping) and "resource" in spelled:
         spelled["amounts"] = {name: _amount(state, spelled, x) for name, x in spelled["amounts"].items()}
+    for name in ("usage", "amounts"):
+        if name in spelled and "resource" not in spelled:
+            spelled[name] = amounts_by_resource(spelled[name], scales_of(state))
     if isinstance(spelled.get("schema"), Mapping):
         spelled["schema"] = _spelled_plan(state, spelled["schema"])
     typed = native.read(encode(spelled))

@@ -25,8 +25,9 @@ class Intent(Struct, frozen=True):
     """An effect that is asked for.
 
     `params` is a mapping of the data model (spec/01), `grant` the grant it is asked under.
-    `idempotency_key` has 32 bytes: the same key with the same payload is the same intent; without one
-    the runtime draws a fresh key. `expires_ns` is the logical time at which the hold ends by itself.
+    `idempotency_key` has 32 bytes, or is text, which is hashed: the same key with the same payload is the
+    same intent; without one the runtime draws a fresh key. `expires_ns` is the logical time at which the hold
+    ends by itself. `labels` say what the intent belongs to (a trace, a run, a user): recorded, in no hash.
     `attempt` (16 bytes) is kept by a client across its own transport retries (D-07).
     """
 
@@ -34,8 +35,9 @@ class Intent(Struct, frozen=True):
     params: Any
     grant: str
     origin: Origin | dict[str, str] | tuple[str, str] | None = None
-    idempotency_key: bytes | None = None
+    idempotency_key: bytes | str | None = None
     expires_ns: int | None = None
+    labels: Mapping[str, str] | None = None
     attempt: bytes | None = None
 
 
@@ -83,7 +85,8 @@ class Decision(Struct, frozen=True, gc=False):
 class Settlement(Struct, frozen=True, gc=False):
     """The answer to a receipt: `status` is settled, held, late, duplicate or not_found.
 
-    `usage` is the leaf's; `violation` the first of `violations`, or None.
+    `usage` is the leaf's; `violation` the first of `violations`, or None. `findings` are no violations: the
+    limits that only tell and that this receipt reached.
     """
 
     seq: int | None
@@ -92,6 +95,7 @@ class Settlement(Struct, frozen=True, gc=False):
     usage: dict[str, int] = {}
     violation: Finding | None = None
     violations: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 class HoldChange(Struct, frozen=True):
@@ -186,6 +190,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
                 "usage": readable(answer.usage),
                 "violation": finding_json(answer.violation) if answer.violation else None,
                 "violations": [finding_json(violation) for violation in answer.violations],
+                **({"findings": list(map(finding_json, answer.findings))} if answer.findings else {}),
             }
         case HoldChange():
             return {

@@ -13,10 +13,11 @@ from msgspec.structs import replace
 
 from splittally.core.commands import Command, Dispatch, Extend, Member, Release, Submit
 from splittally.core.errors import InvalidInput, SplittallyError
-from splittally.core.findings import Finding, find
+from splittally.core.findings import Finding, advising, find
 from splittally.core.intent_history import Trace
 from splittally.core.native import NATIVE
 from splittally.core.outcome import HoldReply, MemberReply, Reply, SettleReply
+from splittally.core.reasons import NEW_KEY
 from splittally.core.types import ADMITTED, APPROVAL, DENY, OPEN, RELEASED, RUNNING, SETTLED, UNKNOWN
 from splittally.core.visibility import seen_by
 from splittally.edge.records import Decision, Group, HoldChange, Intent, Settlement
@@ -26,6 +27,7 @@ from splittally.runtime.world import World
 
 FIRST = "first"
 NO_FINDINGS: list[Finding] = []
+_FACTS = ("field", "needed", "available", "part", "part_bytes", "pointers", "reasons")  # of what was not read
 _ENDED: dict[type, dict[str, str]] = {  # how a request for one's own intent is answered once that has ended
     Dispatch: {},
     Extend: {RELEASED: "refused", SETTLED: "refused"},
@@ -51,17 +53,34 @@ def _group_known(world: World, principal: str, command: Submit) -> tuple[Any, Su
     members, is_first = command.members, command.mode == FIRST
     known = [_known(world, principal, member) for member in members]
     if is_first:
-        admitted = [x for x in known if x is not None and x.outcome in ADMITTED]
-        if admitted or all(known):
-            return (admitted or known)[0], command
+        twin = _first_known(known)
+        if twin is not None:
+            return twin, command
         members = [member for member, twin in zip(members, known, strict=True) if twin is None]
         command = replace(command, members=members)
     elif any(known):
         return [twin or _conflicting(known) for twin in known], command
-    if _is_full(world, members[:1] if is_first else members):
+    if is_first:  # one of them is held, and it may be any
+        members = [member for member in members if member.kind not in NATIVE][:1]
+    if _is_full(world, members):
         refusal = unrecorded(find("over_capacity", available=world.open_max))
         return refusal if is_first else [refusal for _ in members], command
     return None, command
+
+
+def _first_known(known: list[Decision | None]) -> Decision | None:
+    """The answer to offers that are known already; None where one is left to be decided.
+
+    The one that was admitted; else a key that stands for another payload; else what all were refused for.
+    """
+    twins = [twin for twin in known if twin is not None]
+    admitted = [twin for twin in twins if twin.outcome in ADMITTED]
+    conflicts = [twin for twin in twins if twin.seq is None]
+    if admitted or conflicts:
+        return (admitted or conflicts)[0]
+    if len(twins) < len(known):
+        return None
+    return replace(twins[0], findings=tuple(finding for twin in twins for finding in twin.findings))
 
 
 def _known(world: World, principal: str, member: Member) -> Decision | None:
@@ -105,13 +124,16 @@ def _is_full(world: World, members: list[Member]) -> bool:
 def _duplicate_of(world: World, principal: str, found: Trace, attempt: bytes) -> Decision:
     """The first answer to an intent, once more, and whether this attempt may act on it now.
 
-    It is recorded as who asked first was told it; who holds the grant by now may see less.
+    It is recorded as who asked first was told it; who holds the grant by now may see less. A denial says
+    that its key is used up.
     """
     decided, findings, state = found.decided, found.decided.findings, world.state
     if principal != found.by:
         chain = state.caps.chain(found.member.grant, found.member.kind)
         findings = [seen_by(state, principal, chain, state.now_ns, finding) for finding in findings]
     may_act, reasons = False, NO_FINDINGS
+    if decided.outcome == DENY:
+        findings = list(map(_of_its_key, findings))
     if decided.outcome in ADMITTED:
         hold = world.state.ledger.holds.get(decided.intent_hash)
         phase = hold.phase if hold is not None else ""
@@ -127,6 +149,15 @@ def _duplicate_of(world: World, principal: str, found: Trace, attempt: bytes) ->
         attempt=found.member.attempt,
         may_act=may_act,
     )
+
+
+def _of_its_key(finding: Finding) -> Finding:
+    """A reason of a denial that is told again: whatever may have changed, its key keeps this answer (D-07).
+
+    What the first answer advised is in `then`: what to do before asking under a new key.
+    """
+    advice = finding.facts.get("next")
+    return advising(finding, NEW_KEY, **({"then": advice} if advice else {}))
 
 
 def _why_not(found: Trace, phase: str, attempt: bytes) -> list[Finding]:
@@ -168,7 +199,7 @@ def unrecorded(finding: Finding, intent_hash: bytes | None = None) -> Decision:
 
 
 def _finding_of(error: InvalidInput) -> Finding:
-    facts = {name: error.facts[name] for name in ("field", "needed", "available") if name in error.facts}
+    facts = {name: error.facts[name] for name in _FACTS if name in error.facts}
     return find(str(error.facts.get("code", "input.invalid")), **facts, message=str(error))
 
 
@@ -225,6 +256,7 @@ def _settlement_of(world: World, seq: int | None, reply: SettleReply) -> Settlem
         usage={**reply.usage},
         violation=reply.violations[0] if reply.violations else None,
         violations=tuple(reply.violations),
+        findings=tuple(reply.findings),
     )
 
 

@@ -6,7 +6,7 @@ Rule 2. Every method acts for one principal (`as_principal`), who may use only t
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,11 +15,14 @@ from msgspec.structs import replace
 
 from splittally.core.errors import InvalidInput
 from splittally.core.findings import find, has_code
+from splittally.core.native import NATIVE
+from splittally.core.native.approvals import APPROVE, REJECT
 from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_id, is_name
 from splittally.edge.arguments import require, require_natural
 from splittally.edge.dimensions import warned
 from splittally.edge.hashes import require_hash
 from splittally.edge.manifest import read_manifest_document
+from splittally.edge.moments import When
 from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Intent, Release
 from splittally.runtime.lineage import Level, trace
 from splittally.runtime.opening import upgrade
@@ -27,6 +30,7 @@ from splittally.runtime.pipeline import commit, commit_if_running, tick
 from splittally.runtime.queries import Queries
 from splittally.runtime.requests import Requests, answers_for, use
 from splittally.runtime.rows import Row, outcome_row
+from splittally.runtime.standing import health_row
 from splittally.runtime.world import World
 
 GRANTING = ("grant.issue", "grant.amend", "grant.topup")  # what makes or changes the grant that it names
@@ -67,6 +71,13 @@ class Kernel(Requests):
     def repairs(self) -> tuple[str, ...]:
         """What opening had to rebuild, and why: damaged snapshots and index runs."""
         return tuple(self._world.repairs)
+
+    def health(self) -> Row:
+        """How the clock and the files of this world are: `state` is steady, behind or jumped."""
+        with self._lock:
+            self._usable()
+            world = self._world
+            return health_row(world.state, world.clock, world.repairs)
 
     @property
     def state(self) -> Queries:
@@ -129,28 +140,46 @@ class Kernel(Requests):
         answer: HoldChange = self._one(At(now_ns, request))
         return answer
 
-    def approve(self, intent_hash: bytes | str, now_ns: int | None = None) -> Decision:
-        """Approve an intent that waits; approving again changes nothing."""
-        return self.native(
-            "approval.answer", intent_hash=require_hash(intent_hash), answer="approve", now_ns=now_ns
-        )
+    def approve(
+        self, intent_hash: bytes | str, now_ns: int | None = None, reasons: Sequence[str] | None = None
+    ) -> Decision:
+        """Approve an intent that waits: every reason that is yours to answer, or those that `reasons` names.
+
+        The finding `approval_answered` tells what `became` of it: `open`, `approval` where more must
+        approve, or `released` where it may no longer be done. Approving what is open changes nothing.
+        """
+        return self._answer(intent_hash, APPROVE, now_ns, reasons)
 
     def reject(self, intent_hash: bytes | str, now_ns: int | None = None) -> Decision:
         """Reject an intent that waits, which releases its hold."""
-        return self.native(
-            "approval.answer", intent_hash=require_hash(intent_hash), answer="reject", now_ns=now_ns
-        )
+        return self._answer(intent_hash, REJECT, now_ns, None)
+
+    def _answer(
+        self, intent_hash: bytes | str, answer: str, now_ns: int | None, reasons: Sequence[str] | None
+    ) -> Decision:
+        more: dict[str, Any] = {} if reasons is None else {"reasons": list(reasons)}
+        digest = require_hash(intent_hash)
+        return self.native("approval.answer", intent_hash=digest, answer=answer, now_ns=now_ns, **more)
 
     def native(
-        self, kind: str, grant: str | None = None, now_ns: int | None = None, **params: Any
+        self,
+        kind: str,
+        grant: str | None = None,
+        now_ns: int | None = None,
+        under: str | None = None,
+        **params: Any,
     ) -> Decision:
         """Ask for a native effect, such as `native("ledger.issue", resource=..., amount=..., to=...)`.
 
-        Without `grant` it is asked under the root grant by the operator, and under the principal's
-        first native grant by anybody else.
+        It is asked under the grant `under`; without one under the root grant by the operator, and under the
+        principal's first native grant by anybody else. `grant` says the same, but for an effect that has a
+        param of this name, as `usage.record` has.
         """
+        if grant is not None and kind in NATIVE and hasattr(NATIVE[kind].params, "grant"):
+            params["grant"] = grant
+            grant = None
         with self._lock:
-            asked = Intent(kind, params, grant or self._native_grant())
+            asked = Intent(kind, params, under or grant or self._native_grant())
             decision = self.submit(asked, now_ns=now_ns)
             granted = [params["name"]] if decision.allowed and kind in GRANTING else []
             return warned(decision, self._world.state, granted)
@@ -184,7 +213,7 @@ class Kernel(Requests):
             self._usable()
             world = self._world
             try:
-                frames = tick(world, world.clock.read(world.state.now_ns, now_ns))
+                frames = tick(world, world.clock.read(world.state.now_ns, now_ns, world.state.clock_jump_ns))
             except BaseException:
                 commit_if_running(world)
                 raise
@@ -228,11 +257,15 @@ class Kernel(Requests):
             frames = ((seq, body(seq)) for seq in range(self._world.state.size))
             return trace(frames, target, resource, depth, limit)
 
-    def at(self, seq: int) -> Queries:
-        """Queries on the state after frame `seq`: the same as a fold of the frames 0 ... `seq`."""
+    def at(self, moment: When) -> Queries:
+        """Queries on the state at a past moment: the same as a fold of the frames up to it.
+
+        A moment is a sequence, a date (the end of that day) or a time, also in ISO text; one without an
+        offset is of the world's calendar. An integer from 10^12 on is nanoseconds since 1970.
+        """
         with self._lock:
             self._usable()
-            state = self._world.state_after(seq)
+            state = self._world.state_after(moment)
         return Queries(lambda: state)
 
     def upgrade(self) -> int | None:

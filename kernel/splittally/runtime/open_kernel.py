@@ -8,10 +8,9 @@ from splittally.core.limits import ATTEMPT_BYTES, OPEN_HOLDS_MAX
 from splittally.edge.arguments import require, require_natural
 from splittally.edge.seal import Entropy
 from splittally.journal.store import Store
+from splittally.runtime.clock import Clock
 from splittally.runtime.kernel import Kernel
 from splittally.runtime.opening import open_or_create, open_over
-
-Clock = str | Callable[[], int]
 
 
 def open_world(

@@ -6,7 +6,6 @@ Rule 2. What a new world takes from outside, its first time and its id, is asked
 Rule 3. Opening for writing under another engine appends an `Opened` record first.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +27,17 @@ from splittally.journal.lock import WriterLock
 from splittally.journal.memory import MemoryStore
 from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
-from splittally.runtime.clock import GIVEN, HOST, CheckedEntropy, RandomPool, WorldClock
+from splittally.runtime.clock import (
+    GIVEN,
+    HOST,
+    NEW,
+    USED,
+    CheckedEntropy,
+    Clock,
+    RandomPool,
+    Source,
+    WorldClock,
+)
 from splittally.runtime.folder import NO_FOLDER, is_world, may_become_world
 from splittally.runtime.judge import Judge
 from splittally.runtime.pipeline import carry_out, commit, tick
@@ -72,7 +81,7 @@ def upgrade(world: World) -> int | None:
 
 def open_or_create(
     path: str | Path | None,
-    clock: str | Callable[[], int] | None = None,
+    clock: Clock | None = None,
     *,
     create: bool = True,
     entropy: Entropy | None = None,
@@ -81,8 +90,8 @@ def open_or_create(
 ) -> World:
     """The world at `path`, opened for writing; a new one where there is none and `create` says so.
 
-    `path` None or `:memory:` is a world that is gone when it is closed. `clock` is `host`, `given` or a
-    callable; it is fixed when the world is made. `entropy` draws keys and ids.
+    `path` None or `:memory:` is a world that is gone when it is closed. `clock` is `host`, `given`, a
+    callable or a pair of them; its kind is fixed when the world is made. `entropy` draws keys and ids.
     """
     if path is None or path == MEMORY:
         return open_over(MemoryStore(), clock, entropy=entropy, open_max=open_max)
@@ -109,7 +118,7 @@ def open_or_create(
 
 def open_over(
     store: Store,
-    clock: str | Callable[[], int] | None = None,
+    clock: Clock | None = None,
     *,
     entropy: Entropy | None = None,
     open_max: int = OPEN_HOLDS_MAX,
@@ -127,7 +136,7 @@ def open_over(
 def _open_locked(
     folder: Path,
     kind: str | None,
-    source: Callable[[], int] | None,
+    source: Source | None,
     entropy: Entropy,
     open_max: int,
     create: bool,
@@ -160,7 +169,7 @@ def _world_of(
     index: Index,
     snapshots: Snapshots,
     kind: str | None,
-    source: Callable[[], int] | None,
+    source: Source | None,
     entropy: Entropy,
     open_max: int,
     first: First | None = None,
@@ -187,14 +196,17 @@ def _world_of(
         index.remove_others()
     if not state.size:
         made = first or _first(world.clock, entropy)
+        world.clock.begin(made.now_ns, NEW, state.clock_jump_ns)
         _record_open(world, KERNEL, made.world, current_release(), made.now_ns)
-    elif state.engine != current_engine() or state.format != FORMAT:
+        return world
+    world.clock.begin(max(state.now_ns, state.accepted_ns), USED, state.clock_jump_ns)
+    if state.engine != current_engine() or state.format != FORMAT:
         _record_open(world, KERNEL, state.world, b"", _now_ns(world))
     return world
 
 
 def _first(clock: WorldClock, entropy: Entropy) -> First:
-    return First(clock.said(0 if clock.kind == GIVEN else None), entropy(WORLD_BYTES))
+    return First(clock.said(0 if clock.kind == GIVEN else None, 0), entropy(WORLD_BYTES))
 
 
 def _record_open(world: World, principal: str, world_id: bytes, release: bytes, now_ns: int) -> int | None:
@@ -209,10 +221,10 @@ def _record_open(world: World, principal: str, world_id: bytes, release: bytes, 
 
 
 def _now_ns(world: World) -> int:
-    return world.clock.read(world.state.now_ns, None)
+    return world.clock.read(world.state.now_ns, None, world.state.clock_jump_ns)
 
 
-def _world_clock(kind: str, source: Callable[[], int] | None) -> WorldClock:
+def _world_clock(kind: str, source: Source | None) -> WorldClock:
     return WorldClock(kind, source) if source is not None else WorldClock(kind)
 
 
@@ -220,9 +232,11 @@ def _entropy_of(entropy: Entropy | None) -> Entropy:
     return RandomPool() if entropy is None else CheckedEntropy(entropy)
 
 
-def _clock_of(clock: str | Callable[[], int] | None) -> tuple[str | None, Callable[[], int] | None]:
-    if clock is None or clock in (HOST, GIVEN):
+def _clock_of(clock: Clock | None) -> tuple[str | None, Source | None]:
+    if clock is None or (isinstance(clock, str) and clock in (HOST, GIVEN)):
         return clock, None
     if callable(clock):
-        return HOST, clock
-    raise InvalidInput("`clock` is host, given or a callable", field="clock")
+        return HOST, Source(clock)
+    if isinstance(clock, tuple) and len(clock) == 2 and all(map(callable, clock)):
+        return HOST, Source(*clock)
+    raise InvalidInput("`clock` is host, given, a callable or a pair of them", field="clock")

@@ -51,6 +51,8 @@ from splittally.runtime.clock import SourceFault
 from splittally.runtime.history import History
 from splittally.runtime.judge import Judge
 from splittally.runtime.prefetch import Sealed, prefetch
+from splittally.runtime.room import refuse_long
+from splittally.runtime.standing import heed_acceptance, why_time_stands, with_reading
 from splittally.runtime.world import World
 
 
@@ -89,13 +91,15 @@ def answer_batch(world: World, principal: str, batch: list[Request | At]) -> Ite
 def _seal(world: World, principal: str, item: Request | At) -> Sealed:
     given_ns, request = (item.now_ns, item.request) if isinstance(item, At) else (None, item)
     try:
-        said_ns = world.clock.said(given_ns)
+        said_ns, jumped_ns = world.clock.said(given_ns, world.state.clock_jump_ns), world.clock.jumped_ns
+        if jumped_ns:
+            request = with_reading(request, jumped_ns)
         command = world.sealer.seal(world.state, principal, request, world.kind_of)
     except SourceFault:
         raise  # it is not the request that is wrong
     except (Refused, InvalidInput) as error:
         return Sealed(request=request, said_ns=0, command=None, answer=answer_refused(request, error))
-    return Sealed(request=request, said_ns=said_ns, command=command)
+    return Sealed(request=request, said_ns=said_ns, command=command, jumped_ns=jumped_ns)
 
 
 def _sealed_ahead(world: World, principal: str, items: list[Request | At]) -> list[Sealed]:
@@ -120,7 +124,11 @@ def _answer(world: World, principal: str, sealed: Sealed) -> Any:
             known, command = answer_known(world, principal, command)
             if known is not None:
                 return known
+            if sealed.jumped_ns and (refusal := why_time_stands(world, command)):
+                return answer_refused(sealed.request, refusal)
         seq, decided = carry_out(world, principal, command, now_ns, sealed)
+        if sealed.jumped_ns:
+            heed_acceptance(world, command, decided)
     except InvalidInput as error:
         return answer_refused(sealed.request, error)
     return answer_reply(world, principal, command, seq, decided.replies)
@@ -131,6 +139,8 @@ def carry_out(
 ) -> tuple[int | None, Step]:
     """Decide a command and record it; the sequence of its frame, None where nothing is recorded."""
     seen, decided = decide(world.state, world.judge, world.history, principal, command, now_ns, sealed)
+    if type(command) is Submit:
+        refuse_long(world, command, now_ns, seen, decided.replies[0])
     if not decided.events:
         return None, decided
     seq = record(world, principal, command, now_ns, seen, decided.events)

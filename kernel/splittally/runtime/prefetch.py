@@ -29,7 +29,8 @@ class Sealed(Struct, gc=False):
     """A request as the core reads it: a command, or the answer that it has already.
 
     `said_ns` is the time that the clock or the caller said, 0 for none. `seen` is the evidence that was
-    fetched ahead, None where nothing was; it was asked for at `asked_ns` and rests on `basis`.
+    fetched ahead, None where nothing was; it was asked for at `asked_ns` and rests on `basis`. `jumped_ns` is
+    what the host's clock read where it had jumped.
     """
 
     request: Any
@@ -39,6 +40,7 @@ class Sealed(Struct, gc=False):
     asked_ns: int = 0
     basis: object = None
     seen: list[Evidence] | None = None
+    jumped_ns: int = 0
 
     def evidence(self, state: State, now_ns: int) -> list[Evidence] | None:
         """The evidence if it still stands; None where the questions must be asked again."""

@@ -22,18 +22,21 @@ from splittally.core.frames import Body, read_body
 from splittally.core.intent_history import Trace
 from splittally.core.state import State
 from splittally.core.types import OPERATOR
-from splittally.edge.arguments import require_frame
 from splittally.edge.hashes import require_hash
+from splittally.edge.moments import When, read_moment
 from splittally.journal.frame import Head, open_frame
 from splittally.journal.index import Index
 from splittally.journal.lmdb import LmdbStore
 from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
+from splittally.runtime.clock import USED, WorldClock
 from splittally.runtime.folder import NO_FOLDER, require_world
 from splittally.runtime.history import History
+from splittally.runtime.moments import Frames, frame_at, frames_between
 from splittally.runtime.queries import Queries
 from splittally.runtime.recover import Recovered, head_at, recover, refuse_older, state_at
 from splittally.runtime.rows import Row, outcome_row
+from splittally.runtime.standing import health_row
 
 
 class Record(NamedTuple):
@@ -102,7 +105,7 @@ class Reader:
 
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes, bytes]]:
         """Sequence, hash and canonical bytes of the same frames, not read any further."""
-        if start >= self.head.size:
+        if start >= min(self.head.size, self.head.size if stop is None else stop):
             return iter(())
         return self.store.chained(head_at(self.store, start), stop)
 
@@ -127,6 +130,13 @@ class Reader:
         """Projections that could not be used, and why; a writer rebuilds them."""
         return tuple(self._recovered.repairs)
 
+    def health(self) -> Row:
+        """As `Kernel.health` says it; of a clock, what opening the world for writing would find of it."""
+        state = self.folded
+        clock = WorldClock(state.clock)
+        clock.begin(max(state.now_ns, state.accepted_ns), USED, state.clock_jump_ns)
+        return health_row(state, clock, self.repairs)
+
     @property
     def folded(self) -> State:
         """The state itself, at the head that was found on opening; not to be changed."""
@@ -141,10 +151,22 @@ class Reader:
         """The state after the first `seq` frames, which frame `seq` was decided in."""
         return self.folded if seq == self.folded.size else state_at(self.store, self.snapshots, seq)
 
-    def at(self, seq: int) -> Queries:
-        """Queries on the state after frame `seq`, the same as a fold of the frames 0 ... `seq`."""
-        state = self.state_before(require_frame(seq, self.head.size) + 1)
+    def state_after(self, moment: When) -> State:
+        """The state as it stood at a past moment; `InvalidInput` before the first frame."""
+        return self.state_before(frame_at(self.store, read_moment(moment), self._offset_ns) + 1)
+
+    def at(self, moment: When) -> Queries:
+        """Queries on the state at a past moment: the same as a fold of the frames up to it."""
+        state = self.state_after(moment)
         return Queries(lambda: state)
+
+    def frames_between(self, since: When | None = None, until: When | None = None) -> Frames:
+        """The frames from one past moment to another, both included, for `records` and `entries`."""
+        first, last = (None if at is None else read_moment(at) for at in (since, until))
+        return frames_between(self.store, first, last, self._offset_ns)
+
+    def _offset_ns(self) -> int:
+        return self.folded.offset_ns
 
     def trace(self, intent_hash: bytes | str) -> Trace | None:
         """The life of an intent; None when no frame decides it."""

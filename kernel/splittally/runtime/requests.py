@@ -78,8 +78,8 @@ class Requests:
     ) -> Decision | list[Decision]:
         """A `Decision` for an intent, or a list of them for a list.
 
-        `mode` is `each` (one frame each), `all` (one frame, all or nothing) or `first` (same key and
-        params, one intent per grant, the first allow wins: one Decision).
+        `mode` is `each` (one frame each), `all` (one frame, all or nothing) or `first` (several offers, each
+        with a grant and params of its own, the first allow wins: one Decision).
         """
         asked = asked_of(intent, mode, now_ns)
         answer: Decision | list[Decision] = self._one(asked) if isinstance(asked, At) else self.run(asked)

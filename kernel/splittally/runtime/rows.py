@@ -45,9 +45,12 @@ def outcome_row(found: Trace) -> Row:
         reserve=found.reserve,
         status=found.status,
         phase=found.phase,
+        waits_for=[ask.row for ask in found.waits_for],
+        answers=[dict(answer._asdict()) for answer in found.answers],
         ended_seq=ended[0] if ended else None,
         cause=next((x.cause for _, x in found.endings if not hasattr(x, "how")), None),
         usage=settled.legs[0].usage if settled and settled.legs else None,
         charged=settled.legs[0].charged if settled and settled.legs else None,
         attempt=found.member.attempt,
+        labels=found.member.labels,
     )

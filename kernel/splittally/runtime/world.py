@@ -17,7 +17,7 @@ from splittally.core.snapshot import dump_state, dumped_root
 from splittally.core.state import State
 from splittally.core.step import step
 from splittally.core.types import KERNEL
-from splittally.edge.arguments import require_frame
+from splittally.edge.moments import When, read_moment
 from splittally.edge.seal import Entropy, Sealer
 from splittally.journal.frame import Frame, Head, seal
 from splittally.journal.index import Index
@@ -29,6 +29,7 @@ from splittally.runtime.folder import NO_FOLDER
 from splittally.runtime.fork import ForkIndex, ForkStore
 from splittally.runtime.history import History
 from splittally.runtime.judge import Judge
+from splittally.runtime.moments import frame_at
 from splittally.runtime.recover import state_at
 
 SNAPSHOT_CLOSE_FRAMES = 1_000  # a shorter tail is folded faster than a snapshot is written
@@ -146,10 +147,10 @@ class World:
         self.stopped = ""
         self._keep_going(self.index.remove_others)
 
-    def state_after(self, seq: int) -> State:
-        """The state after frame `seq`; `InvalidInput` where there is no such frame."""
-        size = require_frame(seq, self.store.head.size) + 1
-        return state_at(self.store, self.snapshots or Snapshots(NO_FOLDER), size)
+    def state_after(self, moment: When) -> State:
+        """The state as it stood at a past moment; `InvalidInput` where there is no such frame."""
+        seq = frame_at(self.store, read_moment(moment), lambda: self.state.offset_ns)
+        return state_at(self.store, self.snapshots or Snapshots(NO_FOLDER), seq + 1)
 
     def fork(self) -> "World":
         """A world over a fork of the state, to be used at once and under the lock of this one."""
@@ -170,7 +171,7 @@ class World:
             store=ForkStore(self.store, self.lock),
             index=ForkIndex(self.index, self.lock, self.store.head.size),
             judge=judge,
-            clock=self.clock,
+            clock=self.clock.twin(),
             entropy=entropy,
             open_max=self.open_max,
         )

@@ -72,6 +72,8 @@ class Chain(NamedTuple):
     they let an intent be held (0 for none).
 
     `pays_to` is the list of the leafmost grant that has one, less what a list above it does not cover.
+    `payers` are the accounts that its grants draw on, the nearest first: place in the chain, resource,
+    account.
     `is_sound` says that every grant covers the kind and none is revoked.
     """
 
@@ -80,6 +82,7 @@ class Chain(NamedTuple):
     hold_ns_max: int
     asked: tuple[Link, ...]
     pays_to: list[str]
+    payers: tuple[tuple[int, str, str], ...]
     is_sound: bool
 
     def is_live(self, principal: str, now_ns: int) -> bool:
@@ -153,12 +156,14 @@ class Caps:
         asked = tuple(link for link in links if link.template is not None)
         is_sound = all(link.covers and link.grant.name not in self.revoked for link in links)
         payees = _payees([link.grant for link in links])
+        payers = [(at, *drawn) for at, link in enumerate(links) for drawn in link.grant.draws_on.items()]
         return Chain(
             links=links,
             expiry_ns=min(expiries, default=0),
             hold_ns_max=min(holds, default=0),
             asked=asked,
             pays_to=payees,
+            payers=tuple(payers),
             is_sound=is_sound,
         )
 

@@ -53,15 +53,18 @@ def spend(governed: Governed, charged: Amounts, starts: WindowStart) -> None:
             governed.spent[key] = (starts[per], saturated(spent))
 
 
-def note(governed: Governed, event: Noted, starts: WindowStart, is_open: bool) -> None:
-    """Remember a verdict, and the lane of what it let through."""
+def note(governed: Governed, event: Noted, starts: WindowStart, is_open: bool, waits: bool) -> None:
+    """Remember a verdict, the lane of what it let through, and the failure class of what then waits."""
     action, lane = str(event.facts["action"]), str(event.facts.get("lane_id", ""))
     began, count = governed.verdicts.get(action, (starts["day"], 0))
     governed.verdicts[action] = (starts["day"], (count if began == starts["day"] else 0) + 1)
     if lane and is_open:
         governed.lanes[event.intent_hash] = lane
+    if waits and "failure_class" in event.facts:
+        governed.failures[event.intent_hash] = str(event.facts["failure_class"])
 
 
 def end(governed: Governed, intent_hash: bytes) -> None:
     """The lane of an intent that ended is free."""
     governed.lanes.pop(intent_hash, None)
+    governed.failures.pop(intent_hash, None)

@@ -17,12 +17,13 @@ SPENT = "spent"
 class Governed:
     """The tables of the governor."""
 
-    __slots__ = ("governor", "lanes", "reserved", "spent", "verdicts")
+    __slots__ = ("failures", "governor", "lanes", "reserved", "spent", "verdicts")
 
     def __init__(self) -> None:
         self.governor: dict[str, GovernorTerms] = {}
         self.spent: dict[tuple[str, str], tuple[int, Natural]] = {}  # resource, per -> start, amount
         self.lanes: dict[bytes, str] = {}  # open intent -> its lane
+        self.failures: dict[bytes, str] = {}  # intent that waited for approval -> its failure class
         self.verdicts: dict[str, tuple[int, int]] = {}  # action -> start of the day, count
         self.reserved: dict[str, int] = {}
 

@@ -4,6 +4,7 @@ Rule 1. Each limit of each leg is checked, also for a dimension that the estimat
 Rule 2. All that is found is reported; nothing is changed here.
 Rule 3. The amounts of a grant that the principal does not hold are not shown (`limited_above`).
 Rule 4. No counter counts beyond 2^64-1, whether a limit compares it or not (`amount_overflow`).
+Rule 5. What can never fit is denied, not deferred; what fits later says when (`core/waiting.py`).
 """
 
 from collections.abc import Iterable
@@ -13,16 +14,16 @@ from msgspec.structs import replace
 
 from splittally.core.amounts import fits, shown
 from splittally.core.events import LimitCrossed, LimitSet
-from splittally.core.findings import Finding, find
+from splittally.core.findings import Finding, advising, find
 from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.ledger.state import UNUSED, Counter, Ledger
-from splittally.core.ledger.windows import window_start
+from splittally.core.ledger.windows import window_end, window_start
+from splittally.core.reasons import RETRY_AFTER
 from splittally.core.types import ALLOW, DEFER, DENY, LIFE, PER_INTENT, REQUIRE_APPROVAL, Draw, Limit, Window
+from splittally.core.waiting import NEVER, Wait, wait_for
 
 _OUTCOME = {"deny": DENY, "defer": DEFER, "ask": REQUIRE_APPROVAL, "tell": ALLOW, "shadow": ALLOW}
-_CODE = {
-    "deny": "budget_exceeded",
-    "defer": "budget_deferred",
+_CODE = {  # of those that neither deny nor defer (`_code_of`)
     "ask": "approval_threshold",
     "tell": "limit_approaching",
     "shadow": "shadow_exceeded",
@@ -30,12 +31,16 @@ _CODE = {
 
 
 class LimitCheck(Struct, frozen=True, gc=False):
-    """What checking one leg found: the outcomes of its limits and what committing it would record."""
+    """What checking one leg found: the outcomes of its limits and what committing it would record.
+
+    `asks` are the limits above which somebody must approve, each by scope, dimension and period.
+    """
 
     outcomes: list[str]
     findings: list[Finding]
     windows: list[Window]
     events: list[LimitSet | LimitCrossed]
+    asks: list[str] = []
 
 
 NOTHING = LimitCheck(outcomes=[], findings=[], windows=[], events=[])
@@ -72,9 +77,7 @@ def check_limits(
     for limit in limits:
         asked = estimate.get(limit.dim, 0)
         if limit.per == PER_INTENT:
-            if asked > limit.amount:
-                code = _CODE[limit.over] if limit.over in ("ask", "shadow") else "intent_limit_exceeded"
-                _refuse(found, scope, limit, asked, limit.amount, code)
+            _check_intent(found, scope, limit, asked)
             continue
         start_ns = 0
         if limit.per == LIFE:
@@ -82,13 +85,33 @@ def check_limits(
         else:
             start_ns, counter = _window(ledger, scope.name, limit, limits, now_ns, offset_ns, found)
         bound = counter.limit if limit.over == "deny" else limit.amount
-        _compare(found, scope, limit, counter, asked, bound, start_ns)
+        if _is_passed(found, scope, limit, counter, asked, bound, start_ns):
+            left, resets_ns = counter.left_of(bound), 0
+            most = left + counter.reserved
+            if limit.per != LIFE:
+                most, resets_ns = limit.amount, _end_of(ledger, scope.name, limit, start_ns, offset_ns)
+            wait = wait_for(_OUTCOME[limit.over], asked, most, resets_ns)
+            _refuse(found, scope, limit, asked, left, wait)
     return found
 
 
-def _compare(
+def _check_intent(found: LimitCheck, scope: Scope, limit: Limit, asked: int) -> None:
+    """What the limit of a single intent says: one that is too large is so whenever it is asked."""
+    if asked > limit.amount or (limit.over == "tell" and 0 < asked == limit.amount):
+        wait = NEVER if limit.over == "defer" else Wait(_OUTCOME[limit.over], {})
+        _refuse(found, scope, limit, asked, limit.amount, wait)
+
+
+def _end_of(ledger: Ledger, scope: str, limit: Limit, start_ns: int, offset_ns: int) -> int:
+    """When the window of a limit ends that starts at `start_ns`, also one that nobody has opened yet."""
+    standing = ledger.windows.get((scope, limit.dim, limit.per))
+    return standing[1] if standing else window_end(limit.per, start_ns, offset_ns)
+
+
+def _is_passed(
     found: LimitCheck, scope: Scope, limit: Limit, counter: Counter, asked: int, bound: int, start_ns: int
-) -> None:
+) -> bool:
+    """Whether more would be used than the bound; what a limit only tells of is told here."""
     total = counter.reserved + counter.spent + asked
     left = counter.left_of(bound) - asked
     if not fits(total):
@@ -96,14 +119,25 @@ def _compare(
         found.findings.append(find("amount_overflow", dim=limit.dim, grant=scope.name))
     elif limit.over == "tell":
         if left <= 0 and counter.told < limit.amount:
-            found.findings.append(
-                find("limit_approaching", dim=limit.dim, grant=scope.name, per=limit.per, limit=limit.amount)
-            )
-            found.events.append(_crossed(scope, limit, start_ns, left))
+            crossed = _crossed(scope, limit, start_ns, left)
+            found.events.append(crossed)
+            found.findings.append(told(crossed))
     elif left < 0:
         if limit.over == "shadow":
             found.events.append(_crossed(scope, limit, start_ns, left))
-        _refuse(found, scope, limit, asked, left + asked, _CODE[limit.over])
+        return True
+    return False
+
+
+def told(crossed: LimitCrossed) -> Finding:
+    """That a soft limit was reached, at whichever moment: when it was reserved for, or charged."""
+    return find(
+        "limit_approaching",
+        dim=crossed.dim,
+        grant=crossed.scope,
+        per=crossed.per,
+        limit=crossed.amount,
+    )
 
 
 def _crossed(scope: Scope, limit: Limit, start_ns: int, left: int) -> LimitCrossed:
@@ -118,20 +152,27 @@ def _crossed(scope: Scope, limit: Limit, start_ns: int, left: int) -> LimitCross
     )
 
 
-def _refuse(found: LimitCheck, scope: Scope, limit: Limit, asked: int, available: int, code: str) -> None:
-    found.outcomes.append(_OUTCOME[limit.over])
+def _refuse(found: LimitCheck, scope: Scope, limit: Limit, asked: int, available: int, wait: Wait) -> None:
+    found.outcomes.append(wait.outcome)
+    if wait.outcome == REQUIRE_APPROVAL:
+        found.asks.append(f"{scope.name} {limit.dim} {limit.per}")
     if scope.is_visible or limit.over == "shadow":
-        finding = find(
-            code,
-            dim=limit.dim,
-            grant=scope.name,
-            per=limit.per,
-            needed=asked,
-            available=available,
-        )
+        code = _code_of(limit, wait)
+        facts = {"needed": asked, "available": available, **wait.facts}
+        finding = find(code, dim=limit.dim, grant=scope.name, per=limit.per, **facts)
     else:
-        finding = find("limited_above", dim=limit.dim, grant=scope.name, per=limit.per)
+        finding = find("limited_above", dim=limit.dim, grant=scope.name, per=limit.per, **wait.facts)
+        if wait.outcome == DEFER:
+            finding = advising(finding, RETRY_AFTER)
     found.findings.append(finding)
+
+
+def _code_of(limit: Limit, wait: Wait) -> str:
+    if limit.over not in ("deny", "defer"):
+        return _CODE[limit.over]
+    if limit.per == PER_INTENT:
+        return "intent_limit_exceeded"
+    return "budget_deferred" if wait.outcome == DEFER else "budget_exceeded"
 
 
 # A calendar window that nobody used since it began has no counter: `LimitSet` opens one with the amount

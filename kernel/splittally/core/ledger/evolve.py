@@ -26,7 +26,7 @@ from splittally.core.ledger.check import open_reserve
 from splittally.core.ledger.lifecycle import CHANGED, HELD, HOLD, NOTHING, RELEASE, SETTLE, UNHELD
 from splittally.core.ledger.state import NO_WINDOW, UNUSED, CounterKey, Due, Hold, Ledger, issued_by
 from splittally.core.ledger.windows import window_end
-from splittally.core.types import EXTERNAL, LIFE, OPEN, RUNNING, Draw, Leg, Window
+from splittally.core.types import APPROVAL, EXTERNAL, LIFE, OPEN, RUNNING, Draw, Leg, Window
 
 
 def hold(ledger: Ledger, event: Held, seq: int, now_ns: int, principal: str) -> None:
@@ -56,14 +56,21 @@ def hold(ledger: Ledger, event: Held, seq: int, now_ns: int, principal: str) -> 
         )
 
 
-def change_hold(ledger: Ledger, event: HoldChanged, now_ns: int) -> None:
-    """Move a hold to another phase or due time, and remember which attempt started its effect."""
+def label(ledger: Ledger, intent_hash: bytes, labels: dict[str, str]) -> None:
+    """Remember what a hold's intent belongs to, as long as the hold is open."""
+    ledger.labels[intent_hash] = labels
+
+
+def change_hold(ledger: Ledger, event: HoldChanged, now_ns: int, principal: str) -> None:
+    """Move a hold to another phase or due time; remember who started its effect, and who answered what."""
     old = ledger.holds[event.intent_hash]
     phase = HOLD[old.phase, CHANGED, event.phase]
     assert not event.attempt or (old.phase, phase) == (OPEN, RUNNING)  # one attempt starts an effect
     ledger.holds[event.intent_hash] = replace(old, phase=phase, due_ns=event.due_ns)
     if event.attempt:
         ledger.started[event.intent_hash] = (event.attempt, now_ns)
+    if old.phase == APPROVAL:
+        _answer(ledger, event, principal)
     if event.due_ns and event.due_ns != old.due_ns:
         ledger.schedule(
             Due(
@@ -76,10 +83,25 @@ def change_hold(ledger: Ledger, event: HoldChanged, now_ns: int) -> None:
         )
 
 
+def _answer(ledger: Ledger, event: HoldChanged, principal: str) -> None:
+    """Remember why a hold waits and who approves; nothing of it once it is open."""
+    if event.phase != APPROVAL:
+        ledger.asked.pop(event.intent_hash, None)
+    elif event.asks:
+        ledger.asked[event.intent_hash] = event.asks
+    elif event.answers:
+        ledger.asked[event.intent_hash] = [
+            replace(ask, by=[*ask.by, principal]) if ask.reason in event.answers else ask
+            for ask in ledger.asks_of(event.intent_hash)
+        ]
+
+
 def settle(ledger: Ledger, event: Settled) -> None:
     """End the hold, where there is one, and charge each leg."""
     ended = ledger.holds.pop(event.intent_hash, None)
     ledger.started.pop(event.intent_hash, None)
+    ledger.asked.pop(event.intent_hash, None)
+    ledger.labels.pop(event.intent_hash, None)
     assert (UNHELD[event.how] if ended is None else ended.phase, SETTLE, event.how) in HOLD
     if ended is not None and ended.draws:
         _draw(ledger, ended.draws, -1)
@@ -99,6 +121,8 @@ def release(ledger: Ledger, event: Released) -> None:
     """End a hold and free what it reserved."""
     ended = ledger.holds.pop(event.intent_hash)
     ledger.started.pop(event.intent_hash, None)
+    ledger.asked.pop(event.intent_hash, None)
+    ledger.labels.pop(event.intent_hash, None)
     assert (ended.phase, RELEASE, event.cause) in HOLD
     for leg in ended.legs:
         _reserve(ledger, leg, -1)

@@ -55,5 +55,10 @@ HOLD: dict[Transition, str] = {
     (UNKNOWN, RELEASE, "not_dispatched"): RELEASED,
     (RELEASED, SETTLE, "late"): RELEASED,
     (NOTHING, SETTLE, "native"): SETTLED,  # a native effect is charged in the record that decides it
+    (NOTHING, SETTLE, "recorded"): SETTLED,  # spend that happened without a hold is booked by one
 }
-UNHELD = {"late": RELEASED, "native": NOTHING}  # how something is settled that is not held
+UNHELD = {
+    "late": RELEASED,
+    "native": NOTHING,
+    "recorded": NOTHING,
+}  # how something is settled that is not held

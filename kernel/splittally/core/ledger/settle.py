@@ -6,6 +6,8 @@ Rule 2. Each leg is charged its own usage by its own verdict; a fault concerns i
 Rule 3. An account never pays more than was committed, but for a leg whose grant says `debt`.
 """
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from splittally.core.abi import Fault, SettleVerdict
@@ -13,8 +15,10 @@ from splittally.core.amounts import room, shown
 from splittally.core.events import Charge, Event, LimitCrossed, Posted
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import spendable
-from splittally.core.ledger.state import Hold, Ledger
-from splittally.core.types import LIFE, Draw, Leg, covers_account, is_plain
+from splittally.core.ledger.state import Counter, CounterKey, Hold, Ledger
+from splittally.core.types import LIFE, Draw, Leg, Limit, covers_account, is_plain
+
+SoftLimitsOf = Callable[[str], list[Limit]]  # of the grant of this name, those that only tell
 
 
 class Doubt(Struct, frozen=True, gc=False):
@@ -96,15 +100,18 @@ def _saturate(ledger: Ledger, leg: Leg, dim: str, amount: int, violations: list[
     return amount
 
 
-# Example. Limit 100, spent 70, this hold reserved 20: available 10. It used 45:
+# Example. Limit 100, told of from 80 on, spent 70, this hold reserved 20: available 10. It used 45:
 #
-#     life    10 + 20 (freed) - 45 = -15  ->  LimitCrossed(exhausted, amount 100, balance -15)
+#     told       70 + 20 - 20 (freed) + 45 = 115 >= 80   ->  LimitCrossed(tell, amount 80, balance -35)
+#     exhausted  10 + 20 (freed) - 45 = -15              ->  LimitCrossed(exhausted, amount 100, balance -15)
 #
-# A late receipt frees nothing, because its reserve was released already. A counter that was below zero
-# before is not told again.
-def exhaustions(ledger: Ledger, legs: tuple[Leg, ...], charges: list[Charge], is_late: bool) -> list[Event]:
-    """An event for every counter whose availability these charges drive below zero."""
-    events: list[Event] = []
+# A late receipt frees nothing, because its reserve was released already. A counter that was below zero before
+# is not told again, nor what was told before: a window tells once, and a refund takes nothing back.
+def crossings(
+    ledger: Ledger, legs: tuple[Leg, ...], charges: list[Charge], is_late: bool, soft_limits_of: SoftLimitsOf
+) -> list[LimitCrossed]:
+    """An event for every limit that these charges reach (`tell`) and every counter that they exhaust."""
+    events: list[LimitCrossed] = []
     for leg, charge in zip(legs, charges, strict=True):
         charged = charge.charged
         if not charged:
@@ -112,27 +119,36 @@ def exhaustions(ledger: Ledger, legs: tuple[Leg, ...], charges: list[Charge], is
         keys = [(leg.grant, dim, LIFE, 0) for dim in sorted(charged)]
         if leg.windows:
             keys += [(leg.grant, window.dim, window.per, window.start_ns) for window in leg.windows]
+        soft = soft_limits_of(leg.grant)
         for key in keys:
             counter = ledger.counters.get(key)
-            if counter is None or counter.limit < 0:
+            if counter is None:
                 continue
-            scope, dim, per, start_ns = key
-            available = counter.available
-            freed = 0 if is_late else leg.reserve.get(dim, 0)
-            balance = available + freed - charged.get(dim, 0)
-            if balance < 0 <= available:
-                events.append(
-                    LimitCrossed(
-                        scope=scope,
-                        dim=dim,
-                        per=per,
-                        start_ns=start_ns,
-                        over="exhausted",
-                        amount=counter.limit,
-                        balance=shown(balance),
-                    )
-                )
+            amount = charged.get(key[1], 0)
+            freed = 0 if is_late else leg.reserve.get(key[1], 0)
+            if soft and amount:
+                events += _told(key, counter, amount - freed, soft)
+            if counter.limit >= 0 and counter.available + freed < amount and counter.available >= 0:
+                balance = counter.available + freed - amount
+                events.append(_crossed(key, "exhausted", counter.limit, balance))
     return events
+
+
+def _told(key: CounterKey, counter: Counter, change: int, soft: list[Limit]) -> list[LimitCrossed]:
+    """Every soft limit on this counter that its change reaches and that was not told of yet."""
+    _, dim, per, _ = key
+    return [
+        _crossed(key, limit.over, limit.amount, limit.amount - counter.used - change)
+        for limit in soft
+        if (limit.dim, limit.per) == (dim, per) and counter.told < limit.amount <= counter.used + change
+    ]
+
+
+def _crossed(key: CounterKey, over: str, amount: int, balance: int) -> LimitCrossed:
+    scope, dim, per, start_ns = key
+    return LimitCrossed(
+        scope=scope, dim=dim, per=per, start_ns=start_ns, over=over, amount=amount, balance=shown(balance)
+    )
 
 
 # Example. 12 USD were drawn from `accounts/team` for leg 1, so they are in flight. What the postings are

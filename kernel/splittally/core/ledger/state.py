@@ -11,6 +11,7 @@ from heapq import heapify, heappop, heappush
 from msgspec import Struct
 
 from splittally.core.amounts import NONE, Balance, Natural, added
+from splittally.core.asks import ANYBODY, Ask
 from splittally.core.overlay import Overlay
 from splittally.core.types import EXTERNAL, AccountDef, Draw, Leg, Lender, ResourceDef
 
@@ -83,8 +84,8 @@ def issued_by(balance: int) -> int:
 class Ledger:
     """The tables of the ledger."""
 
-    __slots__ = ("accounts", "agenda", "agenda_is_shared", "appointments", "balances", "counters", "drawn",
-                 "holds", "inflight", "issued", "lenders", "lent", "resources", "started",
+    __slots__ = ("accounts", "agenda", "agenda_is_shared", "appointments", "asked", "balances", "counters",
+                 "drawn", "holds", "inflight", "issued", "labels", "lenders", "lent", "resources", "started",
                  "windows")  # fmt: skip
 
     def __init__(self) -> None:
@@ -100,9 +101,15 @@ class Ledger:
         self.windows: dict[WindowKey, tuple[int, int, int, int]] = {}  # start, end, seq, position
         self.holds: dict[bytes, Hold] = {}
         self.started: dict[bytes, tuple[bytes, int]] = {}  # intent -> who dispatched it, and when
+        self.asked: dict[bytes, list[Ask]] = {}  # intent that waits -> why, unless plainly
+        self.labels: dict[bytes, dict[str, str]] = {}  # of the open holds whose intents have some
         self.appointments: dict[tuple[int, int], int] = {}  # seq, position -> due time, of other domains
         self.agenda: list[Due] = []
         self.agenda_is_shared = False
+
+    def asks_of(self, intent_hash: bytes) -> list[Ask]:
+        """The reasons for which a hold waits; one without a name, for anybody, where none were recorded."""
+        return self.asked.get(intent_hash) or [ANYBODY]
 
     def fork(self) -> "Ledger":
         """What is derived, for a fork; its tables are laid over these by `State.fork`."""

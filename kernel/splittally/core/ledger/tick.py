@@ -10,20 +10,30 @@ from collections.abc import Callable
 from splittally.core.events import Authority, Event, Released, Settled, WindowRolled
 from splittally.core.findings import find
 from splittally.core.ledger.rollover import amount_after, periods_until
-from splittally.core.ledger.settle import Doubt, Ending, charge_leg, exhaustions, pay_draws, return_draws
+from splittally.core.ledger.settle import (
+    Doubt,
+    Ending,
+    SoftLimitsOf,
+    charge_leg,
+    crossings,
+    pay_draws,
+    return_draws,
+)
 from splittally.core.ledger.state import Due, Hold, Ledger
 from splittally.core.types import APPROVAL, UNKNOWN, Leg, Limit
 
 LimitOf = Callable[[str, str, str], Limit | None]
 
 
-def fall_due(ledger: Ledger, item: Due, limit_of: LimitOf, now_ns: int, offset_ns: int) -> list[Event]:
+def fall_due(
+    ledger: Ledger, item: Due, limit_of: LimitOf, soft_limits_of: SoftLimitsOf, now_ns: int, offset_ns: int
+) -> list[Event]:
     """The events of one item that is due at `now_ns`."""
     if not item.hold:
         return [_roll(ledger, item, limit_of, now_ns, offset_ns)]
     hold = ledger.holds[item.hold]
     if hold.phase == UNKNOWN:
-        return resolve_doubt(ledger, item.hold, hold)
+        return resolve_doubt(ledger, item.hold, hold, soft_limits_of)
     cause = "approval_timeout" if hold.phase == APPROVAL else "expiry"
     return release_hold(hold, item.hold, cause, "")
 
@@ -36,7 +46,9 @@ def release_hold(hold: Hold, intent_hash: bytes, cause: str, order: str) -> list
     return [released, *return_draws(hold, intent_hash)]
 
 
-def resolve_doubt(ledger: Ledger, intent_hash: bytes, hold: Hold) -> list[Event]:
+def resolve_doubt(
+    ledger: Ledger, intent_hash: bytes, hold: Hold, soft_limits_of: SoftLimitsOf
+) -> list[Event]:
     """The events that end an unknown hold: counters in full, accounts by their grants' `doubt`."""
     answers = [Doubt() for _ in hold.legs]
     ending = Ending(
@@ -51,7 +63,7 @@ def resolve_doubt(ledger: Ledger, intent_hash: bytes, hold: Hold) -> list[Event]
     postings, violations = pay_draws(ledger, ending)
     bearer = {draw.resource: draw.doubt for draw in hold.draws}
     violations.insert(0, find("unknown_timed_out", bearer=bearer or {"": "payer"}))
-    crossed = exhaustions(ledger, hold.legs, charges, False)
+    crossed = crossings(ledger, hold.legs, charges, False, soft_limits_of)
     return [
         Settled(intent_hash=intent_hash, how="unknown", status=UNKNOWN, legs=charges, violations=violations),
         *postings,

@@ -3,7 +3,19 @@
 One table `kind -> (params, check, make)`; sub-commands and their help are generated from it.
 """
 
-from splittally.core.native import budgets, grants, holds, manifest, modules, money, solutions, splits
+from splittally.core.native import (
+    approvals,
+    budgets,
+    clocks,
+    grants,
+    holds,
+    manifest,
+    modules,
+    money,
+    solutions,
+    splits,
+    usage,
+)
 from splittally.core.native.row import Native, NativeCall
 
 NATIVE: dict[str, Native] = {
@@ -11,10 +23,13 @@ NATIVE: dict[str, Native] = {
     **modules.ROWS,
     **grants.ROWS,
     **money.ROWS,
+    **approvals.ROWS,
+    **clocks.ROWS,
     **holds.ROWS,
     **budgets.ROWS,
     **solutions.ROWS,
     **splits.ROWS,
+    **usage.ROWS,
 }
 
 __all__ = ["NATIVE", "Native", "NativeCall"]

@@ -4,7 +4,8 @@ Rule 1. Authority is the chain's. A grant gives what every grant above it gives,
         made, reaches further than what it descends from.
 Rule 2. Issue, amend, top up and revoke reach the grants that descend from the grant used, never itself.
 Rule 3. A native grant administers its **scope**: the nearest grant above it that is not of native type. It
-        reaches intents made below the scope and budgets chartered there; root's scope is everything.
+        reaches intents made below the scope, what is spent and budgets chartered there; root's scope is
+        everything.
 Rule 4. Who is out of reach is told nothing but that.
 
 Example. `team` (sys/all) stands below root, `admin` (sys/native, accounts `accounts/petty`) and `work` below
@@ -150,8 +151,10 @@ def check_authority(state: State, call: NativeCall, touches: Touches) -> list[Fi
     scope = scope_of(state, call.grant)
     if scope == ROOT:
         return findings
-    is_reached = all(_reaches_budget(state, scope, name) for name in touches.budgets) and all(
-        _reaches_intent(state, call, scope, intent_hash) for intent_hash in touches.intents
+    is_reached = (
+        all(_reaches_budget(state, scope, name) for name in touches.budgets)
+        and all(_reaches_spender(state, scope, name) for name in touches.spenders)
+        and all(_reaches_intent(state, call, scope, intent_hash) for intent_hash in touches.intents)
     )
     return findings if is_reached else [*findings, find("out_of_reach")]
 
@@ -171,6 +174,11 @@ def _reaches_budget(state: State, scope: str, name: str) -> bool:
     """A budget that is not there is reached: that it is not there is found by the effect itself."""
     budget = state.plans.budgets.get(name)
     return budget is None or (budget.grant != scope and state.caps.descends(budget.grant, scope))
+
+
+def _reaches_spender(state: State, scope: str, name: str) -> bool:
+    """Whether a grant stands below the scope; one that is not there is found by the effect itself."""
+    return name not in state.caps.grants or (name != scope and state.caps.descends(name, scope))
 
 
 def _reaches_intent(state: State, call: NativeCall, scope: str, intent_hash: bytes) -> bool:

@@ -1,44 +1,26 @@
-"""Native effects on what is held or was settled: answer, release, attest, refund.
+"""Native effects on what is held or was settled: release, attest, refund. Approvals are in `approvals.py`.
 
-Rule 1. Except under root, nobody answers an approval of their own intent.
-Rule 2. Approving asks again whether the chain is live and the plans of the budgets drawn on hold; if not,
-        the hold is released with the finding. It reserves nothing: that was done when it was decided.
+Rule 1. What runs is released by nobody but the attempt that started it.
+Rule 2. What nobody knows is attested by somebody who answers for it.
 Rule 3. A refund gives back at most what was charged, in the counters that were charged. Of a resource that
         was drawn the money comes back from whoever was paid to the account that paid, or it is refused.
 """
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from splittally.core.abi import SettleVerdict
 from splittally.core.amounts import fits
-from splittally.core.caps.check import check_chain
 from splittally.core.commands import Known, KnownLeg
-from splittally.core.events import Event, HoldChanged, Refunded, RefundLeg, Released, Settled
+from splittally.core.events import Event, Refunded, RefundLeg, Settled
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, refused_moves
-from splittally.core.ledger.settle import Answer, Ending, charge_leg, exhaustions, pay_draws
+from splittally.core.ledger.settle import Answer, Ending, charge_leg, crossings, pay_draws
 from splittally.core.ledger.state import UNUSED, Hold
 from splittally.core.ledger.tick import release_hold
-from splittally.core.limits import HASH_BYTES, NATURAL_MAX, TEXT_BYTES_MAX
-from splittally.core.native.plans import standing_findings
-from splittally.core.native.row import Native, NativeCall, Touches
+from splittally.core.limits import NATURAL_MAX, TEXT_BYTES_MAX
+from splittally.core.native.row import Native, NativeCall, Touches, require_hash, touches_hold
 from splittally.core.state import State
-from splittally.core.types import APPROVAL, LIFE, OPEN, ROOT, RUNNING, SETTLED, UNKNOWN
-
-ANSWERS = ("approve", "reject")
-
-
-class AnswerApproval(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The answer to an intent that waits: approve or reject."""
-
-    intent_hash: bytes
-    answer: str
-
-    def __post_init__(self) -> None:
-        _require_hash(self.intent_hash)
-        if self.answer not in ANSWERS:
-            raise ValueError("`answer` is approve or reject")
+from splittally.core.types import LIFE, RUNNING, SETTLED, UNKNOWN
 
 
 class ReleaseReservation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,7 +30,7 @@ class ReleaseReservation(Struct, frozen=True, kw_only=True, forbid_unknown_field
     order: str
 
     def __post_init__(self) -> None:
-        _require_hash(self.intent_hash)
+        require_hash(self.intent_hash)
         if not 0 < len(self.order.encode()) <= TEXT_BYTES_MAX:
             raise ValueError("`order` names the order that ends the hold")
 
@@ -61,7 +43,7 @@ class AttestOutcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     usage: dict[str, int] | None = None
 
     def __post_init__(self) -> None:
-        _require_hash(self.intent_hash)
+        require_hash(self.intent_hash)
         _require_amounts(self.usage or {})
 
 
@@ -72,47 +54,15 @@ class RefundSettlement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     amounts: dict[str, int]
 
     def __post_init__(self) -> None:
-        _require_hash(self.intent_hash)
+        require_hash(self.intent_hash)
         _require_amounts(self.amounts)
         if not any(self.amounts.values()):
             raise ValueError("a refund has an amount")
 
 
-def _require_hash(data: bytes) -> None:
-    if len(data) != HASH_BYTES:
-        raise ValueError(f"`intent_hash` has {HASH_BYTES} bytes")
-
-
 def _require_amounts(amounts: dict[str, int]) -> None:
     if not all(map(fits, amounts.values())):
         raise ValueError("amounts are naturals below 2^64")
-
-
-def _check_answer(state: State, call: NativeCall, params: AnswerApproval) -> list[Finding]:
-    hold = state.ledger.holds.get(params.intent_hash)
-    if hold is None or (hold.phase != APPROVAL and params.answer == "reject"):
-        return [find("not_reserved", intent_hash=params.intent_hash)]
-    if hold.by == call.principal and call.grant != ROOT:
-        return [find("own_approval", principal=call.principal)]
-    return []
-
-
-def _make_answer(state: State, call: NativeCall, params: AnswerApproval) -> list[Event]:
-    hold = state.ledger.holds[params.intent_hash]
-    if hold.phase != APPROVAL:
-        return []
-    if params.answer == "reject":
-        return release_hold(hold, params.intent_hash, "rejected", call.principal)
-    leaf = hold.legs[0].grant
-    chain = state.caps.chain(leaf, hold.kind)
-    findings = check_chain(state.caps, chain, hold.by, hold.kind, call.now_ns)
-    findings += standing_findings(state, [draw.account for draw in hold.draws if draw.amount])
-    if not findings:
-        return [HoldChanged(params.intent_hash, OPEN, hold.expires_ns)]
-    released, *postings = release_hold(hold, params.intent_hash, "rejected", call.principal)
-    assert isinstance(released, Released)
-    stale = find("approval_stale", found=[finding.code for finding in findings])
-    return [replace(released, findings=[stale, *findings]), *postings]
 
 
 def _check_release(state: State, call: NativeCall, params: ReleaseReservation) -> list[Finding]:
@@ -158,7 +108,7 @@ def attested(state: State, intent_hash: bytes, hold: Hold, usage: dict[str, int]
     pairs = zip(hold.legs, answers, strict=True)
     charges = [charge_leg(state.ledger, leg, answer, False) for leg, answer in pairs]
     postings, violations = pay_draws(state.ledger, ending)
-    crossed = exhaustions(state.ledger, hold.legs, charges, False)
+    crossed = crossings(state.ledger, hold.legs, charges, False, state.soft_limits_of)
     return [
         Settled(intent_hash=intent_hash, how="attested", status="ok", legs=charges, violations=violations),
         *postings,
@@ -241,20 +191,6 @@ def _uncounted(state: State, ended: KnownLeg, amounts: dict[str, int]) -> list[s
     return found
 
 
-HoldParams = AnswerApproval | ReleaseReservation | AttestOutcome
-
-
-def _touches_hold(state: State, call: NativeCall, params: HoldParams) -> Touches:
-    """The intent, and the accounts that its hold draws on."""
-    hold = state.ledger.holds.get(params.intent_hash)
-    draws = hold.draws if hold is not None else ()
-    return Touches(
-        accounts=[draw.account for draw in draws],
-        resources=[draw.resource for draw in draws],
-        intents=[params.intent_hash],
-    )
-
-
 def _touches_refund(state: State, call: NativeCall, params: RefundSettlement) -> Touches:
     """The intent, whom it paid, and the accounts that paid."""
     known = call.known
@@ -267,14 +203,11 @@ def _touches_refund(state: State, call: NativeCall, params: RefundSettlement) ->
 
 
 ROWS = {
-    "approval.answer": Native(
-        AnswerApproval, _touches_hold, _check_answer, _make_answer, "approve or reject what waits"
-    ),
     "reservation.release": Native(
-        ReleaseReservation, _touches_hold, _check_release, _make_release, "end a hold by governance"
+        ReleaseReservation, touches_hold, _check_release, _make_release, "end a hold by governance"
     ),
     "outcome.attest": Native(
-        AttestOutcome, _touches_hold, _check_attest, _make_attest, "say what became of an unknown"
+        AttestOutcome, touches_hold, _check_attest, _make_attest, "say what became of an unknown"
     ),
     "settlement.refund": Native(
         RefundSettlement,

@@ -32,9 +32,11 @@ from splittally.core.types import (
     POLICY_SCOPE,
     ROOT,
     SYS,
+    rules_row,
 )
 
 MANIFEST = "manifest"
+_OF_THE_WORLD = ("clock_jump_ns", "offset_ns")
 
 
 def _check_manifest(state: State, call: NativeCall, manifest: Manifest) -> list[Finding]:
@@ -221,14 +223,16 @@ def definition_events(state: State, manifest: Manifest) -> list[Event]:
         row, now = {name: means} if name else {}, state.caps.stated.get(key)
         if row != now and (now is not None or (table, entry) in made):
             events.append(Defined("stated", key, encode(row)))
-    if manifest.offset_ns != state.offset_ns:
-        events.append(Defined("world", "offset_ns", encode(manifest.offset_ns)))
+    for name in _OF_THE_WORLD:
+        if getattr(manifest, name) != getattr(state, name):
+            events.append(Defined("world", name, encode(getattr(manifest, name))))
     return events
 
 
 def release_events(state: State, release: Manifest) -> list[Event]:
     """The definitions of a release that are new or differ; what the world chose itself stands."""
-    return definition_events(state, msgspec.structs.replace(release, offset_ns=state.offset_ns))
+    chosen = {name: getattr(state, name) for name in _OF_THE_WORLD}
+    return definition_events(state, msgspec.structs.replace(release, **chosen))
 
 
 def define_blob(state: State, events: list[Event], digest: bytes, data: bytes) -> None:
@@ -243,7 +247,7 @@ def _policy_events(state: State, manifest: Manifest) -> list[Event]:
     rules = [rule.rule() for rule in manifest.policy]
     if rules == state.rules:
         return []
-    value = encode(msgspec.to_builtins(rules, builtin_types=(bytes,)))
+    value = encode(rules_row(rules))
     events: list[Event] = [
         Defined("rules", POLICY, value if rules else b""),
         Defined("world", "policy_hash", encode(hash_manifest(value) if rules else b"")),

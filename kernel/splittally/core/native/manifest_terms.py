@@ -5,7 +5,14 @@ from msgspec import UNSET, Struct, UnsetType
 from splittally.core.caps.grants import GrantTerms, LimitTerms
 from splittally.core.errors import ExpressionError
 from splittally.core.governor.terms import GovernorTerms
-from splittally.core.limits import PARAMS_BYTES_MAX, POLICY_RULES_MAX
+from splittally.core.limits import (
+    APPROVERS_MAX,
+    CLOCK_JUMP_NS,
+    CLOCK_JUMP_NS_MIN,
+    PARAMS_BYTES_MAX,
+    POLICY_RULES_MAX,
+    TIME_NS_MAX,
+)
 from splittally.core.native.money import SCALE_MAX
 from splittally.core.policy import ATTEMPTS, condition
 from splittally.core.types import (
@@ -54,6 +61,8 @@ class RuleTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     origin_name: str = ""
     when: str = ""
     rates: list[LimitTerms] = []
+    approvers: list[str] = []
+    approvals: int = 1
 
     def __post_init__(self) -> None:
         if not is_id(self.name):
@@ -69,6 +78,19 @@ class RuleTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 condition(self.when)
             except ExpressionError as error:
                 raise ValueError(f"the `when` of rule `{self.name}`: {error}") from error
+        if self.approvers or self.approvals != 1:
+            self._require_approvals()
+
+    def _require_approvals(self) -> None:
+        """A rule that asks may say of whom, and how many of them must approve."""
+        where, named = f"rule `{self.name}`", len(self.approvers)
+        asks = self.decision == REQUIRE_APPROVAL or any(rate.over == "ask" for rate in self.rates)
+        _require(asks, f"{where} asks nobody, so it has no `approvers` and no `approvals`")
+        _require(all(map(_is_principal, self.approvers)), f"the `approvers` of {where} are principals")
+        _require(named == len(set(self.approvers)), f"{where} names one of its `approvers` twice")
+        most = named or APPROVERS_MAX
+        _require(named <= APPROVERS_MAX, f"at most {APPROVERS_MAX} `approvers`")
+        _require(0 < self.approvals <= most, f"the `approvals` of {where} are 1 to {most}")
 
     def rule(self) -> Rule:
         """The record of this rule."""
@@ -82,6 +104,8 @@ class RuleTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             origin_name=self.origin_name,
             when=self.when,
             rates=[rate.limit() for rate in self.rates],
+            approvers=self.approvers,
+            approvals=0 if self.approvals == 1 else self.approvals,
         )
 
 
@@ -102,6 +126,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     policy: list[RuleTerms] = []
     governor: GovernorTerms | UnsetType = UNSET
     offset_ns: int = 0
+    clock_jump_ns: int = CLOCK_JUMP_NS
     stated: dict[str, str] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
@@ -119,6 +144,13 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             _require(entry in entries, f"`stated` names `{entry}`, which the manifest does not have")
             _require(name == "" or is_name(name), "a module is stated by a name like acme/mail@1")
         _require(abs(self.offset_ns) <= 14 * 3600 * 10**9, "the offset from UTC is at most 14 hours")
+        jump_ns = self.clock_jump_ns
+        is_span = jump_ns == 0 or CLOCK_JUMP_NS_MIN <= jump_ns <= TIME_NS_MAX
+        _require(is_span, "`clock_jump` is at least one second, or 0 for any")
+
+
+def _is_principal(name: str) -> bool:
+    return is_id(name) and is_name(f"host/{name}@1")
 
 
 def _require(holds: bool, message: str) -> None:

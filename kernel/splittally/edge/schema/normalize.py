@@ -7,7 +7,7 @@ Rule 3. A value that is in normal form already comes back as the same object.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any
 
 from splittally.core.canonical import encode
@@ -19,19 +19,9 @@ from splittally.edge.schema.structure import BYTES, SECRET, SET, Place, escaped
 _SECRET_KEYS = ("secret", "$secret")
 _DIGITS = re.compile(r"-?[1-9][0-9]{15,19}")  # 2^53 has 16 digits, 2^64-1 has 20
 
-Error = tuple[str, str]  # a JSON pointer into a value, and why the value does not fit there
 
-
-class Misfit(Exception):
-    """A value that its schema does not admit: why, and where, as keys and indexes from the inside out."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.path: list[str | int] = []
-
-    @property
-    def error(self) -> Error:
-        return "".join(f"/{escaped(key)}" for key in reversed(self.path)), str(self)
+class Misfit(ValueError):
+    """A value that its schema does not admit, and why."""
 
 
 def normalize(value: Any, at: Place, left: int = DEPTH_MAX) -> Any:
@@ -45,19 +35,38 @@ def normalize(value: Any, at: Place, left: int = DEPTH_MAX) -> Any:
     changed: dict[Any, Any] = {}
     for key, item in value.items() if is_map else enumerate(value):
         below = named.get(key, rest)
-        if type(item) in below.easy:
-            continue
-        try:
+        if type(item) not in below.easy:
             normal = normalize(item, below, left - 1)
-        except Misfit as misfit:
-            misfit.path.append(key)
-            raise
-        if normal is not item:
-            changed[key] = normal
+            if normal is not item:
+                changed[key] = normal
     if is_map:
         return {**value, **changed} if changed else value
     items = [changed.get(index, item) for index, item in enumerate(value)] if changed else value
     return _as_set(items) if at.ours == SET else items
+
+
+def first_misfit(value: Any, root: Place) -> tuple[str, str]:
+    """Where a value that has no normal form or no canonical bytes goes wrong, as a JSON pointer, and why."""
+    for place, part, pointer in positions(root, value):
+        alone = dict.fromkeys(part) if type(part) is dict else [] if type(part) is list else part
+        try:
+            if alone is not part and pointer.count("/") == DEPTH_MAX:
+                raise Misfit(f"nested deeper than {DEPTH_MAX}")
+            encode(_leaf(part, place) if alone is part or not place.easy else alone)
+        except (Misfit, CanonicalError) as misfit:
+            return pointer, str(misfit)
+    raise AssertionError("the value has a normal form")
+
+
+def positions(place: Place, value: Any, pointer: str = "") -> Iterator[tuple[Place, Any, str]]:
+    """Every position of a value with its place and pointer, from the root down and in order."""
+    yield place, value, pointer
+    if type(value) is dict:
+        for key, item in value.items():
+            yield from positions(place.named.get(key, place.rest), item, f"{pointer}/{escaped(key)}")
+    elif type(value) is list:
+        for index, item in enumerate(value):
+            yield from positions(place.named.get(index, place.items), item, f"{pointer}/{index}")
 
 
 def _as_set(items: list[Any]) -> list[Any]:
@@ -78,7 +87,7 @@ def _leaf(value: Any, at: Place) -> Any:
         if len(value) not in at.sizes:
             raise Misfit("a length in bytes that the schema does not admit")
         return value
-    if type(value) is bytes:
+    if type(value) is bytes and bytes not in at.easy:
         raise Misfit("bytes stand only where the schema says `x-bytes`")
     return _number(value) if type(value) is str and str not in at.easy else value
 
@@ -99,20 +108,3 @@ def _reference(value: Any) -> dict[str, Any]:
             if is_alias and type(version) is int and 0 <= version <= NATURAL_MAX:
                 return {"$secret": named}
     raise Misfit('a secret is named, never given: {"secret": {"alias": text, "version": natural}}')
-
-
-def entries(value: Any) -> Iterable[tuple[Any, Any]]:
-    """What a map holds by key, an array by index, and nothing else."""
-    return value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
-
-
-def foreign(value: Any, error: CanonicalError, left: int = DEPTH_MAX) -> Misfit:
-    """Where a value for which `encode` raised the error leaves the data model, and why."""
-    for key, part in entries(value) if left else ():
-        try:
-            encode(part)
-        except CanonicalError as inner:
-            misfit = foreign(part, inner, left - 1)
-            misfit.path.append(key)
-            return misfit
-    return Misfit(str(error))

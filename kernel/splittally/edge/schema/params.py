@@ -11,30 +11,37 @@ from splittally.core.canonical import decode, encode
 from splittally.core.errors import CanonicalError, InvalidInput, InvalidSchema
 from splittally.core.hashing import hash_schema
 from splittally.edge.json_values import json_form
-from splittally.edge.schema.normalize import Error, Misfit, foreign, normalize
-from splittally.edge.schema.structure import BYTES, SECRET, read_schema, shown
+from splittally.edge.schema.cut import cut_above, kept
+from splittally.edge.schema.normalize import Misfit, first_misfit, normalize
+from splittally.edge.schema.structure import BYTES, CUT, NO_SCHEMA, SECRET, read_schema, shown
 from splittally.edge.schema.validator import Validator, compiled
 
 SCHEMA_BYTES_MAX = 256 * 1024
 _FLOAT_HEADS = b"\xf9\xfa\xfb"
+_FREE = {CUT, "properties", "title", "description", "$comment", "$ref", "$defs"}  # these refuse nothing
 
 
 class ParamsSchema:
     """A loaded schema: `data` its canonical bytes, `hash` their hash, `seal` what it is for.
 
-    `has_secrets` says that a value may hold a secret where it should hold a reference to one.
+    Without `data` it stands where an effect declares no schema: any value of the data model fits, bytes too.
+    `has_secrets` says that a value may hold a secret where it should hold a reference to one. `root` is the
+    place of the whole value. `cut_above` is above how many bytes a receipt is cut to what is named, None
+    where it never is.
     """
 
     def __init__(self, data: bytes) -> None:
-        document = decode(data)  # a copy that nobody else can change
+        document = decode(data) if data else True  # a copy that nobody else can change
         compiled(document)  # its keywords have the right form from here on
         places = read_schema(document)
         self.data = data
-        self.hash = hash_schema(data)
+        self.hash = hash_schema(data) if data else b""
         self.has_secrets = any(place.body.get(SECRET) for place in places)
         self._has_bytes = any(place.body.get(BYTES) for place in places)
         self._has_floats = any(head in data for head in _FLOAT_HEADS)
-        self._root = places[0]
+        self.root = places[0] if data else NO_SCHEMA
+        self.cut_above = cut_above(places)
+        self._is_free = all(place.body.keys() <= _FREE and not place.is_closed for place in places)
         self._validator = Validator(document, places)
 
     @classmethod
@@ -53,41 +60,31 @@ class ParamsSchema:
     def seal(self, value: Any) -> bytes:
         """The canonical bytes of the normalized value; `InvalidInput` with `pointers` and `reasons`."""
         try:
-            normal = normalize(value, self._root)
+            normal = normalize(value, self.root) if self.data else value
             data = encode(normal)
-        except CanonicalError as error:
-            _refuse([foreign(value, error).error])
-        except Misfit as misfit:
-            _refuse([misfit.error])
+        except (Misfit, CanonicalError):
+            _refuse([first_misfit(value, self.root)])
+        if not self._is_free:
+            self._require_fit(normal, data)
+        return data
+
+    def cut(self, value: Any) -> Any:
+        """What `x-cut` keeps of a value, the same object where that is all of it."""
+        return kept(value, self.root)
+
+    def _require_fit(self, normal: Any, data: bytes) -> None:
         view = json_form(normal) if self._has_bytes else normal
         # The heads of floats, which may also be bytes of other values: then the exact answer is the same.
         may_float = self._has_floats or 0xF9 in data or 0xFA in data or 0xFB in data
         judge = self._validator
         if not (judge.is_valid_exactly if may_float else judge.is_valid)(view):
             _refuse(judge.first_errors(view))
-        return data
 
 
-class _AnyParams(ParamsSchema):
-    """Stands where an effect declares no schema: any value of the data model, bytes too."""
-
-    data = hash = b""
-    has_secrets = False
-
-    def __init__(self) -> None:
-        """Nothing is loaded."""
-
-    def seal(self, value: Any) -> bytes:
-        try:
-            return encode(value)
-        except CanonicalError as error:
-            _refuse([foreign(value, error).error])
+ANY_PARAMS = ParamsSchema(b"")
 
 
-ANY_PARAMS: ParamsSchema = _AnyParams()
-
-
-def _refuse(errors: list[Error]) -> NoReturn:
+def _refuse(errors: list[tuple[str, str]]) -> NoReturn:
     pointers = [shown(pointer) for pointer, _ in errors]
     reasons = [why for _, why in errors]
     told = (f"`{at}` {why}" if at else why for at, why in zip(pointers, reasons, strict=True))

@@ -6,15 +6,16 @@ Rule 2. Structure is what `properties`, `items`, `prefixItems`, `additionalPrope
 Rule 3. Every other subschema is a constraint: it may refuse a value and never changes how it is read. An
         `x-` keyword in one is refused by its name and place, for it would hold or not by what the value is.
 Rule 4. How many subschemas apply to one value is bounded, one after the other and in all.
+Rule 5. `x-cut` says of a map that only what `properties` names is kept; a number at the root says above how
+        many bytes of the whole value that begins. It is for receipts (`cut.py`).
 
     {"properties": {"to": {"$ref": "#/$defs/names"}},          the root is one position, `to` another: a set,
      "anyOf": [{"required": ["to"]}, {"maxProperties": 0}],    for `$ref` leads to it; the two subschemas
      "$defs": {"names": {"x-set": true}}}                      of `anyOf` are constraints on the root
-
-    {"anyOf": [{"properties": {"to": {"x-set": true}}}, {}]}   refused at `#/anyOf/0/properties/to`
 """
 
 from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
@@ -28,7 +29,8 @@ _POINTER_CHARACTERS_MAX = 200  # of a place that a message shows
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SECRET, BYTES, SET = OURS = ("x-secret", "x-bytes", "x-set")
-_FOREIGN = ("$dynamicRef", "$recursiveRef", "$recursiveAnchor")
+CUT = "x-cut"
+_EVERY = (*OURS, CUT)
 
 # The keywords that hold subschemas: `_MAPS` a map of them, the others one or a list.
 STRUCTURE = {"properties", "items", "prefixItems", "additionalProperties"}
@@ -47,29 +49,31 @@ _BESIDE = {SECRET: _NOTES | {SECRET}, BYTES: _NOTES | {BYTES, "minLength", "maxL
 class Place:
     """A subschema, and what it asks of a position in a value where the structure leads to it.
 
-    `named` leads to the positions below by key or index, `rest` to those under other keys, `items` to those
-    at other indexes. `ours` is the `x-` keyword that counts, if any, `sizes` how many bytes there may be.
-    `easy` are the types that need no look: none where a secret or bytes stand, no text where digits may.
+    `bodies` are its keywords, then those of what its `$ref` leads to, and so on. `named` leads to the
+    positions below by key or index, `rest` to those under other keys, `items` to those at other indexes.
+    `ours` is the `x-` keyword that counts, if any, `sizes` how many bytes there may be. `easy` are the types
+    that need no look: none where a secret or bytes stand, no text where digits may.
     """
 
     def __init__(self, pointer: str, schema: Any) -> None:
         self.pointer = pointer
         self.body: dict[str, Any] = schema if type(schema) is dict else {}
+        self.bodies = [self.body]
         self.is_closed = schema is False
         self.refs: list[Place] = []  # what its `$ref` leads to, or nothing
         self.constraints: list[tuple[str, Place]] = []  # with the keyword of each
+        self.words: list[str] = []  # those keywords, and those of what its `$ref` leads to, each once
         self.named: dict[str | int | None, Place] = {}
-        self.rest = self.items = self  # so `ANYTHING` holds anything
+        self.rest = self.items = self  # so `_ANYTHING` holds anything
         self.ours = ""
+        self.cuts = False  # whether what `named` does not lead to is left out of a receipt
         self.sizes = range(0)
         self.easy = frozenset({type(None), bool, int, float, str})
 
-    def chain(self) -> "list[Place]":
-        """The place, what its `$ref` leads to, and so on; the structure is that of the last."""
-        return [self, *(link for target in self.refs for link in target.chain())]
 
-
-ANYTHING = Place("", True)  # where a schema says nothing
+_ANYTHING = Place("", True)  # where a schema says nothing
+NO_SCHEMA = Place("", True)  # where there is no schema: bytes, too
+NO_SCHEMA.easy |= {bytes}
 
 
 def shown(pointer: str) -> str:
@@ -82,29 +86,28 @@ def escaped(key: str | int) -> str:
     return str(key).replace("~", "~0").replace("/", "~1")
 
 
+def read_schema(document: Any) -> list[Place]:
+    """Every place of a document whose keywords have the right form, the root first, or `InvalidSchema`."""
+    places: dict[str, Place] = {}
+    _read(document, "", places, is_structure=True)
+    for place in places.values():
+        place.refs = [_target(place, places)] if "$ref" in place.body else []
+    ordered = _each_after_what_it_applies(list(places.values()))
+    visits = {_ANYTHING: 0}
+    for place in places.values():
+        ways = [(part, f"{place.pointer}/{keyword}") for keyword, part in place.constraints]
+        if sum([_visits(part, source, visits) for part, source in ways]) > SCHEMA_VISITS_MAX:
+            _refuse(place, "too many subschemas apply to one value")
+    for place in ordered:
+        _complete(place)
+    return list(places.values())
+
+
 def _refuse(place: Place, why: str) -> NoReturn:
     raise InvalidSchema(f"in the schema at `#{shown(place.pointer)}`: {why}", pointer=place.pointer)
 
 
-def read_schema(document: Any) -> list[Place]:
-    """Every place of a document whose keywords have the right form, the root first, or `InvalidSchema`."""
-    by_pointer: dict[str, Place] = {}
-    _read(document, "", by_pointer, is_structure=True)
-    places = list(by_pointer.values())
-    for place in places:
-        if "$ref" in place.body:
-            _refer(place, by_pointer)
-    reach: dict[Place, int] = {}
-    for place in places:
-        _reach(place, reach)
-    visits = {ANYTHING: 0}
-    for place in places:
-        _refuse_constraints(place, visits)
-    for place in places:
-        _complete(place)
-    return places
-
-
+# --- reading ------------------------------------------------------------------------------------
 def _read(schema: Any, pointer: str, places: dict[str, Place], *, is_structure: bool) -> Place:
     """The place at `pointer` with all that is in it; `true` and `false` have no keywords.
 
@@ -112,124 +115,98 @@ def _read(schema: Any, pointer: str, places: dict[str, Place], *, is_structure: 
     additional one, so what stands under it would depend on the key.
     """
     place = places[pointer] = Place(pointer, schema)
-    place.rest = place.items = ANYTHING
-    _refuse_foreign(place)
-    if is_structure and "$ref" in place.body:
-        _refuse_beside_ref(place)
-    beside = {"additionalProperties"} if "patternProperties" in place.body else set()
-    for keyword, held in place.body.items():
-        only_constrains = keyword in _CONSTRAINTS | beside
-        leads = keyword in DEFINITIONS or (is_structure and not only_constrains)
-        for key, part in _entries(keyword, held):
-            at = f"{pointer}/{keyword}" + ("" if key is None else f"/{escaped(key)}")
-            below = _read(part, at, places, is_structure=leads)
-            if only_constrains:
-                place.constraints.append((keyword, below))
-            elif keyword == "items":
-                place.items = below
-            elif keyword == "additionalProperties":
-                place.rest = below
-            elif keyword not in DEFINITIONS:
-                place.named[key] = below
+    place.rest = place.items = _ANYTHING
+    _refuse_keywords(place, is_structure=is_structure)
+    only_constrain = _CONSTRAINTS | ({"additionalProperties"} if "patternProperties" in place.body else set())
+    for keyword, key, part in _parts(place.body):
+        at = f"{pointer}/{keyword}" + ("" if key is None else f"/{escaped(key)}")
+        leads = keyword in DEFINITIONS or (is_structure and keyword not in only_constrain)
+        below = _read(part, at, places, is_structure=leads)
+        if keyword in only_constrain:
+            place.constraints.append((keyword, below))
+        elif keyword == "items":
+            place.items = below
+        elif keyword == "additionalProperties":
+            place.rest = below
+        elif keyword not in DEFINITIONS:
+            place.named[key] = below
     return place
 
 
-def _entries(keyword: str, held: Any) -> Iterable[tuple[str | int | None, Any]]:
-    """The subschemas of a keyword by key or index, if any; `dependencies` may list names instead."""
-    if keyword not in STRUCTURE | DEFINITIONS | _CONSTRAINTS:
-        return []
-    if keyword in _MAPS:
-        return [(name, part) for name, part in held.items() if type(part) is not list]
-    return enumerate(held) if type(held) is list else [(None, held)]
+def _parts(body: dict[str, Any]) -> Iterable[tuple[str, str | int | None, Any]]:
+    """The subschemas of each keyword by key or index, if any; `dependencies` may list names instead."""
+    for keyword, held in body.items():
+        if keyword in _MAPS:
+            yield from ((keyword, name, part) for name, part in held.items() if type(part) is not list)
+        elif keyword in STRUCTURE | _CONSTRAINTS:
+            parts: Iterable[Any] = enumerate(held) if type(held) is list else [(None, held)]
+            yield from ((keyword, index, part) for index, part in parts)
 
 
-def _refuse_foreign(place: Place) -> None:
+def _refuse_keywords(place: Place, *, is_structure: bool) -> None:
+    """Refuses the keywords that are not read, and in structure those that may not stand beside `$ref`."""
     for keyword, value in place.body.items():
-        if keyword in _FOREIGN:
+        if keyword in ("$dynamicRef", "$recursiveRef", "$recursiveAnchor"):
             _refuse(place, f"`{keyword}` is not read; use `$ref`")
-        if keyword.startswith("x-") and keyword not in OURS:
-            _refuse(place, f"no keyword `{printable(keyword)[:64]}`; there are {', '.join(OURS)}")
+        if keyword.startswith("x-") and keyword not in _EVERY:
+            _refuse(place, f"no keyword `{printable(keyword)[:64]}`; there are {', '.join(_EVERY)}")
         if keyword in OURS and type(value) is not bool:
             _refuse(place, f"`{keyword}` is true or false")
+        if keyword == CUT:
+            _refuse_cut(place, value)
+        if is_structure and "$ref" in place.body and keyword in {*STRUCTURE, SET, CUT}:
+            instead = "state it where `$ref` leads, or under `allOf` if it is only to constrain"
+            _refuse(place, f"`{keyword}` beside `$ref` gives a value two structures; {instead}")
     if place.pointer and "$id" in place.body:
         _refuse(place, "only the whole document may have an `$id`")
     if place.body.get("$schema", _DIALECT) not in (_DIALECT, f"{_DIALECT}#"):
         _refuse(place, f"`$schema` is `{_DIALECT}` or absent")
 
 
-def _refuse_beside_ref(place: Place) -> None:
-    for keyword in sorted({*STRUCTURE, SET} & place.body.keys()):
-        instead = "state it where `$ref` leads, or under `allOf` if it is only to constrain"
-        _refuse(place, f"`{keyword}` beside `$ref` gives a value two structures; {instead}")
+def _refuse_cut(place: Place, value: Any) -> None:
+    is_size = not place.pointer and type(value) is int and value > 0
+    if type(value) is not bool and not is_size:
+        _refuse(place, f"`{CUT}` is true or false, and at the root also a number of bytes")
+    if value and not place.body.get("properties"):
+        _refuse(place, f"`{CUT}` keeps what `properties` names, and there are none beside it")
 
 
-def _refer(place: Place, places: dict[str, Place]) -> None:
+def _target(place: Place, places: dict[str, Place]) -> Place:
     reference = place.body["$ref"]
     target = places.get(unquote(reference[1:])) if reference.startswith("#") else None
     if target is None:
         where = f"to no subschema of the document: `{shown(reference)}`"
         _refuse(place, f"`$ref` leads, by JSON pointer, {where}")
-    place.refs.append(target)
-
-
-# --- positions ----------------------------------------------------------------------------------
-def _complete(place: Place) -> None:
-    """Adds what is asked of a position, which its `$ref` and what stands beside it say together."""
-    chain = place.chain()
-    bodies = [link.body for link in chain]
-    place.ours = _our_keyword(chain)
-    place.named, place.rest, place.items = chain[-1].named, chain[-1].rest, chain[-1].items
-    if any(body.get("type") == "integer" for body in bodies):
-        place.easy -= {str}
-    if place.ours in (SECRET, BYTES):
-        place.easy = frozenset()
-    least = max(body.get("minLength", 0) for body in bodies)
-    most = min(body.get("maxLength", NATURAL_MAX) for body in bodies)
-    place.sizes = range(int(least), int(most) + 1)
-
-
-def _our_keyword(chain: list[Place]) -> str:
-    """The `x-` keyword of a position, if any; refuses what would stand beside it without effect."""
-    ours = [keyword for keyword in OURS for place in chain if place.body.get(keyword)]
-    for place in chain if ours else ():
-        words = set(place.body)
-        beside = words & {"prefixItems"} if ours[0] == SET else words - _BESIDE[ours[0]]
-        if beside:
-            _refuse(place, f"`{printable(min(beside))[:64]}` has no place beside `{ours[0]}`")
-        if ours[0] != SET and place.body.get("type", "object") not in ("object", "string"):
-            _refuse(place, f"`type` beside `{ours[0]}` is object or absent")
-    return ours[0] if ours else ""
+    return target
 
 
 # --- bounds -------------------------------------------------------------------------------------
-def _reach(place: Place, reach: dict[Place, int], above: int = 0) -> int:
-    """How many subschemas apply to one value from here on, one after the other.
+def _each_after_what_it_applies(places: list[Place]) -> list[Place]:
+    """The places, each after those that it applies to the same value.
 
     What leads back to itself for the same value is refused: it would say nothing, and so admit everything.
     """
-    if reach.get(place) == 0:
-        _refuse(place, "`$ref` leads back to this place for the same value")
-    if above + reach.get(place, 1) > SCHEMA_REACH_MAX:
-        _refuse(place, f"more than {SCHEMA_REACH_MAX} subschemas lead to one another here")
-    if place not in reach:
-        reach[place] = 0  # until those that it leads to are known
-        here = [*place.refs, *(part for keyword, part in place.constraints if keyword in _OF_VALUE)]
-        reach[place] = 1 + max([_reach(part, reach, above + 1) for part in here], default=0)
-    return reach[place]
-
-
-def _refuse_constraints(place: Place, visits: dict[Place, int]) -> None:
-    """Refuses an `x-` keyword to which a constraint leads, and more visits of one value than the bound."""
-    ways = [(part, f"{place.pointer}/{keyword}") for keyword, part in place.constraints]
-    if sum([_visits(part, source, visits) for part, source in ways]) > SCHEMA_VISITS_MAX:
-        _refuse(place, "too many subschemas apply to one value")
+    applied = {
+        place: [*place.refs, *(part for keyword, part in place.constraints if keyword in _OF_VALUE)]
+        for place in places
+    }
+    try:
+        ordered = list(TopologicalSorter(applied).static_order())
+    except CycleError as circle:
+        _refuse(circle.args[1][0], "`$ref` leads back to this place for the same value")
+    reach: dict[Place, int] = {}  # how many subschemas apply from here on, one after the other
+    for place in ordered:
+        reach[place] = 1 + max([reach[part] for part in applied[place]], default=0)
+        if reach[place] > SCHEMA_REACH_MAX:
+            _refuse(place, f"more than {SCHEMA_REACH_MAX} subschemas lead to one another here")
+    return ordered
 
 
 def _visits(constraint: Place, source: str, visits: dict[Place, int]) -> int:
-    """How often the validator visits one value for a constraint, which it counts by paths and not by places.
+    """How often the validator visits one value for a constraint; refuses the `x-` keywords on the way.
 
-    Of several properties or positions a value has one. The validator remembers what it found where a
-    subschema leads back to itself, so the way back costs nothing.
+    It counts by paths and not by places. Of several properties or positions a value has one. The validator
+    remembers what it found where a subschema leads back to itself, so the way back costs nothing.
     """
     pending = [constraint]
     while pending:
@@ -248,8 +225,41 @@ def _visits(constraint: Place, source: str, visits: dict[Place, int]) -> int:
 
 
 def _refuse_ours(place: Place, source: str) -> None:
-    for keyword in OURS:
+    for keyword in _EVERY:
         if place.body.get(keyword):
             ways = "`properties`, `items`, `prefixItems`, `additionalProperties` and `$ref`"
             only = f"`#{shown(source)}` only constrains, so state it outside of that"
             _refuse(place, f"`{keyword}` counts only where {ways} lead; {only}")
+
+
+# --- positions ----------------------------------------------------------------------------------
+def _complete(place: Place) -> None:
+    """Adds what is asked of a position, which its `$ref` and what stands beside it say together."""
+    place.words = list(dict.fromkeys(keyword for keyword, _ in place.constraints))
+    for target in place.refs:
+        place.bodies += target.bodies
+        place.words += [word for word in target.words if word not in place.words]
+        place.is_closed = target.is_closed
+        place.named, place.rest, place.items = target.named, target.rest, target.items
+    bodies = place.bodies
+    place.ours = _our_keyword(place)
+    place.cuts = any(body.get(CUT) for body in bodies)
+    if any(body.get("type") == "integer" for body in bodies):
+        place.easy -= {str}
+    if place.ours in (SECRET, BYTES):
+        place.easy = frozenset()
+    least = max(body.get("minLength", 0) for body in bodies)
+    most = min(body.get("maxLength", NATURAL_MAX) for body in bodies)
+    place.sizes = range(int(least), int(most) + 1)
+
+
+def _our_keyword(place: Place) -> str:
+    """The `x-` keyword of a position, if any; refuses what would stand beside it without effect."""
+    ours = next((keyword for keyword in OURS if any(body.get(keyword) for body in place.bodies)), "")
+    for body in place.bodies if ours else ():
+        beside = body.keys() & {"prefixItems"} if ours == SET else body.keys() - _BESIDE[ours]
+        if beside:
+            _refuse(place, f"`{printable(min(beside))[:64]}` has no place beside `{ours}`")
+        if ours != SET and body.get("type", "object") not in ("object", "string"):
+            _refuse(place, f"`type` beside `{ours}` is object or absent")
+    return ours

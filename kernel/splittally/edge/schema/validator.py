@@ -2,7 +2,7 @@
 
 Rule 1. No file and no connection is opened, formats assert nothing, patterns do not backtrack.
 Rule 2. 1 and 1.0 are two values. The validator takes them for one, so where a value or a schema holds a float
-        it is asked with the keyword `_EXACT` beside each `type`, `const` and `enum` for which that matters.
+        `_Exact` stands in for the keywords to which that matters.
 Rule 3. Told are the keywords that fail by themselves; where none does, the innermost constraint that fails.
         An error is a JSON pointer into the value and a sentence about the schema; it repeats no value.
 
@@ -10,7 +10,6 @@ The validator's own errors hold those of every branch of every `anyOf`: for a me
 seconds and a gigabyte. So the structure is walked and the validator asked about one position after another.
 """
 
-from collections.abc import Iterable, Iterator
 from functools import cache, cached_property
 from typing import Any
 from urllib.parse import quote
@@ -20,38 +19,33 @@ import jsonschema_rs
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidSchema
 from splittally.edge.json_values import printable
-from splittally.edge.schema.normalize import Error, entries
-from splittally.edge.schema.structure import BYTES, DEFINITIONS, SECRET, STRUCTURE, Place, escaped
+from splittally.edge.schema.normalize import positions
+from splittally.edge.schema.structure import BYTES, DEFINITIONS, SECRET, STRUCTURE, Place
 
 ERRORS_MAX = 8
 _REASON_CHARACTERS_MAX = 200
 _URI = "urn:splittally:schema"
 _MASK = "this"  # stands in a message where the value would
-_EXACT = "x-exact"  # stands in what the validator is shown, never in a document
+_TYPES = {
+    type(None): {"null"}, bool: {"boolean"}, int: {"integer", "number"}, float: {"number"},
+    str: {"string"}, list: {"array"}, dict: {"object"},
+}  # fmt: skip
 
 
 class _Exact:
-    """Refuses a float where `type` says integer, and what only resembles a value of `const` or `enum`."""
+    """`type`, `const` or `enum` that tells 1 from 1.0: its types by name, its values by their bytes."""
 
-    def __init__(self, body: dict[str, Any], *_: Any) -> None:
-        self._is_whole = _is_whole(body)
-        self._choices = [frozenset(map(encode, listed)) for listed in _listed(body)]
+    def __init__(self, _body: dict[str, Any], asked: Any, path: list[Any]) -> None:
+        self._is_type = path[-1] == "type"
+        listed = [asked] if path[-1] == "const" or type(asked) is str else asked
+        self._taken = frozenset(listed if self._is_type else map(encode, listed))
 
     def validate(self, value: Any) -> None:
-        if self._is_whole and type(value) is float:
+        """Raises what is told of a value that only the keyword of the standard takes."""
+        if self._is_type and self._taken.isdisjoint(_TYPES[type(value)]):
             raise ValueError("a float where the schema says integer")
-        if any(encode(value) not in choices for choices in self._choices):
+        if not self._is_type and encode(value) not in self._taken:
             raise ValueError("none of the values that the schema lists, where 1 and 1.0 are two")
-
-
-def _is_whole(body: dict[str, Any]) -> bool:
-    types = body.get("type", "")
-    return "integer" in types and "number" not in types  # whether that is one name or a list of them
-
-
-def _listed(body: dict[str, Any]) -> list[list[Any]]:
-    constant = [[body["const"]]] if "const" in body else []
-    return [body["enum"], *constant] if "enum" in body else constant
 
 
 _OPTIONS: dict[str, Any] = {
@@ -59,7 +53,8 @@ _OPTIONS: dict[str, Any] = {
     "validate_formats": False,
     "pattern_options": jsonschema_rs.RegexOptions(),  # the default engine backtracks
 }
-_EXACTLY: dict[str, Any] = _OPTIONS | {"keywords": {_EXACT: _Exact}, "mask": _MASK}
+_MASKED = _OPTIONS | {"mask": _MASK}
+_EXACTLY = _MASKED | {"keywords": dict.fromkeys(("type", "const", "enum"), _Exact)}
 
 
 def compiled(document: Any, options: dict[str, Any] = _OPTIONS) -> Any:
@@ -76,9 +71,9 @@ class Validator:
 
     def __init__(self, document: Any, places: list[Place]) -> None:
         for place in places:
-            _show(place.body)
-        self._document = document
-        self._root = places[0]
+            if place.body.get(SECRET) or place.body.get(BYTES):
+                place.body.clear()  # `normalize` has judged what stands there
+        self._document, self._root = document, places[0]
         self._judges_of = cache(self._compiled)
         self.is_valid = compiled(document).is_valid
 
@@ -87,60 +82,27 @@ class Validator:
         """Whether a value fits that may hold a float; of others `is_valid` says the same, and faster."""
         return compiled(self._document, _EXACTLY).is_valid
 
-    @cached_property
-    def _registry(self) -> Any:
-        return jsonschema_rs.Registry([(_URI, self._document)])
-
-    def first_errors(self, value: Any) -> list[Error]:
+    def first_errors(self, value: Any) -> list[tuple[str, str]]:
         """The first errors of a value that does not fit, from the root down and in order."""
-        told: list[Error] = []
+        told: list[tuple[str, str]] = []
         innermost = "", "does not fit"
-        for place, part, pointer in _positions(self._root, value):
-            plain, whole = self._judges_of(place)
-            told += [(pointer, why) for why in _reasons(place, plain.iter_errors(part))]
+        for place, part, pointer in positions(self._root, value):
+            plain, exact, whole = self._judges_of(place)
+            errors = list(plain.iter_errors(part)) or exact.iter_errors(part)
+            said = ["has no place here"] if place.is_closed else []
+            said += [printable(error.message.removeprefix(f"{_MASK} ")) for error in errors]
+            told += [(pointer, why[:_REASON_CHARACTERS_MAX]) for why in said]
             if len(told) >= ERRORS_MAX:
                 break
             if not told and not whole.is_valid(part):
-                innermost = pointer, f"does not fit `{'` or `'.join(_constraints(place))}`"
+                innermost = pointer, f"does not fit `{'` or `'.join(place.words)}`"
         return told[:ERRORS_MAX] or [innermost]
 
-    def _compiled(self, place: Place) -> tuple[Any, Any]:
-        """What judges by the keywords that hold no subschema and, where there are constraints, by all."""
-        words = _constraints(place)
-        left_out = {"$ref", "$id", *STRUCTURE, *DEFINITIONS, *words}
-        bodies = [
-            {word: asked for word, asked in link.body.items() if word not in left_out}
-            for link in place.chain()
-        ]
-        whole = {"$ref": f"{_URI}#{quote(place.pointer)}"} if words else True
-        options = _EXACTLY | {"registry": self._registry}
-        return compiled({"allOf": bodies}, options), compiled(whole, options)
-
-
-def _show(body: dict[str, Any]) -> None:
-    """Makes a subschema what the validator is shown: `x-secret` and `x-bytes` are for `normalize` alone."""
-    if body.get(SECRET) or body.get(BYTES):
-        body.clear()
-    elif _is_whole(body) or any(type(value) is not str for listed in _listed(body) for value in listed):
-        body[_EXACT] = True
-
-
-def _constraints(place: Place) -> list[str]:
-    """The keywords that constrain a position, each once."""
-    return list(dict.fromkeys(keyword for link in place.chain() for keyword, _ in link.constraints))
-
-
-def _reasons(place: Place, found: Iterable[Any]) -> list[str]:
-    """The sentences for errors of keywords; of what is no number, `_EXACT` has nothing to add."""
-    errors = list(found)
-    errors = [error for error in errors if error.schema_path[-1] != _EXACT] or errors
-    said = [printable(error.message.removeprefix(f"{_MASK} "))[:_REASON_CHARACTERS_MAX] for error in errors]
-    return ["has no place here", *said] if any(link.is_closed for link in place.chain()) else said
-
-
-def _positions(place: Place, value: Any, pointer: str = "") -> Iterator[tuple[Place, Any, str]]:
-    """Every position of a value with its place and pointer, from the root down and in order."""
-    yield place, value, pointer
-    rest = place.rest if type(value) is dict else place.items
-    for key, item in entries(value):
-        yield from _positions(place.named.get(key, rest), item, f"{pointer}/{escaped(key)}")
+    def _compiled(self, place: Place) -> tuple[Any, Any, Any]:
+        """What judges by the keywords that hold no subschema, twice, and by the constraints with them."""
+        left_out = {"$ref", "$id", *STRUCTURE, *DEFINITIONS, *place.words}
+        kept = [{word: body[word] for word in body if word not in left_out} for body in place.bodies]
+        alone = {"allOf": kept}
+        whole = {"$ref": f"{_URI}#{quote(place.pointer)}"} if place.words else True
+        registry = {"registry": jsonschema_rs.Registry([(_URI, self._document)])}
+        return compiled(alone, _MASKED), compiled(alone, _EXACTLY), compiled(whole, _EXACTLY | registry)

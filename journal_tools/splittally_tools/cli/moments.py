@@ -1,0 +1,66 @@
+"""The options that say a past moment, `--at`, `--since` and `--until`, read in one way for every command."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol, TypeVar
+
+import click
+from splittally.core.errors import InvalidInput
+from splittally.core.state import State
+from splittally.edge.moments import Moment, read_moment
+from splittally.runtime.queries import Queries
+from splittally.runtime.reader import Reader
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+class Decorator(Protocol):
+    """What gives a command an option and leaves its type as it is."""
+
+    def __call__(self, function: Decorated, /) -> Decorated: ...
+
+
+_SPELLED = "SEQ|DAY|TIME|NS"
+
+
+def moment_option(*names: str, help: str) -> Decorator:
+    """An option that takes a past moment."""
+    return click.option(*names, callback=_read, metavar=_SPELLED, help=help)
+
+
+def _read(ctx: click.Context, option: click.Parameter, value: str | None) -> Moment | None:
+    if value is None:
+        return None
+    is_number = value.isascii() and value.isdecimal()
+    try:
+        return read_moment(int(value) if is_number else value, option.name or "")
+    except InvalidInput as error:
+        raise click.BadParameter(str(error), ctx, option) from None
+
+
+at_option = moment_option("--at", help="As it stood then, not now; a day is its end.")
+
+
+def since_option(what: str = "frames") -> Decorator:
+    """The option that says from when, as `since`; `--from` is its other name."""
+    return moment_option("--since", "--from", "since", help=f"Only {what} from then on.")
+
+
+def until_option(what: str = "frames") -> Decorator:
+    """The option that says until when, as `until`; `--to` is its other name."""
+    return moment_option("--until", "--to", "until", help=f"Only {what} until then, included.")
+
+
+def state_of(reader: Reader, at: Moment | None) -> State:
+    """The state that a view is of: that of a past moment, or the last."""
+    return reader.folded if at is None else reader.state_after(at)
+
+
+def queries_at(reader: Reader, at: Moment | None) -> Queries:
+    """The queries on that state."""
+    return reader.state if at is None else reader.at(at)
+
+
+def utc_of(moment: Moment) -> datetime:
+    """The first microsecond of a moment that is no sequence, for what knows no world; its days are UTC's."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=moment.first_ns // 1_000)

@@ -1,0 +1,115 @@
+"""What the obvious model of histories knows of grants and their limits: counters, windows, amendments."""
+
+from tests.model.records import Counter, Found, end_of, start_of
+
+OVER = {"deny": "deny", "defer": "defer", "ask": "require_approval", "tell": "allow", "shadow": "allow"}
+CODES = {
+    "deny": "budget_exceeded",
+    "defer": "budget_deferred",
+    "ask": "approval_threshold",
+    "shadow": "shadow_exceeded",
+}
+
+
+class Limits:
+    """Grants in a tree, the rules of the policy, and what each limit counts."""
+
+    def __init__(self, grants, rules):
+        self.now = 0
+        self.grants, self.rules = grants, rules
+        self.counters = {}
+        self.open = {}  # (grant, dim, per) -> (start, end)
+        for name, grant in grants.items():
+            for limit in grant.limits:
+                if limit.per == "life":
+                    self.counter(name, limit.dim, "life", 0).limit = self.hard(name, limit)
+
+    def chain(self, name):
+        names = []
+        while name is not None:
+            names.append(name)
+            name = self.grants[name].parent
+        return names
+
+    def counter(self, *key):
+        return self.counters.setdefault(key, Counter())
+
+    def limits(self, scope):
+        return self.grants[scope].limits if scope in self.grants else self.rates(scope)
+
+    def rates(self, scope):
+        return next((rule["rates"] for rule in self.rules if f"policy/{rule['name']}" == scope), [])
+
+    def is_void(self, scope):
+        return scope in self.grants and any(self.grants[x].revoked for x in self.chain(scope))
+
+    def hard(self, scope, like):
+        """The amount that the counter of this limit denies above; -1 where none does."""
+        same = [
+            x.amount for x in self.limits(scope) if (x.dim, x.per, x.over) == (like.dim, like.per, "deny")
+        ]
+        return min(same, default=-1)
+
+    def compare(self, scope, asked):
+        """What the limits of one scope say of these amounts."""
+        found = Found()
+        for limit in self.limits(scope):
+            amount = asked.get(limit.dim, 0)
+            if limit.per == "intent":
+                if amount > limit.amount:
+                    is_own = limit.over in ("ask", "shadow")
+                    found.codes.append(CODES[limit.over] if is_own else "intent_limit_exceeded")
+                    found.outcomes.append(OVER[limit.over])
+                continue
+            start = 0
+            if limit.per != "life":
+                window = (scope, limit.dim, limit.per)
+                start = self.open[window][0] if window in self.open else start_of(limit.per, self.now)
+                if window not in self.open:
+                    found.opened[window] = (start, end_of(limit.per, start), self.hard(scope, limit))
+                if (*window, start) not in found.windows:
+                    found.windows.append((*window, start))
+            key = (scope, limit.dim, limit.per, start)
+            counter = self.counters.get(key, Counter())
+            if limit.per != "life" and key[:3] not in self.open:
+                counter = Counter(limit=self.hard(scope, limit))
+            bound = counter.limit if limit.over == "deny" else limit.amount
+            left = bound + counter.refunded - counter.reserved - counter.spent - amount
+            if limit.over == "tell":
+                if left <= 0 and counter.told < limit.amount:
+                    found.codes.append("limit_approaching")
+                    found.told.append((key, limit.amount))
+            elif left < 0:
+                found.codes.append(CODES[limit.over])
+                found.outcomes.append(OVER[limit.over])
+        return found
+
+    def close(self, window):
+        start, end = self.open.pop(window)
+        scope, dim, per = window
+        limit = next((x for x in self.limits(scope) if (x.dim, x.per) == (dim, per) and x.share), None)
+        if limit is None or self.is_void(scope):
+            return
+        counter = self.counters[*window, start]
+        left = max(0, counter.limit - counter.spent - counter.reserved)
+        while True:
+            start, amount = end, limit.amount + left * limit.share // 100
+            end, left = end_of(per, start), amount
+            if end > self.now:
+                break
+        self.counters[*window, start] = Counter(limit=amount)
+        self.open[window] = (start, end)
+
+    def amend(self, name, limits):
+        """New amounts for the limits that a grant has; open windows keep what was carried into them."""
+        old = {(x.dim, x.per): self.hard(name, x) for x in self.grants[name].limits}
+        self.grants[name].limits = limits
+        for (dim, per), was in old.items():
+            now = self.hard(name, next(x for x in limits if (x.dim, x.per) == (dim, per)))
+            key = (name, dim, per)
+            if per == "life":
+                self.counters[*key, 0].limit = now
+            elif key in self.open and now != was:
+                counter = self.counters[*key, self.open[key][0]]
+                carried = max(0, counter.limit - was) if min(was, now) >= 0 else 0
+                counter.limit = now + carried
