@@ -41,6 +41,14 @@ def _llm(params: Params) -> set[str]:
     return {"tokens", *(resource for resource in found if isinstance(resource, str))}
 
 
+def _llm_beside(params: Params) -> set[str]:
+    """The same, and the provider's own figure where the table says the scale of its resource."""
+    prices = _map(params.get("prices"))
+    resource = prices.get("resource")
+    is_told = isinstance(resource, str) and prices.get("scale") is not None
+    return _llm(params) | ({f"{resource}.provider"} if is_told else set())
+
+
 def _allow(params: Params) -> set[str] | None:
     return ANY if "reserve" in params else set()  # without one the receipt is not read
 
@@ -65,6 +73,7 @@ COUNTED: dict[str, Callable[[Params], set[str] | None]] = {
     "sys/CapEnforceEmail@1": _fixed("mails", "recipients", "bytes"),
     "sys/CapEnforceFs@1": _fixed("calls", "bytes_read", "bytes_written"),
     "sys/CapEnforceHttpOut@1": _fixed("requests", "bytes", "bytes_received"),
+    "sys/CapEnforceLlm@1": _llm_beside,
     "sys/CapEnforceLlmBasic@1": _llm,
     "sys/CapEnforceMcp@1": _fixed("calls", "cost_cents"),
     "sys/CapEnforceNative@1": _fixed(),
