@@ -38,9 +38,9 @@ DIMENSIONS = {
     "completion_tokens", "max_tokens", "credits", "usd", "USD",
 }  # fmt: skip
 PURE = {
-    "blake3", "cbor2", "cbrrr", "collections", "collections.abc", "decimal", "fractions", "functools",
-    "hashlib", "heapq", "itertools", "math", "msgspec", "msgspec.structs", "operator", "re", "struct",
-    "typing",
+    "array", "bisect", "blake3", "cbor2", "cbrrr", "collections", "collections.abc", "decimal", "fractions",
+    "functools", "hashlib", "heapq", "itertools", "math", "msgspec", "msgspec.structs", "operator", "re",
+    "struct", "typing",
 }  # fmt: skip
 RECEIPT_FIELDS = {"cost_cents"}  # a key of the ABI's receipt (schemas/abi.cddl), not a dimension
 IMPURE_CALLS = {"open", "print", "input", "eval", "exec", "compile", "hash", "id", "__import__", "globals"}

@@ -18,6 +18,7 @@ import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import cosmic_ray.plugins
 from cosmic_ray.ast import ast_nodes, get_ast
@@ -99,29 +100,42 @@ def chosen(copy: Path, args: argparse.Namespace) -> list[dict]:
     every = []
     for part in args.parts:
         path = copy / KERNEL / part
-        found = [
-            x for file in sorted(path.rglob("*.py")) or [path] for x in places(file, copy / KERNEL, part)
-        ]
+        files = sorted(path.rglob("*.py")) or [path]
+        found = [spot for file in files for spot in spots(file)]
         if args.sample:
-            drawn = random.Random(args.seed).sample(found, min(args.sample, len(found)))
-            found = sorted(drawn, key=found.index)
-        every += found
+            found = sorted(random.Random(args.seed).sample(found, min(args.sample, len(found))))
+        made = (place(spot, str(spot.path.relative_to(copy / KERNEL)), part) for spot in found)
+        every += [each for each in made if each is not None]
     return every
 
 
-def places(path: Path, kernel: Path, part: str) -> list[dict]:
-    """Each change of one file, with the whole text that it leaves."""
-    text, file, found = path.read_text(), str(path.relative_to(kernel)), []
-    tree = get_ast(text)
+class Spot(NamedTuple):
+    """One change that could be made: by which operator, its number in the file, and the line."""
+
+    path: Path
+    operator: str
+    number: int
+    line: int
+
+
+def spots(path: Path) -> list[Spot]:
+    """Every change of one file."""
+    tree, found = get_ast(path.read_text()), []
     for name in sorted(filter(OPERATORS.fullmatch, cosmic_ray.plugins.operator_names())):
         operator = cosmic_ray.plugins.get_operator(name)()
         starts = [start for node in ast_nodes(tree) for start, _ in operator.mutation_positions(node)]
-        for number, (line, _) in enumerate(starts):
-            new = mutate_code(text, operator, number)
-            if new is not None:
-                made = {"id": f"{file}:{line} {name} {number}", "part": part, "file": file, "line": line}
-                found.append(made | {"change": change(text, new), "text": new})
+        found += [Spot(path, name, number, line) for number, (line, _) in enumerate(starts)]
     return found
+
+
+def place(spot: Spot, file: str, part: str) -> dict | None:
+    """The change, with the whole text that it leaves; None where it changes nothing."""
+    text = spot.path.read_text()
+    new = mutate_code(text, cosmic_ray.plugins.get_operator(spot.operator)(), spot.number)
+    if new is None:
+        return None
+    made = {"id": f"{file}:{spot.line} {spot.operator} {spot.number}", "part": part, "file": file}
+    return made | {"line": spot.line, "change": change(text, new), "text": new}
 
 
 def change(old: str, new: str) -> str:

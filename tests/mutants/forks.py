@@ -8,6 +8,7 @@ quickest, until one fails. A place that is run as a module is imported gets a pr
 import json
 import os
 import re
+import resource
 import select
 import signal
 import subprocess
@@ -20,9 +21,10 @@ import pytest
 
 from tests.mutants.swap import functions_below, swaps
 
-FIRST = re.compile(r"tests/test_(golden|(history|plan)_model)\.py::\w+(\[[0-7]\])?")  # they meet most at once
+FIRST = re.compile(r"tests/test_(golden|(history|plan)_model)\.py::\w+(\[[0-2]\])?")  # they meet most at once
 TESTS_SECONDS_MAX = 60  # of tests that ran so long together while they were timed
-PLACE_SECONDS_MAX = 150  # a change that never ends is noticed, too
+PLACE_SECONDS_MAX = 90  # of a processor: a change that never ends is noticed, too
+WAITING_SECONDS_MAX = 900  # where it waits for something, or the machine is busy
 FRESH_FILES = 6  # test files that reach a module most, for what only its import runs
 
 
@@ -78,7 +80,7 @@ class Forks:
         return {"said": "survived" if tests else "unreached", "by": ""}
 
     def ordered(self, file: str, tests: list[str]) -> list[str]:
-        """Those that noticed most in this file, the models, then the quickest, as many as there is time for."""
+        """Those that noticed most in this file, the models, then the quickest, while there is time."""
         chosen, total = [], 0.0
 
         def rank(test: str) -> tuple:
@@ -110,7 +112,7 @@ class Forks:
         if child == 0:
             self.run(tests, changed, reading, writing)
         os.close(writing)
-        ready, _, _ = select.select([reading], [], [], PLACE_SECONDS_MAX)
+        ready, _, _ = select.select([reading], [], [], WAITING_SECONDS_MAX)
         said = os.read(reading, 4096).decode() if ready else ""
         if not ready:
             os.kill(child, signal.SIGKILL)
@@ -122,6 +124,7 @@ class Forks:
         """What a child does: it never returns."""
         try:
             os.close(reading)
+            resource.setrlimit(resource.RLIMIT_CPU, (PLACE_SECONDS_MAX, PLACE_SECONDS_MAX))
             nothing = os.open(os.devnull, os.O_RDWR)
             for number in (0, 1, 2):
                 os.dup2(nothing, number)
@@ -144,7 +147,7 @@ class Forks:
         Path(path).write_text(text)
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:xdist", *dict.fromkeys(files)]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=PLACE_SECONDS_MAX, check=False)
+            done = subprocess.run(command, capture_output=True, timeout=WAITING_SECONDS_MAX, check=False)
             return {"said": "killed" if done.returncode else "survived", "by": "a process of its own"}
         except subprocess.TimeoutExpired:
             return {"said": "killed", "by": "the clock"}

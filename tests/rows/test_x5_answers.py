@@ -92,26 +92,6 @@ def test_what_was_approved_is_not_rejected_any_more_and_approving_it_again_chang
         assert (kernel.state.reservations[digest].phase, len(recorded(kernel, HoldChanged))) == ("open", 1)
 
 
-@pytest.mark.req("X0-06")
-def test_revoking_releases_what_waits_below_in_the_order_in_which_it_was_asked_and_nothing_else():
-    grants = {
-        "top": {"budget": {"tokens": 99}, "delegations": 2},
-        "mid": {"parent": "top", "delegations": 1},
-        "low": {"parent": "mid"},
-        "side": {"parent": "top"},
-    }
-    with world(grants, policy=ASK) as kernel:
-        flying = act(kernel, {"tokens": 1}, "low").intent_hash
-        assert kernel.approve(flying).allowed
-        waiting = [act(kernel, {"tokens": at + 1}, name).intent_hash
-                   for at, name in enumerate(("low", "mid", "side", "low", "top", "mid"))]  # fmt: skip
-        done(kernel, "grant.revoke", name="mid")
-        released = [x.intent_hash for x in recorded(kernel, Released)]
-        assert released == [waiting[0], waiting[1], waiting[3], waiting[5]]
-        assert set(kernel.state.reservations) == {flying, waiting[2], waiting[4]}
-        assert settle(kernel, flying, {"tokens": 1}).status == "settled"
-
-
 # --- attestations ---------------------------------------------------------------------------------------
 
 CHAIN = {"top": {"budget": {"tokens": 9}}, "g": {"parent": "top", "unknown_ns": 100}}

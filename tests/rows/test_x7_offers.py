@@ -96,19 +96,29 @@ def test_each_list_of_offers_is_what_asking_one_by_one_until_an_allow_would_be(l
 
 @pytest.mark.req("X7-18")
 def test_the_same_list_again_hears_the_same_answer():
+    """Also where an offer had been refused by itself, and where all are refused."""
     with world(MODELS | {"large": MODELS["large"] | {"budget": {"tokens": 1}}}) as kernel:
-        for names in (["large", "small"], ["large", "other"]):
-            offers = [ask(name, 50, bytes([len(names[1])]) * 32, grant="large" if name == "other" else None)
-                      for name in names]  # fmt: skip
-            if names[1] == "other":
-                offers[1] = ask("other", 50, bytes(31) + b"o", grant="small")
-            first, again = (kernel.submit(offers, mode="first") for _ in range(2))
-            assert (again.outcome, again.intent_hash, again.findings[: len(first.findings)]) == (
-                first.outcome,
-                first.intent_hash,
-                first.findings[: len(again.findings)],
-            )
-            assert (first.duplicate, again.duplicate) == (False, True)
+        alone = kernel.submit(ask("large", 50, b"a" * 32))
+        offers = [ask("large", 50, b"a" * 32), ask("small", 50, b"b" * 32)]
+        first, again = (kernel.submit(offers, mode="first") for _ in range(2))
+        assert (alone.outcome, first.outcome, again.outcome) == ("deny", "allow", "allow")
+        assert (again.intent_hash, again.duplicate) == (first.intent_hash, True)
+        offers = [ask("large", 60, b"c" * 32), ask("small", 2000, b"d" * 32)]
+        first, again = (kernel.submit(offers, mode="first") for _ in range(2))
+        assert [x.facts["grant"] for x in first.findings] == ["large", "small"]
+        assert (again.outcome, again.intent_hash) == ("deny", first.intent_hash)
+        assert [x.facts | {"next": x.facts["then"]} for x in again.findings] == [
+            x.facts | {"then": x.facts["next"]} for x in first.findings
+        ]  # the same, with the advice that this key is used up
+
+
+@pytest.mark.req("X7-18")
+def test_an_offer_that_would_wait_for_approval_gives_way_to_one_that_need_not():
+    asks = {"limits": [{"dim": "tokens", "per": "intent", "amount": 10, "over": "ask"}]}
+    with world({"g": asks, "h": {}}) as kernel:
+        offers = [Intent(ACT, {"a": reserves({"tokens": 20})}, grant) for grant in "gh"]
+        assert kernel.submit(offers, mode="first").outcome == "allow"
+        assert kernel.submit(offers[:1], mode="first").outcome == "require_approval"
 
 
 @pytest.mark.req("X7-18")

@@ -13,13 +13,14 @@ import msgspec
 from msgspec import Struct
 
 from splittally.core.canonical import UNENCODABLE, encode_record
-from splittally.core.commands import Command, Evidence, Known, Release, Settle
+from splittally.core.commands import Command, Evidence, Known, Release, Settle, Submit
 from splittally.core.errors import FormatTooNew, JournalDamaged
 from splittally.core.events import Event, GrantSet, HoldChanged, Refunded, Settled
 from splittally.core.state import FORMAT
 from splittally.core.types import GRANT_FIELDS, leave_out
 
-RELEASE_FIELDS, HOLD_CHANGED_FIELDS = 4, 4  # of format 1, the tag included
+RELEASE_FIELDS, HOLD_CHANGED_FIELDS, SETTLE_FIELDS = 4, 4, 8  # of format 1, the tag included
+MEMBER_FIELDS = 11
 CHARGE_FIELDS, REFUND_LEG_FIELDS, KNOWN_LEG_FIELDS = 8, 3, 3  # of format 1
 
 
@@ -50,7 +51,12 @@ def body_rows(
 ) -> list[Any]:
     """The body as lists and atoms, ready to be encoded."""
     cmd, told, events = msgspec.to_builtins((command, seen, out), builtin_types=(bytes,))
-    if type(command) is Release:
+    if type(command) is Submit:
+        for member in cmd[2]:
+            leave_out(member, MEMBER_FIELDS)
+    elif type(command) is Settle:
+        leave_out(cmd, SETTLE_FIELDS)
+    elif type(command) is Release:
         leave_out(cmd, RELEASE_FIELDS)
     if Known in map(type, seen):
         _shorten(seen, told)

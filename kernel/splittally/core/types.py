@@ -75,6 +75,9 @@ def _is_seen_id(text: str) -> bool:
     return is_seen(text) and len(text.encode()) <= NAME_BYTES_MAX and text[0] != " " != text[-1]
 
 
+LABELS = "labels"  # the subject under which the labels of what is held are noted
+
+
 class Limit(Struct, frozen=True, array_like=True, gc=False):
     """One bound: at most `amount` of `dim` per `per`; `over` says what happens above it.
 
@@ -145,7 +148,10 @@ class CapDef(Struct, frozen=True, array_like=True, gc=False):
 
 
 class EffectDef(Struct, frozen=True, array_like=True, gc=False):
-    """A kind of effect: the type of cap that covers it, its schemas, and who may settle it."""
+    """A kind of effect: the type of cap that covers it, its schemas, and who may settle it.
+
+    `price_key` names the param whose text says which row of a price table prices it; empty for none.
+    """
 
     kind: str
     cap_type: str
@@ -153,6 +159,17 @@ class EffectDef(Struct, frozen=True, array_like=True, gc=False):
     receipt_schema: bytes
     adapters: list[str]
     params_bytes_max: int
+    price_key: str = ""
+
+
+EFFECT_FIELDS = 6  # of format 1
+
+
+def effect_row(effect: EffectDef) -> list[Any]:
+    """A kind of effect as it is recorded, as lists and atoms."""
+    row: list[Any] = msgspec.to_builtins(effect, builtin_types=(bytes,))
+    leave_out(row, EFFECT_FIELDS)
+    return row
 
 
 class ResourceDef(Struct, frozen=True, array_like=True, gc=False):

@@ -28,7 +28,8 @@ from splittally.edge.json_values import parse_json
 from splittally.edge.manifest_files import Carried, load
 from splittally.edge.native_params import SchemaOf
 from splittally.edge.permission import complete_terms
-from splittally.edge.prices import priced_params, read_snapshots, recorded_hashes
+from splittally.edge.priced_params import Priced
+from splittally.edge.prices import read_snapshots
 from splittally.edge.quantities import array, instant, natural, refuse_unknown, scale_of, share, span, table
 
 TABLES = (
@@ -43,7 +44,7 @@ TABLES = (
     "prices",
     "world",
 )
-EFFECT_KEYS = ("cap_type", "params_schema", "receipt_schema", "adapters", "params_bytes_max")
+EFFECT_KEYS = ("cap_type", "params_schema", "receipt_schema", "adapters", "params_bytes_max", "price_key")
 CAP_KEYS = ("enforcer", "params_schema", "cap_type")
 GRANT_KEYS = (
     "cap", "params", "budget", "limits", "expiry", "expiry_ns", "parent", "holder", "draws_on", "pays_to",
@@ -99,12 +100,16 @@ class _Reader:
         refuse_unknown("the manifest", self.document, TABLES)
         resources = {name: scale_of(name, value) for name, value in self._table("resources").items()}
         self.scales = {name: res.scale for name, res in self.state.ledger.resources.items()} | resources
-        self.snapshots = read_snapshots(self._table("prices"), self.scales)
-        self.recorded = recorded_hashes(self.state) if self.snapshots else {}
+        world = self._world()
+        snapshots = read_snapshots(
+            self._table("prices"), self.scales, world["offset_ns"], lambda path: load(self.folder / path)
+        )
         for name, source in self._table("modules").items():
             self.carried.modules[name] = self._module("modules", name, f"modules.{name}", source)
         effects = {kind: self._effect(kind, entry) for kind, entry in self._table("effects").items()}
         caps = {name: self._cap(name, entry, effects) for name, entry in self._table("caps").items()}
+        kinds = [(effect["cap_type"], str(effect.get("price_key", ""))) for effect in effects.values()]
+        self.priced = Priced(self.state, snapshots, kinds)
         params: dict[str, Any] = {
             "resources": resources,
             "accounts": {name: self._account(name, value) for name, value in self._table("accounts").items()},
@@ -113,11 +118,13 @@ class _Reader:
             "modules": self.carried.modules,
             "grants": {name: self._grant(name, x, caps) for name, x in self._table("grants").items()},
             "policy": [self._rule(at, rule) for at, rule in enumerate(self._rules())],
-            **self._world(),
+            **world,
             "wasm": [self.carried.wasm[digest] for digest in sorted(self.carried.wasm)],
             "schemas": [self.carried.schemas[digest] for digest in sorted(self.carried.schemas)],
             **({"stated": self.stated} if self.stated else {}),
         }
+        if self.priced.tables:
+            params["prices"] = [self.priced.tables[digest] for digest in sorted(self.priced.tables)]
         try:
             if "governor" in self.document:
                 params["governor"] = spelled_governor(self.document["governor"], self.scales)
@@ -166,10 +173,10 @@ class _Reader:
         refuse_unknown(f"effect `{kind}`", entry, EFFECT_KEYS)
         return {
             "cap_type": entry.get("cap_type", kind),
-            "params_schema": self.carried.schema(f"{where}.params_schema", entry.get("params_schema")),
+            "params_schema": self.carried.params_schema(where, entry),
             "receipt_schema": self.carried.schema(f"{where}.receipt_schema", entry.get("receipt_schema")),
             "adapters": array(f"{where}.adapters", entry.get("adapters", [])),
-            **{key: entry[key] for key in ("params_bytes_max",) if key in entry},
+            **{key: entry[key] for key in ("params_bytes_max", "price_key") if key in entry},
         }
 
     def _cap(self, name: str, entry: Any, effects: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,7 +189,7 @@ class _Reader:
         return {
             "cap_type": entry.get("cap_type") or self._cap_type(name, enforcer, effects),
             "enforcer": enforcer,
-            "params_schema": self.carried.schema(f"{where}.params_schema", entry.get("params_schema")),
+            "params_schema": self.carried.params_schema(where, entry),
         }
 
     # Example. The cap `acme/llm@1` is stated as the module `acme/llm@1`, which is A. Then B is installed
@@ -230,8 +237,9 @@ class _Reader:
         if expiry is not None:
             terms["expiry_ns"] = instant(f"{where}.expiry", expiry)
         if entry.get("params") is not None:
-            priced = priced_params(f"{where}.params.prices", entry["params"], self.snapshots, self.recorded)
-            terms["params"] = self._cap_params(f"{where}.params", str(entry.get("cap")), priced, caps)
+            terms["params"] = self._cap_params(
+                f"{where}.params", str(entry.get("cap")), entry["params"], caps
+            )
         if entry.get("budget") is not None:
             budget = table(f"{where}.budget", entry["budget"])
             terms["budget"] = {
@@ -255,13 +263,15 @@ class _Reader:
     def _cap_params(self, where: str, cap: str, params: Any, caps: Mapping[str, Any]) -> bytes:
         own, known = caps.get(cap), self.state.caps.caps.get(cap)
         digest = own["params_schema"] if own else known.params_schema if known else b""
+        enforcer = own["enforcer"] if own else known.enforcer if known else b""
+        cap_type = own["cap_type"] if own else known.cap_type if known else ""
         schema = self.carried.loaded.get(digest) or self.schema_of(self.state, digest)
+        priced = self.priced.params(f"{where}.prices", params, cap_type, enforcer)
         try:
-            data = schema.seal(params)
+            data = schema.seal(priced)
         except SplittallyError as error:
             raise InvalidManifest(f"`{where}`: {error}", field=where) from error
         try:
-            enforcer = own["enforcer"] if own else known.enforcer if known else b""
             require_rules(self.state.caps, enforcer, where, data)
         except SplittallyError as error:
             raise InvalidManifest(str(error), **error.facts) from error
