@@ -15,6 +15,7 @@ from splittally.core.canonical import decode, encode
 from splittally.core.evolve import DEFINITIONS
 from splittally.core.frames import (
     HOLD_CHANGED_FIELDS,
+    LIMIT_CROSSED_FIELDS,
     MEMBER_FIELDS,
     RELEASE_FIELDS,
     SETTLE_FIELDS,
@@ -41,6 +42,7 @@ FIELDS = {
     commands.Release: RELEASE_FIELDS,
     commands.Settle: SETTLE_FIELDS,
     events.HoldChanged: HOLD_CHANGED_FIELDS,
+    events.LimitCrossed: LIMIT_CROSSED_FIELDS,
     events.WindowRolled: WINDOW_ROLLED_FIELDS,
 }
 KINDS = [*get_args(commands.Command), *get_args(commands.Evidence), *get_args(events.Event)]

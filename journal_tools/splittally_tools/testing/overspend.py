@@ -16,6 +16,7 @@ from typing import NamedTuple
 from splittally.core.caps.state import limits_of
 from splittally.core.events import Charge, Held, Settled
 from splittally.core.findings import has_code
+from splittally.core.ledger.keyed import counter_under_limit
 from splittally.core.ledger.state import Counter
 from splittally.core.state import State
 from splittally.core.types import LIFE, PER_INTENT, Leg, Limit, Window
@@ -76,7 +77,7 @@ class Overspend:
 def _refuse_unreserved(seq: int, leg: Leg, dim: str, charged: int, state: State) -> None:
     windows = [Window(dim, LIFE, 0), *(window for window in leg.windows if window.dim == dim)]
     for window in windows:
-        counter = state.ledger.counted(state.ledger.counter_key(leg.grant, window))
+        counter = _counter(leg.grant, window, state)
         raised = state.ledger.raised.get((leg.grant, dim, window.per), 0)
         if counter is not None and counter.limit >= 0 and counter.available + raised < 0:
             raise AssertionError(
@@ -117,7 +118,14 @@ def _counter_of(use: Use, limit: Limit, state: State) -> Counter | None:
     windows = [x for x in use.windows if (x.dim, x.per) == (limit.dim, limit.per)]
     if limit.per == LIFE:
         windows = [Window(limit.dim, LIFE, 0)]
-    return state.ledger.counted(state.ledger.counter_key(use.grant, windows[0])) if windows else None
+    return _counter(use.grant, windows[0], state) if windows else None
+
+
+def _counter(grant: str, window: Window, state: State) -> Counter | None:
+    """The counter of a window, or of its key under the window's limit."""
+    if window.key:
+        return counter_under_limit(state.ledger, grant, window)
+    return state.ledger.counted(state.ledger.counter_key(grant, window))
 
 
 def _told(counter: Counter, limit: int, per: str) -> str:

@@ -41,13 +41,14 @@ class Charge(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Count(Struct, frozen=True, array_like=True, gc=False):
-    """One more counted in a window of a policy rule."""
+    """One more counted in a window of a policy rule, for a key where the rate is per value."""
 
     scope: str
     dim: str
     per: str
     start_ns: int
     amount: int
+    key: bytes = b""
 
 
 class RefundLeg(Struct, frozen=True, array_like=True, gc=False):
@@ -176,7 +177,8 @@ class WindowRolled(Struct, frozen=True, array_like=True, gc=False, tag=9):
 
 
 class LimitCrossed(Struct, frozen=True, array_like=True, gc=False, tag=10):
-    """A limit was reached (`tell`), would have refused (`shadow`), or was passed (`exhausted`)."""
+    """A limit was reached (`tell`), would have refused (`shadow`), or was passed (`exhausted`), by a key
+    where it is per value."""
 
     scope: str
     dim: str
@@ -185,6 +187,7 @@ class LimitCrossed(Struct, frozen=True, array_like=True, gc=False, tag=10):
     over: str
     amount: int
     balance: int
+    key: bytes = b""
 
 
 class GrantSet(Struct, frozen=True, array_like=True, gc=False, tag=11):

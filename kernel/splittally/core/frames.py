@@ -17,10 +17,12 @@ from splittally.core.commands import Command, Evidence, Known, Release, Settle, 
 from splittally.core.errors import FormatTooNew, JournalDamaged
 from splittally.core.events import (
     Charge,
+    Decided,
     Event,
     GrantSet,
     Held,
     HoldChanged,
+    LimitCrossed,
     Refunded,
     RefundLeg,
     Settled,
@@ -29,8 +31,8 @@ from splittally.core.events import (
 from splittally.core.state import FORMAT
 from splittally.core.types import WINDOW_FIELDS, Leg, leave_out, shorten_grant
 
-RELEASE_FIELDS, HOLD_CHANGED_FIELDS, SETTLE_FIELDS = 4, 4, 8  # of format 1, the tag included
-MEMBER_FIELDS, WINDOW_ROLLED_FIELDS = 11, 7
+RELEASE_FIELDS, HOLD_CHANGED_FIELDS, WINDOW_ROLLED_FIELDS = 4, 4, 7  # of format 1, the tag included
+MEMBER_FIELDS, SETTLE_FIELDS, LIMIT_CROSSED_FIELDS, COUNT_FIELDS = 11, 8, 8, 5
 CHARGE_FIELDS, REFUND_LEG_FIELDS, KNOWN_LEG_FIELDS = 8, 3, 3  # of format 1
 WINDOW_ENDS_FORMAT = 2  # from it on a window is named by its end, too
 
@@ -71,7 +73,8 @@ def body_rows(
         leave_out(cmd, RELEASE_FIELDS)
     if Known in map(type, seen):
         _shorten(seen, told)
-    if type(command) is Settle and out and type(out[0]) in _LATER:
+    is_settled = type(command) is Settle and out and type(out[0]) in _LATER
+    if is_settled and LimitCrossed not in map(type, out):
         _SHORTENED[type(out[0])](events[0])  # what it is about comes first; nothing after that came later
     elif not _LATER.isdisjoint(map(type, out)):
         _shorten(out, events)
@@ -96,18 +99,23 @@ _SHORTENED: dict[type, Callable[[list[Any]], None]] = {
     HoldChanged: lambda row: leave_out(row, HOLD_CHANGED_FIELDS),
     Known: _leave_out_of_legs(Known, KNOWN_LEG_FIELDS),
     Refunded: _leave_out_of_legs(Refunded, REFUND_LEG_FIELDS),
+    LimitCrossed: lambda row: leave_out(row, LIMIT_CROSSED_FIELDS),
     Settled: _leave_out_of_legs(Settled, CHARGE_FIELDS),
     WindowRolled: lambda row: leave_out(row, WINDOW_ROLLED_FIELDS),
 }
 
 
 _LATER = frozenset(_SHORTENED)
+_COUNTED = 1 + Decided.__struct_fields__.index("counted")
 _LEGS_OF: dict[type, type[Struct]] = {Held: Leg, Known: Leg, Refunded: RefundLeg, Settled: Charge}
 
 
 def _leave_out_ends(records: Sequence[Struct], rows: list[list[Any]]) -> None:
-    """Leave the ends out of the windows in these records of format 1, which knew none."""
+    """Leave ends and keys out of the windows and counts in these records of format 1, which knew none."""
     for record, row in zip(records, rows, strict=True):
+        if type(record) is Decided:
+            for counted in row[_COUNTED]:
+                leave_out(counted, COUNT_FIELDS)
         leg = _LEGS_OF.get(type(record))
         if leg is None:
             continue

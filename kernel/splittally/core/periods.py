@@ -1,12 +1,15 @@
 """What the `per` of a limit means: a calendar window with its anchor and zone, a rolling window, a duration.
 
     day   week:sunday   month:15   quarter:02-01   year:04-06   day@Europe/Amsterdam   rolling:60s   90s
+    day by params.user
 
 Rule 1. One period has one spelling, because counters are found by it: `week:monday` is `week`, `month:1` is
         `month`, a quarter's month is 01, 02 or 03. The edge writes it so (`edge/periods.py`).
 Rule 2. An anchor that a month does not have is the month's last day.
 Rule 3. Periods of one kind are numbered. The number of the one that holds a day grows with the day, so how
         many lie between two days is a difference.
+Rule 4. Behind a window may stand by which value of an intent it counts (`core/value_keys.py`). What rolls has
+        slices and cannot.
 """
 
 import re
@@ -20,6 +23,7 @@ HOUR, DAY, WEEK = "hour", "day", "week"
 MONTHS_OF = {"month": 1, "quarter": 3, "year": 12}
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 ROLLING = "rolling:"
+BY = " by "
 ROLLING_SLICES = 60  # an amount counts at most a 60th longer than the window is
 
 _MONDAY = 4  # 1970-01-05, the first Monday, in days
@@ -27,6 +31,7 @@ _UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _DAY_NS = 24 * _UNITS_NS["h"]
 _DURATION = re.compile(r"([1-9][0-9]{0,9})(ms|s|m|h)")
 _DAYS = re.compile(r"([1-9][0-9]{0,9})d")
+_PATH = re.compile(r"params(?:\.[^\s.@]+)+|labels\.[^\s@]+")
 _CALENDAR = re.compile(
     r"(hour|day|week|month|quarter|year)(?::([a-z]+|[0-9]{1,2}|[0-9]{2}-[0-9]{2}))?(?:@([A-Za-z0-9_+/-]+))?"
 )
@@ -37,7 +42,7 @@ class Period(NamedTuple):
 
     `base` is the calendar's word, empty where `length_ns` says how long it is. `zone` is empty for the
     world's. `month` (from 0, within the period) and `day` are where months, quarters and years begin; of a
-    week `day` is the weekday, Monday being 0.
+    week `day` is the weekday, Monday being 0. `by` is empty, or the path of the value by which it counts.
     """
 
     base: str
@@ -46,6 +51,7 @@ class Period(NamedTuple):
     day: int
     length_ns: int
     is_rolling: bool
+    by: str = ""
 
     @property
     def slice_ns(self) -> int:
@@ -77,6 +83,10 @@ def read_period(per: str) -> Period | None:
     """The period that `per` spells; None for `life`, `intent` and what is none."""
     if len(per) > NAME_BYTES_MAX:
         return None
+    window, sign, path = per.partition(BY)
+    if sign:
+        period = read_period(window) if _PATH.fullmatch(path) else None
+        return None if period is None or period.is_rolling else period._replace(by=path)
     is_rolling = per.startswith(ROLLING)
     length_ns = rolling_ns(per.removeprefix(ROLLING)) if is_rolling else duration_ns(per)
     if length_ns:
@@ -94,6 +104,16 @@ def period_of(per: str) -> Period:
     period = read_period(per)
     assert period is not None
     return period
+
+
+def is_keyed(per: str) -> bool:
+    """Whether a period counts by a value of an intent."""
+    return BY in per
+
+
+def is_path(text: object) -> bool:
+    """Whether a text names a param, also one inside another, or a label."""
+    return type(text) is str and _PATH.fullmatch(text) is not None
 
 
 def _anchor_of(base: str, anchor: str) -> tuple[int, int] | None:

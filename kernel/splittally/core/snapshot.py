@@ -21,6 +21,7 @@ from splittally.core.canonical import decode_record_at, encode_record
 from splittally.core.errors import CanonicalError
 from splittally.core.governor import evolve as governor
 from splittally.core.hashing import hash_state
+from splittally.core.ledger.keyed import rebuild_keys
 from splittally.core.ledger.state import Hold
 from splittally.core.packed import ROWS_AT_REST_MIN, at_rest
 from splittally.core.state import TABLES, WORLD_FIELDS, WORLD_LATER, State, Table
@@ -103,6 +104,7 @@ def _load_state(data: bytes, is_dumped: bool) -> State:
         raise ValueError("it does not have the tables of this release")
     state.ledger.rebuild_agenda()
     state.ledger.rebuild_sums()
+    rebuild_keys(state.ledger)
     for hold in state.ledger.holds.values():
         governor.reserve(state.governed, hold.legs[0].reserve, 1)
     return state

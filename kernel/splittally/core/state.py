@@ -75,6 +75,7 @@ TABLES = (
     Table("grants", "caps", str, Grant),
     Table("holds", "ledger", bytes, Hold),
     Table("inflight", "ledger", str, int),
+    Table("keyed", "ledger", tuple[str, str, str, int, bytes], Counter, LATER),
     Table("labels", "ledger", bytes, dict[str, str], LATER),
     Table("lanes", "governed", bytes, str, LATER),
     Table("lenders", "ledger", str, Lender, LATER, is_defined=True),
@@ -143,7 +144,7 @@ class State:
             setattr(getattr(child, table.domain), table.name, copied(self.table(table)))
         books = child.ledger
         books.drawn, books.issued = dict(self.ledger.drawn), dict(self.ledger.issued)
-        books.raised = dict(self.ledger.raised)
+        books.raised, books.keys = dict(self.ledger.raised), self.ledger.keys.copy()
         child.governed.reserved = dict(self.governed.reserved)
         books.agenda, books.agenda_is_shared = list(self.ledger.agenda), False
         return child

@@ -215,12 +215,16 @@ class Lender(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Window(Struct, frozen=True, array_like=True, gc=False):
-    """An instance of a windowed counter that a leg touches; `end_ns` is 0 in records of format 1."""
+    """An instance of a windowed counter that a leg touches; `end_ns` is 0 in records of format 1.
+
+    `key` is what a limit per value counts it for, empty for any other.
+    """
 
     dim: str
     per: str
     start_ns: int
     end_ns: int = 0
+    key: bytes = b""
 
 
 WINDOW_FIELDS = 3  # of format 1

@@ -7,11 +7,14 @@
     {per = "day", timezone = "Europe/Amsterdam"}       day@Europe/Amsterdam
     {per = "60s"}                                      rolling:60s
     {per = "60s", rolling = false}                     60s
+    {per = "day", per_key = "params.user"}             day by params.user
 
 Rule 1. What the core spells may be written as it is; `week:monday` is `week`.
 Rule 2. A duration rolls, because people mean any 60 seconds. Where a limit stands already that does not, as
         in worlds of older releases, the same words mean what they meant.
-Rule 3. What is no anchor of its period is refused with those that are.
+Rule 3. `per_key`, or `by`, names the value by which a limit counts. Its windows end for all keys at once, so
+        a duration does not roll there.
+Rule 4. What is no anchor of its period is refused with those that are.
 """
 
 import re
@@ -21,12 +24,23 @@ from typing import Any
 
 from splittally.core.dates import month_days
 from splittally.core.errors import InvalidManifest
-from splittally.core.periods import DAY, HOUR, MONTHS_OF, ROLLING, WEEK, WEEKDAYS, duration_ns, rolling_ns
-from splittally.core.types import LIFE
+from splittally.core.periods import (
+    BY,
+    DAY,
+    HOUR,
+    MONTHS_OF,
+    ROLLING,
+    WEEK,
+    WEEKDAYS,
+    duration_ns,
+    is_path,
+    rolling_ns,
+)
+from splittally.core.types import LIFE, PER_INTENT
 from splittally.core.zones import Zone
 from splittally.edge.zones import read_zone
 
-PERIOD_KEYS = ("starts", "timezone", "rolling")
+PERIOD_KEYS = ("starts", "timezone", "rolling", "per_key", "by")
 _BASES = (HOUR, DAY, WEEK, *MONTHS_OF)
 _CALENDAR = re.compile(rf"(?:{'|'.join(_BASES)})(?=[:@]|$)")
 _ANCHORS = {
@@ -36,18 +50,53 @@ _ANCHORS = {
     "year": "a day of a month such as 04-06",
 }
 _ROLLS = "what rolls has a length such as 60s, 24h or 30d"
+_ROLLS_NOT = "what counts by a value does not roll; its windows begin with the first use of any"
+_SAID = ("starts", "timezone", "rolling")
 _LEAP_YEAR = 2000
 
 
 def spelled_per(
     where: str, terms: dict[str, Any], zones: dict[str, Zone], standing: Collection[tuple[str, str]]
 ) -> None:
-    """Take `starts`, `timezone` and `rolling` of a limit into its `per`, and its zone into `zones`.
+    """Take what a limit says of its windows into its `per`, and its zone into `zones`.
 
     `standing` are dimension and period of the limits that stand now. `InvalidManifest` says what is wrong and
     where.
     """
-    said = {key: terms.pop(key) for key in PERIOD_KEYS if key in terms}
+    by = _value_path(where, terms)
+    if by:
+        if terms.get("rolling") is True:
+            raise InvalidManifest(f"`{where}.rolling`: {_ROLLS_NOT}", field=where)
+        if duration_ns(str(terms.get("per", LIFE))):
+            terms["rolling"] = False
+    _spelled_window(where, terms, zones, standing)
+    if by and type(terms.get("per")) is str:
+        if terms["per"].startswith(ROLLING):
+            raise InvalidManifest(f"`{where}.per`: {_ROLLS_NOT}", field=where)
+        terms["per"] += BY + by
+
+
+def _value_path(where: str, terms: dict[str, Any]) -> str:
+    """The value by which a limit counts, taken out of its terms; empty for none."""
+    said = [terms.pop(key) for key in ("per_key", "by") if key in terms]
+    if not said:
+        return ""
+    if len(said) > 1:
+        raise InvalidManifest(f"`{where}` says `per_key` twice", field=where)
+    if not is_path(said[0]):
+        text = f"`{where}.per_key` is a param or a label, such as params.user or labels.user, not `{said[0]}`"
+        raise InvalidManifest(text, field=where)
+    if terms.get("per", LIFE) in (LIFE, PER_INTENT):
+        text = f'`{where}.per_key` needs a window that ends, such as `per = "day"`'
+        raise InvalidManifest(text, field=where)
+    return str(said[0])
+
+
+def _spelled_window(
+    where: str, terms: dict[str, Any], zones: dict[str, Zone], standing: Collection[tuple[str, str]]
+) -> None:
+    """The same for what is said of the window alone: `starts`, `timezone` and `rolling`."""
+    said: dict[str, Any] = {key: terms.pop(key) for key in _SAID if key in terms}
     per = terms.get("per", LIFE)
     if type(per) is not str:
         return  # the core refuses it

@@ -4,9 +4,10 @@ Rule 1. Everything is derived from one state; nothing here is recorded or decide
 """
 
 import msgspec
+from msgspec.structs import replace
 
 from splittally.core.ledger.moves import spendable
-from splittally.core.ledger.state import Counter, CounterKey
+from splittally.core.ledger.state import UNUSED, Counter, CounterKey, KeyedKey
 from splittally.core.state import State
 from splittally.core.types import LIFE, RESERVED, AccountDef
 from splittally.runtime.rows import Row
@@ -26,6 +27,15 @@ def counter_row(counter: Counter | None, raised: int = 0) -> Row | None:
     if raised and counter.limit >= 0:
         row["raised"] = raised
     return row
+
+
+def keyed_row(state: State, key: KeyedKey) -> Row | None:
+    """The counter of a value under the limit that counts by it; None where it has none."""
+    counter, of = state.ledger.keyed.get(key), key[:4]
+    if counter is None:
+        return None
+    whole = state.ledger.counters.get(of, UNUSED)
+    return counter_row(replace(counter, limit=whole.limit), raised_by(state, of))
 
 
 def raised_by(state: State, key: CounterKey) -> int:

@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 
 from splittally.core.caps.state import limits_of
-from splittally.core.ledger.state import Counter, CounterKey
+from splittally.core.ledger.state import Counter, CounterKey, KeyedKey
 from splittally.core.snapshot import state_root, tables
 from splittally.core.state import State
 from splittally.core.types import LIFE
+from splittally.core.value_keys import key_of_value
 from splittally.edge.arguments import require
 from splittally.runtime.budget_views import budget_row
 from splittally.runtime.governor_views import governor_row
@@ -25,6 +26,7 @@ from splittally.runtime.ledger_views import (
     account_row,
     counter_row,
     hold_row,
+    keyed_row,
     raised_by,
     resource_row,
 )
@@ -138,12 +140,28 @@ class Queries:
         """Windowed counters as (scope, dim, per, start_ns) -> {limit, reserved, spent}, and raised by
         top-ups.
 
-        A rolling window has one for each of its slices, under the last instant of the slice.
+        A rolling window has one for each of its slices, under the last instant of the slice. That of a limit
+        per value says what the limit is; what was used stands in `keyed`.
         """
         return self._table(
             lambda: [key for key in self._counters() if key[2] != LIFE],
             lambda key: self._counter_row(key) if key[2] != LIFE else None,
         )
+
+    @property
+    def keyed(self) -> Table[KeyedKey, Row]:
+        """Counters of limits per value as (scope, dim, per, start_ns, key) -> {limit, reserved, spent}.
+
+        `key_of` says which key a value is.
+        """
+        return self._table(
+            lambda: self._current().ledger.keyed.keys(), lambda key: keyed_row(self._current(), key)
+        )
+
+    @staticmethod
+    def key_of(value: Any) -> bytes:
+        """The key of a param or label of this value in `keyed`."""
+        return key_of_value(value)
 
     @property
     def policy(self) -> list[Row]:

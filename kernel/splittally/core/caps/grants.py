@@ -21,7 +21,7 @@ from splittally.core.limits import (
     PARAMS_BYTES_MAX,
     TIME_NS_MAX,
 )
-from splittally.core.periods import read_period
+from splittally.core.periods import is_keyed, read_period
 from splittally.core.types import (
     LIFE,
     OPERATOR,
@@ -70,6 +70,7 @@ class LimitTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             _require(0 <= share <= whole <= 10**6 and whole > 0, "`rollover` is a share between 0 and 1")
             period = read_period(self.per)
             _require(period is not None and period.base != "", "only calendar windows roll over")
+            _require(not is_keyed(self.per), "what a limit counts by a value does not roll over")
         _require(
             self.carried_max == -1 or is_natural(self.carried_max), "`carried_max` is a natural below 2^64"
         )

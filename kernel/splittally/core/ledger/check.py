@@ -20,6 +20,7 @@ from splittally.core.ledger.state import UNUSED, Counter, Ledger, WindowKey
 from splittally.core.ledger.windows import counting, is_rolling, slice_of, window_end, window_start
 from splittally.core.reasons import RETRY_AFTER
 from splittally.core.types import ALLOW, DEFER, DENY, LIFE, PER_INTENT, REQUIRE_APPROVAL, Draw, Limit, Window
+from splittally.core.value_keys import NO_KEYS, Keys
 from splittally.core.waiting import NEVER, Wait, wait_for
 
 _OUTCOME = {"deny": DENY, "defer": DEFER, "ask": REQUIRE_APPROVAL, "tell": ALLOW, "shadow": ALLOW}
@@ -69,8 +70,9 @@ def check_limits(
     estimate: dict[str, int],
     now_ns: int,
     offset_ns: int,
+    keys: Keys = NO_KEYS,
 ) -> LimitCheck:
-    """What the limits of one leg say of its estimate."""
+    """What the limits of one leg say of its estimate; `keys` are of those that count by a value."""
     if not limits:
         return NOTHING
     found = LimitCheck(outcomes=[], findings=[], windows=[], events=[])
@@ -79,8 +81,13 @@ def check_limits(
         if limit.per == PER_INTENT:
             _check_intent(found, scope, limit, asked)
             continue
-        start_ns = 0
-        if limit.per == LIFE:
+        start_ns, key = 0, b""
+        if keys and limit.per in keys:
+            key = keys[limit.per]
+            start_ns, counter = _keyed_window(
+                ledger, scope.name, limit, limits, now_ns, offset_ns, found, key
+            )
+        elif limit.per == LIFE:
             counter = ledger.counters[scope.name, limit.dim, LIFE, 0]
         else:
             start_ns, counter = _window(ledger, scope.name, limit, limits, now_ns, offset_ns, found)
@@ -89,15 +96,15 @@ def check_limits(
             bound = counter.limit
             if ledger.raised:
                 bound += ledger.raised.get((scope.name, limit.dim, limit.per), 0)
-        if _is_passed(found, scope, limit, counter, asked, bound, start_ns):
+        if _is_passed(found, scope, limit, counter, asked, bound, start_ns, key):
             left, resets_ns = counter.left_of(bound), 0
             most = left + counter.reserved
             if limit.per != LIFE:
-                most, key = limit.amount, (scope.name, limit.dim, limit.per)
+                most, of = limit.amount, (scope.name, limit.dim, limit.per)
                 if is_rolling(limit.per):
-                    resets_ns = frees_at_ns(ledger, key, asked, bound, now_ns)
+                    resets_ns = frees_at_ns(ledger, of, asked, bound, now_ns)
                 else:
-                    resets_ns = _end_of(ledger, key, start_ns, offset_ns)
+                    resets_ns = _end_of(ledger, of, start_ns, offset_ns)
             wait = wait_for(_OUTCOME[limit.over], asked, most, resets_ns)
             _refuse(found, scope, limit, asked, left, wait)
     return found
@@ -117,7 +124,14 @@ def _end_of(ledger: Ledger, key: WindowKey, start_ns: int, offset_ns: int) -> in
 
 
 def _is_passed(
-    found: LimitCheck, scope: Scope, limit: Limit, counter: Counter, asked: int, bound: int, start_ns: int
+    found: LimitCheck,
+    scope: Scope,
+    limit: Limit,
+    counter: Counter,
+    asked: int,
+    bound: int,
+    start_ns: int,
+    key: bytes,
 ) -> bool:
     """Whether more would be used than the bound; what a limit only tells of is told here."""
     total = counter.reserved + counter.spent + asked
@@ -127,12 +141,12 @@ def _is_passed(
         found.findings.append(find("amount_overflow", dim=limit.dim, grant=scope.name))
     elif limit.over == "tell":
         if left <= 0 and counter.told < limit.amount:
-            crossed = _crossed(scope, limit, start_ns, left)
+            crossed = _crossed(scope, limit, start_ns, left, key)
             found.events.append(crossed)
             found.findings.append(told(crossed))
     elif left < 0:
         if limit.over == "shadow":
-            found.events.append(_crossed(scope, limit, start_ns, left))
+            found.events.append(_crossed(scope, limit, start_ns, left, key))
         return True
     return False
 
@@ -148,7 +162,7 @@ def told(crossed: LimitCrossed) -> Finding:
     )
 
 
-def _crossed(scope: Scope, limit: Limit, start_ns: int, left: int) -> LimitCrossed:
+def _crossed(scope: Scope, limit: Limit, start_ns: int, left: int, key: bytes) -> LimitCrossed:
     return LimitCrossed(
         scope=scope.name,
         dim=limit.dim,
@@ -157,6 +171,7 @@ def _crossed(scope: Scope, limit: Limit, start_ns: int, left: int) -> LimitCross
         over=limit.over,
         amount=limit.amount,
         balance=shown(left),
+        key=key,
     )
 
 
@@ -194,22 +209,40 @@ def _window(
     now_ns: int,
     offset_ns: int,
     found: LimitCheck,
+    key: bytes = b"",
 ) -> tuple[int, Counter]:
     """The open window of a limit and its counter; where none is open, the event that opens one."""
-    key = (scope, limit.dim, limit.per)
-    standing = ledger.windows.get(key)
+    of = (scope, limit.dim, limit.per)
+    standing = ledger.windows.get(of)
     if is_rolling(limit.per):
-        return _rolling_window(ledger, key, limit, limits, now_ns, found)
+        return _rolling_window(ledger, of, limit, limits, now_ns, found)
     if standing is None:
         start_ns = window_start(limit.per, now_ns, offset_ns, ledger.zones)
         end_ns = window_end(limit.per, start_ns, offset_ns, ledger.zones)
         counter = replace(UNUSED, limit=hard_amount(limits, limit))
     else:
         start_ns, end_ns, *_ = standing
-        counter = ledger.counters.get((*key, start_ns), UNUSED)
-    window = Window(limit.dim, limit.per, start_ns, end_ns)
+        counter = ledger.counters.get((*of, start_ns), UNUSED)
+    window = Window(limit.dim, limit.per, start_ns, end_ns, key)
     _touch(found, scope, window, None if standing else counter.limit)
     return start_ns, counter
+
+
+# The keys of a limit share its window, whose own counter says what the limit is in it; what a key used stands
+# in the key's.
+def _keyed_window(
+    ledger: Ledger,
+    scope: str,
+    limit: Limit,
+    limits: tuple[Limit, ...],
+    now_ns: int,
+    offset_ns: int,
+    found: LimitCheck,
+    key: bytes,
+) -> tuple[int, Counter]:
+    start_ns, whole = _window(ledger, scope, limit, limits, now_ns, offset_ns, found, key)
+    counter = ledger.keyed.get((scope, limit.dim, limit.per, start_ns, key), UNUSED)
+    return start_ns, replace(counter, limit=whole.limit)
 
 
 # A rolling window is compared with all of its slices together, and what passes is counted in the slice of

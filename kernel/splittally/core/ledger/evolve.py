@@ -23,6 +23,7 @@ from splittally.core.events import (
     WindowRolled,
 )
 from splittally.core.ledger.check import open_reserve
+from splittally.core.ledger.keyed import close_keys, count_key, count_use, move_keys, tell_key
 from splittally.core.ledger.lifecycle import CHANGED, HELD, HOLD, NOTHING, RELEASE, SETTLE, UNHELD
 from splittally.core.ledger.state import (
     NO_WINDOW,
@@ -125,8 +126,11 @@ def settle(ledger: Ledger, event: Settled) -> None:
         for dim in {**reserve, **charge.charged}:
             _charge(ledger, (charge.grant, dim, LIFE, 0), reserve.get(dim, 0), charge.charged.get(dim, 0))
         for window in windows:
-            key = ledger.counter_key(charge.grant, window)
-            _charge(ledger, key, reserve.get(window.dim, 0), charge.charged.get(window.dim, 0))
+            held, used = reserve.get(window.dim, 0), charge.charged.get(window.dim, 0)
+            if window.key:
+                count_key(ledger, charge.grant, window, reserved=-held, spent=used)
+            else:
+                _charge(ledger, ledger.counter_key(charge.grant, window), held, used)
 
 
 def release(ledger: Ledger, event: Released) -> None:
@@ -147,6 +151,10 @@ def refund(ledger: Ledger, event: Refunded) -> None:
         for dim, amount in leg.amounts.items():
             life = [] if dim in leg.uncounted else [Window(dim, LIFE, 0)]
             for window in (*life, *leg.windows):
+                if window.key:
+                    if window.dim == dim:
+                        count_key(ledger, leg.grant, window, refunded=amount)
+                    continue
                 key = ledger.counter_key(leg.grant, window)
                 counter = ledger.counters.get(key)
                 if window.dim == dim and counter is not None:
@@ -178,6 +186,9 @@ def _credit(ledger: Ledger, account: str, resource: str, change: int) -> None:
 def count(ledger: Ledger, counted: Count) -> None:
     """Count one more in a window of a rule, also in one that this very record opens."""
     key = (counted.scope, counted.dim, counted.per, counted.start_ns)
+    if counted.key:
+        count_use(ledger, key, counted.key, counted.amount)
+        return
     counter = ledger.counters.get(key, UNUSED)
     ledger.counters[key] = replace(counter, spent=added(counter.spent, counted.amount))
 
@@ -205,6 +216,10 @@ def roll_window(ledger: Ledger, event: WindowRolled, seq: int, position: int, of
     window = (event.scope, event.dim, event.per)
     del ledger.windows[window]
     following = (event.scope, event.dim, event.into or event.per)
+    if event.into:
+        move_keys(ledger, (*window, event.start_ns), (*following, event.next_ns))
+    else:
+        close_keys(ledger, (*window, event.start_ns))
     if event.into:
         ledger.move_counter((*window, event.start_ns), (*following, event.next_ns))
         opened = replace(ledger.counters[*following, event.next_ns], limit=event.amount)
@@ -251,6 +266,9 @@ def cross_limit(ledger: Ledger, event: LimitCrossed) -> None:
     if event.over != "tell":
         return
     key = (event.scope, event.dim, event.per, event.start_ns)
+    if event.key:
+        tell_key(ledger, key, event.key, event.amount)
+        return
     old = ledger.counters[key]
     told = max(old.told, event.amount)
     ledger.counters[key] = replace(old, told=told)
@@ -272,6 +290,9 @@ def _reserve(ledger: Ledger, leg: Leg, sign: int) -> None:
         if counter is not None:
             counters[key] = replace(counter, reserved=added(counter.reserved, sign * amount))
     for window in leg.windows:
+        if window.key:
+            count_key(ledger, leg.grant, window, reserved=sign * leg.reserve.get(window.dim, 0))
+            continue
         key = ledger.counter_key(leg.grant, window)
         counter = counters.get(key)
         if counter is None:

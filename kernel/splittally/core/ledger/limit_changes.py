@@ -20,7 +20,7 @@ from splittally.core.amounts import saturated
 from splittally.core.events import LimitSet, WindowRolled
 from splittally.core.ledger.state import Ledger, WindowKey
 from splittally.core.ledger.windows import stands_in, window_end, window_start
-from splittally.core.periods import read_period
+from splittally.core.periods import BY, read_period
 from splittally.core.types import Limit
 
 
@@ -97,8 +97,9 @@ def _into(key: WindowKey, old: Sequence[Limit], new: Sequence[Limit], taken: set
 
 
 def _base(per: str) -> str:
+    """The calendar's word of a period and by what it counts; empty where it has no such word."""
     period = read_period(per)
-    return period.base if period is not None else ""
+    return period.base and f"{period.base}{BY}{period.by}" if period is not None else ""
 
 
 def _amount(was: Limit | None, now: Limit | None, stands: int) -> int:

@@ -7,7 +7,7 @@ Rule 3. Where an edit ended a window, its counter became that of the window that
         so whatever comes later for the old one is counted there.
 Rule 4. What is derived stands in no root and can be rebuilt: the agenda from holds, windows and appointments,
         `drawn` from holds, `issued` from balances, `raised` from top-ups,
-        `slices` from counters.
+        `slices` from counters, `keys` from keyed counters.
 """
 
 from heapq import heapify, heappop, heappush
@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from splittally.core.amounts import NONE, Balance, Natural, added, saturated
 from splittally.core.asks import ANYBODY, Ask
+from splittally.core.ledger.key_index import KeyIndex
 from splittally.core.ledger.windows import counting, is_rolling
 from splittally.core.overlay import Overlay
 from splittally.core.topups import TopUp
@@ -23,6 +24,7 @@ from splittally.core.types import EXTERNAL, AccountDef, Draw, Leg, Lender, Resou
 from splittally.core.zones import Zone
 
 CounterKey = tuple[str, str, str, int]
+KeyedKey = tuple[str, str, str, int, bytes]
 WindowKey = tuple[str, str, str]
 
 
@@ -99,8 +101,9 @@ class Ledger:
     """The tables of the ledger."""
 
     __slots__ = ("accounts", "agenda", "agenda_is_shared", "appointments", "asked", "balances", "counters",
-                 "drawn", "holds", "inflight", "issued", "labels", "lenders", "lent", "moved", "raised",
-                 "resources", "slices", "started", "topups", "windows", "zones")  # fmt: skip
+                 "drawn", "holds", "inflight", "issued", "keyed", "keys", "labels", "lenders", "lent",
+                 "moved", "raised", "resources", "slices", "started", "topups", "windows",
+                 "zones")  # fmt: skip
 
     def __init__(self) -> None:
         self.resources: dict[str, ResourceDef] = {}
@@ -112,6 +115,8 @@ class Ledger:
         self.drawn: dict[tuple[str, str], Natural] = {}  # account, resource -> what open holds drew from it
         self.issued: dict[str, Natural] = {}  # what a resource's external accounts below zero lack together
         self.counters: dict[CounterKey, Counter] = {}
+        self.keyed: dict[KeyedKey, Counter] = {}  # of the limits that count by a value
+        self.keys = KeyIndex()
         self.windows: dict[WindowKey, tuple[int, int, int, int]] = {}  # start, end, seq, position
         self.moved: dict[CounterKey, tuple[str, int]] = {}  # -> per and start of the window it went into
         self.topups: dict[str, TopUp] = {}  # the intent that asked, in hex -> what ends by itself
@@ -136,6 +141,7 @@ class Ledger:
         child.drawn = Overlay(self.drawn)
         child.issued = Overlay(self.issued)
         child.raised, child.slices = Overlay(self.raised), Overlay(self.slices)
+        child.keys = KeyIndex(self.keys)
         child.lent = self.lent  # made anew where somebody lends
         child.agenda = self.agenda
         child.agenda_is_shared = True
