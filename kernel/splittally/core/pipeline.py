@@ -156,6 +156,7 @@ def _native_call(case: Candidate) -> NativeCall:
         intent_hash=case.member.intent_hash,
         known=next((evidence for evidence in case.seen if type(evidence) is Known), None),
         admitted={each.module: each.failed for each in case.seen if type(each) is Admitted},
+        labels=case.member.labels,
     )
 
 
@@ -300,6 +301,7 @@ def _check_policy(case: Candidate) -> StageResult:
             reserve=case.estimates[0],
             now_ns=case.now_ns,
         ),
+        member,
     )
     case.rule, case.counted = said.rule, said.counted
     return StageResult(said.outcome, said.findings, said.events, asks=said.asks)
