@@ -6,8 +6,10 @@ Rule 1. Every view is of one sequence number, which it names, read beside whoeve
 from typing import Any
 
 import click
+from splittally.core.errors import InvalidInput
 from splittally.core.types import LIFE
 from splittally.edge.amounts import format_amount
+from splittally.edge.json_values import parse_json
 from splittally.edge.labels import has_labels
 from splittally.edge.moments import Moment
 from splittally.runtime.rows import Row
@@ -34,11 +36,15 @@ from splittally_tools.cli.views import head_of
 @until_option("lines")
 @at_option
 @by_label
+@click.option("--keys", is_flag=True, help="Also the counters of limits per value, one for each value.")
+@click.option("--value", metavar="JSON|TEXT", help="Also the counters of limits per value, of this one.")
 @click.pass_obj
 def ledger(
     session: Session,
     grant: str | None,
     dim: str | None,
+    keys: bool,
+    value: str | None,
     entries: bool,
     account: str | None,
     since: Moment | None,
@@ -68,16 +74,39 @@ def ledger(
             for (scope, name, per, start_ns), row in state.windows.items()
             if grant in (None, scope) and dim in (None, name)
         ]
+        wanted = None if value is None else state.key_of(_value(value))
+        windows += [
+            {"grant": scope, "dim": name, "per": per, "start_ns": start_ns, "key": key.hex(), **_counter(row)}
+            for (scope, name, per, start_ns, key), row in (
+                state.keyed.items() if keys or value is not None else ()
+            )
+            if grant in (None, scope) and dim in (None, name) and wanted in (None, key)
+        ]
     document = {**head, "ledger": {scope: dims for scope, dims in lives.items() if dims}, "windows": windows}
     emit(session, document, lambda out: _show_ledger(out, document))
     return DONE
+
+
+def _value(text: str) -> Any:
+    """The value that JSON says; what is none is text itself."""
+    try:
+        return parse_json(text)
+    except InvalidInput:
+        return text
 
 
 def _counter(row: Row) -> Row:
     """A counter with what is still available of it."""
     if row["limit"] is None:
         return Row(row, available=None)
-    return Row(row, available=row["limit"] + row.get("refunded", 0) - row["reserved"] - row["spent"])
+    return Row(
+        row,
+        available=row["limit"]
+        + row.get("raised", 0)
+        + row.get("refunded", 0)
+        - row["reserved"]
+        - row["spent"],
+    )
 
 
 def _show_ledger(out: Page, document: dict[str, Any]) -> None:
@@ -88,10 +117,15 @@ def _show_ledger(out: Page, document: dict[str, Any]) -> None:
         for dim, row in dims.items()
     ]
     rows += [
-        (row["grant"], row["dim"], f"{row['per']} from {row['start_ns']}", *_numbers(row))
+        (row["grant"], row["dim"], f"{row['per']} from {row['start_ns']}{_of(row)}", *_numbers(row))
         for row in document["windows"]
     ]
     out.print(table(columns, rows))
+
+
+def _of(row: dict[str, Any]) -> str:
+    """Whose counter it is, of a limit per value."""
+    return f" of {row['key'][:12]}" if "key" in row else ""
 
 
 def _numbers(row: dict[str, Any]) -> tuple[Any, ...]:

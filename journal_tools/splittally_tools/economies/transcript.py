@@ -13,6 +13,9 @@ from typing import Any
 from splittally.core.events import Event, HoldChanged, Posted, Released, RuleFired
 from splittally.core.findings import Finding
 from splittally.core.frames import Body
+from splittally.core.ledger.keyed import keyed_rows
+from splittally.core.ledger.state import Counter as Counted
+from splittally.core.periods import is_keyed
 from splittally.core.state import State
 from splittally.core.types import LIFE
 from splittally.edge.amounts import format_amount
@@ -194,17 +197,24 @@ class Transcript:
 
     def _limits(self, state: State) -> Iterator[tuple[str, str]]:
         for (scope, dim, per, start), counter in sorted(state.ledger.counters.items()):
-            if counter.limit < 0:
+            if counter.limit < 0 or is_keyed(per):
                 continue
             window = "life" if per == LIFE else f"{per} from {moment(start)}"
-            names = ("limit", "reserved", "spent", "refunded")
-            amounts = [(name, getattr(counter, name)) for name in names]
-            shown = [
-                f"{name} {self._amount(state, dim, value)}"
-                for name, value in amounts
-                if value or name == "limit"
-            ]
-            yield f"{scope}, {window}", ", ".join(shown)
+            yield f"{scope}, {window}", self._counted(state, dim, counter)
+        for (scope, dim, per, start), key, counter in sorted(
+            keyed_rows(state.ledger), key=lambda row: row[:2]
+        ):
+            window = f"{per} from {moment(start)}"
+            yield f"{scope}, {window}, {key.hex()[:8]}", self._counted(state, dim, counter)
+
+    def _counted(self, state: State, dim: str, counter: Counted) -> str:
+        """A counter in words; of what is 0 only the limit."""
+        names = ("limit", "reserved", "spent", "refunded")
+        amounts = [(name, getattr(counter, name)) for name in names]
+        shown = [
+            f"{name} {self._amount(state, dim, value)}" for name, value in amounts if value or name == "limit"
+        ]
+        return ", ".join(shown)
 
     # --- words --------------------------------------------------------------------------------------
 

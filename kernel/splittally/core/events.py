@@ -41,13 +41,14 @@ class Charge(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Count(Struct, frozen=True, array_like=True, gc=False):
-    """One more counted in a window of a policy rule."""
+    """One more counted in a window of a policy rule, for a key where the rate is per value."""
 
     scope: str
     dim: str
     per: str
     start_ns: int
     amount: int
+    key: bytes = b""
 
 
 class RefundLeg(Struct, frozen=True, array_like=True, gc=False):
@@ -161,7 +162,9 @@ class LimitSet(Struct, frozen=True, array_like=True, gc=False, tag=8):
 class WindowRolled(Struct, frozen=True, array_like=True, gc=False, tag=9):
     """A window closed; the one that holds now opens at `next_ns` with `amount`, or none when that is 0.
 
-    Where it slept for several periods, those between closed unused: `amount` is what they carried.
+    Where it slept for several periods, those between closed unused: `amount` is what they carried. `into` is
+    not empty where an edit of its zone or anchor ended it: what was used in it is in the window of that
+    period.
     """
 
     scope: str
@@ -170,10 +173,12 @@ class WindowRolled(Struct, frozen=True, array_like=True, gc=False, tag=9):
     start_ns: int
     next_ns: int
     amount: int
+    into: str = ""
 
 
 class LimitCrossed(Struct, frozen=True, array_like=True, gc=False, tag=10):
-    """A limit was reached (`tell`), would have refused (`shadow`), or was passed (`exhausted`)."""
+    """A limit was reached (`tell`), would have refused (`shadow`), or was passed (`exhausted`), by a key
+    where it is per value."""
 
     scope: str
     dim: str
@@ -182,6 +187,7 @@ class LimitCrossed(Struct, frozen=True, array_like=True, gc=False, tag=10):
     over: str
     amount: int
     balance: int
+    key: bytes = b""
 
 
 class GrantSet(Struct, frozen=True, array_like=True, gc=False, tag=11):

@@ -15,13 +15,26 @@ from msgspec import Struct
 from splittally.core.canonical import UNENCODABLE, encode_record
 from splittally.core.commands import Command, Evidence, Known, Release, Settle, Submit
 from splittally.core.errors import FormatTooNew, JournalDamaged
-from splittally.core.events import Event, GrantSet, HoldChanged, Refunded, Settled
+from splittally.core.events import (
+    Charge,
+    Decided,
+    Event,
+    GrantSet,
+    Held,
+    HoldChanged,
+    LimitCrossed,
+    Refunded,
+    RefundLeg,
+    Settled,
+    WindowRolled,
+)
 from splittally.core.state import FORMAT
-from splittally.core.types import GRANT_FIELDS, leave_out
+from splittally.core.types import WINDOW_FIELDS, Leg, leave_out, shorten_grant
 
-RELEASE_FIELDS, HOLD_CHANGED_FIELDS, SETTLE_FIELDS = 4, 4, 8  # of format 1, the tag included
-MEMBER_FIELDS = 11
+RELEASE_FIELDS, HOLD_CHANGED_FIELDS, WINDOW_ROLLED_FIELDS = 4, 4, 7  # of format 1, the tag included
+MEMBER_FIELDS, SETTLE_FIELDS, LIMIT_CROSSED_FIELDS, COUNT_FIELDS = 11, 8, 8, 5
 CHARGE_FIELDS, REFUND_LEG_FIELDS, KNOWN_LEG_FIELDS = 8, 3, 3  # of format 1
+WINDOW_ENDS_FORMAT = 2  # from it on a window is named by its end, too
 
 
 class Body(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
@@ -60,10 +73,13 @@ def body_rows(
         leave_out(cmd, RELEASE_FIELDS)
     if Known in map(type, seen):
         _shorten(seen, told)
-    if type(command) is Settle and out and type(out[0]) in _LATER:
+    is_settled = type(command) is Settle and out and type(out[0]) in _LATER
+    if is_settled and LimitCrossed not in map(type, out):
         _SHORTENED[type(out[0])](events[0])  # what it is about comes first; nothing after that came later
     elif not _LATER.isdisjoint(map(type, out)):
         _shorten(out, events)
+    if version < WINDOW_ENDS_FORMAT:
+        _leave_out_ends([*seen, *out], [*told, *events])
     return [version, at_ns, by, cmd, told, events]
 
 
@@ -79,15 +95,34 @@ def _leave_out_of_legs(struct: type[Struct], fields: int) -> Callable[[list[Any]
 
 
 _SHORTENED: dict[type, Callable[[list[Any]], None]] = {
-    GrantSet: lambda row: leave_out(row[1], GRANT_FIELDS),
+    GrantSet: lambda row: shorten_grant(row[1]),
     HoldChanged: lambda row: leave_out(row, HOLD_CHANGED_FIELDS),
     Known: _leave_out_of_legs(Known, KNOWN_LEG_FIELDS),
     Refunded: _leave_out_of_legs(Refunded, REFUND_LEG_FIELDS),
+    LimitCrossed: lambda row: leave_out(row, LIMIT_CROSSED_FIELDS),
     Settled: _leave_out_of_legs(Settled, CHARGE_FIELDS),
+    WindowRolled: lambda row: leave_out(row, WINDOW_ROLLED_FIELDS),
 }
 
 
 _LATER = frozenset(_SHORTENED)
+_COUNTED = 1 + Decided.__struct_fields__.index("counted")
+_LEGS_OF: dict[type, type[Struct]] = {Held: Leg, Known: Leg, Refunded: RefundLeg, Settled: Charge}
+
+
+def _leave_out_ends(records: Sequence[Struct], rows: list[list[Any]]) -> None:
+    """Leave ends and keys out of the windows and counts in these records of format 1, which knew none."""
+    for record, row in zip(records, rows, strict=True):
+        if type(record) is Decided:
+            for counted in row[_COUNTED]:
+                leave_out(counted, COUNT_FIELDS)
+        leg = _LEGS_OF.get(type(record))
+        if leg is None:
+            continue
+        at = leg.__struct_fields__.index("windows")
+        for each in row[1 + record.__struct_fields__.index("legs")]:
+            for window in (each[0] if type(record) is Known else each)[at]:
+                leave_out(window, WINDOW_FIELDS)
 
 
 def _shorten(records: Sequence[Struct], rows: list[list[Any]]) -> None:

@@ -20,6 +20,7 @@ _QUESTION = blake3(derive_key_context="splittally 1 question")
 _PARAMS = blake3(derive_key_context="splittally 1 params")
 _KEY = blake3(derive_key_context="splittally 1 key")
 _PAYLOAD = blake3(derive_key_context="splittally 1 payload")
+_VALUE = blake3(derive_key_context="splittally 1 value")
 
 
 def hash_intent(data: bytes) -> bytes:
@@ -72,3 +73,7 @@ def hash_key(data: bytes) -> bytes:
 
 def hash_payload(data: bytes) -> bytes:
     return _PAYLOAD.copy().update(data).digest()
+
+
+def hash_value(data: bytes) -> bytes:
+    return _VALUE.copy().update(data).digest()

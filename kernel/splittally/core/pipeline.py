@@ -153,6 +153,7 @@ def _native_call(case: Candidate) -> NativeCall:
         intent_hash=case.member.intent_hash,
         known=next((evidence for evidence in case.seen if type(evidence) is Known), None),
         admitted={each.module: each.failed for each in case.seen if type(each) is Admitted},
+        labels=case.member.labels,
     )
 
 
@@ -297,6 +298,7 @@ def _check_policy(case: Candidate) -> StageResult:
             reserve=case.estimates[0],
             now_ns=case.now_ns,
         ),
+        member,
     )
     case.rule, case.counted = said.rule, said.counted
     return StageResult(said.outcome, said.findings, said.events, asks=said.asks)

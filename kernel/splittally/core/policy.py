@@ -13,12 +13,15 @@ from msgspec import Struct
 
 from splittally.core import expr
 from splittally.core.asks import Ask
+from splittally.core.commands import Member
 from splittally.core.events import Count, Event
 from splittally.core.findings import Finding, advising, find
 from splittally.core.ledger.check import Scope, check_limits
+from splittally.core.periods import is_keyed
 from splittally.core.reasons import ESCALATE
 from splittally.core.state import State
 from splittally.core.types import DENY, LIFE, PER_INTENT, POLICY_SCOPE, REQUIRE_APPROVAL, Rule, strictest
+from splittally.core.value_keys import NO_KEYS, keys_of
 
 NO_STAGE, NO_MATCH = -2, -1
 ATTEMPTS = "attempts"
@@ -69,7 +72,7 @@ def condition(text: str) -> expr.Expression:
     return expr.compile(text, NAMES, expr.BOOL)
 
 
-def check_policy(state: State, asked: PolicyInput) -> PolicyDecision:
+def check_policy(state: State, asked: PolicyInput, member: Member) -> PolicyDecision:
     """The verdict of the first rule that matches."""
     for at, rule in enumerate(state.rules):
         if not _fields_match(rule, asked):
@@ -81,7 +84,7 @@ def check_policy(state: State, asked: PolicyInput) -> PolicyDecision:
                 return PolicyDecision(outcome=DENY, findings=[fault], rule=at, counted=[], events=[])
             if not held:
                 continue
-        return _verdict(state, rule, at, asked)
+        return _verdict(state, rule, at, asked, member)
     return PolicyDecision(
         outcome=DENY, findings=[find("policy_unmatched")], rule=NO_MATCH, counted=[], events=[]
     )
@@ -97,7 +100,7 @@ def _fields_match(rule: Rule, asked: PolicyInput) -> bool:
     )
 
 
-def _verdict(state: State, rule: Rule, at: int, asked: PolicyInput) -> PolicyDecision:
+def _verdict(state: State, rule: Rule, at: int, asked: PolicyInput, member: Member) -> PolicyDecision:
     if rule.decision == DENY:
         return PolicyDecision(
             outcome=DENY,
@@ -112,12 +115,16 @@ def _verdict(state: State, rule: Rule, at: int, asked: PolicyInput) -> PolicyDec
         findings.append(find("policy_approval", rule=at, name=rule.name))
     scope = POLICY_SCOPE + rule.name
     rates = tuple(rule.rates)
-    room = check_limits(state.ledger, Scope(scope, True), rates, {ATTEMPTS: 1}, asked.now_ns, state.offset_ns)
+    keyed = tuple(dict.fromkeys(rate.per for rate in rates if is_keyed(rate.per)))
+    keys = keys_of(member.params, member.labels, keyed) if keyed else NO_KEYS
+    room = check_limits(
+        state.ledger, Scope(scope, True), rates, {ATTEMPTS: 1}, asked.now_ns, state.offset_ns, keys
+    )
     outcomes += room.outcomes
     findings += [_as_rate(finding, at, rule) for finding in room.findings]
     outcome = strictest(outcomes)
     counted = [
-        Count(scope=scope, dim=window.dim, per=window.per, start_ns=window.start_ns, amount=1)
+        Count(scope=scope, dim=window.dim, per=window.per, start_ns=window.start_ns, amount=1, key=window.key)
         for window in room.windows
     ]
     assert all(rate.per not in (LIFE, PER_INTENT) for rate in rates)

@@ -38,6 +38,7 @@ from splittally.core.types import (
     Window,
     covers_account,
 )
+from splittally.core.value_keys import NO_KEYS, keys_of
 
 NO_WINDOWS: list[Window] = []  # shared: most legs touch life counters only
 NO_FINDINGS: list[Finding] = []
@@ -72,7 +73,8 @@ def plan_reservation(
             if uncounted:
                 checks.append(LimitCheck(outcomes=[DENY], findings=uncounted, windows=[], events=[]))
         if link.limits:
-            checked = check_limits(state.ledger, scope, link.limits, estimate, now_ns, state.offset_ns)
+            keys = keys_of(member.params, member.labels, link.keyed) if link.keyed else NO_KEYS
+            checked = check_limits(state.ledger, scope, link.limits, estimate, now_ns, state.offset_ns, keys)
             windows = checked.windows or NO_WINDOWS
             if checked.outcomes or checked.findings or checked.events:
                 checks.append(checked)

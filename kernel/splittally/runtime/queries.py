@@ -12,15 +12,24 @@ from typing import Any
 import msgspec
 
 from splittally.core.caps.state import limits_of
-from splittally.core.ledger.state import Counter, CounterKey
+from splittally.core.ledger.state import Counter, CounterKey, KeyedKey
 from splittally.core.snapshot import state_root, tables
 from splittally.core.state import State
 from splittally.core.types import LIFE
+from splittally.core.value_keys import key_of_value
 from splittally.edge.arguments import require
 from splittally.runtime.budget_views import budget_row
 from splittally.runtime.governor_views import governor_row
 from splittally.runtime.grant_views import grant_row
-from splittally.runtime.ledger_views import account_names, account_row, counter_row, hold_row, resource_row
+from splittally.runtime.ledger_views import (
+    account_names,
+    account_row,
+    counter_row,
+    hold_row,
+    keyed_row,
+    raised_by,
+    resource_row,
+)
 from splittally.runtime.rows import Row
 from splittally.runtime.table import K, R, Table
 
@@ -105,7 +114,10 @@ class Queries:
     def counter(self, grant: str, dim: str) -> Row | None:
         """The life counter of a grant's dimension; None where nothing is counted."""
         with self._still:
-            return counter_row(self._counters().get((grant, dim, LIFE, 0)))
+            return self._counter_row((grant, dim, LIFE, 0))
+
+    def _counter_row(self, key: CounterKey) -> Row | None:
+        return counter_row(self._counters().get(key), raised_by(self._current(), key))
 
     def _counters(self) -> dict[CounterKey, Counter]:
         return self._current().ledger.counters
@@ -113,7 +125,7 @@ class Queries:
     def _counters_of(self, scope: str) -> Rows | None:
         rows = Table(
             lambda: [key[1] for key in self._counters() if key[0] == scope and key[2] == LIFE],
-            lambda dim: counter_row(self._counters().get((scope, dim, LIFE, 0))),
+            lambda dim: self._counter_row((scope, dim, LIFE, 0)),
             self._still,
         )
         is_limited = any((scope, x.dim, LIFE, 0) in self._counters() for x in self._limits(scope))
@@ -125,11 +137,31 @@ class Queries:
 
     @property
     def windows(self) -> Table[CounterKey, Row]:
-        """Windowed counters as (scope, dim, per, start_ns) -> {limit, reserved, spent}."""
+        """Windowed counters as (scope, dim, per, start_ns) -> {limit, reserved, spent}, and raised by
+        top-ups.
+
+        A rolling window has one for each of its slices, under the last instant of the slice. That of a limit
+        per value says what the limit is; what was used stands in `keyed`.
+        """
         return self._table(
             lambda: [key for key in self._counters() if key[2] != LIFE],
-            lambda key: counter_row(self._counters().get(key)) if key[2] != LIFE else None,
+            lambda key: self._counter_row(key) if key[2] != LIFE else None,
         )
+
+    @property
+    def keyed(self) -> Table[KeyedKey, Row]:
+        """Counters of limits per value as (scope, dim, per, start_ns, key) -> {limit, reserved, spent}.
+
+        `key_of` says which key a value is.
+        """
+        return self._table(
+            lambda: self._current().ledger.keyed.keys(), lambda key: keyed_row(self._current(), key)
+        )
+
+    @staticmethod
+    def key_of(value: Any) -> bytes:
+        """The key of a param or label of this value in `keyed`."""
+        return key_of_value(value)
 
     @property
     def policy(self) -> list[Row]:

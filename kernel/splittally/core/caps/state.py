@@ -12,6 +12,7 @@ from splittally.core.canonical import decode, encode_record
 from splittally.core.events import Authority
 from splittally.core.hashing import hash_terms
 from splittally.core.limits import CHAIN_GRANTS_MAX, PRICE_TABLES_KEPT_MAX
+from splittally.core.periods import is_keyed
 from splittally.core.prices import PriceTable, read_table
 from splittally.core.types import (
     CAP_ALL,
@@ -53,7 +54,7 @@ class Link(NamedTuple):
 
     `template` is None for a grant that asks nobody for this kind. `leg` is the leg of an intent that reserves
     nothing: what each intent adds is its reserve and its windows. `lists` are those of a native grant,
-    `counted` the dimensions that it limits for life.
+    `counted` the dimensions that it limits for life, `keyed` the periods of its limits that count by a value.
     """
 
     grant: Grant
@@ -66,6 +67,7 @@ class Link(NamedTuple):
     leg: Leg
     lists: NativeLists | None
     counted: frozenset[str]
+    keyed: tuple[str, ...]
 
 
 class Chain(NamedTuple):
@@ -212,6 +214,7 @@ class Caps:
             leg=leg,
             lists=native_lists(self.cap_params(grant)) if grant.cap == CAP_NATIVE else None,
             counted=frozenset(limit.dim for limit in limits if limit.per == LIFE),
+            keyed=tuple(dict.fromkeys(limit.per for limit in limits if is_keyed(limit.per))),
         )
 
 

@@ -16,10 +16,11 @@ from splittally.core.amounts import fits, shown
 from splittally.core.events import LimitCrossed, LimitSet
 from splittally.core.findings import Finding, advising, find
 from splittally.core.ledger.moves import Move, refused_moves
-from splittally.core.ledger.state import UNUSED, Counter, Ledger
-from splittally.core.ledger.windows import window_end, window_start
+from splittally.core.ledger.state import UNUSED, Counter, Ledger, WindowKey
+from splittally.core.ledger.windows import counting, is_rolling, slice_of, window_end, window_start
 from splittally.core.reasons import RETRY_AFTER
 from splittally.core.types import ALLOW, DEFER, DENY, LIFE, PER_INTENT, REQUIRE_APPROVAL, Draw, Limit, Window
+from splittally.core.value_keys import NO_KEYS, Keys
 from splittally.core.waiting import NEVER, Wait, wait_for
 
 _OUTCOME = {"deny": DENY, "defer": DEFER, "ask": REQUIRE_APPROVAL, "tell": ALLOW, "shadow": ALLOW}
@@ -69,8 +70,9 @@ def check_limits(
     estimate: dict[str, int],
     now_ns: int,
     offset_ns: int,
+    keys: Keys = NO_KEYS,
 ) -> LimitCheck:
-    """What the limits of one leg say of its estimate."""
+    """What the limits of one leg say of its estimate; `keys` are of those that count by a value."""
     if not limits:
         return NOTHING
     found = LimitCheck(outcomes=[], findings=[], windows=[], events=[])
@@ -79,17 +81,30 @@ def check_limits(
         if limit.per == PER_INTENT:
             _check_intent(found, scope, limit, asked)
             continue
-        start_ns = 0
-        if limit.per == LIFE:
+        start_ns, key = 0, b""
+        if keys and limit.per in keys:
+            key = keys[limit.per]
+            start_ns, counter = _keyed_window(
+                ledger, scope.name, limit, limits, now_ns, offset_ns, found, key
+            )
+        elif limit.per == LIFE:
             counter = ledger.counters[scope.name, limit.dim, LIFE, 0]
         else:
             start_ns, counter = _window(ledger, scope.name, limit, limits, now_ns, offset_ns, found)
-        bound = counter.limit if limit.over == "deny" else limit.amount
-        if _is_passed(found, scope, limit, counter, asked, bound, start_ns):
+        bound = limit.amount
+        if limit.over == "deny":
+            bound = counter.limit
+            if ledger.raised:
+                bound += ledger.raised.get((scope.name, limit.dim, limit.per), 0)
+        if _is_passed(found, scope, limit, counter, asked, bound, start_ns, key):
             left, resets_ns = counter.left_of(bound), 0
             most = left + counter.reserved
             if limit.per != LIFE:
-                most, resets_ns = limit.amount, _end_of(ledger, scope.name, limit, start_ns, offset_ns)
+                most, of = limit.amount, (scope.name, limit.dim, limit.per)
+                if is_rolling(limit.per):
+                    resets_ns = frees_at_ns(ledger, of, asked, bound, now_ns)
+                else:
+                    resets_ns = _end_of(ledger, of, start_ns, offset_ns)
             wait = wait_for(_OUTCOME[limit.over], asked, most, resets_ns)
             _refuse(found, scope, limit, asked, left, wait)
     return found
@@ -102,14 +117,21 @@ def _check_intent(found: LimitCheck, scope: Scope, limit: Limit, asked: int) -> 
         _refuse(found, scope, limit, asked, limit.amount, wait)
 
 
-def _end_of(ledger: Ledger, scope: str, limit: Limit, start_ns: int, offset_ns: int) -> int:
+def _end_of(ledger: Ledger, key: WindowKey, start_ns: int, offset_ns: int) -> int:
     """When the window of a limit ends that starts at `start_ns`, also one that nobody has opened yet."""
-    standing = ledger.windows.get((scope, limit.dim, limit.per))
-    return standing[1] if standing else window_end(limit.per, start_ns, offset_ns)
+    standing = ledger.windows.get(key)
+    return standing[1] if standing else window_end(key[2], start_ns, offset_ns, ledger.zones)
 
 
 def _is_passed(
-    found: LimitCheck, scope: Scope, limit: Limit, counter: Counter, asked: int, bound: int, start_ns: int
+    found: LimitCheck,
+    scope: Scope,
+    limit: Limit,
+    counter: Counter,
+    asked: int,
+    bound: int,
+    start_ns: int,
+    key: bytes,
 ) -> bool:
     """Whether more would be used than the bound; what a limit only tells of is told here."""
     total = counter.reserved + counter.spent + asked
@@ -119,12 +141,12 @@ def _is_passed(
         found.findings.append(find("amount_overflow", dim=limit.dim, grant=scope.name))
     elif limit.over == "tell":
         if left <= 0 and counter.told < limit.amount:
-            crossed = _crossed(scope, limit, start_ns, left)
+            crossed = _crossed(scope, limit, start_ns, left, key)
             found.events.append(crossed)
             found.findings.append(told(crossed))
     elif left < 0:
         if limit.over == "shadow":
-            found.events.append(_crossed(scope, limit, start_ns, left))
+            found.events.append(_crossed(scope, limit, start_ns, left, key))
         return True
     return False
 
@@ -140,7 +162,7 @@ def told(crossed: LimitCrossed) -> Finding:
     )
 
 
-def _crossed(scope: Scope, limit: Limit, start_ns: int, left: int) -> LimitCrossed:
+def _crossed(scope: Scope, limit: Limit, start_ns: int, left: int, key: bytes) -> LimitCrossed:
     return LimitCrossed(
         scope=scope.name,
         dim=limit.dim,
@@ -149,6 +171,7 @@ def _crossed(scope: Scope, limit: Limit, start_ns: int, left: int) -> LimitCross
         over=limit.over,
         amount=limit.amount,
         balance=shown(left),
+        key=key,
     )
 
 
@@ -186,21 +209,83 @@ def _window(
     now_ns: int,
     offset_ns: int,
     found: LimitCheck,
+    key: bytes = b"",
 ) -> tuple[int, Counter]:
     """The open window of a limit and its counter; where none is open, the event that opens one."""
-    standing = ledger.windows.get((scope, limit.dim, limit.per))
-    start_ns = standing[0] if standing else window_start(limit.per, now_ns, offset_ns)
-    counter = ledger.counters.get((scope, limit.dim, limit.per, start_ns), UNUSED)
+    of = (scope, limit.dim, limit.per)
+    standing = ledger.windows.get(of)
+    if is_rolling(limit.per):
+        return _rolling_window(ledger, of, limit, limits, now_ns, found)
     if standing is None:
+        start_ns = window_start(limit.per, now_ns, offset_ns, ledger.zones)
+        end_ns = window_end(limit.per, start_ns, offset_ns, ledger.zones)
         counter = replace(UNUSED, limit=hard_amount(limits, limit))
-    window = Window(limit.dim, limit.per, start_ns)
-    if window not in found.windows:
-        found.windows.append(window)
-        if standing is None:
-            found.events.append(
-                LimitSet(scope=scope, dim=limit.dim, per=limit.per, start_ns=start_ns, amount=counter.limit)
-            )
+    else:
+        start_ns, end_ns, *_ = standing
+        counter = ledger.counters.get((*of, start_ns), UNUSED)
+    window = Window(limit.dim, limit.per, start_ns, end_ns, key)
+    _touch(found, scope, window, None if standing else counter.limit)
     return start_ns, counter
+
+
+# The keys of a limit share its window, whose own counter says what the limit is in it; what a key used stands
+# in the key's.
+def _keyed_window(
+    ledger: Ledger,
+    scope: str,
+    limit: Limit,
+    limits: tuple[Limit, ...],
+    now_ns: int,
+    offset_ns: int,
+    found: LimitCheck,
+    key: bytes,
+) -> tuple[int, Counter]:
+    start_ns, whole = _window(ledger, scope, limit, limits, now_ns, offset_ns, found, key)
+    counter = ledger.keyed.get((scope, limit.dim, limit.per, start_ns, key), UNUSED)
+    return start_ns, replace(counter, limit=whole.limit)
+
+
+# A rolling window is compared with all of its slices together, and what passes is counted in the slice of
+# now. Of the slice that stands the amount is the one that an edit may have set, of a new one that of the
+# limits.
+def _rolling_window(
+    ledger: Ledger,
+    key: WindowKey,
+    limit: Limit,
+    limits: tuple[Limit, ...],
+    now_ns: int,
+    found: LimitCheck,
+) -> tuple[int, Counter]:
+    slices = ledger.slices.get(key, ())
+    at = slice_of(limit.per, slices, now_ns)
+    counter, is_new = ledger.rolled(key, now_ns), at not in slices
+    if is_new:
+        counter = replace(counter, limit=hard_amount(limits, limit))
+    window = Window(limit.dim, limit.per, at, window_end(limit.per, at, 0))
+    _touch(found, key[0], window, counter.limit if is_new else None)
+    return at, counter
+
+
+def _touch(found: LimitCheck, scope: str, window: Window, opens_with: int | None) -> None:
+    """Note a window that the leg touches, and the event that opens it where it does not stand."""
+    if window in found.windows:
+        return
+    found.windows.append(window)
+    if opens_with is not None:
+        found.events.append(
+            LimitSet(scope=scope, dim=window.dim, per=window.per, start_ns=window.start_ns, amount=opens_with)
+        )
+
+
+def frees_at_ns(ledger: Ledger, key: WindowKey, needed: int, bound: int, now_ns: int) -> int:
+    """When a rolling window has room for `needed` under `bound` if nothing else is asked; 0 for never."""
+    left, used = bound - needed, ledger.rolled(key, now_ns).used
+    for at in counting(key[2], ledger.slices.get(key, ()), now_ns):
+        if used <= left:
+            break
+        used -= ledger.counters[*key, at].used
+        now_ns = window_end(key[2], at, 0)
+    return now_ns if used <= left else 0
 
 
 def check_counted(

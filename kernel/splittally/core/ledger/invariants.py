@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from splittally.core.amounts import fits, in_model, shown
 from splittally.core.events import Event, Refunded, Settled
-from splittally.core.ledger.state import CounterKey, Ledger
+from splittally.core.ledger.keyed import is_open_window
+from splittally.core.ledger.state import CounterKey, KeyedKey, Ledger
 from splittally.core.limits import NATURAL_MAX
 from splittally.core.types import LIFE
 
@@ -61,11 +62,27 @@ def _reserves(ledger: Ledger) -> Iterator[Broken]:
             for dim, amount in leg.reserve.items():
                 reserved[leg.grant, dim, LIFE, 0] += amount
             for window in leg.windows:
-                key = (leg.grant, window.dim, window.per, window.start_ns)
-                reserved[key] += leg.reserve.get(window.dim, 0)
+                if not window.key:
+                    reserved[ledger.counter_key(leg.grant, window)] += leg.reserve.get(window.dim, 0)
     for key, counter in sorted(ledger.counters.items()):
         if counter.reserved != reserved[key]:
             yield Broken(f"the reserve of {key[0]} in {key[1]}", reserved[key], counter.reserved)
+
+
+def _keyed_reserves(ledger: Ledger) -> Iterator[Broken]:
+    """What the counter of a key has reserved is what open holds reserve in it; none is kept for nothing."""
+    reserved: Counter[KeyedKey] = Counter()
+    for hold in ledger.holds.values():
+        for leg in hold.legs:
+            for window in leg.windows:
+                if window.key:
+                    of = ledger.counter_key(leg.grant, window)
+                    reserved[*of, window.key] += leg.reserve.get(window.dim, 0)
+    for key, counter in sorted(ledger.keyed.items()):
+        if counter.reserved != reserved[key]:
+            yield Broken(f"the reserve of {key[0]} in {key[1]}", reserved[key], counter.reserved)
+        if not counter.reserved and not is_open_window(ledger, key[:4]):
+            yield Broken(f"the counters of {key[0]} in {key[1]} of a key whose window ended", 0, 1)
 
 
 def _ranges(ledger: Ledger) -> Iterator[Broken]:
@@ -73,10 +90,12 @@ def _ranges(ledger: Ledger) -> Iterator[Broken]:
     for key, balance in sorted(ledger.balances.items()):
         if not in_model(balance):
             yield Broken(f"the balance of {key[0]} in {key[1]}", shown(balance), balance)
-    for counter_key, counter in sorted(ledger.counters.items()):
+    counted = [(key[0], key[1], counter) for key, counter in sorted(ledger.counters.items())]
+    counted += [(key[0], key[1], counter) for key, counter in sorted(ledger.keyed.items())]
+    for scope, dim, counter in counted:
         for number in (counter.reserved, counter.spent, counter.refunded):
             if not fits(number):
-                yield Broken(f"the counter of {counter_key[0]} in {counter_key[1]}", NATURAL_MAX, number)
+                yield Broken(f"the counter of {scope} in {dim}", NATURAL_MAX, number)
 
 
 def _names(ledger: Ledger) -> Iterator[Broken]:
@@ -93,6 +112,7 @@ INVARIANTS: tuple[Callable[[Ledger], Iterator[Broken]], ...] = (
     _sums,
     _flights,
     _reserves,
+    _keyed_reserves,
     _ranges,
     _names,
 )

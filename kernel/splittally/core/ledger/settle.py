@@ -14,9 +14,10 @@ from splittally.core.abi import Fault, SettleVerdict
 from splittally.core.amounts import room, shown
 from splittally.core.events import Charge, Event, LimitCrossed, Posted
 from splittally.core.findings import Finding, find
+from splittally.core.ledger.keyed import counter_under_limit, keyed_counter
 from splittally.core.ledger.moves import spendable
 from splittally.core.ledger.state import Counter, CounterKey, Hold, Ledger
-from splittally.core.types import LIFE, Draw, Leg, Limit, covers_account, is_plain
+from splittally.core.types import LIFE, Draw, Leg, Limit, Window, covers_account, is_plain
 
 SoftLimitsOf = Callable[[str], list[Limit]]  # of the grant of this name, those that only tell
 
@@ -90,7 +91,10 @@ def _saturate(ledger: Ledger, leg: Leg, dim: str, amount: int, violations: list[
     counter = ledger.counters.get((leg.grant, dim, LIFE, 0))
     spent = counter.spent if counter else 0
     for window in leg.windows:
-        counter = ledger.counters.get((leg.grant, dim, window.per, window.start_ns))
+        if window.key:
+            counter = keyed_counter(ledger, leg.grant, window)
+        else:
+            counter = ledger.counters.get(ledger.counter_key(leg.grant, window))
         if window.dim == dim and counter is not None:
             spent = max(spent, counter.spent)
     left = room(spent)
@@ -117,37 +121,53 @@ def crossings(
         if not charged:
             continue
         keys = [(leg.grant, dim, LIFE, 0) for dim in sorted(charged)]
+        counted = [(key, ledger.counters.get(key), b"") for key in keys]
         if leg.windows:
-            keys += [(leg.grant, window.dim, window.per, window.start_ns) for window in leg.windows]
+            counted += [_counted(ledger, leg.grant, window) for window in leg.windows]
         soft = soft_limits_of(leg.grant)
-        for key in keys:
-            counter = ledger.counters.get(key)
+        for key, counter, value in counted:
             if counter is None:
                 continue
             amount = charged.get(key[1], 0)
             freed = 0 if is_late else leg.reserve.get(key[1], 0)
             if soft and amount:
-                events += _told(key, counter, amount - freed, soft)
-            if counter.limit >= 0 and counter.available + freed < amount and counter.available >= 0:
-                balance = counter.available + freed - amount
-                events.append(_crossed(key, "exhausted", counter.limit, balance))
+                events += _told(key, counter, amount - freed, soft, value)
+            available = counter.available + ledger.raised.get(key[:3], 0)
+            if counter.limit >= 0 and available + freed < amount and available >= 0:
+                events.append(_crossed(key, "exhausted", counter.limit, available + freed - amount, value))
     return events
 
 
-def _told(key: CounterKey, counter: Counter, change: int, soft: list[Limit]) -> list[LimitCrossed]:
+def _counted(ledger: Ledger, grant: str, window: Window) -> tuple[CounterKey, Counter | None, bytes]:
+    """The counter of a window, or of its key under the window's limit."""
+    key = ledger.counter_key(grant, window)
+    counter = counter_under_limit(ledger, grant, window) if window.key else ledger.counted(key)
+    return key, counter, window.key
+
+
+def _told(
+    key: CounterKey, counter: Counter, change: int, soft: list[Limit], value: bytes
+) -> list[LimitCrossed]:
     """Every soft limit on this counter that its change reaches and that was not told of yet."""
     _, dim, per, _ = key
     return [
-        _crossed(key, limit.over, limit.amount, limit.amount - counter.used - change)
+        _crossed(key, limit.over, limit.amount, limit.amount - counter.used - change, value)
         for limit in soft
         if (limit.dim, limit.per) == (dim, per) and counter.told < limit.amount <= counter.used + change
     ]
 
 
-def _crossed(key: CounterKey, over: str, amount: int, balance: int) -> LimitCrossed:
+def _crossed(key: CounterKey, over: str, amount: int, balance: int, value: bytes) -> LimitCrossed:
     scope, dim, per, start_ns = key
     return LimitCrossed(
-        scope=scope, dim=dim, per=per, start_ns=start_ns, over=over, amount=amount, balance=shown(balance)
+        scope=scope,
+        dim=dim,
+        per=per,
+        start_ns=start_ns,
+        over=over,
+        amount=amount,
+        balance=shown(balance),
+        key=value,
     )
 
 

@@ -69,6 +69,7 @@ class NativeCall(Struct, frozen=True, gc=False):
     intent_hash: bytes
     known: Known | None
     admitted: dict[bytes, str]
+    labels: dict[str, str]
 
 
 def touches_hold(state: State, call: NativeCall, params: OfHold) -> Touches:

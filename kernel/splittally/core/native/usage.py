@@ -14,11 +14,14 @@ Example. `team` may spend 100 USD, has spent 90 and draws on `accounts/team`, wh
     Posted(accounts/team -> accounts/vendor, USD 25)      LimitCrossed(team USD, exhausted, -30)
 """
 
+from typing import Any
+
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from splittally.core.abi import SettleVerdict
 from splittally.core.amounts import is_natural
+from splittally.core.canonical import encode
 from splittally.core.caps.state import Chain
 from splittally.core.events import Event, LimitCrossed, Settled
 from splittally.core.findings import Finding, find
@@ -30,15 +33,20 @@ from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.reservation import draws_of
 from splittally.core.state import State
 from splittally.core.types import ROOT, TELL, Draw, Leg, is_id
+from splittally.core.value_keys import NO_KEYS, keys_of
 
 KIND = "usage.record"
 
 
 class RecordUsage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Spend under a grant that nobody asked for before it happened; `note` says how it became known."""
+    """Spend under a grant that nobody asked for before it happened; `note` says how it became known.
+
+    `params` are those of the call that happened, as far as limits count by their values.
+    """
 
     grant: str
     usage: dict[str, int]
+    params: dict[str, Any] = {}
     note: str | UnsetType = UNSET
 
     def __post_init__(self) -> None:
@@ -91,7 +99,8 @@ def _make_usage(state: State, call: NativeCall, params: RecordUsage) -> list[Eve
     legs: list[Leg] = []
     for link in chain.links:
         scope, limits = Scope(link.grant.name, True), tuple(x for x in link.limits if x.dim in usage)
-        checked = check_limits(books, scope, limits, usage, call.now_ns, state.offset_ns)
+        keys = keys_of(encode(params.params), call.labels, link.keyed) if link.keyed else NO_KEYS
+        checked = check_limits(books, scope, limits, usage, call.now_ns, state.offset_ns, keys)
         opened += checked.events
         legs.append(replace(link.leg, enforcer_ref=b"", windows=checked.windows))
     ending = Ending(
