@@ -54,10 +54,7 @@ NO_RESERVATION = Reservation(legs=[], limit_checks=[], draws=[], payee_findings=
 
 
 class StageResult(Struct, frozen=True, gc=False):
-    """What a stage says: an outcome, why, what admitting would record, and what is recorded either way.
-
-    `asks` are the reasons why somebody must approve.
-    """
+    """An outcome and why, what admitting would record, what is recorded either way, and who is asked."""
 
     outcome: str
     findings: list[Finding] = NO_FINDINGS

@@ -132,10 +132,8 @@ def _settle(
     if command.fits in (MISFIT, WITHHELD):
         violations.append(find("receipt_invalid", status=command.status))
     if command.fits == TOO_LARGE and command.sent:
-        size = command.sent_bytes
-        violations.append(
-            find("receipt_too_large", field="payload", needed=size, available=PAYLOAD_BYTES_MAX)
-        )
+        facts = {"field": "payload", "needed": command.sent_bytes, "available": PAYLOAD_BYTES_MAX}
+        violations.append(find("receipt_too_large", **facts))
     books, pairs = state.ledger, zip(legs, answers, strict=True)
     charges = [charge_leg(books, leg, answer, is_late) for leg, answer in pairs]
     postings: list[Event] = []
