@@ -19,8 +19,7 @@ def play(tour: Tour) -> None:
     for scene in (
         making, value, settling, refusals, chain, endings, windows, cards, refunds, doubts, groups,
         policy, approvals, authority, budgets, governor, quorum, calendars, broken, capacity, credit,
-        invoices,
-        anchors,
+        invoices, prices, anchors,
     ):  # fmt: skip
         tour.scene((scene.__doc__ or "").rstrip("."))
         scene(tour)
@@ -107,7 +106,10 @@ def refusals(t: Tour) -> None:
     t.ask("r9", "mail.send", {"to": "x", "body": "y" * 200}, "alice_mail", "alice")
     t.ask("r10", "llm.generate", params, "llm", expires_ns=DAY_ONE + 25 * SECOND)
     t.ask("r11", "mill.run", {"stone": "z" * 25_000}, "mill")
+    long = Intent("mill.run", {"stone": "z" * 25_000}, "mill", idempotency_key=key_of("r11b"))
+    t.group("first", [("r11b", long)])
     t.ask("r12", "mill.run", {}, "mill_free")
+    t.ask("r13", "mill.run", {}, "mill", labels={"run": "r" * 257})
 
 
 def chain(t: Tour) -> None:
@@ -484,8 +486,10 @@ def broken(t: Tour) -> None:
     for label in ("x1", "x2", "x3"):
         t.ask(label, "llm.generate", {"model": "m", "max_tokens": 20}, "llm", at=8 * DAY + 100)
     t.settle("x1", "ok", {"prompt_tokens": "many"})
-    t.settle("x2", "ok", {"text": "z" * 25_000})
-    t.settle("x3", "ok", {"text": "z" * 70_000})
+    t.settle("x2", "ok", {"text": "z" * 70_000, "usage": {"prompt_tokens": 3, "completion_tokens": 4}})
+    t.settle("x3", "ok", {"usage": {"note": "z" * 70_000}})
+    t.ask("x9", "mill.run", {}, "mill", labels={"run": "7", "trace": "4bf92f"})
+    t.settle("x9", "ok", {"text": "z" * 25_000})
     t.ask("x8", "mill.run", {}, "mill")
     t.settle("x8", "ok", {"password": "in plain text"}, cost_cents=1)
     for label in ("x4", "x5"):
@@ -520,6 +524,26 @@ def invoices(t: Tour) -> None:
     t.native("invoice-lost", "usage.record", grant="none", usage={"USD": 1})
     t.native("invoice-free", "usage.record", grant="mill_free", usage={"USD": 1})
     t.native("invoice-back", "settlement.refund", intent_hash=t.hashes["invoice"], amounts={"USD": 400})
+
+
+def prices(t: Tour) -> None:
+    """A call is priced by the snapshot in force, and by the row of its model alone."""
+    spring, summer = (
+        {"since": since, "resource": "USD", "models": {"m": {"prompt": price, "completion": "8 USD"}}}
+        for since, price in (("2026-01-01", "2 USD"), ("2026-02-15", "3 USD"))
+    )
+    kept = {name: GRANTS[name] for name in ("llm", "meter", "mill")}
+    priced = {"cap": "sys/llm.basic@1", "params": {"prices": "newest"}}
+    listed = {"spring": spring, "summer": summer}
+    t.apply("m-prices", {**FIRST, "prices": listed, "grants": {**kept, "priced": priced}})
+    params = {"model": "m", "prompt_tokens": 1_000_000, "max_tokens": 0}
+    t.release("h2", "cancel", "bob")
+    t.release("k5", "cancel")
+    t.release("k7", "cancel")
+    t.ask("q1", "llm.generate", params, "priced", at=40 * DAY)
+    t.ask("q2", "llm.generate", params, "priced", at=41 * DAY)
+    t.ask("q3", "llm.generate", {**params, "model": "n"}, "priced")
+    t.settle("q1", "ok", {"prompt_tokens": 500_000, "completion_tokens": 0})
 
 
 def anchors(t: Tour) -> None:

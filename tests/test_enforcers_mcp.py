@@ -7,6 +7,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 from splittally.core.canonical import encode
+from splittally.core.limits import LONG_PARAMS_BYTES_MAX
 
 from tests.enforcer_models import (
     Fields,
@@ -27,7 +28,7 @@ from tests.enforcer_models import (
 from tests.path_model import is_prefix, is_under
 from tests.test_enforcers_abi import MCP, NATURAL_MAX, check, settle
 
-KIND = "mcp.call"
+KIND, OWN = "mcp.call", "tool.call"
 RULES_MAX, CONSTRAINTS_MAX, VALUES_MAX, ARGUMENTS_MAX = 128, 256, 1024, 256
 
 
@@ -66,6 +67,48 @@ def verdict_on(params: Any, *rules: Any) -> str:
 def test_a_rule_names_servers_and_tools(server: str, tool: str, code: str) -> None:
     rules = ({"server": "files", "tool": "read_*"}, {"server": "dev-*", "tool": "*"})
     assert verdict_on({"server": server, "tool": tool}, *rules) == code
+
+
+@pytest.mark.parametrize(
+    ("tool", "code"),
+    [
+        ("read_file", ""),
+        ("write_file", ""),
+        ("anything", "tool_not_allowed"),
+        ("", "params_invalid"),
+    ],
+)
+def test_a_tool_of_the_hosts_own_has_no_server_and_no_rules_server_is_compared(tool: str, code: str) -> None:
+    rules = [{"server": "files", "tool": "read_*"}, {"tool": "write_*"}]
+    assert check(MCP, OWN, {"tools": rules}, {"tool": tool}).deny_code == code
+    assert check(MCP, OWN, {"tools": rules}, {"tool": tool, "server": 5}).deny_code == code
+    remote = {"server": "files", "tool": "read_file"}
+    assert check(MCP, KIND, {"tools": rules}, remote).deny_code == "cap_params_invalid"
+    assert check(MCP, KIND, {"tools": rules[:1]}, remote).deny_code == ""
+
+
+def test_what_denies_a_tool_of_the_hosts_own_speaks_of_no_server() -> None:
+    message = check(MCP, OWN, {"tools": [{"tool": "a"}]}, {"tool": "b"}).deny_message
+    assert message == "tool `b` is in no rule of the grant; use a listed one or ask for a wider grant"
+
+
+@pytest.mark.parametrize("kind", [KIND, OWN])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"text": "x" * 262_000},
+        {"text": "\u00e9" * 131_000},
+        {"rows": [{"name": "row", "count": index} for index in range(8_000)]},
+        {f"{index:03}": "y" * 1_000 for index in range(250)},
+    ],
+)
+def test_long_arguments_are_judged_and_settled_within_the_fuel(kind: str, arguments: Any) -> None:
+    params = {"server": "s", "tool": "t", "arguments": arguments}
+    assert len(encode(params)) <= LONG_PARAMS_BYTES_MAX
+    cap = {"tools": [rule(text={"max_length": 262_000}, rows={"max_length": 8_000})]}
+    assert check(MCP, kind, cap, params).reserve == {"calls": 1}
+    settled = settle(MCP, kind, cap, params, {"calls": 1}, {"text": "z" * 65_000}, "ok", None)
+    assert (settled.usage, settled.violation_code) == ({"calls": 1}, "")
 
 
 @pytest.mark.parametrize(
@@ -268,23 +311,24 @@ def names(pattern: str, name: str) -> bool:
 
 
 def mcp_check(kind: str, cap: Any, params: Any) -> dict[str, int]:
-    require(kind == KIND, "effect_kind_mismatch")
+    require(kind in (KIND, OWN), "effect_kind_mismatch")
     cap = read(cap, {"tools": is_list, "max_cost_cents": is_natural}, "cap_params_invalid")
-    fields: Fields = {"server": is_text, "tool": is_text, "arguments": is_map}
-    params = read(params, fields, "params_invalid", ("server", "tool"))
-    require(bool(params["server"]) and bool(params["tool"]), "params_invalid")
+    fields: Fields = {"tool": is_text, "arguments": is_map} | ({"server": is_text} if kind == KIND else {})
+    required = ("server", "tool") if kind == KIND else ("tool",)
+    params = read(params, fields, "params_invalid", required)
+    require(all(params[name] for name in required), "params_invalid")
     rules = []
     for item in cap.get("tools", []):
-        each = read(item, RULE, "cap_params_invalid", ("server", "tool"))
-        require(bool(PATTERN.fullmatch(each["server"])), "cap_params_invalid")
+        each = read(item, RULE, "cap_params_invalid", required)
+        require("server" not in each or bool(PATTERN.fullmatch(each["server"])), "cap_params_invalid")
         require(bool(PATTERN.fullmatch(each["tool"])), "cap_params_invalid")
         rules.append((each, constraints_of(each)))
-    of_server = [row for row in rules if names(row[0]["server"], params["server"])]
+    of_server = [row for row in rules if kind == OWN or names(row[0]["server"], params["server"])]
     of_tool = [row for row in of_server if names(row[0]["tool"], params["tool"])]
     arguments = params.get("arguments", {})
     fitting = [row for row in of_tool if permits(row[1], row[0].get("only", False), arguments)]
     if rules and not fitting:
-        require(bool(of_server), "server_not_allowed")
+        require(kind == OWN or bool(of_server), "server_not_allowed")
         require(bool(of_tool), "tool_not_allowed")
         require(False, "argument_not_allowed")
     return {"calls": 1} | ({"cost_cents": cap["max_cost_cents"]} if "max_cost_cents" in cap else {})
@@ -293,7 +337,7 @@ def mcp_check(kind: str, cap: Any, params: Any) -> dict[str, int]:
 def mcp_settle(
     kind: str, cap: Any, params: Any, reserve: dict[str, int], payload: Any, status: str, cost: int | None
 ) -> Usage:
-    require(kind == KIND, "effect_kind_mismatch")
+    require(kind in (KIND, OWN), "effect_kind_mismatch")
     most = read(cap, {"max_cost_cents": is_natural}, "cap_params_invalid").get("max_cost_cents")
     usage = {"calls": 1}
     if most is not None or cost is not None:
@@ -326,8 +370,12 @@ constraints = st.fixed_dictionaries(
 )
 argument_names = st.sampled_from(["a", "b", "ab", "path"])
 rules = st.fixed_dictionaries(
-    {"server": st.sampled_from(["s", "s*", "*", "x"]), "tool": st.sampled_from(["t", "t*", "*", "u", "a*b"])},
-    optional={"arguments": st.dictionaries(argument_names, constraints, max_size=3), "only": st.booleans()},
+    {"tool": st.sampled_from(["t", "t*", "*", "u", "a*b"])},
+    optional={
+        "server": st.sampled_from(["s", "s*", "*", "x", ""]),
+        "arguments": st.dictionaries(argument_names, constraints, max_size=3),
+        "only": st.booleans(),
+    },
 )
 one_constraint = constraints.map(
     lambda each: {name: each[name] for name in list(each)[:2]}
@@ -349,11 +397,12 @@ edges = st.sampled_from([0, 1, 5, 6, NATURAL_MAX])
         {}, optional={"tools": st.lists(st.one_of(rules, single_rules), max_size=3), "max_cost_cents": edges}
     ),
     params=calls,
+    kind=st.sampled_from([KIND, OWN]),
 )
-def test_a_check_agrees_with_the_model(cap: Any, params: Any) -> None:
-    verdict = check(MCP, KIND, cap, params)
+def test_a_check_agrees_with_the_model(cap: Any, params: Any, kind: str) -> None:
+    verdict = check(MCP, kind, cap, params)
     event(verdict.deny_code or "allowed")
-    assert (verdict.deny_code or verdict.reserve) == reserve_of(mcp_check, KIND, cap, params)
+    assert (verdict.deny_code or verdict.reserve) == reserve_of(mcp_check, kind, cap, params)
 
 
 @given(constraint=one_constraint, value=argument_values)

@@ -18,7 +18,7 @@ from tests.model.rules import DAY, RESERVED
 from tests.rows.budgets import BOTH, LOG, MARKET, A, B, done, ended, held
 from tests.rows.worlds import codes
 
-HISTORIES = int(os.environ.get("HISTORIES", "40"))
+HISTORIES = int(os.environ.get("HISTORIES", "30"))
 STEPS = 60
 CLERK = "clerk"
 NAMES = (A, B)

@@ -130,7 +130,7 @@ def test_an_input_may_have_any_length_up_to_the_bound(sandbox):
         assert sandbox.judge(judged, b"x" * size) == b"x" * size
     assert sandbox.judge(judged, b"x" * (OUTPUT_BYTES_MAX + 1)) == Fault("over_limit")
 
-    taker = sandbox.load(module(memory='(memory (export "memory") 4 4)'))
+    taker = sandbox.load(module(memory='(memory (export "memory") 7 7)'))
     assert sandbox.judge(taker, bytes(INPUT_BYTES_MAX)) == b""
     assert sandbox.judge(taker, bytes(INPUT_BYTES_MAX + 1)) == Fault("over_limit")
     assert sandbox.fuel_used == 0
@@ -174,7 +174,7 @@ def test_fuel_is_counted_in_the_terms_of_the_module(sandbox):
 
 @pytest.mark.req("X4-11")
 def test_fuel_covers_alloc_and_run_together(sandbox):
-    spin = """(local $n i32) (local.set $n (i32.const 250000))
+    spin = """(local $n i32) (local.set $n (i32.const 1000000))
         (loop $l (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))"""
     alloc = f'(func (export "alloc") (param i32) (result i32) {spin} (i32.const 1))'
     run = f'(func (export "run") (param i32 i32) (result i64) {spin} (i64.const 0))'

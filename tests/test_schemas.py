@@ -13,8 +13,15 @@ from cddl_verifier import Validator
 from splittally.core import commands, events, findings, topups, types, zones
 from splittally.core.canonical import decode, encode
 from splittally.core.evolve import DEFINITIONS
-from splittally.core.frames import HOLD_CHANGED_FIELDS, RELEASE_FIELDS, WINDOW_ROLLED_FIELDS, body_rows
-from splittally.core.types import GRANT_FIELDS
+from splittally.core.frames import (
+    HOLD_CHANGED_FIELDS,
+    MEMBER_FIELDS,
+    RELEASE_FIELDS,
+    SETTLE_FIELDS,
+    WINDOW_ROLLED_FIELDS,
+    body_rows,
+)
+from splittally.core.rows import GRANT_FIELDS
 
 from tests import golden, golden_bulk
 from tests.golden_questions import bodies_of, questions_of
@@ -32,6 +39,7 @@ STRUCTS = sorted(
 )
 FIELDS = {
     commands.Release: RELEASE_FIELDS,
+    commands.Settle: SETTLE_FIELDS,
     events.HoldChanged: HOLD_CHANGED_FIELDS,
     events.WindowRolled: WINDOW_ROLLED_FIELDS,
 }
@@ -134,6 +142,8 @@ def example(kind: type) -> list[Any]:
     rows: list[Any] = msgspec.to_builtins(found, builtin_types=(bytes,))
     if kind is events.GrantSet:
         rows[1] = rows[1][:GRANT_FIELDS]
+    if kind is commands.Submit:
+        rows[2] = [member[:MEMBER_FIELDS] for member in rows[2]]
     return rows[: FIELDS.get(kind, len(rows))]  # as it is written where what came later says nothing
 
 
@@ -225,7 +235,7 @@ def cddl_types(expression: str) -> set[str]:
             found.add({'"': "text", "[": "array", "{": "map"}[part[0]])
         elif part == "h''":
             found.add("bytes")
-        elif part.isdigit():
+        elif re.fullmatch(r"\d+(\.\.\d+)?", part):  # a number or a range
             found.add("int")
         elif part in array_rules():
             found.add("array")

@@ -49,7 +49,10 @@ RELEASED = {
 }
 
 # Pages of memory of 64 KiB; one where nothing is said.
-PAGES = {"rules": 2, "rules_1": 2}  # the values and what expressions make stand beside the input
+PAGES = {
+    "mcp": 6,  # what an agent writes into one file
+    **dict.fromkeys(("rules", "rules_1"), 2),  # the values and what expressions make stand beside the input
+}
 
 
 def build_all(sources: Path, work: Path) -> dict[str, bytes]:

@@ -220,14 +220,19 @@ def sized(size: int) -> dict[str, bytes]:
     return {"a": bytes(size - 6)}
 
 
-@pytest.mark.parametrize(("over", "code"), [(0, "enforcer_fault"), (1, "input.too_large")])
-def test_params_are_taken_in_up_to_their_bound(over, code):
+@pytest.mark.parametrize(("over", "taken"), [(0, 31_700), (1, PARAMS_BYTES_MAX)])
+def test_params_are_taken_in_up_to_their_bound(over, taken):
+    """Up to the bound of their kind the module is asked, which takes less; above it nobody is."""
     with world(budget(tokens=9)) as kernel:
         params = sized(PARAMS_BYTES_MAX + over)
         assert len(canonical(params)) == PARAMS_BYTES_MAX + over
         decision = kernel.submit(Intent(ACT, params, "g"))
-        assert codes(decision) == [code]
-        assert (decision.seq is None) == bool(over)
+        assert (codes(decision), decision.seq) == (["params.too_large"], None)
+        facts = decision.findings[0].facts
+        assert (facts["needed"], facts["available"]) == (
+            PARAMS_BYTES_MAX + over,
+            pytest.approx(taken, abs=200),
+        )
 
 
 @pytest.mark.parametrize("over", [0, 1])
@@ -240,7 +245,8 @@ def test_a_payload_above_its_bound_is_dropped_and_charges_what_was_reserved(over
         payload = payload if form is dict else canonical(payload)
         settlement = kernel.settle(Receipt(digest, "ok", "adapter", payload))
         assert (settlement.status, settlement.usage) == ("settled", {"tokens": 3})
-        assert settlement.violations[0].facts["fault"] in ("over_limit", "trap")
+        assert settlement.violations[-1].facts["fault"] in ("over_limit", "trap")
+        assert [x.code for x in settlement.violations[:-1]] == ["receipt_too_large"] * over
         (command,) = [body.command for body in bodies(kernel) if hasattr(body.command, "fits")]
         assert (command.fits, len(command.payload) > 0) == (("too_large", False) if over else ("ok", True))
 
@@ -266,7 +272,7 @@ def test_what_no_frame_can_hold_is_refused_and_never_written(tmp_path):
         huge = Intent(ACT, {"a": bytes(FRAME_BYTES_MAX)}, "g")
         for asked, mode in [([huge], "each"), ([Intent(ACT, {"a": reserves({})}, "g"), huge], "all")]:
             answers = kernel.submit(asked, mode=mode)
-            assert {(x.seq, *codes(x)) for x in answers} == {(None, "input.too_large")}
+            assert {(x.seq, *codes(x)) for x in answers} == {(None, "params.too_large")}
         assert (books(kernel), kernel.state.seq) == (before, frames)
     with splittally.open(tmp_path / "w") as kernel:
         assert kernel.outcome(digest).status == "reserved"
@@ -276,7 +282,7 @@ def test_what_no_frame_can_hold_is_refused_and_never_written(tmp_path):
 @pytest.mark.parametrize("spare", [0, -1])
 def test_a_frame_has_its_bound_to_the_byte(monkeypatch, spare):
     with world(budget(tokens=9)) as kernel, world(budget(tokens=9)) as twin:
-        asked = Intent(ACT, {"a": reserves({"tokens": 3})}, "g", None, bytes(32), None, bytes(16))
+        asked = Intent(ACT, {"a": reserves({"tokens": 3})}, "g", None, bytes(32), attempt=bytes(16))
         assert twin.submit(asked).allowed
         (data,) = [data for _, data in twin._world.store.scan(twin.state.seq - 1)]
         monkeypatch.setattr(pipeline, "FRAME_BYTES_MAX", len(data) + spare)

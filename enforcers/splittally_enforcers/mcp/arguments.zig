@@ -13,13 +13,19 @@ pub const Argument = struct {
 var indexed: [arguments_max]Argument = undefined;
 pub var count: usize = 0;
 
-pub fn index(arguments: sdk.Map) void {
-    var rest = arguments;
-    while (rest.next()) |entry| {
-        const text = entry.value.text();
+/// Judges and indexes the arguments in one pass, for they may be long; malformed where they are no map of so many.
+pub fn index(arguments: ?sdk.Item) error{Malformed}!void {
+    const item = arguments orelse return;
+    var rest: sdk.Reader = .{ .bytes = item.bytes };
+    const found = try rest.count(.map);
+    if (found > arguments_max) return error.Malformed;
+    var keys: sdk.Keys = .{};
+    while (count < found) : (count += 1) {
+        const name = try keys.next(&rest);
+        const value = try rest.item();
+        const text = value.text();
         const is_path = if (text) |path| sdk.paths.isPrefix(path) else false;
-        indexed[count] = .{ .name = entry.key, .value = entry.value, .is_path = is_path };
-        count += 1;
+        indexed[count] = .{ .name = name, .value = value, .is_path = is_path };
     }
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from splittally.core.events import Noted, Settled
 from splittally.core.evolve import governed_windows
+from splittally.core.governor.state import GOVERNOR
 from splittally.core.state import State
 from splittally.edge.moments import Moment
 from splittally.runtime.reader import Reader
@@ -31,7 +32,7 @@ def spent_by_lane(
     for record in reader.records(0, state.size) if resources else ():
         for event in record.body.out:
             match event:
-                case Noted():
+                case Noted() if event.subject == GOVERNOR:
                     lanes[event.intent_hash] = str(event.facts.get("lane_id", NO_LANE))
                 case Settled():
                     lane = lanes.pop(event.intent_hash, NO_LANE)

@@ -15,6 +15,7 @@ from splittally.runtime.rows import Row
 from splittally_tools.cli.answers import code_of_answer, reason, show_answer
 from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.interrupts import whole
+from splittally_tools.cli.labelled import shown_labels
 from splittally_tools.cli.open_world import reader_of, writer_of
 from splittally_tools.cli.output import Page, emit, say, word
 from splittally_tools.cli.session import Session, shared
@@ -90,6 +91,8 @@ def _show_outcome(out: Page, row: Row) -> None:
     say(out, f"{row['outcome']} {row['kind']} under {row['grant']} for {row['principal']} (seq {row['seq']})")
     for finding in row["findings"]:
         say(out, f"  {reason(finding)}")
+    if row["labels"]:
+        say(out, f"  labelled {shown_labels(row['labels'])}")
     if row["reserve"]:
         say(out, f"  reserved {word(row['reserve'])}")
     if row["status"]:

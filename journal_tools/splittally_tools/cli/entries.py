@@ -15,23 +15,24 @@ from splittally.runtime.lineage.causes import postings_of
 from splittally.runtime.reader import Reader
 
 from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.labelled import Labelled, Labels
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, console, emit_refusal, say, to_line, word
 from splittally_tools.cli.session import Session
 
 
-def list_entries(session: Session, account: str | None, since: Moment | None, until: Moment | None) -> int:
+def list_entries(
+    session: Session, account: str | None, since: Moment | None, until: Moment | None, labels: Labels
+) -> int:
     """The lines from one moment to another, of one account or of all, in order."""
     with reader_of(session) as reader:
         if account is not None and account not in reader.state.accounts:
             return emit_refusal(
                 session, Untraceable(f"there is no account `{word(account)}`", field="account")
             )
-        rows = (
-            row
-            for row in entries(reader, *reader.frames_between(since, until))
-            if account in (None, row["account"])
-        )
+        frames = reader.frames_between(since, until)
+        every = entries(reader, *frames, Labelled(reader, labels, frames.start))
+        rows = (row for row in every if account in (None, row["account"]))
         if session.as_json:
             sys.stdout.writelines(to_line(row) + "\n" for row in rows)
         else:
@@ -40,10 +41,15 @@ def list_entries(session: Session, account: str | None, since: Moment | None, un
     return DONE
 
 
-def entries(reader: Reader, start: int = 0, stop: int | None = None) -> Iterator[dict[str, Any]]:
+def entries(
+    reader: Reader, start: int = 0, stop: int | None = None, labelled: Labelled | None = None
+) -> Iterator[dict[str, Any]]:
     """A row for each side of each posting; the account is empty where value is in flight."""
     for record in reader.records(start, stop):
-        for position, kind, permission, posted in postings_of(record.body):
+        postings = postings_of(record.body) if labelled is None or labelled(record) else ()
+        for position, kind, permission, posted in postings:
+            if labelled is not None and not labelled.has(posted.intent_hash):
+                continue
             for direction, account in (("debit", posted.debit), ("credit", posted.credit)):
                 yield {
                     "seq": record.seq,

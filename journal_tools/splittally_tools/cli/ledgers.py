@@ -8,11 +8,13 @@ from typing import Any
 import click
 from splittally.core.types import LIFE
 from splittally.edge.amounts import format_amount
+from splittally.edge.labels import has_labels
 from splittally.edge.moments import Moment
 from splittally.runtime.rows import Row
 
 from splittally_tools.cli.entries import list_entries
 from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.labelled import Labels, by_label, shown_labels
 from splittally_tools.cli.moments import at_option, queries_at, since_option, until_option
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, age, emit, table
@@ -31,6 +33,7 @@ from splittally_tools.cli.views import head_of
 @since_option("--entries: lines")
 @until_option("lines")
 @at_option
+@by_label
 @click.pass_obj
 def ledger(
     session: Session,
@@ -41,14 +44,17 @@ def ledger(
     since: Moment | None,
     until: Moment | None,
     at: Moment | None,
+    labels: Labels,
 ) -> int:
     """Limit, reserved, spent and available of every counter; with --entries every debit and credit."""
     if entries and (grant or dim or at):
-        raise click.UsageError("--entries goes with --account, --since and --until")
-    if not entries and (account, since, until) != (None, None, None):
-        raise click.UsageError("--account, --since and --until go with --entries; beside them is --at")
+        raise click.UsageError("--entries goes with --account, --since, --until and --label")
+    if not entries and (account, since, until, labels) != (None, None, None, {}):
+        raise click.UsageError(
+            "--account, --since, --until and --label go with --entries; beside them is --at"
+        )
     if entries:
-        return list_entries(session, account, since, until)
+        return list_entries(session, account, since, until, labels)
     with reader_of(session) as reader:
         state = queries_at(reader, at)
         head = head_of(state)
@@ -108,9 +114,10 @@ def _numbers(row: dict[str, Any]) -> tuple[Any, ...]:
 @click.option("--dim", help="Only this dimension.")
 @click.option("--orphans", is_flag=True, help="Only what was dispatched and has no answer.")
 @at_option
+@by_label
 @click.pass_obj
 def reservations(
-    session: Session, grant: str | None, dim: str | None, orphans: bool, at: Moment | None
+    session: Session, grant: str | None, dim: str | None, orphans: bool, at: Moment | None, labels: Labels
 ) -> int:
     """What is reserved, by intent, grant and dimension; the amounts add up to the counter's reserved."""
     with reader_of(session) as reader:
@@ -119,7 +126,7 @@ def reservations(
         rows = [
             row
             for hold in state.reservations.values()
-            if hold.is_orphan or not orphans
+            if (hold.is_orphan or not orphans) and has_labels(hold.labels, labels)
             for row in _reserved(hold)
             if grant in (None, row["grant"]) and dim in (None, row["dim"])
         ]
@@ -136,7 +143,8 @@ def reservations(
     return DONE
 
 
-_HOLD = ("intent_hash", "seq", "kind", "principal", "phase", "age_ns", "due_ns", "attempt", "running_ns")
+_HOLD = ("intent_hash", "seq", "kind", "principal", "phase", "age_ns", "due_ns", "attempt", "running_ns",
+         "labels")  # fmt: skip
 
 
 def _reserved(hold: Row) -> list[dict[str, Any]]:
@@ -155,11 +163,12 @@ def _reserved_in(counter: Row | None) -> int | None:
 
 
 def _show_reservations(out: Page, document: dict[str, Any]) -> None:
-    columns = ("intent", "grant", "dimension", "amount", "phase", "age", "running", "kind", "for")
+    columns = ("intent", "grant", "dimension", "amount", "phase", "age", "running", "kind", "for", "labels")
     rows = [
         (
             row["intent_hash"], row["grant"], row["dim"], row["amount"], row["phase"], age(row["age_ns"]),
             "" if row["running_ns"] is None else age(row["running_ns"]), row["kind"], row["principal"],
+            shown_labels(row["labels"]),
         )
         for row in document["reservations"]
     ]  # fmt: skip

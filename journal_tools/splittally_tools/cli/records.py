@@ -18,6 +18,7 @@ from splittally.edge.moments import Moment
 from splittally.runtime.reader import Reader, Record
 
 from splittally_tools.cli.exit_codes import DONE, REFUSED
+from splittally_tools.cli.labelled import Labelled, Labels, by_label
 from splittally_tools.cli.moments import since_option, until_option
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, console, emit, for_people, say, to_line, word
@@ -35,17 +36,25 @@ POLL_SECONDS = 0.1
 @click.option(
     "--kind", metavar="WORD", help="Only frames with this command, event, effect kind, or `grant`, `money`."
 )
+@by_label
 @click.option("--follow", is_flag=True, help="Go on with the frames that come.")
 @click.option("--full", is_flag=True, help="Show long bytes, such as modules, in full.")
 @click.pass_obj
 def log(
-    session: Session, since: Moment | None, until: Moment | None, kind: str | None, follow: bool, full: bool
+    session: Session,
+    since: Moment | None,
+    until: Moment | None,
+    kind: str | None,
+    labels: Labels,
+    follow: bool,
+    full: bool,
 ) -> int:
     """The frames of the journal, one a line, oldest first."""
     is_person = for_people(session)
     with reader_of(session) as reader, suppress(KeyboardInterrupt):
+        labelled = Labelled(reader, labels, reader.frames_between(since, None).start if labels else 0)
         for record in _feed(reader, since, until, follow):
-            if kind is not None and kind not in kinds_of(record):
+            if not labelled(record) or (kind is not None and kind not in kinds_of(record)):
                 continue
             if is_person:
                 say(console(), _line(record))

@@ -17,7 +17,7 @@ from splittally.edge.records import Group, Intent, Origin, Receipt
 
 KeyOf = Callable[[int], bytes | None]  # for a member that has no key, by its place; None: one is drawn
 INTENT_KEYS = (
-    "kind", "params", "grant", "origin", "idempotency_key", "expires_ns", "attempt", "now_ns",
+    "kind", "params", "grant", "origin", "idempotency_key", "expires_ns", "attempt", "labels", "now_ns",
 )  # fmt: skip
 RECEIPT_KEYS = (
     "intent_hash", "status", "adapter_id", "payload", "payload_cbor", "cost_cents", "pays_to", "now_ns",
@@ -81,6 +81,7 @@ def _intent(document: Mapping[str, Any], key: bytes | None) -> Intent:
         origin=_origin(document.get("origin")),
         idempotency_key=key if given is None else given,
         expires_ns=document.get("expires_ns"),
+        labels=document.get("labels"),
         attempt=_hex(document, "attempt"),
     )
 

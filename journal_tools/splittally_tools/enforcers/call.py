@@ -21,6 +21,7 @@ from splittally.core.errors import InvalidInput
 from splittally.core.intent import intent_hash
 from splittally.core.limits import CHECK_FUEL_MAX, KEY_BYTES, PARAMS_BYTES_MAX, PAYLOAD_BYTES_MAX
 from splittally.core.types import OPERATOR, RECEIPT_STATUSES, Leg
+from splittally.edge.identity import sealed_key
 from splittally.edge.records import Intent, Origin, Receipt
 from splittally.sandbox import ReferenceSandbox, Sandbox
 
@@ -97,7 +98,8 @@ def settle_question(intent: Intent, terms: Terms, receipt: Receipt, reserve: dic
         windows=[],
         above="charge",
     )
-    digest = intent_hash(intent.kind, params, intent.grant, intent.idempotency_key or NO_KEY)
+    key = sealed_key(intent.idempotency_key or NO_KEY)
+    digest = intent_hash(intent.kind, params, intent.grant, key)
     return settle_input(template, _origin(intent), params, terms.now_ns, leg, part, digest)
 
 

@@ -33,7 +33,7 @@ FIELDS: dict[str, type] = {  # of a question, with what each is in JSON; params 
 ENDED: dict[str, type] = {"intent_hash": bytes, "receipt": dict, "reserve_estimate": dict}
 FIELDS_OF = {CHECK: FIELDS, SETTLE: FIELDS | ENDED}
 RECEIPT_FIELDS = {"status", "adapter_id", "payload"}
-CASE_BYTES_MAX = 4 * LINE_BYTES_MAX  # every byte of the largest question may take six characters
+CASE_BYTES_MAX = LINE_BYTES_MAX  # every byte of the largest question may take six characters
 _ABSENT = object()
 
 

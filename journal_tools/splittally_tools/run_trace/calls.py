@@ -10,6 +10,7 @@ from typing import Any
 from splittally import Intent, Origin, Receipt, Release
 from splittally.core.canonical import encode
 from splittally.core.intent import intent_hash
+from splittally.edge.identity import sealed_key
 
 from splittally_tools.run_trace.fleet import LARGE, RESERVE_CARD, SMALL, Fleet
 from splittally_tools.run_trace.outcomes import NEEDS_APPROVAL, Draw, Scenario
@@ -89,7 +90,8 @@ class Call:
 def hash_of(intent: Intent) -> bytes:
     """The hash under which the kernel will know an intent that carries its key."""
     assert intent.idempotency_key is not None
-    return intent_hash(intent.kind, encode(intent.params), intent.grant, intent.idempotency_key)
+    key = sealed_key(intent.idempotency_key)
+    return intent_hash(intent.kind, encode(intent.params), intent.grant, key)
 
 
 def _intent(row: Row, drawn: Draw, scenario: Scenario, agent: str, fleet: Fleet) -> Intent:
@@ -107,6 +109,5 @@ def _intent(row: Row, drawn: Draw, scenario: Scenario, agent: str, fleet: Fleet)
         RESERVE_CARD if scenario is Scenario.OTHER_GRANT else agent,
         Origin("reducer" if scenario is Scenario.REDUCER else "plan", f"fleet/{agent}@1"),
         drawn.key,
-        None,
-        drawn.attempt,
+        attempt=drawn.attempt,
     )

@@ -1,8 +1,10 @@
 """A trace of LLM calls as rows: `TIMESTAMP,ContextTokens,GeneratedTokens`, one call a line.
 
-The columns are those of the Azure LLM inference trace 2023. Lines end in CRLF or LF; the last may lack it.
+The columns are those of the Azure LLM inference traces of 2023 and 2024; times of the latter carry their
+offset from UTC, such as `+00:00`. Lines end in CRLF or LF; the last may lack it.
 
-Rule 1. Times are exact integers of nanoseconds since 1970 in UTC: no float, no rounding of fractions.
+Rule 1. Times are exact integers of nanoseconds since 1970 in UTC: no float, no rounding of fractions. A time
+        without an offset is UTC.
 Rule 2. A line that is no call is reported by its number and skipped; nothing is guessed from it.
 Rule 3. Times may stand still, never go back: a row before the row accepted last is reported and skipped.
 Rule 4. Lines are read one by one and each is bounded, so a file of any size costs no memory.
@@ -20,8 +22,11 @@ TOKENS_MAX = 10**9  # of one call, prompt or answer; a larger count is a damaged
 PROBLEMS_KEPT_MAX = 100
 STEP_NS = 100  # the resolution of the published times: what parts one copy from the next
 
-_CALL = re.compile(rb"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.(\d{1,9}))?,(\d{1,10}),(\d{1,10})")
-_TIME = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?")
+_OFFSET = rb"[+-]\d\d:\d\d"
+_CALL = re.compile(
+    rb"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(" + _OFFSET + rb")?,(\d{1,10}),(\d{1,10})"
+)
+_TIME = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?(?:" + _OFFSET + rb")?")
 _NUMBER = re.compile(rb"[+-]?\d+")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BOM = b"\xef\xbb\xbf"
@@ -138,13 +143,13 @@ def _parse(number: int, line: bytes) -> Row | Problem:
     match = _CALL.fullmatch(line)
     if match is None:
         return Problem(number, _why_no_call(line))
-    seconds, fraction, context, generated = match.groups()
+    seconds, fraction, offset, context, generated = match.groups()
     if int(context) > TOKENS_MAX or int(generated) > TOKENS_MAX:
         return Problem(number, f"no call has more than {TOKENS_MAX} tokens")
     try:
-        since = datetime.fromisoformat(f"{seconds.decode()}+00:00") - _EPOCH
-    except ValueError:
-        return Problem(number, f"`{seconds.decode()}` is no time of the calendar")
+        since = datetime.fromisoformat(f"{seconds.decode()}{(offset or b'+00:00').decode()}") - _EPOCH
+    except (ValueError, OverflowError):
+        return Problem(number, f"`{(seconds + (offset or b'')).decode()}` is no time of the calendar")
     whole_seconds = since.days * 86_400 + since.seconds
     if whole_seconds < 0:
         return Problem(number, "the time is before 1970")

@@ -19,7 +19,8 @@ class Member(Struct, frozen=True, array_like=True, gc=False):
     """A sealed intent: params in canonical bytes, a 32-byte key, and the hash of the schema used.
 
     `expires_ns` is 0 for none; `attempt` is 16 random bytes of the caller, in no hash; `keyed` says
-    that the host gave the key, so that it must not come again with another payload.
+    that the host gave the key, so that it must not come again with another payload. `labels` say what the
+    intent belongs to, by name; they stand in no hash either.
     """
 
     kind: str
@@ -33,6 +34,7 @@ class Member(Struct, frozen=True, array_like=True, gc=False):
     schema: bytes
     keyed: bool
     intent_hash: bytes
+    labels: dict[str, str] = {}
 
 
 class Open(Struct, frozen=True, array_like=True, gc=False, tag=0):
@@ -57,7 +59,8 @@ class Settle(Struct, frozen=True, array_like=True, gc=False, tag=2):
 
     `fits` is what the edge said of the payload: `ok`, `misfit` (not of the receipt schema), `too_large`,
     or `withheld` (a misfit that may hold a secret). The last two were dropped: every leg charges what it
-    reserved.
+    reserved. Where the edge left something out, `sent` is the hash of the whole payload and `sent_bytes` its
+    size; else they say nothing.
     """
 
     intent_hash: bytes
@@ -67,6 +70,8 @@ class Settle(Struct, frozen=True, array_like=True, gc=False, tag=2):
     cost_cents: int
     pays_to: str
     fits: str
+    sent: bytes = b""
+    sent_bytes: int = 0
 
 
 class Release(Struct, frozen=True, array_like=True, gc=False, tag=3):

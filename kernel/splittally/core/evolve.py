@@ -40,7 +40,7 @@ from splittally.core.ledger.state import TOPUPS
 from splittally.core.ledger.windows import window_start
 from splittally.core.state import DEFINITIONS, State
 from splittally.core.topups import TopUp
-from splittally.core.types import APPROVAL
+from splittally.core.types import APPROVAL, LABELS
 
 
 def remember(state: State, at_ns: int, principal: str, events: list[Event]) -> None:
@@ -108,6 +108,10 @@ def evolve(state: State, event: Event, principal: str, position: int) -> None:
 
 
 def _note(state: State, event: Noted) -> None:
+    """What is remembered beside a decision, by whom it is for."""
+    if event.subject == LABELS:
+        ledger.label(state.ledger, event.intent_hash, event.facts)
+        return
     hold = state.ledger.holds.get(event.intent_hash)
     waits = hold is not None and hold.phase == APPROVAL
     governor.note(state.governed, event, governed_windows(state, state.now_ns), hold is not None, waits)

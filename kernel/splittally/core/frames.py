@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from splittally.core.canonical import UNENCODABLE, encode_record
-from splittally.core.commands import Command, Evidence, Known, Release, Settle
+from splittally.core.commands import Command, Evidence, Known, Release, Settle, Submit
 from splittally.core.errors import FormatTooNew, JournalDamaged
 from splittally.core.events import (
     Charge,
@@ -26,10 +26,13 @@ from splittally.core.events import (
     Settled,
     WindowRolled,
 )
+from splittally.core.rows import WINDOW_FIELDS, leave_out, shorten_grant
 from splittally.core.state import FORMAT
-from splittally.core.types import WINDOW_FIELDS, Leg, leave_out, shorten_grant
+from splittally.core.types import Leg
 
-RELEASE_FIELDS, HOLD_CHANGED_FIELDS, WINDOW_ROLLED_FIELDS = 4, 4, 7  # of format 1, the tag included
+# of format 1, the tag included
+RELEASE_FIELDS, HOLD_CHANGED_FIELDS, SETTLE_FIELDS, WINDOW_ROLLED_FIELDS = 4, 4, 8, 7
+MEMBER_FIELDS = 11
 CHARGE_FIELDS, REFUND_LEG_FIELDS, KNOWN_LEG_FIELDS = 8, 3, 3  # of format 1
 WINDOW_ENDS_FORMAT = 2  # from it on a window is named by its end, too
 
@@ -61,7 +64,12 @@ def body_rows(
 ) -> list[Any]:
     """The body as lists and atoms, ready to be encoded."""
     cmd, told, events = msgspec.to_builtins((command, seen, out), builtin_types=(bytes,))
-    if type(command) is Release:
+    if type(command) is Submit:
+        for member in cmd[2]:
+            leave_out(member, MEMBER_FIELDS)
+    elif type(command) is Settle:
+        leave_out(cmd, SETTLE_FIELDS)
+    elif type(command) is Release:
         leave_out(cmd, RELEASE_FIELDS)
     if Known in map(type, seen):
         _shorten(seen, told)

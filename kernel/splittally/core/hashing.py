@@ -19,6 +19,7 @@ _PRICES = blake3(derive_key_context="splittally 1 prices")
 _QUESTION = blake3(derive_key_context="splittally 1 question")
 _PARAMS = blake3(derive_key_context="splittally 1 params")
 _KEY = blake3(derive_key_context="splittally 1 key")
+_PAYLOAD = blake3(derive_key_context="splittally 1 payload")
 
 
 def hash_intent(data: bytes) -> bytes:
@@ -67,3 +68,7 @@ def hash_params(data: bytes) -> bytes:
 
 def hash_key(data: bytes) -> bytes:
     return _KEY.copy().update(data).digest()
+
+
+def hash_payload(data: bytes) -> bytes:
+    return _PAYLOAD.copy().update(data).digest()

@@ -12,15 +12,21 @@ DEPTH_MAX = 64  # nesting of arrays and maps; encoders die at thousands, people 
 
 # --- intents and receipts -----------------------------------------------------------------------
 PARAMS_BYTES_MAX = 64 * 1024  # prompts and blobs travel as digest and size
+LONG_PARAMS_BYTES_MAX = 256 * 1024  # of calls of models and tools: whole conversations, and files they write
 NATIVE_PARAMS_BYTES_MAX = 8 * 1024 * 1024  # a manifest carries its modules and schemas
 PAYLOAD_BYTES_MAX = 64 * 1024
+RECEIPT_WHOLE_BYTES_MAX = 16 * 1024  # of the release's kinds; a longer one is cut to what is read of it
+SENT_BYTES_MAX = 8 * 1024 * 1024  # of a receipt as it is sent: a provider's whole answer, with pictures
 KEY_BYTES = 32
 ATTEMPT_BYTES = 16
 WORLD_BYTES = 16  # the id of a world
 HASH_BYTES = 32
+LABELS_MAX = 16  # of one intent; a trace, a run, a session, a user and some tags
+LABEL_NAME_BYTES_MAX = 64
+LABEL_BYTES_MAX = 256  # of a label's text; ids of every tracer fit
 NAME_BYTES_MAX = 128  # grants, accounts, resources, principals, dimensions, kinds
 TEXT_BYTES_MAX = 512  # a message, a cause, an order id
-LINE_BYTES_MAX = 1024 * 1024  # one line of an NDJSON stream
+LINE_BYTES_MAX = 4 * 1024 * 1024  # one line of an NDJSON stream: a whole answer as receipt
 CLOCK_JUMP_NS = 86_400 * 10**9  # who mends a clock sets it by hours; one that breaks is years away
 CLOCK_JUMP_NS_MIN = 10**9  # so that most readings need no second clock
 TIME_NS_MAX = 2**63 - 1  # the year 2262; keeps `time + duration` inside 64 bits
@@ -40,8 +46,8 @@ ENFORCER_COMPILE_WORK_MAX = 200_000_000  # branches x slots, calls; without it 2
 ENFORCER_HEAVY_WORK = 8_000  # of a call, a division or a branch: 70,000 loops took 1.7 s
 ENFORCER_HEAVY_SLOT_WORK = 20  # of a call or a division, for each slot of its function
 ENFORCER_LOAD_SLOT_WORK = 40  # of a load, for each slot: 36,000 of them over 250 locals took 1.3 s and 236 MB
-CHECK_FUEL_MAX = 2_000_000  # about 100 times what a built-in uses on a full input
-INPUT_BYTES_MAX = 192 * 1024  # params, payload and cap params together
+CHECK_FUEL_MAX = 8_000_000  # a long input of a tool has 50,000 values; a call of 2 ms at most
+INPUT_BYTES_MAX = 400 * 1024  # params, payload and cap params together
 OUTPUT_BYTES_MAX = 64 * 1024
 OUTPUT_DIMS_MAX = 64
 DENY_CODE_BYTES_MAX = 64
@@ -55,6 +61,16 @@ POLICY_RULES_MAX = 1_000
 ZONES_MAX = 600  # all that there are
 ZONE_TRANSITIONS_MAX = 2_000  # the longest list there is has about 200
 APPROVERS_MAX = 64  # of one rule: each answer of one of them is a record, and the hold keeps who has
+
+# --- price tables (spec/06-manifest.md) ---------------------------------------------------------
+PRICES_BYTES_MAX = 3 * 1024 * 1024  # of one table: a frame holds it twice
+PRICE_MODELS_MAX = 20_000  # of one table; the largest public list has 3,000
+PRICE_TIERS_MAX = 16  # of one model; a row goes to an enforcer whole
+MODEL_BYTES_MAX = 256  # names of public lists have up to 120
+SNAPSHOTS_MAX = 256  # that one grant names
+INLINE_PRICES_BYTES_MAX = 20 * 1024  # of cap params with a whole table: an enforcer takes 24 KiB
+PRICE_TABLES_KEPT_MAX = 32  # read tables of a world; the least of them has one model
+PRICED_TEMPLATES_KEPT_MAX = 2_048  # of one grant and kind: a model each
 
 # --- economic budgets (spec/11-budgets.md) ------------------------------------------------------
 PLAN_ITEMS_MAX = 256  # lines, metrics, constraints, rules, formulas: each list of a plan

@@ -31,6 +31,7 @@ NAMES: dict[str, expr.Type] = {
     "origin_name": expr.STRING,
     "principal": expr.STRING,
     "params": expr.ANY,
+    "labels": expr.map_of(expr.STRING),
     "reserve": expr.map_of(expr.INT),
     "now_ns": expr.INT,
 }
@@ -46,6 +47,7 @@ class PolicyInput(NamedTuple):
     origin_name: str
     principal: str
     params: Any
+    labels: dict[str, str]
     reserve: dict[str, int]
     now_ns: int
 

@@ -29,6 +29,7 @@ REASONS: dict[str, Reason] = {
     "amount.fractional": Reason("edge", REPLAN, "an amount has more decimals than its resource"),
     "amount.too_large": Reason("edge", REPLAN, "an amount is below 2^64 minor units"),
     "params.invalid": Reason("edge", REPLAN, "the params do not fit the effect's schema"),
+    "params.too_large": Reason("edge", REPLAN, "the params are larger than is taken here"),
     "unknown_kind": Reason("edge", REPLAN, "no effect of this kind is defined"),
     "unknown_grant": Reason("edge", REPLAN, "no grant of this name exists"),
     "over_capacity": Reason("edge", RETRY_AFTER, "the bound on open intents is reached"),
@@ -83,6 +84,7 @@ REASONS: dict[str, Reason] = {
     "refund_too_large": Reason("native", REPLAN, "more than was charged cannot be refunded"),
     "limit_uncounted": Reason("native", "", "nothing counts a dimension that the grant limits"),
     "topup_stands": Reason("native", "", "a top-up that ends by itself raises a limit beside its terms"),
+    "price_below_unit": Reason("native", "", "a usual call costs less than the resource can tell apart"),
     "carried_over": Reason("native", "", "open reservations were carried over a change"),
     "module_renamed": Reason("native", "", "a name means another module now, and what it meant is kept"),
     "conversion_uncovered": Reason("native", TOP_UP, "the counter-account holds less than it would give"),
@@ -117,6 +119,7 @@ REASONS: dict[str, Reason] = {
     "receipt_without_dispatch": Reason("settle", "", "a receipt came for an effect that nobody dispatched"),
     "receipt_after_release": Reason("settle", "", "a receipt came for a cancelled intent"),
     "receipt_invalid": Reason("settle", "", "the receipt's payload does not fit the effect's schema"),
+    "receipt_too_large": Reason("settle", "", "the receipt's payload was too large and was dropped"),
     "unreserved": Reason("settle", "", "spend was booked that nothing had reserved"),
     "unknown_timed_out": Reason("settle", "", "nobody learned whether the effect happened"),
 }

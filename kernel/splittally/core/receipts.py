@@ -18,6 +18,7 @@ from splittally.core.caps.check import may_end
 from splittally.core.commands import (
     DROPPED,
     MISFIT,
+    TOO_LARGE,
     WITHHELD,
     Dispatch,
     Evidence,
@@ -33,6 +34,7 @@ from splittally.core.ledger.check import told
 from splittally.core.ledger.settle import NO_USAGE, Answer, Ending, charge_leg, crossings, pay_draws
 from splittally.core.ledger.state import Hold
 from splittally.core.ledger.tick import release_hold
+from splittally.core.limits import PAYLOAD_BYTES_MAX
 from splittally.core.outcome import HoldReply, SettleReply, Step
 from splittally.core.state import State
 from splittally.core.types import (
@@ -129,6 +131,11 @@ def _settle(
     answers: list[Answer] = [_settle_answer(leg, command, judged) for leg in legs]
     if command.fits in (MISFIT, WITHHELD):
         violations.append(find("receipt_invalid", status=command.status))
+    if command.fits == TOO_LARGE and command.sent:
+        size = command.sent_bytes
+        violations.append(
+            find("receipt_too_large", field="payload", needed=size, available=PAYLOAD_BYTES_MAX)
+        )
     books, pairs = state.ledger, zip(legs, answers, strict=True)
     charges = [charge_leg(books, leg, answer, is_late) for leg, answer in pairs]
     postings: list[Event] = []

@@ -17,7 +17,11 @@ RELEASE_KINDS = {
     "fs.delete": "fs",
     "fs.list": "fs",
     "mcp.call": "mcp",
+    "tool.call": "mcp",
     "shell.run": "shell",
     "sql.execute": "sql",
     "task.post": CAP_SPEND_TYPE,
 }
+
+# kind -> the param that names a row of a price table
+PRICE_KEYS = {"llm.generate": "model"}

@@ -18,6 +18,7 @@ from splittally.core.governor.terms import GovernorTerms
 from splittally.core.ledger.state import Counter, Hold, Ledger
 from splittally.core.limits import CLOCK_JUMP_NS
 from splittally.core.overlay import Overlay
+from splittally.core.packed import copied
 from splittally.core.topups import TopUp
 from splittally.core.types import (
     POLICY_SCOPE,
@@ -74,6 +75,7 @@ TABLES = (
     Table("grants", "caps", str, Grant),
     Table("holds", "ledger", bytes, Hold),
     Table("inflight", "ledger", str, int),
+    Table("labels", "ledger", bytes, dict[str, str], LATER),
     Table("lanes", "governed", bytes, str, LATER),
     Table("lenders", "ledger", str, Lender, LATER, is_defined=True),
     Table("manifests", "caps", str, dict[str, bytes], is_defined=True),
@@ -138,7 +140,7 @@ class State:
         """A state of its own, which what happens here does not reach: rows are shared, no table is."""
         child = self.fork()
         for table in TABLES:
-            setattr(getattr(child, table.domain), table.name, dict(self.table(table)))
+            setattr(getattr(child, table.domain), table.name, copied(self.table(table)))
         books = child.ledger
         books.drawn, books.issued = dict(self.ledger.drawn), dict(self.ledger.issued)
         books.raised = dict(self.ledger.raised)

@@ -19,6 +19,7 @@ from splittally.core.commands import (
     DROPPED,
     FITS,
     MISFIT,
+    TOO_LARGE,
     Anchor,
     Command,
     Dispatch,
@@ -34,6 +35,9 @@ from splittally.core.limits import (
     ATTEMPT_BYTES,
     HASH_BYTES,
     KEY_BYTES,
+    LABEL_BYTES_MAX,
+    LABEL_NAME_BYTES_MAX,
+    LABELS_MAX,
     MEMBERS_MAX,
     NAME_BYTES_MAX,
     NATIVE_PARAMS_BYTES_MAX,
@@ -164,10 +168,24 @@ def _member_fault(state: State, member: Member) -> str:
         return "an origin is a plan or a reducer, by name"
     if member.expires_ns and not 0 < member.expires_ns <= TIME_NS_MAX:
         return "an expiry is a time below 2^63"
+    if member.labels and (fault := _labels_fault(member.labels)):
+        return fault
     if member.schema != effect.params_schema:
         return f"the params of `{member.kind}` were judged by another schema than the world has"
     most = NATIVE_PARAMS_BYTES_MAX if member.kind in NATIVE else effect.params_bytes_max
     return f"the params have more than {most} bytes" if len(member.params) > most else ""
+
+
+def _labels_fault(labels: dict[str, str]) -> str:
+    if len(labels) > LABELS_MAX:
+        return f"an intent has at most {LABELS_MAX} labels"
+    for name, text in labels.items():
+        if (
+            not 0 < len(name.encode()) <= LABEL_NAME_BYTES_MAX
+            or not 0 < len(text.encode()) <= LABEL_BYTES_MAX
+        ):
+            return "a label is a short name and a short text"
+    return ""
 
 
 def _hold_fault(command: Settle | Release | Extend | Dispatch) -> str:
@@ -199,4 +217,8 @@ def _receipt_fault(command: Settle) -> str:
         return "an adapter and a payee have names"
     if command.fits not in FITTING or (command.fits in DROPPED and command.payload):
         return "a payload fits, does not fit, or was dropped"
+    if len(command.sent) not in (0, HASH_BYTES) or bool(command.sent) != (command.sent_bytes > 0):
+        return "of what was sent there are a hash and a size, or neither"
+    if command.sent and command.fits not in (FITS, TOO_LARGE):
+        return "what was sent is named where some of it was left out"
     return "a payload is too large" if len(command.payload) > PAYLOAD_BYTES_MAX else ""

@@ -96,6 +96,14 @@ class Carried:
             self.wasm[digest] = wasm
         return digest
 
+    def params_schema(self, where: str, entry: Mapping[str, Any]) -> bytes:
+        """The hash of the params schema that an entry states, if any; params are never cut."""
+        where = f"{where}.params_schema"
+        digest = self.schema(where, entry.get("params_schema"))
+        if digest and self.loaded[digest].cut_above is not None:
+            raise InvalidManifest(f"`{where}`: `x-cut` is for receipts, and params stay whole", field=where)
+        return digest
+
     def schema(self, where: str, source: Any) -> bytes:
         if source is None:
             return b""

@@ -25,8 +25,9 @@ class Intent(Struct, frozen=True):
     """An effect that is asked for.
 
     `params` is a mapping of the data model (spec/01), `grant` the grant it is asked under.
-    `idempotency_key` has 32 bytes: the same key with the same payload is the same intent; without one
-    the runtime draws a fresh key. `expires_ns` is the logical time at which the hold ends by itself.
+    `idempotency_key` has 32 bytes, or is text, which is hashed: the same key with the same payload is the
+    same intent; without one the runtime draws a fresh key. `expires_ns` is the logical time at which the hold
+    ends by itself. `labels` say what the intent belongs to (a trace, a run, a user): recorded, in no hash.
     `attempt` (16 bytes) is kept by a client across its own transport retries (D-07).
     """
 
@@ -34,8 +35,9 @@ class Intent(Struct, frozen=True):
     params: Any
     grant: str
     origin: Origin | dict[str, str] | tuple[str, str] | None = None
-    idempotency_key: bytes | None = None
+    idempotency_key: bytes | str | None = None
     expires_ns: int | None = None
+    labels: Mapping[str, str] | None = None
     attempt: bytes | None = None
 
 

@@ -10,11 +10,12 @@ from typing import Any
 from splittally.core.canonical import encode
 from splittally.core.caps.rules import COMPILING_MODULE, RUNNING_MODULE
 from splittally.core.hashing import hash_module, hash_schema
-from splittally.core.limits import NATIVE_PARAMS_BYTES_MAX
+from splittally.core.limits import LONG_PARAMS_BYTES_MAX, NATIVE_PARAMS_BYTES_MAX, PARAMS_BYTES_MAX
 from splittally.core.native import NATIVE
 from splittally.core.native.money import ISSUER
-from splittally.core.release_kinds import RELEASE_KINDS
+from splittally.core.release_kinds import PRICE_KEYS, RELEASE_KINDS
 from splittally.core.types import CAP_ALL, CAP_ANY_TYPE, CAP_NATIVE_TYPE, CAP_SPEND, CAP_SPEND_TYPE
+from splittally.edge.release_receipts import receipt_schema
 
 # cap -> (type of cap, the module that judges it)
 CAPS = {
@@ -33,6 +34,9 @@ CAPS = {
     "sys/sql@1": ("sql", "sys/CapEnforceSql@1"),
     CAP_SPEND: (CAP_SPEND_TYPE, "sys/CapEnforceSpend@1"),
 }
+
+# kinds whose params may be long: whole conversations, and files that tools are told to write
+LONG_KINDS = ("llm.generate", "mcp.call", "tool.call")
 
 _NATURAL = {"type": "integer", "minimum": 0}
 _TEXT = {"type": "string"}
@@ -91,6 +95,11 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "required": ["server", "tool"],
         "properties": {"server": _TEXT, "tool": _TEXT, "arguments": {"type": "object"}},
     },
+    "tool.call": {
+        "type": "object",
+        "required": ["tool"],
+        "properties": {"tool": _TEXT, "arguments": {"type": "object"}},
+    },
     "shell.run": {
         "type": "object",
         "required": ["argv"],
@@ -146,7 +155,16 @@ def release_manifest(modules: Mapping[str, bytes]) -> bytes:
     for kind, (cap_type, schema) in KINDS.items():
         data = encode(schema)
         schemas.append(data)
-        effects[kind] = {"cap_type": cap_type, "params_schema": hash_schema(data)}
+        kept = encode(receipt_schema(kind))
+        schemas.append(kept)
+        effects[kind] = {
+            "cap_type": cap_type,
+            "params_schema": hash_schema(data),
+            "receipt_schema": hash_schema(kept),
+            "params_bytes_max": LONG_PARAMS_BYTES_MAX if kind in LONG_KINDS else PARAMS_BYTES_MAX,
+        }
+        if kind in PRICE_KEYS:
+            effects[kind]["price_key"] = PRICE_KEYS[kind]
     return encode(
         {
             "accounts": {ISSUER: 0},

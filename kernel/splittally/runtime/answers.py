@@ -27,6 +27,7 @@ from splittally.runtime.world import World
 
 FIRST = "first"
 NO_FINDINGS: list[Finding] = []
+_FACTS = ("field", "needed", "available", "part", "part_bytes", "pointers", "reasons")  # of what was not read
 _ENDED: dict[type, dict[str, str]] = {  # how a request for one's own intent is answered once that has ended
     Dispatch: {},
     Extend: {RELEASED: "refused", SETTLED: "refused"},
@@ -198,7 +199,7 @@ def unrecorded(finding: Finding, intent_hash: bytes | None = None) -> Decision:
 
 
 def _finding_of(error: InvalidInput) -> Finding:
-    facts = {name: error.facts[name] for name in ("field", "needed", "available") if name in error.facts}
+    facts = {name: error.facts[name] for name in _FACTS if name in error.facts}
     return find(str(error.facts.get("code", "input.invalid")), **facts, message=str(error))
 
 

@@ -55,6 +55,7 @@ def hold_row(state: State, digest: bytes) -> Row | None:
         started_ns=started_ns,
         running_ns=None if started_ns is None else state.now_ns - started_ns,
         is_orphan=started_ns is not None,
+        labels=state.ledger.labels.get(digest, {}),
         grant=hold.legs[0].grant,
         reserve=hold.legs[0].reserve,
         dim=sorted(hold.legs[0].reserve),

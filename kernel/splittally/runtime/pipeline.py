@@ -51,6 +51,7 @@ from splittally.runtime.clock import SourceFault
 from splittally.runtime.history import History
 from splittally.runtime.judge import Judge
 from splittally.runtime.prefetch import Sealed, prefetch
+from splittally.runtime.room import refuse_long
 from splittally.runtime.standing import heed_acceptance, why_time_stands, with_reading
 from splittally.runtime.world import World
 
@@ -138,6 +139,8 @@ def carry_out(
 ) -> tuple[int | None, Step]:
     """Decide a command and record it; the sequence of its frame, None where nothing is recorded."""
     seen, decided = decide(world.state, world.judge, world.history, principal, command, now_ns, sealed)
+    if type(command) is Submit:
+        refuse_long(world, command, now_ns, seen, decided.replies[0])
     if not decided.events:
         return None, decided
     seq = record(world, principal, command, now_ns, seen, decided.events)

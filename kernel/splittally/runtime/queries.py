@@ -163,7 +163,8 @@ class Queries:
         """Open holds by intent hash, with their age in logical nanoseconds.
 
         `attempt` dispatched the effect, at `started_ns`, None where nobody did; called with `is_orphan=True`
-        it gives those that were started and have no answer, `running_ns` ago.
+        it gives those that were started and have no answer, `running_ns` ago; with `labels={"run": "7"}`
+        those whose intents have that label.
         """
         return self._table(
             lambda: self._current().ledger.holds.keys(), lambda digest: hold_row(self._current(), digest)

@@ -52,4 +52,5 @@ def outcome_row(found: Trace) -> Row:
         usage=settled.legs[0].usage if settled and settled.legs else None,
         charged=settled.legs[0].charged if settled and settled.legs else None,
         attempt=found.member.attempt,
+        labels=found.member.labels,
     )

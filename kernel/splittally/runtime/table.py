@@ -82,7 +82,7 @@ class Table(Mapping[K, R], Generic[K, R]):
         return [(key, row) for key, row in rows if row is not None]
 
     def __call__(self, **fields: Any) -> dict[K, R]:
-        """The rows that have these values; of a list or a map, that have this item or key."""
+        """The rows that have these values: of a list or a map this item or key, of a map these entries."""
         return {key: row for key, row in self.items() if _matches(row, fields)}
 
     def __eq__(self, other: object) -> bool:
@@ -97,7 +97,10 @@ class Table(Mapping[K, R], Generic[K, R]):
 def _matches(row: Any, fields: dict[str, Any]) -> bool:
     for name, wanted in fields.items():
         value = row.get(name) if isinstance(row, Mapping) else None
-        if isinstance(value, list | dict) and not isinstance(wanted, list | dict):
+        if isinstance(value, dict) and isinstance(wanted, dict):
+            if not wanted.items() <= value.items():
+                return False
+        elif isinstance(value, list | dict) and not isinstance(wanted, list | dict):
             if wanted not in value:
                 return False
         elif value != wanted:

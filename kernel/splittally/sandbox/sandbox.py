@@ -17,6 +17,7 @@ from splittally.sandbox.registry import is_released
 
 _STATIC_CHECKS = "splittally.sandbox.admission"
 _CALLS = "splittally.sandbox.pooled"  # loads the engine
+_ROOM = "splittally.sandbox.room"
 
 
 class Calls(Protocol):
@@ -70,6 +71,11 @@ class Sandbox:
             prepared = self._prepare(module)
         assert self._calls is not None
         return self._calls.call(prepared, data)
+
+    def room(self, module: bytes) -> int:
+        """The most bytes of input that the loaded `module` takes, for a refusal that says it."""
+        room: int = import_module(_ROOM).input_room(self._wasm[module])
+        return room
 
     def close(self) -> None:
         """Forget every module; the engine and what it compiled are the process's."""

@@ -33,6 +33,7 @@
 //! 3. Text of others reaches a message only through `quote`: bounded, escaped, between backticks.
 //! 4. A bug is a trap too (the modules are built with every safety check on), and a trap denies.
 
+const root = @import("root");
 const std = @import("std");
 const answers = @import("answer.zig");
 const cbor = @import("cbor.zig");
@@ -56,8 +57,10 @@ pub const quote = answers.quote;
 pub const Amounts = cbor.Amounts;
 pub const Item = cbor.Item;
 pub const Items = cbor.Items;
+pub const Keys = cbor.Keys;
 pub const Map = cbor.Map;
 pub const Naturals = cbor.Naturals;
+pub const Reader = cbor.Reader;
 pub const Texts = cbor.Texts;
 pub const Token = strict.Token;
 pub const Walk = strict.Walk;
@@ -68,7 +71,9 @@ pub const writeSettle = answers.writeSettle;
 /// Turns a failed safety check into a trap. Every enforcer's own file must re-export it.
 pub const panic = std.debug.no_panic;
 
-pub const input_bytes_max = 24 * 1024;
+/// How long an input may be; an enforcer whose inputs are longer says so in its own file, and takes more pages.
+pub const input_bytes_max = if (@hasDecl(root, "input_bytes_max")) root.input_bytes_max else 24 * 1024;
+const is_long = @hasDecl(root, "input_bytes_max");
 
 /// The parts of the question that an enforcer reads; `reserve` is empty in a Check.
 pub const Ask = struct {
@@ -112,24 +117,24 @@ pub const Ask = struct {
     /// The logical time of the Check, in nanoseconds since 1970; the Settle is given the same.
     /// It stands right behind the params, so it is read there and costs nothing where nobody asks.
     pub fn nowNs(ask: *const Ask) u64 {
-        const behind = @intFromPtr(ask.effect_params.ptr) + ask.effect_params.len - @intFromPtr(&input);
-        var reader: cbor.Reader = .{ .bytes = &input, .at = behind };
+        const behind = @intFromPtr(ask.effect_params.ptr) + ask.effect_params.len - @intFromPtr(room());
+        var reader: cbor.Reader = .{ .bytes = room(), .at = behind };
         reader.expect("\x6Elogical_now_ns") catch @trap();
         return reader.natural() catch @trap();
     }
 
     /// The grant's name. It stands right behind the cap params and is read like `nowNs`.
     pub fn grantName(ask: *const Ask) []const u8 {
-        const behind = @intFromPtr(ask.cap_params.ptr) + ask.cap_params.len - @intFromPtr(&input);
-        var reader: cbor.Reader = .{ .bytes = &input, .at = behind };
+        const behind = @intFromPtr(ask.cap_params.ptr) + ask.cap_params.len - @intFromPtr(room());
+        var reader: cbor.Reader = .{ .bytes = room(), .at = behind };
         reader.expect("\x6Agrant_name") catch @trap();
         return reader.text() catch @trap();
     }
 
     /// Where the intent comes from: the first value of the question, a map of `kind` and `name`.
     pub fn origin(_: *const Ask) Item {
-        const start = if (input[1] == 0x65) "\xA1\x65Check\xA7".len else "\xA1\x66Settle\xAA".len;
-        var reader: cbor.Reader = .{ .bytes = &input, .at = start };
+        const start = if (room()[1] == 0x65) "\xA1\x65Check\xA7".len else "\xA1\x66Settle\xAA".len;
+        var reader: cbor.Reader = .{ .bytes = room(), .at = start };
         reader.expect("\x66origin") catch @trap();
         return reader.item() catch @trap();
     }
@@ -165,14 +170,14 @@ pub const Receipt = struct {
         const size = receipt.payload.len;
         const head: usize = if (size < 24) 1 else if (size < 256) 2 else 3;
         const before = "\x66status\x60\x67payload".len + @tagName(receipt.status).len;
-        const start = @intFromPtr(receipt.payload.ptr) - @intFromPtr(&input) - before;
+        const start = @intFromPtr(receipt.payload.ptr) - @intFromPtr(room()) - before;
         var at = start + before;
         while (at > start) {
             at -= 1;
-            input[at] = input[at - head];
+            room()[at] = room()[at - head];
         }
         const count: usize = if (receipt.cost_cents == null) 3 else 4;
-        return .{ .rest = .{ .bytes = &input, .at = start }, .count = count };
+        return .{ .rest = .{ .bytes = room(), .at = start }, .count = count };
     }
 };
 
@@ -205,7 +210,15 @@ pub fn endsWith(bytes: []const u8, tail: []const u8) bool {
 
 // --- the ABI -----------------------------------------------------------------------------------------
 
-var input: [input_bytes_max]u8 align(16) = @splat(0);
+var input: [if (is_long) 0 else input_bytes_max]u8 align(16) = @splat(0);
+
+/// A long input lies behind everything else, so that a short question touches the first page alone, which is kept and
+/// cleared in place; the others are given back to the machine after a call, which takes longer.
+extern var __heap_base: [input_bytes_max]u8 align(16);
+
+inline fn room() *align(16) [input_bytes_max]u8 {
+    return if (comptime is_long) &__heap_base else &input;
+}
 
 /// Exports the ABI for `enforcer`, a namespace with `check` and `settle`.
 pub fn serve(comptime enforcer: type) void {
@@ -222,12 +235,13 @@ pub fn serveMessages(comptime enforcer: type) void {
         fn version() callconv(.c) void {}
 
         fn alloc(len: u32) callconv(.c) u32 {
+            if (comptime is_long) return if (len <= input_bytes_max) @intFromPtr(&__heap_base) else 0;
             return if (len <= input.len) @intFromPtr(&input) else 0;
         }
 
         fn run(ptr: u32, len: u32) callconv(.c) u64 {
-            if (ptr != @intFromPtr(&input) or len > input.len) @trap();
-            const written = enforcer.answerTo(input[0..len]);
+            if (ptr != @intFromPtr(room()) or len > input_bytes_max) @trap();
+            const written = enforcer.answerTo(room()[0..len]);
             return @as(u64, @intFromPtr(written.ptr)) << 32 | written.len;
         }
     };

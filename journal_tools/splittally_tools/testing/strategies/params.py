@@ -30,7 +30,7 @@ _BY_TYPE = {
     "string": {"minLength", "maxLength", "pattern"},
     "number": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"},
 }  # fmt: skip
-_ANYWHERE = {"type", "const", "enum", "$ref", "allOf", "anyOf", "oneOf", "x-secret", "x-bytes"}
+_ANYWHERE = {"type", "const", "enum", "$ref", "allOf", "anyOf", "oneOf", "x-secret", "x-bytes", "x-cut"}
 KEYWORDS = _ANYWHERE.union(_NOTES, *_BY_TYPE.values()) - {"patternProperties"}
 ITEMS_MORE_MAX = 3  # optional items and keys beyond what the schema asks for
 

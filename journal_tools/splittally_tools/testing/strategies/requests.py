@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from splittally.core.canonical import decode, encode
 from splittally.core.caps.state import covers_type
+from splittally.core.release_kinds import RELEASE_KINDS
 from splittally.core.types import CAP_NATIVE_TYPE, ROOT
 from splittally.edge.records import Decision, Intent, Origin, Receipt
 from splittally.runtime import Kernel
@@ -191,12 +192,12 @@ def receipts(
 
 
 def _known_of(kernel: Kernel, intent_hash: bytes) -> tuple[Mapping[str, int], Any]:
-    """What an intent has reserved, and the schema of its receipts."""
+    """What an intent has reserved, and the schema of its receipts; those of the release refuse nothing."""
     row = kernel.outcome(intent_hash)
     if row is None:
         return {}, None
     digest = kernel.state.effects[row.kind].receipt_schema
-    if not digest:
+    if not digest or row.kind in RELEASE_KINDS:
         return row.reserve, None
     blobs = dict(kernel.state.tables()["blobs"])
     return row.reserve, decode(blobs[digest])

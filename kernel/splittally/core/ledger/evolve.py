@@ -68,6 +68,11 @@ def hold(ledger: Ledger, event: Held, seq: int, now_ns: int, principal: str) -> 
         )
 
 
+def label(ledger: Ledger, intent_hash: bytes, labels: dict[str, str]) -> None:
+    """Remember what a hold's intent belongs to, as long as the hold is open."""
+    ledger.labels[intent_hash] = labels
+
+
 def change_hold(ledger: Ledger, event: HoldChanged, now_ns: int, principal: str) -> None:
     """Move a hold to another phase or due time; remember who started its effect, and who answered what."""
     old = ledger.holds[event.intent_hash]
@@ -108,6 +113,7 @@ def settle(ledger: Ledger, event: Settled) -> None:
     ended = ledger.holds.pop(event.intent_hash, None)
     ledger.started.pop(event.intent_hash, None)
     ledger.asked.pop(event.intent_hash, None)
+    ledger.labels.pop(event.intent_hash, None)
     assert (UNHELD[event.how] if ended is None else ended.phase, SETTLE, event.how) in HOLD
     if ended is not None and ended.draws:
         _draw(ledger, ended.draws, -1)
@@ -128,6 +134,7 @@ def release(ledger: Ledger, event: Released) -> None:
     ended = ledger.holds.pop(event.intent_hash)
     ledger.started.pop(event.intent_hash, None)
     ledger.asked.pop(event.intent_hash, None)
+    ledger.labels.pop(event.intent_hash, None)
     assert (ended.phase, RELEASE, event.cause) in HOLD
     for leg in ended.legs:
         _reserve(ledger, leg, -1)

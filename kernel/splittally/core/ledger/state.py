@@ -99,8 +99,8 @@ class Ledger:
     """The tables of the ledger."""
 
     __slots__ = ("accounts", "agenda", "agenda_is_shared", "appointments", "asked", "balances", "counters",
-                 "drawn", "holds", "inflight", "issued", "lenders", "lent", "moved", "raised", "resources",
-                 "slices", "started", "topups", "windows", "zones")  # fmt: skip
+                 "drawn", "holds", "inflight", "issued", "labels", "lenders", "lent", "moved", "raised",
+                 "resources", "slices", "started", "topups", "windows", "zones")  # fmt: skip
 
     def __init__(self) -> None:
         self.resources: dict[str, ResourceDef] = {}
@@ -121,6 +121,7 @@ class Ledger:
         self.holds: dict[bytes, Hold] = {}
         self.started: dict[bytes, tuple[bytes, int]] = {}  # intent -> who dispatched it, and when
         self.asked: dict[bytes, list[Ask]] = {}  # intent that waits -> why, unless plainly
+        self.labels: dict[bytes, dict[str, str]] = {}  # of the open holds whose intents have some
         self.appointments: dict[tuple[int, int], int] = {}  # seq, position -> due time, of other domains
         self.agenda: list[Due] = []
         self.agenda_is_shared = False

@@ -11,19 +11,24 @@ from splittally.core.canonical import decode, encode
 from splittally.core.errors import CanonicalError, InvalidInput, InvalidSchema
 from splittally.core.hashing import hash_schema
 from splittally.edge.json_values import json_form
+from splittally.edge.schema.cut import cut_above, kept
 from splittally.edge.schema.normalize import Misfit, first_misfit, normalize
-from splittally.edge.schema.structure import BYTES, NO_SCHEMA, SECRET, read_schema, shown
+from splittally.edge.schema.structure import BYTES, CUT, NO_SCHEMA, SECRET, read_schema, shown
 from splittally.edge.schema.validator import Validator, compiled
 
 SCHEMA_BYTES_MAX = 256 * 1024
 _FLOAT_HEADS = b"\xf9\xfa\xfb"
+_FREE = {CUT, "properties", "title", "description", "$comment", "$ref", "$defs"}  # these refuse nothing
 
 
 class ParamsSchema:
     """A loaded schema: `data` its canonical bytes, `hash` their hash, `seal` what it is for.
 
     Without `data` it stands where an effect declares no schema: any value of the data model fits, bytes too.
-    `has_secrets` says that a value may hold a secret where it should hold a reference to one.
+    So it does where a schema only cuts.
+    `has_secrets` says that a value may hold a secret where it should hold a reference to one. `root` is the
+    place of the whole value. `cut_above` is above how many bytes a receipt is cut to what is named, None
+    where it never is.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -35,7 +40,10 @@ class ParamsSchema:
         self.has_secrets = any(place.body.get(SECRET) for place in places)
         self._has_bytes = any(place.body.get(BYTES) for place in places)
         self._has_floats = any(head in data for head in _FLOAT_HEADS)
-        self._root = places[0] if data else NO_SCHEMA
+        self.root = places[0] if data else NO_SCHEMA
+        self.cut_above = cut_above(places)
+        self._is_free = all(place.body.keys() <= _FREE and not place.is_closed for place in places)
+        self._takes_all = not data or (self._is_free and self.cut_above is not None)
         self._validator = Validator(document, places)
 
     @classmethod
@@ -54,13 +62,17 @@ class ParamsSchema:
     def seal(self, value: Any) -> bytes:
         """The canonical bytes of the normalized value; `InvalidInput` with `pointers` and `reasons`."""
         try:
-            normal = normalize(value, self._root) if self.data else value
+            normal = value if self._takes_all else normalize(value, self.root)
             data = encode(normal)
         except (Misfit, CanonicalError):
-            _refuse([first_misfit(value, self._root)])
-        if self.data:
+            _refuse([first_misfit(value, NO_SCHEMA if self._takes_all else self.root)])
+        if not self._is_free:
             self._require_fit(normal, data)
         return data
+
+    def cut(self, value: Any) -> Any:
+        """What `x-cut` keeps of a value, the same object where that is all of it."""
+        return kept(value, self.root)
 
     def _require_fit(self, normal: Any, data: bytes) -> None:
         view = json_form(normal) if self._has_bytes else normal

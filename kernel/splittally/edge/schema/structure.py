@@ -6,6 +6,8 @@ Rule 2. Structure is what `properties`, `items`, `prefixItems`, `additionalPrope
 Rule 3. Every other subschema is a constraint: it may refuse a value and never changes how it is read. An
         `x-` keyword in one is refused by its name and place, for it would hold or not by what the value is.
 Rule 4. How many subschemas apply to one value is bounded, one after the other and in all.
+Rule 5. `x-cut` says of a map that only what `properties` names is kept; a number at the root says above how
+        many bytes of the whole value that begins. It is for receipts (`cut.py`).
 
     {"properties": {"to": {"$ref": "#/$defs/names"}},          the root is one position, `to` another: a set,
      "anyOf": [{"required": ["to"]}, {"maxProperties": 0}],    for `$ref` leads to it; the two subschemas
@@ -27,6 +29,8 @@ _POINTER_CHARACTERS_MAX = 200  # of a place that a message shows
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SECRET, BYTES, SET = OURS = ("x-secret", "x-bytes", "x-set")
+CUT = "x-cut"
+_EVERY = (*OURS, CUT)
 
 # The keywords that hold subschemas: `_MAPS` a map of them, the others one or a list.
 STRUCTURE = {"properties", "items", "prefixItems", "additionalProperties"}
@@ -62,6 +66,7 @@ class Place:
         self.named: dict[str | int | None, Place] = {}
         self.rest = self.items = self  # so `_ANYTHING` holds anything
         self.ours = ""
+        self.cuts = False  # whether what `named` does not lead to is left out of a receipt
         self.sizes = range(0)
         self.easy = frozenset({type(None), bool, int, float, str})
 
@@ -143,17 +148,27 @@ def _refuse_keywords(place: Place, *, is_structure: bool) -> None:
     for keyword, value in place.body.items():
         if keyword in ("$dynamicRef", "$recursiveRef", "$recursiveAnchor"):
             _refuse(place, f"`{keyword}` is not read; use `$ref`")
-        if keyword.startswith("x-") and keyword not in OURS:
-            _refuse(place, f"no keyword `{printable(keyword)[:64]}`; there are {', '.join(OURS)}")
+        if keyword.startswith("x-") and keyword not in _EVERY:
+            _refuse(place, f"no keyword `{printable(keyword)[:64]}`; there are {', '.join(_EVERY)}")
         if keyword in OURS and type(value) is not bool:
             _refuse(place, f"`{keyword}` is true or false")
-        if is_structure and "$ref" in place.body and keyword in {*STRUCTURE, SET}:
+        if keyword == CUT:
+            _refuse_cut(place, value)
+        if is_structure and "$ref" in place.body and keyword in {*STRUCTURE, SET, CUT}:
             instead = "state it where `$ref` leads, or under `allOf` if it is only to constrain"
             _refuse(place, f"`{keyword}` beside `$ref` gives a value two structures; {instead}")
     if place.pointer and "$id" in place.body:
         _refuse(place, "only the whole document may have an `$id`")
     if place.body.get("$schema", _DIALECT) not in (_DIALECT, f"{_DIALECT}#"):
         _refuse(place, f"`$schema` is `{_DIALECT}` or absent")
+
+
+def _refuse_cut(place: Place, value: Any) -> None:
+    is_size = not place.pointer and type(value) is int and value > 0
+    if type(value) is not bool and not is_size:
+        _refuse(place, f"`{CUT}` is true or false, and at the root also a number of bytes")
+    if value and not place.body.get("properties"):
+        _refuse(place, f"`{CUT}` keeps what `properties` names, and there are none beside it")
 
 
 def _target(place: Place, places: dict[str, Place]) -> Place:
@@ -210,7 +225,7 @@ def _visits(constraint: Place, source: str, visits: dict[Place, int]) -> int:
 
 
 def _refuse_ours(place: Place, source: str) -> None:
-    for keyword in OURS:
+    for keyword in _EVERY:
         if place.body.get(keyword):
             ways = "`properties`, `items`, `prefixItems`, `additionalProperties` and `$ref`"
             only = f"`#{shown(source)}` only constrains, so state it outside of that"
@@ -228,6 +243,7 @@ def _complete(place: Place) -> None:
         place.named, place.rest, place.items = target.named, target.rest, target.items
     bodies = place.bodies
     place.ours = _our_keyword(place)
+    place.cuts = any(body.get(CUT) for body in bodies)
     if any(body.get("type") == "integer" for body in bodies):
         place.easy -= {str}
     if place.ours in (SECRET, BYTES):
