@@ -18,8 +18,8 @@ def play(tour: Tour) -> None:
     """Every scene in its order."""
     for scene in (
         making, value, settling, refusals, chain, endings, windows, cards, refunds, doubts, groups,
-        policy, approvals, authority, budgets, governor, quorum, broken, capacity, credit, invoices,
-        prices, anchors,
+        policy, approvals, authority, budgets, governor, quorum, calendars, broken, capacity, credit,
+        invoices, prices, anchors,
     ):  # fmt: skip
         tour.scene((scene.__doc__ or "").rstrip("."))
         scene(tour)
@@ -449,6 +449,36 @@ def quorum(t: Tour) -> None:
     t.answer("q2", "approve")
     t.answer("q2", "reject", "bob")
     t.apply("q3", STANDING)
+
+
+def calendars(t: Tour) -> None:
+    """Windows in zones, from an anchor, rolling; a zone is edited inside a day; a top-up ends by itself."""
+    calls = {"dim": "tokens", "per": "day", "amount": 100, "rollover": "50%", "rollover_max": 20}
+    other = {"dim": "tokens", "per": "month", "starts": 15, "amount": 400, "timezone": "America/New_York"}
+    first = {"dim": "tokens", "per": "60s", "amount": 60, "rolling": False}
+    any60 = {"dim": "tokens", "per": "90s", "amount": 90, "over": "defer"}
+
+    def world(name: str, zone: str | None = None) -> None:
+        grant = {"cap": "sys/llm.basic@1", "limits": [calls, other, first, any60]}
+        kept = {name: GRANTS[name] for name in ("llm", "meter", "mill")}
+        document = {**FIRST, "grants": {**kept, "clocks": grant}}
+        t.apply(name, {**document, "world": {"timezone": zone}} if zone else document)
+
+    params = {"model": "m", "max_tokens": 50}
+    world("z1")
+    t.ask("c1", "llm.generate", params, "clocks")
+    t.ask("c2", "llm.generate", params, "clocks", at=t.at + 89)
+    t.ask("c2", "llm.generate", params, "clocks", at=t.at + 1)
+    world("z2", "Europe/Amsterdam")
+    t.settle("c1", "ok", {"prompt_tokens": 10, "completion_tokens": 40})
+    t.ask("c3", "llm.generate", params, "clocks", at=t.at + 200)
+    until = DAY_ONE + (t.at // DAY + 1) * DAY * SECOND
+    t.native("extra", "grant.topup", name="clocks", dim="tokens", amount=50, per="day", until_ns=until)
+    t.ask("c5", "llm.generate", params, "clocks")
+    t.release("c5", "cancel")
+    world("z2 again", "Europe/Amsterdam")
+    t.tick((t.at // DAY + 1) * DAY)
+    t.ask("c4", "llm.generate", params, "clocks")
 
 
 def broken(t: Tour) -> None:

@@ -75,6 +75,7 @@ def drawn_caps(chance):
 
 def stated(limit):
     terms = {"dim": limit.dim, "per": limit.per, "amount": limit.amount, "over": limit.over}
+    terms |= {"rolling": False} if limit.per == "90s" else {}
     return terms | ({"rollover": f"{limit.share}%"} if limit.share else {})
 
 

@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 from cddl_verifier import Validator
-from splittally.core import commands, events, findings, types
+from splittally.core import commands, events, findings, topups, types, zones
 from splittally.core.canonical import decode, encode
 from splittally.core.evolve import DEFINITIONS
 from splittally.core.frames import (
@@ -18,6 +18,7 @@ from splittally.core.frames import (
     MEMBER_FIELDS,
     RELEASE_FIELDS,
     SETTLE_FIELDS,
+    WINDOW_ROLLED_FIELDS,
     body_rows,
 )
 from splittally.core.types import GRANT_FIELDS
@@ -30,7 +31,7 @@ RECORDS = "records-2"  # of the format that is written today
 STRUCTS = sorted(
     {
         thing
-        for module in (types, commands, events, findings)
+        for module in (types, topups, zones, commands, events, findings)
         for thing in vars(module).values()
         if isinstance(thing, type) and issubclass(thing, msgspec.Struct) and thing is not msgspec.Struct
     },
@@ -40,6 +41,7 @@ FIELDS = {
     commands.Release: RELEASE_FIELDS,
     commands.Settle: SETTLE_FIELDS,
     events.HoldChanged: HOLD_CHANGED_FIELDS,
+    events.WindowRolled: WINDOW_ROLLED_FIELDS,
 }
 KINDS = [*get_args(commands.Command), *get_args(commands.Evidence), *get_args(events.Event)]
 
@@ -117,7 +119,7 @@ def test_definitions_in_the_golden_journal_are_of_their_table():
         "accounts": "account-def", "budgets": "budget-def", "caps": "cap-def",
         "effects": "effect-def", "governor": "governor-def", "lenders": "lender", "modules": "module",
         "manifests": "manifest-modules", "resources": "resource-def", "rules": "rules",
-        "spent": "governor-spent", "stated": "stated",
+        "spent": "governor-spent", "stated": "stated", "topups": "top-up", "zones": "zone",
     }  # fmt: skip
     assert set(rules) == {*DEFINITIONS, "spent"}
     seen = set()

@@ -314,3 +314,24 @@ def test_every_posting_of_the_journal_is_counted(small):
         rows = stats(small, "show", "--per", per)["windows"]
         assert sum(row["count"] for row in rows) == 2 * len(posted)
     assert stats(small, "rebuild")["postings"] == len(posted) == 3
+
+
+@pytest.mark.req("X7-10")
+def test_windows_stand_in_the_zone_of_the_world_and_days_are_asked_for_in_it(tmp_path):
+    path, noon = tmp_path / "w", 1_774_699_200 * 10**9  # 2026-03-28 12:00 UTC; the next day has 23 hours
+    document = {**MANIFEST, "world": {"timezone": "Europe/Amsterdam"}}
+    with splittally.open(path, clock="given") as kernel:
+        assert kernel.apply(document, now_ns=noon).allowed
+        issue(kernel, 1, noon + 11 * HOUR_NS - 1)
+    stats(path, "update")
+    with splittally.open(path) as kernel:
+        for hours in (11, 33, 34):
+            issue(kernel, hours, noon + hours * HOUR_NS)
+    stats(path, "update")
+    sums = {start: row["sum"] for (name, _, start), row in windows(path, "day").items() if name == A}
+    midnights = [noon + hours * HOUR_NS for hours in (-13, 11, 34)]
+    assert sums == dict(zip(midnights, (1, 44, 34), strict=True))
+    asked = windows(path, "day", "--from", "2026-03-29", "--to", "2026-03-29")
+    assert {start for _, _, start in asked} == {midnights[1]}
+    shown = run("-w", path, "stats", "show", "--per", "day").out
+    assert all(f"2026-03-{day} 00:00" in shown for day in (28, 29, 30))

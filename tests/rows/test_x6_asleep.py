@@ -7,8 +7,8 @@ from hypothesis import given
 from splittally import Intent
 from splittally.core.events import WindowRolled
 from splittally.core.ledger import rollover
-from splittally.core.ledger.rollover import amount_after, periods_until
-from splittally.core.ledger.windows import window_end, window_start
+from splittally.core.ledger.rollover import amount_after
+from splittally.core.ledger.windows import periods_until, window_end, window_start
 from splittally.core.limits import NATURAL_MAX
 from splittally.core.types import CALENDAR_WINDOWS, Limit
 from splittally.runtime.recover import fold

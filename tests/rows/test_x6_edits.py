@@ -158,7 +158,7 @@ def test_an_edit_reaches_no_window_of_another_name_or_period(kernel, kind, per):
     assert kernel.apply(stated(1)).allowed
     assert [ask(name) for name in ("ggg", "gg", "g")] == ["allow", "allow", "deny"]
     assert [ask(name) for name in ("ggg", "gg")] == ["deny"] * 2
-    limits_of_90s = {row.limit for key, row in kernel.state.windows.items() if key[2] == "90s"}
+    limits_of_90s = {row.limit for key, row in kernel.state.windows.items() if key[2] == "rolling:90s"}
     assert limits_of_90s == {9}
 
 
@@ -235,7 +235,7 @@ def test_a_week_of_which_only_the_day_was_counted_begins_at_what_is_known_of_it(
         ("GBP", "week"): (4 * DAY, 5),
     }
     terms = GovernorTerms(caps=[CapOnSpend(resource="USD", per="week", amount=100)])
-    assert spent_rows(governed, terms, starts) == [
+    assert spent_rows(governed, terms, starts, starts) == [
         ["EUR", "day", 7 * DAY, 0],
         ["EUR", "week", 4 * DAY, 0],
         ["GBP", "day", 7 * DAY, 0],

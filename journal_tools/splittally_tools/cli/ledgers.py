@@ -77,7 +77,14 @@ def _counter(row: Row) -> Row:
     """A counter with what is still available of it."""
     if row["limit"] is None:
         return Row(row, available=None)
-    return Row(row, available=row["limit"] + row.get("refunded", 0) - row["reserved"] - row["spent"])
+    return Row(
+        row,
+        available=row["limit"]
+        + row.get("raised", 0)
+        + row.get("refunded", 0)
+        - row["reserved"]
+        - row["spent"],
+    )
 
 
 def _show_ledger(out: Page, document: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ from splittally_tools.cli.replacing import CONFIRM, DRY_RUN, confirmed, emit_pla
 from splittally_tools.cli.session import Session, shared
 
 SEPARATE = ("manifest.apply",)  # has a command of its own, which reads files
+SAID = {"until_ns": "until"}  # times that the edge reads: nanoseconds, or a date-time with an offset
 Parse = Callable[[str, tuple[str, ...]], Any]
 Act = Callable[[Kernel], Decision]
 
@@ -146,15 +147,15 @@ def _fields_of(kind: type, above: tuple[str, ...]) -> dict[str, Field]:
     found: dict[str, Field] = {}
     for info in fields(kind):
         hint = _plain(hints[info.name])
-        path = (*above, info.encode_name)
+        path, name = (*above, info.encode_name), SAID.get(info.encode_name, info.encode_name)
         if isinstance(hint, type) and issubclass(hint, Plan):
-            found[info.encode_name] = Field(
+            found[name] = Field(
                 path=path, parse=_document, is_many=False, is_required=_is_required(info), hint="JSON|@FILE"
             )
         elif isinstance(hint, type) and issubclass(hint, Struct):
             found |= _fields_of(hint, path)
         else:
-            found[info.encode_name] = _field(path, hint, _is_required(info))
+            found[name] = _field(path, hint, _is_required(info))
     return found
 
 
@@ -175,6 +176,8 @@ def _field(path: tuple[str, ...], hint: Any, is_required: bool) -> Field:
         return Field(path=path, parse=_json, is_many=False, is_required=is_required, hint="JSON")
     if hint is bool:
         return Field(path=path, parse=_bool, is_many=False, is_required=is_required, hint="yes|no")
+    if name in SAID:
+        return Field(path=path, parse=_amount, is_many=False, is_required=is_required, hint="TIME")
     if hint is int:
         return Field(
             path=path,

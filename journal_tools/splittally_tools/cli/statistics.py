@@ -12,8 +12,8 @@ from typing import Any
 import click
 from msgspec import Struct
 from msgspec.structs import asdict
+from splittally.core.calendars import Calendar
 from splittally.core.errors import JournalDamaged, WorldError
-from splittally.core.ledger.windows import window_start
 from splittally.core.limits import TIME_NS_MAX
 from splittally.core.types import CALENDAR_WINDOWS, EXTERNAL
 from splittally.edge.moments import Moment
@@ -163,23 +163,23 @@ def show(
             "accounts": _accounts(statistics, account, resource),
         }
         if per is not None:
-            offset_ns = cursor.offset_ns
-            since_ns = since and window_start(per, _bounded(session, since, first_ns, offset_ns), offset_ns)
-            until_ns = until and _bounded(session, until, last_ns, offset_ns)
+            kept = cursor.kept
+            since_ns = since and kept.start(per, _bounded(session, since, first_ns, kept.calendar))
+            until_ns = until and _bounded(session, until, last_ns, kept.calendar)
             found = statistics.totals(per, account, resource, since_ns, until_ns)
             document["windows"] = [{**key._asdict(), **asdict(total)} for key, total in found]
-    emit(session, document, lambda out: _show(out, document, cursor.offset_ns))
+    emit(session, document, lambda out: _show(out, document, cursor.kept.calendar))
     return DONE
 
 
 def _bounded(
-    session: Session, moment: Moment, end: Callable[[Moment, Callable[[], int]], int], offset_ns: int
+    session: Session, moment: Moment, end: Callable[[Moment, Callable[[], Calendar]], int], calendar: Calendar
 ) -> int:
     """One end of a moment in nanoseconds, as windows have them; of a sequence the time of the frame."""
     if moment.seq is not None:
         with reader_of(session) as reader:
-            return time_of(reader.store, frame_at(reader.store, moment, lambda: offset_ns))
-    return min(max(end(moment, lambda: offset_ns), 0), TIME_NS_MAX)
+            return time_of(reader.store, frame_at(reader.store, moment, lambda: calendar))
+    return min(max(end(moment, lambda: calendar), 0), TIME_NS_MAX)
 
 
 def _journal_size(session: Session, cursor: Cursor, path: Path) -> int | None:
@@ -213,7 +213,7 @@ def _accounts(statistics: Statistics, account: str | None, resource: str | None)
     return rows
 
 
-def _show(out: Page, document: dict[str, Any], offset_ns: int) -> None:
+def _show(out: Page, document: dict[str, Any], calendar: Calendar) -> None:
     rows = [
         (name, resource, *amounts.values(), account["debt_limit"])
         for name, account in document["accounts"].items()
@@ -225,7 +225,7 @@ def _show(out: Page, document: dict[str, Any], offset_ns: int) -> None:
         windows = [
             (
                 *(row[name] for name in columns[:3]),
-                _local(row["start_ns"], offset_ns),
+                _local(row["start_ns"], calendar),
                 *(row[name] for name in columns[4:]),
             )
             for row in document["windows"]
@@ -234,6 +234,6 @@ def _show(out: Page, document: dict[str, Any], offset_ns: int) -> None:
     say(out, _standing(document), "dim")
 
 
-def _local(start_ns: int, offset_ns: int) -> str:
-    moment = datetime(1970, 1, 1) + timedelta(microseconds=(start_ns + offset_ns) // 1_000)
+def _local(start_ns: int, calendar: Calendar) -> str:
+    moment = datetime(1970, 1, 1) + timedelta(microseconds=calendar.local(start_ns) // 1_000)
     return moment.strftime("%Y-%m-%d %H:%M")

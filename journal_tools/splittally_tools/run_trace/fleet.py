@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from splittally.core.limits import NATURAL_MAX
-from splittally.core.types import duration_ns
+from splittally.core.periods import duration_ns
 from splittally.edge.amounts import parse_amount
 from splittally.sandbox.registry import builtin
 

@@ -4,7 +4,7 @@ Rule 1. A posting counts once in each kind of window, for the account that gave 
         that got (`in`). What is in flight is no account and has no windows of its own.
         A value of a budget's metric counts as `measured`, under the budget and the metric.
 Rule 2. In flight is what the open holds of an account drew; its balance has already paid it.
-Rule 3. Windows stand at the world's offset as it was at the frame.
+Rule 3. Windows stand in the world's zone, or at its offset, as it was at the frame.
 """
 
 from functools import lru_cache
@@ -13,10 +13,12 @@ from typing import NamedTuple
 from msgspec import Struct
 from splittally.core.canonical import decode
 from splittally.core.events import Defined, Held, Measured, Posted, Released, Settled
-from splittally.core.ledger.windows import window_start
 from splittally.core.types import CALENDAR_WINDOWS, Draw
 from splittally.runtime.reader import Record
 
+from splittally_tools.statistics.calendar import Kept
+
+UTC = Kept()
 IN, OUT, MEASURED = "in", "out", "measured"
 
 
@@ -57,11 +59,11 @@ class Account(Struct, frozen=True, array_like=True, gc=False):
 class Batch:
     """The sum of the frames that were added; whoever stores it merges it with what is there."""
 
-    def __init__(self, size: int, offset_ns: int) -> None:
+    def __init__(self, size: int, kept: Kept = UTC) -> None:
         self.size = size
         self.hash = b""
         self.now_ns = 0
-        self.offset_ns = offset_ns
+        self.kept = kept
         self.postings = 0
         self.totals: dict[Key, Total] = {}
         self.moved: dict[tuple[str, str], int] = {}
@@ -89,7 +91,9 @@ class Batch:
                 case Defined(table="accounts"):
                     self.accounts[event.key] = _account(event.value)
                 case Defined(table="world", key="offset_ns"):
-                    self.offset_ns = decode(event.value)
+                    self.kept = self.kept._replace(offset_ns=decode(event.value))
+                case Defined(table="zones", key=""):
+                    self.kept = self.kept._replace(zone=event.value)
                 case _:
                     pass
 
@@ -105,16 +109,16 @@ class Batch:
     def _count(self, account: str, resource: str, direction: str, amount: int) -> None:
         """One more amount in each kind of window."""
         once = Total(count=1, sum=amount, min=amount, max=amount, last=amount)
-        for per, start_ns in _starts(self.now_ns, self.offset_ns):
+        for per, start_ns in _starts(self.now_ns, self.kept):
             key = Key(account=account, resource=resource, direction=direction, per=per, start_ns=start_ns)
             before = self.totals.get(key)
             self.totals[key] = once if before is None else before.then(once)
 
 
 @lru_cache(maxsize=16)  # a frame asks for the same ones twice a posting
-def _starts(now_ns: int, offset_ns: int) -> list[tuple[str, int]]:
+def _starts(now_ns: int, kept: Kept) -> list[tuple[str, int]]:
     """Each kind of window and the start of the one that holds `now_ns`."""
-    return [(per, window_start(per, now_ns, offset_ns)) for per in CALENDAR_WINDOWS]
+    return [(per, kept.start(per, now_ns)) for per in CALENDAR_WINDOWS]
 
 
 def _account(value: bytes) -> Account | None:

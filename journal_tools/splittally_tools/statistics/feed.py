@@ -120,7 +120,7 @@ def _expected(reader: Reader, size: int) -> dict[str, dict[Any, Any]]:
         for draw in hold.draws:
             place = (draw.account, draw.resource)
             flying[place] = flying.get(place, 0) + draw.amount
-    batch = Batch(0, 0)
+    batch = Batch(0)
     for record in reader.records(0, size):
         batch.add(record)
     return {

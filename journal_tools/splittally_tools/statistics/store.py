@@ -18,15 +18,16 @@ from splittally.core.errors import DiskFull, JournalDamaged, WorldError, WorldLo
 from splittally.runtime.reader import Record
 
 from splittally_tools.statistics.batch import Account, Batch, Key, Total
+from splittally_tools.statistics.calendar import Kept
 
 APPLICATION_ID = 0x54414C59  # `TALY`, at byte 68 of the file
-VERSION = 1
+VERSION = 2
 WAIT_SECONDS = 10.0
 _HEADER = b"SQLite format 3\x00"
 _BESIDE = ("-journal", "-wal", "-shm")  # what SQLite leaves beside a file after a crash
 _TABLES = """
 CREATE TABLE cursor (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, hash BLOB NOT NULL,
-    now_ns INTEGER NOT NULL, offset_ns INTEGER NOT NULL) STRICT;
+    now_ns INTEGER NOT NULL, offset_ns INTEGER NOT NULL, zone BLOB NOT NULL) STRICT;
 CREATE TABLE accounts (account TEXT PRIMARY KEY, kind TEXT NOT NULL, debt_limit TEXT NOT NULL) STRICT;
 CREATE TABLE balances (account TEXT, resource TEXT, amount TEXT NOT NULL,
     PRIMARY KEY (account, resource)) STRICT, WITHOUT ROWID;
@@ -35,7 +36,7 @@ CREATE TABLE draws (intent_hash BLOB, place INTEGER, account TEXT NOT NULL, reso
 CREATE TABLE totals (account TEXT, resource TEXT, direction TEXT, per TEXT, start_ns INTEGER,
     count INTEGER NOT NULL, sum TEXT NOT NULL, min TEXT NOT NULL, max TEXT NOT NULL, last TEXT NOT NULL,
     PRIMARY KEY (account, resource, direction, per, start_ns)) STRICT, WITHOUT ROWID;
-INSERT INTO cursor VALUES (1, 0, x'', 0, 0);
+INSERT INTO cursor VALUES (1, 0, x'', 0, 0, x'');
 """
 
 
@@ -52,12 +53,12 @@ class StatisticsDamaged(JournalDamaged):
 
 
 class Cursor(NamedTuple):
-    """How many frames were read, the hash and time of the last, and the world's offset after it."""
+    """How many frames were read, hash and time of the last, and where the world's windows stand after it."""
 
     size: int
     hash: bytes
     now_ns: int
-    offset_ns: int
+    kept: Kept
 
 
 class Statistics:
@@ -77,7 +78,7 @@ class Statistics:
         """Add frames that follow each other from the cursor or before it; what they came to."""
         with _told(self.path), _transaction(self.db, "IMMEDIATE"):
             before = self._cursor()
-            batch = Batch(before.size, before.offset_ns)
+            batch = Batch(before.size, before.kept)
             for record in records:
                 batch.add(record)
             if batch.size > before.size:
@@ -111,8 +112,8 @@ class Statistics:
             ],
         )
         db.execute(
-            "UPDATE cursor SET size=?, hash=?, now_ns=?, offset_ns=?",
-            (batch.size, batch.hash, batch.now_ns, batch.offset_ns),
+            "UPDATE cursor SET size=?, hash=?, now_ns=?, offset_ns=?, zone=?",
+            (batch.size, batch.hash, batch.now_ns, *batch.kept),
         )
 
     # --- reading -------------------------------------------------------------------------------
@@ -130,10 +131,11 @@ class Statistics:
             return self._cursor()
 
     def _cursor(self) -> Cursor:
-        ((size, hash_, now_ns, offset_ns),) = self.db.execute(
-            "SELECT size, hash, now_ns, offset_ns FROM cursor"
+        ((size, hash_, now_ns, offset_ns, zone),) = self.db.execute(
+            "SELECT size, hash, now_ns, offset_ns, zone FROM cursor"
         ).fetchall()
-        return Cursor(size=size, hash=bytes(hash_), now_ns=now_ns, offset_ns=offset_ns)
+        kept = Kept(offset_ns, bytes(zone))
+        return Cursor(size=size, hash=bytes(hash_), now_ns=now_ns, kept=kept)
 
     def accounts(self) -> dict[str, Account]:
         """Accounts by name, as they are defined."""

@@ -76,8 +76,9 @@ class Overspend:
 def _refuse_unreserved(seq: int, leg: Leg, dim: str, charged: int, state: State) -> None:
     windows = [Window(dim, LIFE, 0), *(window for window in leg.windows if window.dim == dim)]
     for window in windows:
-        counter = state.ledger.counters.get((leg.grant, dim, window.per, window.start_ns))
-        if counter is not None and counter.limit >= 0 and counter.available < 0:
+        counter = state.ledger.counted(state.ledger.counter_key(leg.grant, window))
+        raised = state.ledger.raised.get((leg.grant, dim, window.per), 0)
+        if counter is not None and counter.limit >= 0 and counter.available + raised < 0:
             raise AssertionError(
                 f"frame {seq}: grant `{leg.grant}`, dimension `{dim}`: {charged} charged with nothing "
                 f"reserved, though `{dim}` is bounded; {_told(counter, counter.limit, window.per)}"
@@ -103,7 +104,8 @@ def _refuse_passed(seq: int, use: Use, state: State) -> None:
                 f"frame {seq}: grant `{use.grant}`, dimension `{limit.dim}`: held in no window per "
                 f"{limit.per}, which has a limit"
             )
-        amount = counter.limit if limit.over == "deny" else limit.amount
+        raised = state.ledger.raised.get((use.grant, limit.dim, limit.per), 0)
+        amount = counter.limit + raised if limit.over == "deny" else limit.amount
         if counter.used > amount:
             raise AssertionError(
                 f"frame {seq}: grant `{use.grant}`, dimension `{limit.dim}`: admitted above a limit; "
@@ -112,10 +114,10 @@ def _refuse_passed(seq: int, use: Use, state: State) -> None:
 
 
 def _counter_of(use: Use, limit: Limit, state: State) -> Counter | None:
-    starts = [x.start_ns for x in use.windows if (x.dim, x.per) == (limit.dim, limit.per)]
+    windows = [x for x in use.windows if (x.dim, x.per) == (limit.dim, limit.per)]
     if limit.per == LIFE:
-        starts = [0]
-    return state.ledger.counters.get((use.grant, limit.dim, limit.per, starts[0])) if starts else None
+        windows = [Window(limit.dim, LIFE, 0)]
+    return state.ledger.counted(state.ledger.counter_key(use.grant, windows[0])) if windows else None
 
 
 def _told(counter: Counter, limit: int, per: str) -> str:

@@ -161,7 +161,9 @@ class LimitSet(Struct, frozen=True, array_like=True, gc=False, tag=8):
 class WindowRolled(Struct, frozen=True, array_like=True, gc=False, tag=9):
     """A window closed; the one that holds now opens at `next_ns` with `amount`, or none when that is 0.
 
-    Where it slept for several periods, those between closed unused: `amount` is what they carried.
+    Where it slept for several periods, those between closed unused: `amount` is what they carried. `into` is
+    not empty where an edit of its zone or anchor ended it: what was used in it is in the window of that
+    period.
     """
 
     scope: str
@@ -170,6 +172,7 @@ class WindowRolled(Struct, frozen=True, array_like=True, gc=False, tag=9):
     start_ns: int
     next_ns: int
     amount: int
+    into: str = ""
 
 
 class LimitCrossed(Struct, frozen=True, array_like=True, gc=False, tag=10):

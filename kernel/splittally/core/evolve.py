@@ -36,8 +36,10 @@ from splittally.core.governor import evolve as governor
 from splittally.core.governor.state import GOVERNOR, SPENT
 from splittally.core.governor.terms import CAP_WINDOWS, GovernorTerms
 from splittally.core.ledger import evolve as ledger
+from splittally.core.ledger.state import TOPUPS
 from splittally.core.ledger.windows import window_start
 from splittally.core.state import DEFINITIONS, State
+from splittally.core.topups import TopUp
 from splittally.core.types import APPROVAL, LABELS
 
 
@@ -137,7 +139,8 @@ def _end_governed(state: State, intent_hash: bytes, charged: dict[str, int]) -> 
 
 def governed_windows(state: State, now_ns: int) -> dict[str, int]:
     """The starts of the calendar windows that hold `now_ns`."""
-    return {per: window_start(per, now_ns, state.offset_ns) for per in CAP_WINDOWS}
+    zones = state.ledger.zones
+    return {per: window_start(per, now_ns, state.offset_ns, zones) for per in CAP_WINDOWS}
 
 
 def _fire(state: State, event: RuleFired, position: int) -> None:
@@ -166,6 +169,10 @@ def _define(state: State, event: Defined) -> None:
         return
     if event.table == SPENT:
         governor.carry_spent(state.governed, decode(event.value))
+        return
+    if event.table == TOPUPS:
+        topup = msgspec.convert(decode(event.value), TopUp) if event.value else None
+        ledger.set_topup(state.ledger, event.key, topup)
         return
     definition = DEFINITIONS[event.table]
     table = state.table(definition)

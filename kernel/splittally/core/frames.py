@@ -15,13 +15,24 @@ from msgspec import Struct
 from splittally.core.canonical import UNENCODABLE, encode_record
 from splittally.core.commands import Command, Evidence, Known, Release, Settle, Submit
 from splittally.core.errors import FormatTooNew, JournalDamaged
-from splittally.core.events import Event, GrantSet, HoldChanged, Refunded, Settled
+from splittally.core.events import (
+    Charge,
+    Event,
+    GrantSet,
+    Held,
+    HoldChanged,
+    Refunded,
+    RefundLeg,
+    Settled,
+    WindowRolled,
+)
 from splittally.core.state import FORMAT
-from splittally.core.types import GRANT_FIELDS, leave_out
+from splittally.core.types import WINDOW_FIELDS, Leg, leave_out, shorten_grant
 
 RELEASE_FIELDS, HOLD_CHANGED_FIELDS, SETTLE_FIELDS = 4, 4, 8  # of format 1, the tag included
-MEMBER_FIELDS = 11
+MEMBER_FIELDS, WINDOW_ROLLED_FIELDS = 11, 7
 CHARGE_FIELDS, REFUND_LEG_FIELDS, KNOWN_LEG_FIELDS = 8, 3, 3  # of format 1
+WINDOW_ENDS_FORMAT = 2  # from it on a window is named by its end, too
 
 
 class Body(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
@@ -64,6 +75,8 @@ def body_rows(
         _SHORTENED[type(out[0])](events[0])  # what it is about comes first; nothing after that came later
     elif not _LATER.isdisjoint(map(type, out)):
         _shorten(out, events)
+    if version < WINDOW_ENDS_FORMAT:
+        _leave_out_ends([*seen, *out], [*told, *events])
     return [version, at_ns, by, cmd, told, events]
 
 
@@ -79,15 +92,29 @@ def _leave_out_of_legs(struct: type[Struct], fields: int) -> Callable[[list[Any]
 
 
 _SHORTENED: dict[type, Callable[[list[Any]], None]] = {
-    GrantSet: lambda row: leave_out(row[1], GRANT_FIELDS),
+    GrantSet: lambda row: shorten_grant(row[1]),
     HoldChanged: lambda row: leave_out(row, HOLD_CHANGED_FIELDS),
     Known: _leave_out_of_legs(Known, KNOWN_LEG_FIELDS),
     Refunded: _leave_out_of_legs(Refunded, REFUND_LEG_FIELDS),
     Settled: _leave_out_of_legs(Settled, CHARGE_FIELDS),
+    WindowRolled: lambda row: leave_out(row, WINDOW_ROLLED_FIELDS),
 }
 
 
 _LATER = frozenset(_SHORTENED)
+_LEGS_OF: dict[type, type[Struct]] = {Held: Leg, Known: Leg, Refunded: RefundLeg, Settled: Charge}
+
+
+def _leave_out_ends(records: Sequence[Struct], rows: list[list[Any]]) -> None:
+    """Leave the ends out of the windows in these records of format 1, which knew none."""
+    for record, row in zip(records, rows, strict=True):
+        leg = _LEGS_OF.get(type(record))
+        if leg is None:
+            continue
+        at = leg.__struct_fields__.index("windows")
+        for each in row[1 + record.__struct_fields__.index("legs")]:
+            for window in (each[0] if type(record) is Known else each)[at]:
+                leave_out(window, WINDOW_FIELDS)
 
 
 def _shorten(records: Sequence[Struct], rows: list[list[Any]]) -> None:

@@ -58,6 +58,8 @@ CHAIN_GRANTS_MAX = 16  # legs of one hold
 LIMITS_PER_GRANT_MAX = 128
 BUDGET_DIMS_MAX = 64
 POLICY_RULES_MAX = 1_000
+ZONES_MAX = 600  # all that there are
+ZONE_TRANSITIONS_MAX = 2_000  # the longest list there is has about 200
 APPROVERS_MAX = 64  # of one rule: each answer of one of them is a record, and the hold keeps who has
 
 # --- price tables (spec/06-manifest.md) ---------------------------------------------------------

@@ -24,7 +24,7 @@ from splittally.core.hashing import hash_state
 from splittally.core.ledger.state import Hold
 from splittally.core.packed import ROWS_AT_REST_MIN, at_rest
 from splittally.core.state import TABLES, WORLD_FIELDS, WORLD_LATER, State, Table
-from splittally.core.types import Draw, Leg, effect_row, grant_row, rules_row
+from splittally.core.types import WINDOW_FIELDS, Draw, Leg, effect_row, grant_row, leave_out, rules_row
 
 WORLD = "world"
 _BY_NAME = {table.name: table for table in TABLES}
@@ -136,7 +136,10 @@ class Shared:
         found = self._records.get(data)
         if found is None:
             found = msgspec.convert(self.part(row), kind)
-            _require(encode_record(msgspec.to_builtins(found, builtin_types=(bytes,))) == data)
+            again = msgspec.to_builtins(found, builtin_types=(bytes,))
+            if kind is Leg:
+                _shorten_leg(again)
+            _require(encode_record(again) == data)
             if len(self._records) >= _SHARED_MAX:
                 self._records.clear()
             self._records[data] = found
@@ -231,9 +234,18 @@ def _as_row(value: Any) -> Any:
 
 def _hold_as_row(hold: Hold) -> list[Any]:
     *atoms, legs, draws = _as_row(hold)
+    for leg in legs:
+        _shorten_leg(leg)
     return [*atoms, list(legs), list(draws)]
 
 
+def _shorten_leg(row: list[Any]) -> None:
+    """Leave out of the windows of a leg what came later and says nothing."""
+    for window in row[_LEG_WINDOWS]:
+        leave_out(window, WINDOW_FIELDS)
+
+
+_LEG_WINDOWS = Leg.__struct_fields__.index("windows")
 _AS_ROW: dict[str, Callable[[Any], Any]] = {
     "effects": effect_row,
     "grants": grant_row,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from splittally.core.asks import Ask
 from splittally.core.budget.state import Fired, Firing, Measure, Plans, Solution
+from splittally.core.calendars import Calendar
 from splittally.core.caps.state import Caps
 from splittally.core.governor.state import Governed
 from splittally.core.governor.terms import GovernorTerms
@@ -18,6 +19,7 @@ from splittally.core.ledger.state import Counter, Hold, Ledger
 from splittally.core.limits import CLOCK_JUMP_NS
 from splittally.core.overlay import Overlay
 from splittally.core.packed import copied
+from splittally.core.topups import TopUp
 from splittally.core.types import (
     POLICY_SCOPE,
     TELL,
@@ -31,6 +33,7 @@ from splittally.core.types import (
     ResourceDef,
     Rule,
 )
+from splittally.core.zones import Zone
 
 FORMAT = 2
 POLICY = "policy"
@@ -78,6 +81,7 @@ TABLES = (
     Table("manifests", "caps", str, dict[str, bytes], is_defined=True),
     Table("metrics", "plans", tuple[str, str], Measure, LATER),
     Table("modules", "caps", str, bytes, is_defined=True),
+    Table("moved", "ledger", tuple[str, str, str, int], tuple[str, int], LATER),
     Table("resources", "ledger", str, ResourceDef, is_defined=True),
     Table("revoked", "caps", str, str),
     Table("rules", "caps", str, list[Rule], is_defined=True),
@@ -85,8 +89,10 @@ TABLES = (
     Table("spent", "governed", tuple[str, str], tuple[int, int], LATER),
     Table("started", "ledger", bytes, tuple[bytes, int], LATER),
     Table("stated", "caps", str, dict[str, bytes], LATER, is_defined=True),
+    Table("topups", "ledger", str, TopUp, LATER, is_defined=True),
     Table("verdicts", "governed", str, tuple[int, int], LATER),
     Table("windows", "ledger", tuple[str, str, str], tuple[int, int, int, int]),
+    Table("zones", "ledger", str, Zone, LATER, is_defined=True),
 )
 DEFINITIONS = {table.name: table for table in TABLES if table.is_defined}
 
@@ -137,9 +143,15 @@ class State:
             setattr(getattr(child, table.domain), table.name, copied(self.table(table)))
         books = child.ledger
         books.drawn, books.issued = dict(self.ledger.drawn), dict(self.ledger.issued)
+        books.raised = dict(self.ledger.raised)
         child.governed.reserved = dict(self.governed.reserved)
         books.agenda, books.agenda_is_shared = list(self.ledger.agenda), False
         return child
+
+    @property
+    def calendar(self) -> Calendar:
+        """What the clock of the world shows."""
+        return Calendar(self.offset_ns, self.ledger.zones.get(""))
 
     @property
     def rules(self) -> list[Rule]:

@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from splittally.core.limits import NAME_BYTES_MAX, TIME_NS_MAX
+from splittally.core.limits import NAME_BYTES_MAX
 from splittally.core.names import is_seen
+from splittally.core.periods import read_period
 
 ROOT = "root"
 CAP_ALL = "sys/all@1"
@@ -81,9 +82,9 @@ LABELS = "labels"  # the subject under which the labels of what is held are note
 class Limit(Struct, frozen=True, array_like=True, gc=False):
     """One bound: at most `amount` of `dim` per `per`; `over` says what happens above it.
 
-    `per` is `life`, `intent`, a calendar window (`hour` ... `year`) or a duration (`60s`). `rollover` is
-    the share of what is left that a window hands to the next, as numerator and denominator; empty for
-    none.
+    `per` is `life`, `intent`, or a window (`core/periods.py`). `rollover` is the share of what is left that a
+    window hands to the next, as numerator and denominator; empty for none. `carried_max` is the most that it
+    hands on, -1 for no bound.
     """
 
     dim: str
@@ -91,6 +92,11 @@ class Limit(Struct, frozen=True, array_like=True, gc=False):
     amount: int
     over: str = "deny"
     rollover: list[int] = []
+    carried_max: int = -1
+
+
+LIMIT_FIELDS = 5  # of format 1
+_LIMIT_DEFAULTS = (None,) * 3 + Limit.__struct_defaults__
 
 
 class Grant(Struct, frozen=True, array_like=True, gc=False):
@@ -123,13 +129,27 @@ class Grant(Struct, frozen=True, array_like=True, gc=False):
 
 
 GRANT_FIELDS = 18  # of format 1; one that came later stands in a record once it says something
+_GRANT_LIMITS = Grant.__struct_fields__.index("limits")
 
 
 def grant_row(grant: Grant) -> list[Any]:
     """A grant as it is recorded, as lists and atoms."""
     row: list[Any] = msgspec.to_builtins(grant, builtin_types=(bytes,))
-    leave_out(row, GRANT_FIELDS)
+    shorten_grant(row)
     return row
+
+
+def shorten_grant(row: list[Any]) -> None:
+    """Leave out of the row of a grant what came later and says nothing."""
+    leave_out(row, GRANT_FIELDS)
+    for limit in row[_GRANT_LIMITS]:
+        shorten_limit(limit)
+
+
+def shorten_limit(row: list[Any]) -> None:
+    """Leave out of the row of a limit what came later and says nothing."""
+    while len(row) > LIMIT_FIELDS and row[-1] == _LIMIT_DEFAULTS[len(row) - 1]:
+        row.pop()
 
 
 def leave_out(row: list[Any], fields: int) -> None:
@@ -195,11 +215,15 @@ class Lender(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Window(Struct, frozen=True, array_like=True, gc=False):
-    """An instance of a windowed counter that a leg touches."""
+    """An instance of a windowed counter that a leg touches; `end_ns` is 0 in records of format 1."""
 
     dim: str
     per: str
     start_ns: int
+    end_ns: int = 0
+
+
+WINDOW_FIELDS = 3  # of format 1
 
 
 class Leg(Struct, frozen=True, array_like=True, gc=False):
@@ -259,7 +283,12 @@ def rules_row(rules: list[Rule]) -> list[Any]:
     rows: list[Any] = msgspec.to_builtins(rules, builtin_types=(bytes,))
     for row in rows:
         leave_out(row, RULE_FIELDS)
+        for rate in row[_RULE_RATES]:
+            shorten_limit(rate)
     return rows
+
+
+_RULE_RATES = Rule.__struct_fields__.index("rates")
 
 
 class BudgetDef(Struct, frozen=True, array_like=True, gc=False):
@@ -295,20 +324,9 @@ def strictest(outcomes: list[str]) -> str:
     return ALLOW
 
 
-def duration_ns(per: str) -> int:
-    """The length of a duration window such as `60s`, `5m`, `2h`; 0 when `per` is not one."""
-    match = re.fullmatch(r"([1-9][0-9]{0,9})(ms|s|m|h)", per)
-    if match is None:
-        return 0
-    unit = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}[match[2]]
-    return int(match[1]) * unit
-
-
 def is_per(per: object) -> bool:
     """Whether `per` names a limit's period; a duration is at most as long as time is."""
-    if type(per) is not str:
-        return False
-    return per in (LIFE, PER_INTENT, *CALENDAR_WINDOWS) or 0 < duration_ns(per) <= TIME_NS_MAX
+    return type(per) is str and (per in (LIFE, PER_INTENT) or read_period(per) is not None)
 
 
 def is_plain(entry: str) -> bool:

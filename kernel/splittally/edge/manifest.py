@@ -7,7 +7,6 @@ Rule 3. A manifest that is unchanged means what it meant: a name by which a modu
         until the one which it means now is accepted.
 """
 
-import datetime
 import re
 from collections.abc import Mapping
 from os import PathLike
@@ -15,22 +14,36 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import to_builtins
 
 from splittally.core.caps.rules import require_rules
 from splittally.core.errors import InvalidManifest, SplittallyError
 from splittally.core.findings import Finding, find
 from splittally.core.native.manifest_terms import Manifest
 from splittally.core.state import State
-from splittally.core.types import CAP_ANY_TYPE, is_name
+from splittally.core.types import CAP_ANY_TYPE, Limit, is_name
+from splittally.core.zones import Zone
 from splittally.edge.amounts import parse_amount
 from splittally.edge.governor_terms import spelled_governor
 from splittally.edge.json_values import parse_json
 from splittally.edge.manifest_files import Carried, load
 from splittally.edge.native_params import SchemaOf
+from splittally.edge.periods import PERIOD_KEYS, spelled_per
 from splittally.edge.permission import complete_terms
 from splittally.edge.priced_params import Priced
 from splittally.edge.prices import read_snapshots
-from splittally.edge.quantities import array, instant, natural, refuse_unknown, scale_of, share, span, table
+from splittally.edge.quantities import (
+    array,
+    instant,
+    natural,
+    refuse_unknown,
+    scale_of,
+    share,
+    span,
+    table,
+    utc_offset_ns,
+)
+from splittally.edge.zones import read_zone
 
 TABLES = (
     "resources",
@@ -51,7 +64,8 @@ GRANT_KEYS = (
     "delegations", "hold_ns_max", "approval_ns", "unknown_ns", "doubt", "above", "permission",
     "dispatch",
 )  # fmt: skip
-LIMIT_KEYS = ("dim", "amount", "per", "over", "rollover")
+LIMIT_KEYS = ("dim", "amount", "per", "over", "rollover", "rollover_max", *PERIOD_KEYS)
+WORLD_KEYS = ("utc_offset", "timezone", "zones", "clock_jump")
 RULE_KEYS = (
     "name", "decision", "effect_kind", "cap_name", "cap_type", "origin_kind", "origin_name", "when", "match",
     "rates", "rate", "approvers", "approvals",
@@ -93,6 +107,7 @@ class _Reader:
         self.schema_of = schema_of
         self.accept_modules = accept_modules
         self.carried = Carried(folder, state)
+        self.zones: dict[str, Zone] = {}
         self.stated: dict[str, str] = {}
         self.renamed: list[Finding] = []
 
@@ -122,6 +137,7 @@ class _Reader:
             "wasm": [self.carried.wasm[digest] for digest in sorted(self.carried.wasm)],
             "schemas": [self.carried.schemas[digest] for digest in sorted(self.carried.schemas)],
             **({"stated": self.stated} if self.stated else {}),
+            **({"zones": {key: to_builtins(x) for key, x in self.zones.items()}} if self.zones else {}),
         }
         if self.priced.tables:
             params["prices"] = [self.priced.tables[digest] for digest in sorted(self.priced.tables)]
@@ -145,22 +161,21 @@ class _Reader:
         return array("policy", self.document.get("policy", []))
 
     def _world(self) -> dict[str, int]:
+        """The world's offset from UTC and its clock; its zone, and others that it is to know, are kept."""
         world = self._table("world")
-        refuse_unknown("`world`", world, ("utc_offset", "clock_jump"))
-        terms = {"offset_ns": self._offset(world)}
+        refuse_unknown("`world`", world, WORLD_KEYS)
+        terms = {"offset_ns": 0}
+        for name in array("world.zones", world.get("zones", [])):
+            self.zones[str(name)] = read_zone("world.zones", name)
+        if "timezone" not in world:
+            terms["offset_ns"] = utc_offset_ns("world.utc_offset", world.get("utc_offset", "+00:00"))
+        elif "utc_offset" in world:
+            raise InvalidManifest("a world has a `timezone` or a `utc_offset`", field="world.timezone")
+        else:
+            self.zones[""] = read_zone("world.timezone", world["timezone"])
         if "clock_jump" in world:
             terms["clock_jump_ns"] = span("world.clock_jump", world["clock_jump"])
         return terms
-
-    def _offset(self, world: Mapping[str, Any]) -> int:
-        text = world.get("utc_offset", "+00:00")
-        try:
-            zone = datetime.datetime.strptime(text, "%z").utcoffset()
-        except (ValueError, TypeError):
-            zone = None
-        if zone is None:
-            raise InvalidManifest("`world.utc_offset` is like +02:00", field="world.utc_offset")
-        return int(zone.total_seconds()) * 10**9
 
     def _account(self, name: str, value: Any) -> int:
         entry = value if isinstance(value, Mapping) else {"debt_limit": value}
@@ -246,7 +261,8 @@ class _Reader:
                 dim: self._amount(f"{where}.budget.{dim}", dim, x) for dim, x in budget.items()
             }
         if "limits" in entry:
-            terms["limits"] = self._limits(f"{where}.limits", entry["limits"])
+            grant = self.state.caps.grants.get(name)
+            terms["limits"] = self._limits(f"{where}.limits", entry["limits"], grant.limits if grant else [])
         return terms
 
     def _completed(self, where: str, entry: Mapping[str, Any], caps: Mapping[str, Any]) -> dict[str, Any]:
@@ -277,16 +293,21 @@ class _Reader:
             raise InvalidManifest(str(error), **error.facts) from error
         return data
 
-    def _limits(self, where: str, limits: Any) -> list[dict[str, Any]]:
-        return [self._limit(f"{where}[{at}]", limit) for at, limit in enumerate(array(where, limits))]
+    def _limits(self, where: str, limits: Any, now: list[Limit]) -> list[dict[str, Any]]:
+        standing = {(limit.dim, limit.per) for limit in now}
+        return [self._limit(f"{where}[{at}]", x, standing) for at, x in enumerate(array(where, limits))]
 
-    def _limit(self, where: str, limit: Any) -> dict[str, Any]:
+    def _limit(self, where: str, limit: Any, standing: set[tuple[str, str]]) -> dict[str, Any]:
         terms = dict(table(where, limit))
         refuse_unknown(f"limit `{where}`", terms, LIMIT_KEYS)
         if "amount" in terms:
             terms["amount"] = self._amount(f"{where}.amount", str(terms.get("dim")), terms["amount"])
         if "rollover" in terms:
             terms["rollover"] = share(f"{where}.rollover", terms["rollover"])
+        if "rollover_max" in terms:
+            most = terms.pop("rollover_max")
+            terms["carried_max"] = self._amount(f"{where}.rollover_max", str(terms.get("dim")), most)
+        spelled_per(where, terms, self.zones, standing)
         return terms
 
     def _rule(self, at: int, rule: Any) -> dict[str, Any]:
@@ -302,7 +323,8 @@ class _Reader:
         rates = array(f"{where}.rates", rule.get("rates", [])) + ([rule["rate"]] if "rate" in rule else [])
         if rates:
             rates = [{"dim": "attempts", **table(f"{where}.rates", rate)} for rate in rates]
-            terms["rates"] = self._limits(f"{where}.rates", rates)
+            now = next((x.rates for x in self.state.rules if x.name == terms["name"]), [])
+            terms["rates"] = self._limits(f"{where}.rates", rates, now)
         return terms
 
     def _amount(self, where: str, dim: str, value: Any) -> Any:

@@ -17,8 +17,10 @@ from splittally.core.native import NATIVE
 from splittally.core.native.money import SCALE_MAX
 from splittally.core.state import State
 from splittally.edge.amounts import amounts_by_resource, minor_units, parse_amount
+from splittally.edge.periods import spelled_per
 from splittally.edge.permission import complete_terms
 from splittally.edge.priced_params import issued_params
+from splittally.edge.quantities import instant, share
 from splittally.edge.schema import ParamsSchema
 
 SchemaOf = Callable[[State, bytes], ParamsSchema]
@@ -31,8 +33,11 @@ def seal_native(state: State, kind: str, params: Any, schema_of: SchemaOf) -> by
     native = NATIVE[kind]
     hints = get_type_hints(native.params)
     spelled = {name: _spell(name, value, hints.get(name)) for name, value in params.items()}
+    standing = standing_limits(state, spelled.get("name"))
     if isinstance(spelled.get("terms"), Mapping):
-        spelled["terms"] = seal_terms(state, spelled["terms"], schema_of)
+        spelled["terms"] = seal_terms(state, spelled["terms"], schema_of, standing)
+    if kind == "grant.topup":
+        _spell_topup(spelled, standing)
     if "amount" in spelled:
         spelled["amount"] = _amount(state, spelled, spelled["amount"])
     if isinstance(spelled.get("amounts"), Mapping) and "resource" in spelled:
@@ -46,11 +51,37 @@ def seal_native(state: State, kind: str, params: Any, schema_of: SchemaOf) -> by
     return encode(msgspec.to_builtins(typed, builtin_types=(bytes,)))
 
 
-def seal_terms(state: State, terms: Mapping[str, Any], schema_of: SchemaOf) -> dict[str, Any]:
-    """A grant's terms with its permission compiled and its params sealed by the schema of its cap."""
+def standing_limits(state: State, name: Any) -> set[tuple[str, str]]:
+    """Dimension and period of each limit of the grant of this name, where there is one."""
+    grant = state.caps.grants.get(name) if type(name) is str else None
+    return {(limit.dim, limit.per) for limit in grant.limits} if grant is not None else set()
+
+
+def _spell_topup(params: dict[str, Any], standing: set[tuple[str, str]]) -> None:
+    """Until when, as nanoseconds, and the `per` as the limit has it."""
+    if "until" in params:
+        params["until_ns"] = params.pop("until")
+    if "until_ns" in params:
+        params["until_ns"] = instant("until", params["until_ns"])
+    if "per" in params:
+        spelled_per("grant.topup", params, {}, standing)
+
+
+def seal_terms(
+    state: State, terms: Mapping[str, Any], schema_of: SchemaOf, standing: set[tuple[str, str]]
+) -> dict[str, Any]:
+    """A grant's terms with its permission compiled and its params sealed by the schema of its cap.
+
+    `standing` are dimension and period of the limits that the grant has.
+    """
     sealed = complete_terms(
         terms, scales_of(state), {name: cap.cap_type for name, cap in state.caps.caps.items()}
     )
+    if isinstance(sealed.get("limits"), list):
+        sealed["limits"] = [
+            spelled_limit(f"terms.limits[{at}]", x, standing) if isinstance(x, Mapping) else x
+            for at, x in enumerate(sealed["limits"])
+        ]
     params = sealed.get("params")
     cap = state.caps.caps.get(str(sealed.get("cap")))
     if params is not None and type(params) is not bytes:
@@ -60,6 +91,17 @@ def seal_terms(state: State, terms: Mapping[str, Any], schema_of: SchemaOf) -> d
     if params is not None:
         require_rules(state.caps, cap.enforcer if cap else b"", "terms.params", sealed["params"])
     return sealed
+
+
+def spelled_limit(where: str, limit: Mapping[str, Any], standing: set[tuple[str, str]]) -> dict[str, Any]:
+    """A limit with its window as the core spells it, its share as two numbers, what it carries at most."""
+    terms = dict(limit)
+    if "rollover" in terms and terms["rollover"] != []:
+        terms["rollover"] = share(f"{where}.rollover", terms["rollover"])
+    if "rollover_max" in terms:
+        terms["carried_max"] = terms.pop("rollover_max")
+    spelled_per(where, terms, {}, standing)
+    return terms
 
 
 def _spell(name: str, value: Any, hint: Any) -> Any:

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from splittally.core.errors import InvalidManifest
-from splittally.core.types import duration_ns
+from splittally.core.periods import duration_ns
 
 _SHARE = re.compile(r"([0-9]{1,9})(?:%|/([0-9]{1,9}))")
 
@@ -43,6 +43,18 @@ def instant(where: str, value: Any) -> int:
         since = value - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
         value = (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
     return natural(where, value)
+
+
+def utc_offset_ns(where: str, value: Any) -> int:
+    """A fixed offset from UTC such as `+02:00`, in nanoseconds."""
+    try:
+        offset = datetime.datetime.strptime(value, "%z").utcoffset()
+    except (ValueError, TypeError):
+        offset = None
+    if offset is None:
+        hint = f", not `{value}`; a zone by name is a `timezone`" if isinstance(value, str) else ""
+        raise InvalidManifest(f"`{where}` is like +02:00{hint}", field=where)
+    return int(offset.total_seconds()) * 10**9
 
 
 def share(where: str, value: Any) -> list[int]:

@@ -11,7 +11,7 @@ from splittally.core.canonical import decode
 from splittally.core.caps.state import NO_PARAMS, limits_of
 from splittally.core.state import State
 from splittally.core.types import LIFE
-from splittally.edge.dimensions import uncounted
+from splittally.edge.dimensions import standing_topups, uncounted
 from splittally.runtime.rows import Row
 
 
@@ -26,6 +26,7 @@ def grant_row(state: State, name: str) -> Row | None:
     row["revoked"] = state.caps.is_revoked(name)
     row["exhausted"] = _is_exhausted(state, name)
     row["uncounted"] = uncounted(state, name)
+    row["topups"] = [Row(msgspec.structs.asdict(topup)) for topup in standing_topups(state, name)]
     row["permission"] = _permission_of(state.caps.cap_params(grant))
     return row
 
@@ -34,7 +35,13 @@ def _is_exhausted(state: State, name: str) -> bool:
     """Whether a lifetime limit of a grant was passed by usage."""
     for limit in limits_of(state.caps.grants[name]):
         counter = state.ledger.counters.get((name, limit.dim, LIFE, 0))
-        if limit.per == LIFE and counter is not None and counter.limit >= 0 and counter.available < 0:
+        raised = state.ledger.raised.get((name, limit.dim, LIFE), 0)
+        if (
+            limit.per == LIFE
+            and counter is not None
+            and counter.limit >= 0
+            and counter.available + raised < 0
+        ):
             return True
     return False
 

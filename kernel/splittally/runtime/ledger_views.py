@@ -6,16 +6,16 @@ Rule 1. Everything is derived from one state; nothing here is recorded or decide
 import msgspec
 
 from splittally.core.ledger.moves import spendable
-from splittally.core.ledger.state import Counter
+from splittally.core.ledger.state import Counter, CounterKey
 from splittally.core.state import State
-from splittally.core.types import RESERVED, AccountDef
+from splittally.core.types import LIFE, RESERVED, AccountDef
 from splittally.runtime.rows import Row
 
 UNDEFINED = "undefined"  # of an account that is only named
 
 
-def counter_row(counter: Counter | None) -> Row | None:
-    """A counter; its `limit` is None where nothing limits it."""
+def counter_row(counter: Counter | None, raised: int = 0) -> Row | None:
+    """A counter; `limit` is None where nothing limits it, `raised` is by top-ups that end by themselves."""
     if counter is None:
         return None
     row = Row(
@@ -23,7 +23,16 @@ def counter_row(counter: Counter | None) -> Row | None:
     )
     if counter.refunded:
         row["refunded"] = counter.refunded
+    if raised and counter.limit >= 0:
+        row["raised"] = raised
     return row
+
+
+def raised_by(state: State, key: CounterKey) -> int:
+    """What top-ups raise the limit of a counter by; 0 for that of a window that is not open."""
+    books, per = state.ledger, key[2]
+    is_open = per == LIFE or (books.windows.get(key[:3]) or (None,))[0] == key[3]
+    return books.raised.get(key[:3], 0) if is_open else 0
 
 
 def hold_row(state: State, digest: bytes) -> Row | None:

@@ -11,13 +11,14 @@ from bisect import bisect_left
 from collections.abc import Callable
 from typing import NamedTuple
 
+from splittally.core.calendars import Calendar
 from splittally.core.errors import InvalidInput
 from splittally.core.frames import read_events
 from splittally.edge.arguments import require_frame
 from splittally.edge.moments import Moment
 from splittally.journal.store import Store
 
-Offset = Callable[[], int]  # of the world's calendar from UTC, asked for only where a moment needs it
+Calendars = Callable[[], Calendar]  # the world's, asked for only where a moment needs it
 
 
 class Frames(NamedTuple):
@@ -27,35 +28,38 @@ class Frames(NamedTuple):
     stop: int | None
 
 
-def frame_at(store: Store, moment: Moment, offset: Offset) -> int:
+def frame_at(store: Store, moment: Moment, calendar: Calendars) -> int:
     """The last frame of a moment; `InvalidInput` where there is none."""
     if moment.seq is not None:
         return require_frame(moment.seq, store.head.size)
-    size = _frames_before(store, last_ns(moment, offset) + 1)
+    size = _frames_before(store, last_ns(moment, calendar) + 1)
     if not size:
         first = f"the first frame is of {time_of(store, 0)} ns" if store.head.size else "the journal is empty"
         raise InvalidInput(f"nothing was recorded at that time; {first}", field="at")
     return size - 1
 
 
-def frames_between(store: Store, since: Moment | None, until: Moment | None, offset: Offset) -> Frames:
+def frames_between(store: Store, since: Moment | None, until: Moment | None, calendar: Calendars) -> Frames:
     """The frames from one moment to the other, both included."""
     start, stop = 0, None
     if since is not None:
-        start = since.seq if since.seq is not None else _frames_before(store, first_ns(since, offset))
+        start = since.seq if since.seq is not None else _frames_before(store, first_ns(since, calendar))
     if until is not None:
-        stop = until.seq + 1 if until.seq is not None else _frames_before(store, last_ns(until, offset) + 1)
+        stop = until.seq + 1 if until.seq is not None else _frames_before(store, last_ns(until, calendar) + 1)
     return Frames(start, stop)
 
 
-def first_ns(moment: Moment, offset: Offset) -> int:
+def first_ns(moment: Moment, calendar: Calendars) -> int:
     """The first nanosecond of a moment that is no sequence."""
-    return moment.first_ns - (offset() if moment.is_local else 0)
+    return calendar().instant(moment.first_ns) if moment.is_local else moment.first_ns
 
 
-def last_ns(moment: Moment, offset: Offset) -> int:
+def last_ns(moment: Moment, calendar: Calendars) -> int:
     """The last nanosecond of a moment that is no sequence."""
-    return moment.last_ns - (offset() if moment.is_local else 0)
+    if not moment.is_local:
+        return moment.last_ns
+    local = calendar()
+    return max(local.instant(moment.first_ns), local.instant(moment.last_ns + 1) - 1)
 
 
 def time_of(store: Store, seq: int) -> int:

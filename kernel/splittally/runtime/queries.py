@@ -20,7 +20,14 @@ from splittally.edge.arguments import require
 from splittally.runtime.budget_views import budget_row
 from splittally.runtime.governor_views import governor_row
 from splittally.runtime.grant_views import grant_row
-from splittally.runtime.ledger_views import account_names, account_row, counter_row, hold_row, resource_row
+from splittally.runtime.ledger_views import (
+    account_names,
+    account_row,
+    counter_row,
+    hold_row,
+    raised_by,
+    resource_row,
+)
 from splittally.runtime.rows import Row
 from splittally.runtime.table import K, R, Table
 
@@ -105,7 +112,10 @@ class Queries:
     def counter(self, grant: str, dim: str) -> Row | None:
         """The life counter of a grant's dimension; None where nothing is counted."""
         with self._still:
-            return counter_row(self._counters().get((grant, dim, LIFE, 0)))
+            return self._counter_row((grant, dim, LIFE, 0))
+
+    def _counter_row(self, key: CounterKey) -> Row | None:
+        return counter_row(self._counters().get(key), raised_by(self._current(), key))
 
     def _counters(self) -> dict[CounterKey, Counter]:
         return self._current().ledger.counters
@@ -113,7 +123,7 @@ class Queries:
     def _counters_of(self, scope: str) -> Rows | None:
         rows = Table(
             lambda: [key[1] for key in self._counters() if key[0] == scope and key[2] == LIFE],
-            lambda dim: counter_row(self._counters().get((scope, dim, LIFE, 0))),
+            lambda dim: self._counter_row((scope, dim, LIFE, 0)),
             self._still,
         )
         is_limited = any((scope, x.dim, LIFE, 0) in self._counters() for x in self._limits(scope))
@@ -125,10 +135,14 @@ class Queries:
 
     @property
     def windows(self) -> Table[CounterKey, Row]:
-        """Windowed counters as (scope, dim, per, start_ns) -> {limit, reserved, spent}."""
+        """Windowed counters as (scope, dim, per, start_ns) -> {limit, reserved, spent}, and raised by
+        top-ups.
+
+        A rolling window has one for each of its slices, under the last instant of the slice.
+        """
         return self._table(
             lambda: [key for key in self._counters() if key[2] != LIFE],
-            lambda key: counter_row(self._counters().get(key)) if key[2] != LIFE else None,
+            lambda key: self._counter_row(key) if key[2] != LIFE else None,
         )
 
     @property

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from splittally import runtime
+from splittally.core.calendars import Calendar
 from splittally.core.commands import Open
 from splittally.core.errors import JournalOlder
 from splittally.core.frames import Body, read_body
@@ -153,7 +154,7 @@ class Reader:
 
     def state_after(self, moment: When) -> State:
         """The state as it stood at a past moment; `InvalidInput` before the first frame."""
-        return self.state_before(frame_at(self.store, read_moment(moment), self._offset_ns) + 1)
+        return self.state_before(frame_at(self.store, read_moment(moment), self._calendar) + 1)
 
     def at(self, moment: When) -> Queries:
         """Queries on the state at a past moment: the same as a fold of the frames up to it."""
@@ -163,10 +164,10 @@ class Reader:
     def frames_between(self, since: When | None = None, until: When | None = None) -> Frames:
         """The frames from one past moment to another, both included, for `records` and `entries`."""
         first, last = (None if at is None else read_moment(at) for at in (since, until))
-        return frames_between(self.store, first, last, self._offset_ns)
+        return frames_between(self.store, first, last, self._calendar)
 
-    def _offset_ns(self) -> int:
-        return self.folded.offset_ns
+    def _calendar(self) -> Calendar:
+        return self.folded.calendar
 
     def trace(self, intent_hash: bytes | str) -> Trace | None:
         """The life of an intent; None when no frame decides it."""

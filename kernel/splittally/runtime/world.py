@@ -150,7 +150,7 @@ class World:
 
     def state_after(self, moment: When) -> State:
         """The state as it stood at a past moment; `InvalidInput` where there is no such frame."""
-        seq = frame_at(self.store, read_moment(moment), lambda: self.state.offset_ns)
+        seq = frame_at(self.store, read_moment(moment), lambda: self.state.calendar)
         return state_at(self.store, self.snapshots or Snapshots(NO_FOLDER), seq + 1)
 
     def fork(self) -> "World":

@@ -21,8 +21,8 @@ from splittally.core.limits import (
     PARAMS_BYTES_MAX,
     TIME_NS_MAX,
 )
+from splittally.core.periods import read_period
 from splittally.core.types import (
-    CALENDAR_WINDOWS,
     LIFE,
     OPERATOR,
     OVERS,
@@ -39,12 +39,17 @@ from splittally.core.types import (
 
 DOUBTS = ("payer", "payee")
 ABOVES = ("charge", "cap", "debt")
+PERIODS_ARE = (
+    "use life, intent, hour, day, week, month, quarter, year, a duration such as 60s, rolling:60s,"
+    " or an anchor and a zone: week:sunday, month:15, day@Europe/Amsterdam"
+)
 
 
 class LimitTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A limit as stated: at most `amount` of `dim` per `per`, and what happens above it.
 
-    `rollover` is the share of what is left that a calendar window hands on: numerator, denominator.
+    `rollover` is the share of what is left that a calendar window hands on: numerator, denominator; it hands
+    on at most `carried_max`, -1 for no bound.
     """
 
     dim: str
@@ -52,23 +57,37 @@ class LimitTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     per: str = LIFE
     over: str = "deny"
     rollover: list[int] = []
+    carried_max: int = -1
 
     def __post_init__(self) -> None:
         _require(is_id(self.dim), "a limit's `dim` is a name")
         _require(is_natural(self.amount), f"the limit of `{self.dim}` is a natural below 2^64")
-        _require(
-            is_per(self.per), f"`{self.per}` is no period; use life, intent, hour, day, week, month or 60s"
-        )
+        _require(is_per(self.per), f"`{self.per}` is no period; {PERIODS_ARE}")
         _require(self.over in OVERS, f"`over` is one of {', '.join(OVERS)}")
         if self.rollover:
             _require(len(self.rollover) == 2, "`rollover` is a numerator and a denominator")
             share, whole = self.rollover
             _require(0 <= share <= whole <= 10**6 and whole > 0, "`rollover` is a share between 0 and 1")
-            _require(self.per in CALENDAR_WINDOWS, "only calendar windows roll over")
+            period = read_period(self.per)
+            _require(period is not None and period.base != "", "only calendar windows roll over")
+        _require(
+            self.carried_max == -1 or is_natural(self.carried_max), "`carried_max` is a natural below 2^64"
+        )
+        _require(
+            self.carried_max == -1 or self.rollover != [],
+            "a limit that carries at most so much has a `rollover`",
+        )
 
     def limit(self) -> Limit:
         """The record of this limit."""
-        return Limit(dim=self.dim, per=self.per, amount=self.amount, over=self.over, rollover=self.rollover)
+        return Limit(
+            dim=self.dim,
+            per=self.per,
+            amount=self.amount,
+            over=self.over,
+            rollover=self.rollover,
+            carried_max=self.carried_max,
+        )
 
 
 class GrantTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

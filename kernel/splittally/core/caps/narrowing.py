@@ -68,6 +68,9 @@ def _wider_limits(limits: Iterable[Limit], above: Grant) -> list[Finding]:
         if _rolls_over_more(limit, most):
             rollover = {"rollover": limit.rollover, "available": most.rollover}
             findings.append(find("wider_than_parent", **facts, **rollover))
+        if _carries_more(limit, most):
+            carried = {"carried_max": limit.carried_max, "available": most.carried_max}
+            findings.append(find("wider_than_parent", **facts, **carried))
     return findings
 
 
@@ -75,6 +78,13 @@ def _rolls_over_more(limit: Limit, most: Limit) -> bool:
     share, whole = limit.rollover or (0, 1)
     share_above, whole_above = most.rollover or (0, 1)
     return share * whole_above > share_above * whole
+
+
+def _carries_more(limit: Limit, most: Limit) -> bool:
+    """Whether a limit that rolls over is bounded less than one above that is bounded."""
+    if not (limit.rollover and most.rollover) or most.carried_max < 0:
+        return False  # what is above hands on nothing, or without bound
+    return limit.carried_max < 0 or limit.carried_max > most.carried_max
 
 
 def _at_most(field: str) -> Narrows:

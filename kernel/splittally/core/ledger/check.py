@@ -16,8 +16,8 @@ from splittally.core.amounts import fits, shown
 from splittally.core.events import LimitCrossed, LimitSet
 from splittally.core.findings import Finding, advising, find
 from splittally.core.ledger.moves import Move, refused_moves
-from splittally.core.ledger.state import UNUSED, Counter, Ledger
-from splittally.core.ledger.windows import window_end, window_start
+from splittally.core.ledger.state import UNUSED, Counter, Ledger, WindowKey
+from splittally.core.ledger.windows import counting, is_rolling, slice_of, window_end, window_start
 from splittally.core.reasons import RETRY_AFTER
 from splittally.core.types import ALLOW, DEFER, DENY, LIFE, PER_INTENT, REQUIRE_APPROVAL, Draw, Limit, Window
 from splittally.core.waiting import NEVER, Wait, wait_for
@@ -84,12 +84,20 @@ def check_limits(
             counter = ledger.counters[scope.name, limit.dim, LIFE, 0]
         else:
             start_ns, counter = _window(ledger, scope.name, limit, limits, now_ns, offset_ns, found)
-        bound = counter.limit if limit.over == "deny" else limit.amount
+        bound = limit.amount
+        if limit.over == "deny":
+            bound = counter.limit
+            if ledger.raised:
+                bound += ledger.raised.get((scope.name, limit.dim, limit.per), 0)
         if _is_passed(found, scope, limit, counter, asked, bound, start_ns):
             left, resets_ns = counter.left_of(bound), 0
             most = left + counter.reserved
             if limit.per != LIFE:
-                most, resets_ns = limit.amount, _end_of(ledger, scope.name, limit, start_ns, offset_ns)
+                most, key = limit.amount, (scope.name, limit.dim, limit.per)
+                if is_rolling(limit.per):
+                    resets_ns = frees_at_ns(ledger, key, asked, bound, now_ns)
+                else:
+                    resets_ns = _end_of(ledger, key, start_ns, offset_ns)
             wait = wait_for(_OUTCOME[limit.over], asked, most, resets_ns)
             _refuse(found, scope, limit, asked, left, wait)
     return found
@@ -102,10 +110,10 @@ def _check_intent(found: LimitCheck, scope: Scope, limit: Limit, asked: int) -> 
         _refuse(found, scope, limit, asked, limit.amount, wait)
 
 
-def _end_of(ledger: Ledger, scope: str, limit: Limit, start_ns: int, offset_ns: int) -> int:
+def _end_of(ledger: Ledger, key: WindowKey, start_ns: int, offset_ns: int) -> int:
     """When the window of a limit ends that starts at `start_ns`, also one that nobody has opened yet."""
-    standing = ledger.windows.get((scope, limit.dim, limit.per))
-    return standing[1] if standing else window_end(limit.per, start_ns, offset_ns)
+    standing = ledger.windows.get(key)
+    return standing[1] if standing else window_end(key[2], start_ns, offset_ns, ledger.zones)
 
 
 def _is_passed(
@@ -188,19 +196,63 @@ def _window(
     found: LimitCheck,
 ) -> tuple[int, Counter]:
     """The open window of a limit and its counter; where none is open, the event that opens one."""
-    standing = ledger.windows.get((scope, limit.dim, limit.per))
-    start_ns = standing[0] if standing else window_start(limit.per, now_ns, offset_ns)
-    counter = ledger.counters.get((scope, limit.dim, limit.per, start_ns), UNUSED)
+    key = (scope, limit.dim, limit.per)
+    standing = ledger.windows.get(key)
+    if is_rolling(limit.per):
+        return _rolling_window(ledger, key, limit, limits, now_ns, found)
     if standing is None:
+        start_ns = window_start(limit.per, now_ns, offset_ns, ledger.zones)
+        end_ns = window_end(limit.per, start_ns, offset_ns, ledger.zones)
         counter = replace(UNUSED, limit=hard_amount(limits, limit))
-    window = Window(limit.dim, limit.per, start_ns)
-    if window not in found.windows:
-        found.windows.append(window)
-        if standing is None:
-            found.events.append(
-                LimitSet(scope=scope, dim=limit.dim, per=limit.per, start_ns=start_ns, amount=counter.limit)
-            )
+    else:
+        start_ns, end_ns, *_ = standing
+        counter = ledger.counters.get((*key, start_ns), UNUSED)
+    window = Window(limit.dim, limit.per, start_ns, end_ns)
+    _touch(found, scope, window, None if standing else counter.limit)
     return start_ns, counter
+
+
+# A rolling window is compared with all of its slices together, and what passes is counted in the slice of
+# now. Of the slice that stands the amount is the one that an edit may have set, of a new one that of the
+# limits.
+def _rolling_window(
+    ledger: Ledger,
+    key: WindowKey,
+    limit: Limit,
+    limits: tuple[Limit, ...],
+    now_ns: int,
+    found: LimitCheck,
+) -> tuple[int, Counter]:
+    slices = ledger.slices.get(key, ())
+    at = slice_of(limit.per, slices, now_ns)
+    counter, is_new = ledger.rolled(key, now_ns), at not in slices
+    if is_new:
+        counter = replace(counter, limit=hard_amount(limits, limit))
+    window = Window(limit.dim, limit.per, at, window_end(limit.per, at, 0))
+    _touch(found, key[0], window, counter.limit if is_new else None)
+    return at, counter
+
+
+def _touch(found: LimitCheck, scope: str, window: Window, opens_with: int | None) -> None:
+    """Note a window that the leg touches, and the event that opens it where it does not stand."""
+    if window in found.windows:
+        return
+    found.windows.append(window)
+    if opens_with is not None:
+        found.events.append(
+            LimitSet(scope=scope, dim=window.dim, per=window.per, start_ns=window.start_ns, amount=opens_with)
+        )
+
+
+def frees_at_ns(ledger: Ledger, key: WindowKey, needed: int, bound: int, now_ns: int) -> int:
+    """When a rolling window has room for `needed` under `bound` if nothing else is asked; 0 for never."""
+    left, used = bound - needed, ledger.rolled(key, now_ns).used
+    for at in counting(key[2], ledger.slices.get(key, ()), now_ns):
+        if used <= left:
+            break
+        used -= ledger.counters[*key, at].used
+        now_ns = window_end(key[2], at, 0)
+    return now_ns if used <= left else 0
 
 
 def check_counted(

@@ -24,8 +24,20 @@ from splittally.core.events import (
 )
 from splittally.core.ledger.check import open_reserve
 from splittally.core.ledger.lifecycle import CHANGED, HELD, HOLD, NOTHING, RELEASE, SETTLE, UNHELD
-from splittally.core.ledger.state import NO_WINDOW, UNUSED, CounterKey, Due, Hold, Ledger, issued_by
-from splittally.core.ledger.windows import window_end
+from splittally.core.ledger.state import (
+    NO_WINDOW,
+    UNUSED,
+    CounterKey,
+    Due,
+    Hold,
+    Ledger,
+    WindowKey,
+    end_of_topup,
+    issued_by,
+)
+from splittally.core.ledger.windows import is_rolling, window_end
+from splittally.core.periods import period_of
+from splittally.core.topups import TopUp
 from splittally.core.types import APPROVAL, EXTERNAL, LIFE, OPEN, RUNNING, Draw, Leg, Window
 
 
@@ -113,7 +125,7 @@ def settle(ledger: Ledger, event: Settled) -> None:
         for dim in {**reserve, **charge.charged}:
             _charge(ledger, (charge.grant, dim, LIFE, 0), reserve.get(dim, 0), charge.charged.get(dim, 0))
         for window in windows:
-            key = (charge.grant, window.dim, window.per, window.start_ns)
+            key = ledger.counter_key(charge.grant, window)
             _charge(ledger, key, reserve.get(window.dim, 0), charge.charged.get(window.dim, 0))
 
 
@@ -135,7 +147,7 @@ def refund(ledger: Ledger, event: Refunded) -> None:
         for dim, amount in leg.amounts.items():
             life = [] if dim in leg.uncounted else [Window(dim, LIFE, 0)]
             for window in (*life, *leg.windows):
-                key = (leg.grant, dim, window.per, window.start_ns)
+                key = ledger.counter_key(leg.grant, window)
                 counter = ledger.counters.get(key)
                 if window.dim == dim and counter is not None:
                     ledger.counters[key] = replace(counter, refunded=added(counter.refunded, amount))
@@ -179,17 +191,48 @@ def set_limit(ledger: Ledger, event: LimitSet, seq: int, position: int, offset_n
         counter = replace(UNUSED, reserved=added(0, reserved))
     ledger.counters[key] = replace(counter, limit=event.amount)
     window = (event.scope, event.dim, event.per)
-    if event.per != LIFE and window not in ledger.windows:
+    if event.per == LIFE:
+        return
+    standing, is_sliced = ledger.windows.get(window), is_rolling(event.per)
+    if standing is None or (is_sliced and standing[0] < event.start_ns):
         _open_window(ledger, window, event.start_ns, seq, position, offset_ns)
+        if is_sliced:
+            _open_slice(ledger, window, event.start_ns)
 
 
 def roll_window(ledger: Ledger, event: WindowRolled, seq: int, position: int, offset_ns: int) -> None:
     """Close a window, and open the next where there is one."""
     window = (event.scope, event.dim, event.per)
     del ledger.windows[window]
-    if event.next_ns:
-        ledger.counters[(*window, event.next_ns)] = replace(UNUSED, limit=event.amount)
-        _open_window(ledger, window, event.next_ns, seq, position, offset_ns)
+    following = (event.scope, event.dim, event.into or event.per)
+    if event.into:
+        ledger.move_counter((*window, event.start_ns), (*following, event.next_ns))
+        opened = replace(ledger.counters[*following, event.next_ns], limit=event.amount)
+    else:
+        opened = replace(UNUSED, limit=event.amount)
+    if event.next_ns or event.into:
+        ledger.counters[*following, event.next_ns] = opened
+        _open_window(ledger, following, event.next_ns, seq, position, offset_ns)
+    elif is_rolling(event.per):
+        ledger.keep_slices(window, ())
+
+
+def _open_slice(ledger: Ledger, window: WindowKey, at: int) -> None:
+    """Add a slice to a rolling window, and forget those that count no more at any instant in it."""
+    period = period_of(window[2])
+    gone = at - period.length_ns - period.slice_ns
+    ledger.keep_slices(window, (*(x for x in ledger.slices.get(window, ()) if x > gone), at))
+
+
+def set_topup(ledger: Ledger, key: str, topup: TopUp | None) -> None:
+    """Raise a limit until a time, which goes on the agenda; None ends what stands by this key."""
+    old = ledger.topups.pop(key, None)
+    if old is not None:
+        ledger.raise_limit(old, -1)
+    if topup is not None:
+        ledger.topups[key] = topup
+        ledger.raise_limit(topup, 1)
+        ledger.schedule(end_of_topup(key, topup))
 
 
 def appoint(ledger: Ledger, seq: int, position: int, due_ns: int) -> None:
@@ -214,9 +257,9 @@ def cross_limit(ledger: Ledger, event: LimitCrossed) -> None:
 
 
 def _open_window(
-    ledger: Ledger, window: tuple[str, str, str], start_ns: int, seq: int, position: int, offset_ns: int
+    ledger: Ledger, window: WindowKey, start_ns: int, seq: int, position: int, offset_ns: int
 ) -> None:
-    end_ns = window_end(window[2], start_ns, offset_ns)
+    end_ns = window_end(window[2], start_ns, offset_ns, ledger.zones)
     ledger.windows[window] = (start_ns, end_ns, seq, position)
     ledger.schedule(Due(due_ns=end_ns, seq=seq, position=position, hold=b"", window=window))
 
@@ -229,8 +272,12 @@ def _reserve(ledger: Ledger, leg: Leg, sign: int) -> None:
         if counter is not None:
             counters[key] = replace(counter, reserved=added(counter.reserved, sign * amount))
     for window in leg.windows:
-        key = (leg.grant, window.dim, window.per, window.start_ns)
-        counter = counters.get(key, UNUSED)
+        key = ledger.counter_key(leg.grant, window)
+        counter = counters.get(key)
+        if counter is None:
+            if sign < 0:
+                continue  # a slice of a rolling window that counts no more
+            counter = UNUSED
         amount = leg.reserve.get(window.dim, 0)
         counters[key] = replace(counter, reserved=added(counter.reserved, sign * amount))
 

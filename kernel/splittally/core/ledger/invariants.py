@@ -61,7 +61,7 @@ def _reserves(ledger: Ledger) -> Iterator[Broken]:
             for dim, amount in leg.reserve.items():
                 reserved[leg.grant, dim, LIFE, 0] += amount
             for window in leg.windows:
-                key = (leg.grant, window.dim, window.per, window.start_ns)
+                key = ledger.counter_key(leg.grant, window)
                 reserved[key] += leg.reserve.get(window.dim, 0)
     for key, counter in sorted(ledger.counters.items()):
         if counter.reserved != reserved[key]:

@@ -90,7 +90,7 @@ def _saturate(ledger: Ledger, leg: Leg, dim: str, amount: int, violations: list[
     counter = ledger.counters.get((leg.grant, dim, LIFE, 0))
     spent = counter.spent if counter else 0
     for window in leg.windows:
-        counter = ledger.counters.get((leg.grant, dim, window.per, window.start_ns))
+        counter = ledger.counters.get(ledger.counter_key(leg.grant, window))
         if window.dim == dim and counter is not None:
             spent = max(spent, counter.spent)
     left = room(spent)
@@ -118,19 +118,20 @@ def crossings(
             continue
         keys = [(leg.grant, dim, LIFE, 0) for dim in sorted(charged)]
         if leg.windows:
-            keys += [(leg.grant, window.dim, window.per, window.start_ns) for window in leg.windows]
+            keys += [ledger.counter_key(leg.grant, window) for window in leg.windows]
         soft = soft_limits_of(leg.grant)
+        counter_of = ledger.counted if leg.windows else ledger.counters.get
         for key in keys:
-            counter = ledger.counters.get(key)
+            counter = counter_of(key)
             if counter is None:
                 continue
             amount = charged.get(key[1], 0)
             freed = 0 if is_late else leg.reserve.get(key[1], 0)
             if soft and amount:
                 events += _told(key, counter, amount - freed, soft)
-            if counter.limit >= 0 and counter.available + freed < amount and counter.available >= 0:
-                balance = counter.available + freed - amount
-                events.append(_crossed(key, "exhausted", counter.limit, balance))
+            available = counter.available + ledger.raised.get(key[:3], 0)
+            if counter.limit >= 0 and available + freed < amount and available >= 0:
+                events.append(_crossed(key, "exhausted", counter.limit, available + freed - amount))
     return events
 
 

@@ -1,19 +1,26 @@
 """What the ledger remembers: counters, windows, accounts, holds and when they fall due.
 
-Rule 1. A counter is keyed by (scope, dim, per, start); entries are replaced, never mutated.
+Rule 1. A counter is keyed by (scope, dim, per, start); entries are replaced, never mutated. A rolling window
+        has one for each of its slices.
 Rule 2. Per resource, after every record, balances and what is in flight sum to zero.
-Rule 3. What is derived stands in no root and can be rebuilt: the agenda from holds, windows and appointments,
-        `drawn` from holds, `issued` from balances.
+Rule 3. Where an edit ended a window, its counter became that of the window that followed. `moved` says which,
+        so whatever comes later for the old one is counted there.
+Rule 4. What is derived stands in no root and can be rebuilt: the agenda from holds, windows and appointments,
+        `drawn` from holds, `issued` from balances, `raised` from top-ups,
+        `slices` from counters.
 """
 
 from heapq import heapify, heappop, heappush
 
 from msgspec import Struct
 
-from splittally.core.amounts import NONE, Balance, Natural, added
+from splittally.core.amounts import NONE, Balance, Natural, added, saturated
 from splittally.core.asks import ANYBODY, Ask
+from splittally.core.ledger.windows import counting, is_rolling
 from splittally.core.overlay import Overlay
-from splittally.core.types import EXTERNAL, AccountDef, Draw, Leg, Lender, ResourceDef
+from splittally.core.topups import TopUp
+from splittally.core.types import EXTERNAL, AccountDef, Draw, Leg, Lender, ResourceDef, Window
+from splittally.core.zones import Zone
 
 CounterKey = tuple[str, str, str, int]
 WindowKey = tuple[str, str, str]
@@ -63,7 +70,8 @@ class Hold(Struct, array_like=True, gc=False):
 class Due(Struct, frozen=True, order=True, gc=False):
     """An item of the agenda, in the order in which items are worked through.
 
-    It names a hold or a window; one with neither is an appointment that another domain made.
+    It names a hold or a window; one with neither is an appointment that another domain made. A window of no
+    scope is a top-up that ends, by its key.
     """
 
     due_ns: int
@@ -74,6 +82,12 @@ class Due(Struct, frozen=True, order=True, gc=False):
 
 
 NO_WINDOW: WindowKey = ("", "", "")
+TOPUPS = "topups"
+
+
+def end_of_topup(key: str, topup: TopUp) -> Due:
+    """The item of the agenda that ends a top-up."""
+    return Due(due_ns=topup.until_ns, seq=0, position=0, hold=b"", window=("", key, ""))
 
 
 def issued_by(balance: int) -> int:
@@ -85,8 +99,8 @@ class Ledger:
     """The tables of the ledger."""
 
     __slots__ = ("accounts", "agenda", "agenda_is_shared", "appointments", "asked", "balances", "counters",
-                 "drawn", "holds", "inflight", "issued", "labels", "lenders", "lent", "resources", "started",
-                 "windows")  # fmt: skip
+                 "drawn", "holds", "inflight", "issued", "labels", "lenders", "lent", "moved", "raised",
+                 "resources", "slices", "started", "topups", "windows", "zones")  # fmt: skip
 
     def __init__(self) -> None:
         self.resources: dict[str, ResourceDef] = {}
@@ -99,6 +113,11 @@ class Ledger:
         self.issued: dict[str, Natural] = {}  # what a resource's external accounts below zero lack together
         self.counters: dict[CounterKey, Counter] = {}
         self.windows: dict[WindowKey, tuple[int, int, int, int]] = {}  # start, end, seq, position
+        self.moved: dict[CounterKey, tuple[str, int]] = {}  # -> per and start of the window it went into
+        self.topups: dict[str, TopUp] = {}  # the intent that asked, in hex -> what ends by itself
+        self.slices: dict[WindowKey, tuple[int, ...]] = {}  # of a rolling window, the oldest first
+        self.raised: dict[WindowKey, int] = {}  # what a hard limit is raised by, by top-ups that end
+        self.zones: dict[str, Zone] = {}  # by name; the one of no name is the world's
         self.holds: dict[bytes, Hold] = {}
         self.started: dict[bytes, tuple[bytes, int]] = {}  # intent -> who dispatched it, and when
         self.asked: dict[bytes, list[Ask]] = {}  # intent that waits -> why, unless plainly
@@ -116,10 +135,63 @@ class Ledger:
         child = Ledger()
         child.drawn = Overlay(self.drawn)
         child.issued = Overlay(self.issued)
+        child.raised, child.slices = Overlay(self.raised), Overlay(self.slices)
         child.lent = self.lent  # made anew where somebody lends
         child.agenda = self.agenda
         child.agenda_is_shared = True
         return child
+
+    def counter_key(self, scope: str, window: Window) -> CounterKey:
+        """The key of the counter of a window that a leg names."""
+        key = (scope, window.dim, window.per, window.start_ns)
+        if self.moved and key in self.moved:
+            return (scope, window.dim, *self.moved[key])
+        return key
+
+    def move_counter(self, key: CounterKey, into: CounterKey) -> None:
+        """Make a window's counter that of another, with what was counted there already."""
+        if key == into:
+            return
+        counter, there = self.counters.pop(key), self.counters.get(into, UNUSED)
+        self.counters[into] = Counter(
+            limit=counter.limit,
+            reserved=added(counter.reserved, there.reserved),
+            spent=added(0, saturated(counter.spent + there.spent)),
+            refunded=added(0, saturated(counter.refunded + there.refunded)),
+            told=counter.told,
+        )
+        for old, place in list(self.moved.items()):
+            if (old[0], old[1], *place) == key:
+                self.moved[old] = into[2:]
+        self.moved.pop(into, None)
+        self.moved[key] = into[2:]
+
+    def counted(self, key: CounterKey) -> Counter | None:
+        """The counter of a window; of a rolling one what all slices count that the newest stands beside."""
+        if not is_rolling(key[2]):
+            return self.counters.get(key)
+        slices = self.slices.get(key[:3], ())
+        return self.rolled(key[:3], slices[-1]) if key[3] in slices else None
+
+    def rolled(self, window: WindowKey, now_ns: int) -> Counter:
+        """What the slices of a rolling window count together now, under the limit of the newest."""
+        slices = counting(window[2], self.slices.get(window, ()), now_ns)
+        found = [self.counters[*window, at] for at in slices]
+        return Counter(
+            limit=found[-1].limit if found else -1,
+            reserved=added(0, saturated(sum(x.reserved for x in found))),
+            spent=added(0, saturated(sum(x.spent for x in found))),
+            refunded=added(0, saturated(sum(x.refunded for x in found))),
+            told=max((x.told for x in found), default=0),
+        )
+
+    def keep_slices(self, window: WindowKey, kept: tuple[int, ...]) -> None:
+        """Make these the slices of a rolling window, and forget the counters of the others."""
+        for at in self.slices.pop(window, ()):
+            if at not in kept:
+                self.counters.pop((*window, at), None)
+        if kept:
+            self.slices[window] = kept
 
     def schedule(self, due: Due) -> None:
         """Put an item on the agenda."""
@@ -129,7 +201,7 @@ class Ledger:
             self.rebuild_agenda()
 
     def _standing(self) -> int:
-        return len(self.holds) + len(self.windows) + len(self.appointments)
+        return len(self.holds) + len(self.windows) + len(self.appointments) + len(self.topups)
 
     def next_due(self) -> Due | None:
         """The first item that still stands, without taking it."""
@@ -168,12 +240,17 @@ class Ledger:
             if end
         ]
         due += [Due(due_ns, *key, b"", NO_WINDOW) for key, due_ns in self.appointments.items()]
+        due += [end_of_topup(key, topup) for key, topup in self.topups.items()]
         heapify(due)
         self.agenda, self.agenda_is_shared = due, False
 
     def rebuild_sums(self) -> None:
-        """Derive what is drawn from open holds, what is issued from external accounts, and what is lent."""
+        """Derive what open holds drew, accounts issued and lenders lent, and how far limits are raised."""
         self.rebuild_lent()
+        self.raised.clear()
+        for topup in self.topups.values():
+            self.raise_limit(topup, 1)
+        self._rebuild_slices()
         self.drawn.clear()
         for hold in self.holds.values():
             for draw in hold.draws:
@@ -183,6 +260,21 @@ class Ledger:
         for (account, resource), balance in self.balances.items():
             if account.startswith(EXTERNAL):
                 self.issued[resource] = added(self.issued.get(resource, 0), issued_by(balance))
+
+    def _rebuild_slices(self) -> None:
+        self.slices.clear()
+        rolling = {window for window in self.windows if is_rolling(window[2])}
+        for *window, at in sorted(self.counters) if rolling else ():
+            key = (window[0], window[1], window[2])
+            if key in rolling:
+                self.slices[key] = (*self.slices.get(key, ()), at)
+
+    def raise_limit(self, topup: TopUp, sign: int) -> None:
+        """Count, or no longer count, a top-up that ends by itself."""
+        key = (topup.scope, topup.dim, topup.per)
+        amount = self.raised.pop(key, 0) + sign * topup.amount
+        if amount:
+            self.raised[key] = amount
 
     def rebuild_lent(self) -> None:
         """Derive which debt limits come out of which account."""
@@ -199,6 +291,9 @@ class Ledger:
             return hold is not None and hold.due_ns == item.due_ns
         if item.window == NO_WINDOW:
             return self.appointments.get((item.seq, item.position)) == item.due_ns
+        if not item.window[0]:
+            topup = self.topups.get(item.window[1])
+            return topup is not None and topup.until_ns == item.due_ns
         window = self.windows.get(item.window)
         return window is not None and window[1:] == (item.due_ns, item.seq, item.position)
 

@@ -1,4 +1,4 @@
-"""What falls due: expiries, approvals and unknowns that time out, windows that close.
+"""What falls due: expiries, approvals and unknowns that time out, windows that close, top-ups that end.
 
 Rule 1. Items are worked through in the agenda's order, one event list for each.
 Rule 2. A window hands on `share x max(0, limit - spent - reserved)`, rounded down; what the division
@@ -7,9 +7,9 @@ Rule 2. A window hands on `share x max(0, limit - spent - reserved)`, rounded do
 
 from collections.abc import Callable
 
-from splittally.core.events import Authority, Event, Released, Settled, WindowRolled
+from splittally.core.events import Authority, Defined, Event, Released, Settled, WindowRolled
 from splittally.core.findings import find
-from splittally.core.ledger.rollover import amount_after, periods_until
+from splittally.core.ledger.rollover import amount_after
 from splittally.core.ledger.settle import (
     Doubt,
     Ending,
@@ -19,7 +19,8 @@ from splittally.core.ledger.settle import (
     pay_draws,
     return_draws,
 )
-from splittally.core.ledger.state import Due, Hold, Ledger
+from splittally.core.ledger.state import TOPUPS, Due, Hold, Ledger
+from splittally.core.ledger.windows import periods_until
 from splittally.core.types import APPROVAL, UNKNOWN, Leg, Limit
 
 LimitOf = Callable[[str, str, str], Limit | None]
@@ -30,6 +31,9 @@ def fall_due(
 ) -> list[Event]:
     """The events of one item that is due at `now_ns`."""
     if not item.hold:
+        scope, key, _ = item.window
+        if not scope:
+            return [Defined(TOPUPS, key, b"")]
         return [_roll(ledger, item, limit_of, now_ns, offset_ns)]
     hold = ledger.holds[item.hold]
     if hold.phase == UNKNOWN:
@@ -88,7 +92,7 @@ def _roll(ledger: Ledger, item: Due, limit_of: LimitOf, now_ns: int, offset_ns: 
         return WindowRolled(scope=scope, dim=dim, per=per, start_ns=start_ns, next_ns=0, amount=-1)
     counter = ledger.counters[scope, dim, per, start_ns]
     left = max(0, counter.limit - counter.spent - counter.reserved)
-    periods, next_ns = periods_until(per, start_ns, now_ns, offset_ns)
+    periods, next_ns = periods_until(per, start_ns, now_ns, offset_ns, ledger.zones)
     assert periods > 0
     return WindowRolled(
         scope=scope,

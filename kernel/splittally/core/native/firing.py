@@ -208,7 +208,7 @@ def _raise_parts(fork: State, budget: BudgetDef, plan: Plan, firing: Firing) -> 
         grant = f"{budget.name}/{name}"
         if not amount or grant not in fork.caps.grants or fork.caps.is_revoked(grant):
             continue
-        raised = raised_events(fork, grant, firing.dim, amount)
+        raised = raised_events(fork, grant, firing.dim, amount, fork.now_ns)
         if raised is None:
             raise Skipped(find("amount_overflow", grant=grant, dim=firing.dim))
         events += raised

@@ -10,7 +10,8 @@ Rule 3. Revoking voids all that descends and releases what waits for approval un
 import msgspec
 from msgspec import Struct
 
-from splittally.core.amounts import fits
+from splittally.core.amounts import fits, saturated
+from splittally.core.canonical import encode
 from splittally.core.caps.grants import (
     GrantTerms,
     LimitTerms,
@@ -24,13 +25,18 @@ from splittally.core.caps.grants import (
 from splittally.core.caps.narrowing import check_narrowing
 from splittally.core.caps.prices import check_prices
 from splittally.core.caps.rules import check_rules, recorded_terms
-from splittally.core.events import Event, GrantRevoked
+from splittally.core.events import Defined, Event, GrantRevoked
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import check_open_reserve
-from splittally.core.ledger.limit_changes import open_window_events
+from splittally.core.ledger.limit_changes import Moment, open_window_events
+from splittally.core.ledger.state import TOPUPS
 from splittally.core.ledger.tick import release_hold
+from splittally.core.ledger.windows import window_end, window_start
+from splittally.core.limits import TIME_NS_MAX
 from splittally.core.native.authority import governs
 from splittally.core.native.row import Native, NativeCall, Touches
+from splittally.core.native.zones import check_zones
+from splittally.core.periods import read_period
 from splittally.core.state import State
 from splittally.core.types import APPROVAL, EXTERNAL, LIFE, ROOT, Grant, is_id
 
@@ -54,16 +60,29 @@ class AmendGrant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class TopUpGrant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """More of one dimension: the limit of `per` rises by `amount`."""
+    """More of one dimension: the limit of `per` rises by `amount`.
+
+    It rises for good, and a manifest that states the limit takes it back; until a time, beside the terms,
+    which no manifest changes; or `once`, until the window that is open ends.
+    """
 
     name: str
     dim: str
     amount: int
     per: str = LIFE
+    until_ns: int = 0
+    once: bool = False
 
     def __post_init__(self) -> None:
-        if not self.amount or not fits(self.amount):
+        if self.amount <= 0 or not fits(self.amount):
             raise ValueError("`amount` is a positive natural below 2^64")
+        if not 0 <= self.until_ns <= TIME_NS_MAX:
+            raise ValueError("`until` is a time below 2^63")
+        if self.once and self.until_ns:
+            raise ValueError("`once` and `until` are two ways to say when a top-up ends")
+        period = read_period(self.per)
+        if self.once and (period is None or period.is_rolling):
+            raise ValueError("`once` is until the open window ends: name the `per` of a window that does")
 
 
 class RevokeGrant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,6 +99,7 @@ def _check_issue(state: State, call: NativeCall, params: IssueGrant) -> list[Fin
     grant = build_grant(params.name, msgspec.structs.replace(terms, parent=call.grant), call.principal)
     findings = check_new_name(state.caps, params.name) or check_terms(state.caps, grant)
     findings = findings or check_rules(state.caps, terms, "terms") or check_prices(state.caps, terms, "terms")
+    findings = findings or check_zones(state, grant.limits)
     return findings or check_accounts(state, call, grant)
 
 
@@ -132,12 +152,13 @@ def check_change(state: State, old: Grant, new: Grant) -> list[Finding]:
     return check_terms(state.caps, new) + check_open_reserve(state.ledger, new.name, life_dims(new))
 
 
-def change_events(state: State, old: Grant, new: Grant, params: bytes | None) -> list[Event]:
+def change_events(state: State, old: Grant, new: Grant, params: bytes | None, now_ns: int) -> list[Event]:
     """The events that change a grant, open windows included: what they rolled over is kept."""
     events = grant_events(state.caps, new, params, old)
     if not events:
         return []
-    return [*events, *open_window_events(state.ledger, new.name, old.limits, new.limits)]
+    at = Moment(now_ns, state.offset_ns)
+    return [*events, *open_window_events(state.ledger, new.name, old.limits, new.limits, at)]
 
 
 def _check_amend(state: State, call: NativeCall, params: AmendGrant) -> list[Finding]:
@@ -148,6 +169,7 @@ def _check_amend(state: State, call: NativeCall, params: AmendGrant) -> list[Fin
     new = build_grant(params.name, params.terms, old.made_by)
     findings = check_change(state, old, new) or check_rules(state.caps, params.terms, "terms")
     findings = findings or check_prices(state.caps, params.terms, "terms")
+    findings = findings + check_zones(state, new.limits)
     return _check_handed(state, call, new, findings) + check_accounts(state, call, new)
 
 
@@ -161,7 +183,7 @@ def _make_amend(state: State, call: NativeCall, params: AmendGrant) -> list[Even
     old = state.caps.grants[params.name]
     terms = recorded_terms(state.caps, params.terms)
     new = build_grant(params.name, terms, old.made_by)
-    return change_events(state, old, new, terms.params)
+    return change_events(state, old, new, terms.params, call.now_ns)
 
 
 def _topped_up(state: State, params: TopUpGrant) -> GrantTerms | None:
@@ -182,32 +204,49 @@ def _topped_up(state: State, params: TopUpGrant) -> GrantTerms | None:
     return None
 
 
-def raised_events(state: State, name: str, dim: str, amount: int) -> list[Event] | None:
+def raised_events(state: State, name: str, dim: str, amount: int, now_ns: int) -> list[Event] | None:
     """The events that raise a lifetime limit of a grant; None where it has none or would pass 2^64-1."""
     terms = _topped_up(state, TopUpGrant(name=name, dim=dim, amount=amount))
     if terms is None:
         return None
     old = state.caps.grants[name]
-    return change_events(state, old, build_grant(name, terms, old.made_by), terms.params)
+    return change_events(state, old, build_grant(name, terms, old.made_by), terms.params, now_ns)
 
 
 def _check_topup(state: State, call: NativeCall, params: TopUpGrant) -> list[Finding]:
     findings = _check_there(state, params.name)
     if findings:
         return findings
-    terms = _topped_up(state, params)
+    standing = state.ledger.raised.get((params.name, params.dim, params.per), 0)
+    terms = _topped_up(state, msgspec.structs.replace(params, amount=saturated(params.amount + standing)))
     if terms is None:
         return [find("not_found", dim=params.dim, per=params.per, grant=params.name)]
+    if params.until_ns and params.until_ns <= call.now_ns:
+        return [find("already_expired", until_ns=params.until_ns)]
     new = build_grant(params.name, terms, "")
     parent = state.caps.grants[new.parent]
     return _check_handed(state, call, new, check_narrowing(state.caps, new, parent))
 
 
 def _make_topup(state: State, call: NativeCall, params: TopUpGrant) -> list[Event]:
+    until_ns = _end_of_window(state, call, params) if params.once else params.until_ns
+    if until_ns:
+        row = [params.name, params.dim, params.per, params.amount, until_ns]
+        return [Defined(TOPUPS, call.intent_hash.hex(), encode(row))]
     old = state.caps.grants[params.name]
     terms = _topped_up(state, params)
     assert terms is not None
-    return change_events(state, old, build_grant(params.name, terms, old.made_by), terms.params)
+    return change_events(state, old, build_grant(params.name, terms, old.made_by), terms.params, call.now_ns)
+
+
+def _end_of_window(state: State, call: NativeCall, params: TopUpGrant) -> int:
+    """When the window that is open ends; where none is, the one that would open now."""
+    books, offset_ns = state.ledger, state.offset_ns
+    standing = books.windows.get((params.name, params.dim, params.per))
+    if standing is not None:
+        return standing[1]
+    start_ns = window_start(params.per, call.now_ns, offset_ns, books.zones)
+    return window_end(params.per, start_ns, offset_ns, books.zones)
 
 
 def _check_revoke(state: State, call: NativeCall, params: RevokeGrant) -> list[Finding]:

@@ -19,16 +19,15 @@ from splittally.core.caps.rules import check_rules, recorded_terms
 from splittally.core.events import Defined, Event, GrantRevoked
 from splittally.core.evolve import evolve, governed_windows
 from splittally.core.findings import Finding, find
-from splittally.core.governor.cap_changes import spent_rows
-from splittally.core.governor.state import GOVERNOR, SPENT
 from splittally.core.hashing import hash_manifest, hash_module, hash_prices, hash_schema
-from splittally.core.ledger.limit_changes import open_window_events
 from splittally.core.native.grants import change_events, check_accounts, check_change, revoke_events
+from splittally.core.native.manifest_rules import governor_events, policy_events
 from splittally.core.native.manifest_terms import Manifest
 from splittally.core.native.money import account_value, check_debts, check_scales, resource_value
 from splittally.core.native.row import Native, NativeCall, Touches
+from splittally.core.native.zones import check_zones, moved_windows, zone_events
 from splittally.core.release_kinds import RELEASE_KINDS
-from splittally.core.state import DEFINITIONS, POLICY, State
+from splittally.core.state import DEFINITIONS, State
 from splittally.core.types import (
     CAP_ANY_TYPE,
     CAP_NATIVE_TYPE,
@@ -36,7 +35,6 @@ from splittally.core.types import (
     ROOT,
     SYS,
     effect_row,
-    rules_row,
 )
 
 MANIFEST = "manifest"
@@ -59,9 +57,10 @@ def _check_manifest(state: State, call: NativeCall, manifest: Manifest) -> list[
     if findings:
         return findings
     defined = _defined(state, manifest)
+    findings = check_zones(defined, [rate.limit() for rule in manifest.policy for rate in rule.rates])
     for name in _vanishing(defined, manifest):
         evolve(defined, GrantRevoked(name, MANIFEST), "", 0)
-    return _check_grants(defined, manifest, call)
+    return findings + _check_grants(defined, manifest, call)
 
 
 def _check_reserved(state: State, manifest: Manifest) -> list[Finding]:
@@ -152,6 +151,7 @@ def _check_grants(defined: State, manifest: Manifest, call: NativeCall) -> list[
         found = check_change(defined, old, grant) if old else check_terms(defined.caps, grant)
         found += check_rules(defined.caps, terms, f"grants.{name}")
         found += check_prices(defined.caps, terms, f"grants.{name}") + check_accounts(defined, call, grant)
+        found += check_zones(defined, grant.limits)
         findings += found
         if not found:
             defined.caps.grants[name] = grant
@@ -180,6 +180,7 @@ def manifest_events(state: State, manifest: Manifest, now_ns: int) -> list[Event
     """What applying a checked manifest changes; empty when everything stands already."""
     events = definition_events(state, manifest)
     fork = _with(state, events)
+    _extend(fork, events, moved_windows(state, fork, now_ns))
     for name in _vanishing(fork, manifest):
         _extend(fork, events, revoke_events(fork, name, MANIFEST))
     for name in _parents_first(manifest, []):
@@ -189,8 +190,9 @@ def manifest_events(state: State, manifest: Manifest, now_ns: int) -> list[Event
         if old is None:
             _extend(fork, events, grant_events(fork.caps, grant, terms.params, None))
         else:
-            _extend(fork, events, change_events(fork, old, grant, terms.params))
-    _extend(fork, events, _policy_events(fork, manifest) + _governor_events(fork, manifest, now_ns))
+            _extend(fork, events, change_events(fork, old, grant, terms.params, now_ns))
+    _extend(fork, events, policy_events(fork, manifest, now_ns))
+    _extend(fork, events, governor_events(fork, manifest, now_ns, governed_windows(state, now_ns)))
     if events and manifest.modules:
         digest = hash_manifest(encode(msgspec.to_builtins(manifest, builtin_types=(bytes,))))
         events.append(Defined("manifests", digest.hex(), encode(manifest.modules)))
@@ -230,7 +232,7 @@ def definition_events(state: State, manifest: Manifest) -> list[Event]:
     for name in _OF_THE_WORLD:
         if getattr(manifest, name) != getattr(state, name):
             events.append(Defined("world", name, encode(getattr(manifest, name))))
-    return events
+    return events + zone_events(state, manifest.zones or {})
 
 
 def _plain(table: str, row: Any) -> Any:
@@ -243,7 +245,9 @@ def _plain(table: str, row: Any) -> Any:
 def release_events(state: State, release: Manifest) -> list[Event]:
     """The definitions of a release that are new or differ; what the world chose itself stands."""
     chosen = {name: getattr(state, name) for name in _OF_THE_WORLD}
-    return definition_events(state, msgspec.structs.replace(release, **chosen))
+    world = state.ledger.zones.get("")
+    zones = {"": world} if world is not None else UNSET
+    return definition_events(state, msgspec.structs.replace(release, **chosen, zones=zones))
 
 
 def define_blob(state: State, events: list[Event], digest: bytes, data: bytes) -> None:
@@ -251,32 +255,6 @@ def define_blob(state: State, events: list[Event], digest: bytes, data: bytes) -
     event = Defined("blobs", digest.hex(), data)
     if digest not in state.caps.blobs and event not in events:
         events.append(event)
-
-
-def _policy_events(state: State, manifest: Manifest) -> list[Event]:
-    """The rules as stated; the windows of their rates that are open take the new amounts."""
-    rules = [rule.rule() for rule in manifest.policy]
-    if rules == state.rules:
-        return []
-    value = encode(rules_row(rules))
-    events: list[Event] = [
-        Defined("rules", POLICY, value if rules else b""),
-        Defined("world", "policy_hash", encode(hash_manifest(value) if rules else b"")),
-    ]
-    old, new = ({rule.name: rule.rates for rule in each} for each in (state.rules, rules))
-    for name in sorted({**old, **new}):
-        events += open_window_events(state.ledger, POLICY_SCOPE + name, old.get(name, []), new.get(name, []))
-    return events
-
-
-def _governor_events(state: State, manifest: Manifest, now_ns: int) -> list[Event]:
-    """The governor is the manifest's, as the policy is: one without takes it away. What was spent is kept."""
-    terms = None if manifest.governor is UNSET else manifest.governor
-    if terms == state.governed.terms:
-        return []
-    value = encode(msgspec.to_builtins(terms)) if terms is not None else b""
-    rows = spent_rows(state.governed, terms, governed_windows(state, now_ns))
-    return [Defined(GOVERNOR, GOVERNOR, value), *([Defined(SPENT, GOVERNOR, encode(rows))] if rows else [])]
 
 
 def _defined(state: State, manifest: Manifest) -> State:

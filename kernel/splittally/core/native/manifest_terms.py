@@ -12,6 +12,7 @@ from splittally.core.limits import (
     PARAMS_BYTES_MAX,
     POLICY_RULES_MAX,
     TIME_NS_MAX,
+    ZONES_MAX,
 )
 from splittally.core.native.money import SCALE_MAX
 from splittally.core.policy import ATTEMPTS, condition
@@ -28,6 +29,7 @@ from splittally.core.types import (
     is_kind,
     is_name,
 )
+from splittally.core.zones import Zone
 
 RULE_DECISIONS = (ALLOW, DENY, REQUIRE_APPROVAL)
 
@@ -133,6 +135,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A world as stated. `wasm`, `schemas` and `prices` hold bytes that the other parts name by hash.
 
     `stated` maps `caps NAME` and `modules NAME` to the name by which the module is stated, empty for none.
+    `zones` are by name, the world's own by none; where it has one `offset_ns` is 0.
     """
 
     modules: dict[str, bytes] = {}
@@ -149,6 +152,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clock_jump_ns: int = CLOCK_JUMP_NS
     stated: dict[str, str] | UnsetType = UNSET
     prices: list[bytes] | UnsetType = UNSET
+    zones: dict[str, Zone] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         _require(all(0 <= scale <= SCALE_MAX for scale in self.resources.values()), "a scale is 0 to 18")
@@ -164,10 +168,19 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for entry, name in (self.stated or {}).items():
             _require(entry in entries, f"`stated` names `{entry}`, which the manifest does not have")
             _require(name == "" or is_name(name), "a module is stated by a name like acme/mail@1")
+        self._require_zones()
         _require(abs(self.offset_ns) <= 14 * 3600 * 10**9, "the offset from UTC is at most 14 hours")
         jump_ns = self.clock_jump_ns
         is_span = jump_ns == 0 or CLOCK_JUMP_NS_MIN <= jump_ns <= TIME_NS_MAX
         _require(is_span, "`clock_jump` is at least one second, or 0 for any")
+
+    def _require_zones(self) -> None:
+        zones = self.zones or {}
+        _require(len(zones) <= ZONES_MAX, f"at most {ZONES_MAX} zones")
+        for name, zone in zones.items():
+            zone.require_valid()
+            _require(name in ("", zone.name), f"the zone `{zone.name}` stands under the name `{name}`")
+        _require("" not in zones or not self.offset_ns, "a world has a zone or an offset from UTC")
 
 
 def _is_principal(name: str) -> bool:

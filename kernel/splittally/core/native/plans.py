@@ -188,4 +188,5 @@ def calendar_events(
 
 def next_period_ns(state: State, per: str, now_ns: int) -> int:
     """When the period that holds `now_ns` ends and the next begins."""
-    return window_end(per, window_start(per, now_ns, state.offset_ns), state.offset_ns)
+    offset_ns, zones = state.offset_ns, state.ledger.zones
+    return window_end(per, window_start(per, now_ns, offset_ns, zones), offset_ns, zones)
