@@ -19,8 +19,7 @@ def play(tour: Tour) -> None:
     for scene in (
         making, value, settling, refusals, chain, endings, windows, cards, refunds, doubts, groups,
         policy, approvals, authority, budgets, governor, quorum, calendars, broken, capacity, credit,
-        invoices,
-        anchors,
+        invoices, prices, anchors,
     ):  # fmt: skip
         tour.scene((scene.__doc__ or "").rstrip("."))
         scene(tour)
@@ -525,6 +524,26 @@ def invoices(t: Tour) -> None:
     t.native("invoice-lost", "usage.record", grant="none", usage={"USD": 1})
     t.native("invoice-free", "usage.record", grant="mill_free", usage={"USD": 1})
     t.native("invoice-back", "settlement.refund", intent_hash=t.hashes["invoice"], amounts={"USD": 400})
+
+
+def prices(t: Tour) -> None:
+    """A call is priced by the snapshot in force, and by the row of its model alone."""
+    spring, summer = (
+        {"since": since, "resource": "USD", "models": {"m": {"prompt": price, "completion": "8 USD"}}}
+        for since, price in (("2026-01-01", "2 USD"), ("2026-02-15", "3 USD"))
+    )
+    kept = {name: GRANTS[name] for name in ("llm", "meter", "mill")}
+    priced = {"cap": "sys/llm.basic@1", "params": {"prices": "newest"}}
+    listed = {"spring": spring, "summer": summer}
+    t.apply("m-prices", {**FIRST, "prices": listed, "grants": {**kept, "priced": priced}})
+    params = {"model": "m", "prompt_tokens": 1_000_000, "max_tokens": 0}
+    t.release("h2", "cancel", "bob")
+    t.release("k5", "cancel")
+    t.release("k7", "cancel")
+    t.ask("q1", "llm.generate", params, "priced", at=40 * DAY)
+    t.ask("q2", "llm.generate", params, "priced", at=41 * DAY)
+    t.ask("q3", "llm.generate", {**params, "model": "n"}, "priced")
+    t.settle("q1", "ok", {"prompt_tokens": 500_000, "completion_tokens": 0})
 
 
 def anchors(t: Tour) -> None:

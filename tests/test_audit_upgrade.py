@@ -23,7 +23,7 @@ def old(tmp_path, monkeypatch):
     """A world of an older release, whose LLM module allowed everything."""
 
     def older(name):
-        return builtin("sys/CapAllowAll@1" if name == "sys/CapEnforceLlmBasic@1" else name)
+        return builtin("sys/CapAllowAll@1" if name == "sys/CapEnforceLlm@1" else name)
 
     monkeypatch.setattr(world_module, "builtin", older)
     world = make_world(tmp_path / "old")
@@ -36,7 +36,7 @@ def test_an_upgrade_shows_what_would_be_judged_otherwise_and_records_nothing(old
     before = run("-w", old, "state", "--root").out
     shown = run("-w", old, "upgrade", "--json").json
     assert (shown["applied"], shown["seq"], shown["checks"]) == (False, None, 3)
-    assert [module["name"] for module in shown["modules"]] == ["sys/CapEnforceLlmBasic@1"]
+    assert [module["name"] for module in shown["modules"]] == ["sys/CapEnforceLlm@1"]
     assert [(each["seq"], each["now"]) for each in shown["otherwise"]] == [
         (2, {"reserve": {"tokens": 10}}), (3, {"reserve": {"tokens": 5}}), (4, {"reserve": {"tokens": 500}}),
     ]  # fmt: skip

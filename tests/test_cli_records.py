@@ -115,7 +115,7 @@ def test_a_refusal_names_grant_module_numbers_and_what_to_do(world):
         row["name"]: row["module"] for row in run("-w", world, "enforcer", "list", "--json").json["modules"]
     }
     assert leaf["module"] == {
-        "name": "sys/CapEnforceLlmBasic@1", "hash": modules["sys/CapEnforceLlmBasic@1"],
+        "name": "sys/CapEnforceLlm@1", "hash": modules["sys/CapEnforceLlm@1"],
     }  # fmt: skip
     assert leaf["answer"] == {"constraints_ok": True, "reserve_estimate": {"tokens": 500}}
     assert (root["grant"], root["module"]) == ("root", None)
@@ -129,7 +129,7 @@ def test_a_refusal_names_grant_module_numbers_and_what_to_do(world):
         "budget_exceeded",
         "needed=500",
         "available=100",
-        "sys/CapEnforceLlmBasic@1",
+        "sys/CapEnforceLlm@1",
         "raise the limit",
     ):
         assert said in people

@@ -16,12 +16,14 @@ from splittally.sandbox import ReferenceSandbox, builtin, failed_checks
 from splittally_enforcers.build import MODULES
 
 ALLOW, BLOB, COST = "sys/CapAllowAll@1", "sys/CapEnforceBlob@1", "sys/CapEnforceCost@1"
-HTTP, LLM, NATIVE = "sys/CapEnforceHttpOut@1", "sys/CapEnforceLlmBasic@1", "sys/CapEnforceNative@1"
+HTTP, LLM, NATIVE = "sys/CapEnforceHttpOut@1", "sys/CapEnforceLlm@1", "sys/CapEnforceNative@1"
+LLM_BASIC = "sys/CapEnforceLlmBasic@1"
 RULES, RULES_1, SPEND = "sys/CapEnforceRules@2", "sys/CapEnforceRules@1", "sys/CapEnforceSpend@1"
 EMAIL, FS, MCP = "sys/CapEnforceEmail@1", "sys/CapEnforceFs@1", "sys/CapEnforceMcp@1"
 SHELL, SQL = "sys/CapEnforceShell@1", "sys/CapEnforceSql@1"
 NAMES = tuple(MODULES)
 INPUT_BYTES_BUILTIN_MAX = 24 * 1024
+INPUT_BYTES_LLM_MAX = 400 * 1024  # a whole conversation
 TYPICAL_FUEL_MAX = 25_000  # of CHECK_FUEL_MAX = 2,000,000; about 3,000 is the copying of message texts
 RUNNING_FUEL_MAX = 18_000  # of rules whose program is run
 COMPILING_FUEL_MAX = 60_000  # of rules whose enforcer compiles them each time
@@ -160,16 +162,19 @@ TYPICAL: dict[str, tuple[str, Any, Any, dict[str, int], Any]] = {
         {"requests": 1, "bytes": 0},
         {"bytes_sent": 0, "bytes_received": 5120},
     ),
-    LLM: (
-        "llm.generate",
-        {
-            "models": ["gpt-x"],
-            "max_tokens_max": 4096,
-            "prices": {"resource": "usd", "prompt": 3, "completion": 9},
-        },
-        {"model": "gpt-x", "max_tokens": 512, "prompt_tokens": 900, "provider": "acme"},
-        {"tokens": 1412, "usd": 1},
-        {"prompt_tokens": 850, "completion_tokens": 300},
+    **dict.fromkeys(
+        (LLM, LLM_BASIC),
+        (
+            "llm.generate",
+            {
+                "models": ["gpt-x"],
+                "max_tokens_max": 4096,
+                "prices": {"resource": "usd", "prompt": 3, "completion": 9},
+            },
+            {"model": "gpt-x", "max_tokens": 512, "prompt_tokens": 900, "provider": "acme"},
+            {"tokens": 1412, "usd": 1},
+            {"prompt_tokens": 850, "completion_tokens": 300},
+        ),
     ),
     MCP: (
         "mcp.call",
@@ -256,16 +261,17 @@ def test_an_ordinary_question_is_answered_within_the_fuel_of_a_typical_input(nam
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    "size", [INPUT_BYTES_BUILTIN_MAX - 1, INPUT_BYTES_BUILTIN_MAX, INPUT_BYTES_BUILTIN_MAX + 1]
-)
-def test_an_input_is_taken_up_to_24_kib(name: str, size: int) -> None:
+@pytest.mark.parametrize("over", [-1, 0, 1])
+def test_an_input_is_taken_up_to_its_bound(name: str, over: int) -> None:
+    most = INPUT_BYTES_LLM_MAX if name == LLM else INPUT_BYTES_BUILTIN_MAX
     kind, cap, params, _, _ = TYPICAL[name]
-    empty = len(encode({"Check": check_body(kind, cap, params | {"zz-filler": "a" * 1000})})) - 1000
-    filled = params | {"zz-filler": "a" * (size - empty - 2)}  # two bytes more for the longer heads
+    filler = 1000 if name != LLM else 100_000  # whose head is as long as that of the whole
+    empty = len(encode({"Check": check_body(kind, cap, params | {"zz-filler": "a" * filler})})) - filler
+    filled = params | {"zz-filler": "a" * (most + over - empty)}
     data = encode({"Check": check_body(kind, cap, filled)})
     answer = judge(name, data)
-    if len(data) > INPUT_BYTES_BUILTIN_MAX:
+    assert len(data) == most + over
+    if over > 0:
         assert answer == Fault("over_limit")
     else:
         assert isinstance(answer, bytes)
@@ -273,7 +279,7 @@ def test_an_input_is_taken_up_to_24_kib(name: str, size: int) -> None:
 
 
 @pytest.mark.req("S4-17")
-@pytest.mark.parametrize("name", [BLOB, EMAIL, FS, HTTP, LLM, MCP, NATIVE, SHELL, SPEND, SQL])
+@pytest.mark.parametrize("name", [BLOB, EMAIL, FS, HTTP, LLM, LLM_BASIC, MCP, NATIVE, SHELL, SPEND, SQL])
 def test_a_foreign_kind_is_denied_and_its_receipt_uses_nothing(name: str) -> None:
     _, cap, params, reserve, payload = TYPICAL[name]
     verdict = check(name, "acme.other", cap, params)
@@ -304,7 +310,7 @@ def test_unreadable_bytes_are_answered_not_trapped(name: str, broken: bytes) -> 
     settled = settle(name, kind, cap, params, reserve, broken)
     if name not in (COST, MCP, NATIVE):
         used = (
-            reserve if name in (RULES, RULES_1, SPEND) else {}
+            reserve if name in (LLM, RULES, RULES_1, SPEND) else {}
         )  # paid for unless the receipt says otherwise
         assert (settled.violation_code, settled.usage) == ("receipt_unreadable", used)
 
@@ -320,7 +326,10 @@ scalars = st.one_of(
     st.binary(max_size=12),
 )
 FIELDS = words(
-    "account accounts allow_several allow_userinfo amounts arguments argv attachments base bcc body_bytes "
+    "above account accounts allow_several allow_userinfo amounts arguments argv attachments base batch bcc "
+    "body_bytes bounds cached cached_tokens config content contents cost $digest generationConfig input "
+    "input_tokens input_tokens_details maxOutputTokens n output_tokens row scale system thinkingBudget tiers "
+    "tokens total_tokens usageMetadata source data media_type functionDeclarations "
     "bytes cc classes code commands completion compute criteria cwd default_tokens delete deny dimension "
     "domains env failure_returns from function functions gets headers hosts kinds list max_attachments "
     "max_body_bytes max_bytes max_cost_cents max_recipients max_rows max_seconds max_tokens "

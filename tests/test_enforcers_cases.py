@@ -106,7 +106,7 @@ def test_a_known_bound_that_is_not_reserved_is_flagged(
 
 @pytest.mark.req("S4-59")
 def test_conformance_flags_an_enforcer_that_reserves_nothing_for_max_tokens() -> None:
-    case = read_cases(builtin_folder(MODULES[LLM]))["reserves_max_tokens.json"]
+    case = read_cases(builtin_folder(MODULES[LLM]))["reserves_the_ceiling.json"]
     lax = {"Check": {"constraints_ok": True, "reserve_estimate": {"tokens": 0}}}
     found = differences(case | {"expect": lax}, cbor2.dumps(lax, canonical=True))
     assert found == ["`tokens` has a bound and nothing is reserved"]

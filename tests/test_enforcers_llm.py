@@ -7,7 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.enforcer_models import llm_check, llm_settle, reserve_of, usage_of
-from tests.test_enforcers_abi import LLM, NATURAL_MAX, check, settle
+from tests.test_enforcers_abi import LLM_BASIC as LLM
+from tests.test_enforcers_abi import NATURAL_MAX, check, settle
 
 KIND = "llm.generate"
 

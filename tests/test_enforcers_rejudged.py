@@ -12,7 +12,7 @@ from splittally_tools.audit.upgrades import build_for
 from splittally_tools.testing import assert_replays
 from splittally_tools.testing.worlds import make_world, open_journal
 
-from tests.test_enforcers_abi import NATIVE, TYPICAL
+from tests.test_enforcers_abi import LLM_BASIC, NATIVE, TYPICAL
 
 JOURNALS = sorted((Path(__file__).parent.parent / "fixtures" / "journals").glob("*/*.cborseq"))
 OTHER_KIND = "mail.send"  # of those that the built-ins judge and the release does not define
@@ -48,6 +48,7 @@ def grant_of(name):
 
 def test_a_world_that_asks_every_built_in_is_judged_again_to_the_same_bytes(tmp_path):
     caps = {module: (cap, cap_type) for cap, (cap_type, module) in CAPS.items()}
+    caps[LLM_BASIC] = ("acme/llm@1", "llm.basic")  # the cap of older worlds
     grants = {
         grant_of(name): {"cap": caps[name][0], "params": params}
         for name, (_, params, *_) in TYPICAL.items()
@@ -55,7 +56,15 @@ def test_a_world_that_asks_every_built_in_is_judged_again_to_the_same_bytes(tmp_
     }
     grants |= {"books": {"cap": "sys/native@1", "params": {"operations": ["account.open"]}}}
     effects = {OTHER_KIND: {"cap_type": CAP_ANY_TYPE}}
-    with make_world({"effects": effects, "grants": grants}, "lmdb", path=tmp_path / "world") as kernel:
+    with make_world(
+        {
+            "effects": effects,
+            "caps": {"acme/llm@1": {"enforcer": LLM_BASIC, "cap_type": "llm.basic"}},
+            "grants": grants,
+        },
+        "lmdb",
+        path=tmp_path / "world",
+    ) as kernel:
         for name, (kind, _, params, reserve, payload) in TYPICAL.items():
             if name == NATIVE:
                 assert kernel.native("account.open", account="accounts/a", grant="books").allowed

@@ -235,7 +235,9 @@ class History:
         if hard:
             limit, more = self.chance.choice(hard), self.chance.randint(1, 30)
             asked = {"name": name, "dim": limit.dim, "per": limit.per, "amount": more}
-            if self.kernel.native("grant.topup", **asked, now_ns=self.model.now).allowed:
+            decision = self.kernel.native("grant.topup", **asked, now_ns=self.model.now)
+            assert decision.allowed == self.model.may_raise(name, limit, limit.amount + more), decision
+            if decision.allowed:
                 self.change(name, limit, limit.amount + more)
 
     def amend(self):
@@ -259,6 +261,7 @@ class History:
     def revoke(self):
         name = self.chance.choice(["leaf", "side", "mid"])
         decision = self.kernel.native("grant.revoke", name=name, now_ns=self.model.now)
+        assert decision.allowed == (not self.model.grants[name].revoked)
         if decision.allowed:
             self.model.revoke(name)
 

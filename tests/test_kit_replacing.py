@@ -200,7 +200,7 @@ def test_json_at_a_terminal_is_not_asked(home, world):
 
 def test_an_upgrade_asks_settles_too_and_adds_up(tmp_path, monkeypatch):
     def older(name):
-        return builtin("sys/CapAllowAll@1" if name == "sys/CapEnforceLlmBasic@1" else name)
+        return builtin("sys/CapAllowAll@1" if name == "sys/CapEnforceLlm@1" else name)
 
     monkeypatch.setattr(world_module, "builtin", older)
     world = make_world(tmp_path / "old")

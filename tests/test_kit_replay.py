@@ -23,7 +23,7 @@ from tests.cli_tools import busy_world, intent, make_world, receipt, run
 from tests.rows import worlds
 from tests.rows.worlds import CAP, NATURAL_MAX, act, canned, denies, few, reserves, settle, uses
 
-LLM = "sys/CapEnforceLlmBasic@1"
+LLM = "sys/CapEnforceLlm@1"
 
 
 class Fate(NamedTuple):

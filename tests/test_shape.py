@@ -38,7 +38,7 @@ DIMENSIONS = {
     "completion_tokens", "max_tokens", "credits", "usd", "USD",
 }  # fmt: skip
 PURE = {
-    "bisect", "blake3", "cbor2", "cbrrr", "collections", "collections.abc", "decimal", "fractions",
+    "array", "bisect", "blake3", "cbor2", "cbrrr", "collections", "collections.abc", "decimal", "fractions",
     "functools", "hashlib", "heapq", "itertools", "math", "msgspec", "msgspec.structs", "operator", "re",
     "struct", "typing",
 }  # fmt: skip

@@ -33,6 +33,7 @@ MODULES = {
     "sys/CapEnforceEmail@1": "email",
     "sys/CapEnforceFs@1": "fs",
     "sys/CapEnforceHttpOut@1": "http_out",
+    "sys/CapEnforceLlm@1": "llm",
     "sys/CapEnforceLlmBasic@1": "llm_basic",
     "sys/CapEnforceMcp@1": "mcp",
     "sys/CapEnforceNative@1": "native",
@@ -50,6 +51,7 @@ RELEASED = {
 
 # Pages of memory of 64 KiB; one where nothing is said.
 PAGES = {
+    "llm": 8,  # a whole conversation
     "mcp": 6,  # what an agent writes into one file
     **dict.fromkeys(("rules", "rules_1"), 2),  # the values and what expressions make stand beside the input
 }

@@ -50,6 +50,12 @@ class Limits:
         ]
         return min(same, default=-1)
 
+    def may_raise(self, name, limit, amount):
+        """A grant that stands may get as much as the hard limit of the grant above it, where that has one."""
+        parent = self.grants[name].parent
+        most = self.hard(parent, limit) if parent else -1
+        return not self.grants[name].revoked and (most < 0 or amount <= most)
+
     def compare(self, scope, asked):
         """What the limits of one scope say of these amounts."""
         found = Found()

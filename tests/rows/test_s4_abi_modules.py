@@ -33,7 +33,7 @@ from tests.rows.worlds import (
 )
 
 REFUSED = ROOT / "fixtures" / "enforcers" / "refused"
-LLM = "sys/CapEnforceLlmBasic@1"
+LLM = "sys/CapEnforceLlm@1"
 PIECES = {
     "memory": '(memory (export "memory") 1 1)',
     "splittally_abi_1": '(func (export "splittally_abi_1"))',

@@ -282,6 +282,15 @@ def test_the_lines_of_a_worlds_digest_add_up_to_what_its_caps_count(tmp_path):
     (cap,) = governor["caps"]
     assert sum(line["amount"] for line in governor["spent_today"]["USD"]) == cap["counted"] - cap["reserved"]
     assert (cap["reserved"], governor["verdicts"]) == (1, {"allow": 4})
+    first_day = tally(folder, "digest", "--at", "1970-01-01")[1]["governor"]
+    assert first_day["spent_today"] == {"USD": [{"lane_id": "a", "amount": 5}]}
+    every_day = tally(folder, "digest", "--since", "1970-01-01")[1]["governor"]
+    assert {line["lane_id"]: line["amount"] for line in every_day["spent_since"]["USD"]} == {
+        "a": 6,
+        "b": 2,
+        None: 3,
+    }
+    assert "spent_today" not in every_day
 
 
 def test_the_digest_of_a_world_without_a_governor_says_so(tmp_path):

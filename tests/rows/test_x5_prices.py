@@ -68,6 +68,7 @@ def market(price, *, snapshot="2026-11", pinned="2026-10"):
 def test_a_grant_follows_the_newest_snapshot_or_is_pinned_and_its_records_say_which(tmp_path):
     folder = tmp_path / "w"
     with splittally.open(folder, clock="given") as kernel:
+        kernel.apply({"resources": {"USD": 6}}, now_ns=1_794_700_800 * 10**9)  # 2026-11-15
         assert kernel.apply(market("1 USD")).allowed
         params = {"model": "m", "prompt_tokens": 100, "max_tokens": 100}
         newest, pinned = (kernel.submit(Intent("llm.generate", params, grant)) for grant in ("llm", "pinned"))

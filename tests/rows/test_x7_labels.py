@@ -241,6 +241,9 @@ def test_the_money_that_labelled_intents_moved_is_listed_alone(tmp_path):
     assert {row["intent_hash"] for row in rows} == {one.intent_hash.hex()}
     assert sum(row["amount"] for row in rows if row["account"] == "accounts/shop") == 40
     assert run("-w", folder, "ledger", "--label", "run=7").code == 2
+    levels = run("-w", folder, "trace", one.intent_hash.hex(), "--json").lines
+    assert {"run": "7"} in [level.get("labels") for level in levels]
+    assert "labelled run=7" in run("-w", folder, "trace", one.intent_hash.hex()).out
 
 
 @ROW

@@ -195,6 +195,23 @@ def test_the_frames_of_a_time_are_those_that_a_look_at_each_finds(times, first, 
             assert frame_at(store, until, lambda: 0) == until_then[-1]
 
 
+@pytest.mark.req("X7-21")
+def test_a_queue_takes_days_and_times_and_has_no_frames(tmp_path):
+    queue = tmp_path / "q"
+    assert run("drain", "add", "--queue", queue, '{"a": 1}').code == 0
+    for since in ("2026-01-31", "2026-01-31T12:00:00+01:00"):
+        assert run("drain", "costs", "--queue", queue, "--since", since, "--json").json["runs"] == []
+        assert (
+            run("digest", "--queue", queue, "--since", since, "--json").json["since"].startswith("2026-01-31")
+        )
+    for words in (
+        ["drain", "costs", "--since", "7"],
+        ["digest", "--since", "7"],
+        ["digest", "--at", "2026-01-31"],
+    ):
+        assert run(*words, "--queue", queue).code == 2
+
+
 # --- what is no moment ------------------------------------------------------------------------------
 
 

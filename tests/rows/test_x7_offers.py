@@ -105,9 +105,11 @@ def test_the_same_list_again_hears_the_same_answer():
         assert (again.intent_hash, again.duplicate) == (first.intent_hash, True)
         offers = [ask("large", 60, b"c" * 32), ask("small", 2000, b"d" * 32)]
         first, again = (kernel.submit(offers, mode="first") for _ in range(2))
-        for said in (first, again):
-            assert [x.facts["grant"] for x in said.findings] == ["large", "small"]
-            assert (said.outcome, said.intent_hash) == ("deny", first.intent_hash)
+        assert [x.facts["grant"] for x in first.findings] == ["large", "small"]
+        assert (again.outcome, again.intent_hash) == ("deny", first.intent_hash)
+        assert [x.facts | {"next": x.facts["then"]} for x in again.findings] == [
+            x.facts | {"then": x.facts["next"]} for x in first.findings
+        ]  # the same, with the advice that this key is used up
 
 
 @pytest.mark.req("X7-18")

@@ -22,6 +22,7 @@ from splittally.core.limits import (
 )
 from splittally.edge.payloads import seal_payload
 from splittally.edge.release import RELEASE_KINDS
+from splittally.edge.release_receipts import receipt_schema
 from splittally.edge.schema import ANY_PARAMS, ParamsSchema
 
 from tests.cli_tools import run
@@ -246,6 +247,14 @@ def test_a_short_receipt_of_a_released_kind_is_kept_whole_up_to_its_bound(over):
         assert kernel.settle(Receipt(decision.intent_hash, "ok", "h", payload)).usage == {"tokens": 3}
         command = settle_command(kernel)
         assert (b"text" in command.payload, bool(command.sent)) == (not over, bool(over))
+
+
+@ROW
+@pytest.mark.parametrize("kind", sorted(RELEASE_KINDS))
+@given(st.dictionaries(st.text(max_size=3), st.binary() | st.floats(allow_nan=False, allow_infinity=False)))
+def test_the_release_refuses_no_receipt_of_the_data_model(kind, value):
+    schema = ParamsSchema.load(receipt_schema(kind))
+    assert seal_payload(schema, value) == (canonical(value), "ok", b"", 0)
 
 
 @ROW

@@ -11,17 +11,19 @@ from typing import Any
 from msgspec.structs import replace
 from splittally.core.abi import Fault, read_check
 from splittally.core.ask import member_questions
+from splittally.core.caps.prices import model_of
 from splittally.core.caps.state import Link
 from splittally.core.commands import Judged, Member
 from splittally.core.events import Released, Settled
 from splittally.core.findings import Finding
 from splittally.core.intent_history import Trace
 from splittally.core.policy import NO_MATCH
+from splittally.core.prices import PriceTable
 from splittally.core.reasons import ASK_APPROVAL, NEW_KEY, REASONS
 from splittally.core.state import State
 from splittally.core.types import APPROVAL, DENY, OPERATOR, ROOT
 from splittally.core.visibility import seen_by
-from splittally.edge.prices import snapshot_of
+from splittally.edge.priced_params import HASH, NAME, whole_table
 from splittally.edge.records import finding_json, readable
 from splittally.runtime.reader import Reader, Record
 
@@ -124,11 +126,34 @@ def _chain(state: State, record: Record, found: Trace, mine: set[str]) -> list[d
             digest = link.cap.enforcer
             row["module"] = {"name": names.get(digest), "hash": digest.hex()}
         if link.grant.name in mine:
-            row["prices"] = snapshot_of(state.caps.cap_params(link.grant))
+            row["prices"] = priced_by(state, link, member, found.at_ns)
             row["reserve"] = reserves.get(link.grant.name)
             row["answer"] = _answer(answers.get(link.grant.name))
         chain.append(row)
     return chain
+
+
+def priced_by(state: State, link: Link, member: Member, at_ns: int) -> dict[str, Any] | None:
+    """The snapshot that was in force for a grant and the row that priced the intent; None for no snapshot.
+
+    `row` is None where the snapshot has no price for the model, `model` where the row is that for all.
+    """
+    if link.template is None:
+        return None
+    book, params = link.template.book, state.caps.cap_params(link.grant)
+    if book is not None:
+        snapshot = book.at(at_ns)
+        name, digest, table = snapshot.name, snapshot.hash, state.caps.price_table(snapshot.hash)
+    else:
+        whole = whole_table(params)
+        if whole is None:
+            return None
+        name, digest = str(whole[NAME]), bytes.fromhex(str(whole[HASH]))
+        prices = {key: value for key, value in whole.items() if key not in (NAME, HASH)}
+        table = PriceTable(digest, prices)
+    assert table is not None  # it was looked for when the grant was recorded
+    key = table.key_of(model_of(state.caps, member.kind, member.params))
+    return {"snapshot": name, "hash": digest.hex(), "model": key or None, "row": table.row(key)}
 
 
 def _answers(state: State, record: Record, member: Member, at_ns: int) -> dict[str, Judged]:

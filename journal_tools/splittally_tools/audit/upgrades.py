@@ -39,7 +39,7 @@ class Release(NamedTuple):
 
 def release_of(state: State) -> Release:
     """What this release would change in the world of `state`."""
-    manifest = read_manifest(current_release())
+    manifest = read_manifest(current_release(state))
     defined = [event for event in release_changes(state) if isinstance(event, Defined)]
     entries = [{"table": x.table, "key": x.key} for x in defined if x.table != "blobs"]
     enforcers = {name: cap.enforcer for name, cap in manifest.caps.items() if cap.enforcer}

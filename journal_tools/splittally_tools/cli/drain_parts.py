@@ -6,6 +6,7 @@ Rule 1. What is named and not there is a usage error before the pass begins.
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -79,11 +80,16 @@ def lane_programs(lanes: tuple[str, ...]) -> Callable[[str], bool] | None:
 
 
 def prices_of(file: Path, name: str) -> Prices:
-    """The prices of the snapshot `name`, or `newest`, in a file with `[resources]` and `[prices]`."""
+    """The prices of the snapshot `name` in a file with `[resources]` and `[prices]`.
+
+    `newest` is the one that is in force now; days are those of UTC.
+    """
     try:
         document = load(file)
         scales = {each: scale_of(each, value) for each, value in document.get("resources", {}).items()}
-        snapshot = named_or_newest("prices", name, read_snapshots(document.get("prices", {}), scales))
+        entries = document.get("prices", {})
+        snapshots = read_snapshots(entries, scales, load=lambda path: load(file.parent / path))
+        snapshot = named_or_newest("prices", name, snapshots, time.time_ns())
     except (InvalidManifest, AttributeError) as error:
         raise InvalidInput(f"the price table `{file}` cannot be used: {error}", field="prices") from error
     return Prices.of(snapshot, scales[snapshot.resource])

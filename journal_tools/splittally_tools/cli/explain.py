@@ -71,7 +71,7 @@ def _show_link(out: Page, link: dict[str, Any]) -> None:
         return
     module = f"{word(link['module']['name'] or 'a module')} {link['module']['hash']}"
     if link["prices"] is not None:
-        module += f", priced by {word(link['prices']['snapshot'])}"
+        module += f", priced by {_priced(link['prices'])}"
     answer = link["answer"]
     if answer is None:
         say(out, f"{lead} asks {module}; it was not reached, or its answer is not for you")
@@ -81,6 +81,17 @@ def _show_link(out: Page, link: dict[str, Any]) -> None:
         say(out, f"{lead} asked {module}, which denies: {word(answer['deny'])}")
     else:
         say(out, f"{lead} asked {module}, which estimates {word(answer['reserve_estimate'])}")
+
+
+def _priced(prices: dict[str, Any]) -> str:
+    """By which row of which snapshot."""
+    row = prices["row"]
+    lead = f"{word(prices['snapshot'])} ({prices['hash']})"
+    if row is None:
+        return f"{lead}, which has no price for this model"
+    amounts = {key: value for key, value in row.items() if key != "model"}
+    whose = f"row {word(prices['model'])}" if prices["model"] else "the price for all models"
+    return f"{lead}, {whose}: {word(amounts)}"
 
 
 def _policy(policy: dict[str, Any]) -> str:

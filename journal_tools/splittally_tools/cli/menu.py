@@ -60,6 +60,7 @@ MENU: dict[str, Entry] = {
     "salvage": Entry("Audit", _CLI + "salvage", "salvage", "save what is sound of a damaged world"),
     "enforcer": Entry("Modules", _CLI + "enforcer", "enforcer", "write, check and try modules that judge"),
     "offers": Entry("Runs", _CLI + "offers", "offers", "rank offers by weighted criteria"),
+    "prices": Entry("Runs", _CLI + "prices", "prices", "take over a public list of what models cost"),
     "drain": Entry("Runs", _CLI + "drain", "drain", "run a queue of jobs, one unattended pass at a time"),
     "digest": Entry(
         "Runs", _CLI + "digest", "digest", "what was spent today, by lane, and what the governor said"

@@ -15,6 +15,7 @@ from splittally.runtime.lineage import History, Level, Untraceable, origins_of, 
 from splittally.runtime.reader import Reader
 
 from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.labelled import shown_labels
 from splittally_tools.cli.moments import at_option
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, console, emit, emit_refusal, progress, say, table, to_line, word
@@ -130,6 +131,8 @@ def _label(history: History, level: Level) -> Text:
         label.append(f", part of {word(level.part_of)}")
     for part in level.parts:
         label.append(f", has the part {part.hex()}")
+    if level.labels:
+        label.append(f", labelled {shown_labels(level.labels)}")
     if level.is_repeated:
         label.append(", told above")
     return label

@@ -4,7 +4,8 @@ Rule 1. A question is spliced from parts that are canonical themselves; tests co
         own bytes. A Settle repeats the seven fields of its Check byte for byte and adds three.
 Rule 2. An answer is decoded by the canonical decoder; anything that is not exactly one of the two messages
         is the fault `bad_output`, never a verdict.
-Rule 3. A fault is a class out of a closed list. Engine text never enters a record.
+Rule 3. Where cap params hold price snapshots, a question has one row in their place (`prices.py`).
+Rule 4. A fault is a class out of a closed list. Engine text never enters a record.
 
 Example. Grant `team` of cap `sys/cost@1` with params `{max_cost_cents: 20}` is asked about an `http.request`:
 
@@ -28,7 +29,9 @@ from splittally.core.limits import (
     DENY_MESSAGE_BYTES_MAX,
     NAME_BYTES_MAX,
     OUTPUT_DIMS_MAX,
+    PRICED_TEMPLATES_KEPT_MAX,
 )
+from splittally.core.prices import PriceTable, read_book
 from splittally.core.types import Leg
 
 # --- questions ----------------------------------------------------------------------------------
@@ -55,17 +58,36 @@ class Question(Struct, frozen=True, gc=False):
 
 
 class CheckTemplate:
-    """The fixed parts of the questions of one grant and kind, ready to be spliced."""
+    """The fixed parts of the questions of one grant and kind, ready to be spliced.
 
-    __slots__ = ("cap_def", "head", "rest")
+    `book` is there where the params hold price snapshots: what is asked then is `priced`, with the row of a
+    table in place of the snapshots.
+    """
+
+    __slots__ = ("_made", "_terms", "book", "cap_def", "head", "rest")
 
     def __init__(self, cap: str, params: bytes, grant: str, kind: str) -> None:
+        self.book = read_book(params)
+        self._terms = (cap, grant, kind)
+        self._made: dict[tuple[bytes, str], CheckTemplate] = {}
         self.cap_def = b"gcap_def" + encode_record(cap)
         self.rest = (
             b"jcap_params" + bytes_head(params) + params + b"jgrant_name" + encode_record(grant)
             + b"keffect_kind" + encode_record(kind)
         )  # fmt: skip
         self.head = self.cap_def + self.rest + b"meffect_params"
+
+    def priced(self, table: PriceTable, model: object) -> "CheckTemplate":
+        """The template with the row of this model in `table`; made once for each row."""
+        assert self.book is not None
+        key = (table.digest, table.key_of(model))
+        found = self._made.get(key)
+        if found is None:
+            if len(self._made) >= PRICED_TEMPLATES_KEPT_MAX:
+                self._made.clear()
+            cap, grant, kind = self._terms
+            found = self._made[key] = CheckTemplate(cap, self.book.asked_with(table, key[1]), grant, kind)
+        return found
 
 
 @lru_cache(maxsize=1024)

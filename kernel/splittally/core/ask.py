@@ -15,6 +15,7 @@ from splittally.core.abi import (
     receipt_part,
     settle_input,
 )
+from splittally.core.caps.prices import asked_template
 from splittally.core.caps.state import Caps, Chain
 from splittally.core.commands import DROPPED, Command, Known, Member, Open, Settle, Submit
 from splittally.core.native import NATIVE
@@ -98,7 +99,7 @@ def _ask_submit(state: State, now_ns: int, principal: str, command: Submit) -> N
         is_late = member.expires_ns and now_ns >= member.expires_ns
         if is_late or not chain.is_live(principal, now_ns):
             continue
-        questions += _check_questions(chain, now_ns, member)
+        questions += _check_questions(state.caps, chain, now_ns, member)
         native = NATIVE.get(member.kind)
         if native is not None and native.modules is not None:
             modules += native.modules(native.read(member.params))
@@ -107,10 +108,10 @@ def _ask_submit(state: State, now_ns: int, principal: str, command: Submit) -> N
 
 def member_questions(caps: Caps, now_ns: int, member: Member) -> list[Question]:
     """The Check questions of one intent, leaf first."""
-    return _check_questions(caps.chain(member.grant, member.kind), now_ns, member)
+    return _check_questions(caps, caps.chain(member.grant, member.kind), now_ns, member)
 
 
-def _check_questions(chain: Chain, now_ns: int, member: Member) -> list[Question]:
+def _check_questions(caps: Caps, chain: Chain, now_ns: int, member: Member) -> list[Question]:
     asked = chain.asked
     if not asked:
         return []
@@ -118,7 +119,14 @@ def _check_questions(chain: Chain, now_ns: int, member: Member) -> list[Question
     return [
         Question(
             module=link.cap.enforcer,
-            data=check_input(link.template, origin, member.params, now_ns),
+            data=check_input(
+                link.template
+                if link.template.book is None
+                else asked_template(caps, link.template, member.kind, member.params, now_ns),
+                origin,
+                member.params,
+                now_ns,
+            ),
             intent_hash=member.intent_hash,
             grant=link.grant.name,
             cap=link.cap.name,
@@ -140,6 +148,8 @@ def _ask_settle(
     for leg in legs_of(ended):
         if leg.enforcer_ref:
             template = check_template(leg.cap, state.caps.cap_params(leg), leg.grant, recall.kind)
+            if template.book is not None:
+                template = asked_template(state.caps, template, recall.kind, recall.params, recall.at_ns)
             data = settle_input(
                 template, origin, recall.params, recall.at_ns, leg, receipt, command.intent_hash
             )

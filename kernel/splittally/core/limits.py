@@ -62,6 +62,16 @@ ZONES_MAX = 600  # all that there are
 ZONE_TRANSITIONS_MAX = 2_000  # the longest list there is has about 200
 APPROVERS_MAX = 64  # of one rule: each answer of one of them is a record, and the hold keeps who has
 
+# --- price tables (spec/06-manifest.md) ---------------------------------------------------------
+PRICES_BYTES_MAX = 3 * 1024 * 1024  # of one table: a frame holds it twice
+PRICE_MODELS_MAX = 20_000  # of one table; the largest public list has 3,000
+PRICE_TIERS_MAX = 16  # of one model; a row goes to an enforcer whole
+MODEL_BYTES_MAX = 256  # names of public lists have up to 120
+SNAPSHOTS_MAX = 256  # that one grant names
+INLINE_PRICES_BYTES_MAX = 20 * 1024  # of cap params with a whole table: an enforcer takes 24 KiB
+PRICE_TABLES_KEPT_MAX = 32  # read tables of a world; the least of them has one model
+PRICED_TEMPLATES_KEPT_MAX = 2_048  # of one grant and kind: a model each
+
 # --- economic budgets (spec/11-budgets.md) ------------------------------------------------------
 PLAN_ITEMS_MAX = 256  # lines, metrics, constraints, rules, formulas: each list of a plan
 BUDGET_NAME_BYTES_MAX = 96  # so that the names of its parts and its reserved account are names too

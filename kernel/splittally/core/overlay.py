@@ -63,10 +63,18 @@ class Overlay(dict[K, V]):
         return KeysView(self)
 
     def values(self) -> Any:
-        return ValuesView(self)
+        return _Values(self)
 
     def items(self) -> Any:
-        return ItemsView(self)
+        return _Items(self)
+
+    def rows(self) -> Iterator[tuple[K, V]]:
+        """Each key and value; those of the base are read in passing, and not looked up."""
+        for key, value in self.base.items():
+            if key not in self.gone:
+                yield key, dict.get(self, key, value)
+        for key in self._own():
+            yield key, dict.__getitem__(self, key)
 
     def __eq__(self, other: object) -> bool:
         return self.copy() == other
@@ -122,3 +130,17 @@ class Overlay(dict[K, V]):
     def clear(self) -> None:
         dict.clear(self)
         self.gone.update(self.base)
+
+
+class _Items(ItemsView[K, V]):
+    _mapping: Overlay[K, V]
+
+    def __iter__(self) -> Iterator[tuple[K, V]]:
+        return self._mapping.rows()
+
+
+class _Values(ValuesView[V]):
+    _mapping: Overlay[Any, V]
+
+    def __iter__(self) -> Iterator[V]:
+        return (value for _, value in self._mapping.rows())

@@ -83,6 +83,7 @@ REASONS: dict[str, Reason] = {
     "approval_stale": Reason("native", REPLAN, "what was approved may no longer be done"),
     "refund_too_large": Reason("native", REPLAN, "more than was charged cannot be refunded"),
     "limit_uncounted": Reason("native", "", "nothing counts a dimension that the grant limits"),
+    "price_below_unit": Reason("native", "", "a usual call costs less than the resource can tell apart"),
     "topup_stands": Reason("native", "", "a top-up that ends by itself raises a limit beside its terms"),
     "carried_over": Reason("native", "", "open reservations were carried over a change"),
     "module_renamed": Reason("native", "", "a name means another module now, and what it meant is kept"),

@@ -22,3 +22,6 @@ RELEASE_KINDS = {
     "sql.execute": "sql",
     "task.post": CAP_SPEND_TYPE,
 }
+
+# kind -> the param that names a row of a price table
+PRICE_KEYS = {"llm.generate": "model"}

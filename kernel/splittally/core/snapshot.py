@@ -6,9 +6,12 @@ Rule 2. A snapshot is `[size, tables]`. It is read row by row, so that its value
         once. What is not in the form that dumping writes is refused: heads, the order of names and of rows,
         and records that would be written otherwise. So the root of the bytes is that of the state.
 Rule 3. Equal parts of records become one object: names, hashes and legs of holds are mostly the same.
-Rule 4. A hold stands here without its frame's hash, which is in no root.
+Rule 4. Large tables that only grow rest in the bytes of the last dump (`packed.py`), after loading and after
+        dumping: a grant that was made for one run and revoked costs its bytes on disk and in memory.
+Rule 5. A hold stands here without its frame's hash, which is in no root.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,12 +23,15 @@ from splittally.core.governor import evolve as governor
 from splittally.core.hashing import hash_state
 from splittally.core.ledger.keyed import rebuild_keys
 from splittally.core.ledger.state import Hold
+from splittally.core.packed import ROWS_AT_REST_MIN, at_rest
+from splittally.core.rows import WINDOW_FIELDS, effect_row, grant_row, leave_out, rules_row
 from splittally.core.state import TABLES, WORLD_FIELDS, WORLD_LATER, State, Table
-from splittally.core.types import WINDOW_FIELDS, Draw, Leg, grant_row, leave_out, rules_row
+from splittally.core.types import Draw, Leg
 
 WORLD = "world"
 _BY_NAME = {table.name: table for table in TABLES}
 Rows = Iterator[tuple[Any, Any, bytes]]  # key, value, and the bytes of the two as a row
+AT_REST = ("blobs", "counters", "grants", "revoked")  # what stays of grants that were revoked
 _LIST, _MAP = 4, 5  # major types of CBOR
 # What reading and counting the rows of a state raises where they are not those of one.
 _NO_STATE = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
@@ -56,20 +62,32 @@ def dumped_root(data: bytes) -> bytes:
     return hash_state(data[_size_of(data)[1] :])
 
 
-def load_state(data: bytes) -> State:
+def rest(state: State, data: bytes) -> None:
+    """Let the large tables of a state rest in what `dump_state` just wrote of it."""
+    large = {name for name in AT_REST if len(state.table(_BY_NAME[name])) > ROWS_AT_REST_MIN}
+    for name, rows in _tables_in(data) if large else ():
+        found = (row for _, _, row in rows)
+        if name in large:
+            _replace(state, name, at_rest(found, _BY_NAME[name].row))
+        else:
+            deque(found, maxlen=0)
+
+
+def load_state(data: bytes, *, is_dumped: bool = False) -> State:
     """The state that `dump_state` wrote, with the root that `dumped_root` gives.
 
-    `CanonicalError`, and no other, where the state would be dumped otherwise than it is here.
+    `CanonicalError`, and no other, where the state would be dumped otherwise than it is here. Who knows that
+    a kernel dumped these bytes says so: then the rows of large tables are not looked at one by one.
     """
     try:
-        return _load_state(data)
+        return _load_state(data, is_dumped)
     except CanonicalError:
         raise
     except _NO_STATE as error:
         raise CanonicalError(f"these bytes are no dumped state: {error}") from error
 
 
-def _load_state(data: bytes) -> State:
+def _load_state(data: bytes, is_dumped: bool) -> State:
     state, shared, names = State(), Shared(), []
     state.size = _size_of(data)[0]
     for name, rows in _tables_in(data):
@@ -78,6 +96,8 @@ def _load_state(data: bytes) -> State:
             _load_world(state, rows)
         elif name not in _BY_NAME:
             raise ValueError(f"`{name}` is no table of this release")
+        elif name in AT_REST:
+            _replace(state, name, _load_at_rest(_BY_NAME[name], rows, is_dumped))
         else:
             _load_table(name, state.table(_BY_NAME[name]), rows, shared)
     expected = [WORLD, *(table.name for table in TABLES if _stands(state, table))]
@@ -229,7 +249,12 @@ def _shorten_leg(row: list[Any]) -> None:
 
 
 _LEG_WINDOWS = Leg.__struct_fields__.index("windows")
-_AS_ROW: dict[str, Callable[[Any], Any]] = {"grants": grant_row, "holds": _hold_as_row, "rules": rules_row}
+_AS_ROW: dict[str, Callable[[Any], Any]] = {
+    "effects": effect_row,
+    "grants": grant_row,
+    "holds": _hold_as_row,
+    "rules": rules_row,
+}
 
 
 def _load_world(state: State, rows: Rows) -> None:
@@ -249,12 +274,36 @@ def _load_table(name: str, table: dict[Any, Any], rows: Rows, shared: Shared) ->
         for key, value, _ in rows:
             table[key] = _read_hold(value, shared)
         return
-    kind, as_row = _BY_NAME[name].row, _AS_ROW.get(name, _as_row)
     for key, value, found in rows:
-        record = msgspec.convert(value, kind)
-        if encode_record([key, as_row(record)]) != found:
-            raise ValueError(f"a row of `{name}` is not in the form of this release")
-        table[tuple(key) if type(key) is list else key] = record
+        table[tuple(key) if type(key) is list else key] = _record(_BY_NAME[name], key, value, found)
+
+
+def _record(table: Table, key: Any, value: Any, found: bytes) -> Any:
+    """The record in a row; `ValueError` where it would be written otherwise."""
+    record = msgspec.convert(value, table.row)
+    if encode_record([key, _AS_ROW.get(table.name, _as_row)(record)]) != found:
+        raise ValueError(f"a row of `{table.name}` is not in the form of this release")
+    return record
+
+
+def _load_at_rest(table: Table, rows: Rows, is_dumped: bool) -> dict[Any, Any]:
+    """A table that may rest: as a dict where it is small. It is read as strictly as any other."""
+    few: dict[Any, Any] = {}
+
+    def looked_at() -> Iterator[bytes]:
+        for count, (key, value, found) in enumerate(rows):
+            if count <= ROWS_AT_REST_MIN or not is_dumped:
+                record = _record(table, key, value, found)
+            if count <= ROWS_AT_REST_MIN:
+                few[tuple(key) if type(key) is list else key] = record
+            yield found
+
+    resting = at_rest(looked_at(), table.row)
+    return few if len(few) <= ROWS_AT_REST_MIN else resting
+
+
+def _replace(state: State, name: str, rows: dict[Any, Any]) -> None:
+    setattr(getattr(state, _BY_NAME[name].domain), name, rows)
 
 
 def _read_hold(row: list[Any], shared: Shared) -> Hold:

@@ -18,6 +18,7 @@ from splittally.core.governor.terms import GovernorTerms
 from splittally.core.ledger.state import Counter, Hold, Ledger
 from splittally.core.limits import CLOCK_JUMP_NS
 from splittally.core.overlay import Overlay
+from splittally.core.packed import copied
 from splittally.core.topups import TopUp
 from splittally.core.types import (
     POLICY_SCOPE,
@@ -140,7 +141,7 @@ class State:
         """A state of its own, which what happens here does not reach: rows are shared, no table is."""
         child = self.fork()
         for table in TABLES:
-            setattr(getattr(child, table.domain), table.name, dict(self.table(table)))
+            setattr(getattr(child, table.domain), table.name, copied(self.table(table)))
         books = child.ledger
         books.drawn, books.issued = dict(self.ledger.drawn), dict(self.ledger.issued)
         books.raised, books.keys = dict(self.ledger.raised), self.ledger.keys.copy()

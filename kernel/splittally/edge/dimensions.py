@@ -20,6 +20,7 @@ from splittally.core.state import State
 from splittally.core.topups import TopUp
 from splittally.core.types import CAP_ALL, Grant
 from splittally.edge.records import Decision
+from splittally.edge.small_prices import below_unit
 
 Params = Mapping[str, Any]
 ANY = None  # of a grant that may count every dimension
@@ -34,8 +35,18 @@ def _fixed(*dims: str) -> Callable[[Params], set[str] | None]:
 
 
 def _llm(params: Params) -> set[str]:
-    resource = _map(params.get("prices")).get("resource")
-    return {"tokens", resource} if isinstance(resource, str) else {"tokens"}
+    prices = _map(params.get("prices"))
+    rows = prices.get("snapshots", [prices])  # of a grant that names snapshots, or a table by hand
+    found = [_map(row).get("resource") for row in (rows if isinstance(rows, list) else [])]
+    return {"tokens", *(resource for resource in found if isinstance(resource, str))}
+
+
+def _llm_beside(params: Params) -> set[str]:
+    """The same, and the provider's own figure where the table says the scale of its resource."""
+    prices = _map(params.get("prices"))
+    resource = prices.get("resource")
+    is_told = isinstance(resource, str) and prices.get("scale") is not None
+    return _llm(params) | ({f"{resource}.provider"} if is_told else set())
 
 
 def _allow(params: Params) -> set[str] | None:
@@ -62,6 +73,7 @@ COUNTED: dict[str, Callable[[Params], set[str] | None]] = {
     "sys/CapEnforceEmail@1": _fixed("mails", "recipients", "bytes"),
     "sys/CapEnforceFs@1": _fixed("calls", "bytes_read", "bytes_written"),
     "sys/CapEnforceHttpOut@1": _fixed("requests", "bytes", "bytes_received"),
+    "sys/CapEnforceLlm@1": _llm_beside,
     "sys/CapEnforceLlmBasic@1": _llm,
     "sys/CapEnforceMcp@1": _fixed("calls", "cost_cents"),
     "sys/CapEnforceNative@1": _fixed(),
@@ -97,11 +109,15 @@ def standing_topups(state: State, name: str) -> list[TopUp]:
 
 
 def warned(decision: Decision, state: State, names: Iterable[str]) -> Decision:
-    """The answer to what made these grants, with a finding for each that limits what nothing counts, and for
-    each top-up that stands beside what was stated."""
+    """The answer to what made these grants, with a finding for each that limits what nothing counts.
+
+    So is a price table that is too small for its resource (`small_prices.py`), and each top-up that stands
+    beside what was stated.
+    """
     if not decision.allowed:
         return decision
-    findings: list[Finding] = []
+    names = list(names)
+    findings: list[Finding] = below_unit(state, names)
     for name in names:
         for topup in standing_topups(state, name) if state.ledger.topups else ():
             facts = {"amount": topup.amount, "until_ns": topup.until_ns}

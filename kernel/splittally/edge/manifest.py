@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import to_builtins
 
+from splittally.core.calendars import Calendar
 from splittally.core.caps.rules import require_rules
 from splittally.core.errors import InvalidManifest, SplittallyError
 from splittally.core.findings import Finding, find
@@ -30,7 +31,8 @@ from splittally.edge.manifest_files import Carried, load
 from splittally.edge.native_params import SchemaOf
 from splittally.edge.periods import PERIOD_KEYS, spelled_per
 from splittally.edge.permission import complete_terms
-from splittally.edge.prices import priced_params, read_snapshots, recorded_hashes
+from splittally.edge.priced_params import Priced
+from splittally.edge.prices import read_snapshots
 from splittally.edge.quantities import (
     array,
     instant,
@@ -40,9 +42,8 @@ from splittally.edge.quantities import (
     share,
     span,
     table,
-    utc_offset_ns,
 )
-from splittally.edge.zones import read_zone
+from splittally.edge.world_terms import read_world
 
 TABLES = (
     "resources",
@@ -56,7 +57,7 @@ TABLES = (
     "prices",
     "world",
 )
-EFFECT_KEYS = ("cap_type", "params_schema", "receipt_schema", "adapters", "params_bytes_max")
+EFFECT_KEYS = ("cap_type", "params_schema", "receipt_schema", "adapters", "params_bytes_max", "price_key")
 CAP_KEYS = ("enforcer", "params_schema", "cap_type")
 GRANT_KEYS = (
     "cap", "params", "budget", "limits", "expiry", "expiry_ns", "parent", "holder", "draws_on", "pays_to",
@@ -64,7 +65,6 @@ GRANT_KEYS = (
     "dispatch",
 )  # fmt: skip
 LIMIT_KEYS = ("dim", "amount", "per", "over", "rollover", "rollover_max", *PERIOD_KEYS)
-WORLD_KEYS = ("utc_offset", "timezone", "zones", "clock_jump")
 RULE_KEYS = (
     "name", "decision", "effect_kind", "cap_name", "cap_type", "origin_kind", "origin_name", "when", "match",
     "rates", "rate", "approvers", "approvals",
@@ -114,12 +114,17 @@ class _Reader:
         refuse_unknown("the manifest", self.document, TABLES)
         resources = {name: scale_of(name, value) for name, value in self._table("resources").items()}
         self.scales = {name: res.scale for name, res in self.state.ledger.resources.items()} | resources
-        self.snapshots = read_snapshots(self._table("prices"), self.scales)
-        self.recorded = recorded_hashes(self.state) if self.snapshots else {}
+        world = read_world(self._table("world"), self.zones)
+        calendar = Calendar(world["offset_ns"], self.zones.get(""))
+        snapshots = read_snapshots(
+            self._table("prices"), self.scales, calendar, lambda path: load(self.folder / path)
+        )
         for name, source in self._table("modules").items():
             self.carried.modules[name] = self._module("modules", name, f"modules.{name}", source)
         effects = {kind: self._effect(kind, entry) for kind, entry in self._table("effects").items()}
         caps = {name: self._cap(name, entry, effects) for name, entry in self._table("caps").items()}
+        kinds = [(effect["cap_type"], str(effect.get("price_key", ""))) for effect in effects.values()]
+        self.priced = Priced(self.state, snapshots, kinds)
         params: dict[str, Any] = {
             "resources": resources,
             "accounts": {name: self._account(name, value) for name, value in self._table("accounts").items()},
@@ -128,12 +133,14 @@ class _Reader:
             "modules": self.carried.modules,
             "grants": {name: self._grant(name, x, caps) for name, x in self._table("grants").items()},
             "policy": [self._rule(at, rule) for at, rule in enumerate(self._rules())],
-            **self._world(),
+            **world,
             "wasm": [self.carried.wasm[digest] for digest in sorted(self.carried.wasm)],
             "schemas": [self.carried.schemas[digest] for digest in sorted(self.carried.schemas)],
             **({"stated": self.stated} if self.stated else {}),
             **({"zones": {key: to_builtins(x) for key, x in self.zones.items()}} if self.zones else {}),
         }
+        if self.priced.tables:
+            params["prices"] = [self.priced.tables[digest] for digest in sorted(self.priced.tables)]
         try:
             if "governor" in self.document:
                 params["governor"] = spelled_governor(self.document["governor"], self.scales)
@@ -153,23 +160,6 @@ class _Reader:
     def _rules(self) -> list[Any]:
         return array("policy", self.document.get("policy", []))
 
-    def _world(self) -> dict[str, int]:
-        """The world's offset from UTC and its clock; its zone, and others that it is to know, are kept."""
-        world = self._table("world")
-        refuse_unknown("`world`", world, WORLD_KEYS)
-        terms = {"offset_ns": 0}
-        for name in array("world.zones", world.get("zones", [])):
-            self.zones[str(name)] = read_zone("world.zones", name)
-        if "timezone" not in world:
-            terms["offset_ns"] = utc_offset_ns("world.utc_offset", world.get("utc_offset", "+00:00"))
-        elif "utc_offset" in world:
-            raise InvalidManifest("a world has a `timezone` or a `utc_offset`", field="world.timezone")
-        else:
-            self.zones[""] = read_zone("world.timezone", world["timezone"])
-        if "clock_jump" in world:
-            terms["clock_jump_ns"] = span("world.clock_jump", world["clock_jump"])
-        return terms
-
     def _account(self, name: str, value: Any) -> int:
         entry = value if isinstance(value, Mapping) else {"debt_limit": value}
         refuse_unknown(f"account `{name}`", entry, ("debt_limit",))
@@ -184,7 +174,7 @@ class _Reader:
             "params_schema": self.carried.params_schema(where, entry),
             "receipt_schema": self.carried.schema(f"{where}.receipt_schema", entry.get("receipt_schema")),
             "adapters": array(f"{where}.adapters", entry.get("adapters", [])),
-            **{key: entry[key] for key in ("params_bytes_max",) if key in entry},
+            **{key: entry[key] for key in ("params_bytes_max", "price_key") if key in entry},
         }
 
     def _cap(self, name: str, entry: Any, effects: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,8 +235,9 @@ class _Reader:
         if expiry is not None:
             terms["expiry_ns"] = instant(f"{where}.expiry", expiry)
         if entry.get("params") is not None:
-            priced = priced_params(f"{where}.params.prices", entry["params"], self.snapshots, self.recorded)
-            terms["params"] = self._cap_params(f"{where}.params", str(entry.get("cap")), priced, caps)
+            terms["params"] = self._cap_params(
+                f"{where}.params", str(entry.get("cap")), entry["params"], caps
+            )
         if entry.get("budget") is not None:
             budget = table(f"{where}.budget", entry["budget"])
             terms["budget"] = {
@@ -271,13 +262,15 @@ class _Reader:
     def _cap_params(self, where: str, cap: str, params: Any, caps: Mapping[str, Any]) -> bytes:
         own, known = caps.get(cap), self.state.caps.caps.get(cap)
         digest = own["params_schema"] if own else known.params_schema if known else b""
+        enforcer = own["enforcer"] if own else known.enforcer if known else b""
+        cap_type = own["cap_type"] if own else known.cap_type if known else ""
         schema = self.carried.loaded.get(digest) or self.schema_of(self.state, digest)
+        priced = self.priced.params(f"{where}.prices", params, cap_type, enforcer)
         try:
-            data = schema.seal(params)
+            data = schema.seal(priced)
         except SplittallyError as error:
             raise InvalidManifest(f"`{where}`: {error}", field=where) from error
         try:
-            enforcer = own["enforcer"] if own else known.enforcer if known else b""
             require_rules(self.state.caps, enforcer, where, data)
         except SplittallyError as error:
             raise InvalidManifest(str(error), **error.facts) from error

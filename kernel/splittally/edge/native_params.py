@@ -19,6 +19,7 @@ from splittally.core.state import State
 from splittally.edge.amounts import amounts_by_resource, minor_units, parse_amount
 from splittally.edge.periods import spelled_per
 from splittally.edge.permission import complete_terms
+from splittally.edge.priced_params import issued_params
 from splittally.edge.quantities import instant, share
 from splittally.edge.schema import ParamsSchema
 
@@ -84,6 +85,8 @@ def seal_terms(
     params = sealed.get("params")
     cap = state.caps.caps.get(str(sealed.get("cap")))
     if params is not None and type(params) is not bytes:
+        type_, enforcer = (cap.cap_type, cap.enforcer) if cap else ("", b"")
+        params = issued_params(state, "terms.params.prices", params, type_, enforcer)
         sealed["params"] = schema_of(state, cap.params_schema if cap else b"").seal(params)
     if params is not None:
         require_rules(state.caps, cap.enforcer if cap else b"", "terms.params", sealed["params"])

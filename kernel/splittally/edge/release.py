@@ -4,7 +4,7 @@ Frame 0 records it, and `tally upgrade` records what a later release changes. A 
 names without listing them and cannot redefine them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from splittally.core.canonical import encode
@@ -13,14 +13,21 @@ from splittally.core.hashing import hash_module, hash_schema
 from splittally.core.limits import LONG_PARAMS_BYTES_MAX, NATIVE_PARAMS_BYTES_MAX, PARAMS_BYTES_MAX
 from splittally.core.native import NATIVE
 from splittally.core.native.money import ISSUER
-from splittally.core.release_kinds import RELEASE_KINDS
+from splittally.core.release_kinds import PRICE_KEYS, RELEASE_KINDS
+from splittally.core.state import State
 from splittally.core.types import CAP_ALL, CAP_ANY_TYPE, CAP_NATIVE_TYPE, CAP_SPEND, CAP_SPEND_TYPE
 from splittally.edge.release_receipts import receipt_schema
+
+LLM = "sys/CapEnforceLlm@1"
+
+# cap -> the module that it had in earlier releases, which judges it for ever in the worlds of that time
+BEFORE = {"sys/llm.basic@1": "sys/CapEnforceLlmBasic@1"}
 
 # cap -> (type of cap, the module that judges it)
 CAPS = {
     "sys/allow@1": (CAP_ANY_TYPE, "sys/CapAllowAll@1"),
-    "sys/llm.basic@1": ("llm.basic", "sys/CapEnforceLlmBasic@1"),
+    "sys/llm@1": ("llm.basic", LLM),
+    "sys/llm.basic@1": ("llm.basic", LLM),
     "sys/http.out@1": ("http.out", "sys/CapEnforceHttpOut@1"),
     "sys/blob@1": ("blob", "sys/CapEnforceBlob@1"),
     "sys/cost@1": (CAP_ANY_TYPE, "sys/CapEnforceCost@1"),
@@ -139,15 +146,35 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 }
 
 
+def _with_nulls(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of params in which null stands for an optional one that is absent."""
+    optional = {
+        name: each | {"type": [*([each["type"]] if type(each["type"]) is str else each["type"]), "null"]}
+        for name, each in schema["properties"].items()
+        if "type" in each and name not in schema.get("required", ())
+    }
+    return schema | {"properties": schema["properties"] | optional}
+
+
 # kind -> (type of cap, schema of its params)
-KINDS = {kind: (cap_type, SCHEMAS[kind]) for kind, cap_type in RELEASE_KINDS.items()}
+KINDS = {kind: (cap_type, _with_nulls(SCHEMAS[kind])) for kind, cap_type in RELEASE_KINDS.items()}
 
 
-def release_manifest(modules: Mapping[str, bytes]) -> bytes:
-    """The release as the canonical bytes of a manifest; `modules` maps names to Wasm."""
+def caps_before(state: State) -> set[str]:
+    """The caps that a module of an earlier release judges in this world: no upgrade re-points them."""
+    now = state.caps.modules.get(LLM)
+    return {name for name in BEFORE if name in state.caps.caps and state.caps.caps[name].enforcer != now}
+
+
+def release_manifest(modules: Mapping[str, bytes], before: Collection[str] = ()) -> bytes:
+    """The release as the canonical bytes of a manifest; `modules` maps names to Wasm.
+
+    `before` are the caps that keep the module of an earlier release.
+    """
     caps: dict[str, Any] = {CAP_ALL: {"cap_type": CAP_ANY_TYPE, "enforcer": b""}}
     for name, (cap_type, module) in CAPS.items():
-        caps[name] = {"cap_type": cap_type, "enforcer": hash_module(modules[module])}
+        judge = BEFORE[name] if name in before else module
+        caps[name] = {"cap_type": cap_type, "enforcer": hash_module(modules[judge])}
     effects: dict[str, Any] = {
         kind: {"cap_type": CAP_NATIVE_TYPE, "params_bytes_max": NATIVE_PARAMS_BYTES_MAX} for kind in NATIVE
     }
@@ -163,6 +190,8 @@ def release_manifest(modules: Mapping[str, bytes]) -> bytes:
             "receipt_schema": hash_schema(kept),
             "params_bytes_max": LONG_PARAMS_BYTES_MAX if kind in LONG_KINDS else PARAMS_BYTES_MAX,
         }
+        if kind in PRICE_KEYS:
+            effects[kind]["price_key"] = PRICE_KEYS[kind]
     return encode(
         {
             "accounts": {ISSUER: 0},

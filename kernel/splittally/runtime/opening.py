@@ -18,7 +18,7 @@ from splittally.core.native.manifest import read_manifest, release_events
 from splittally.core.state import FORMAT, State
 from splittally.core.step import RULES_VERSION
 from splittally.core.types import KERNEL, OPERATOR
-from splittally.edge.release import release_manifest
+from splittally.edge.release import caps_before, release_manifest
 from splittally.edge.seal import Entropy
 from splittally.journal import disk
 from splittally.journal.index import Index
@@ -61,21 +61,22 @@ def current_engine() -> str:
     return f"{engine_id()} expr {EXPRESSION_VERSION} rules {RULES_VERSION}"
 
 
-def current_release() -> bytes:
-    """The manifest of this release: the caps, kinds and modules of `sys/`."""
-    return release_manifest({name: builtin(name) for name in builtin_names()})
+def current_release(state: State | None = None) -> bytes:
+    """The manifest of this release: caps, kinds and modules of `sys/`, as they are in a world."""
+    before = () if state is None else caps_before(state)
+    return release_manifest({name: builtin(name) for name in builtin_names()}, before)
 
 
 def release_changes(state: State) -> list[Event]:
     """What this release defines otherwise than the world does."""
-    return release_events(state, read_manifest(current_release()))
+    return release_events(state, read_manifest(current_release(state)))
 
 
 def upgrade(world: World) -> int | None:
     """Record what this release defines otherwise; the frame, None where everything stands already."""
     if not release_changes(world.state):
         return None
-    return _record_open(world, OPERATOR, world.state.world, current_release(), _now_ns(world))
+    return _record_open(world, OPERATOR, world.state.world, current_release(world.state), _now_ns(world))
 
 
 def open_or_create(

@@ -174,8 +174,9 @@ def _loaded(store: Store, snapshot: Snapshot) -> tuple[State, str]:
     if problem == NO_ANCHOR:
         return state, problem
     try:
-        state = load_state(snapshot.data)
-        is_whole = dumped_root(snapshot.data) == snapshot.root and state.size == snapshot.seq + 1
+        is_root = dumped_root(snapshot.data) == snapshot.root
+        state = load_state(snapshot.data, is_dumped=is_root and not problem)
+        is_whole = is_root and state.size == snapshot.seq + 1
     except Exception as error:  # whatever a damaged snapshot does, the journal decides
         return state, f"it cannot be read ({type(error).__name__})"
     if not problem and not is_whole:

@@ -61,6 +61,7 @@ pub const Keys = cbor.Keys;
 pub const Map = cbor.Map;
 pub const Naturals = cbor.Naturals;
 pub const Reader = cbor.Reader;
+pub const Source = answers.Source;
 pub const Texts = cbor.Texts;
 pub const Token = strict.Token;
 pub const Walk = strict.Walk;

@@ -11,8 +11,10 @@ from splittally.core.abi import CheckTemplate, check_template
 from splittally.core.canonical import decode, encode_record
 from splittally.core.events import Authority
 from splittally.core.hashing import hash_terms
-from splittally.core.limits import CHAIN_GRANTS_MAX
+from splittally.core.limits import CHAIN_GRANTS_MAX, PRICE_TABLES_KEPT_MAX
 from splittally.core.periods import is_keyed
+from splittally.core.prices import PriceTable, read_table
+from splittally.core.rows import grant_row
 from splittally.core.types import (
     CAP_ALL,
     CAP_ANY_TYPE,
@@ -26,7 +28,6 @@ from splittally.core.types import (
     Limit,
     Rule,
     covers_account,
-    grant_row,
 )
 
 NO_PARAMS = b"\xa0"  # the canonical bytes of an empty map
@@ -96,8 +97,8 @@ class Chain(NamedTuple):
 class Caps:
     """The tables of definitions and grants."""
 
-    __slots__ = ("blobs", "caps", "chains", "effects", "grants", "manifests", "modules", "revoked",
-                 "rules", "stated")  # fmt: skip
+    __slots__ = ("blobs", "caps", "chains", "effects", "grants", "manifests", "modules", "price_tables",
+                 "revoked", "rules", "stated")  # fmt: skip
 
     def __init__(self) -> None:
         self.blobs: dict[bytes, bytes] = {}
@@ -110,11 +111,13 @@ class Caps:
         self.revoked: dict[str, str] = {}
         self.rules: dict[str, list[Rule]] = {}
         self.chains: dict[tuple[str, str], Chain] = {}
+        self.price_tables: dict[bytes, PriceTable] = {}
 
     def fork(self) -> "Caps":
         """What is derived, for a fork; its tables are laid over these by `State.fork`."""
         child = Caps()
         child.chains = self.chains.copy()
+        child.price_tables = self.price_tables  # by hash, so they are the same in every fork
         return child
 
     def chain(self, leaf: str, kind: str) -> Chain:
@@ -128,6 +131,17 @@ class Caps:
     def cap_params(self, grant: Grant | Leg) -> bytes:
         """The canonical cap params that a grant or a pinned leg names."""
         return self.blobs[grant.params] if grant.params else NO_PARAMS
+
+    def price_table(self, digest: bytes) -> PriceTable | None:
+        """The price table with this hash, read once; None where the world has none."""
+        table = self.price_tables.get(digest)
+        if table is None and digest in self.blobs:
+            table = read_table(digest, self.blobs[digest])
+            if table is not None:
+                if len(self.price_tables) >= PRICE_TABLES_KEPT_MAX:
+                    self.price_tables.clear()
+                self.price_tables[digest] = table
+        return table
 
     def ancestors(self, name: str) -> list[Grant]:
         """The grant of this name and those above it, leaf first."""

@@ -23,6 +23,7 @@ from splittally.core.caps.grants import (
     terms_of,
 )
 from splittally.core.caps.narrowing import check_narrowing
+from splittally.core.caps.prices import check_prices
 from splittally.core.caps.rules import check_rules, recorded_terms
 from splittally.core.events import Defined, Event, GrantRevoked
 from splittally.core.findings import Finding, find
@@ -97,7 +98,8 @@ def _check_issue(state: State, call: NativeCall, params: IssueGrant) -> list[Fin
         return [find("cannot_change", field="parent", value=terms.parent, needed=call.grant)]
     grant = build_grant(params.name, msgspec.structs.replace(terms, parent=call.grant), call.principal)
     findings = check_new_name(state.caps, params.name) or check_terms(state.caps, grant)
-    findings = findings or check_rules(state.caps, terms, "terms") + check_zones(state, grant.limits)
+    findings = findings or check_rules(state.caps, terms, "terms") or check_prices(state.caps, terms, "terms")
+    findings = findings + check_zones(state, grant.limits)
     return findings or check_accounts(state, call, grant)
 
 
@@ -166,6 +168,7 @@ def _check_amend(state: State, call: NativeCall, params: AmendGrant) -> list[Fin
     old = state.caps.grants[params.name]
     new = build_grant(params.name, params.terms, old.made_by)
     findings = check_change(state, old, new) or check_rules(state.caps, params.terms, "terms")
+    findings = findings or check_prices(state.caps, params.terms, "terms")
     findings = findings + check_zones(state, new.limits)
     return _check_handed(state, call, new, findings) + check_accounts(state, call, new)
 

@@ -7,36 +7,29 @@ Rule 2. Names in `sys/`, and the kinds of the release, belong to the release. A 
 Rule 3. Modules and schemas travel inside: the journal needs nothing beside itself.
 """
 
+from typing import Any
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from splittally.core.canonical import decode, encode
 from splittally.core.caps.grants import build_grant, check_terms, grant_events
+from splittally.core.caps.prices import check_price_keys, check_prices, check_tables
 from splittally.core.caps.rules import check_rules, recorded_terms
 from splittally.core.events import Defined, Event, GrantRevoked
 from splittally.core.evolve import evolve, governed_windows
 from splittally.core.findings import Finding, find
-from splittally.core.hashing import hash_manifest, hash_module, hash_schema
-from splittally.core.native.grants import (
-    change_events,
-    check_accounts,
-    check_change,
-    revoke_events,
-)
+from splittally.core.hashing import hash_manifest, hash_module, hash_prices, hash_schema
+from splittally.core.native.grants import change_events, check_accounts, check_change, revoke_events
 from splittally.core.native.manifest_rules import governor_events, policy_events
 from splittally.core.native.manifest_terms import Manifest
 from splittally.core.native.money import account_value, check_debts, check_scales, resource_value
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.native.zones import check_zones, moved_windows, zone_events
 from splittally.core.release_kinds import RELEASE_KINDS
+from splittally.core.rows import effect_row
 from splittally.core.state import DEFINITIONS, State
-from splittally.core.types import (
-    CAP_ANY_TYPE,
-    CAP_NATIVE_TYPE,
-    POLICY_SCOPE,
-    ROOT,
-    SYS,
-)
+from splittally.core.types import CAP_ANY_TYPE, CAP_NATIVE_TYPE, POLICY_SCOPE, ROOT, SYS
 
 MANIFEST = "manifest"
 _OF_THE_WORLD = ("clock_jump_ns", "offset_ns")
@@ -54,6 +47,7 @@ def _check_manifest(state: State, call: NativeCall, manifest: Manifest) -> list[
     findings += _check_governor(state, manifest)
     findings += check_debts(state, manifest.accounts)
     findings += _check_references(state, manifest)
+    findings += check_tables(manifest.prices or ())
     if findings:
         return findings
     defined = _defined(state, manifest)
@@ -94,7 +88,9 @@ def _check_fixed(state: State, manifest: Manifest) -> list[Finding]:
             findings.append(find("name_taken", grant=name, revoked=True))
         elif grant is not None and grant.parent != terms.parent:
             findings.append(find("cannot_change", grant=name, field="parent", needed=grant.parent))
-    return findings
+    return findings + check_price_keys(
+        state.caps, {kind: x.price_key or "" for kind, x in manifest.effects.items()}
+    )
 
 
 def _vanishing(state: State, manifest: Manifest) -> list[str]:
@@ -147,7 +143,8 @@ def _check_grants(defined: State, manifest: Manifest, call: NativeCall) -> list[
         grant = build_grant(name, terms, MANIFEST)
         old = defined.caps.grants.get(name)
         found = check_change(defined, old, grant) if old else check_terms(defined.caps, grant)
-        found += check_rules(defined.caps, terms, f"grants.{name}") + check_accounts(defined, call, grant)
+        found += check_rules(defined.caps, terms, f"grants.{name}")
+        found += check_prices(defined.caps, terms, f"grants.{name}") + check_accounts(defined, call, grant)
         found += check_zones(defined, grant.limits)
         findings += found
         if not found:
@@ -203,16 +200,13 @@ def definition_events(state: State, manifest: Manifest) -> list[Event]:
         define_blob(state, events, hash_module(data), data)
     for data in manifest.schemas:
         define_blob(state, events, hash_schema(data), data)
+    for data in manifest.prices or ():
+        define_blob(state, events, hash_prices(data), data)
     wanted: dict[str, dict[str, bytes]] = {
         "modules": {name: encode(module) for name, module in manifest.modules.items()},
         "resources": {name: resource_value(name, scale) for name, scale in manifest.resources.items()},
         "accounts": {name: account_value(name, debt) for name, debt in manifest.accounts.items()},
-        "effects": {
-            kind: encode(
-                [kind, x.cap_type, x.params_schema, x.receipt_schema, x.adapters, x.params_bytes_max]
-            )
-            for kind, x in manifest.effects.items()
-        },
+        "effects": {kind: encode(effect_row(x.effect(kind))) for kind, x in manifest.effects.items()},
         "caps": {
             name: encode([name, x.cap_type, x.enforcer, x.params_schema]) for name, x in manifest.caps.items()
         },
@@ -220,8 +214,7 @@ def definition_events(state: State, manifest: Manifest) -> list[Event]:
     for table, entries in wanted.items():
         for name in sorted(entries):
             now = state.table(DEFINITIONS[table]).get(name)
-            plain = now if table == "modules" else msgspec.to_builtins(now, builtin_types=(bytes,))
-            if now is None or encode(plain) != entries[name]:
+            if now is None or encode(_plain(table, now)) != entries[name]:
                 events.append(Defined(table, name, entries[name]))
     made = {(event.table, event.key) for event in events if isinstance(event, Defined)}
     for key, name in sorted((manifest.stated or {}).items()):
@@ -234,6 +227,13 @@ def definition_events(state: State, manifest: Manifest) -> list[Event]:
         if getattr(manifest, name) != getattr(state, name):
             events.append(Defined("world", name, encode(getattr(manifest, name))))
     return events + zone_events(state, manifest.zones or {})
+
+
+def _plain(table: str, row: Any) -> Any:
+    """A row of a table of definitions as it is recorded."""
+    if table == "effects":
+        return effect_row(row)
+    return row if table == "modules" else msgspec.to_builtins(row, builtin_types=(bytes,))
 
 
 def release_events(state: State, release: Manifest) -> list[Event]:

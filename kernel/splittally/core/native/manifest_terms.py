@@ -23,6 +23,7 @@ from splittally.core.types import (
     ORIGIN_KINDS,
     PER_INTENT,
     REQUIRE_APPROVAL,
+    EffectDef,
     Rule,
     is_id,
     is_kind,
@@ -34,13 +35,32 @@ RULE_DECISIONS = (ALLOW, DENY, REQUIRE_APPROVAL)
 
 
 class EffectTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A kind of effect: which type of cap covers it, its schemas by hash, who else may settle it."""
+    """A kind of effect: which type of cap covers it, its schemas by hash, who else may settle it.
+
+    `price_key` is the param that names a row of a price table, such as `model`.
+    """
 
     cap_type: str
     params_schema: bytes = b""
     receipt_schema: bytes = b""
     adapters: list[str] = []
     params_bytes_max: int = PARAMS_BYTES_MAX
+    price_key: str | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        _require(self.price_key is UNSET or is_id(self.price_key), "`price_key` is the name of a param")
+
+    def effect(self, kind: str) -> EffectDef:
+        """The record of this kind."""
+        return EffectDef(
+            kind=kind,
+            cap_type=self.cap_type,
+            params_schema=self.params_schema,
+            receipt_schema=self.receipt_schema,
+            adapters=self.adapters,
+            params_bytes_max=self.params_bytes_max,
+            price_key=self.price_key or "",
+        )
 
 
 class CapTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,7 +132,7 @@ class RuleTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A world as stated. `wasm` and `schemas` hold bytes that the other parts name by hash.
+    """A world as stated. `wasm`, `schemas` and `prices` hold bytes that the other parts name by hash.
 
     `stated` maps `caps NAME` and `modules NAME` to the name by which the module is stated, empty for none.
     `zones` are by name, the world's own by none; where it has one `offset_ns` is 0.
@@ -131,6 +151,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     offset_ns: int = 0
     clock_jump_ns: int = CLOCK_JUMP_NS
     stated: dict[str, str] | UnsetType = UNSET
+    prices: list[bytes] | UnsetType = UNSET
     zones: dict[str, Zone] | UnsetType = UNSET
 
     def __post_init__(self) -> None:

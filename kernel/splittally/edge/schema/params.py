@@ -25,6 +25,7 @@ class ParamsSchema:
     """A loaded schema: `data` its canonical bytes, `hash` their hash, `seal` what it is for.
 
     Without `data` it stands where an effect declares no schema: any value of the data model fits, bytes too.
+    So it does where a schema only cuts.
     `has_secrets` says that a value may hold a secret where it should hold a reference to one. `root` is the
     place of the whole value. `cut_above` is above how many bytes a receipt is cut to what is named, None
     where it never is.
@@ -42,6 +43,7 @@ class ParamsSchema:
         self.root = places[0] if data else NO_SCHEMA
         self.cut_above = cut_above(places)
         self._is_free = all(place.body.keys() <= _FREE and not place.is_closed for place in places)
+        self._takes_all = not data or (self._is_free and self.cut_above is not None)
         self._validator = Validator(document, places)
 
     @classmethod
@@ -60,10 +62,10 @@ class ParamsSchema:
     def seal(self, value: Any) -> bytes:
         """The canonical bytes of the normalized value; `InvalidInput` with `pointers` and `reasons`."""
         try:
-            normal = normalize(value, self.root) if self.data else value
+            normal = value if self._takes_all else normalize(value, self.root)
             data = encode(normal)
         except (Misfit, CanonicalError):
-            _refuse([first_misfit(value, self.root)])
+            _refuse([first_misfit(value, NO_SCHEMA if self._takes_all else self.root)])
         if not self._is_free:
             self._require_fit(normal, data)
         return data

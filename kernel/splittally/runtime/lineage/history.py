@@ -34,6 +34,7 @@ class History:
         self.accounts: set[str] = set()
         self.scales: dict[str, int] = {}
         self.part_of: dict[bytes, str] = {}  # task -> the hash, in hex, of the task it is part of
+        self.labels: dict[bytes, dict[str, str]] = {}  # of the intents that have some
         self.parts: dict[str, list[bytes]] = {}  # the same from the other side: tasks that were committed
         self.size = 0
 
@@ -41,7 +42,7 @@ class History:
         """The next frame."""
         self.size = seq + 1
         if isinstance(body.command, Submit):
-            self._read_tasks(body.command)
+            self._read_intents(body.command)
         for event in body.out:
             match event:
                 case GrantSet():
@@ -69,8 +70,10 @@ class History:
         if whole and posted.intent_hash not in self.parts.setdefault(whole, []):
             self.parts[whole].append(posted.intent_hash)
 
-    def _read_tasks(self, command: Submit) -> None:
+    def _read_intents(self, command: Submit) -> None:
         for member in command.members:
+            if member.labels:
+                self.labels[member.intent_hash] = member.labels
             if member.kind == TASK:
                 params = decode(member.params)
                 part_of = params.get("part_of") if isinstance(params, dict) else None

@@ -24,6 +24,8 @@ FUNDING, EXCHANGE, GIVEN, REFUNDED, DEBIT, BALANCE = (
     "funding", "exchange", "given", "refund", "debit", "balance",
 )  # fmt: skip
 
+NO_LABELS: dict[str, str] = {}
+
 
 class Level(NamedTuple):
     """One side of a posting, or the part of it that the walk is about.
@@ -31,7 +33,7 @@ class Level(NamedTuple):
     `amount` is that part, in minor units. `grant` is the grant that pays, `chain` the permission that was
     used and the grants above it, the root last. On a commitment `part_of` is the task, in hex, that this
     task says it is part of, `parts` are those that say so of this one. `is_repeated` says that the origins
-    stand further up.
+    stand further up. `labels` are those of the intent.
     """
 
     level: int
@@ -51,11 +53,12 @@ class Level(NamedTuple):
     part_of: str = ""
     parts: tuple[bytes, ...] = ()
     is_repeated: bool = False
+    labels: dict[str, str] = NO_LABELS
 
     def document(self) -> dict[str, Any]:
-        """The level as one line of JSON; its last three fields only where they say something."""
+        """The level as one line of JSON; its last four fields only where they say something."""
         told = self._asdict()
-        for name in ("part_of", "parts", "is_repeated"):
+        for name in ("part_of", "parts", "is_repeated", "labels"):
             if not told[name]:
                 del told[name]
         return told
@@ -176,4 +179,5 @@ def level_of(history: History, step: _Step, what: str, is_repeated: bool) -> Lev
         part_of=history.part_of.get(posted.intent_hash, "") if is_task else "",
         parts=tuple(history.parts.get(posted.intent_hash.hex(), ())) if is_task else (),
         is_repeated=is_repeated,
+        labels=history.labels.get(posted.intent_hash, NO_LABELS),
     )

@@ -1,0 +1,1 @@
+"""Public price lists to the price snapshots of a manifest."""
