@@ -3,8 +3,9 @@
 import pytest
 from splittally import Intent, Receipt
 from splittally.core.events import LimitCrossed, RuleFired
+from splittally.core.limits import ACTIONS_PER_RULE_MAX, PLAN_ITEMS_MAX
 
-from tests.rows.budgets import BOTH, LOG, MARKET, A, B, create, deposit, done, pays
+from tests.rows.budgets import BOTH, DAY, LOG, MARKET, A, B, create, deposit, done, pays
 from tests.rows.budgets import held as held_by
 from tests.rows.budgets import world as treasury
 from tests.rows.worlds import CAP, act, apply, codes, held, manifest, recorded, settle, world
@@ -145,3 +146,58 @@ def test_a_receipt_may_name_any_listed_payee_whomever_the_task_named_first(named
         settlement = kernel.settle(Receipt(digest, "ok", "adapter", {}, pays_to=named or None))
         assert settlement.violations == ()
         assert held_by(kernel, named or "accounts/other") == 4
+
+
+# --- plans and what is shown or read of them --------------------------------------------------------
+
+
+def test_lines_of_one_resource_fill_by_name_and_the_last_takes_the_rest_what_is_kept_included():
+    lines = {name: {"resource": "USD", "amount": most} for name, most in (("a", 30), ("b", 50))}
+    keep = {"gives": "USD", "gets": "EUR", "rate": [1, 1], "counter": MARKET, "keeps": True}
+    swap = {"kind": "convert", "conversion": "swap", "amount": "cause.amount / 2"}
+    rule = {"name": "half", "on": "deposit", "of": "USD", "do": [swap]}
+    with treasury() as kernel:
+        create(kernel, {"lines": lines, "conversions": {"swap": keep}, "rules": [rule]})
+        deposit(kernel, 100, MARKET, "EUR")
+        for more, filled in ((20, [20, 0]), (40, [30, 30]), (40, [30, 70])):
+            deposit(kernel, more)
+            row = kernel.state.budgets[B]
+            assert [row.lines[name]["filled"] for name in "ab"] == filled
+        assert (held_by(kernel, B), held_by(kernel, f"{B}/reserved")) == (50, 50)
+
+
+def test_a_rule_that_is_approved_reads_the_time_and_the_metric_of_its_approval():
+    amount = f"now_ns / {DAY} + metric.m"
+    asked = {"name": "asked", "on": "metric", "of": "m", "do": [pays(amount)], "approval": True}
+    metrics = {"m": {"description": "what is measured", "nature": "output"}}
+    with treasury() as kernel:
+        create(kernel, {"metrics": metrics, "rules": [asked]})
+        deposit(kernel, 100)
+        done(kernel, "metric.record", budget=B, metric="m", value=7)
+        (waiting,) = kernel.state.budgets[B].waiting
+        done(kernel, "budget.answer", budget=B, item=waiting["item"], answer="approve", now_ns=3 * DAY + 5)
+        assert held_by(kernel, LOG) == 3 + 7
+
+
+# --- what reserves nothing, and what stands at its bound --------------------------------------------
+
+
+def test_what_reserves_nothing_is_held_against_every_limit_and_charged_in_its_windows():
+    limits = [{"dim": "a", "per": "day", "amount": 5, "over": "deny"}]
+    with world({"g": {"limits": limits}}) as kernel:
+        settle(kernel, held(kernel, {}), {"a": 6})
+        ((_, row),) = kernel.state.windows.items()
+        assert (row.spent, row.reserved) == (6, 0)
+        assert codes(act(kernel, {})) == ["budget_exceeded"]
+
+
+def test_a_plan_takes_as_many_actions_and_parts_as_are_allowed_and_no_more():
+    for more in (0, 1):
+        rule = {"name": "r", "on": "deposit", "do": [pays(1)] * (ACTIONS_PER_RULE_MAX + more)}
+        shares = {f"p{at}": 1 for at in range(PLAN_ITEMS_MAX + more)}
+        with treasury() as kernel:
+            asked = {"budget": A, "schema": {"resources": BOTH, "rules": [rule]}}
+            assert kernel.native("budget.create", **asked).allowed == (not more)
+            create(kernel, {})
+            split = {"budget": B, "resource": "USD", "shares": shares, "whole": len(shares)}
+            assert kernel.native("budget.split", **split).allowed == (not more)

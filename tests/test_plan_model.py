@@ -57,7 +57,7 @@ class History:
     def play(self):
         steps = {
             self.deposit: 14, self.transfer: 4, self.amend: 6, self.split: 6, self.metric: 3, self.answer: 8,
-            self.revoke: 2, self.post: 14, self.settle: 10, self.cancel: 5, self.refund: 6, self.advance: 6,
+            self.revoke: 2, self.post: 14, self.settle: 10, self.cancel: 5, self.refund: 6, self.advance: 10,
             self.reopen: 3,
         }  # fmt: skip
         for step in self.chance.choices(list(steps), list(steps.values()), k=STEPS):
@@ -204,7 +204,7 @@ class History:
         if not self.model.parts:
             return
         part, amount = self.chance.choice(list(self.model.parts)), self.chance.randint(0, 30)
-        expires = self.chance.choice([0, 0, self.model.now + DAY // 3 + 7])
+        expires = self.chance.choice([0, self.model.now + DAY // 3 - 7])
         params = {"result": "work", "amounts": {self.model.parts[part].resource: amount}}
         intent = Intent("task.post", params, part, expires_ns=expires or None)
         decision = self.kernel.submit(intent, now_ns=self.model.now)
