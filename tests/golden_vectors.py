@@ -15,7 +15,8 @@ from splittally.core.caps.state import Caps
 from splittally.core.hashing import hash_params
 from splittally.core.intent import intent_hash
 from splittally.core.limits import HASH_BYTES
-from splittally.core.types import CAP_ALL, ROOT, CapDef, EffectDef, grant_row
+from splittally.core.rows import grant_row
+from splittally.core.types import CAP_ALL, ROOT, CapDef, EffectDef
 from splittally.edge.json_values import parse_json
 
 from tests.golden_teller import key_of

@@ -22,7 +22,7 @@ from splittally.core.frames import (
     WINDOW_ROLLED_FIELDS,
     body_rows,
 )
-from splittally.core.types import GRANT_FIELDS
+from splittally.core.rows import GRANT_FIELDS
 
 from tests import golden, golden_bulk
 from tests.golden_questions import bodies_of, questions_of

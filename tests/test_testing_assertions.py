@@ -306,7 +306,8 @@ def test_a_call_that_writes_each_time_names_the_frames(busy):
 def test_a_deferred_intent_is_not_idempotent():
     limit = {"dim": "tokens", "per": "60s", "amount": 5, "over": "defer"}
     with make_world({"grants": {"g": {"cap": "sys/llm.basic@1", "limits": [limit]}}}) as kernel:
-        intent = Intent("llm.generate", {"max_tokens": 9}, "g", idempotency_key=bytes(32))
+        assert kernel.submit(Intent("llm.generate", {"max_tokens": 4}, "g")).allowed
+        intent = Intent("llm.generate", {"max_tokens": 4}, "g", idempotency_key=bytes(32))
         named(lambda subject: assert_idempotent(subject, intent), kernel, "`defer` is not final")
 
 

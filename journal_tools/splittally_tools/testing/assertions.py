@@ -14,6 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 from splittally.core.errors import JournalDamaged
 from splittally.core.findings import Finding
+from splittally.core.reasons import NEW_KEY
 from splittally.core.snapshot import state_root, tables
 from splittally.core.state import State
 from splittally.core.types import FINAL
@@ -195,8 +196,17 @@ def _assert_same_decision(first: Decision, again: Decision) -> None:
 
 
 def recorded_findings(decision: Decision) -> tuple[Finding, ...]:
-    """The reasons that the journal holds, without why a duplicate may not be acted on now."""
-    return tuple(finding for finding in decision.findings if finding.stage != KNOWN)
+    """The reasons that the journal holds, without why a duplicate may not be acted on, or asked for again."""
+    return tuple(_as_recorded(finding) for finding in decision.findings if finding.stage != KNOWN)
+
+
+def _as_recorded(finding: Finding) -> Finding:
+    """A reason with the advice that the first answer gave."""
+    if finding.facts.get("next") != NEW_KEY:
+        return finding
+    facts = {name: value for name, value in finding.facts.items() if name not in ("next", "then")}
+    first = {"next": finding.facts["then"]} if "then" in finding.facts else {}
+    return replace(finding, facts=facts | first)
 
 
 @contextmanager

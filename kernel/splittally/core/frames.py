@@ -28,11 +28,13 @@ from splittally.core.events import (
     Settled,
     WindowRolled,
 )
+from splittally.core.rows import WINDOW_FIELDS, leave_out, shorten_grant
 from splittally.core.state import FORMAT
-from splittally.core.types import WINDOW_FIELDS, Leg, leave_out, shorten_grant
+from splittally.core.types import Leg
 
-RELEASE_FIELDS, HOLD_CHANGED_FIELDS, WINDOW_ROLLED_FIELDS = 4, 4, 7  # of format 1, the tag included
-MEMBER_FIELDS, SETTLE_FIELDS, LIMIT_CROSSED_FIELDS, COUNT_FIELDS = 11, 8, 8, 5
+# of format 1, the tag included
+RELEASE_FIELDS, HOLD_CHANGED_FIELDS, SETTLE_FIELDS, WINDOW_ROLLED_FIELDS = 4, 4, 8, 7
+MEMBER_FIELDS, LIMIT_CROSSED_FIELDS, COUNT_FIELDS = 11, 8, 5
 CHARGE_FIELDS, REFUND_LEG_FIELDS, KNOWN_LEG_FIELDS = 8, 3, 3  # of format 1
 WINDOW_ENDS_FORMAT = 2  # from it on a window is named by its end, too
 

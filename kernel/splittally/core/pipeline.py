@@ -46,7 +46,7 @@ from splittally.core.reservation import (
     plan_reservation,
 )
 from splittally.core.state import State
-from splittally.core.types import ADMITTED, ALLOW, DENY, LABELS, REQUIRE_APPROVAL, ROOT, strictest
+from splittally.core.types import ADMITTED, ALLOW, DENY, REQUIRE_APPROVAL, ROOT, strictest
 from splittally.core.visibility import seen_by
 
 NO_EVENTS: list[Event] = []
@@ -54,10 +54,7 @@ NO_RESERVATION = Reservation(legs=[], limit_checks=[], draws=[], payee_findings=
 
 
 class StageResult(Struct, frozen=True, gc=False):
-    """What a stage says: an outcome, why, what admitting would record, and what is recorded either way.
-
-    `asks` are the reasons why somebody must approve.
-    """
+    """An outcome and why, what admitting would record, what is recorded either way, and who is asked."""
 
     outcome: str
     findings: list[Finding] = NO_FINDINGS
@@ -205,9 +202,7 @@ def _admit(case: Candidate, outcome: str, findings: list[Finding], events: list[
 def _effects(case: Candidate, at: int, outcome: str) -> list[Event]:
     """What an admitted intent does: it is held, or a native effect is finished at once."""
     if case.native is None:
-        held = hold_events(case.now_ns, case.chain, case.member, at, outcome, case.reservation, case.asks)
-        labels = case.member.labels
-        return [*held, Noted(case.member.intent_hash, LABELS, dict(labels))] if labels else held
+        return hold_events(case.now_ns, case.chain, case.member, at, outcome, case.reservation, case.asks)
     assert case.call is not None
     charged = native_charge_events(case.state.ledger, case.member, case.reservation)
     return charged + case.native.make(case.state, case.call, case.params)
@@ -286,7 +281,6 @@ def _check_policy(case: Candidate) -> StageResult:
     state, member = case.state, case.member
     if not state.caps.rules or case.is_above_rules:
         return PASSED
-    needs_params = any(rule.when for rule in state.rules)
     said = check_policy(
         state,
         PolicyInput(
@@ -296,7 +290,7 @@ def _check_policy(case: Candidate) -> StageResult:
             origin_kind=member.origin_kind,
             origin_name=member.origin_name,
             principal=case.principal,
-            params=decode(member.params) if needs_params else {},
+            params=decode(member.params) if any(rule.when for rule in state.rules) else {},
             labels=member.labels,
             reserve=case.estimates[0],
             now_ns=case.now_ns,

@@ -129,13 +129,7 @@ def _settle(
     is_late, legs = isinstance(ended, Known), legs_of(ended)
     judged = iter([evidence for evidence in seen if type(evidence) is Judged])
     answers: list[Answer] = [_settle_answer(leg, command, judged) for leg in legs]
-    if command.fits in (MISFIT, WITHHELD):
-        violations.append(find("receipt_invalid", status=command.status))
-    if command.fits == TOO_LARGE and command.sent:
-        size = command.sent_bytes
-        violations.append(
-            find("receipt_too_large", field="payload", needed=size, available=PAYLOAD_BYTES_MAX)
-        )
+    violations += _of_payload(command)
     books, pairs = state.ledger, zip(legs, answers, strict=True)
     charges = [charge_leg(books, leg, answer, is_late) for leg, answer in pairs]
     postings: list[Event] = []
@@ -169,6 +163,16 @@ def _settle(
         findings=reached,
     )
     return Step([settled, *postings, *crossed], [reply])
+
+
+def _of_payload(command: Settle) -> list[Finding]:
+    """What is wrong with a payload that does not fit or was dropped."""
+    if command.fits in (MISFIT, WITHHELD):
+        return [find("receipt_invalid", status=command.status)]
+    if command.fits == TOO_LARGE and command.sent:
+        size = command.sent_bytes
+        return [find("receipt_too_large", field="payload", needed=size, available=PAYLOAD_BYTES_MAX)]
+    return []
 
 
 def _settle_answer(leg: Leg, command: Settle, judged: Iterator[Judged]) -> Answer:

@@ -21,7 +21,7 @@ from splittally.core.asks import Ask, are_plain
 from splittally.core.canonical import decode
 from splittally.core.caps.state import Chain
 from splittally.core.commands import Member
-from splittally.core.events import Charge, Event, Held, HoldChanged, Posted, Settled
+from splittally.core.events import Charge, Event, Held, HoldChanged, Noted, Posted, Settled
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import LimitCheck, Scope, check_counted, check_limits
 from splittally.core.ledger.settle import first_payee, uncounted_dims
@@ -31,6 +31,7 @@ from splittally.core.types import (
     APPROVAL,
     CAP_SPEND_TYPE,
     DENY,
+    LABELS,
     OPEN,
     REQUIRE_APPROVAL,
     Draw,
@@ -174,23 +175,31 @@ def hold_events(
             draws=reservation.draws,
         )
     ]
-    for draw in reservation.draws:
-        if draw.amount:
-            events.append(
-                Posted(
-                    debit=draw.account,
-                    credit="",
-                    resource=draw.resource,
-                    amount=draw.amount,
-                    grant=reservation.legs[draw.leg].grant,
-                    intent_hash=member.intent_hash,
-                )
-            )
+    if reservation.draws:
+        events += _commitments(member, reservation)
     if asks:
         reasons = list({ask.reason: ask for ask in asks}.values())
         if not are_plain(reasons):
             events.append(HoldChanged(member.intent_hash, APPROVAL, due_ns, asks=reasons))
+    if member.labels:
+        events.append(Noted(member.intent_hash, LABELS, dict(member.labels)))
     return events
+
+
+def _commitments(member: Member, reservation: Reservation) -> list[Event]:
+    """The postings that take what is drawn out of its accounts."""
+    return [
+        Posted(
+            debit=draw.account,
+            credit="",
+            resource=draw.resource,
+            amount=draw.amount,
+            grant=reservation.legs[draw.leg].grant,
+            intent_hash=member.intent_hash,
+        )
+        for draw in reservation.draws
+        if draw.amount
+    ]
 
 
 def native_charge_events(ledger: Ledger, member: Member, reservation: Reservation) -> list[Event]:

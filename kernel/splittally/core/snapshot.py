@@ -24,8 +24,9 @@ from splittally.core.hashing import hash_state
 from splittally.core.ledger.keyed import rebuild_keys
 from splittally.core.ledger.state import Hold
 from splittally.core.packed import ROWS_AT_REST_MIN, at_rest
+from splittally.core.rows import WINDOW_FIELDS, effect_row, grant_row, leave_out, rules_row
 from splittally.core.state import TABLES, WORLD_FIELDS, WORLD_LATER, State, Table
-from splittally.core.types import WINDOW_FIELDS, Draw, Leg, effect_row, grant_row, leave_out, rules_row
+from splittally.core.types import Draw, Leg
 
 WORLD = "world"
 _BY_NAME = {table.name: table for table in TABLES}

@@ -9,9 +9,7 @@ Rule 4. Amounts are naturals below 2^64 in the minor unit of what they count; ti
 
 import re
 from functools import lru_cache
-from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from splittally.core.limits import NAME_BYTES_MAX
@@ -95,10 +93,6 @@ class Limit(Struct, frozen=True, array_like=True, gc=False):
     carried_max: int = -1
 
 
-LIMIT_FIELDS = 5  # of format 1
-_LIMIT_DEFAULTS = (None,) * 3 + Limit.__struct_defaults__
-
-
 class Grant(Struct, frozen=True, array_like=True, gc=False):
     """Authority: who may do what, under which limits, paid by whom. `spec/04-pipeline.md`.
 
@@ -128,36 +122,6 @@ class Grant(Struct, frozen=True, array_like=True, gc=False):
     dispatch: bool = False
 
 
-GRANT_FIELDS = 18  # of format 1; one that came later stands in a record once it says something
-_GRANT_LIMITS = Grant.__struct_fields__.index("limits")
-
-
-def grant_row(grant: Grant) -> list[Any]:
-    """A grant as it is recorded, as lists and atoms."""
-    row: list[Any] = msgspec.to_builtins(grant, builtin_types=(bytes,))
-    shorten_grant(row)
-    return row
-
-
-def shorten_grant(row: list[Any]) -> None:
-    """Leave out of the row of a grant what came later and says nothing."""
-    leave_out(row, GRANT_FIELDS)
-    for limit in row[_GRANT_LIMITS]:
-        shorten_limit(limit)
-
-
-def shorten_limit(row: list[Any]) -> None:
-    """Leave out of the row of a limit what came later and says nothing."""
-    while len(row) > LIMIT_FIELDS and row[-1] == _LIMIT_DEFAULTS[len(row) - 1]:
-        row.pop()
-
-
-def leave_out(row: list[Any], fields: int) -> None:
-    """Drop what stands behind the first fields of a record and says nothing."""
-    while len(row) > fields and not row[-1]:
-        row.pop()
-
-
 class CapDef(Struct, frozen=True, array_like=True, gc=False):
     """A kind of capability: its enforcer by module hash, and the schema of its params."""
 
@@ -180,16 +144,6 @@ class EffectDef(Struct, frozen=True, array_like=True, gc=False):
     adapters: list[str]
     params_bytes_max: int
     price_key: str = ""
-
-
-EFFECT_FIELDS = 6  # of format 1
-
-
-def effect_row(effect: EffectDef) -> list[Any]:
-    """A kind of effect as it is recorded, as lists and atoms."""
-    row: list[Any] = msgspec.to_builtins(effect, builtin_types=(bytes,))
-    leave_out(row, EFFECT_FIELDS)
-    return row
 
 
 class ResourceDef(Struct, frozen=True, array_like=True, gc=False):
@@ -225,9 +179,6 @@ class Window(Struct, frozen=True, array_like=True, gc=False):
     start_ns: int
     end_ns: int = 0
     key: bytes = b""
-
-
-WINDOW_FIELDS = 3  # of format 1
 
 
 class Leg(Struct, frozen=True, array_like=True, gc=False):
@@ -277,22 +228,6 @@ class Rule(Struct, frozen=True, array_like=True, gc=False):
     rates: list[Limit]
     approvers: list[str] = []
     approvals: int = 0
-
-
-RULE_FIELDS = 9  # of format 1
-
-
-def rules_row(rules: list[Rule]) -> list[Any]:
-    """Rules as they are recorded, as lists and atoms."""
-    rows: list[Any] = msgspec.to_builtins(rules, builtin_types=(bytes,))
-    for row in rows:
-        leave_out(row, RULE_FIELDS)
-        for rate in row[_RULE_RATES]:
-            shorten_limit(rate)
-    return rows
-
-
-_RULE_RATES = Rule.__struct_fields__.index("rates")
 
 
 class BudgetDef(Struct, frozen=True, array_like=True, gc=False):

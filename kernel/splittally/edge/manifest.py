@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import to_builtins
 
+from splittally.core.calendars import Calendar
 from splittally.core.caps.rules import require_rules
 from splittally.core.errors import InvalidManifest, SplittallyError
 from splittally.core.findings import Finding, find
@@ -41,9 +42,8 @@ from splittally.edge.quantities import (
     share,
     span,
     table,
-    utc_offset_ns,
 )
-from splittally.edge.zones import read_zone
+from splittally.edge.world_terms import read_world
 
 TABLES = (
     "resources",
@@ -65,7 +65,6 @@ GRANT_KEYS = (
     "dispatch",
 )  # fmt: skip
 LIMIT_KEYS = ("dim", "amount", "per", "over", "rollover", "rollover_max", *PERIOD_KEYS)
-WORLD_KEYS = ("utc_offset", "timezone", "zones", "clock_jump")
 RULE_KEYS = (
     "name", "decision", "effect_kind", "cap_name", "cap_type", "origin_kind", "origin_name", "when", "match",
     "rates", "rate", "approvers", "approvals",
@@ -115,9 +114,10 @@ class _Reader:
         refuse_unknown("the manifest", self.document, TABLES)
         resources = {name: scale_of(name, value) for name, value in self._table("resources").items()}
         self.scales = {name: res.scale for name, res in self.state.ledger.resources.items()} | resources
-        world = self._world()
+        world = read_world(self._table("world"), self.zones)
+        calendar = Calendar(world["offset_ns"], self.zones.get(""))
         snapshots = read_snapshots(
-            self._table("prices"), self.scales, world["offset_ns"], lambda path: load(self.folder / path)
+            self._table("prices"), self.scales, calendar, lambda path: load(self.folder / path)
         )
         for name, source in self._table("modules").items():
             self.carried.modules[name] = self._module("modules", name, f"modules.{name}", source)
@@ -159,23 +159,6 @@ class _Reader:
 
     def _rules(self) -> list[Any]:
         return array("policy", self.document.get("policy", []))
-
-    def _world(self) -> dict[str, int]:
-        """The world's offset from UTC and its clock; its zone, and others that it is to know, are kept."""
-        world = self._table("world")
-        refuse_unknown("`world`", world, WORLD_KEYS)
-        terms = {"offset_ns": 0}
-        for name in array("world.zones", world.get("zones", [])):
-            self.zones[str(name)] = read_zone("world.zones", name)
-        if "timezone" not in world:
-            terms["offset_ns"] = utc_offset_ns("world.utc_offset", world.get("utc_offset", "+00:00"))
-        elif "utc_offset" in world:
-            raise InvalidManifest("a world has a `timezone` or a `utc_offset`", field="world.timezone")
-        else:
-            self.zones[""] = read_zone("world.timezone", world["timezone"])
-        if "clock_jump" in world:
-            terms["clock_jump_ns"] = span("world.clock_jump", world["clock_jump"])
-        return terms
 
     def _account(self, name: str, value: Any) -> int:
         entry = value if isinstance(value, Mapping) else {"debt_limit": value}

@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from splittally.core.calendars import Calendar
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidManifest, SplittallyError
 from splittally.core.hashing import hash_prices
@@ -36,6 +37,7 @@ from splittally.core.types import is_id
 from splittally.edge.amounts import minor_units
 from splittally.edge.quantities import array, natural, refuse_unknown, share, table
 
+UTC = Calendar()
 NEWEST = "newest"
 PRICE_KEYS = REQUIRED
 KEYS = ("since", RESOURCE, "source", "source_hash", *ROW_KEYS, MODELS)
@@ -91,18 +93,18 @@ class Snapshot(Struct, frozen=True):
 def read_snapshots(
     given: Mapping[str, Any],
     scales: Mapping[str, int],
-    offset_ns: int = 0,
+    calendar: Calendar = UTC,
     load: Callable[[str], Mapping[str, Any]] | None = None,
 ) -> dict[str, Snapshot]:
     """The snapshots of the table `prices`, by name; `InvalidManifest` where one cannot be read.
 
-    Days begin `offset_ns` before those of UTC. `load` reads a file that an entry names.
+    Days begin where those of `calendar` do. `load` reads a file that an entry names.
     """
     found = {}
     for name, entry in given.items():
         if isinstance(entry, str) and load is not None:
             entry = _in_file(f"prices.{name}", name, load(entry))
-        found[name] = _snapshot(name, entry, scales, offset_ns)
+        found[name] = _snapshot(name, entry, scales, calendar)
     return found
 
 
@@ -151,7 +153,7 @@ def _in_file(where: str, name: str, document: Mapping[str, Any]) -> Any:
     return entries[name]
 
 
-def _snapshot(name: str, entry: Any, scales: Mapping[str, int], offset_ns: int) -> Snapshot:
+def _snapshot(name: str, entry: Any, scales: Mapping[str, int], calendar: Calendar) -> Snapshot:
     where = f"prices.{name}"
     given = table(where, entry)
     _refuse_unknown(f"price snapshot `{name}`", given, KEYS)
@@ -180,7 +182,7 @@ def _snapshot(name: str, entry: Any, scales: Mapping[str, int], offset_ns: int) 
     return Snapshot(
         name=name,
         since=day.isoformat(),
-        since_ns=max(0, (day - datetime.date(1970, 1, 1)).days * DAY_NS - offset_ns),
+        since_ns=max(0, calendar.instant((day - datetime.date(1970, 1, 1)).days * DAY_NS)),
         resource=resource,
         scale=scales[resource],
         prices=prices,

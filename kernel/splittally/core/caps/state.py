@@ -14,6 +14,7 @@ from splittally.core.hashing import hash_terms
 from splittally.core.limits import CHAIN_GRANTS_MAX, PRICE_TABLES_KEPT_MAX
 from splittally.core.periods import is_keyed
 from splittally.core.prices import PriceTable, read_table
+from splittally.core.rows import grant_row
 from splittally.core.types import (
     CAP_ALL,
     CAP_ANY_TYPE,
@@ -27,7 +28,6 @@ from splittally.core.types import (
     Limit,
     Rule,
     covers_account,
-    grant_row,
 )
 
 NO_PARAMS = b"\xa0"  # the canonical bytes of an empty map

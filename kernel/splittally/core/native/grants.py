@@ -99,7 +99,7 @@ def _check_issue(state: State, call: NativeCall, params: IssueGrant) -> list[Fin
     grant = build_grant(params.name, msgspec.structs.replace(terms, parent=call.grant), call.principal)
     findings = check_new_name(state.caps, params.name) or check_terms(state.caps, grant)
     findings = findings or check_rules(state.caps, terms, "terms") or check_prices(state.caps, terms, "terms")
-    findings = findings or check_zones(state, grant.limits)
+    findings = findings + check_zones(state, grant.limits)
     return findings or check_accounts(state, call, grant)
 
 

@@ -27,15 +27,9 @@ from splittally.core.native.money import account_value, check_debts, check_scale
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.native.zones import check_zones, moved_windows, zone_events
 from splittally.core.release_kinds import RELEASE_KINDS
+from splittally.core.rows import effect_row
 from splittally.core.state import DEFINITIONS, State
-from splittally.core.types import (
-    CAP_ANY_TYPE,
-    CAP_NATIVE_TYPE,
-    POLICY_SCOPE,
-    ROOT,
-    SYS,
-    effect_row,
-)
+from splittally.core.types import CAP_ANY_TYPE, CAP_NATIVE_TYPE, POLICY_SCOPE, ROOT, SYS
 
 MANIFEST = "manifest"
 _OF_THE_WORLD = ("clock_jump_ns", "offset_ns")

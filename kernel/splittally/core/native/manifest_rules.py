@@ -11,8 +11,9 @@ from splittally.core.governor.state import GOVERNOR, SPENT
 from splittally.core.hashing import hash_manifest
 from splittally.core.ledger.limit_changes import Moment, open_window_events
 from splittally.core.native.manifest_terms import Manifest
+from splittally.core.rows import rules_row
 from splittally.core.state import POLICY, State
-from splittally.core.types import POLICY_SCOPE, rules_row
+from splittally.core.types import POLICY_SCOPE
 
 
 def policy_events(state: State, manifest: Manifest, now_ns: int) -> list[Event]:
