@@ -150,7 +150,7 @@ class Model:
 
     def __init__(self, above, ends, has):
         self.above, self.ends, self.has, self.now = above, ends, has, 0
-        self.order = sorted(("gift", "promo"), key=lambda x: ends[x] or 10**9) + ["paid"]
+        self.order = [*sorted(("gift", "promo"), key=lambda x: ends[x] or 10**9), "paid"]
 
     def split(self, amount):
         parts = {}
