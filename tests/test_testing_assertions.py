@@ -176,7 +176,7 @@ PER_INTENT = {"dim": "tokens", "per": "intent", "amount": 50}
     ("limits", "budget", "told"),
     [
         ([], {"tokens": 100}, "reserved 120 of 100 per life"),
-        ([PER_MINUTE], {}, "reserved 120 of 80 per 60s"),
+        ([PER_MINUTE], {}, "reserved 120 of 80 per rolling:60s"),
         ([PER_DAY], {}, "reserved 120 of 70 per day"),
         ([PER_INTENT], {}, "one intent holds 60 of 50"),
     ],
@@ -220,7 +220,9 @@ def test_a_kernel_that_counts_in_no_window_is_found(monkeypatch):
     with make_world({"grants": {"g": terms}}) as kernel:
         monkeypatch.setattr(reservation, "check_limits", lambda *_: checking.NOTHING)
         kernel.submit(Intent("llm.generate", {"max_tokens": 60}, "g"))
-        named(assert_no_overspend, kernel, "frame 2: grant `g`, dimension `tokens`", "no window per 60s")
+        named(
+            assert_no_overspend, kernel, "frame 2: grant `g`, dimension `tokens`", "no window per rolling:60s"
+        )
 
 
 def test_usage_of_a_bounded_dimension_that_was_never_reserved_is_overspending():

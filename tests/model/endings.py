@@ -12,7 +12,9 @@ class Endings:
         hold.story.append(("released", cause))
 
     def unknown(self, hold):
-        if hold.phase == "approval" or hold.phase == "unknown":
+        if hold.phase == "approval":
+            hold.story.append(("hold_changed", "approval"))
+        if hold.phase in ("approval", "unknown"):
             return
         wait = next((self.grants[x].unknown for x in hold.chain if self.grants[x].unknown), 0)
         hold.story.append(("hold_changed", "unknown"))
@@ -39,6 +41,10 @@ class Endings:
                     hold.counted.add((name, dim))
             for window in hold.windows[name]:
                 self.counter(*window).spent += hold.charged.get(name, {}).get(window[1], 0)
+            counters = [(name, dim, "life", 0) for dim in usage if (name, dim, "life", 0) in self.counters]
+            for counter in [*counters, *hold.windows[name]]:
+                if hold.charged.get(name, {}).get(counter[1], 0):
+                    self.tell(*counter)
         self.spend(hold.charged.get(hold.chain[0], {}))
 
     def pay(self, hold, amount):
@@ -106,7 +112,8 @@ class Endings:
         if hold.phase != "approval":
             return True
         dead = any(x.revoked or 0 < x.expiry <= self.now for x in map(self.grants.get, hold.chain))
-        if not is_yes or dead:
+        over = [x for x in self.caps or () if x[0] in hold.reserve and self.counted(*x[:2]) > x[2]]
+        if not is_yes or dead or over:
             self.free(hold, "rejected")
         else:
             hold.phase, hold.due = "open", hold.expires

@@ -1,6 +1,6 @@
 """What the obvious model of histories knows of the governor: its caps, what counts, what it said."""
 
-from tests.model.records import start_of
+from tests.model.records import end_of, start_of
 
 
 class Governor:
@@ -17,7 +17,10 @@ class Governor:
         caps = [cap for cap in self.caps or () if cap[0] in reserve]
         over = [cap for cap in caps if self.counted(*cap[:2]) + reserve[cap[0]] > cap[2]]
         if over:
-            return "defer", [{"day": "over_daily_cap", "week": "over_weekly_cap"}[over[0][1]]]
+            never = [cap for cap in over if reserve[cap[0]] > cap[2]]  # however long one waits
+            last = max(over, key=lambda cap: end_of(cap[1], start_of(cap[1], self.now)))
+            per = (never or [last])[0][1]
+            return "deny" if never else "defer", [{"day": "over_daily_cap", "week": "over_weekly_cap"}[per]]
         return ("allow" if caps else None), []
 
     def counted(self, resource, per):

@@ -8,6 +8,7 @@ CODES = {
     "defer": "budget_deferred",
     "ask": "approval_threshold",
     "shadow": "shadow_exceeded",
+    "tell": "limit_approaching",
 }
 
 
@@ -62,10 +63,10 @@ class Limits:
         for limit in self.limits(scope):
             amount = asked.get(limit.dim, 0)
             if limit.per == "intent":
-                if amount > limit.amount:
-                    is_own = limit.over in ("ask", "shadow")
+                if amount > limit.amount or (limit.over == "tell" and 0 < amount == limit.amount):
+                    is_own = limit.over in ("ask", "shadow", "tell")
                     found.codes.append(CODES[limit.over] if is_own else "intent_limit_exceeded")
-                    found.outcomes.append(OVER[limit.over])
+                    found.outcomes.append("deny" if limit.over == "defer" else OVER[limit.over])
                 continue
             start = 0
             if limit.per != "life":
@@ -86,8 +87,10 @@ class Limits:
                     found.codes.append("limit_approaching")
                     found.told.append((key, limit.amount))
             elif left < 0:
-                found.codes.append(CODES[limit.over])
-                found.outcomes.append(OVER[limit.over])
+                most = limit.amount if limit.per != "life" else left + amount + counter.reserved
+                over = "deny" if limit.over == "defer" and amount > most else limit.over  # it never fits
+                found.codes.append(CODES[over])
+                found.outcomes.append(OVER[over])
         return found
 
     def close(self, window):
@@ -119,3 +122,11 @@ class Limits:
                 counter = self.counters[*key, self.open[key][0]]
                 carried = max(0, counter.limit - was) if min(was, now) >= 0 else 0
                 counter.limit = now + carried
+
+    def tell(self, name, dim, per, start):
+        """A soft limit that a charge reaches is told of, once."""
+        counter = self.counter(name, dim, per, start)
+        used = counter.spent + counter.reserved - counter.refunded
+        for limit in self.grants[name].limits:
+            if (limit.dim, limit.per, limit.over) == (dim, per, "tell") and limit.amount <= used:
+                counter.told = max(counter.told, limit.amount)

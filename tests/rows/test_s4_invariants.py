@@ -325,7 +325,7 @@ def test_a_refund_is_a_number_of_its_own():
 @pytest.mark.req("S4-39")
 def test_what_one_window_spent_is_no_part_of_the_next():
     second = 10**9
-    terms = {"g": {"limits": [{"dim": "tokens", "per": "1s", "amount": 100}]}}
+    terms = {"g": {"limits": [{"dim": "tokens", "per": "1s", "amount": 100, "rolling": False}]}}
     with world(terms) as kernel:
         one = held(kernel, {"tokens": 60})
         other = held(kernel, {"tokens": 40}, now_ns=second // 2)

@@ -169,9 +169,9 @@ class Lender(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Window(Struct, frozen=True, array_like=True, gc=False):
-    """An instance of a windowed counter that a leg touches; `end_ns` is 0 in records of format 1.
+    """An instance of a windowed counter that a leg touches, for a `key` where its limit is per value.
 
-    `key` is what a limit per value counts it for, empty for any other.
+    `end_ns` is 0 in records of format 1.
     """
 
     dim: str

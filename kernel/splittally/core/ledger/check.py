@@ -16,8 +16,9 @@ from splittally.core.amounts import fits, shown
 from splittally.core.events import LimitCrossed, LimitSet
 from splittally.core.findings import Finding, advising, find
 from splittally.core.ledger.moves import Move, refused_moves
+from splittally.core.ledger.resets import end_of_window, frees_at_ns
 from splittally.core.ledger.state import UNUSED, Counter, Ledger, WindowKey
-from splittally.core.ledger.windows import counting, is_rolling, slice_of, window_end, window_start
+from splittally.core.ledger.windows import is_rolling, slice_of, window_end, window_start
 from splittally.core.reasons import RETRY_AFTER
 from splittally.core.types import ALLOW, DEFER, DENY, LIFE, PER_INTENT, REQUIRE_APPROVAL, Draw, Limit, Window
 from splittally.core.value_keys import NO_KEYS, Keys
@@ -104,7 +105,7 @@ def check_limits(
                 if is_rolling(limit.per):
                     resets_ns = frees_at_ns(ledger, of, asked, bound, now_ns)
                 else:
-                    resets_ns = _end_of(ledger, of, start_ns, offset_ns)
+                    resets_ns = end_of_window(ledger, of, start_ns, offset_ns)
             wait = wait_for(_OUTCOME[limit.over], asked, most, resets_ns)
             _refuse(found, scope, limit, asked, left, wait)
     return found
@@ -115,12 +116,6 @@ def _check_intent(found: LimitCheck, scope: Scope, limit: Limit, asked: int) -> 
     if asked > limit.amount or (limit.over == "tell" and 0 < asked == limit.amount):
         wait = NEVER if limit.over == "defer" else Wait(_OUTCOME[limit.over], {})
         _refuse(found, scope, limit, asked, limit.amount, wait)
-
-
-def _end_of(ledger: Ledger, key: WindowKey, start_ns: int, offset_ns: int) -> int:
-    """When the window of a limit ends that starts at `start_ns`, also one that nobody has opened yet."""
-    standing = ledger.windows.get(key)
-    return standing[1] if standing else window_end(key[2], start_ns, offset_ns, ledger.zones)
 
 
 def _is_passed(
@@ -275,17 +270,6 @@ def _touch(found: LimitCheck, scope: str, window: Window, opens_with: int | None
         found.events.append(
             LimitSet(scope=scope, dim=window.dim, per=window.per, start_ns=window.start_ns, amount=opens_with)
         )
-
-
-def frees_at_ns(ledger: Ledger, key: WindowKey, needed: int, bound: int, now_ns: int) -> int:
-    """When a rolling window has room for `needed` under `bound` if nothing else is asked; 0 for never."""
-    left, used = bound - needed, ledger.rolled(key, now_ns).used
-    for at in counting(key[2], ledger.slices.get(key, ()), now_ns):
-        if used <= left:
-            break
-        used -= ledger.counters[*key, at].used
-        now_ns = window_end(key[2], at, 0)
-    return now_ns if used <= left else 0
 
 
 def check_counted(
