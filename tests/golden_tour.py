@@ -540,10 +540,10 @@ def prices(t: Tour) -> None:
     t.release("h2", "cancel", "bob")
     t.release("k5", "cancel")
     t.release("k7", "cancel")
-    t.ask("q1", "llm.generate", params, "priced", at=40 * DAY)
-    t.ask("q2", "llm.generate", params, "priced", at=41 * DAY)
-    t.ask("q3", "llm.generate", {**params, "model": "n"}, "priced")
-    t.settle("q1", "ok", {"prompt_tokens": 500_000, "completion_tokens": 0})
+    t.ask("priced1", "llm.generate", params, "priced", at=40 * DAY)
+    t.ask("priced2", "llm.generate", params, "priced", at=41 * DAY)
+    t.ask("priced3", "llm.generate", {**params, "model": "n"}, "priced")
+    t.settle("priced1", "ok", {"prompt_tokens": 500_000, "completion_tokens": 0})
 
 
 def anchors(t: Tour) -> None:

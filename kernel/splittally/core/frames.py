@@ -67,10 +67,12 @@ def body_rows(
     """The body as lists and atoms, ready to be encoded."""
     cmd, told, events = msgspec.to_builtins((command, seen, out), builtin_types=(bytes,))
     if type(command) is Submit:
-        for member in cmd[2]:
-            leave_out(member, MEMBER_FIELDS)
+        for row in cmd[2]:
+            if not row[-1]:
+                row.pop()  # one field came later
     elif type(command) is Settle:
-        leave_out(cmd, SETTLE_FIELDS)
+        if not command.sent:
+            del cmd[SETTLE_FIELDS:]
     elif type(command) is Release:
         leave_out(cmd, RELEASE_FIELDS)
     if Known in map(type, seen):

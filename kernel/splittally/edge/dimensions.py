@@ -35,18 +35,21 @@ def _fixed(*dims: str) -> Callable[[Params], set[str] | None]:
 
 
 def _llm(params: Params) -> set[str]:
-    prices = _map(params.get("prices"))
-    rows = prices.get("snapshots", [prices])  # of a grant that names snapshots, or a table by hand
-    found = [_map(row).get("resource") for row in (rows if isinstance(rows, list) else [])]
-    return {"tokens", *(resource for resource in found if isinstance(resource, str))}
+    return {"tokens", *(row["resource"] for row in _priced(params))}
 
 
 def _llm_beside(params: Params) -> set[str]:
     """The same, and the provider's own figure where the table says the scale of its resource."""
+    told = (row["resource"] for row in _priced(params) if "since_ns" in row or row.get("scale") is not None)
+    return _llm(params) | {f"{resource}.provider" for resource in told}
+
+
+def _priced(params: Params) -> list[Params]:
+    """What names a resource in `prices`: the snapshots of a grant, whose tables say its scale, or a table."""
     prices = _map(params.get("prices"))
-    resource = prices.get("resource")
-    is_told = isinstance(resource, str) and prices.get("scale") is not None
-    return _llm(params) | ({f"{resource}.provider"} if is_told else set())
+    rows = prices.get("snapshots", [prices])
+    found = [_map(row) for row in rows] if isinstance(rows, list) else []
+    return [row for row in found if isinstance(row.get("resource"), str)]
 
 
 def _allow(params: Params) -> set[str] | None:

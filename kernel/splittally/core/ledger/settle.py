@@ -134,8 +134,12 @@ def crossings(
             freed = 0 if is_late else leg.reserve.get(key[1], 0)
             if soft and amount:
                 events += _told(key, counter, amount - freed, soft, value)
-            available = counter.available + ledger.raised.get(key[:3], 0)
-            if counter.limit >= 0 and available + freed < amount and available >= 0:
+            if counter.limit < 0:
+                continue
+            available = counter.available
+            if ledger.raised:
+                available += ledger.raised.get(key[:3], 0)
+            if available + freed < amount and available >= 0:
                 events.append(_crossed(key, "exhausted", counter.limit, available + freed - amount, value))
     return events
 
