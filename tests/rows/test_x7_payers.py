@@ -6,12 +6,12 @@ import hypothesis.strategies as st
 import pytest
 import splittally
 from hypothesis import given
-from splittally import InvalidManifest
+from splittally import InvalidManifest, Receipt
 from splittally.core.canonical import decode, encode_record
 from splittally.core.events import GrantSet
 from splittally.core.rows import GRANT_FIELDS, grant_row
 
-from tests.rows.worlds import act, codes, few, held, recorded, settle, tally, world
+from tests.rows.worlds import act, codes, few, held, recorded, settle, tally, uses, world
 
 DAY = 86_400 * 10**9
 APRIL = "2026-04-01T00:00:00Z"
@@ -96,6 +96,39 @@ def test_what_all_hold_together_is_too_little_where_the_last_lacks_its_part():
         assert facts == {"account": "accounts/paid", "needed": 2, "available": 1}
         assert balances(kernel, "promo", "paid") == (3, 1)
         assert drawn(kernel, held(kernel, {"USD": 4})) == [("promo", 3), ("paid", 1)]
+
+
+@pytest.mark.req("X7-18")
+def test_that_nobody_is_paid_is_said_once_and_a_payee_who_is_not_listed_is_told_once():
+    with money(pays_to=[]) as kernel:
+        assert codes(act(kernel, {"USD": 5})) == ["payee_missing"]
+    with money() as kernel:
+        digest = held(kernel, {"USD": 5})
+        told = kernel.settle(Receipt(digest, "ok", "adapter", uses({"USD": 5}), pays_to="accounts/other"))
+        assert [violation.code for violation in told.violations] == ["payee_not_permitted"]
+        assert balances(kernel, "promo", "paid", "vendor") == (0, 98, 5)
+
+
+@pytest.mark.req("X7-18")
+def test_eight_accounts_pay_one_call():
+    names = [f"accounts/{name}" for name in (*NAMES, "x", "y", "z")]
+    with money({"g": CARD}, paid=0) as kernel:
+        for name in names[len(NAMES) :]:
+            assert kernel.native("account.open", account=name).allowed
+        for name in names:
+            assert kernel.native("ledger.issue", resource="USD", amount=1, to=name).allowed
+        terms = CARD | {"cap": "test/parrot@1", "draws_on": {"USD": names}}
+        assert kernel.native("grant.issue", name="h", terms=terms).allowed
+        assert [amount for _, amount in drawn(kernel, held(kernel, {"USD": 11}, "h"))] == [
+            1,
+            4,
+            1,
+            1,
+            1,
+            1,
+            1,
+            1,
+        ]
 
 
 @pytest.mark.req("X7-18")
