@@ -53,6 +53,7 @@ FREE = {
     "name",
     "params",
     "parent",
+    "payers",
     "holder",
     "made_by",
     "grant_hash",

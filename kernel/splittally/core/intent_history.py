@@ -166,7 +166,7 @@ def known_of(found: Trace) -> Known:
     """The evidence that a command on an ended intent rests on."""
     settled, held = found.settled, found.held
     released = next((ending for _, ending in found.endings if isinstance(ending, Released)), None)
-    draws = held.draws if held is not None else _recorded_draws(found)
+    draws = _as_paid(found, held.draws if held is not None else _recorded_draws(found))
     legs = []
     for at, leg in enumerate(_legs(found)):
         charge = settled.legs[at] if settled is not None else None
@@ -235,6 +235,25 @@ def _recorded_draws(found: Trace) -> list[Draw]:
         )
         for seq, posting in found.postings
         if seq == found.seq
+    ]
+
+
+# What an account paid late may be less than it had reserved, so a refund asks the postings.
+def _as_paid(found: Trace, draws: list[Draw]) -> list[Draw]:
+    """The draws; of a resource that several accounts paid, with what each has paid, refunds taken off."""
+    resources = [draw.resource for draw in draws]
+    if found.settled is None or len(resources) == len(set(resources)):
+        return draws
+    net: dict[tuple[str, str], int] = {}
+    for _, posting in found.postings:
+        for account, amount in ((posting.debit, posting.amount), (posting.credit, -posting.amount)):
+            key = (account, posting.resource)
+            net[key] = net.get(key, 0) + amount
+    return [
+        replace(draw, amount=max(0, net.get((draw.account, draw.resource), 0)))
+        if resources.count(draw.resource) > 1
+        else draw
+        for draw in draws
     ]
 
 

@@ -56,6 +56,7 @@ DENY_MESSAGE_BYTES_MAX = 512
 # --- authority ----------------------------------------------------------------------------------
 CHAIN_GRANTS_MAX = 16  # legs of one hold
 LIMITS_PER_GRANT_MAX = 128
+PAYERS_MAX = 8  # accounts that pay one resource, one after the other
 BUDGET_DIMS_MAX = 64
 POLICY_RULES_MAX = 1_000
 ZONES_MAX = 600  # all that there are

@@ -1,8 +1,8 @@
 """What an intent would hold: its legs, the money that they draw, and the events that reserve them.
 
 Rule 1. Planning changes nothing: limits are compared here (stage 5) and counted only by the events.
-Rule 2. For each resource the nearest grant of the chain that declares an account pays, once, its own leg's
-        amount.
+Rule 2. For each resource the nearest grant of the chain that declares accounts pays, once, its own leg's
+        amount: each that has not ended what may be taken from it, in their order, and the last the rest.
 Rule 3. A native effect is never held: it uses what it reserves, in the record that decides it.
 Rule 4. Whom a draw pays first is a plain account that exists, or the intent is refused.
 
@@ -24,6 +24,7 @@ from splittally.core.commands import Member
 from splittally.core.events import Charge, Event, Held, HoldChanged, Noted, Posted, Settled
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.check import LimitCheck, Scope, check_counted, check_limits
+from splittally.core.ledger.moves import spendable
 from splittally.core.ledger.settle import first_payee, uncounted_dims
 from splittally.core.ledger.state import Ledger
 from splittally.core.state import State
@@ -36,6 +37,7 @@ from splittally.core.types import (
     REQUIRE_APPROVAL,
     Draw,
     Leg,
+    Payer,
     Window,
     covers_account,
 )
@@ -80,7 +82,7 @@ def plan_reservation(
             if checked.outcomes or checked.findings or checked.events:
                 checks.append(checked)
         legs.append(replace(link.leg, reserve=estimate, windows=windows))
-    draws = draws_of(chain, estimates) if chain.payers else []
+    draws = draws_of(state.ledger, now_ns, chain, estimates) if chain.payers else []
     reservation = Reservation(legs=legs, limit_checks=checks, draws=draws, payee_findings=NO_FINDINGS)
     if not draws:
         return reservation
@@ -89,24 +91,39 @@ def plan_reservation(
     return _with_first(state, reservation)
 
 
-def draws_of(chain: Chain, amounts: list[dict[str, int]]) -> list[Draw]:
+def draws_of(ledger: Ledger, now_ns: int, chain: Chain, amounts: list[dict[str, int]]) -> list[Draw]:
     """What the accounts of a chain pay of these amounts, one map for each leg: Rule 2."""
     draws: list[Draw] = []
     drawn: set[str] = set()
-    for at, resource, account in chain.payers:
+    for at, resource, payers in chain.payers:
         if resource in amounts[at] and resource not in drawn:
             drawn.add(resource)
-            draws.append(
-                Draw(
-                    resource=resource,
-                    account=account,
-                    amount=amounts[at][resource],
-                    leg=at,
-                    pays_to=chain.pays_to,
-                    doubt=chain.links[at].grant.doubt,
-                )
+            amount = amounts[at][resource]
+            first = Draw(
+                resource=resource,
+                account=payers[0].account,
+                amount=amount,
+                leg=at,
+                pays_to=chain.pays_to,
+                doubt=chain.links[at].grant.doubt,
             )
+            draws += [first] if len(payers) == 1 else _shared(ledger, now_ns, payers, first)
     return draws
+
+
+# Example. 5 USD from `promo`, which holds 3 and ends in April, then `paid`: 3 and 2. In April: 0 and 5. The
+# last stands there with 0, too, because it owes what is used above the reserve.
+def _shared(ledger: Ledger, now_ns: int, payers: list[Payer], whole: Draw) -> list[Draw]:
+    """A draw as several accounts pay it; that the last holds its part is asked with all draws."""
+    draws: list[Draw] = []
+    left = whole.amount
+    for payer in payers[:-1]:
+        is_live = not payer.until_ns or now_ns < payer.until_ns
+        amount = min(left, spendable(ledger, payer.account, whole.resource)) if is_live else 0
+        if amount > 0:
+            left -= amount
+            draws.append(replace(whole, account=payer.account, amount=amount))
+    return [*draws, replace(whole, account=payers[-1].account, amount=left)]
 
 
 def _with_first(state: State, reservation: Reservation) -> Reservation:

@@ -93,12 +93,20 @@ class Limit(Struct, frozen=True, array_like=True, gc=False):
     carried_max: int = -1
 
 
+class Payer(Struct, frozen=True, array_like=True, gc=False):
+    """An account that pays until its end; 0 for none."""
+
+    account: str
+    until_ns: int
+
+
 class Grant(Struct, frozen=True, array_like=True, gc=False):
     """Authority: who may do what, under which limits, paid by whom. `spec/04-pipeline.md`.
 
     `params` is the BLAKE3 of the canonical cap params; `expiry_ns`, `hold_ns_max`, `approval_ns` and
     `unknown_ns` are 0 for none. `made_by` is `manifest` when the manifest owns the grant. `dispatch`
     requires that an effect is dispatched before it is carried out; what a grant above requires holds below.
+    A resource that several accounts pay stands in `payers`, in the order of their use, and not in `draws_on`.
     """
 
     name: str
@@ -120,6 +128,12 @@ class Grant(Struct, frozen=True, array_like=True, gc=False):
     made_by: str
     grant_hash: bytes
     dispatch: bool = False
+    payers: dict[str, list[Payer]] = {}
+
+    @property
+    def paid_by(self) -> dict[str, list[Payer]]:
+        """Who pays each resource that the grant draws, in the order of their use: the last has no end."""
+        return {resource: [Payer(account, 0)] for resource, account in self.draws_on.items()} | self.payers
 
 
 class CapDef(Struct, frozen=True, array_like=True, gc=False):

@@ -62,8 +62,9 @@ def _is_visible(state: State, principal: str, chain: Chain, now_ns: int, finding
     if "account" in facts:
         resource, account = str(facts.get("resource", "")), facts["account"]
         is_drawn = any(
-            link.grant.holder == principal and link.grant.draws_on.get(resource) == account
+            link.grant.holder == principal and account == payer.account
             for link in chain.links
+            for payer in link.grant.paid_by.get(resource, ())
         )
         return is_drawn or _may_take(state, chain, now_ns, resource, account)
     return True

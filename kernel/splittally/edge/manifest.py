@@ -29,6 +29,7 @@ from splittally.edge.governor_terms import spelled_governor
 from splittally.edge.json_values import parse_json
 from splittally.edge.manifest_files import Carried, load
 from splittally.edge.native_params import SchemaOf
+from splittally.edge.payers import spelled_payers
 from splittally.edge.periods import PERIOD_KEYS, spelled_per
 from splittally.edge.permission import complete_terms
 from splittally.edge.priced_params import Priced
@@ -231,6 +232,8 @@ class _Reader:
         for key in ("hold_ns_max", "approval_ns", "unknown_ns"):
             if key in terms:
                 terms[key] = span(f"{where}.{key}", terms[key])
+        if "draws_on" in terms:
+            terms["draws_on"] = spelled_payers(f"{where}.draws_on", terms["draws_on"])
         expiry = entry.get("expiry", entry.get("expiry_ns"))
         if expiry is not None:
             terms["expiry_ns"] = instant(f"{where}.expiry", expiry)

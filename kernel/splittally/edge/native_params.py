@@ -17,6 +17,7 @@ from splittally.core.native import NATIVE
 from splittally.core.native.money import SCALE_MAX
 from splittally.core.state import State
 from splittally.edge.amounts import amounts_by_resource, minor_units, parse_amount
+from splittally.edge.payers import spelled_payers
 from splittally.edge.periods import spelled_per
 from splittally.edge.permission import complete_terms
 from splittally.edge.priced_params import issued_params
@@ -82,6 +83,8 @@ def seal_terms(
             spelled_limit(f"terms.limits[{at}]", x, standing) if isinstance(x, Mapping) else x
             for at, x in enumerate(sealed["limits"])
         ]
+    if "draws_on" in sealed:
+        sealed["draws_on"] = spelled_payers("terms.draws_on", sealed["draws_on"])
     params = sealed.get("params")
     cap = state.caps.caps.get(str(sealed.get("cap")))
     if params is not None and type(params) is not bytes:

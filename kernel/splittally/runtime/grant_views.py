@@ -22,6 +22,10 @@ def grant_row(state: State, name: str) -> Row | None:
         return None
     row = Row(msgspec.structs.asdict(grant))
     row["limits"] = [Row(msgspec.structs.asdict(limit)) for limit in limits_of(grant)]
+    row["payers"] = {
+        resource: [Row(msgspec.structs.asdict(payer)) for payer in payers]
+        for resource, payers in grant.payers.items()
+    }
     row["chain"] = [above.name for above in state.caps.ancestors(name)]
     row["revoked"] = state.caps.is_revoked(name)
     row["exhausted"] = _is_exhausted(state, name)

@@ -19,6 +19,7 @@ from splittally.core.limits import (
     CHAIN_GRANTS_MAX,
     LIMITS_PER_GRANT_MAX,
     PARAMS_BYTES_MAX,
+    PAYERS_MAX,
     TIME_NS_MAX,
 )
 from splittally.core.periods import is_keyed, read_period
@@ -31,6 +32,7 @@ from splittally.core.types import (
     ROOT,
     Grant,
     Limit,
+    Payer,
     is_id,
     is_name,
     is_per,
@@ -91,6 +93,17 @@ class LimitTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         )
 
 
+class PayerTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of several accounts that a grant draws on, until its end where it has one."""
+
+    account: str
+    until_ns: int = 0
+
+    def __post_init__(self) -> None:
+        _require(is_id(self.account), "an account of `draws_on` is a name")
+        _require(0 <= self.until_ns <= TIME_NS_MAX, "`until_ns` is a natural below 2^63")
+
+
 class GrantTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A grant as stated; times in nanoseconds, amounts in minor units. `params` is canonical CBOR."""
 
@@ -101,7 +114,7 @@ class GrantTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     expiry_ns: int | None = None
     parent: str = ROOT
     holder: str = OPERATOR
-    draws_on: dict[str, str] = {}
+    draws_on: dict[str, str | list[PayerTerms]] = {}
     pays_to: list[str] = []
     delegations: int = 0
     hold_ns_max: int = 0
@@ -130,9 +143,30 @@ class GrantTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _require(self.doubt in DOUBTS, "`doubt` is payer or payee")
         _require(self.above in ABOVES, "`above` is charge, cap or debt")
         _require(all(map(is_id, self.pays_to)), "`pays_to` lists accounts")
-        _require(all(map(is_id, [*self.draws_on, *self.draws_on.values()])), "`draws_on` maps names")
+        for resource, payers in self.draws_on.items():
+            _require(is_id(resource), "`draws_on` maps names")
+            _require_payers(resource, payers)
         first = self.pays_to[:1]
         _require(all(map(is_plain, first)), "the first of `pays_to` is one account")
+
+
+def _require_payers(resource: str, payers: str | list[PayerTerms]) -> None:
+    """The last of several pays what the others cannot, so it may not end."""
+    if isinstance(payers, str):
+        _require(is_id(payers), "`draws_on` maps names")
+        return
+    accounts = [payer.account for payer in payers]
+    _require(0 < len(accounts) <= PAYERS_MAX, f"`draws_on` of `{resource}` lists 1 to {PAYERS_MAX} accounts")
+    _require(len(accounts) == len(set(accounts)), f"`draws_on` of `{resource}` lists an account twice")
+    is_open = any(not payer.until_ns for payer in payers)
+    _require(is_open, f"one account in `draws_on` of `{resource}` has no `until`: it pays the rest")
+
+
+# Example. [paid, promo until April, gift until March] is used as gift, promo, paid.
+def _in_order(payers: list[PayerTerms]) -> list[Payer]:
+    """Those that end first come first, and those that do not last; else they stay in their order."""
+    ordered = sorted(payers, key=lambda payer: payer.until_ns or TIME_NS_MAX + 1)
+    return [Payer(payer.account, payer.until_ns) for payer in ordered]
 
 
 def build_grant(name: str, terms: GrantTerms, made_by: str) -> Grant:
@@ -143,6 +177,11 @@ def build_grant(name: str, terms: GrantTerms, made_by: str) -> Grant:
         "budget": terms.budget,
         "expiry": terms.expiry_ns,
     }
+    drawn = {
+        resource: [PayerTerms(account=payers)] if isinstance(payers, str) else payers
+        for resource, payers in terms.draws_on.items()
+    }
+    ordered = {resource: _in_order(payers) for resource, payers in drawn.items()}
     return Grant(
         name=name,
         cap=terms.cap,
@@ -152,7 +191,7 @@ def build_grant(name: str, terms: GrantTerms, made_by: str) -> Grant:
         parent=terms.parent,
         holder=terms.holder,
         limits=[limit.limit() for limit in terms.limits],
-        draws_on=terms.draws_on,
+        draws_on={resource: payers[0].account for resource, payers in ordered.items() if len(payers) == 1},
         pays_to=terms.pays_to,
         delegations=terms.delegations,
         hold_ns_max=terms.hold_ns_max,
@@ -163,11 +202,16 @@ def build_grant(name: str, terms: GrantTerms, made_by: str) -> Grant:
         made_by=made_by,
         grant_hash=hash_grant(encode(identity)),
         dispatch=terms.dispatch,
+        payers={resource: payers for resource, payers in ordered.items() if len(payers) > 1},
     )
 
 
 def terms_of(caps: Caps, grant: Grant) -> GrantTerms:
     """The terms that a grant states, to be changed and built again."""
+    several = {
+        resource: [PayerTerms(account=payer.account, until_ns=payer.until_ns) for payer in payers]
+        for resource, payers in grant.payers.items()
+    }
     return GrantTerms(
         cap=grant.cap,
         params=caps.blobs[grant.params] if grant.params else None,
@@ -176,7 +220,7 @@ def terms_of(caps: Caps, grant: Grant) -> GrantTerms:
         expiry_ns=grant.expiry_ns or None,
         parent=grant.parent,
         holder=grant.holder,
-        draws_on=grant.draws_on,
+        draws_on=grant.draws_on | several,
         pays_to=grant.pays_to,
         delegations=grant.delegations,
         hold_ns_max=grant.hold_ns_max,

@@ -118,7 +118,7 @@ def _doubt(caps: Caps, grant: Grant, above: Grant) -> list[Finding]:
         return []
     bound: Grant | None = above
     if caps.caps[grant.cap].cap_type != caps.caps[above.cap].cap_type:
-        bound = next((x for x in caps.ancestors(above.name) if x.draws_on and grant.draws_on), None)
+        bound = next((x for x in caps.ancestors(above.name) if x.paid_by and grant.paid_by), None)
     if bound is None or _DOUBT[grant.doubt] <= _DOUBT[bound.doubt]:
         return []
     return [find("wider_than_parent", doubt=grant.doubt, available=bound.doubt, grant=bound.name)]
@@ -173,6 +173,7 @@ NARROWS: dict[str, Narrows] = {
     "unknown_ns": _at_most("unknown_ns"),
     "doubt": _doubt,
     "above": _above,
+    "payers": _free,  # as `draws_on`
     "dispatch": _free,  # of any grant of the chain it binds, so a child cannot take it back
     "made_by": _free,
     "grant_hash": _free,  # of terms that are compared one by one

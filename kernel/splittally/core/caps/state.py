@@ -26,6 +26,7 @@ from splittally.core.types import (
     Grant,
     Leg,
     Limit,
+    Payer,
     Rule,
     covers_account,
 )
@@ -76,7 +77,7 @@ class Chain(NamedTuple):
 
     `pays_to` is the list of the leafmost grant that has one, less what a list above it does not cover.
     `payers` are the accounts that its grants draw on, the nearest first: place in the chain, resource,
-    account.
+    accounts in the order of their use.
     `is_sound` says that every grant covers the kind and none is revoked.
     """
 
@@ -85,7 +86,7 @@ class Chain(NamedTuple):
     hold_ns_max: int
     asked: tuple[Link, ...]
     pays_to: list[str]
-    payers: tuple[tuple[int, str, str], ...]
+    payers: tuple[tuple[int, str, list[Payer]], ...]
     is_sound: bool
 
     def is_live(self, principal: str, now_ns: int) -> bool:
@@ -151,10 +152,15 @@ class Caps:
             name = grants[-1].parent
         return grants
 
-    def drawn_on(self, name: str, resource: str) -> str:
-        """The account from which a chain takes a resource, as its nearest grant has it; empty for none."""
-        chain = self.ancestors(name)
-        return next((grant.draws_on[resource] for grant in chain if resource in grant.draws_on), "")
+    def payers(self, name: str, resource: str) -> list[Payer]:
+        """The accounts from which a chain takes a resource, as its nearest grant has them."""
+        drawn = (grant.paid_by for grant in self.ancestors(name))
+        return next((paid_by[resource] for paid_by in drawn if resource in paid_by), [])
+
+    def bearer(self, name: str, resource: str) -> str:
+        """The account that owes what a chain owes: its last, which has no end; empty for none."""
+        payers = self.payers(name, resource)
+        return payers[-1].account if payers else ""
 
     def descends(self, name: str, ancestor: str) -> bool:
         """Whether `name` is `ancestor` or stands below it."""
@@ -172,7 +178,7 @@ class Caps:
         asked = tuple(link for link in links if link.template is not None)
         is_sound = all(link.covers and link.grant.name not in self.revoked for link in links)
         payees = _payees([link.grant for link in links])
-        payers = [(at, *drawn) for at, link in enumerate(links) for drawn in link.grant.draws_on.items()]
+        payers = [(at, *drawn) for at, link in enumerate(links) for drawn in link.grant.paid_by.items()]
         return Chain(
             links=links,
             expiry_ns=min(expiries, default=0),

@@ -319,7 +319,5 @@ def check_accounts(ledger: Ledger, draws: list[Draw]) -> list[Finding]:
     """What the accounts drawn on say: one finding for each that holds too little."""
     moves = draw_moves(draws)
     findings = refused_moves(ledger, sorted(moves) if len(moves) > 1 else moves)
-    for draw in draws:
-        if not draw.pays_to:
-            findings.append(find("payee_missing", resource=draw.resource))
-    return findings
+    unpaid = dict.fromkeys(draw.resource for draw in draws if not draw.pays_to)
+    return findings + [find("payee_missing", resource=resource) for resource in unpaid]

@@ -4,6 +4,8 @@ Rule 1. Settling is total: whatever the answer, the hold ends and every number t
 Rule 2. Each leg is charged its own usage by its own verdict; a fault concerns its own leg and charges
         what it reserved.
 Rule 3. An account never pays more than was committed, but for a leg whose grant says `debt`.
+Rule 4. Of several accounts that pay one resource the first pays first, and the last gets its rest back first,
+        owes what `debt` lets be owed, and pays late what those before it cannot any more.
 """
 
 from collections.abc import Callable
@@ -185,37 +187,57 @@ def _crossed(key: CounterKey, over: str, amount: int, balance: int, value: bytes
 #     no answer, doubt = payee   in flight -> accounts/team 12
 #     late, used 9               accounts/team -> vendor, as much of 9 as the account still has
 #
-# An ending draws each resource once, so no draw finds an account that another has taken from.
+# Of 3 drawn from `accounts/promo` and then 2 from `accounts/paid`, where 4 were used:
+#
+#     in flight -> vendor 3      in flight -> vendor 1, in flight -> accounts/paid 1
+#
+# An ending draws a resource from an account once, so no draw finds an account that another has taken from.
 def pay_draws(ledger: Ledger, ending: Ending) -> tuple[list[Event], list[Finding]]:
     """The postings that end what was drawn, and what is wrong with them."""
     postings: list[Event] = []
     violations: list[Finding] = []
-    for draw in ending.draws:
-        leg, answer = ending.legs[draw.leg], ending.answers[draw.leg]
-        if isinstance(answer, SettleVerdict):
-            used = answer.usage.get(draw.resource, 0)
-        else:
-            used = 0 if draw.doubt == "payee" else draw.amount
-        payee = payee_of(draw, ending.pays_to, ledger, violations)
-        committed = min(used, draw.amount)
+    for draws in _by_resource(ending.draws):
+        *others, last = draws
+        leg, used = ending.legs[last.leg], _used(ending, draws)
+        payee = payee_of(draws[0], ending.pays_to, ledger, violations)
+        paid, reserve = 0, 0
+        for draw in others:
+            reserve += draw.amount
+            committed = _committed(ledger, ending, draw, min(used, reserve) - paid)
+            paid += committed
+            postings += _posted(ending, draw, payee, committed, 0, leg.grant)
+        reserve += last.amount
+        committed = _committed(ledger, ending, last, min(used, reserve) - paid)
         extra = 0
-        if ending.is_late:
-            committed = max(0, min(committed, spendable(ledger, draw.account, draw.resource)))
-        elif used > draw.amount and leg.above == "debt":
-            left = spendable(ledger, draw.account, draw.resource)
-            extra = max(0, min(used - draw.amount, left))
-        if committed + extra < used and leg.above != "cap":
-            violations.append(
-                find(
-                    "unfunded",
-                    account=draw.account,
-                    resource=draw.resource,
-                    needed=used,
-                    paid=committed + extra,
-                )
-            )
-        postings += _posted(ending, draw, payee, committed, extra, leg.grant)
+        if used > reserve and leg.above == "debt" and not ending.is_late:
+            extra = max(0, min(used - reserve, spendable(ledger, last.account, last.resource)))
+        paid += committed + extra
+        if paid < used and leg.above != "cap":
+            facts = {"account": last.account, "resource": last.resource, "needed": used, "paid": paid}
+            violations.append(find("unfunded", **facts))
+        postings += _posted(ending, last, payee, committed, extra, leg.grant)
     return postings, violations
+
+
+def _by_resource(draws: tuple[Draw, ...]) -> list[list[Draw]]:
+    """The draws of each resource, in their order."""
+    found: dict[str, list[Draw]] = {}
+    for draw in draws:
+        found.setdefault(draw.resource, []).append(draw)
+    return list(found.values())
+
+
+def _used(ending: Ending, draws: list[Draw]) -> int:
+    """What was used of a resource that these draws pay; without an answer, what `doubt` says."""
+    answer = ending.answers[draws[0].leg]
+    if isinstance(answer, SettleVerdict):
+        return answer.usage.get(draws[0].resource, 0)
+    return 0 if draws[0].doubt == "payee" else sum(draw.amount for draw in draws)
+
+
+def _committed(ledger: Ledger, ending: Ending, draw: Draw, owed: int) -> int:
+    """What an account pays of what is owed: it is in flight, or what the account still has of it."""
+    return max(0, min(owed, spendable(ledger, draw.account, draw.resource))) if ending.is_late else owed
 
 
 def _posted(ending: Ending, draw: Draw, payee: str, committed: int, extra: int, grant: str) -> list[Event]:

@@ -153,7 +153,7 @@ def _charter_parent(state: State, call: NativeCall, params: CreateBudget) -> str
 def _charter_terms(state: State, call: NativeCall, params: CreateBudget, plan: Plan) -> GrantTerms:
     parent = _charter_parent(state, call, params)
     above = state.caps.grants[parent]
-    doubts = [grant.doubt for grant in state.caps.ancestors(parent) if grant.draws_on]
+    doubts = [grant.doubt for grant in state.caps.ancestors(parent) if grant.paid_by]
     return GrantTerms(
         cap=CAP_SPEND,
         params=encode({"resources": sorted(plan.resources)}),

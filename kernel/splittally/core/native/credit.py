@@ -1,8 +1,8 @@
 """Credit: a debt limit lets somebody spend what is not there, so somebody must hold it.
 
 Rule 1. A debt limit is at most what the chain that asks for it holds: what its limits for life leave, and
-        what may be taken from the account it draws on. A chain that has neither holds nothing; root is not
-        bound.
+        what may be taken from the account it draws on (of several, the last, which has no end). A chain that
+        has neither holds nothing; root is not bound.
 Rule 2. What was lent before counts against it: below the grant that holds it, by whomever, and out of the
         account that holds it, under whichever grant. Who lends is remembered with the account.
 Rule 3. The debt limit of an account holds for each resource that may come to it.
@@ -51,8 +51,9 @@ def _held(state: State, principal: str, chains: list[list[Grant]], resource: str
                 held.append(
                     (counter.available - _lent(state, principal, chain, grant, "", resource), grant.name)
                 )
-            if not is_drawn and resource in grant.draws_on:
-                is_drawn, account = True, grant.draws_on[resource]
+            payers = grant.paid_by.get(resource)
+            if not is_drawn and payers:
+                is_drawn, account = True, payers[-1].account
                 lent = _lent(state, principal, chain, grant, account, resource)
                 left = spendable(state.ledger, account, resource)
                 held.append((left + state.ledger.lent.get((account, resource), 0) - lent, grant.name))
@@ -81,7 +82,7 @@ def _backing(state: State, name: str, resource: str) -> list[str]:
 def backs(state: State, grants: Iterable[str], resources: Iterable[str]) -> dict[str, list[str]]:
     """The accounts out of which these grants lend, by resource."""
     names = [name for name in grants if name]
-    drawn = {x: {state.caps.drawn_on(name, x) for name in names} - {""} for x in sorted(resources)}
+    drawn = {x: {state.caps.bearer(name, x) for name in names} - {""} for x in sorted(resources)}
     return {resource: sorted(accounts) for resource, accounts in drawn.items() if accounts}
 
 

@@ -38,7 +38,7 @@ from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.native.zones import check_zones
 from splittally.core.periods import read_period
 from splittally.core.state import State
-from splittally.core.types import APPROVAL, EXTERNAL, LIFE, ROOT, Grant, is_id
+from splittally.core.types import APPROVAL, EXTERNAL, LIFE, ROOT, Grant, Payer, is_id
 
 
 class IssueGrant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,14 +112,16 @@ def _make_issue(state: State, call: NativeCall, params: IssueGrant) -> list[Even
 def check_accounts(state: State, call: NativeCall, grant: Grant) -> list[Finding]:
     """Whether the accounts of a grant exist and its issuer may let them be drawn on."""
     findings = []
-    for resource, account in sorted(grant.draws_on.items()):
+    drawn = sorted(grant.paid_by.items())
+    for resource, payer in ((resource, payer) for resource, payers in drawn for payer in payers):
+        account = payer.account
         if resource not in state.ledger.resources:
             findings.append(find("not_found", resource=resource))
         elif account not in state.ledger.accounts:
             findings.append(find("not_found", account=account))
         elif account.startswith(EXTERNAL):
             findings.append(find("external_account", account=account))
-        elif not _may_lend(state, call, resource, account):
+        elif not _may_lend(state, call, resource, payer):
             findings.append(find("account_not_yours", account=account, resource=resource))
     for account in grant.pays_to[:1]:
         if account not in state.ledger.accounts:
@@ -127,13 +129,14 @@ def check_accounts(state: State, call: NativeCall, grant: Grant) -> list[Finding
     return findings
 
 
-def _may_lend(state: State, call: NativeCall, resource: str, account: str) -> bool:
-    """Whether the issuer is root, draws on the account itself, or holds a native grant over it."""
+def _may_lend(state: State, call: NativeCall, resource: str, payer: Payer) -> bool:
+    """Whether the issuer is root, draws on the account itself as long, or holds a native grant over it."""
     if call.grant == ROOT:
         return True
-    return state.caps.drawn_on(call.grant, resource) == account or governs(
-        state, call.principal, resource, account, call.now_ns
-    )
+    for own in state.caps.payers(call.grant, resource):
+        if own.account == payer.account and (not own.until_ns or 0 < payer.until_ns <= own.until_ns):
+            return True
+    return governs(state, call.principal, resource, payer.account, call.now_ns)
 
 
 def _check_there(state: State, name: str) -> list[Finding]:
@@ -272,7 +275,9 @@ def revoke_events(state: State, name: str, order: str) -> list[Event]:
 
 def _touches_terms(terms: GrantTerms) -> Touches:
     """The accounts that a grant may draw on, and whom it may pay."""
-    return Touches(accounts=[*terms.draws_on.values()], payees=terms.pays_to, resources=[*terms.draws_on])
+    drawn = build_grant("", terms, "").paid_by
+    accounts = [payer.account for payers in drawn.values() for payer in payers]
+    return Touches(accounts=accounts, payees=terms.pays_to, resources=[*drawn])
 
 
 def _touches_amend(state: State, call: NativeCall, params: AmendGrant) -> Touches:

@@ -3,8 +3,11 @@
 Rule 1. What runs is released by nobody but the attempt that started it.
 Rule 2. What nobody knows is attested by somebody who answers for it.
 Rule 3. A refund gives back at most what was charged, in the counters that were charged. Of a resource that
-        was drawn the money comes back from whoever was paid to the account that paid, or it is refused.
+        was drawn the money comes back from whoever was paid to the account that paid (of several, to the
+        last first), or it is refused.
 """
+
+from typing import Any
 
 from msgspec import Struct
 
@@ -164,14 +167,33 @@ def _repaid(known: Known, amounts: dict[str, int]) -> list[Move]:
 
     What a native effect moved by itself was drawn from nobody, and is not repaid.
     """
-    payers = {draw.resource: draw.account for draw in known.draws}
+    payers: dict[str, list[list[Any]]] = {}
+    for draw in known.draws:
+        payers.setdefault(draw.resource, []).append([draw.account, draw.amount])
     left = dict(amounts)
     moves = []
     for paid in known.paid:
         amount = min(left.get(paid.resource, 0), paid.amount)
         if paid.resource in payers and amount > 0:
             left[paid.resource] -= amount
-            moves.append(Move(paid.payee, payers[paid.resource], paid.resource, amount))
+            moves += _given_back(paid.payee, paid.resource, amount, payers[paid.resource])
+    return moves
+
+
+# Example. `promo` paid 3, then `paid` 2, and 4 come back: `paid` gets 2 and `promo` 2.
+def _given_back(payee: str, resource: str, amount: int, payers: list[list[Any]]) -> list[Move]:
+    """What comes back from a payee, to who paid last first; `payers` have what they paid, less what they got.
+
+    One that paid alone gets all of it, whatever it had reserved.
+    """
+    moves = []
+    for at in range(len(payers) - 1, -1, -1):
+        account, paid = payers[at]
+        got = min(amount, paid) if len(payers) > 1 else amount
+        if got:
+            payers[at][1] -= got
+            amount -= got
+            moves.append(Move(payee, account, resource, got))
     return moves
 
 

@@ -63,15 +63,15 @@ def _chain(state: State, params: RecordUsage) -> Chain | None:
     return state.caps.chain(params.grant, KIND) if is_there else None
 
 
-def _draws(chain: Chain, params: RecordUsage) -> list[Draw]:
+def _draws(state: State, call: NativeCall, chain: Chain, params: RecordUsage) -> list[Draw]:
     """What the accounts of the chain are to pay."""
-    return draws_of(chain, [params.usage] * len(chain.links))
+    return draws_of(state.ledger, call.now_ns, chain, [params.usage] * len(chain.links))
 
 
 def _touches_usage(state: State, call: NativeCall, params: RecordUsage) -> Touches:
     """The grant, and what it may draw on and pay."""
     chain = _chain(state, params)
-    draws = _draws(chain, params) if chain is not None else []
+    draws = _draws(state, call, chain, params) if chain is not None else []
     return Touches(
         accounts=[draw.account for draw in draws],
         payees=chain.pays_to[:1] if chain is not None and draws else [],
@@ -84,7 +84,7 @@ def _check_usage(state: State, call: NativeCall, params: RecordUsage) -> list[Fi
     chain = _chain(state, params)
     if chain is None:
         return [find("not_found", grant=params.grant)]
-    draws = _draws(chain, params)
+    draws = _draws(state, call, chain, params)
     if draws and not first_payee(state.ledger, chain.pays_to):
         return [find("payee_missing", resource=draws[0].resource)]
     return []
@@ -106,7 +106,7 @@ def _make_usage(state: State, call: NativeCall, params: RecordUsage) -> list[Eve
     ending = Ending(
         intent_hash=call.intent_hash,
         legs=tuple(legs),
-        draws=tuple(_draws(chain, params)),
+        draws=tuple(_draws(state, call, chain, params)),
         answers=[SettleVerdict(usage) for _ in legs],
         pays_to="",
         is_late=True,  # nothing is in flight and nothing is reserved
