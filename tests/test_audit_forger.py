@@ -24,6 +24,8 @@ INPUTS = {
     ("Member", "origin_name"): "who asked, where no enforcer and no rule of a policy was told",
     ("Settle", "adapter"): "who brought the receipt, where no enforcer was asked about it",
     ("Settle", "payload"): "what the receipt says, where no enforcer was asked about it",
+    ("Settle", "sent"): "the hash of what the host sent, of which only a part is recorded",
+    ("Settle", "sent_bytes"): "how long what the host sent was, where nothing is said of it",
     ("Settle", "cost_cents"): "what it cost, where no enforcer was asked about it",
     ("Settle", "pays_to"): "to whom, where nothing is paid",
     ("Tick", "items"): "how much is worked through at a time, where less was due",

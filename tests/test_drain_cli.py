@@ -177,7 +177,8 @@ def test_a_drain_asks_the_world_that_it_is_given(queue, tmp_path):
     report = drained(queue, "-w", world, "--under", "cap_llm")["report"]
     assert (report["done"], report["failed"]) == ([1], [2])
     with splittally.open(world) as kernel:
-        assert kernel.state.counters["cap_llm"]["tokens"].spent == 1
+        spent = kernel.state.counters["cap_llm"]["tokens"].spent
+        assert spent == 61  # the runner tells no completion, so all that it might have is charged
 
 
 def test_the_queue_may_be_named_by_the_environment(queue):

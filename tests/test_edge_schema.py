@@ -9,7 +9,7 @@ from splittally.core.errors import InvalidInput
 from splittally.core.hashing import hash_intent, hash_schema
 from splittally.core.limits import DEPTH_MAX, INT_MAX, INT_MIN
 from splittally.edge.json_values import parse_json
-from splittally.edge.schema import ANY_PARAMS, ParamsSchema
+from splittally.edge.schema.params import ANY_PARAMS, ParamsSchema
 
 MAIL = {
     "type": "object",

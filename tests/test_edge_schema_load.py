@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from splittally.core.errors import InvalidInput, InvalidSchema
-from splittally.edge.schema import SCHEMA_BYTES_MAX, ParamsSchema
+from splittally.edge.schema.params import SCHEMA_BYTES_MAX, ParamsSchema
 from splittally.edge.schema.structure import SCHEMA_REACH_MAX, SCHEMA_VISITS_MAX
 
 SETS = {"x-set": True}
@@ -133,7 +133,7 @@ def test_beside_a_reference_structure_may_stand_where_it_only_constrains() -> No
 FILE_AND_NET = """
 import sys
 from splittally.core.errors import InvalidSchema
-from splittally.edge.schema import ParamsSchema
+from splittally.edge.schema.params import ParamsSchema
 file, port = sys.argv[1:]
 net = f"http://127.0.0.1:{port}/schema"
 here = f"127.0.0.1:{port}"

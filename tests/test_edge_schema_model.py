@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema_rs
 from splittally.core.canonical import decode
 from splittally.core.errors import InvalidInput, InvalidSchema
-from splittally.edge.schema import ParamsSchema
+from splittally.edge.schema.params import ParamsSchema
 
 from tests.schema_maker import Maker
 from tests.schema_model import Unfit, out_of_place, seal_model

@@ -6,7 +6,7 @@ from typing import Any
 
 from splittally.core.canonical import decode, encode
 from splittally.core.errors import InvalidInput
-from splittally.edge.schema import ANY_PARAMS, ParamsSchema
+from splittally.edge.schema.params import ANY_PARAMS, ParamsSchema
 
 from tests.test_edge_schema import MAIL, TREE, refusal_of
 

@@ -88,18 +88,19 @@ def test_purchases_are_paid_from_the_account_up_to_an_amount(world):
 
 def test_calls_of_a_tool_server_are_judged_by_their_arguments(world):
     call = {"tool": "read_file", "arguments": {"path": "/data/report.csv"}}
-    allowed = submit(world, "tool.call", "files", **call)
+    allowed = submit(world, "files.call", "files", **call)
     assert allowed["reserve"] == {"bytes": 0, "calls": 1}
     settle(world, allowed, {"bytes": 700})
     assert spent(world, "files", "calls") == (0, 1)
-    unreadable = submit(world, "tool.call", "files", tool="search", arguments={"query": "q"})
+    unreadable = submit(world, "files.call", "files", tool="search", arguments={"query": "q"})
     settle(world, unreadable, {"bytes": "many"})
     assert spent(world, "files", "calls") == (0, 2)
     assert (
-        denial(submit(world, "tool.call", "files", tool="delete_file", arguments={}))[0] == "tool_not_allowed"
+        denial(submit(world, "files.call", "files", tool="delete_file", arguments={}))[0]
+        == "tool_not_allowed"
     )
     for path in ("/etc/passwd", "/data/../etc/passwd", "data/x"):
-        wrong = denial(submit(world, "tool.call", "files", tool="read_file", arguments={"path": path}))
+        wrong = denial(submit(world, "files.call", "files", tool="read_file", arguments={"path": path}))
         assert wrong == ("path_not_allowed", "paths are under `/data/`")
     assert run("verify", "-w", world).code == 0
 

@@ -7,7 +7,7 @@ from hypothesis.errors import InvalidArgument
 from splittally.core.canonical import decode, decode_plain, encode
 from splittally.core.errors import CanonicalError, InvalidInput
 from splittally.edge.json_values import parse_json
-from splittally.edge.schema import ParamsSchema
+from splittally.edge.schema.params import ParamsSchema
 from splittally_tools.testing import assert_conserved, make_world
 from splittally_tools.testing.strategies import (
     amounts,

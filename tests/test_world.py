@@ -104,6 +104,7 @@ def test_each_member_of_a_group_is_settled_by_what_it_asked_also_by_another_proc
         "params": {"prices": prices},
         "budget": {"tokens": 10**9, "USD": 10**12},
     }
+    used_up = {"prompt_tokens": 10**6, "completion_tokens": 0}
     asked = [
         Intent(ASK.kind, {"model": model, "prompt_tokens": 10**6, "max_tokens": 5}, "cap")
         for model in ("m", "dear")
@@ -112,7 +113,7 @@ def test_each_member_of_a_group_is_settled_by_what_it_asked_also_by_another_proc
         assert kernel.apply({"resources": {"USD": 6}, "grants": {"cap": terms}}).allowed
         digests = [decision.intent_hash for decision in kernel.submit(asked, mode="all")]
     with splittally.open(tmp_path) as kernel:
-        used = [kernel.settle(Receipt(x, "ok", "a", {"prompt_tokens": 10**6})).usage["USD"] for x in digests]
+        used = [kernel.settle(Receipt(x, "ok", "a", used_up)).usage["USD"] for x in digests]
     assert used[1] == 9 * used[0] > 0
     with open_reader(tmp_path) as reader:
         result = rejudge_range(reader, full_index(reader, False), State(), reader.head.size)

@@ -238,7 +238,7 @@ def test_unknown_keys_are_refused_by_name_wherever_they_stand():
             {"resources": {"USD": {"decimals": 2}}},
             {"policy": [{"decision": "allow", "match": {"kind": "x"}}]},
             {"grants": {"g": {"cap": "sys/allow@1", "limits": [{"dim": "t", "amount": 1, "window": "day"}]}}},
-            {"world": {"timezone": "UTC"}},
+            {"world": {"time_zone": "UTC"}},
         ):
             with pytest.raises(splittally.InvalidManifest, match="has no `"):
                 kernel.apply(document)

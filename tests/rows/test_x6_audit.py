@@ -151,7 +151,8 @@ FORGED = {
     "an origin of no kind": (lambda f: f.ask(f.member(origin_kind="god")), "plan or a reducer"),
     "an origin without a version": (lambda f: f.ask(f.member(origin_name="me")), "by name"),
     "large params": (
-        lambda f: f.ask(f.member(params=encode({"max_tokens": 1, "model": "x" * 10**5}))), "params have more",
+        lambda f: f.ask(f.member(params=encode({"max_tokens": 1, "model": "x" * 300_000}))),
+        "params have more",
     ),
     "params that are not canonical": (
         lambda f: f.ask(f.member(params=encode({"max_tokens": 1})[:-1] + b"\x18\x01")), "does not make",

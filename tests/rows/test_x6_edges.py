@@ -360,9 +360,8 @@ def test_a_grant_whose_parent_leaves_with_the_same_manifest_is_refused(depth, is
 def test_no_kind_of_the_release_is_defined_by_a_manifest(kind):
     with splittally.open(clock="given") as opened:
         assert kind in opened.state.effects
-        assert codes(opened.apply({"effects": {kind: {"cap_type": RELEASE_KINDS[kind]}}})) == [
-            "name_reserved"
-        ]
+        defined = opened.apply({"effects": {kind: {"cap_type": RELEASE_KINDS[kind]}}})
+        assert "name_reserved" in codes(defined)
 
 
 @pytest.mark.req("X6-21")

@@ -143,6 +143,7 @@ BREAKS = [
     ("_flights", lambda ledger: ledger.inflight.update(EUR=3)),
     ("_reserves", put("counters", lambda row: replace(row, reserved=row.reserved + 1))),
     ("_reserves", put("counters", lambda row: replace(row, reserved=row.reserved - 1), window)),
+    ("_keyed_reserves", put("keyed", lambda row: replace(row, reserved=row.reserved + 1))),
     ("_ranges", put("counters", lambda row: replace(row, spent=2**64))),
     ("_ranges", put("counters", lambda row: replace(row, refunded=-1), window)),
     ("_ranges", put("balances", lambda balance: 2**64)),
@@ -161,7 +162,8 @@ def test_each_invariant_of_the_list_is_broken_below():
 @pytest.mark.parametrize(("name", "break_it"), BREAKS)
 def test_each_invariant_of_the_list_finds_what_breaks_it(name, break_it):
     """Audit and the stateful machine of the tests ask the same list."""
-    day = {"limits": [{"dim": "USD", "per": "day", "amount": 40}]}
+    limit = {"dim": "USD", "per": "day", "amount": 40}
+    day = {"limits": [limit, limit | {"per_key": "params.user"}]}
     with money({"g": {"budget": {"USD": 50}} | CARD | day}) as kernel:
         held(kernel, {"USD": 20})
         ledger = kernel._world.fork().state.ledger

@@ -189,7 +189,7 @@ def asked(first):
 def test_the_stage_that_stops_an_intent_is_the_last_that_is_asked(stage):
     """Every later stage would have refused too; only the governor's own refusal is counted by it."""
     decision, events, governor = asked(stage)
-    assert decision.outcome == ("defer" if stage == "governor" else "deny")
+    assert decision.outcome == "deny"
     assert {finding.stage for finding in decision.findings} == {stage}
     assert events == (["Decided", "Noted"] if stage == "governor" else ["Decided"])
     assert bool(governor["verdicts"]) == (stage == "governor")

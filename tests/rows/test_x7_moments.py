@@ -21,7 +21,7 @@ ACCOUNT = "accounts/a"
 MANIFEST = {
     "resources": {"USD": 2, "EUR": 2},
     "accounts": {ACCOUNT: {}},
-    "grants": {"g": {"cap": "sys/llm.basic@1", "budget": {"tokens": 100}, "params": {"models": ["m"]}}},
+    "grants": {"g": {"cap": "sys/llm.basic@1", "budget": {"tokens": 1000}, "params": {"models": ["m"]}}},
 }
 CALL = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}
 

@@ -23,7 +23,7 @@ from splittally.core.limits import (
 from splittally.edge.payloads import seal_payload
 from splittally.edge.release import RELEASE_KINDS
 from splittally.edge.release_receipts import receipt_schema
-from splittally.edge.schema import ANY_PARAMS, ParamsSchema
+from splittally.edge.schema.params import ANY_PARAMS, ParamsSchema
 
 from tests.cli_tools import run
 from tests.rows.worlds import bodies, canonical, codes

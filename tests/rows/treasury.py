@@ -196,6 +196,7 @@ class World:
             "reservation.release": {"intent_hash": self.open(at), "order": "o"},
             "outcome.attest": {"intent_hash": self.open(at, "unknown"), "happened": at % 3 > 0}
             | ({"usage": {"A": one, "B": two}} if at % 2 else {}),
+            "clock.accept": {"up_to_ns": at},
             "usage.record": {"grant": grant, "usage": {"A": one, "calls": two} if at % 3 else {"B": two}},
             "settlement.refund": {"intent_hash": self.any(at), "amounts": {"A": one, "B": two, "calls": two}}
             if at % 2

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from splittally.core.dates import day_number, year_and_month
 from splittally.core.limits import NAME_BYTES_MAX, TIME_NS_MAX
+from splittally.core.names import is_seen
 
 HOUR, DAY, WEEK = "hour", "day", "week"
 MONTHS_OF = {"month": 1, "quarter": 3, "year": 12}
@@ -31,7 +32,8 @@ _UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _DAY_NS = 24 * _UNITS_NS["h"]
 _DURATION = re.compile(r"([1-9][0-9]{0,9})(ms|s|m|h)")
 _DAYS = re.compile(r"([1-9][0-9]{0,9})d")
-_PATH = re.compile(r"params(?:\.[^\s.@]+)+|labels\.[^\s@]+")
+_PATH = re.compile(r"params(?:\.[^ .@]+)+|labels\.[^ @]+")
+_LATER_DAY = re.compile("[2-9]|[12][0-9]|3[01]")  # of a month
 _CALENDAR = re.compile(
     r"(hour|day|week|month|quarter|year)(?::([a-z]+|[0-9]{1,2}|[0-9]{2}-[0-9]{2}))?(?:@([A-Za-z0-9_+/-]+))?"
 )
@@ -85,7 +87,7 @@ def read_period(per: str) -> Period | None:
         return None
     window, sign, path = per.partition(BY)
     if sign:
-        period = read_period(window) if _PATH.fullmatch(path) else None
+        period = read_period(window) if is_path(path) else None
         return None if period is None or period.is_rolling else period._replace(by=path)
     is_rolling = per.startswith(ROLLING)
     length_ns = rolling_ns(per.removeprefix(ROLLING)) if is_rolling else duration_ns(per)
@@ -113,7 +115,7 @@ def is_keyed(per: str) -> bool:
 
 def is_path(text: object) -> bool:
     """Whether a text names a param, also one inside another, or a label."""
-    return type(text) is str and _PATH.fullmatch(text) is not None
+    return type(text) is str and _PATH.fullmatch(text) is not None and is_seen(text)
 
 
 def _anchor_of(base: str, anchor: str) -> tuple[int, int] | None:
@@ -121,8 +123,7 @@ def _anchor_of(base: str, anchor: str) -> tuple[int, int] | None:
     if base == WEEK:
         return (0, WEEKDAYS.index(anchor)) if anchor in WEEKDAYS[1:] else None
     if base == "month":
-        is_day = anchor.isdigit() and anchor == str(int(anchor)) and 2 <= int(anchor) <= 31
-        return (0, int(anchor)) if is_day else None
+        return (0, int(anchor)) if _LATER_DAY.fullmatch(anchor) else None
     if base not in MONTHS_OF or "-" not in anchor or anchor == "01-01":
         return None
     month, day = map(int, anchor.split("-"))

@@ -16,7 +16,7 @@ from splittally.core.state import State
 from splittally.core.types import is_name
 from splittally.edge.json_values import parse_json
 from splittally.edge.quantities import refuse_unknown
-from splittally.edge.schema import ParamsSchema
+from splittally.edge.schema.params import ParamsSchema
 
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 

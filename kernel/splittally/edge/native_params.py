@@ -22,7 +22,7 @@ from splittally.edge.periods import spelled_per
 from splittally.edge.permission import complete_terms
 from splittally.edge.priced_params import issued_params
 from splittally.edge.quantities import instant, share
-from splittally.edge.schema import ParamsSchema
+from splittally.edge.schema.params import ParamsSchema
 
 SchemaOf = Callable[[State, bytes], ParamsSchema]
 

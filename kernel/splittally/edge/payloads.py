@@ -16,7 +16,7 @@ from splittally.core.errors import CanonicalError, SplittallyError
 from splittally.core.hashing import hash_payload
 from splittally.core.limits import PAYLOAD_BYTES_MAX, SENT_BYTES_MAX
 from splittally.edge.host_values import plain
-from splittally.edge.schema import ParamsSchema
+from splittally.edge.schema.params import ParamsSchema
 
 
 class Payload(NamedTuple):

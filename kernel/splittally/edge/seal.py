@@ -37,7 +37,7 @@ from splittally.edge.native_params import scales_of, seal_native
 from splittally.edge.offers import keyed_offers
 from splittally.edge.payloads import DROPPED, Payload, seal_payload
 from splittally.edge.records import Dispatch, Extend, Group, Intent, Receipt, Release, Request
-from splittally.edge.schema import ANY_PARAMS, ParamsSchema
+from splittally.edge.schema.params import ANY_PARAMS, ParamsSchema
 from splittally.edge.sizes import require_name, require_params_size, require_size
 
 Entropy = Callable[[int], bytes]

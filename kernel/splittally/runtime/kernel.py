@@ -24,13 +24,13 @@ from splittally.edge.hashes import require_hash
 from splittally.edge.manifest import read_manifest_document
 from splittally.edge.moments import When
 from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Intent, Release
+from splittally.runtime.health import health_row
 from splittally.runtime.lineage import Level, trace
 from splittally.runtime.opening import upgrade
 from splittally.runtime.pipeline import commit, commit_if_running, tick
 from splittally.runtime.queries import Queries
 from splittally.runtime.requests import Requests, answers_for, use
 from splittally.runtime.rows import Row, outcome_row
-from splittally.runtime.standing import health_row
 from splittally.runtime.world import World
 
 GRANTING = ("grant.issue", "grant.amend", "grant.topup")  # what makes or changes the grant that it names

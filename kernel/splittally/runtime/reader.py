@@ -32,12 +32,12 @@ from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
 from splittally.runtime.clock import USED, WorldClock
 from splittally.runtime.folder import NO_FOLDER, require_world
+from splittally.runtime.health import health_row
 from splittally.runtime.history import History
 from splittally.runtime.moments import Frames, frame_at, frames_between
 from splittally.runtime.queries import Queries
 from splittally.runtime.recover import Recovered, head_at, recover, refuse_older, state_at
 from splittally.runtime.rows import Row, outcome_row
-from splittally.runtime.standing import health_row
 
 
 class Record(NamedTuple):

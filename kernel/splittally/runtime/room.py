@@ -1,7 +1,7 @@
 """Params that are too long for the module that would judge them: refused before a record, with both numbers.
 
 Rule 1. Only what nothing else stopped, and only where the question itself is longer than the module takes. A
-        fault of another kind is recorded as one.
+        fault of another kind is recorded as one, and so is that of a module that takes no params at all.
 Rule 2. An intent that is offered under several grants (`first`) is refused by its record, which says of every
         grant why.
 """
@@ -29,4 +29,5 @@ def refuse_long(world: World, command: Submit, now_ns: int, seen: list[Evidence]
             room = world.judge.sandbox.room(question.module)
             size = len(member.params)
             around = len(question.data) - size
-            require_params_size(member.kind, decode(member.params), size, max(0, room - around))
+            if around < room:
+                require_params_size(member.kind, decode(member.params), size, room - around)

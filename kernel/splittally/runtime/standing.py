@@ -6,7 +6,6 @@ Rule 3. `clock.accept` under the root grant lets time go on from the next record
         are decided that end a hold.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -15,15 +14,10 @@ from splittally.core.commands import Command, Submit
 from splittally.core.findings import find
 from splittally.core.native.clocks import CLOCK_ACCEPT, WHILE_TIME_STANDS
 from splittally.core.outcome import MemberReply, Step
-from splittally.core.state import State
 from splittally.core.types import ALLOW
 from splittally.edge.records import Intent
 from splittally.edge.seal import Refused
-from splittally.runtime.clock import HOST, WorldClock
-from splittally.runtime.rows import Row
 from splittally.runtime.world import World
-
-STEADY, BEHIND, JUMPED = "steady", "behind", "jumped"
 
 
 def with_reading(request: Any, jumped_ns: int) -> Any:
@@ -51,26 +45,3 @@ def heed_acceptance(world: World, command: Command, decided: Step) -> None:
         for member, reply in pairs
     ):
         world.clock.accept(world.state.accepted_ns)
-
-
-def health_row(state: State, clock: WorldClock, repairs: Sequence[str]) -> Row:
-    """How a world's clock and files are: `state` is steady, behind or jumped; times in nanoseconds.
-
-    `differs_ns` is by how much a host's clock differs from logical time, below 0 where it is behind.
-    """
-    said, clock_ns = STEADY, None
-    if clock.kind == HOST:
-        clock.said(None, state.clock_jump_ns)
-        clock_ns = clock.jumped_ns or clock.wall_ns()
-        said = JUMPED if clock.jumped_ns else BEHIND if clock_ns < state.now_ns else STEADY
-    return Row(
-        seq=state.size - 1,
-        now_ns=state.now_ns,
-        clock=clock.kind,
-        state=said,
-        clock_ns=clock_ns,
-        differs_ns=None if clock_ns is None else clock_ns - state.now_ns,
-        clock_jump_ns=state.clock_jump_ns,
-        open_intents=len(state.ledger.holds),
-        repairs=list(repairs),
-    )

@@ -14,7 +14,7 @@ from hypothesis.errors import InvalidArgument
 from splittally.core.canonical import encode
 from splittally.core.errors import CanonicalError, SplittallyError
 from splittally.core.limits import INT_MAX, INT_MIN
-from splittally.edge.schema import ParamsSchema
+from splittally.edge.schema.params import ParamsSchema
 
 Values = st.SearchStrategy[Any]
 _NOTES = {
