@@ -71,7 +71,7 @@ def body_rows(
             if not row[-1]:
                 row.pop()  # one field came later
     elif type(command) is Settle:
-        if not command.sent:
+        if not command.sent and not command.sent_bytes:
             del cmd[SETTLE_FIELDS:]
     elif type(command) is Release:
         leave_out(cmd, RELEASE_FIELDS)
