@@ -211,6 +211,9 @@ def test_an_interrupted_stream_has_answered_what_it_recorded(fresh):
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a shell's background jobs ignore it
     )
     child.stdin.write("".join(intent("pool", 1) for _ in range(100)).encode())
     child.stdin.flush()
