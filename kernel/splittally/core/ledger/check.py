@@ -281,7 +281,7 @@ def check_counted(
         counter = ledger.counters.get((scope.name, dim, LIFE, 0))
         if counter is None or fits(counter.reserved + counter.spent + asked):
             continue
-        if not any((limit.dim, limit.per) == (dim, LIFE) for limit in limits):  # those `_compare` finds
+        if not any((limit.dim, limit.per) == (dim, LIFE) for limit in limits):  # `_is_passed` finds those
             findings.append(find("amount_overflow", dim=dim, grant=scope.name))
     return findings
 
