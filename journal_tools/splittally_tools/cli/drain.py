@@ -44,13 +44,14 @@ from splittally_tools.cli.drain_parts import (
     with_queue,
 )
 from splittally_tools.cli.exit_codes import DONE as ENDED
+from splittally_tools.cli.groups import Commands
 from splittally_tools.cli.moments import since_option, utc_of
 from splittally_tools.cli.open_world import writer_of
 from splittally_tools.cli.output import Page, console, emit, say, table
 from splittally_tools.cli.session import Session, shared
 
 
-@click.group()
+@click.group(cls=Commands)
 @shared
 def drain() -> None:
     """A durable queue of jobs, and one unattended pass over it."""

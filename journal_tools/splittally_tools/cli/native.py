@@ -23,6 +23,7 @@ from splittally.runtime import Kernel
 
 from splittally_tools.cli.answers import code_of_answer, show_answer
 from splittally_tools.cli.exit_codes import REFUSED
+from splittally_tools.cli.groups import Commands
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.open_world import writer_of
 from splittally_tools.cli.output import emit
@@ -45,7 +46,7 @@ class Field(NamedTuple):
     hint: str
 
 
-@click.group()
+@click.group(cls=Commands)
 @shared
 def native() -> None:
     """Effects that the kernel itself finishes, under the grant that you hold.

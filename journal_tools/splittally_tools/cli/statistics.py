@@ -20,6 +20,7 @@ from splittally.edge.moments import Moment
 from splittally.runtime.moments import first_ns, frame_at, last_ns, time_of
 
 from splittally_tools.cli.exit_codes import DONE, REFUSED
+from splittally_tools.cli.groups import Commands
 from splittally_tools.cli.moments import since_option, until_option
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, say, table, word
@@ -40,7 +41,7 @@ _in_file = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Commands)
 @shared
 def stats() -> None:
     """Statistics of postings: a store beside the journal that may lag and can be made anew."""
