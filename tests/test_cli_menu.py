@@ -93,7 +93,8 @@ def test_a_misspelt_command_is_told_with_the_one_that_was_meant(said, meant):
     ("said", "meant"),
     [
         ("ledger --grnt x", "--grant"), ("--wrld x log", "--world"),
-        ("drain run --daily-cup 5", "--daily-cap"), ("native grant.issue --nme x", "--name"), ("log --jsn", "--json"),
+        ("drain run --daily-cup 5", "--daily-cap"), ("native grant.issue --nme x", "--name"),
+        ("log --jsn", "--json"),
     ],
 )  # fmt: skip
 def test_a_misspelt_option_is_told_with_the_one_that_was_meant(said, meant):
