@@ -46,6 +46,9 @@ MENU: dict[str, Entry] = {
     "approve": Entry(OPERATORS, _CLI + "effects", "approve", "approve an intent that waits"),
     "reject": Entry(OPERATORS, _CLI + "effects", "reject", "reject an intent that waits"),
     "status": Entry(OPERATORS, _CLI + "status", "status", "how the clock and the files of a world are"),
+    "doctor": Entry(
+        OPERATORS, _CLI + "doctor", "doctor", "what is wrong here, and the command that mends it"
+    ),
     "tick": Entry(OPERATORS, _CLI + "effects", "tick", "work through what is due"),
     "native": Entry(OPERATORS, _CLI + "native", "native", "effects that the kernel finishes itself"),
     "upgrade": Entry(OPERATORS, _CLI + "upgrade", "upgrade", "record this release's caps, kinds and modules"),
