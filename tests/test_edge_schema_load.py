@@ -18,6 +18,7 @@ SETS = {"x-set": True}
 BYTES = {"x-bytes": True}
 TO_ANY = {"$ref": "#/$defs/a", "$defs": {"a": {}}}
 TO_BYTES = {"$ref": "#/$defs/a", "$defs": {"a": BYTES}}
+BESIDE = {"a": {"allOf": [{"$ref": "#/$defs/b", "properties": {"c": SETS}}]}, "b": {}}
 TO_NAMES = {"$ref": "#/dependencies/a"}
 
 REFUSED: list[tuple[str, Any, str]] = [
@@ -88,6 +89,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("bytes by way of anyOf", {"anyOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": BYTES}}, "counts only where"),
     ("bytes under what $ref leads to", {"$ref": "#/$defs/a", "$defs": {"a": {"not": BYTES}}}, "counts only"),
     ("bytes by way of a circle", {"properties": {"a": BYTES, "b": {"not": {"$ref": "#"}}}}, "counts only"),
+    ("a set beside $ref in a constraint", {"$defs": BESIDE}, "counts only where"),
     ("bytes by way of a pattern", {"patternProperties": {"a": {"items": BYTES}}}, "counts only where"),
 ]  # fmt: skip
 
@@ -109,6 +111,13 @@ def test_a_keyword_out_of_place_is_named_with_its_place_and_with_the_constraint_
     assert all(
         f"`{word}`" in str(refusal.value) for word in ("#/$defs/a b~1", "x-set", "#/properties/x/anyOf")
     )
+
+
+def test_a_circle_is_named_where_it_closes_and_not_where_something_leads_to_it() -> None:
+    schema = {"not": {"$ref": "#/$defs/a"}, "$defs": {"a": {"not": {"$ref": "#/$defs/a"}}}}
+    with pytest.raises(InvalidSchema, match="leads back for the same value") as refusal:
+        ParamsSchema.load(schema)
+    assert refusal.value.facts["pointer"] in ("/$defs/a", "/$defs/a/not")
 
 
 def test_an_x_keyword_in_data_or_as_a_name_is_no_keyword() -> None:

@@ -5,6 +5,7 @@ Rule 2. A value is normalized first and validated in its normal form; what comes
 Rule 3. A refusal names places and what the schema says there, never what the value holds.
 """
 
+from functools import cache, cached_property, partial
 from typing import Any, NoReturn
 
 from splittally.core.canonical import decode, encode
@@ -14,7 +15,7 @@ from splittally.edge.json_values import json_form
 from splittally.edge.schema.cut import cut_above, kept
 from splittally.edge.schema.normalize import Misfit, first_misfit, normalize
 from splittally.edge.schema.structure import BYTES, CUT, NO_SCHEMA, SECRET, read_schema, shown
-from splittally.edge.schema.validator import Validator, compiled
+from splittally.edge.schema.validator import EXACTLY, compiled, first_errors, judges_of
 
 SCHEMA_BYTES_MAX = 256 * 1024
 _FLOAT_HEADS = b"\xf9\xfa\xfb"
@@ -44,7 +45,14 @@ class ParamsSchema:
         self.cut_above = cut_above(places)
         self._is_free = all(place.body.keys() <= _FREE and not place.is_closed for place in places)
         self._takes_all = not data or (self._is_free and self.cut_above is not None)
-        self._validator = Validator(document, places)
+        self._document = document
+        self._judges = cache(partial(judges_of, document))
+        self._is_valid = compiled(document).is_valid
+
+    @cached_property
+    def _is_valid_exactly(self) -> Any:
+        """Whether a value fits that may hold a float; of others `_is_valid` says the same, and faster."""
+        return compiled(self._document, EXACTLY).is_valid
 
     @classmethod
     def load(cls, schema: dict[str, Any] | bool) -> "ParamsSchema":
@@ -78,9 +86,8 @@ class ParamsSchema:
         view = json_form(normal) if self._has_bytes else normal
         # The heads of floats, which may also be bytes of other values: then the exact answer is the same.
         may_float = self._has_floats or 0xF9 in data or 0xFA in data or 0xFB in data
-        judge = self._validator
-        if not (judge.is_valid_exactly if may_float else judge.is_valid)(view):
-            _refuse(judge.first_errors(view))
+        if not (self._is_valid_exactly if may_float else self._is_valid)(view):
+            _refuse(first_errors(view, self.root, self._judges))
 
 
 ANY_PARAMS = ParamsSchema(b"")
