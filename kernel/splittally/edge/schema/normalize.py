@@ -14,7 +14,8 @@ from splittally.core.canonical import encode
 from splittally.core.errors import CanonicalError
 from splittally.core.limits import DEPTH_MAX, INT_MAX, INT_MIN, NAME_BYTES_MAX, NATURAL_MAX
 from splittally.edge.json_values import EXACT_IN_JSON
-from splittally.edge.schema.structure import BYTES, SECRET, SET, Place, escaped
+from splittally.edge.schema.places import Place, escaped
+from splittally.edge.schema.structure import BYTES, SECRET, SET
 
 _SECRET_KEYS = ("secret", "$secret")
 _DIGITS = re.compile(r"-?[1-9][0-9]{15,19}")  # 2^53 has 16 digits, 2^64-1 has 20

@@ -20,7 +20,8 @@ from splittally.core.canonical import encode
 from splittally.core.errors import InvalidSchema
 from splittally.edge.json_values import printable
 from splittally.edge.schema.normalize import positions
-from splittally.edge.schema.structure import DEFINITIONS, STRUCTURE, Place
+from splittally.edge.schema.places import Place
+from splittally.edge.schema.structure import DEFINITIONS, STRUCTURE
 
 ERRORS_MAX = 8
 _REASON_CHARACTERS_MAX = 200
