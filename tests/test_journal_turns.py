@@ -1,6 +1,7 @@
 """Who waits for the writer's lock, and in which order: the places of a lock file, on a clock of the test."""
 
 import fcntl
+import json
 import os
 from contextlib import ExitStack
 
@@ -9,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from splittally.core.errors import WorldLocked
 from splittally.journal import lock as locks
-from splittally.journal.lock import PASS_SECONDS, POLL_SECONDS, WriterLock, is_waited_for
+from splittally.journal.lock import (
+    HOLDER_BYTES_MAX,
+    PASS_SECONDS,
+    POLL_SECONDS,
+    WriterLock,
+    is_lock_text,
+    is_waited_for,
+)
 from splittally.journal.turns import Ticket, is_wanted
 
 
@@ -113,3 +121,30 @@ def test_who_holds_the_lock_is_told_where_the_file_says_it(path, text, is_told):
             WriterLock(path, seconds=0).acquire()
     assert (refused.value.facts.get("pid") == 7) == is_told
     assert path.read_bytes() == text
+
+
+def test_the_file_says_its_holder_and_nothing_else_and_nothing_when_it_is_given_back(path):
+    path.write_bytes(b"x" * 300)
+    with WriterLock(path):
+        assert json.loads(path.read_bytes())["pid"] == os.getpid()
+    assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    ("text", "is_lock"),
+    [
+        (None, True),
+        (b"", True),
+        (b'{"p', True),
+        (b'{"pid": 7, "since": ""}', True),
+        (b'{"pid": ' + b"7" * (HOLDER_BYTES_MAX - 8), True),
+        (b'{"pid": ' + b"7" * (HOLDER_BYTES_MAX - 7), False),
+        (b'{"p": 7}', False),
+        (b"x", False),
+    ],
+)
+def test_a_file_is_taken_for_a_lock_where_it_says_what_a_lock_does(path, text, is_lock):
+    """What is none is somebody's file: a world is not made over it."""
+    if text is not None:
+        path.write_bytes(text)
+    assert is_lock_text(path) == is_lock
