@@ -196,6 +196,17 @@ def test_a_grant_stays_as_long_as_a_hold_has_a_leg_of_it_and_goes_after():
 
 
 @pytest.mark.req("X7-23")
+def test_cap_params_stay_as_long_as_another_grant_names_them():
+    kernel = made()
+    assert issue(kernel, "live", params={"only": "both"}).allowed
+    a_run(kernel, "run", params={"only": "both"})
+    others(kernel)
+    assert standing(kernel, "live", "run") == ["live"]
+    settle(kernel, held(kernel, {"tokens": 1}, "live"), {"tokens": 1})
+    audited(kernel)
+
+
+@pytest.mark.req("X7-23")
 def test_a_child_that_was_revoked_lately_keeps_those_above_it():
     kernel = made()
     assert issue(kernel, "mid", "g", delegations=3).allowed
