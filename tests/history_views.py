@@ -17,7 +17,8 @@ TEAM, VENDOR, ISSUER = "accounts/team", "accounts/vendor", "external/issuer"
 
 
 def compare_tables(state, model):
-    """Counters, windows, holds, the governor and the accounts."""
+    """Grants, counters, windows, holds, the governor and the accounts."""
+    assert {*state.grants} - {"root"} == {name for name, grant in model.grants.items() if not grant.forgotten}
     rows = {(name, dim, "life", 0): row for name, dims in state.counters.items() for dim, row in dims.items()}
     rows |= dict(state.windows.items())
     assert set(rows) == set(model.counters)

@@ -11,7 +11,9 @@ from splittally.core.errors import InvalidInput
 from splittally.core.state import State
 from splittally.core.types import LIFE
 from splittally.edge.moments import Moment
+from splittally.runtime.grant_views import past_grant, past_params
 from splittally.runtime.queries import Queries
+from splittally.runtime.reader import Reader
 from splittally.runtime.rows import Row
 
 from splittally_tools.audit.grant_history import Change, grant_history
@@ -45,7 +47,7 @@ def grants(session: Session, name: str | None, history: bool, at: Moment | None)
         raise click.UsageError("say whose history: `tally grants NAME --history`")
     with reader_of(session) as reader:
         state = state_of(reader, at)
-        rows = Queries(lambda: state).grants if name is None else _one_grant(state, name)
+        rows = Queries(lambda: state).grants if name is None else _one_grant(reader, state, name)
         head = head_of(Queries(lambda: state))
         changes = grant_history(reader, next(iter(rows)), state.size) if history and rows else []
     if not rows:
@@ -60,13 +62,14 @@ def grants(session: Session, name: str | None, history: bool, at: Moment | None)
     return DONE
 
 
-def _one_grant(state: State, name: str) -> Mapping[str, Any]:
+def _one_grant(reader: Reader, state: State, name: str) -> Mapping[str, Any]:
     """The grant with this name or hash, with what its params say."""
-    row = Queries(lambda: state).grant(name)
+    row = reader.queries_on(lambda: state).grant(name)
     if row is None:
         return {}
-    caps = state.caps
-    said = canonical_json(caps.cap_params(caps.grants[row["name"]]))
+    grant = state.caps.grants.get(row["name"]) or past_grant(state, reader.history, row["name"])
+    assert grant is not None
+    said = canonical_json(past_params(state, reader.history, grant))
     return {row["name"]: {**row, "cap_params": said}}
 
 

@@ -91,7 +91,7 @@ class Sealer:
         effect = state.caps.effects.get(kind) if type(kind) is str else None
         if effect is None:
             raise Refused(find("unknown_kind", kind=_shown(kind)))
-        if type(grant) is not str or grant not in state.caps.grants:
+        if type(grant) is not str or not (grant in state.caps.grants or state.caps.is_forgotten(grant)):
             raise Refused(find("unknown_grant", grant=_shown(grant)))
         key = None if intent.idempotency_key is None else sealed_key(intent.idempotency_key)
         attempt = None if intent.attempt is None else sealed_attempt(intent.attempt)

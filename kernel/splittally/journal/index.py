@@ -181,6 +181,8 @@ class Index:
         problem = ""
         if run.cover.stop > store.head.size or store.verified(run.cover.stop - 1)[0] != run.cover.hash:
             problem = "it is of another journal"
+        elif run.is_older:
+            problem = "an older release wrote it, which did not enter grants"
         elif named is not None and run.digest not in named:
             problem = "the last anchor of the journal does not name it"
         if problem:

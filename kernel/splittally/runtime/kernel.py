@@ -25,6 +25,7 @@ from splittally.edge.manifest import read_manifest_document
 from splittally.edge.moments import When
 from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Intent, Release
 from splittally.runtime.health import health_row
+from splittally.runtime.history import History
 from splittally.runtime.lineage import Level, trace
 from splittally.runtime.opening import upgrade
 from splittally.runtime.pipeline import commit, commit_if_running, tick
@@ -82,7 +83,7 @@ class Kernel(Requests):
     @property
     def state(self) -> Queries:
         """Read-only queries on the state: grants, counters, reservations, accounts."""
-        return Queries(self._committed, self._lock)
+        return Queries(self._committed, self._lock, self._past)
 
     def as_principal(self, name: str) -> "Kernel":
         """A view of the same world that may use only the grants `name` holds."""
@@ -266,7 +267,7 @@ class Kernel(Requests):
         with self._lock:
             self._usable()
             state = self._world.state_after(moment)
-        return Queries(lambda: state)
+        return Queries(lambda: state, self._lock, self._past)
 
     def upgrade(self) -> int | None:
         """Record the caps, kinds and modules of this release; the frame, None where they stand already."""
@@ -297,6 +298,9 @@ class Kernel(Requests):
             if grant.holder == self._principal and caps.caps[grant.cap].cap_type == CAP_NATIVE_TYPE:
                 return name
         return ROOT
+
+    def _past(self) -> History:
+        return self._world.history
 
     def _committed(self) -> Any:
         with self._lock:

@@ -23,7 +23,9 @@ Rule 4. What cannot be recorded is refused before anything of it is remembered: 
 from collections.abc import Iterator
 from typing import Any
 
-from splittally.core.ask import Needs, ask, wants_known, wants_recall
+from msgspec.structs import replace
+
+from splittally.core.ask import Needs, ask, wants_known, wants_params, wants_recall
 from splittally.core.canonical import UNENCODABLE
 from splittally.core.commands import Command, Evidence, Submit, Tick
 from splittally.core.errors import InvalidInput
@@ -183,6 +185,8 @@ def _gather(
     known = history.known(target) if target else None
     target = wants_recall(command)
     recall = history.recall(target, state.ledger.holds.get(target)) if target else None
+    if recall is not None and known is not None and (forgotten := wants_params(state, known)):
+        recall = replace(recall, params_of=history.params_of(forgotten))
     needs: Needs = ask(state, now_ns, principal, command, known, recall)
     seen: list[Evidence] = [known] if known is not None else []
     seen += [judge.admit(wasm) for wasm in needs.modules]

@@ -20,7 +20,8 @@ from splittally.core.value_keys import key_of_value
 from splittally.edge.arguments import require
 from splittally.runtime.budget_views import budget_row
 from splittally.runtime.governor_views import governor_row
-from splittally.runtime.grant_views import grant_row
+from splittally.runtime.grant_views import forgotten_row, grant_row
+from splittally.runtime.history import History
 from splittally.runtime.ledger_views import (
     account_names,
     account_row,
@@ -37,12 +38,19 @@ Rows = Table[str, Row]
 
 
 class Queries:
-    """The state of a world, for people and programs; `still` keeps commands waiting while a row is built."""
+    """The state of a world, for people and programs; `still` keeps commands waiting while a row is built.
+
+    `history` is where `grant` looks for one that the state has forgotten; without it there is none.
+    """
 
     def __init__(
-        self, current: Callable[[], State], still: AbstractContextManager[Any] | None = None
+        self,
+        current: Callable[[], State],
+        still: AbstractContextManager[Any] | None = None,
+        history: Callable[[], History] | None = None,
     ) -> None:
         self._current = current
+        self._history = history
         self._still = nullcontext() if still is None else still
 
     def _table(self, keys: Callable[[], Iterable[K]], find: Callable[[K], R | None]) -> Table[K, R]:
@@ -85,16 +93,19 @@ class Queries:
 
     @property
     def grants(self) -> Rows:
-        """Grants by name, with their hashes, whether revoked, their chain, and the limits nothing counts."""
+        """Grants by name, with their hashes, whether revoked, their chain, and the limits nothing counts.
+
+        Of those that were revoked the last are here; `grant` finds the others.
+        """
         return self._table(
             lambda: self._current().caps.grants.keys(), lambda name: grant_row(self._current(), name)
         )
 
     def grant(self, name_or_hash: str | bytes) -> Row | None:
-        """A grant by its name, or by its hash as bytes or hex."""
+        """A grant by its name, also one that is forgotten, or by its hash as bytes or hex."""
         require(name_or_hash, (str, bytes), "grant", "a name or a hash")
         if isinstance(name_or_hash, str):
-            found = self.grants.get(name_or_hash)
+            found = self.grants.get(name_or_hash) or self._forgotten(name_or_hash)
             if found is not None:
                 return found
         wanted = name_or_hash if isinstance(name_or_hash, bytes) else _from_hex(name_or_hash)
@@ -102,6 +113,12 @@ class Queries:
             grants = list(self._current().caps.grants.values())
         named = min((grant.name for grant in grants if grant.grant_hash == wanted), default=None)
         return None if named is None else self.grants.get(named)
+
+    def _forgotten(self, name: str) -> Row | None:
+        if self._history is None:
+            return None
+        with self._still:
+            return forgotten_row(self._current(), self._history(), name)
 
     @property
     def counters(self) -> Table[str, Rows]:

@@ -8,7 +8,7 @@ Rule 3. State and index are folded when they are first asked for; reading frames
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
@@ -122,7 +122,8 @@ class Reader:
         return recover(self.store, self.index, self.snapshots)
 
     @cached_property
-    def _history(self) -> History:
+    def history(self) -> History:
+        """What the journal says of intents and of grants that are forgotten, found by the index."""
         assert self._recovered
         return History(self.store, self.index)
 
@@ -146,7 +147,7 @@ class Reader:
     @property
     def state(self) -> Queries:
         """The same queries as on a kernel."""
-        return Queries(lambda: self.folded)
+        return self.queries_on(lambda: self.folded)
 
     def state_before(self, seq: int) -> State:
         """The state after the first `seq` frames, which frame `seq` was decided in."""
@@ -159,7 +160,11 @@ class Reader:
     def at(self, moment: When) -> Queries:
         """Queries on the state at a past moment: the same as a fold of the frames up to it."""
         state = self.state_after(moment)
-        return Queries(lambda: state)
+        return self.queries_on(lambda: state)
+
+    def queries_on(self, current: Callable[[], State]) -> Queries:
+        """The queries on a state of this journal."""
+        return Queries(current, history=lambda: self.history)
 
     def frames_between(self, since: When | None = None, until: When | None = None) -> Frames:
         """The frames from one past moment to another, both included, for `records` and `entries`."""
@@ -171,7 +176,7 @@ class Reader:
 
     def trace(self, intent_hash: bytes | str) -> Trace | None:
         """The life of an intent; None when no frame decides it."""
-        return self._history.trace(require_hash(intent_hash))
+        return self.history.trace(require_hash(intent_hash))
 
     def seqs(self, intent_hash: bytes) -> tuple[int, ...]:
         """The frames that speak of an intent."""

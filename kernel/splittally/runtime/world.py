@@ -13,7 +13,7 @@ from splittally.core.commands import Anchor
 from splittally.core.errors import DiskFull, JournalDamaged, KernelStopped, WorldError
 from splittally.core.evolve import remember
 from splittally.core.frames import body_rows
-from splittally.core.snapshot import dump_state, dumped_root, rest
+from splittally.core.snapshot import dump_state, dumped_root
 from splittally.core.state import State
 from splittally.core.step import step
 from splittally.core.types import KERNEL
@@ -103,7 +103,6 @@ class World:
             lambda: snapshots.save(head.size - 1, head.hash, root, data)
         ) and self._keep_going(self._write_run):
             self._anchor(root)
-            rest(self.state, data)
         self.snapshot_size = self.state.size
 
     def _write_run(self) -> None:

@@ -141,6 +141,8 @@ def _may_lend(state: State, call: NativeCall, resource: str, payer: Payer) -> bo
 
 def _check_there(state: State, name: str) -> list[Finding]:
     """Whether the grant that an effect changes is there; whether it is reached was asked before."""
+    if state.caps.is_forgotten(name):
+        return [find("revoked", grant=name, order="")]
     if name not in state.caps.grants or name == ROOT:
         return [find("not_found", grant=name)]
     if name in state.caps.revoked:

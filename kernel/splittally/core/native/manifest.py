@@ -84,7 +84,7 @@ def _check_fixed(state: State, manifest: Manifest) -> list[Finding]:
     findings = check_scales(state, manifest.resources.items())
     for name, terms in manifest.grants.items():
         grant = state.caps.grants.get(name)
-        if name in state.caps.revoked:
+        if state.caps.was_revoked(name):
             findings.append(find("name_taken", grant=name, revoked=True))
         elif grant is not None and grant.parent != terms.parent:
             findings.append(find("cannot_change", grant=name, field="parent", needed=grant.parent))
