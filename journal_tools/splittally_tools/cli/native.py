@@ -95,7 +95,7 @@ def _finish(session: Session, act: Act) -> int:
 def _replace(session: Session, act: Act, dry_run: bool, yes: bool) -> int:
     """The same for an effect that carries modules, after what they would judge otherwise was shown."""
     with planned(session, act) as plan:
-        decision = plan.decision
+        decision = plan.preview.decision
         if not dry_run:
             if not confirmed(session, plan, yes):
                 return REFUSED

@@ -21,6 +21,7 @@ _PARAMS = blake3(derive_key_context="splittally 1 params")
 _KEY = blake3(derive_key_context="splittally 1 key")
 _PAYLOAD = blake3(derive_key_context="splittally 1 payload")
 _VALUE = blake3(derive_key_context="splittally 1 value")
+_PLAN = blake3(derive_key_context="splittally 1 plan")
 
 
 def hash_intent(data: bytes) -> bytes:
@@ -77,3 +78,7 @@ def hash_payload(data: bytes) -> bytes:
 
 def hash_value(data: bytes) -> bytes:
     return _VALUE.copy().update(data).digest()
+
+
+def hash_plan(data: bytes) -> bytes:
+    return _PLAN.copy().update(data).digest()

@@ -35,6 +35,10 @@ REASONS: dict[str, Reason] = {
     "over_capacity": Reason("edge", RETRY_AFTER, "the bound on open intents is reached"),
     "busy": Reason("edge", RETRY_AFTER, "too many intents wait for the writer"),
     "clock_jump": Reason("edge", ESCALATE, "the host's clock jumped, and time stands until that is accepted"),
+    "plan_changed": Reason("edge", "", "it would change something else by now: look at the plan again"),
+    "plan_revokes": Reason(
+        "edge", "", "grants would be void for ever: say `--allow-revoke` if that is meant"
+    ),
     # --- known ----------------------------------------------------------------------------------
     "idempotency.conflict": Reason("known", REPLAN, "the key was used for another payload"),
     "not_your_attempt": Reason("known", REPLAN, "this was allowed to another attempt"),

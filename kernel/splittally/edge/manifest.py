@@ -46,6 +46,7 @@ from splittally.edge.quantities import (
 )
 from splittally.edge.world_terms import read_world
 
+Source = str | Path | Mapping[str, Any]  # a path to `.toml` or `.json`, or a mapping of the same shape
 TABLES = (
     "resources",
     "accounts",
@@ -75,7 +76,7 @@ _HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def read_manifest_document(
-    source: str | Path | Mapping[str, Any], state: State, schema_of: SchemaOf, accept_modules: bool = False
+    source: Source, state: State, schema_of: SchemaOf, accept_modules: bool = False
 ) -> tuple[dict[str, Any], list[Finding]]:
     """The params of `manifest.apply`, and the names that mean other modules now (`module_renamed`).
 
