@@ -19,7 +19,6 @@ from splittally.runtime.queries import Queries
 from splittally.runtime.reader import read_store
 from splittally.runtime.table import Table
 from splittally_tools.cli.entries import entries
-from splittally_tools.cli.output import age
 
 from tests.cli_tools import run
 from tests.rows.worlds import ACT, act, applied, budget, few, held, settle, world
@@ -243,14 +242,6 @@ def test_a_walk_is_told_whole_to_programs_and_cut_for_people(tmp_path):
     assert len(run("-w", path, "--json", "trace", last.seq).lines) == 2 * len(asked) + 1
     shown = run("-w", path, "trace", last.seq).out
     assert "the first 1000 levels" in shown
-
-
-@pytest.mark.parametrize(
-    ("seconds", "told"),
-    [(0, "5 ns"), (61, "1m 1s"), (3_601, "1h"), (3_661, "1h 1m"), (90_061, "1d 1h"), (86_460, "1d")],
-)
-def test_an_age_is_told_in_its_two_largest_units_rounded_down(seconds, told):
-    assert age(seconds * 10**9 + 5) == told
 
 
 def test_a_side_of_a_posting_that_is_in_flight_has_no_account():

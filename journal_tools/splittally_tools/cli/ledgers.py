@@ -12,6 +12,7 @@ from splittally.edge.amounts import format_amount
 from splittally.edge.json_values import parse_json
 from splittally.edge.labels import has_labels
 from splittally.edge.moments import Moment
+from splittally.edge.wording import span
 from splittally.runtime.rows import Row
 
 from splittally_tools.cli.entries import list_entries
@@ -19,7 +20,7 @@ from splittally_tools.cli.exit_codes import DONE
 from splittally_tools.cli.labelled import Labels, by_label, shown_labels
 from splittally_tools.cli.moments import at_option, queries_at, since_option, until_option
 from splittally_tools.cli.open_world import reader_of
-from splittally_tools.cli.output import Page, age, emit, table
+from splittally_tools.cli.output import Page, emit, table
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.views import head_of
 
@@ -193,8 +194,8 @@ def _show_reservations(out: Page, document: dict[str, Any]) -> None:
     columns = ("intent", "grant", "dimension", "amount", "phase", "age", "running", "kind", "for", "labels")
     rows = [
         (
-            row["intent_hash"], row["grant"], row["dim"], row["amount"], row["phase"], age(row["age_ns"]),
-            "" if row["running_ns"] is None else age(row["running_ns"]), row["kind"], row["principal"],
+            row["intent_hash"], row["grant"], row["dim"], row["amount"], row["phase"], span(row["age_ns"]),
+            "" if row["running_ns"] is None else span(row["running_ns"]), row["kind"], row["principal"],
             shown_labels(row["labels"]),
         )
         for row in document["reservations"]

@@ -125,17 +125,3 @@ def _inner(value: object) -> str:
     if isinstance(value, list | tuple) and len(value) > 1:
         return f"[{word(value)}]"
     return word(value)
-
-
-def age(nanoseconds: int) -> str:
-    """A span such as `2h 5m`, in its two largest units, rounded down."""
-    units = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
-    seconds = nanoseconds // 10**9
-    parts: list[str] = []
-    for name, size in units:
-        if seconds >= size and len(parts) < 2:
-            parts.append(f"{seconds // size}{name}")
-            seconds %= size
-        elif parts:
-            break
-    return " ".join(parts) or f"{nanoseconds} ns"

@@ -7,9 +7,9 @@ Rule 2. What a rule or a Tick did stands below the step before which it was work
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
+from splittally.core.calendars import Calendar
 from splittally.core.events import Event, HoldChanged, Posted, Released, RuleFired
 from splittally.core.findings import Finding
 from splittally.core.frames import Body
@@ -18,9 +18,9 @@ from splittally.core.ledger.state import Counter as Counted
 from splittally.core.periods import is_keyed
 from splittally.core.state import State
 from splittally.core.types import LIFE
-from splittally.edge.amounts import format_amount
 from splittally.edge.records import Answer as Answered
 from splittally.edge.records import Decision, Settlement
+from splittally.edge.wording import Wording, wording_of
 from splittally.runtime.queries import Queries
 
 from splittally_tools.economies.economy import Answer, AnyStep, Native, Receipt, Release, Submit, Wait
@@ -46,7 +46,7 @@ class Transcript:
 
     def start(self, state: State, keys: list[str]) -> None:
         """The manifest."""
-        self._lines += [f"{moment(state.now_ns)}  a manifest with {', '.join(keys)}"]
+        self._lines += [f"{self._said(state).minute(state.now_ns)}  a manifest with {', '.join(keys)}"]
 
     def step(
         self,
@@ -60,24 +60,25 @@ class Transcript:
         self._lines.append("")
         if step.note:
             self._lines += textwrap.wrap(f"# {step.note}", WIDTH, subsequent_indent="# ")
-        asked = f"{number:>3}  {moment(state.now_ns)}  {step.by}: {self._asked(step)}"
+        said = self._said(state)
+        asked = f"{number:>3}  {said.minute(state.now_ns)}  {step.by}: {self._asked(step, said)}"
         self._lines += textwrap.wrap(asked, WIDTH + 10, subsequent_indent=MARGIN, break_on_hyphens=False)
         if answer is not None:
             self._answer(state, answer)
         for seq, body in frames:
             self._lines += [MARGIN + line for line in self._recorded(state, seq, body)]
 
-    def _asked(self, step: AnyStep) -> str:
+    def _asked(self, step: AnyStep, said: Wording) -> str:
         match step:
             case Native():
                 under = f" under {step.under}" if step.under else ""
-                return f"{step.kind}{under} {self._shown(step.params)}"
+                return f"{step.kind}{under} {said.value(_brief(step.params))}"
             case Submit():
                 under = step.under if isinstance(step.under, str) else ", else ".join(step.under)
-                return f"`{step.label}`: {step.kind} under {under} {self._shown(step.params)}"
+                return f"`{step.label}`: {step.kind} under {under} {said.value(_brief(step.params))}"
             case Receipt():
                 payee = f", pay {step.pays_to}" if step.pays_to else ""
-                return f"receipt of `{step.of}`: {step.status} {self._shown(step.payload)}{payee}"
+                return f"receipt of `{step.of}`: {step.status} {said.value(step.payload)}{payee}"
             case Release():
                 return f"release `{step.of}`: {step.cause}"
             case Answer():
@@ -93,7 +94,7 @@ class Transcript:
         told = answer.outcome if isinstance(answer, Decision) else answer.status
         used = answer.reserve if isinstance(answer, Decision) else getattr(answer, "usage", {})
         word = "reserves" if isinstance(answer, Decision) else "used"
-        amounts = ", ".join(self._amount(state, dim, used[dim]) for dim in sorted(used))
+        amounts = self._said(state).amounts(used)
         self._lines.append(f"{MARGIN}-> {told}" + (f", {word} {amounts}" if amounts else ""))
         findings = answer.findings if isinstance(answer, Decision) else ()
         findings = answer.violations if isinstance(answer, Settlement) else findings
@@ -101,7 +102,7 @@ class Transcript:
             self._lines += self._finding(state, finding)
 
     def _finding(self, state: State, finding: Finding) -> list[str]:
-        facts = finding.facts
+        facts, said = finding.facts, self._said(state)
         unit = facts.get("resource", facts.get("dim", ""))
         shown = [
             f"{name} {self._amount(state, unit, value)}"
@@ -109,7 +110,7 @@ class Transcript:
             and unit in state.ledger.resources
             and name not in NO_AMOUNT
             and not name.endswith("_ns")
-            else f"{name} {moment(value) if name.endswith('_ns') else self._shown(value)}"
+            else f"{name} {said.minute(value) if name.endswith('_ns') else said.value(value)}"
             for name, value in facts.items()
         ]
         line = f"{finding.stage}: {finding.code}: {', '.join(shown)}"
@@ -125,19 +126,20 @@ class Transcript:
             yield from self._event(state, event)
 
     def _event(self, state: State, event: Event) -> Iterator[str]:
+        said = self._said(state)
         match event:
             case Posted():
                 amount = self._amount(state, event.resource, event.amount)
                 yield f"   {event.debit or FLIGHT} -> {event.credit or FLIGHT}: {amount}"
             case RuleFired():
-                due = f" at {moment(event.due_ns)}" if event.status == "due" else ""
+                due = f" at {said.minute(event.due_ns)}" if event.status == "due" else ""
                 yield f"   rule {event.rule} of {event.budget}: {event.status}{due}"
                 for finding in event.findings:
                     yield from (line.removeprefix(MARGIN) for line in self._finding(state, finding))
             case HoldChanged():
-                yield f"   `{self._label(event.intent_hash)}` is {event.phase}"
+                yield f"   {said.hash(event.intent_hash)} is {event.phase}"
             case Released():
-                yield f"   `{self._label(event.intent_hash)}` is released: {event.cause}"
+                yield f"   {said.hash(event.intent_hash)} is released: {event.cause}"
 
     # --- the end ------------------------------------------------------------------------------------
 
@@ -196,15 +198,16 @@ class Transcript:
                 yield "", f"waits: rule {item['rule']}"
 
     def _limits(self, state: State) -> Iterator[tuple[str, str]]:
+        said = self._said(state)
         for (scope, dim, per, start), counter in sorted(state.ledger.counters.items()):
             if counter.limit < 0 or is_keyed(per):
                 continue
-            window = "life" if per == LIFE else f"{per} from {moment(start)}"
+            window = "life" if per == LIFE else f"{per} from {said.minute(start)}"
             yield f"{scope}, {window}", self._counted(state, dim, counter)
         for (scope, dim, per, start), key, counter in sorted(
             keyed_rows(state.ledger), key=lambda row: row[:2]
         ):
-            window = f"{per} from {moment(start)}"
+            window = f"{per} from {said.minute(start)}"
             yield f"{scope}, {window}, {key.hex()[:8]}", self._counted(state, dim, counter)
 
     def _counted(self, state: State, dim: str, counter: Counted) -> str:
@@ -218,31 +221,17 @@ class Transcript:
 
     # --- words --------------------------------------------------------------------------------------
 
+    def _said(self, state: State) -> Wording:
+        """How values are said here: by the scales of the state, in UTC, and intents by their labels."""
+        labels = {digest: label for label, digest in self._hashes.items()}
+        return wording_of(state)._replace(calendar=Calendar(), names=labels)
+
     def _amount(self, state: State, unit: str, amount: Any) -> str:
-        if unit not in state.ledger.resources or type(amount) is not int:
-            return f"{amount} {unit}".rstrip()
-        return format_amount(amount, unit, state.ledger.resources[unit].scale)
-
-    def _label(self, digest: bytes) -> str:
-        return next((label for label, known in self._hashes.items() if known == digest), "unlabelled")
-
-    def _shown(self, value: Any) -> str:
-        match value:
-            case dict():
-                items = [
-                    f"{name} ({', '.join(item)})" if name == "schema" else f"{name} {self._shown(item)}"
-                    for name, item in value.items()
-                ]
-                return "{" + ", ".join(items) + "}"
-            case list() | tuple():
-                return "[" + ", ".join(map(self._shown, value)) + "]"
-            case bytes():
-                return f"`{self._label(value)}`"
-            case bool():
-                return str(value).lower()
-        return str(value)
+        return self._said(state).amount(amount, unit) if type(amount) is int else f"{amount} {unit}".rstrip()
 
 
-def moment(now_ns: int) -> str:
-    """A time in UTC, to the minute."""
-    return datetime.fromtimestamp(now_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M")
+def _brief(params: Any) -> Any:
+    """Params whose schema is told by its dimensions alone."""
+    if not isinstance(params, dict) or "schema" not in params:
+        return params
+    return {**params, "schema": f"({', '.join(params['schema'])})"}
