@@ -91,6 +91,7 @@ REASONS: dict[str, Reason] = {
     "topup_stands": Reason("native", "", "a top-up that ends by itself raises a limit beside its terms"),
     "carried_over": Reason("native", "", "open reservations were carried over a change"),
     "module_renamed": Reason("native", "", "a name means another module now, and what it meant is kept"),
+    "budgets_kept": Reason("native", "", "budgets that the manifest does not state stay as they are"),
     "conversion_uncovered": Reason("native", TOP_UP, "the counter-account holds less than it would give"),
     "conversion_too_small": Reason("native", REPLAN, "at this rate the amount gives nothing"),
     "allocations_unequal": Reason("native", REPLAN, "the parts of a split do not sum to the whole"),

@@ -33,7 +33,7 @@ _TABLES = {table.name: table for table in TABLES}
 FOLLOWS = {
     "appointments": "when a rule of a budget falls due: the budget's plan says it",
     "asked": "why an intent waits",
-    "balances": "money: no manifest moves any",
+    "balances": "money: a manifest moves some where it makes a budget, which shows its funds",
     "blobs": "what others name by hash: who names it shows it",
     "counters": "what was used, and the amounts that limits state",
     "failures": "what the governor saw of an intent",
@@ -175,8 +175,10 @@ def _budget(state: State, budget: BudgetDef) -> Tree:
     for name in ("constraints", "rules"):
         if name in plan:
             plan[name] = {x["name"]: {k: v for k, v in x.items() if k != "name"} for x in plan[name]}
-    tree = _plain(state, budget)
-    return {**tree, "schema": plan}
+    funds = {
+        resource: state.ledger.balances.get((budget.name, resource), 0) for resource in plan["resources"]
+    }
+    return _plain(state, budget) | {"schema": plan, "funds": funds}
 
 
 SHOWN: dict[str, Read] = {

@@ -54,6 +54,10 @@ class Planning(Requests):
             if decision.allowed and holds:
                 hashes = sorted(holds)[:16]
                 beside.append(find("carried_over", count=len(holds), intent_hashes=hashes))
+            stated = {budget["budget"] for budget in params.get("budgets", ())}
+            kept = sorted(set(self._world.state.plans.budgets) - stated)
+            if decision.allowed and "budgets" in params and kept:
+                beside.append(find("budgets_kept", count=len(kept), budgets=kept[:16]))
             decision = replace(decision, findings=(*decision.findings, *beside))
             return warned(decision, self._world.state, sorted(params["grants"]))
 
