@@ -7,7 +7,6 @@ Rule 3. A manifest that is unchanged means what it meant: a name by which a modu
         until the one which it means now is accepted.
 """
 
-import re
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -78,7 +77,6 @@ RULE_KEYS = (
 )  # fmt: skip
 MATCH_KEYS = ("effect_kind", "cap_name", "cap_type", "origin_kind", "origin_name")
 NO_CAP = CapDef("", "", b"", b"")
-_HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def read_manifest_document(
