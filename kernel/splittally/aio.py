@@ -189,6 +189,10 @@ class AsyncKernel(Asking):
         """What `apply` would answer and change, with nothing written."""
         return await self._call(lambda: self._kernel.plan(manifest, now_ns, accept_modules))
 
+    async def preview(self, act: Callable[[Kernel], Decision], now_ns: int | None = None) -> Preview:
+        """What `act` would be answered now, and change, with nothing written; see `Kernel.preview`."""
+        return await self._call(lambda: self._kernel.preview(act, now_ns))
+
     async def decide(self, intent: Intent, now_ns: int | None = None) -> Decision:
         """What `submit` would answer now, with nothing written."""
         return await self._call(lambda: self._kernel.decide(intent, now_ns))
