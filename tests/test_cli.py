@@ -159,7 +159,7 @@ def test_an_unchanged_manifest_writes_nothing_and_a_dry_run_neither(fresh, tmp_p
         ("grants", "cap_llm", "budget.tokens", 7)
     ]
     assert run("-w", fresh, "ledger", "--json").json["ledger"]["cap_llm"]["tokens"]["limit"] == 100
-    assert "budget.tokens: 100 -> 7" in run("-w", fresh, "apply", other, "--dry-run").out
+    assert "budget.tokens: 100 tokens -> 7 tokens" in run("-w", fresh, "apply", other, "--dry-run").out
 
 
 def test_time_is_said_only_where_the_clock_is_given(tmp_path):

@@ -204,7 +204,7 @@ def test_the_command_line_patches_replaces_and_shows_the_difference(tmp_path):
     budget = ["--budget", "requests=10", "--budget", "bytes=5"]
     assert tally("native", "grant.issue", "--name", "g", *terms, *budget).code == 0
     told = tally("native", "grant.amend", "--name", "g", "--budget", "requests=20")
-    assert "budget.requests: 10 -> 20" in told.out
+    assert "budget.requests: 10 requests -> 20 requests" in told.out
     shown = tally("native", "grant.amend", "--name", "g", "--budget", "bytes=", "--holder", "", "--json").json
     assert {(x["field"], x["before"], x["after"]) for x in shown["changes"]} == {
         ("budget.bytes", 5, None),

@@ -260,12 +260,15 @@ def test_the_hash_of_a_plan_covers_the_world_what_changes_and_what_it_rests_on(k
     assert hash_of_changes(b"w", changes) == hash_of_changes(b"w", reworded)
 
 
-def test_what_falls_due_by_then_is_no_part_of_the_plan(kernel):
-    short = world({"g": CHAT | {"hold_ns_max": 10, "budget": {"tokens": 50}}})
-    assert kernel.apply(short).allowed
-    call = splittally.Intent("llm.generate", {"model": "m", "max_tokens": 5}, "g")
-    assert kernel.submit(call, now_ns=1).allowed
-    assert kernel.plan(short, now_ns=100).changes == ()
+def test_what_a_rule_raises_by_then_is_no_part_of_the_plan(kernel):
+    """A deposit raises the parts of a split before the next command, whatever that is."""
+    assert kernel.apply(world()).allowed
+    plan = {"resources": {"USD": 2}}
+    assert kernel.native("budget.create", budget="budgets/b", schema=plan).allowed
+    shares = {"one": 60, "two": 40}
+    assert kernel.native("budget.split", budget="budgets/b", resource="USD", shares=shares).allowed
+    assert kernel.native("ledger.issue", resource="USD", amount=500, to="budgets/b").allowed
+    assert kernel.plan(world()).changes == ()
 
 
 # --- the command line -----------------------------------------------------------------------------------
@@ -340,5 +343,5 @@ def test_people_see_each_difference_with_both_values(folder):
     more = file_of(folder, world({"g": CHAT | {"budget": {"tokens": 9}}}))
     out = run("-w", home, "apply", more, "--dry-run").out
     assert "grants g" in out
-    assert "budget.tokens: 5 -> 9" in out
+    assert "budget.tokens: 5 tokens -> 9 tokens" in out
     assert "--expect" in out

@@ -101,13 +101,13 @@ def _finish(session: Session, act: Act) -> int:
 def _amend(session: Session, act: Act) -> int:
     """The same for an effect that changes what stands, with what differs after it."""
     with writer_of(session) as kernel, whole():
-        changes = kernel.preview(act, session.now_ns).changes
+        preview = kernel.preview(act, session.now_ns)
         decision = act(kernel)
-    document = {**answer_json(decision), "changes": list(map(change_json, changes))}
+    document = {**answer_json(decision), "changes": list(map(change_json, preview.changes))}
 
     def show(out: Page) -> None:
         show_answer(out, decision)
-        show_changes(out, changes)
+        show_changes(out, preview)
 
     emit(session, document, show)
     return code_of_answer(decision)

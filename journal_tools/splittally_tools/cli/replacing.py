@@ -84,7 +84,7 @@ def is_asked(session: Session) -> bool:
 
 def revocation_agreed(plan: Plan) -> bool:
     """Whether the person at the terminal agrees to what cannot be undone, which is shown before."""
-    show_changes(console(), plan.preview.changes)
+    show_changes(console(), plan.preview)
     grants = plan.preview.revoked
     return _agreed(f"revoke {word(grants)} for ever?")
 

@@ -127,6 +127,6 @@ def _show(out: Page, decision: Decision, preview: Preview, dry_run: bool) -> Non
         show_reasons(out, decision.findings)
     else:
         show_answer(out, decision)
-    show_changes(out, preview.changes)
+    show_changes(out, preview)
     if decision.seq is None and preview.changes:
         say(out, f"nothing was recorded; `--expect {preview.hash.hex()}` applies this plan and no other")

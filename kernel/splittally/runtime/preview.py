@@ -16,13 +16,15 @@ from splittally.core.types import ALLOW
 from splittally.edge.changes import Change, changes_between, hash_of_changes, irreversible
 from splittally.edge.hashes import require_hash
 from splittally.edge.records import Decision, readable
+from splittally.edge.wording import Wording, wording_of
 from splittally.runtime.queries import Queries
 
 
 class Preview(Struct, frozen=True):
     """The answer that an effect would get, and all that it would change; `hash` is that of the changes.
 
-    `before` and `after` are the two states, to be read while nobody writes to the world.
+    `before` and `after` are the two states, to be read while nobody writes to the world. `wording` says the
+    values as people read them after it.
     """
 
     decision: Decision
@@ -30,6 +32,7 @@ class Preview(Struct, frozen=True):
     hash: bytes
     before: Queries
     after: Queries
+    wording: Wording
 
     @property
     def revoked(self) -> list[str]:
@@ -47,6 +50,7 @@ def preview_of(decision: Decision, before: State, after: State) -> Preview:
         hash=hash_of_changes(before.world, changes),
         before=Queries(lambda: before),
         after=Queries(lambda: after),
+        wording=wording_of(after),
     )
 
 
