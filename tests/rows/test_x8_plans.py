@@ -261,14 +261,21 @@ def test_the_hash_of_a_plan_covers_the_world_what_changes_and_what_it_rests_on(k
 
 
 def test_what_a_rule_raises_by_then_is_no_part_of_the_plan(kernel):
-    """A deposit raises the parts of a split before the next command, whatever that is."""
-    assert kernel.apply(world()).allowed
-    plan = {"resources": {"USD": 2}}
-    assert kernel.native("budget.create", budget="budgets/b", schema=plan).allowed
+    """A hold that expires gives a budget its money back, and that raises the parts of its split."""
+    budget = {"budget": "budgets/b", "schema": {"resources": {"USD": 2}}, "pays_to": ["vendors/v"]}
     shares = {"one": 60, "two": 40}
-    assert kernel.native("budget.split", budget="budgets/b", resource="USD", shares=shares).allowed
+    assert kernel.apply(world()).allowed
+    assert kernel.native("budget.create", **budget).allowed
     assert kernel.native("ledger.issue", resource="USD", amount=500, to="budgets/b").allowed
-    assert kernel.plan(world()).changes == ()
+    task = splittally.Intent(
+        "task.post", {"result": "r", "amounts": {"USD": 100}}, "budgets/b", expires_ns=50
+    )
+    assert kernel.submit(task, now_ns=10).allowed
+    assert kernel.native("budget.split", budget="budgets/b", resource="USD", shares=shares).allowed
+    held = kernel.state.grants["budgets/b/one"].budget
+    assert kernel.plan(world(), now_ns=100).changes == ()
+    kernel.tick(now_ns=100)
+    assert kernel.state.grants["budgets/b/one"].budget != held
 
 
 # --- the command line -----------------------------------------------------------------------------------
