@@ -17,6 +17,7 @@ from splittally.core.amounts import is_natural
 from splittally.core.caps.rules import KEYS as RULES_KEYS
 from splittally.core.caps.state import Caps
 from splittally.core.errors import InvalidManifest
+from splittally.core.prices import PRICES, SNAPSHOTS
 from splittally.edge.quantities import refuse_unknown
 
 NOTE = "x-"
@@ -80,13 +81,18 @@ PARAMS: dict[str, dict[str, Kind]] = {
 }  # fmt: skip
 
 
+def _is_beside(name: str, value: Any) -> bool:
+    """Whether it is no param of the module: a note, or snapshots of prices, which the kernel reads."""
+    return name.startswith(NOTE) or (name == PRICES and isinstance(value, Mapping) and SNAPSHOTS in value)
+
+
 def require_known(caps: Caps, enforcer: bytes, where: str, params: Any) -> None:
     """Returns where this module knows all of these params; `InvalidManifest` names what it does not."""
-    module = next((name for name in PARAMS if enforcer and caps.modules.get(name) == enforcer), None)
-    if module is None or not isinstance(params, Mapping):
+    names = [name for name in PARAMS if enforcer and caps.modules.get(name) == enforcer]
+    if not names or not isinstance(params, Mapping):
         return
-    known = PARAMS[module]
-    stated = {name: value for name, value in params.items() if not str(name).startswith(NOTE)}
+    known = {key: kind for name in names for key, kind in PARAMS[name].items()}
+    stated = {name: value for name, value in params.items() if not _is_beside(str(name), value)}
     refuse_unknown(f"`{where}`", stated, tuple(known))
     for name, value in stated.items():
         what, is_right = known[name]
