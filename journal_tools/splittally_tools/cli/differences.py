@@ -16,7 +16,15 @@ from splittally.runtime.preview import Preview
 
 from splittally_tools.cli.output import Page, say, word
 
-NOTHING = (None, "", [], {}, 0, b"", -1)  # what a term says that nobody stated; of an amount 0 is a bound
+NOTHING: tuple[Any, ...] = (
+    None,
+    "",
+    [],
+    {},
+    0,
+    b"",
+    -1,
+)  # what a term says that nobody stated; of an amount 0 is a bound
 SIGNS = {ADDED: "+", REMOVED: "-", REVOKED: "!"}
 AMOUNTS = ("budget", "funds")  # maps of a dimension to its amount
 LIMITS = ("limits", "rates", "caps")  # maps of `DIM per PERIOD` to a bound
