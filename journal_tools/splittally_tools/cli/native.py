@@ -3,6 +3,7 @@
 Rule 1. Kinds, options and help come from `core.native.NATIVE` and the records of its params; nothing is
         listed here by hand. A field that is a record of its own gives its fields as options.
 Rule 2. Amounts may have units, bytes are hex or `@FILE`, maps are `KEY=NUMBER` or JSON, as the type says.
+        What may be null is so by an empty text: `--holder ""`, `--budget requests=`.
 """
 
 import types
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import click
-from msgspec import NODEFAULT, Struct
+from msgspec import NODEFAULT, Struct, UnsetType
 from msgspec.structs import FieldInfo, fields
 from splittally.core.budget.plan import Plan
 from splittally.core.errors import InvalidInput
@@ -20,16 +21,19 @@ from splittally.core.native import NATIVE
 from splittally.edge.json_values import parse_json
 from splittally.edge.records import Decision, answer_json
 from splittally.runtime import Kernel
+from splittally.runtime.preview import change_json
 
 from splittally_tools.cli.answers import code_of_answer, show_answer
+from splittally_tools.cli.differences import show_changes
 from splittally_tools.cli.exit_codes import REFUSED
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.open_world import writer_of
-from splittally_tools.cli.output import emit
+from splittally_tools.cli.output import Page, emit
 from splittally_tools.cli.replacing import CONFIRM, DRY_RUN, confirmed, emit_plan, planned
 from splittally_tools.cli.session import Session, shared
 
 SEPARATE = ("manifest.apply",)  # has a command of its own, which reads files
+AMENDING = ("grant.amend",)  # changes what stands, so what differs is shown
 SAID = {"until_ns": "until"}  # times that the edge reads: nanoseconds, or a date-time with an offset
 Parse = Callable[[str, tuple[str, ...]], Any]
 Act = Callable[[Kernel], Decision]
@@ -74,7 +78,9 @@ def _command(kind: str) -> click.Command:
         def act(kernel: Kernel) -> Decision:
             return kernel.native(kind, under=under, now_ns=session.now_ns, **params)
 
-        return _finish(session, act) if row.modules is None else _replace(session, act, dry_run, yes)
+        if row.modules is not None:
+            return _replace(session, act, dry_run, yes)
+        return _amend(session, act) if kind in AMENDING else _finish(session, act)
 
     about = f"{row.help.capitalize()}.\n\n{row.params.__doc__ or ''}"
     command = click.Command(kind, callback=run, params=options, help=about, short_help=row.help)
@@ -92,10 +98,25 @@ def _finish(session: Session, act: Act) -> int:
     return code_of_answer(decision)
 
 
+def _amend(session: Session, act: Act) -> int:
+    """The same for an effect that changes what stands, with what differs after it."""
+    with writer_of(session) as kernel, whole():
+        preview = kernel.preview(act, session.now_ns)
+        decision = act(kernel)
+    document = {**answer_json(decision), "changes": list(map(change_json, preview.changes))}
+
+    def show(out: Page) -> None:
+        show_answer(out, decision)
+        show_changes(out, preview)
+
+    emit(session, document, show)
+    return code_of_answer(decision)
+
+
 def _replace(session: Session, act: Act, dry_run: bool, yes: bool) -> int:
     """The same for an effect that carries modules, after what they would judge otherwise was shown."""
     with planned(session, act) as plan:
-        decision = plan.decision
+        decision = plan.preview.decision
         if not dry_run:
             if not confirmed(session, plan, yes):
                 return REFUSED
@@ -122,6 +143,8 @@ def _option(name: str, field: Field) -> click.Option:
         [f"--{name.replace('_', '-')}", _variable(name)],
         required=field.is_required,
         multiple=field.is_many,
+        is_flag=False,
+        flag_value="yes" if field.parse is _bool else None,
         metavar=field.hint,
         help="May be given several times." if field.is_many else None,
     )
@@ -155,7 +178,9 @@ def _fields_of(kind: type, above: tuple[str, ...]) -> dict[str, Field]:
         elif isinstance(hint, type) and issubclass(hint, Struct):
             found |= _fields_of(hint, path)
         else:
-            found[name] = _field(path, hint, _is_required(info))
+            field = _field(path, hint, _is_required(info))
+            is_nullable = type(None) in get_args(hints[info.name])
+            found[name] = field._replace(parse=_or_null(field.parse)) if is_nullable else field
     return found
 
 
@@ -164,9 +189,9 @@ def _is_required(info: FieldInfo) -> bool:
 
 
 def _plain(hint: Any) -> Any:
-    """A type without its None."""
+    """A type without its None and its absence."""
     if get_origin(hint) in (Union, types.UnionType):
-        return next(part for part in get_args(hint) if part is not type(None))
+        return next(part for part in get_args(hint) if part not in (type(None), UnsetType))
     return hint
 
 
@@ -190,8 +215,9 @@ def _field(path: tuple[str, ...], hint: Any, is_required: bool) -> Field:
         return Field(path=path, parse=_bytes, is_many=False, is_required=is_required, hint="HEX|@FILE")
     if hint is str:
         return Field(path=path, parse=_text, is_many=False, is_required=is_required, hint="TEXT")
-    if get_origin(hint) is dict and of == (str, int):
-        parse = _amounts if name in ("usage", "amounts") else _numbers
+    if get_origin(hint) is dict and _plain(of[1]) is int:
+        is_nullable = of[1] is not int
+        parse = _amounts if name in ("usage", "amounts") else _numbers_or_nulls if is_nullable else _numbers
         return Field(path=path, parse=parse, is_many=True, is_required=is_required, hint="KEY=NUMBER")
     if get_origin(hint) is dict and of == (str, str):
         return Field(path=path, parse=_texts, is_many=True, is_required=is_required, hint="KEY=TEXT")
@@ -257,6 +283,16 @@ def _document(name: str, said: tuple[str, ...]) -> Any:
 
 def _numbers(name: str, said: tuple[str, ...]) -> dict[str, int]:
     return {key: _integer(name, (text,)) for key, text in _texts(name, said).items()}
+
+
+def _numbers_or_nulls(name: str, said: tuple[str, ...]) -> dict[str, int | None]:
+    texts = _texts(name, said).items()
+    return {key: _integer(name, (text,)) if text else None for key, text in texts}
+
+
+def _or_null(parse: Parse) -> Parse:
+    """The same, and null for an empty text."""
+    return lambda name, said: None if said == ("",) else parse(name, said)
 
 
 def _amounts(name: str, said: tuple[str, ...]) -> dict[str, int | str]:

@@ -22,6 +22,7 @@ _KEY = blake3(derive_key_context="splittally 1 key")
 _PAYLOAD = blake3(derive_key_context="splittally 1 payload")
 _VALUE = blake3(derive_key_context="splittally 1 value")
 _NAME = blake3(derive_key_context="splittally 1 name")
+_PLAN = blake3(derive_key_context="splittally 1 plan")
 
 
 def hash_intent(data: bytes) -> bytes:
@@ -82,3 +83,7 @@ def hash_value(data: bytes) -> bytes:
 
 def hash_name(data: bytes) -> bytes:
     return _NAME.copy().update(data).digest()
+
+
+def hash_plan(data: bytes) -> bytes:
+    return _PLAN.copy().update(data).digest()

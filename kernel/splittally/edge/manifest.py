@@ -7,7 +7,6 @@ Rule 3. A manifest that is unchanged means what it meant: a name by which a modu
         until the one which it means now is accepted.
 """
 
-import re
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import msgspec
 from msgspec import to_builtins
+from msgspec.structs import asdict
 
 from splittally.core.calendars import Calendar
 from splittally.core.caps.rules import require_rules
@@ -22,22 +22,25 @@ from splittally.core.errors import InvalidManifest, SplittallyError
 from splittally.core.findings import Finding, find
 from splittally.core.native.manifest_terms import Manifest
 from splittally.core.state import State
-from splittally.core.types import CAP_ANY_TYPE, Limit, is_name
+from splittally.core.types import CAP_ANY_TYPE, CapDef, Limit, is_name
 from splittally.core.zones import Zone
 from splittally.edge.amounts import parse_amount
+from splittally.edge.cap_params import require_known
 from splittally.edge.governor_terms import spelled_governor
+from splittally.edge.grant_terms import SchemaOf
 from splittally.edge.json_values import parse_json
 from splittally.edge.manifest_files import Carried, load
-from splittally.edge.native_params import SchemaOf
 from splittally.edge.payers import spelled_payers
 from splittally.edge.periods import PERIOD_KEYS, spelled_per
 from splittally.edge.permission import complete_terms
+from splittally.edge.plans import spelled_budgets
 from splittally.edge.priced_params import Priced
 from splittally.edge.prices import read_snapshots
 from splittally.edge.quantities import (
     array,
     instant,
     natural,
+    refuse_undeclared,
     refuse_unknown,
     scale_of,
     share,
@@ -46,6 +49,7 @@ from splittally.edge.quantities import (
 )
 from splittally.edge.world_terms import read_world
 
+Source = str | Path | Mapping[str, Any]  # a path to `.toml` or `.json`, or a mapping of the same shape
 TABLES = (
     "resources",
     "accounts",
@@ -55,6 +59,7 @@ TABLES = (
     "grants",
     "policy",
     "governor",
+    "budgets",
     "prices",
     "world",
 )
@@ -71,11 +76,11 @@ RULE_KEYS = (
     "rates", "rate", "approvers", "approvals",
 )  # fmt: skip
 MATCH_KEYS = ("effect_kind", "cap_name", "cap_type", "origin_kind", "origin_name")
-_HASH = re.compile(r"[0-9a-fA-F]{64}")
+NO_CAP = CapDef("", "", b"", b"")
 
 
 def read_manifest_document(
-    source: str | Path | Mapping[str, Any], state: State, schema_of: SchemaOf, accept_modules: bool = False
+    source: Source, state: State, schema_of: SchemaOf, accept_modules: bool = False
 ) -> tuple[dict[str, Any], list[Finding]]:
     """The params of `manifest.apply`, and the names that mean other modules now (`module_renamed`).
 
@@ -140,6 +145,8 @@ class _Reader:
             **({"stated": self.stated} if self.stated else {}),
             **({"zones": {key: to_builtins(x) for key, x in self.zones.items()}} if self.zones else {}),
         }
+        if "budgets" in self.document:
+            params["budgets"] = spelled_budgets(self._table("budgets"), self.scales)
         if self.priced.tables:
             params["prices"] = [self.priced.tables[digest] for digest in sorted(self.priced.tables)]
         try:
@@ -263,12 +270,11 @@ class _Reader:
         return parse_json(text) if text.lstrip().startswith("{") else load(self.folder / text)
 
     def _cap_params(self, where: str, cap: str, params: Any, caps: Mapping[str, Any]) -> bytes:
-        own, known = caps.get(cap), self.state.caps.caps.get(cap)
-        digest = own["params_schema"] if own else known.params_schema if known else b""
-        enforcer = own["enforcer"] if own else known.enforcer if known else b""
-        cap_type = own["cap_type"] if own else known.cap_type if known else ""
+        stated = caps.get(cap) or asdict(self.state.caps.caps.get(cap, NO_CAP))
+        digest, enforcer, cap_type = stated["params_schema"], stated["enforcer"], stated["cap_type"]
         schema = self.carried.loaded.get(digest) or self.schema_of(self.state, digest)
         priced = self.priced.params(f"{where}.prices", params, cap_type, enforcer)
+        require_known(self.state.caps, enforcer, where, priced)
         try:
             data = schema.seal(priced)
         except SplittallyError as error:
@@ -319,4 +325,5 @@ class _Reader:
                 return parse_amount(value, dim, self.scales[dim])
             except SplittallyError as error:
                 raise InvalidManifest(f"`{where}`: {error}", field=where) from error
+        refuse_undeclared(where, dim, value, self.scales)
         return natural(where, value)

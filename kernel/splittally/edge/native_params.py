@@ -5,26 +5,22 @@ Rule 1. The typed params of the table of native effects decide what is valid; he
 Rule 2. Defaults are written out, so that an enforcer sees every account and amount that is meant.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 import msgspec
 
 from splittally.core.canonical import encode
-from splittally.core.caps.rules import require_rules
 from splittally.core.errors import InvalidInput
 from splittally.core.native import NATIVE
-from splittally.core.native.money import SCALE_MAX
 from splittally.core.state import State
-from splittally.edge.amounts import amounts_by_resource, minor_units, parse_amount
-from splittally.edge.payers import spelled_payers
+from splittally.edge.amounts import amounts_by_resource, minor_units
+from splittally.edge.grant_terms import SchemaOf, seal_patch, seal_terms, standing_limits
 from splittally.edge.periods import spelled_per
-from splittally.edge.permission import complete_terms
-from splittally.edge.priced_params import issued_params
-from splittally.edge.quantities import instant, share
-from splittally.edge.schema.params import ParamsSchema
+from splittally.edge.plans import spelled_plan
+from splittally.edge.quantities import instant, refuse_unknown
 
-SchemaOf = Callable[[State, bytes], ParamsSchema]
+MORE_KEYS = {"grant.topup": ("until",)}  # other names of params, which only people use
 
 
 def seal_native(state: State, kind: str, params: Any, schema_of: SchemaOf) -> bytes:
@@ -32,11 +28,18 @@ def seal_native(state: State, kind: str, params: Any, schema_of: SchemaOf) -> by
     if not isinstance(params, Mapping):
         raise InvalidInput("params are a map", field="params")
     native = NATIVE[kind]
+    known = [field.encode_name for field in msgspec.structs.fields(native.params)]
+    refuse_unknown(f"`{kind}`", params, (*known, *MORE_KEYS.get(kind, ())))
     hints = get_type_hints(native.params)
     spelled = {name: _spell(name, value, hints.get(name)) for name, value in params.items()}
     standing = standing_limits(state, spelled.get("name"))
     if isinstance(spelled.get("terms"), Mapping):
-        spelled["terms"] = seal_terms(state, spelled["terms"], schema_of, standing)
+        is_patch = kind == "grant.amend" and spelled.get("replace") is not True
+        spelled["terms"] = (
+            seal_patch(state, spelled.get("name"), spelled["terms"], schema_of)
+            if is_patch
+            else seal_terms(state, spelled["terms"], schema_of, standing)
+        )
     if kind == "grant.topup":
         _spell_topup(spelled, standing)
     if "amount" in spelled:
@@ -47,15 +50,9 @@ def seal_native(state: State, kind: str, params: Any, schema_of: SchemaOf) -> by
         if name in spelled and "resource" not in spelled:
             spelled[name] = amounts_by_resource(spelled[name], scales_of(state))
     if isinstance(spelled.get("schema"), Mapping):
-        spelled["schema"] = _spelled_plan(state, spelled["schema"])
+        spelled["schema"] = spelled_plan(spelled["schema"], scales_of(state))
     typed = native.read(encode(spelled))
     return encode(msgspec.to_builtins(typed, builtin_types=(bytes,)))
-
-
-def standing_limits(state: State, name: Any) -> set[tuple[str, str]]:
-    """Dimension and period of each limit of the grant of this name, where there is one."""
-    grant = state.caps.grants.get(name) if type(name) is str else None
-    return {(limit.dim, limit.per) for limit in grant.limits} if grant is not None else set()
 
 
 def _spell_topup(params: dict[str, Any], standing: set[tuple[str, str]]) -> None:
@@ -66,45 +63,6 @@ def _spell_topup(params: dict[str, Any], standing: set[tuple[str, str]]) -> None
         params["until_ns"] = instant("until", params["until_ns"])
     if "per" in params:
         spelled_per("grant.topup", params, {}, standing)
-
-
-def seal_terms(
-    state: State, terms: Mapping[str, Any], schema_of: SchemaOf, standing: set[tuple[str, str]]
-) -> dict[str, Any]:
-    """A grant's terms with its permission compiled and its params sealed by the schema of its cap.
-
-    `standing` are dimension and period of the limits that the grant has.
-    """
-    sealed = complete_terms(
-        terms, scales_of(state), {name: cap.cap_type for name, cap in state.caps.caps.items()}
-    )
-    if isinstance(sealed.get("limits"), list):
-        sealed["limits"] = [
-            spelled_limit(f"terms.limits[{at}]", x, standing) if isinstance(x, Mapping) else x
-            for at, x in enumerate(sealed["limits"])
-        ]
-    if "draws_on" in sealed:
-        sealed["draws_on"] = spelled_payers("terms.draws_on", sealed["draws_on"])
-    params = sealed.get("params")
-    cap = state.caps.caps.get(str(sealed.get("cap")))
-    if params is not None and type(params) is not bytes:
-        type_, enforcer = (cap.cap_type, cap.enforcer) if cap else ("", b"")
-        params = issued_params(state, "terms.params.prices", params, type_, enforcer)
-        sealed["params"] = schema_of(state, cap.params_schema if cap else b"").seal(params)
-    if params is not None:
-        require_rules(state.caps, cap.enforcer if cap else b"", "terms.params", sealed["params"])
-    return sealed
-
-
-def spelled_limit(where: str, limit: Mapping[str, Any], standing: set[tuple[str, str]]) -> dict[str, Any]:
-    """A limit with its window as the core spells it, its share as two numbers, what it carries at most."""
-    terms = dict(limit)
-    if "rollover" in terms and terms["rollover"] != []:
-        terms["rollover"] = share(f"{where}.rollover", terms["rollover"])
-    if "rollover_max" in terms:
-        terms["carried_max"] = terms.pop("rollover_max")
-    spelled_per(where, terms, {}, standing)
-    return terms
 
 
 def _spell(name: str, value: Any, hint: Any) -> Any:
@@ -127,27 +85,3 @@ def _amount(state: State, params: Mapping[str, Any], value: Any) -> Any:
     if resource is None and type(value) is str:
         raise InvalidInput("an amount with a unit needs a defined resource", field="amount")
     return minor_units(value, str(name), resource.scale if resource is not None else 0)
-
-
-def _spelled_plan(state: State, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """A plan with the amounts of its lines and constraints in minor units."""
-    own = plan.get("resources")
-    scales = scales_of(state) | (dict(own) if isinstance(own, Mapping) else {})
-    spelled = dict(plan)
-    if isinstance(plan.get("lines"), Mapping):
-        spelled["lines"] = {
-            name: _spelled_item(item, "amount", scales) for name, item in plan["lines"].items()
-        }
-    if isinstance(plan.get("constraints"), list):
-        spelled["constraints"] = [_spelled_item(item, "minimum", scales) for item in plan["constraints"]]
-    return spelled
-
-
-def _spelled_item(item: Any, field: str, scales: Mapping[str, Any]) -> Any:
-    if not isinstance(item, Mapping) or type(item.get(field)) is not str:
-        return item
-    resource = item.get("resource")
-    scale = scales.get(resource) if type(resource) is str else None
-    if type(resource) is not str or type(scale) is not int or not 0 <= scale <= SCALE_MAX:
-        raise InvalidInput(f"`{field}` with a unit needs a `resource` that the plan lists", field=field)
-    return {**item, field: parse_amount(item[field], resource, scale)}

@@ -5,23 +5,20 @@ Rule 2. Every method acts for one principal (`as_principal`), who may use only t
 """
 
 import os
-import threading
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
 from msgspec.structs import replace
 
 from splittally.core.errors import InvalidInput
-from splittally.core.findings import find, has_code
+from splittally.core.findings import has_code
 from splittally.core.native import NATIVE
 from splittally.core.native.approvals import APPROVE, REJECT
 from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_id, is_name
 from splittally.edge.arguments import require, require_natural
 from splittally.edge.dimensions import warned
 from splittally.edge.hashes import require_hash
-from splittally.edge.manifest import read_manifest_document
 from splittally.edge.moments import When
 from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Intent, Release
 from splittally.runtime.health import health_row
@@ -29,21 +26,16 @@ from splittally.runtime.history import History
 from splittally.runtime.lineage import Level, trace
 from splittally.runtime.opening import upgrade
 from splittally.runtime.pipeline import commit, commit_if_running, tick
+from splittally.runtime.planning import Planning
 from splittally.runtime.queries import Queries
-from splittally.runtime.requests import Requests, answers_for, use
+from splittally.runtime.requests import answers_for, use
 from splittally.runtime.rows import Row, outcome_row
-from splittally.runtime.world import World
 
 GRANTING = ("grant.issue", "grant.amend", "grant.topup")  # what makes or changes the grant that it names
 
 
-class Kernel(Requests):
+class Kernel(Planning):
     """One open world, for one principal."""
-
-    def __init__(self, world: World, principal: str = OPERATOR) -> None:
-        self._world = world
-        self._principal = principal
-        self._lock: threading.RLock = world.lock
 
     def __enter__(self) -> "Kernel":
         return self
@@ -184,29 +176,6 @@ class Kernel(Requests):
             decision = self.submit(asked, now_ns=now_ns)
             granted = [params["name"]] if decision.allowed and kind in GRANTING else []
             return warned(decision, self._world.state, granted)
-
-    def apply(
-        self,
-        manifest: str | Path | Mapping[str, Any],
-        now_ns: int | None = None,
-        accept_modules: bool = False,
-    ) -> Decision:
-        """Make the world what a manifest says, all or nothing; an unchanged one writes nothing.
-
-        `manifest` is a path to TOML or JSON, or a mapping of the same shape (spec/06-manifest.md). A name
-        that means another module now is shown (`module_renamed`) and taken with `accept_modules`.
-        """
-        with self._lock:
-            state = self._world.state
-            schema_of = self._world.sealer.schema
-            params, beside = read_manifest_document(manifest, state, schema_of, accept_modules)
-            decision = self.submit(Intent("manifest.apply", params, ROOT), now_ns=now_ns)
-            holds = self._world.state.ledger.holds
-            if decision.allowed and holds:
-                hashes = sorted(holds)[:16]
-                beside.append(find("carried_over", count=len(holds), intent_hashes=hashes))
-            decision = replace(decision, findings=(*decision.findings, *beside))
-            return warned(decision, self._world.state, sorted(params["grants"]))
 
     def tick(self, now_ns: int | None = None) -> int:
         """Work through what is due by now; how many frames that took."""
