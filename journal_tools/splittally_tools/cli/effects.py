@@ -10,6 +10,8 @@ from splittally import runtime
 from splittally.core.limits import ATTEMPT_BYTES, TIME_NS_MAX
 from splittally.edge.hashes import require_hash
 from splittally.edge.records import Answer, Decision, answer_json, finding_json
+from splittally.edge.wording import Wording
+from splittally.runtime.reader import Reader
 from splittally.runtime.rows import Row
 
 from splittally_tools.cli.answers import code_of_answer, reason, show_answer
@@ -44,11 +46,24 @@ def _attempt(context: click.Context, option: click.Parameter, text: str | None) 
 def decide(session: Session, file: Path) -> int:
     """What `submit` would answer to each line of FILE now. Nothing is written, nobody is kept waiting."""
     with opened(file) as stream, reader_of(session) as reader:
+        asked = _Dry(reader, session.principal)
+        return answer_stream(session, stream, asked, intent_reader(session, None), refused_intent)
 
-        def run(asked: list["runtime.At"]) -> list[Any]:
-            return [_dry(reader.fork(session.principal).run([request])[0]) for request in asked]
 
-        return answer_stream(session, stream, run, intent_reader(session, None), refused_intent)
+class _Dry:
+    """A world that is asked what it would answer."""
+
+    def __init__(self, reader: Reader, principal: str) -> None:
+        self._reader = reader
+        self._principal = principal
+
+    def run(self, requests: list["runtime.At"]) -> list[Any]:
+        """What each would be answered if it were asked alone."""
+        return [_dry(self._reader.fork(self._principal).run([request])[0]) for request in requests]
+
+    def wording(self) -> Wording:
+        """How its values are said to people."""
+        return self._reader.state.wording
 
 
 def _dry(answer: Any) -> Any:
@@ -66,10 +81,10 @@ def _dry(answer: Any) -> Any:
 def outcome(session: Session, intent_hash: str) -> int:
     """What became of an intent: its decision, its reservation, and what ended it."""
     with reader_of(session) as reader:
-        row = reader.outcome(intent_hash)
+        row, wording = reader.outcome(intent_hash), reader.state.wording
     if row is None:
         return not_found(session, intent_hash)
-    emit(session, outcome_json(row), lambda out: _show_outcome(out, row))
+    emit(session, outcome_json(row), lambda out: _show_outcome(out, row, wording))
     return DONE
 
 
@@ -87,30 +102,31 @@ def not_found(session: Session, intent_hash: str) -> int:
     return REFUSED
 
 
-def _show_outcome(out: Page, row: Row) -> None:
+def _show_outcome(out: Page, row: Row, wording: Wording) -> None:
     say(out, f"{row['outcome']} {row['kind']} under {row['grant']} for {row['principal']} (seq {row['seq']})")
     for finding in row["findings"]:
-        say(out, f"  {reason(finding)}")
+        say(out, f"  {reason(finding, wording)}")
     if row["labels"]:
         say(out, f"  labelled {shown_labels(row['labels'])}")
     if row["reserve"]:
-        say(out, f"  reserved {word(row['reserve'])}")
+        say(out, f"  reserved {wording.amounts(row['reserve'])}")
     if row["status"]:
         phase = f", {row['phase']}" if row["phase"] else ""
         cause = f" ({row['cause']})" if row["cause"] else ""
         ended = f" at seq {row['ended_seq']}" if row["ended_seq"] is not None else ""
         say(out, f"  {row['status']}{phase}{cause}{ended}")
-    show_answers(out, row)
+    show_answers(out, row, wording)
     if row["usage"] is not None:
-        say(out, f"  used {word(row['usage'])}, charged {word(row['charged'])}")
+        used, charged = (wording.amounts(row[name]) or "nothing" for name in ("usage", "charged"))
+        say(out, f"  used {used}, charged {charged}")
 
 
-def show_answers(out: Page, row: Mapping[str, Any]) -> None:
+def show_answers(out: Page, row: Mapping[str, Any], wording: Wording) -> None:
     """Who answered an approval, to which reasons, when, and who is waited for."""
     for answer in row["answers"]:
         reasons = f" of {', '.join(map(word, answer['reasons']))}" if answer["reasons"] else ""
         said = f"{answer['answer']}{reasons} by {word(answer['by'])}"
-        say(out, f"  {said}, seq {answer['seq']} at {answer['at_ns']}")
+        say(out, f"  {said}, seq {answer['seq']} at {wording.moment(answer['at_ns'])}")
     for ask in row["waits_for"]:
         reason, who = ask["reason"], " or ".join(map(word, ask["approvers"])) or "anybody who may answer"
         say(out, f"  waits for {ask['missing']} of {who}{f' ({word(reason)})' if reason else ''}")
@@ -135,7 +151,8 @@ def release(session: Session, intent_hash: str, cause: str, order: str | None, a
         raise click.UsageError("governance needs `--order`, which names the order behind it")
     with writer_of(session) as kernel, whole():
         answer = kernel.release(intent_hash, cause, order, now_ns=session.now_ns, attempt=attempt)
-    return _answered(session, answer)
+        wording = kernel.state.wording
+    return _answered(session, answer, wording)
 
 
 @click.command()
@@ -149,7 +166,8 @@ def dispatch(session: Session, intent_hash: str, attempt: bytes) -> int:
     """Start an effect that was allowed; the first attempt wins, and others are refused."""
     with writer_of(session) as kernel, whole():
         answer = kernel.dispatch(intent_hash, attempt, now_ns=session.now_ns)
-    return _answered(session, answer)
+        wording = kernel.state.wording
+    return _answered(session, answer, wording)
 
 
 @click.command()
@@ -166,7 +184,8 @@ def extend(session: Session, intent_hash: str, expires_ns: int) -> int:
     """Move a reservation's expiry, at most to what its grants allow."""
     with writer_of(session) as kernel, whole():
         answer = kernel.extend(intent_hash, expires_ns, now_ns=session.now_ns)
-    return _answered(session, answer)
+        wording = kernel.state.wording
+    return _answered(session, answer, wording)
 
 
 @click.command()
@@ -178,7 +197,8 @@ def approve(session: Session, intent_hash: str, reasons: tuple[str, ...]) -> int
     """Approve an intent that waits; approving again changes nothing. It may wait for others, too."""
     with writer_of(session) as kernel, whole():
         answer = kernel.approve(intent_hash, now_ns=session.now_ns, reasons=reasons or None)
-    return _answered(session, answer)
+        wording = kernel.state.wording
+    return _answered(session, answer, wording)
 
 
 @click.command()
@@ -189,7 +209,8 @@ def reject(session: Session, intent_hash: str) -> int:
     """Reject an intent that waits, which ends its reservation."""
     with writer_of(session) as kernel, whole():
         answer = kernel.reject(intent_hash, now_ns=session.now_ns)
-    return _answered(session, answer)
+        wording = kernel.state.wording
+    return _answered(session, answer, wording)
 
 
 @click.command()
@@ -200,10 +221,11 @@ def tick(session: Session) -> int:
     with writer_of(session) as kernel, whole():
         frames = kernel.tick(now_ns=session.now_ns)
         document = {"frames": frames, "seq": kernel.state.seq - 1, "now_ns": kernel.state.now_ns}
-    emit(session, document, lambda out: say(out, f"{frames} frames, logical time {document['now_ns']}"))
+        now = kernel.state.wording.moment(kernel.state.now_ns)
+    emit(session, document, lambda out: say(out, f"{frames} frames, logical time {now}"))
     return DONE
 
 
-def _answered(session: Session, answer: Answer) -> int:
-    emit(session, answer_json(answer), lambda out: show_answer(out, answer))
+def _answered(session: Session, answer: Answer, wording: Wording) -> int:
+    emit(session, answer_json(answer), lambda out: show_answer(out, answer, wording))
     return code_of_answer(answer)

@@ -4,9 +4,10 @@ from typing import Any
 
 import click
 from splittally.edge.hashes import require_hash
+from splittally.edge.phrases import ADVICE
+from splittally.edge.wording import Wording
 
 from splittally_tools.audit.explanation import explain as explain_intent
-from splittally_tools.cli.answers import ADVICE
 from splittally_tools.cli.effects import not_found, show_answers
 from splittally_tools.cli.exit_codes import DONE
 from splittally_tools.cli.labelled import shown_labels
@@ -23,13 +24,14 @@ def explain(session: Session, intent_hash: str) -> int:
     """Why an intent was allowed or refused: the grants, the module that judged, the rule, the numbers."""
     with reader_of(session) as reader:
         document = explain_intent(reader, require_hash(intent_hash), session.principal)
+        wording = reader.state.wording
     if document is None:
         return not_found(session, intent_hash)
-    emit(session, document, lambda out: _show(out, document))
+    emit(session, document, lambda out: _show(out, document, wording))
     return DONE
 
 
-def _show(out: Page, document: dict[str, Any]) -> None:
+def _show(out: Page, document: dict[str, Any], wording: Wording) -> None:
     style = "green" if document["outcome"] == "allow" else "red"
     place = f"seq {document['seq']} at {document['at_ns']}"
     what = f"{document['kind']} under {document['grant']} for {document['principal']}"
@@ -51,7 +53,7 @@ def _show(out: Page, document: dict[str, Any]) -> None:
         if later["type"] == "settled":
             fields["used"] = later["legs"][0]["usage"] if later["legs"] else {}
         say(out, f"  then, seq {later['seq']}: {later['type']} {word(fields)}")
-    show_answers(out, document)
+    show_answers(out, document, wording)
     if document["status"]:
         say(out, f"  now {document['status']}{', ' + document['phase'] if document['phase'] else ''}")
     for advice in document["next"]:

@@ -28,14 +28,19 @@ _SPANS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
 class Wording(NamedTuple):
-    """What it takes to say a world's values: the scales of its resources, its clock, names for hashes."""
+    """What it takes to say a world's values: the scales of its resources, its clock, names for hashes.
 
-    scales: Mapping[str, int] = {}
+    Where no world is known (`scales` is None) every amount is one of minor units, and is said to be.
+    """
+
+    scales: Mapping[str, int] | None = None
     calendar: Calendar = Calendar()
     names: Mapping[bytes, str] = {}
 
     def amount(self, amount: int, unit: str) -> str:
         """`12.50 USD` for 1250 minor units of a resource with scale 2, `12 tokens` for a dimension."""
+        if self.scales is None:
+            return f"{amount} minor units of {unit}"
         scale = self.scales.get(unit, self.scales.get(unit.removesuffix(_BESIDE), 0))
         return format_amount(amount, unit, scale).rstrip()
 

@@ -23,7 +23,7 @@ from splittally.edge.dimensions import warned
 from splittally.edge.hashes import require_hash
 from splittally.edge.manifest import read_manifest_document
 from splittally.edge.moments import When
-from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Intent, Release
+from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Intent, Release, worded
 from splittally.runtime.health import health_row
 from splittally.runtime.lineage import Level, trace
 from splittally.runtime.opening import upgrade
@@ -182,7 +182,7 @@ class Kernel(Requests):
             asked = Intent(kind, params, under or grant or self._native_grant())
             decision = self.submit(asked, now_ns=now_ns)
             granted = [params["name"]] if decision.allowed and kind in GRANTING else []
-            return warned(decision, self._world.state, granted)
+            return worded(warned(decision, self._world.state, granted), self._world.wording)
 
     def apply(
         self,
@@ -205,7 +205,8 @@ class Kernel(Requests):
                 hashes = sorted(holds)[:16]
                 beside.append(find("carried_over", count=len(holds), intent_hashes=hashes))
             decision = replace(decision, findings=(*decision.findings, *beside))
-            return warned(decision, self._world.state, sorted(params["grants"]))
+            decision = warned(decision, self._world.state, sorted(params["grants"]))
+            return worded(decision, self._world.wording)
 
     def tick(self, now_ns: int | None = None) -> int:
         """Work through what is due by now; how many frames that took."""
