@@ -2,7 +2,8 @@
 
 Rule 1. Kinds, options and help come from `core.native.NATIVE` and the records of its params; nothing is
         listed here by hand. A field that is a record of its own gives its fields as options.
-Rule 2. Amounts may have units, bytes are hex or `@FILE`, maps are `KEY=NUMBER` or JSON, as the type says.
+Rule 2. Amounts have units, which the edge reads; what was understood is told. Bytes are hex or `@FILE`, maps
+        are `KEY=VALUE` or JSON, as the type says.
 """
 
 import types
@@ -17,7 +18,7 @@ from splittally.core.budget.plan import Plan
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import NATIVE_PARAMS_BYTES_MAX
 from splittally.core.native import NATIVE
-from splittally.edge.json_values import parse_json
+from splittally.edge.json_values import parse_json, printable
 from splittally.edge.records import Decision, answer_json
 from splittally.runtime import Kernel
 
@@ -25,12 +26,14 @@ from splittally_tools.cli.answers import code_of_answer, show_answer
 from splittally_tools.cli.exit_codes import REFUSED
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.open_world import writer_of
-from splittally_tools.cli.output import emit
+from splittally_tools.cli.output import Page, emit, say
 from splittally_tools.cli.replacing import CONFIRM, DRY_RUN, confirmed, emit_plan, planned
 from splittally_tools.cli.session import Session, shared
+from splittally_tools.cli.understood import understood
 
 SEPARATE = ("manifest.apply",)  # has a command of its own, which reads files
 SAID = {"until_ns": "until"}  # times that the edge reads: nanoseconds, or a date-time with an offset
+AMOUNTS = {"amount", "amounts", "budget", "debt_limit", "usage"}  # fields of amounts, by their names
 Parse = Callable[[str, tuple[str, ...]], Any]
 Act = Callable[[Kernel], Decision]
 
@@ -88,8 +91,15 @@ def _replacing(function: Callable[..., Any]) -> Callable[..., Any]:
 def _finish(session: Session, act: Act) -> int:
     with writer_of(session) as kernel, whole():
         decision = act(kernel)
-    emit(session, answer_json(decision), lambda out: show_answer(out, decision))
+        amounts = "" if session.as_json else understood(kernel, decision)
+    emit(session, answer_json(decision), lambda out: _show(out, decision, amounts))
     return code_of_answer(decision)
+
+
+def _show(out: Page, decision: Decision, amounts: str) -> None:
+    show_answer(out, decision)
+    if amounts:
+        say(out, f"  understood: {printable(amounts)}")
 
 
 def _replace(session: Session, act: Act, dry_run: bool, yes: bool) -> int:
@@ -181,18 +191,24 @@ def _field(path: tuple[str, ...], hint: Any, is_required: bool) -> Field:
     if hint is int:
         return Field(
             path=path,
-            parse=_amount if name == "amount" else _integer,
+            parse=_amount if name in AMOUNTS else _integer,
             is_many=False,
             is_required=is_required,
-            hint="NUMBER",
+            hint="AMOUNT" if name in AMOUNTS else "NUMBER",
         )
     if hint is bytes:
         return Field(path=path, parse=_bytes, is_many=False, is_required=is_required, hint="HEX|@FILE")
     if hint is str:
         return Field(path=path, parse=_text, is_many=False, is_required=is_required, hint="TEXT")
     if get_origin(hint) is dict and of == (str, int):
-        parse = _amounts if name in ("usage", "amounts") else _numbers
-        return Field(path=path, parse=parse, is_many=True, is_required=is_required, hint="KEY=NUMBER")
+        parse = _texts if name in AMOUNTS else _numbers
+        return Field(
+            path=path,
+            parse=parse,
+            is_many=True,
+            is_required=is_required,
+            hint="KEY=AMOUNT" if name in AMOUNTS else "KEY=NUMBER",
+        )
     if get_origin(hint) is dict and of == (str, str):
         return Field(path=path, parse=_texts, is_many=True, is_required=is_required, hint="KEY=TEXT")
     if get_origin(hint) is list and of == (str,):
@@ -215,9 +231,9 @@ def _integer(name: str, said: tuple[str, ...]) -> int:
     return int(text)
 
 
-def _amount(name: str, said: tuple[str, ...]) -> int | str:
-    """Digits are minor units; anything else has a unit or a fraction, and the edge reads it."""
-    return int(said[0]) if said[0].isascii() and said[0].isdigit() and len(said[0]) <= 20 else said[0]
+def _amount(name: str, said: tuple[str, ...]) -> str:
+    """As it was typed: the edge knows the resource and reads it."""
+    return said[0]
 
 
 def _bool(name: str, said: tuple[str, ...]) -> bool:
@@ -257,10 +273,6 @@ def _document(name: str, said: tuple[str, ...]) -> Any:
 
 def _numbers(name: str, said: tuple[str, ...]) -> dict[str, int]:
     return {key: _integer(name, (text,)) for key, text in _texts(name, said).items()}
-
-
-def _amounts(name: str, said: tuple[str, ...]) -> dict[str, int | str]:
-    return {key: _amount(name, (text,)) for key, text in _texts(name, said).items()}
 
 
 def _texts(name: str, said: tuple[str, ...]) -> dict[str, str]:

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from splittally.core.errors import InvalidManifest
-from splittally.edge.amounts import minor_units
+from splittally.edge.amounts import Amounts
 
 KEYS = ("caps", "envelope", "classes", "fields")
 ENVELOPE_KEYS = ("total", "reserved", "default_lane", "lanes")
 _MEMORY = re.compile(r"([0-9]{1,12})(?:\.([0-9]))? ?(MiB|GiB)")
 
 
-def spelled_governor(table: Any, scales: Mapping[str, int]) -> dict[str, Any]:
+def spelled_governor(table: Any, amounts: Amounts) -> dict[str, Any]:
     """The terms of a governor as a manifest states them; `InvalidManifest` for what is no such table."""
     if not isinstance(table, Mapping):
         raise InvalidManifest("`governor` is a table", field="governor")
@@ -24,17 +24,16 @@ def spelled_governor(table: Any, scales: Mapping[str, int]) -> dict[str, Any]:
             raise InvalidManifest(f"`governor` has no `{key}`; it has {', '.join(KEYS)}", field="governor")
     terms = dict(table)
     if isinstance(table.get("caps"), list):
-        terms["caps"] = [_spelled_cap(cap, scales) for cap in table["caps"]]
+        terms["caps"] = [_spelled_cap(cap, amounts) for cap in table["caps"]]
     if isinstance(table.get("envelope"), Mapping):
         terms["envelope"] = _spelled_envelope(table["envelope"])
     return terms
 
 
-def _spelled_cap(cap: Any, scales: Mapping[str, int]) -> Any:
-    if not isinstance(cap, Mapping) or cap.get("resource") not in scales:
+def _spelled_cap(cap: Any, amounts: Amounts) -> Any:
+    if not isinstance(cap, Mapping) or type(cap.get("resource")) is not str:
         return cap
-    name = cap["resource"]
-    return {**cap, "amount": minor_units(cap.get("amount"), name, scales[name])}
+    return {**cap, "amount": amounts.minor_units(cap.get("amount"), cap["resource"])}
 
 
 def _spelled_envelope(envelope: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from splittally.core.errors import InvalidInput
 from splittally.core.native import NATIVE
 from splittally.core.native.money import SCALE_MAX
 from splittally.core.state import State
-from splittally.edge.amounts import amounts_by_resource, minor_units, parse_amount
+from splittally.edge.amounts import Amounts, scales_of
 from splittally.edge.payers import spelled_payers
 from splittally.edge.periods import spelled_per
 from splittally.edge.permission import complete_terms
@@ -39,17 +39,26 @@ def seal_native(state: State, kind: str, params: Any, schema_of: SchemaOf) -> by
         spelled["terms"] = seal_terms(state, spelled["terms"], schema_of, standing)
     if kind == "grant.topup":
         _spell_topup(spelled, standing)
-    if "amount" in spelled:
-        spelled["amount"] = _amount(state, spelled, spelled["amount"])
-    if isinstance(spelled.get("amounts"), Mapping) and "resource" in spelled:
-        spelled["amounts"] = {name: _amount(state, spelled, x) for name, x in spelled["amounts"].items()}
-    for name in ("usage", "amounts"):
-        if name in spelled and "resource" not in spelled:
-            spelled[name] = amounts_by_resource(spelled[name], scales_of(state))
-    if isinstance(spelled.get("schema"), Mapping):
-        spelled["schema"] = _spelled_plan(state, spelled["schema"])
+    _spell_amounts(state, spelled)
     typed = native.read(encode(spelled))
     return encode(msgspec.to_builtins(typed, builtin_types=(bytes,)))
+
+
+def _spell_amounts(state: State, params: dict[str, Any]) -> None:
+    """Every amount in minor units: of the resource or dimension that the params name, else of its own."""
+    amounts = Amounts(scales_of(state))
+    if isinstance(params.get("schema"), Mapping):
+        params["schema"], amounts = _spelled_plan(amounts, params["schema"])
+    unit = params.get("resource", params.get("dim", ""))
+    if "amount" in params:
+        params["amount"] = amounts.minor_units(params["amount"], str(unit))
+    if "debt_limit" in params:
+        params["debt_limit"] = amounts.debt_limit(params["debt_limit"])
+    for name in ("usage", "amounts"):
+        if isinstance(params.get(name), Mapping) and unit:
+            params[name] = {key: amounts.minor_units(x, str(unit)) for key, x in params[name].items()}
+        elif name in params:
+            params[name] = amounts.each(params[name])
 
 
 def standing_limits(state: State, name: Any) -> set[tuple[str, str]]:
@@ -78,9 +87,12 @@ def seal_terms(
     sealed = complete_terms(
         terms, scales_of(state), {name: cap.cap_type for name, cap in state.caps.caps.items()}
     )
+    amounts = Amounts(scales_of(state))
+    if "budget" in sealed:
+        sealed["budget"] = amounts.each(sealed["budget"])
     if isinstance(sealed.get("limits"), list):
         sealed["limits"] = [
-            spelled_limit(f"terms.limits[{at}]", x, standing) if isinstance(x, Mapping) else x
+            spelled_limit(f"terms.limits[{at}]", x, standing, amounts) if isinstance(x, Mapping) else x
             for at, x in enumerate(sealed["limits"])
         ]
     if "draws_on" in sealed:
@@ -96,13 +108,18 @@ def seal_terms(
     return sealed
 
 
-def spelled_limit(where: str, limit: Mapping[str, Any], standing: set[tuple[str, str]]) -> dict[str, Any]:
-    """A limit with its window as the core spells it, its share as two numbers, what it carries at most."""
+def spelled_limit(
+    where: str, limit: Mapping[str, Any], standing: set[tuple[str, str]], amounts: Amounts
+) -> dict[str, Any]:
+    """A limit with its window as the core spells it, amounts in minor units, its share as two numbers."""
     terms = dict(limit)
     if "rollover" in terms and terms["rollover"] != []:
         terms["rollover"] = share(f"{where}.rollover", terms["rollover"])
     if "rollover_max" in terms:
         terms["carried_max"] = terms.pop("rollover_max")
+    for name in ("amount", "carried_max"):
+        if name in terms:
+            terms[name] = amounts.minor_units(terms[name], str(terms.get("dim")))
     spelled_per(where, terms, {}, standing)
     return terms
 
@@ -116,38 +133,30 @@ def _spell(name: str, value: Any, hint: Any) -> Any:
     return value
 
 
-def scales_of(state: State) -> dict[str, int]:
-    """The decimals of every defined resource."""
-    return {name: resource.scale for name, resource in state.ledger.resources.items()}
-
-
-def _amount(state: State, params: Mapping[str, Any], value: Any) -> Any:
-    name = params.get("resource")
-    resource = state.ledger.resources.get(name) if type(name) is str else None
-    if resource is None and type(value) is str:
-        raise InvalidInput("an amount with a unit needs a defined resource", field="amount")
-    return minor_units(value, str(name), resource.scale if resource is not None else 0)
-
-
-def _spelled_plan(state: State, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """A plan with the amounts of its lines and constraints in minor units."""
+def _spelled_plan(amounts: Amounts, plan: Mapping[str, Any]) -> tuple[dict[str, Any], Amounts]:
+    """A plan with its lines and constraints in minor units; and how amounts are read beside it."""
     own = plan.get("resources")
-    scales = scales_of(state) | (dict(own) if isinstance(own, Mapping) else {})
+    known = {x: n for x, n in own.items() if _is_scale(n)} if isinstance(own, Mapping) else {}
+    amounts = amounts._replace(scales={**amounts.scales, **known})
     spelled = dict(plan)
     if isinstance(plan.get("lines"), Mapping):
         spelled["lines"] = {
-            name: _spelled_item(item, "amount", scales) for name, item in plan["lines"].items()
+            name: _spelled_item(item, "amount", amounts) for name, item in plan["lines"].items()
         }
     if isinstance(plan.get("constraints"), list):
-        spelled["constraints"] = [_spelled_item(item, "minimum", scales) for item in plan["constraints"]]
-    return spelled
+        spelled["constraints"] = [_spelled_item(item, "minimum", amounts) for item in plan["constraints"]]
+    return spelled, amounts
 
 
-def _spelled_item(item: Any, field: str, scales: Mapping[str, Any]) -> Any:
+def _is_scale(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= SCALE_MAX
+
+
+def _spelled_item(item: Any, field: str, amounts: Amounts) -> Any:
+    """An item with its amount in minor units; a number may be below 0, where the plan says a debt."""
     if not isinstance(item, Mapping) or type(item.get(field)) is not str:
         return item
     resource = item.get("resource")
-    scale = scales.get(resource) if type(resource) is str else None
-    if type(resource) is not str or type(scale) is not int or not 0 <= scale <= SCALE_MAX:
+    if type(resource) is not str or resource not in amounts.scales:
         raise InvalidInput(f"`{field}` with a unit needs a `resource` that the plan lists", field=field)
-    return {**item, field: parse_amount(item[field], resource, scale)}
+    return {**item, field: amounts.minor_units(item[field], resource)}

@@ -20,10 +20,9 @@ from typing import Any, NamedTuple
 from splittally.core.calendars import Calendar
 from splittally.core.dates import DAY_S, SECOND_NS, civil
 from splittally.core.state import State
-from splittally.edge.amounts import format_amount
+from splittally.edge.amounts import format_amount, scale_of_unit, scales_of
 
 HASH_DIGITS = 12
-_BESIDE = ".provider"  # a dimension that counts the same resource as another party tells it
 _SPANS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
@@ -41,8 +40,7 @@ class Wording(NamedTuple):
         """`12.50 USD` for 1250 minor units of a resource with scale 2, `12 tokens` for a dimension."""
         if self.scales is None:
             return f"{amount} minor units of {unit}"
-        scale = self.scales.get(unit, self.scales.get(unit.removesuffix(_BESIDE), 0))
-        return format_amount(amount, unit, scale).rstrip()
+        return format_amount(amount, unit, scale_of_unit(self.scales, unit)).rstrip()
 
     def amounts(self, amounts: Mapping[str, int]) -> str:
         """Every amount of a map, by unit; empty for an empty map."""
@@ -90,8 +88,7 @@ class Wording(NamedTuple):
 
 def wording_of(state: State) -> Wording:
     """How the values of a world are said, as its state stands."""
-    scales = {name: resource.scale for name, resource in state.ledger.resources.items()}
-    return Wording(scales, state.calendar)
+    return Wording(scales_of(state), state.calendar)
 
 
 def span(nanoseconds: int) -> str:
