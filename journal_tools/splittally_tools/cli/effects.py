@@ -8,6 +8,7 @@ import click
 from msgspec.structs import replace
 from splittally import runtime
 from splittally.core.limits import ATTEMPT_BYTES, TIME_NS_MAX
+from splittally.core.native.approvals import APPROVE, REJECT
 from splittally.edge.hashes import require_hash
 from splittally.edge.records import Answer, Decision, answer_json, finding_json
 from splittally.edge.wording import Wording
@@ -16,13 +17,17 @@ from splittally.runtime.rows import Row
 
 from splittally_tools.cli.answers import code_of_answer, reason, show_answer
 from splittally_tools.cli.exit_codes import DONE, REFUSED
+from splittally_tools.cli.hashes import intent_of, intents
+from splittally_tools.cli.hashes import whole as whole_hash
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.labelled import shown_labels
+from splittally_tools.cli.moments import expiry_of
 from splittally_tools.cli.open_world import reader_of, writer_of
 from splittally_tools.cli.output import Page, emit, say, word
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.streams import FILE, answer_stream, intent_reader, opened, refused_intent
 
+ANSWERED = {APPROVE: "approved", REJECT: "rejected"}
 _HASH = click.argument("intent_hash", metavar="HASH")
 
 
@@ -81,6 +86,7 @@ def _dry(answer: Any) -> Any:
 def outcome(session: Session, intent_hash: str) -> int:
     """What became of an intent: its decision, its reservation, and what ended it."""
     with reader_of(session) as reader:
+        intent_hash = whole_hash(reader, intent_hash, intents)
         row, wording = reader.outcome(intent_hash), reader.state.wording
     if row is None:
         return not_found(session, intent_hash)
@@ -125,7 +131,7 @@ def show_answers(out: Page, row: Mapping[str, Any], wording: Wording) -> None:
     """Who answered an approval, to which reasons, when, and who is waited for."""
     for answer in row["answers"]:
         reasons = f" of {', '.join(map(word, answer['reasons']))}" if answer["reasons"] else ""
-        said = f"{answer['answer']}{reasons} by {word(answer['by'])}"
+        said = f"{ANSWERED.get(answer['answer'], answer['answer'])}{reasons} by {word(answer['by'])}"
         say(out, f"  {said}, seq {answer['seq']} at {wording.moment(answer['at_ns'])}")
     for ask in row["waits_for"]:
         reason, who = ask["reason"], " or ".join(map(word, ask["approvers"])) or "anybody who may answer"
@@ -149,6 +155,7 @@ def release(session: Session, intent_hash: str, cause: str, order: str | None, a
     """End a reservation without a receipt."""
     if cause == "governance" and not order:
         raise click.UsageError("governance needs `--order`, which names the order behind it")
+    intent_hash = intent_of(session, intent_hash)
     with writer_of(session) as kernel, whole():
         answer = kernel.release(intent_hash, cause, order, now_ns=session.now_ns, attempt=attempt)
         wording = kernel.state.wording
@@ -164,6 +171,7 @@ def release(session: Session, intent_hash: str, cause: str, order: str | None, a
 @click.pass_obj
 def dispatch(session: Session, intent_hash: str, attempt: bytes) -> int:
     """Start an effect that was allowed; the first attempt wins, and others are refused."""
+    intent_hash = intent_of(session, intent_hash)
     with writer_of(session) as kernel, whole():
         answer = kernel.dispatch(intent_hash, attempt, now_ns=session.now_ns)
         wording = kernel.state.wording
@@ -174,16 +182,18 @@ def dispatch(session: Session, intent_hash: str, attempt: bytes) -> int:
 @shared
 @_HASH
 @click.option(
-    "--expires-ns",
-    type=click.IntRange(1, TIME_NS_MAX),
-    required=True,
-    help="The new expiry, in logical time.",
+    "--expires", metavar="DAY|TIME|+SPAN", help="The new expiry: a day, a time, or a span from now, +2h."
 )
+@click.option("--expires-ns", type=click.IntRange(1, TIME_NS_MAX), help="The same in logical time.")
 @click.pass_obj
-def extend(session: Session, intent_hash: str, expires_ns: int) -> int:
+def extend(session: Session, intent_hash: str, expires: str | None, expires_ns: int | None) -> int:
     """Move a reservation's expiry, at most to what its grants allow."""
+    if (expires is None) == (expires_ns is None):
+        raise click.UsageError("say `--expires` or `--expires-ns`")
+    intent_hash = intent_of(session, intent_hash)
     with writer_of(session) as kernel, whole():
-        answer = kernel.extend(intent_hash, expires_ns, now_ns=session.now_ns)
+        until_ns = expires_ns or expiry_of(kernel, str(expires), session.now_ns)
+        answer = kernel.extend(intent_hash, until_ns, now_ns=session.now_ns)
         wording = kernel.state.wording
     return _answered(session, answer, wording)
 
@@ -195,6 +205,7 @@ def extend(session: Session, intent_hash: str, expires_ns: int) -> int:
 @click.pass_obj
 def approve(session: Session, intent_hash: str, reasons: tuple[str, ...]) -> int:
     """Approve an intent that waits; approving again changes nothing. It may wait for others, too."""
+    intent_hash = intent_of(session, intent_hash)
     with writer_of(session) as kernel, whole():
         answer = kernel.approve(intent_hash, now_ns=session.now_ns, reasons=reasons or None)
         wording = kernel.state.wording
@@ -207,6 +218,7 @@ def approve(session: Session, intent_hash: str, reasons: tuple[str, ...]) -> int
 @click.pass_obj
 def reject(session: Session, intent_hash: str) -> int:
     """Reject an intent that waits, which ends its reservation."""
+    intent_hash = intent_of(session, intent_hash)
     with writer_of(session) as kernel, whole():
         answer = kernel.reject(intent_hash, now_ns=session.now_ns)
         wording = kernel.state.wording

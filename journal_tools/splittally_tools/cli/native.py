@@ -24,6 +24,7 @@ from splittally.runtime import Kernel
 
 from splittally_tools.cli.answers import code_of_answer, show_answer
 from splittally_tools.cli.exit_codes import REFUSED
+from splittally_tools.cli.hashes import intent_of
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.open_world import writer_of
 from splittally_tools.cli.output import Page, emit, say
@@ -71,6 +72,8 @@ def _command(kind: str) -> click.Command:
         for name, field in known.items():
             said = words[_variable(name)]
             said = tuple(said) if field.is_many else (() if said is None else (said,))
+            if said and name == "intent_hash":
+                said = (intent_of(session, said[0]),)
             if said:
                 _put(params, field.path, field.parse(name, said))
 

@@ -7,17 +7,17 @@ Rule 2. A debt limit is one number for every resource of its account, so it is s
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from splittally import runtime
 from splittally.core.canonical import decode
 from splittally.core.commands import Submit
 from splittally.edge.records import Decision
 from splittally.edge.wording import Wording
-from splittally.runtime import Kernel
 from splittally.runtime.reader import read_store
 
 MAPS = ("budget", "usage", "amounts")
 
 
-def understood(kernel: Kernel, decision: Decision) -> str:
+def understood(kernel: "runtime.Kernel", decision: Decision) -> str:
     """The amounts of a native effect that was recorded, in words; empty where there are none."""
     if decision.seq is None:
         return ""

@@ -42,6 +42,10 @@ class Wording(NamedTuple):
             return f"{amount} minor units of {unit}"
         return format_amount(amount, unit, scale_of_unit(self.scales, unit)).rstrip()
 
+    def figure(self, amount: int, unit: str) -> str:
+        """The same without the unit, below a heading or beside a name that says it."""
+        return self.amount(amount, unit).removesuffix(f" {unit}")
+
     def amounts(self, amounts: Mapping[str, int]) -> str:
         """Every amount of a map, by unit; empty for an empty map."""
         return ", ".join(self.amount(amounts[unit], unit) for unit in sorted(amounts))
