@@ -28,7 +28,8 @@ MANIFEST = {
     "accounts": {"accounts/bakery": {}, "accounts/credit": 5000, "vendors/flour": {}},
     "grants": {
         "alice_llm": {"cap": "sys/llm.basic@1", "holder": "alice", "budget": {"tokens": 100_000},
-                      "limits": [{"dim": "tokens", "per": "day", "amount": 5000}], "params": {"models": ["m"]}},
+                      "params": {"models": ["m"]},
+                      "limits": [{"dim": "tokens", "per": "day", "amount": 5000}]},
         "alice_card": {"cap": "sys/spend@1", "holder": "alice", "params": {"resources": ["USD"]},
                        "draws_on": {"USD": "accounts/bakery"}, "pays_to": ["vendors/flour"],
                        "limits": [{"dim": "USD", "per": "month", "amount": 100_000},
@@ -37,9 +38,9 @@ MANIFEST = {
 }  # fmt: skip
 COMMANDS = (
     "ledger", "ledger --wide", "ledger --all-windows", "reservations", "reservations --wide", "accounts",
-    "accounts --wide", "grants", "grants --wide", "grants alice_card", "grants alice_card --history", "budgets",
-    "log", "explain {paid}", "explain {denied}", "explain {waiting}", "outcome {paid}", "trace {paid}",
-    "ledger --entries", "state",
+    "accounts --wide", "grants", "grants --wide", "grants alice_card", "grants alice_card --history",
+    "budgets", "log", "explain {paid}", "explain {denied}", "explain {waiting}", "outcome {paid}",
+    "trace {paid}",    "ledger --entries", "state",
 )  # fmt: skip
 
 
@@ -82,8 +83,8 @@ def _task(result: str, minor: int) -> Intent:
 
 
 def _call(tokens: int) -> Intent:
-    return Intent("llm.generate", {"model": "m", "max_tokens": tokens}, "alice_llm", idempotency_key=str(tokens),
-                  labels={"run": "7"})  # fmt: skip
+    params = {"model": "m", "max_tokens": tokens}
+    return Intent("llm.generate", params, "alice_llm", idempotency_key=str(tokens), labels={"run": "7"})
 
 
 def drawn(width: int) -> str:

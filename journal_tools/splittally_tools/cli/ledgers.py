@@ -3,6 +3,7 @@
 Rule 1. Every view is of one sequence number, which it names, read beside whoever writes.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -74,44 +75,37 @@ def ledger(
         return list_entries(session, account, since, until, labels)
     with reader_of(session) as reader:
         whole = state_of(reader, at)
-        state = queries_at(reader, at)
+        state = Queries(lambda: whole)
         head, wording = head_of(state), state.wording
         lives = {
             scope: {name: _counter(row) for name, row in dims.items() if dim in (None, name)}
             for scope, dims in state.counters.items()
             if grant in (None, scope)
         }
-        windows = [
-            {
-                "grant": scope,
-                "dim": name,
-                "per": per,
-                "start_ns": start_ns,
-                "open": _is_open(whole, (scope, name, per), start_ns),
-                **_counter(row),
-            }
-            for (scope, name, per, start_ns), row in state.windows.items()
-            if grant in (None, scope) and dim in (None, name)
-        ]
         wanted = None if value is None else state.key_of(_value(value))
-        windows += [
-            {
-                "grant": scope,
-                "dim": name,
-                "per": per,
-                "start_ns": start_ns,
-                "key": key.hex(),
-                "open": _is_open(whole, (scope, name, per), start_ns),
-                **_counter(row),
-            }
-            for (scope, name, per, start_ns, key), row in (
-                state.keyed.items() if keys or value is not None else ()
-            )
-            if grant in (None, scope) and dim in (None, name) and wanted in (None, key)
+        every = _windows(whole, state, keys or value is not None)
+        windows = [
+            row
+            for row in every
+            if grant in (None, row["grant"])
+            and dim in (None, row["dim"])
+            and ("key" not in row or wanted in (None, bytes.fromhex(row["key"])))
         ]
     document = {**head, "ledger": {scope: dims for scope, dims in lives.items() if dims}, "windows": windows}
     emit(session, document, lambda out: _show_ledger(out, document, wording, all_windows, wide))
     return DONE
+
+
+def _windows(whole: State, state: Queries, has_keys: bool) -> Iterator[dict[str, Any]]:
+    """The counters of windows, and then those of limits per value, each with its key."""
+    for (scope, dim, per, start_ns), row in state.windows.items():
+        is_open = _is_open(whole, (scope, dim, per), start_ns)
+        window = {"grant": scope, "dim": dim, "per": per, "start_ns": start_ns, "open": is_open}
+        yield {**window, **_counter(row)}
+    for (scope, dim, per, start_ns, key), row in state.keyed.items() if has_keys else ():
+        is_open = _is_open(whole, (scope, dim, per), start_ns)
+        window = {"grant": scope, "dim": dim, "per": per, "start_ns": start_ns, "open": is_open}
+        yield {**window, "key": key.hex(), **_counter(row)}
 
 
 def _is_open(state: State, window: tuple[str, str, str], start_ns: int) -> bool:

@@ -40,10 +40,12 @@ def _amounts(params: Mapping[str, Any], wording: Wording) -> Iterator[str]:
         yield f"debt limit {' or '.join(said) or params['debt_limit']}"
     for name in MAPS:
         given = params.get(name)
-        if given and unit:
+        if not isinstance(given, Mapping):  # the name of a budget
+            continue
+        if unit:
             said = [f"{key} {wording.amount(amount, unit)}" for key, amount in given.items()]
             yield f"{name} {', '.join(said)}"
-        elif given:
+        else:
             yield f"{name} {wording.amounts(given)}"
     for limit in params.get("limits") or ():
         yield f"limit {wording.amount(limit['amount'], limit['dim'])}"
