@@ -187,6 +187,8 @@ def worded(answer: Answered, wording: Callable[[], Wording]) -> Answered:
 
     `wording` is asked only where there are findings.
     """
+    if type(answer) is Decision and not answer.findings:  # most are such
+        return answer
     said: Any = answer
     match said:
         case Decision(findings=found) if found:
