@@ -187,11 +187,11 @@ def worded(answer: Answered, wording: Callable[[], Wording]) -> Answered:
 
     `wording` is asked only where there are findings.
     """
-    if type(answer) is Decision and not answer.findings:  # most are such
-        return answer
     said: Any = answer
+    if type(said) is Decision and not said.findings:  # most are such
+        return answer
     match said:
-        case Decision(findings=found) if found:
+        case Decision(findings=found):
             said = replace(said, findings=Findings.said(found, wording()))
         case Settlement(violations=violations, findings=found) if violations or found:
             told = {
