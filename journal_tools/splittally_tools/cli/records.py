@@ -56,11 +56,12 @@ def log(
     is_person = for_people(session)
     with reader_of(session) as reader, suppress(KeyboardInterrupt):
         labelled = Labelled(reader, labels, reader.frames_between(since, None).start if labels else 0)
+        wording = reader.state.wording if is_person else Wording()
         for record in _feed(reader, since, until, follow):
             if not labelled(record) or (kind is not None and kind not in kinds_of(record)):
                 continue
             if is_person:
-                say(console(), _line(record, reader.state.wording))
+                say(console(), _line(record, wording))
             else:
                 sys.stdout.write(to_line(frame_json(record, brief=not full)) + "\n")
     return DONE
