@@ -130,7 +130,7 @@ def busy_world(folder: Path) -> Path:
     assert run("-w", world, "release", decided[4]["intent_hash"]).code == 0
     assert run("-w", world, "native", "ledger.issue", "--resource", "USD", "--amount", "12.50 USD",
                "--to", "accounts/team").code == 0  # fmt: skip
-    assert run("-w", world, "native", "ledger.transfer", "--resource", "USD", "--amount", "250",
+    assert run("-w", world, "native", "ledger.transfer", "--resource", "USD", "--amount", "2.50 USD",
                "--from", "accounts/team", "--to", "accounts/vendor").code == 0  # fmt: skip
     return world
 

@@ -51,7 +51,7 @@ def value(t: Tour) -> None:
     plain = {"from": "accounts/team"}
     t.native("issue-plain", "ledger.issue", resource="USD", amount=1, to="vendors/mill", **plain)
     t.native("issue-much", "ledger.issue", resource="USD", amount=NATURAL_MAX, to="accounts/team")
-    move(t, "move", "12.50", "accounts/team", "accounts/credit")
+    move(t, "move", "12.50 USD", "accounts/team", "accounts/credit")
     move(t, "move-much", 100_000, "accounts/credit", "accounts/team")
     move(t, "move-external", 1, "external/issuer", "accounts/team")
     t.native("define", "resource.define", resource="HOURS", scale=0)

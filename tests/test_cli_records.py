@@ -127,8 +127,7 @@ def test_a_refusal_names_grant_module_numbers_and_what_to_do(world):
     people = run("-w", world, "explain", denied["intent_hash"]).out
     for said in (
         "budget_exceeded",
-        "needed=500",
-        "available=100",
+        "500 tokens are needed and 100 tokens are left",
         "sys/CapEnforceLlm@1",
         "raise the limit",
     ):

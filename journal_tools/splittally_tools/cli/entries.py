@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from splittally.edge.amounts import format_amount
 from splittally.edge.moments import Moment
+from splittally.edge.wording import Wording, short_hash
 from splittally.runtime.lineage import Untraceable
 from splittally.runtime.lineage.causes import postings_of
 from splittally.runtime.reader import Reader
@@ -36,8 +36,7 @@ def list_entries(
         if session.as_json:
             sys.stdout.writelines(to_line(row) + "\n" for row in rows)
         else:
-            scales = {name: row["scale"] for name, row in reader.state.resources.items()}
-            _show(console(), rows, scales)
+            _show(console(), rows, reader.state.wording)
     return DONE
 
 
@@ -65,10 +64,10 @@ def entries(
                 }
 
 
-def _show(out: Page, rows: Iterator[dict[str, Any]], scales: dict[str, int]) -> None:
+def _show(out: Page, rows: Iterator[dict[str, Any]], wording: Wording) -> None:
     for row in rows:
-        place = word(row["account"]) if row["account"] else f"in flight of {row['intent_hash'].hex()}"
-        amount = format_amount(row["amount"], row["unit"], scales[row["unit"]])
+        place = word(row["account"]) if row["account"] else f"in flight of {short_hash(row['intent_hash'])}"
+        amount = wording.amount(row["amount"], row["unit"])
         direction = row["direction"].upper()
         cause = f"seq {row['seq']}, {word(row['kind'])} under {word(row['permission'])}"
         say(out, f"{direction:<6}  {place}  {word(amount)}  ({cause})")

@@ -2,8 +2,9 @@
 
 Rule 1. Kinds, options and help come from `core.native.NATIVE` and the records of its params; nothing is
         listed here by hand. A field that is a record of its own gives its fields as options.
-Rule 2. Amounts may have units, bytes are hex or `@FILE`, maps are `KEY=NUMBER` or JSON, as the type says.
-        What may be null is so by an empty text: `--holder ""`, `--budget requests=`.
+Rule 2. Amounts have units, which the edge reads; what was understood is told. Bytes are hex or `@FILE`, maps
+        are `KEY=VALUE` or JSON, as the type says. What may be null is so by an empty text: `--holder ""`,
+        `--budget requests=`.
 """
 
 import types
@@ -18,7 +19,7 @@ from splittally.core.budget.plan import Plan
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import NATIVE_PARAMS_BYTES_MAX
 from splittally.core.native import NATIVE
-from splittally.edge.json_values import parse_json
+from splittally.edge.json_values import parse_json, printable
 from splittally.edge.records import Decision, answer_json
 from splittally.runtime import Kernel
 from splittally.runtime.preview import change_json
@@ -26,15 +27,18 @@ from splittally.runtime.preview import change_json
 from splittally_tools.cli.answers import code_of_answer, show_answer
 from splittally_tools.cli.differences import show_changes
 from splittally_tools.cli.exit_codes import REFUSED
+from splittally_tools.cli.hashes import intent_of
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.open_world import writer_of
-from splittally_tools.cli.output import Page, emit
+from splittally_tools.cli.output import Page, emit, say
 from splittally_tools.cli.replacing import CONFIRM, DRY_RUN, confirmed, emit_plan, planned
 from splittally_tools.cli.session import Session, shared
+from splittally_tools.cli.understood import understood
 
 SEPARATE = ("manifest.apply",)  # has a command of its own, which reads files
 AMENDING = ("grant.amend",)  # changes what stands, so what differs is shown
 SAID = {"until_ns": "until"}  # times that the edge reads: nanoseconds, or a date-time with an offset
+AMOUNTS = {"amount", "amounts", "budget", "debt_limit", "usage"}  # fields of amounts, by their names
 Parse = Callable[[str, tuple[str, ...]], Any]
 Act = Callable[[Kernel], Decision]
 
@@ -72,6 +76,8 @@ def _command(kind: str) -> click.Command:
         for name, field in known.items():
             said = words[_variable(name)]
             said = tuple(said) if field.is_many else (() if said is None else (said,))
+            if said and name == "intent_hash":
+                said = (intent_of(session, said[0]),)
             if said:
                 _put(params, field.path, field.parse(name, said))
 
@@ -94,7 +100,8 @@ def _replacing(function: Callable[..., Any]) -> Callable[..., Any]:
 def _finish(session: Session, act: Act) -> int:
     with writer_of(session) as kernel, whole():
         decision = act(kernel)
-    emit(session, answer_json(decision), lambda out: show_answer(out, decision))
+        amounts = "" if session.as_json else understood(kernel, decision)
+    emit(session, answer_json(decision), lambda out: _show(out, decision, amounts))
     return code_of_answer(decision)
 
 
@@ -111,6 +118,12 @@ def _amend(session: Session, act: Act) -> int:
 
     emit(session, document, show)
     return code_of_answer(decision)
+
+
+def _show(out: Page, decision: Decision, amounts: str) -> None:
+    show_answer(out, decision)
+    if amounts:
+        say(out, f"  understood: {printable(amounts)}")
 
 
 def _replace(session: Session, act: Act, dry_run: bool, yes: bool) -> int:
@@ -206,10 +219,10 @@ def _field(path: tuple[str, ...], hint: Any, is_required: bool) -> Field:
     if hint is int:
         return Field(
             path=path,
-            parse=_amount if name == "amount" else _integer,
+            parse=_amount if name in AMOUNTS else _integer,
             is_many=False,
             is_required=is_required,
-            hint="NUMBER",
+            hint="AMOUNT" if name in AMOUNTS else "NUMBER",
         )
     if hint is bytes:
         return Field(path=path, parse=_bytes, is_many=False, is_required=is_required, hint="HEX|@FILE")
@@ -217,8 +230,11 @@ def _field(path: tuple[str, ...], hint: Any, is_required: bool) -> Field:
         return Field(path=path, parse=_text, is_many=False, is_required=is_required, hint="TEXT")
     if get_origin(hint) is dict and _plain(of[1]) is int:
         is_nullable = of[1] is not int
-        parse = _amounts if name in ("usage", "amounts") else _numbers_or_nulls if is_nullable else _numbers
-        return Field(path=path, parse=parse, is_many=True, is_required=is_required, hint="KEY=NUMBER")
+        is_amount = name in AMOUNTS
+        parse: Parse = _texts if is_amount else _numbers
+        hinted = "KEY=AMOUNT" if is_amount else "KEY=NUMBER"
+        parse = _with_nulls(parse) if is_nullable else parse
+        return Field(path=path, parse=parse, is_many=True, is_required=is_required, hint=hinted)
     if get_origin(hint) is dict and of == (str, str):
         return Field(path=path, parse=_texts, is_many=True, is_required=is_required, hint="KEY=TEXT")
     if get_origin(hint) is list and of == (str,):
@@ -241,9 +257,9 @@ def _integer(name: str, said: tuple[str, ...]) -> int:
     return int(text)
 
 
-def _amount(name: str, said: tuple[str, ...]) -> int | str:
-    """Digits are minor units; anything else has a unit or a fraction, and the edge reads it."""
-    return int(said[0]) if said[0].isascii() and said[0].isdigit() and len(said[0]) <= 20 else said[0]
+def _amount(name: str, said: tuple[str, ...]) -> str:
+    """As it was typed: the edge knows the resource and reads it."""
+    return said[0]
 
 
 def _bool(name: str, said: tuple[str, ...]) -> bool:
@@ -285,18 +301,20 @@ def _numbers(name: str, said: tuple[str, ...]) -> dict[str, int]:
     return {key: _integer(name, (text,)) for key, text in _texts(name, said).items()}
 
 
-def _numbers_or_nulls(name: str, said: tuple[str, ...]) -> dict[str, int | None]:
-    texts = _texts(name, said).items()
-    return {key: _integer(name, (text,)) if text else None for key, text in texts}
+def _with_nulls(parse: Parse) -> Parse:
+    """The same for a map, whose empty texts are nulls."""
+
+    def read(name: str, said: tuple[str, ...]) -> dict[str, Any]:
+        texts = _texts(name, said)
+        stated = tuple(f"{key}={text}" for key, text in texts.items() if text)
+        return {**dict.fromkeys(texts), **(parse(name, stated) if stated else {})}
+
+    return read
 
 
 def _or_null(parse: Parse) -> Parse:
     """The same, and null for an empty text."""
     return lambda name, said: None if said == ("",) else parse(name, said)
-
-
-def _amounts(name: str, said: tuple[str, ...]) -> dict[str, int | str]:
-    return {key: _amount(name, (text,)) for key, text in _texts(name, said).items()}
 
 
 def _texts(name: str, said: tuple[str, ...]) -> dict[str, str]:

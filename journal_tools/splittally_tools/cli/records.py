@@ -14,10 +14,13 @@ import click
 from splittally.core.errors import InvalidInput
 from splittally.core.events import Decided, Released, Settled
 from splittally.edge.arguments import require_frame
+from splittally.edge.json_values import printable
 from splittally.edge.moments import Moment
+from splittally.edge.wording import Wording
 from splittally.runtime.reader import Reader, Record
 
 from splittally_tools.cli.exit_codes import DONE, REFUSED
+from splittally_tools.cli.hashes import frames, intents, whole
 from splittally_tools.cli.labelled import Labelled, Labels, by_label
 from splittally_tools.cli.moments import since_option, until_option
 from splittally_tools.cli.open_world import reader_of
@@ -53,11 +56,12 @@ def log(
     is_person = for_people(session)
     with reader_of(session) as reader, suppress(KeyboardInterrupt):
         labelled = Labelled(reader, labels, reader.frames_between(since, None).start if labels else 0)
+        wording = reader.state.wording if is_person else Wording()
         for record in _feed(reader, since, until, follow):
             if not labelled(record) or (kind is not None and kind not in kinds_of(record)):
                 continue
             if is_person:
-                say(console(), _line(record))
+                say(console(), _line(record, wording))
             else:
                 sys.stdout.write(to_line(frame_json(record, brief=not full)) + "\n")
     return DONE
@@ -84,7 +88,7 @@ def _is_frame(moment: Moment | None) -> bool:
     return moment is not None and moment.seq is not None
 
 
-def _line(record: Record) -> str:
+def _line(record: Record, wording: Wording) -> str:
     """A frame in one line for people."""
     body = record.body
     told = []
@@ -92,17 +96,21 @@ def _line(record: Record) -> str:
         match event:
             case Decided():
                 codes = ",".join(finding.code for finding in event.findings)
-                told.append(f"{event.outcome} {event.intent_hash.hex()}{f' ({codes})' if codes else ''}")
+                told.append(
+                    f"{event.outcome} {wording.hash(event.intent_hash)}{f' ({codes})' if codes else ''}"
+                )
             case Settled():
-                usage = word(event.legs[0].usage) if event.legs else "-"
-                told.append(f"settled {event.intent_hash.hex()} {usage}")
+                usage = printable(wording.amounts(event.legs[0].usage)) if event.legs else ""
+                told.append(f"settled {wording.hash(event.intent_hash)}, used {usage or 'nothing'}")
             case Released():
-                told.append(f"released {event.intent_hash.hex()} ({event.cause})")
+                told.append(f"released {wording.hash(event.intent_hash)} ({event.cause})")
             case _:
                 told.append(type_of(event))
     kinds = sorted({member.kind for member in getattr(body.command, "members", ())})
     what = " ".join([type_of(body.command), *kinds])
-    return f"{record.seq} at {body.at_ns} {word(body.by)} {what}: {'; '.join(_shortened(told))}"
+    return (
+        f"{record.seq} at {wording.moment(body.at_ns)} {word(body.by)} {what}: {'; '.join(_shortened(told))}"
+    )
 
 
 def _shortened(told: list[str]) -> list[str]:
@@ -131,8 +139,11 @@ def show(session: Session, what: str, full: bool) -> int:
 def _found(reader: Reader, what: str) -> list[Record]:
     if what.isdecimal() and len(what) < 20:
         return [reader.record(require_frame(int(what), reader.head.size))]
+    what = whole(reader, what, intents, frames)
     if len(what) != 64:
-        raise InvalidInput("say a sequence, or a hash in 64 hex digits", field="hash")
+        raise InvalidInput(
+            "say a sequence, or a hash: all 64 hex digits, or its first 4 or more", field="hash"
+        )
     try:
         digest = bytes.fromhex(what)
     except ValueError:
@@ -192,8 +203,8 @@ def export(
     if kind == "parquet":
         raise click.UsageError("parquet is not written yet; export csv or ndjson and convert that")
     with reader_of(session) as reader:
-        frames = write_export(reader, kind, target, *reader.frames_between(since, until))
+        count = write_export(reader, kind, target, *reader.frames_between(since, until))
     if target is not None:
-        document = {"format": kind, "frames": frames, "out": str(target)}
-        emit(session, document, lambda out: say(out, f"{frames} frames written to {target}"))
+        document = {"format": kind, "frames": count, "out": str(target)}
+        emit(session, document, lambda out: say(out, f"{count} frames written to {target}"))
     return DONE

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from splittally.core.errors import InvalidManifest
-from splittally.edge.amounts import minor_units
-from splittally.edge.quantities import refuse_undeclared, refuse_unknown
+from splittally.edge.amounts import Amounts
+from splittally.edge.quantities import refuse_unknown
 
 CAP_KEYS = ("resource", "per", "amount")
 FIELDS_KEYS = ("lane", "failure_class")
@@ -18,7 +18,7 @@ ENVELOPE_KEYS = ("total", "reserved", "default_lane", "lanes")
 _MEMORY = re.compile(r"([0-9]{1,12})(?:\.([0-9]))? ?(MiB|GiB)")
 
 
-def spelled_governor(table: Any, scales: Mapping[str, int]) -> dict[str, Any]:
+def spelled_governor(table: Any, amounts: Amounts) -> dict[str, Any]:
     """The terms of a governor as a manifest states them; `InvalidManifest` for what is no such table."""
     if not isinstance(table, Mapping):
         raise InvalidManifest("`governor` is a table", field="governor")
@@ -26,7 +26,7 @@ def spelled_governor(table: Any, scales: Mapping[str, int]) -> dict[str, Any]:
     terms = dict(table)
     if isinstance(table.get("caps"), list):
         terms["caps"] = [
-            _spelled_cap(f"governor.caps[{at}]", x, scales) for at, x in enumerate(table["caps"])
+            _spelled_cap(f"governor.caps[{at}]", x, amounts) for at, x in enumerate(table["caps"])
         ]
     for kind, pointers in dict(table.get("fields") or {}).items():
         if isinstance(pointers, Mapping):
@@ -36,15 +36,13 @@ def spelled_governor(table: Any, scales: Mapping[str, int]) -> dict[str, Any]:
     return terms
 
 
-def _spelled_cap(where: str, cap: Any, scales: Mapping[str, int]) -> Any:
+def _spelled_cap(where: str, cap: Any, amounts: Amounts) -> Any:
     if not isinstance(cap, Mapping):
         return cap
     refuse_unknown(f"`{where}`", cap, CAP_KEYS)
-    name = cap.get("resource")
-    if type(name) is not str or name not in scales:
-        refuse_undeclared(f"{where}.amount", str(name), cap.get("amount"), scales)
+    if type(cap.get("resource")) is not str:
         return cap
-    return {**cap, "amount": minor_units(cap.get("amount"), name, scales[name])}
+    return {**cap, "amount": amounts.minor_units(cap.get("amount"), cap["resource"])}
 
 
 def _spelled_envelope(envelope: Mapping[str, Any]) -> dict[str, Any]:

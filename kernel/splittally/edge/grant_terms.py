@@ -16,12 +16,13 @@ from splittally.core.caps.grants import GrantTerms, LimitTerms
 from splittally.core.caps.rules import PROGRAM, require_rules
 from splittally.core.state import State
 from splittally.core.types import LIFE, Grant
+from splittally.edge.amounts import Amounts, scales_of
 from splittally.edge.cap_params import require_known
 from splittally.edge.payers import spelled_payers
 from splittally.edge.periods import PERIOD_KEYS, spelled_per
 from splittally.edge.permission import TEXT_PARAM, complete_terms
 from splittally.edge.priced_params import issued_params
-from splittally.edge.quantities import refuse_undeclared, refuse_unknown, share
+from splittally.edge.quantities import refuse_unknown, share
 from splittally.edge.schema.params import ParamsSchema
 
 SchemaOf = Callable[[State, bytes], ParamsSchema]
@@ -63,8 +64,8 @@ def seal_patch(state: State, name: Any, terms: Terms, schema_of: SchemaOf) -> di
 
 def _completed(state: State, terms: Terms) -> dict[str, Any]:
     refuse_unknown("a grant", terms, TERMS_KEYS)
-    scales = {name: resource.scale for name, resource in state.ledger.resources.items()}
-    return complete_terms(terms, scales, {name: cap.cap_type for name, cap in state.caps.caps.items()})
+    types = {name: cap.cap_type for name, cap in state.caps.caps.items()}
+    return complete_terms(terms, scales_of(state), types)
 
 
 def _stated_params(state: State, grant: Grant) -> Any:
@@ -88,13 +89,12 @@ def _spelled(
     state: State, terms: dict[str, Any], schema_of: SchemaOf, standing: set[tuple[str, str]]
 ) -> dict[str, Any]:
     sealed = dict(terms)
-    budget = sealed.get("budget")
-    for dim, amount in budget.items() if isinstance(budget, Mapping) else ():
-        if dim not in state.ledger.resources:
-            refuse_undeclared(f"terms.budget.{dim}", str(dim), amount, state.ledger.resources)
+    amounts = Amounts(scales_of(state))
+    if "budget" in sealed:
+        sealed["budget"] = amounts.each(sealed["budget"])
     if isinstance(sealed.get("limits"), list):
         sealed["limits"] = [
-            spelled_limit(f"terms.limits[{at}]", x, standing) if isinstance(x, Mapping) else x
+            spelled_limit(f"terms.limits[{at}]", x, standing, amounts) if isinstance(x, Mapping) else x
             for at, x in enumerate(sealed["limits"])
         ]
     if "draws_on" in sealed:
@@ -111,13 +111,18 @@ def _spelled(
     return sealed
 
 
-def spelled_limit(where: str, limit: Terms, standing: set[tuple[str, str]]) -> dict[str, Any]:
-    """A limit with its window as the core spells it, its share as two numbers, what it carries at most."""
+def spelled_limit(
+    where: str, limit: Terms, standing: set[tuple[str, str]], amounts: Amounts
+) -> dict[str, Any]:
+    """A limit with its window as the core spells it, amounts in minor units, its share as two numbers."""
     terms = dict(limit)
     refuse_unknown(f"limit `{where}`", terms, LIMIT_KEYS)
     if "rollover" in terms and terms["rollover"] != []:
         terms["rollover"] = share(f"{where}.rollover", terms["rollover"])
     if "rollover_max" in terms:
         terms["carried_max"] = terms.pop("rollover_max")
+    for name in ("amount", "carried_max"):
+        if name in terms:
+            terms[name] = amounts.minor_units(terms[name], str(terms.get("dim")))
     spelled_per(where, terms, {}, standing)
     return terms

@@ -14,10 +14,10 @@ from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput
 from splittally.core.native import NATIVE
 from splittally.core.state import State
-from splittally.edge.amounts import amounts_by_resource, minor_units
+from splittally.edge.amounts import Amounts, scales_of
 from splittally.edge.grant_terms import SchemaOf, seal_patch, seal_terms, standing_limits
 from splittally.edge.periods import spelled_per
-from splittally.edge.plans import spelled_plan
+from splittally.edge.plans import amounts_of_plan, spelled_plan
 from splittally.edge.quantities import instant, refuse_unknown
 
 MORE_KEYS = {"grant.topup": ("until",)}  # other names of params, which only people use
@@ -42,17 +42,27 @@ def seal_native(state: State, kind: str, params: Any, schema_of: SchemaOf) -> by
         )
     if kind == "grant.topup":
         _spell_topup(spelled, standing)
-    if "amount" in spelled:
-        spelled["amount"] = _amount(state, spelled, spelled["amount"])
-    if isinstance(spelled.get("amounts"), Mapping) and "resource" in spelled:
-        spelled["amounts"] = {name: _amount(state, spelled, x) for name, x in spelled["amounts"].items()}
-    for name in ("usage", "amounts"):
-        if name in spelled and "resource" not in spelled:
-            spelled[name] = amounts_by_resource(spelled[name], scales_of(state))
-    if isinstance(spelled.get("schema"), Mapping):
-        spelled["schema"] = spelled_plan(spelled["schema"], scales_of(state))
+    _spell_amounts(state, spelled)
     typed = native.read(encode(spelled))
     return encode(msgspec.to_builtins(typed, builtin_types=(bytes,)))
+
+
+def _spell_amounts(state: State, params: dict[str, Any]) -> None:
+    """Every amount in minor units: of the resource or dimension that the params name, else of its own."""
+    amounts = Amounts(scales_of(state))
+    if isinstance(params.get("schema"), Mapping):
+        params["schema"] = spelled_plan(params["schema"], amounts)
+        amounts = amounts_of_plan(params["schema"], amounts)
+    unit = params.get("resource", params.get("dim", ""))
+    if "amount" in params:
+        params["amount"] = amounts.minor_units(params["amount"], str(unit))
+    if "debt_limit" in params:
+        params["debt_limit"] = amounts.debt_limit(params["debt_limit"])
+    for name in ("usage", "amounts"):
+        if isinstance(params.get(name), Mapping) and unit:
+            params[name] = {key: amounts.minor_units(x, str(unit)) for key, x in params[name].items()}
+        elif name in params:
+            params[name] = amounts.each(params[name])
 
 
 def _spell_topup(params: dict[str, Any], standing: set[tuple[str, str]]) -> None:
@@ -72,16 +82,3 @@ def _spell(name: str, value: Any, hint: Any) -> Any:
         except ValueError:
             raise InvalidInput(f"`{name}` is hex text", field=name) from None
     return value
-
-
-def scales_of(state: State) -> dict[str, int]:
-    """The decimals of every defined resource."""
-    return {name: resource.scale for name, resource in state.ledger.resources.items()}
-
-
-def _amount(state: State, params: Mapping[str, Any], value: Any) -> Any:
-    name = params.get("resource")
-    resource = state.ledger.resources.get(name) if type(name) is str else None
-    if resource is None and type(value) is str:
-        raise InvalidInput("an amount with a unit needs a defined resource", field="amount")
-    return minor_units(value, str(name), resource.scale if resource is not None else 0)

@@ -14,36 +14,29 @@ from splittally.core.budget.plan import Constraint, Conversion, Formula, Line, M
 from splittally.core.errors import InvalidInput, InvalidManifest, SplittallyError
 from splittally.core.native.budgets import CreateBudget
 from splittally.core.native.money import SCALE_MAX
-from splittally.edge.amounts import minor_units, parse_amount
-from splittally.edge.quantities import refuse_undeclared, refuse_unknown, table
+from splittally.edge.amounts import Amounts
+from splittally.edge.quantities import refuse_unknown, table
 
 PARTS = {"lines": Line, "metrics": Metric, "conversions": Conversion, "formulas": Formula}
 LISTS = {"constraints": Constraint, "rules": PlanRule}
 AMOUNTS = {"lines": "amount", "constraints": "minimum"}  # the field of a part that is an amount
-Scales = Mapping[str, Any]
 
 
-def spelled_budgets(entries: Mapping[str, Any], scales: Mapping[str, int]) -> list[dict[str, Any]]:
+def spelled_budgets(entries: Mapping[str, Any], amounts: Amounts) -> list[dict[str, Any]]:
     """The params of `budget.create` for each entry of the table `[budgets]` of a manifest."""
-    return [_spelled_budget(name, entry, scales) for name, entry in entries.items()]
+    return [_spelled_budget(name, entry, amounts) for name, entry in entries.items()]
 
 
-def _spelled_budget(name: str, entry: Any, scales: Mapping[str, int]) -> dict[str, Any]:
+def _spelled_budget(name: str, entry: Any, amounts: Amounts) -> dict[str, Any]:
     where = f"budgets.{name}"
     terms = dict(table(where, entry))
     refuse_unknown(f"budget `{name}`", terms, tuple(key for key in _keys(CreateBudget) if key != "budget"))
     try:
         if isinstance(terms.get("schema"), Mapping):
-            terms["schema"] = spelled_plan(terms["schema"], scales)
-        plan = terms.get("schema")
-        own = plan.get("resources") if isinstance(plan, Mapping) else None
-        known = {**scales, **(own if isinstance(own, Mapping) else {})}
-        resource = terms.get("resource")
-        if "amount" in terms and type(resource) is str:
-            if resource not in known:
-                refuse_undeclared(f"{where}.amount", resource, terms["amount"], known)
-            else:
-                terms["amount"] = minor_units(terms["amount"], resource, known[resource])
+            terms["schema"] = spelled_plan(terms["schema"], amounts)
+            amounts = amounts_of_plan(terms["schema"], amounts)
+        if "amount" in terms:
+            terms["amount"] = amounts.minor_units(terms["amount"], str(terms.get("resource", "")))
     except InvalidManifest:
         raise
     except SplittallyError as error:
@@ -51,11 +44,10 @@ def _spelled_budget(name: str, entry: Any, scales: Mapping[str, int]) -> dict[st
     return {"budget": name, **terms}
 
 
-def spelled_plan(plan: Mapping[str, Any], scales: Scales) -> dict[str, Any]:
+def spelled_plan(plan: Mapping[str, Any], amounts: Amounts) -> dict[str, Any]:
     """A plan with the amounts of its lines and constraints in minor units."""
     refuse_unknown("a plan", plan, _keys(Plan))
-    own = plan.get("resources")
-    known = {**scales, **(own if isinstance(own, Mapping) else {})}
+    known = amounts_of_plan(plan, amounts)
     spelled = dict(plan)
     for name, record in PARTS.items():
         if isinstance(plan.get(name), Mapping):
@@ -70,18 +62,30 @@ def spelled_plan(plan: Mapping[str, Any], scales: Scales) -> dict[str, Any]:
     return spelled
 
 
-def _part(where: str, name: str, part: Any, record: type, scales: Scales) -> Any:
+def amounts_of_plan(plan: Mapping[str, Any], amounts: Amounts) -> Amounts:
+    """How amounts are read in a plan and beside it: with the decimals of the resources that it lists, too."""
+    own = plan.get("resources")
+    known = {name: x for name, x in own.items() if _is_scale(x)} if isinstance(own, Mapping) else {}
+    return amounts._replace(scales={**amounts.scales, **known})
+
+
+def _is_scale(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= SCALE_MAX
+
+
+def _part(where: str, name: str, part: Any, record: type, amounts: Amounts) -> Any:
+    """A part with its amount in minor units; a number may be below 0, where the plan says a debt."""
     if not isinstance(part, Mapping):
         return part
     refuse_unknown(f"`{where}` of a plan", part, _keys(record))
     field = AMOUNTS.get(name, "")
-    if type(part.get(field)) is not str:
+    value = part.get(field)
+    if type(value) is not str and not (amounts.by_people and type(value) is int and value > 0):
         return part
     resource = part.get("resource")
-    scale = scales.get(resource) if type(resource) is str else None
-    if type(resource) is not str or type(scale) is not int or not 0 <= scale <= SCALE_MAX:
+    if type(value) is str and (type(resource) is not str or resource not in amounts.scales):
         raise InvalidInput(f"`{field}` with a unit needs a `resource` that the plan lists", field=field)
-    return {**part, field: parse_amount(part[field], resource, scale)}
+    return {**part, field: amounts.minor_units(value, str(resource))}
 
 
 def _keys(record: Any) -> tuple[str, ...]:

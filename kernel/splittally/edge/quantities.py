@@ -6,7 +6,7 @@ Rule 2. What is not understood is refused with the place where it stands.
 
 import datetime
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -91,15 +91,6 @@ def refuse_unknown(what: str, given: Mapping[str, Any], known: tuple[str, ...]) 
             field=unknown[0],
             known=list(known),
         )
-
-
-def refuse_undeclared(where: str, dim: str, amount: Any, declared: Iterable[str]) -> None:
-    """`InvalidManifest` for an amount with a unit of what is no resource, with the nearest that is."""
-    if isinstance(amount, str):
-        near = get_close_matches(dim, list(declared), n=1)
-        meant = f"; did you mean `{near[0]}`?" if near else ""
-        text = f"`{where}`: `{dim}` is no declared resource, so its amount is a whole number{meant}"
-        raise InvalidManifest(text, field=where)
 
 
 def scale_of(name: str, value: Any) -> int:

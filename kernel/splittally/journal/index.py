@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from splittally.core.errors import JournalDamaged, WorldError
+from splittally.core.limits import KEY_BYTES
 from splittally.journal import disk
 from splittally.journal.frame import Head
 from splittally.journal.runs import Cover, Run, bounds_of, seq_bytes, write_run
@@ -100,6 +101,12 @@ class Index:
             if low != high:
                 found += find_held(key, low, high)
         return found + self._rows.get(key, ())
+
+    def keys(self, beginning: str) -> list[bytes]:
+        """Every key whose hex begins so, which is at least two digits; in order."""
+        first_byte, begins = int(beginning[:2], 16), bytes.fromhex(beginning[: len(beginning) // 2 * 2])
+        found = {row[:KEY_BYTES] for run in self._runs for row in run.rows_of(first_byte)} | self._rows.keys()
+        return sorted(key for key in found if key.startswith(begins) and key.hex().startswith(beginning))
 
     def flush(self, head: Head) -> None:
         """Makes the rows in memory a run that covers the journal up to `head`.

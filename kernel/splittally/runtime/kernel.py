@@ -20,7 +20,7 @@ from splittally.edge.arguments import require, require_natural
 from splittally.edge.dimensions import warned
 from splittally.edge.hashes import require_hash
 from splittally.edge.moments import When
-from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Intent, Release
+from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Intent, Release, worded
 from splittally.runtime.health import health_row
 from splittally.runtime.history import History
 from splittally.runtime.lineage import Level, trace
@@ -175,7 +175,7 @@ class Kernel(Planning):
             asked = Intent(kind, params, under or grant or self._native_grant())
             decision = self.submit(asked, now_ns=now_ns)
             granted = [params["name"]] if decision.allowed and kind in GRANTING else []
-            return warned(decision, self._world.state, granted)
+            return worded(warned(decision, self._world.state, granted), self._world.wording)
 
     def tick(self, now_ns: int | None = None) -> int:
         """Work through what is due by now; how many frames that took."""

@@ -44,7 +44,7 @@ from splittally.core.state import State
 from splittally.core.step import step
 from splittally.core.types import KERNEL
 from splittally.core.well_formed import fault_of
-from splittally.edge.records import At, Request
+from splittally.edge.records import At, Request, worded
 from splittally.edge.seal import Refused
 from splittally.journal.frame import Frame, Head, open_frame, seal
 from splittally.journal.store import Conflict, Unknown
@@ -87,7 +87,7 @@ def answer_batch(world: World, principal: str, batch: list[Request | At]) -> Ite
         sealed += _sealed_ahead(world, principal, batch[1:])
         prefetch(world, principal, sealed)
     for each in sealed:
-        yield _answer(world, principal, each)
+        yield worded(_answer(world, principal, each), world.wording)
 
 
 def _seal(world: World, principal: str, item: Request | At) -> Sealed:

@@ -16,7 +16,7 @@ from splittally.core.findings import find
 from splittally.core.types import DENY, ROOT
 from splittally.edge.dimensions import warned
 from splittally.edge.manifest import Source, read_manifest_document
-from splittally.edge.records import Decision, Intent
+from splittally.edge.records import Decision, Intent, worded
 from splittally.runtime.pipeline import commit, tick
 from splittally.runtime.preview import Preview, preview_of, refusals
 from splittally.runtime.requests import Requests, use
@@ -45,7 +45,7 @@ class Planning(Requests):
                 plan = self.plan(manifest, now_ns, accept_modules)
                 refused = refusals(plan, expect, allow_revoke)
                 if refused:
-                    return Decision(None, None, DENY, tuple(refused))
+                    return worded(Decision(None, None, DENY, tuple(refused)), self._world.wording)
             state = self._world.state
             schema_of = self._world.sealer.schema
             params, beside = read_manifest_document(manifest, state, schema_of, accept_modules)
@@ -59,7 +59,8 @@ class Planning(Requests):
             if decision.allowed and "budgets" in params and kept:
                 beside.append(find("budgets_kept", count=len(kept), budgets=kept[:16]))
             decision = replace(decision, findings=(*decision.findings, *beside))
-            return warned(decision, self._world.state, sorted(params["grants"]))
+            decision = warned(decision, self._world.state, sorted(params["grants"]))
+            return worded(decision, self._world.wording)
 
     def plan(self, manifest: Source, now_ns: int | None = None, accept_modules: bool = False) -> Preview:
         """What `apply` would answer and change, with nothing written: no change is no record."""

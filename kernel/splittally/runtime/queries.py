@@ -18,6 +18,7 @@ from splittally.core.state import State
 from splittally.core.types import LIFE
 from splittally.core.value_keys import key_of_value
 from splittally.edge.arguments import require
+from splittally.edge.wording import Wording, wording_of
 from splittally.runtime.budget_views import budget_row
 from splittally.runtime.governor_views import governor_row
 from splittally.runtime.grant_views import forgotten_row, grant_row
@@ -78,6 +79,12 @@ class Queries:
     def clock(self) -> str:
         """The world's clock: host or given."""
         return self._current().clock
+
+    @property
+    def wording(self) -> Wording:
+        """How values of this world are said to people: its units and its clock."""
+        with self._still:
+            return wording_of(self._current())
 
     @property
     def engine(self) -> str:

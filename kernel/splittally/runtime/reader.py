@@ -183,6 +183,11 @@ class Reader:
         assert self._recovered
         return self.index.seqs(intent_hash)
 
+    def index_keys(self, beginning: str) -> list[bytes]:
+        """What the index has whose hex begins so: hashes of intents, and digests of idempotency keys."""
+        assert self._recovered
+        return self.index.keys(beginning)
+
     def outcome(self, intent_hash: bytes | str) -> Row | None:
         """What happened to an intent, as `Kernel.outcome` says it."""
         found = self.trace(intent_hash)
