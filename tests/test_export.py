@@ -40,7 +40,7 @@ def test_the_frames_of_grants_are_those_that_make_change_and_end_them():
         made = kernel.state.seq - 1
         held(kernel, {"tokens": 1})
         ended = kernel.native("grant.revoke", name="g", order="o-1").seq
-        found = [record.seq for record in reader.records(1) if "grant" in kinds_of(record)]
+        found = [record.seq for record in reader.records(1) if "grant" in kinds_of(record.body)]
     assert found == [made, ended]
 
 

@@ -33,7 +33,8 @@ from splittally.host.drain import (
 )  # fmt: skip
 from splittally.host.drain.command import CommandRunner
 from splittally.host.drain.costs import PUBLIC_RUNS_MIN
-from splittally.host.drain.jobs import DONE, FAILED, QUEUED
+from splittally.host.drain.jobs import DONE, FAILED, QUEUED, STATUSES
+from splittally.runtime.named import unknown_name
 
 from splittally_tools.cli.drain_parts import (
     FILE_PATH,
@@ -44,6 +45,7 @@ from splittally_tools.cli.drain_parts import (
     with_queue,
 )
 from splittally_tools.cli.exit_codes import DONE as ENDED
+from splittally_tools.cli.filters import by_word
 from splittally_tools.cli.moments import since_option, utc_of
 from splittally_tools.cli.open_world import writer_of
 from splittally_tools.cli.output import Page, console, emit, say, table
@@ -168,16 +170,21 @@ def _show_standup(out: Page, told: dict[str, Any]) -> None:
 
 @drain.command(name="queue")
 @with_queue
-@click.option("--status", multiple=True, help="Only jobs of this status.")
+@by_word("--status", STATUSES, "Only jobs of this status (queued); may be said again.", multiple=True)
+@click.option("--lane", metavar="LANE", help="Only jobs of this lane.")
 @click.pass_obj
-def queue_command(session: Session, path: Path, status: tuple[str, ...]) -> int:
+def queue_command(session: Session, path: Path, status: tuple[str, ...], lane: str | None) -> int:
     """Jobs in the order in which they are claimed, without what they ask."""
     names = ("id", "lane_id", "priority", "status", "est_cost_usd", "failure_class", "cost_usd", "claims")
     with Queue(path, create=False) as queue:
+        lanes = {job.lane_id for job in queue.jobs()} if lane is not None else set()
         rows = [
             {name: job[name] for name in names} | {"est_cost_usd": job.estimate_text}
             for job in queue.jobs(*(status or (QUEUED,)))
+            if lane in (None, job.lane_id)
         ]
+    if lane is not None and lane not in lanes:
+        raise unknown_name("lane", lane, filter(None, lanes))
     columns = ("job", "lane", "priority", "status", "estimate", "class", "cost", "claims")
     emit(session, {"jobs": rows}, lambda out: out.print(table(columns, [row.values() for row in rows])))
     return ENDED

@@ -46,6 +46,7 @@ MENU: dict[str, Entry] = {
     "ledger": Entry("Views", _CLI + "ledgers", "ledger", "limits, reserved and spent; entries"),
     "reservations": Entry("Views", _CLI + "ledgers", "reservations", "what is reserved, since when"),
     "accounts": Entry("Views", _CLI + "ledgers", "accounts", "balances and what is in flight"),
+    "spend": Entry("Views", _CLI + "spend", "spend", "who spent what, by grant, principal, label, day, ..."),
     "stats": Entry("Views", _CLI + "statistics", "stats", "sums of postings by window, from a store beside"),
     "budgets": Entry("Views", _CLI + "budgets", "budgets", "plans, stages, funds and solutions"),
     "state": Entry("Views", _CLI + "views", "state", "everything at one sequence, now or before"),

@@ -15,16 +15,19 @@ from splittally.core.errors import InvalidInput
 from splittally.core.events import Decided, Released, Settled
 from splittally.edge.arguments import require_frame
 from splittally.edge.moments import Moment
+from splittally.runtime.named import GRANTS, PRINCIPALS
 from splittally.runtime.reader import Reader, Record
 
 from splittally_tools.cli.exit_codes import DONE, REFUSED
+from splittally_tools.cli.filters import by_name, by_outcome
 from splittally_tools.cli.labelled import Labelled, Labels, by_label
+from splittally_tools.cli.matching import WORDS, Wanted
 from splittally_tools.cli.moments import since_option, until_option
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, console, emit, for_people, say, to_line, word
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.export.files import FORMATS, write_export
-from splittally_tools.export.frames import frame_json, kinds_of, type_of
+from splittally_tools.export.frames import frame_json, type_of
 
 POLL_SECONDS = 0.1
 
@@ -33,9 +36,10 @@ POLL_SECONDS = 0.1
 @shared
 @since_option()
 @until_option()
-@click.option(
-    "--kind", metavar="WORD", help="Only frames with this command, event, effect kind, or `grant`, `money`."
-)
+@by_name("--kind", WORDS, "Only frames with this command, event, effect kind, or `grant`, `money`.")
+@by_name("--grant", GRANTS, "Only frames that speak of this grant.")
+@by_name("--principal", PRINCIPALS, "Only frames that this principal caused.")
+@by_outcome
 @by_label
 @click.option("--follow", is_flag=True, help="Go on with the frames that come.")
 @click.option("--full", is_flag=True, help="Show long bytes, such as modules, in full.")
@@ -45,16 +49,20 @@ def log(
     since: Moment | None,
     until: Moment | None,
     kind: str | None,
+    grant: str | None,
+    principal: str | None,
+    outcome: str | None,
     labels: Labels,
     follow: bool,
     full: bool,
 ) -> int:
     """The frames of the journal, one a line, oldest first."""
     is_person = for_people(session)
+    wanted = Wanted(kind=kind, grant=grant, principal=principal, outcome=outcome)
     with reader_of(session) as reader, suppress(KeyboardInterrupt):
         labelled = Labelled(reader, labels, reader.frames_between(since, None).start if labels else 0)
         for record in _feed(reader, since, until, follow):
-            if not labelled(record) or (kind is not None and kind not in kinds_of(record)):
+            if not (labelled(record) and wanted(record)):
                 continue
             if is_person:
                 say(console(), _line(record))
@@ -65,7 +73,7 @@ def log(
 
 def _feed(reader: Reader, since: Moment | None, until: Moment | None, follow: bool) -> Iterator[Record]:
     """The frames from one moment to another, waiting for those that are not there yet when following."""
-    start = reader.frames_between(since).start
+    start = reader.frames_between(since, until).start
     while True:
         stop = reader.frames_between(None, until).stop
         for record in reader.records(start, stop):

@@ -36,8 +36,11 @@ class Wording(NamedTuple):
 
     def amount(self, amount: int, unit: str) -> str:
         """`12.50 USD` for 1250 minor units of a resource with scale 2, `12 tokens` for a dimension."""
-        scale = self.scales.get(unit, self.scales.get(unit.removesuffix(_BESIDE), 0))
-        return format_amount(amount, unit, scale).rstrip()
+        return format_amount(amount, unit, self.scale(unit)).rstrip()
+
+    def scale(self, unit: str) -> int:
+        """The decimals of a resource, also where a dimension counts it beside; 0 of anything else."""
+        return self.scales.get(unit, self.scales.get(unit.removesuffix(_BESIDE), 0))
 
     def amounts(self, amounts: Mapping[str, int]) -> str:
         """Every amount of a map, by unit; empty for an empty map."""

@@ -9,7 +9,7 @@ Rule 3. State and index are folded when they are first asked for; reading frames
 
 import os
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +30,7 @@ from splittally.journal.index import Index
 from splittally.journal.lmdb import LmdbStore
 from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
+from splittally.runtime.charges import Book
 from splittally.runtime.clock import USED, WorldClock
 from splittally.runtime.folder import NO_FOLDER, require_world
 from splittally.runtime.health import health_row
@@ -146,7 +147,11 @@ class Reader:
     @property
     def state(self) -> Queries:
         """The same queries as on a kernel."""
-        return Queries(lambda: self.folded)
+        return Queries(lambda: self.folded, book=self.book)
+
+    def book(self) -> Book:
+        """The frames, for what is summed over them."""
+        return Book(self.store, self._history, nullcontext(), self._calendar)
 
     def state_before(self, seq: int) -> State:
         """The state after the first `seq` frames, which frame `seq` was decided in."""
@@ -159,7 +164,7 @@ class Reader:
     def at(self, moment: When) -> Queries:
         """Queries on the state at a past moment: the same as a fold of the frames up to it."""
         state = self.state_after(moment)
-        return Queries(lambda: state)
+        return Queries(lambda: state, book=self.book)
 
     def frames_between(self, since: When | None = None, until: When | None = None) -> Frames:
         """The frames from one past moment to another, both included, for `records` and `entries`."""
