@@ -54,7 +54,7 @@ MENU: dict[str, Entry] = {
     "show": Entry("Records", _CLI + "records", "show", "one frame, or the frames of an intent"),
     "explain": Entry("Records", _CLI + "explain", "explain", "why an intent was allowed or refused"),
     "trace": Entry("Records", _CLI + "trace", "trace", "where value came from, back to what issued it"),
-    "export": Entry("Records", _CLI + "records", "export", "the journal as NDJSON, CBOR sequence or CSV"),
+    "export": Entry("Records", _CLI + "export", "export", "frames as a stream; intents as CSV or Parquet"),
     "verify": Entry("Audit", _CLI + "verify", "verify", "prove the journal sound, or name what is not"),
     "checkpoint": Entry("Audit", _CLI + "checkpoint", "checkpoint", "sign what the journal is now"),
     "prove": Entry("Audit", _CLI + "checkpoint", "prove", "prove that a frame is in a checkpoint"),

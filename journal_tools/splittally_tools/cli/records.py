@@ -1,4 +1,4 @@
-"""`log`, `show` and `export`: the frames themselves.
+"""`log` and `show`: the frames themselves.
 
 Rule 1. `log` is a change feed: whoever has seen frame N resumes with `--from N+1` and misses nothing.
 """
@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import click
@@ -26,7 +25,6 @@ from splittally_tools.cli.moments import since_option, until_option
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, console, emit, for_people, say, to_line, word
 from splittally_tools.cli.session import Session, shared
-from splittally_tools.export.files import FORMATS, write_export
 from splittally_tools.export.frames import frame_json, type_of
 
 POLL_SECONDS = 0.1
@@ -174,34 +172,3 @@ def _show_item(out: Page, item: dict[str, Any], depth: int) -> None:
                 _show_item(out, inner, depth + 2)
         else:
             say(out, f"{lead}  {name}: {word(value)}")
-
-
-@click.command()
-@shared
-@click.option(
-    "--format", "kind", type=click.Choice([*FORMATS, "parquet"]), default="ndjson", show_default=True
-)
-@click.option(
-    "--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="A file (standard output)."
-)
-@since_option()
-@until_option()
-@click.pass_obj
-def export(
-    session: Session, kind: str, target: Path | None, since: Moment | None, until: Moment | None
-) -> int:
-    """Write the journal for other tools.
-
-    \b
-    ndjson   one frame a line, nothing left out
-    cborseq  the canonical bytes of the frames, one after the other (RFC 8742)
-    csv      one row for each decision, settlement and release
-    """
-    if kind == "parquet":
-        raise click.UsageError("parquet is not written yet; export csv or ndjson and convert that")
-    with reader_of(session) as reader:
-        frames = write_export(reader, kind, target, *reader.frames_between(since, until))
-    if target is not None:
-        document = {"format": kind, "frames": frames, "out": str(target)}
-        emit(session, document, lambda out: say(out, f"{frames} frames written to {target}"))
-    return DONE

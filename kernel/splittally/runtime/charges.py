@@ -52,7 +52,7 @@ class Charged(NamedTuple):
     """What one record charged an intent or, where `how` is `refund`, gave back.
 
     `legs` are the grants of the chain, leaf first, each with its amounts by dimension; `paid` is what
-    accounts paid, or got back.
+    accounts paid, or got back, and `payees` are those who got it, or gave it back, in order.
     """
 
     seq: int
@@ -61,11 +61,25 @@ class Charged(NamedTuple):
     asked: Asked
     legs: list[tuple[str, dict[str, int]]]
     paid: Paid
+    payees: list[str]
 
     @property
     def grant(self) -> str:
         """The leaf of the chain that was charged."""
         return self.legs[0][0] if self.legs else ""
+
+    @property
+    def leaf(self) -> dict[str, int]:
+        """What the leaf was charged, or got back, by dimension."""
+        return self.legs[0][1] if self.legs else {}
+
+    @property
+    def paid_by_resource(self) -> dict[str, int]:
+        """What accounts paid, or got back, together."""
+        paid: dict[str, int] = {}
+        for (_, resource), amount in self.paid.items():
+            paid[resource] = paid.get(resource, 0) + amount
+        return paid
 
 
 class Book(NamedTuple):
@@ -81,10 +95,14 @@ class Book(NamedTuple):
         with self.still:
             return self.store.verified(seq)[1]
 
-    def trace(self, intent_hash: bytes) -> Trace | None:
-        """The life of an intent; None where no frame decides it."""
+    def time(self, seq: int) -> int:
+        """The logical time of frame `seq`, in nanoseconds."""
+        return read_events(self.rows(seq), seq)[0]
+
+    def trace(self, intent_hash: bytes, before: int | None = None) -> Trace | None:
+        """The life of an intent, as the frames before one tell it; None where none of them decides it."""
         with self.still:
-            return self.history.trace(intent_hash)
+            return self.history.trace(intent_hash, before=before)
 
     def frames_between(self, since: When | None, until: When | None) -> Frames:
         """The frames from one past moment to another, both included."""
@@ -110,13 +128,9 @@ def charges(
                     held[digest] = asked[digest]._replace(draws=event.draws)
                 case Released():
                     held.pop(digest, None)
-                case Settled():
-                    about = held.pop(digest, None) or asked.get(digest) or _asked_before(book, digest)
-                    yield _settled(seq, at_ns, about, event, events)
-                case Refunded():
-                    about = held.get(digest) or _asked_before(book, digest)
-                    legs = [(leg.grant, leg.amounts) for leg in event.legs]
-                    yield Charged(seq, at_ns, REFUND, about, legs, _repaid(events, digest))
+                case Settled() | Refunded():
+                    about = _about(book, held, asked, event)
+                    yield _charged(seq, at_ns, about, event, _postings(events, digest))
         seen(1)
 
 
@@ -143,11 +157,17 @@ def _asked_in(rows: list[Any], seq: int, by: str, events: list[Event]) -> dict[b
     }
 
 
-def _asked_before(book: Book, intent_hash: bytes) -> Asked:
-    """An intent that was decided before the frames that are read, or ended before."""
-    found = book.trace(intent_hash)
-    assert found is not None
-    return asked_of(found)
+def _about(
+    book: Book, held: dict[bytes, Asked], asked: dict[bytes, Asked], event: Settled | Refunded
+) -> Asked:
+    """The intent that a record charges or refunds: open, decided in this frame, or found in the journal."""
+    digest = event.intent_hash
+    about = held.pop(digest, None) or asked.get(digest)
+    if about is None:
+        found = book.trace(digest)
+        assert found is not None
+        about = asked_of(found)
+    return about
 
 
 def asked_of(found: Trace) -> Asked:
@@ -164,13 +184,40 @@ def asked_of(found: Trace) -> Asked:
     )
 
 
-def _settled(seq: int, at_ns: int, about: Asked, event: Settled, events: list[Event]) -> Charged:
+def charges_of(book: Book, found: Trace) -> Iterator[Charged]:
+    """The charges and refunds of one intent, in order."""
+    asked = asked_of(found)
+    told = [*found.endings, *found.refunds]
+    for seq, event in sorted(told, key=lambda each: each[0]):
+        if isinstance(event, Released):
+            continue
+        postings = [posted for at, posted in found.postings if at == seq]
+        yield _charged(seq, book.time(seq), asked, event, postings)
+
+
+def _charged(
+    seq: int, at_ns: int, asked: Asked, event: Settled | Refunded, postings: list[Posted]
+) -> Charged:
+    """What a record that settles or refunds an intent says."""
     paid: Paid = {}
-    if event.how != NATIVE:
-        drawn = {(draw.account, draw.resource): draw.amount for draw in about.draws}
-        in_flight = {} if event.how in (LATE, RECORDED) else drawn
-        paid = _paid(events, event.intent_hash, in_flight)
-    return Charged(seq, at_ns, event.how, about, [(leg.grant, leg.charged) for leg in event.legs], paid)
+    if isinstance(event, Refunded):
+        how, legs = REFUND, [(leg.grant, leg.amounts) for leg in event.legs]
+        paid, payees = _repaid(postings), [posted.debit for posted in postings]
+    else:
+        how, legs = event.how, [(leg.grant, leg.charged) for leg in event.legs]
+        if how != NATIVE:
+            drawn = {(draw.account, draw.resource): draw.amount for draw in asked.draws}
+            paid = _paid(postings, {} if how in (LATE, RECORDED) else drawn)
+        payees = [x.credit for x in postings if paid and (x.credit, x.resource) not in paid]
+    return Charged(
+        seq=seq,
+        at_ns=at_ns,
+        how=how,
+        asked=asked,
+        legs=legs,
+        paid=paid,
+        payees=list(dict.fromkeys(filter(None, payees))),
+    )
 
 
 # Example. 12 USD of `accounts/team` are in flight, 9 are used: what comes back is taken off.
@@ -178,10 +225,10 @@ def _settled(seq: int, at_ns: int, about: Asked, event: Settled, events: list[Ev
 #     in flight -> vendor 9, in flight -> accounts/team 3                  ->  12 - 3 = 9
 #     in flight -> vendor 12, accounts/team -> vendor 3 (above = debt)     ->  12 + 3 = 15
 #     accounts/team -> vendor 9 (late, or recorded: nothing is in flight)  ->  9
-def _paid(events: list[Event], intent_hash: bytes, in_flight: Paid) -> Paid:
-    """What each account paid for an intent in a record that settles it."""
+def _paid(postings: list[Posted], in_flight: Paid) -> Paid:
+    """What each account paid for an intent by these postings of a record that settles it."""
     net = dict(in_flight)
-    for posted in _postings(events, intent_hash):
+    for posted in postings:
         payer, payee = (posted.debit, posted.resource), (posted.credit, posted.resource)
         if posted.debit:
             net[payer] = net.get(payer, 0) + posted.amount
@@ -190,20 +237,22 @@ def _paid(events: list[Event], intent_hash: bytes, in_flight: Paid) -> Paid:
     return {place: amount for place, amount in net.items() if amount}
 
 
-def _repaid(events: list[Event], intent_hash: bytes) -> Paid:
-    """What each account got back for an intent in a record that refunds it."""
+def _repaid(postings: list[Posted]) -> Paid:
+    """What each account got back for an intent by these postings of a record that refunds it."""
     back: Paid = {}
-    for posted in _postings(events, intent_hash):
+    for posted in postings:
         place = (posted.credit, posted.resource)
         back[place] = back.get(place, 0) + posted.amount
     return back
 
 
-def _postings(events: list[Event], intent_hash: bytes) -> Iterator[Posted]:
+def _postings(events: list[Event], intent_hash: bytes) -> list[Posted]:
     """What moved for an intent in a record, without what a rule moved because of it."""
+    found: list[Posted] = []
     is_by_rule = False
     for event in events:
         if type(event) is not Posted:
             is_by_rule = type(event) is RuleFired and event.status == DONE
         elif not is_by_rule and event.intent_hash == intent_hash:
-            yield event
+            found.append(event)
+    return found

@@ -136,13 +136,13 @@ def _group(state: State, charged: Charged, name: str) -> Any:
 
 def _amounts(charged: Charged, query: SpendQuery) -> Iterator[tuple[str, int, int]]:
     """Each resource that was charged or paid, with both amounts."""
-    legs = dict(charged.legs)
-    if query.under is not None and query.under not in legs:
-        return
-    amounts = legs.get(charged.grant if query.under is None else query.under, {})
-    paid: dict[str, int] = {}
-    for (_, resource), amount in charged.paid.items():
-        paid[resource] = paid.get(resource, 0) + amount
+    amounts = charged.leaf
+    if query.under is not None:
+        legs = dict(charged.legs)
+        if query.under not in legs:
+            return
+        amounts = legs[query.under]
+    paid = charged.paid_by_resource
     for resource in {**amounts, **paid}:
         if query.resource in (None, resource):
             yield resource, amounts.get(resource, 0), paid.get(resource, 0)
