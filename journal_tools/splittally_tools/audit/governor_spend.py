@@ -26,8 +26,7 @@ def spent_by_lane(
     terms = state.governed.terms
     resources = sorted({cap.resource for cap in terms.caps}) if terms else []
     today_ns = governed_windows(state, state.now_ns)["day"]
-    first, last = since or Moment(None, today_ns, today_ns), Moment(max(state.size - 1, 0))
-    start = reader.frames_between(first, last if since else None).start
+    start = reader.frames_between(since or Moment(None, today_ns, today_ns)).start
     lanes: dict[bytes, str] = {}
     spent: dict[str, dict[str, int]] = {resource: {} for resource in resources}
     for record in reader.records(0, state.size) if resources else ():

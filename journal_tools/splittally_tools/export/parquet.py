@@ -25,12 +25,11 @@ def write_parquet(table: Table, target: Path) -> int:
         raw.flush()
         columns = ", ".join(f"{_quoted(x.name)}: {_quoted(x.type)}" for x in table.columns)
         read = f"read_csv({_quoted(raw.name)}, columns={{{columns}}}, {_FORM})"
+        written = _quoted(str(target))
         with duckdb.connect(config=_CLOSED) as db:
             db.execute("SET TimeZone = 'UTC'")
-            db.execute(
-                f"COPY (SELECT * FROM {read}) TO {_quoted(str(target))} (FORMAT parquet, USE_TMP_FILE false)"
-            )
-            found = db.execute(f"SELECT count(*) FROM read_parquet({_quoted(str(target))})").fetchone()
+            db.execute(f"COPY (SELECT * FROM {read}) TO {written} (FORMAT parquet, USE_TMP_FILE false)")
+            found = db.execute(f"SELECT count(*) FROM read_parquet({written})").fetchone()
     assert found is not None
     return int(found[0])
 

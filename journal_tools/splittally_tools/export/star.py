@@ -88,7 +88,8 @@ def _charges(source: Source) -> Table:
 def _charges_above(source: Source) -> Table:
     columns = (
         *_OF_FRAME, Column("entry"), Column("how"), Column("intent_hash"), Column("leaf"),
-        Column("grant_name"), Column("resource"), Column("amount", source.amount), Column("net", source.amount),
+        Column("grant_name"), Column("resource"), Column("amount", source.amount),
+        Column("net", source.amount),
     )  # fmt: skip
 
     def rows() -> Iterator[list[Any]]:
@@ -195,10 +196,11 @@ def _grant_row(cells: Cells, version: _Version, until_ns: int | None) -> list[An
 
 
 def _limits(cells: Cells, grant: Grant) -> str:
-    """`12.50 USD a day (deny), 300 tokens for life (deny)`."""
+    """`12.50 USD a day (deny), 300 tokens for life (deny)`, as in the grant."""
     said = []
     for limit in grant.limits:
-        per = "for life" if limit.per == LIFE else f"a {limit.per}"
+        article = "an" if limit.per[0] in "aeiouh" else "a"
+        per = "for life" if limit.per == LIFE else f"{article} {limit.per}"
         said.append(f"{cells.wording.amount(limit.amount, limit.dim)} {per} ({limit.over})")
     budget = sorted((grant.budget or {}).items())
     lives = [f"{cells.wording.amount(amount, dim)} for life (deny)" for dim, amount in budget]
