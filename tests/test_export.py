@@ -89,7 +89,8 @@ def test_an_intent_is_a_row_that_says_who_what_why_and_how_it_ended(tmp_path):
         "ended_at": "2024-10-04T00:00:02.000000Z", "ended_day": "2024-10-04",
         "violations": "unfunded usage_exceeds_reserve", "answer": "approve", "answered_by": "operator",
         "answered_at": "2024-10-04T00:00:01.000000Z", "paid_by": "accounts/team",
-        "paid_to": "accounts/vendor", "reserved_USD": "0.60", "charged_USD": "0.75", "paid_USD": "0.60", "reserved_tokens": "3",
+        "paid_to": "accounts/vendor", "reserved_USD": "0.60", "charged_USD": "0.75", "paid_USD": "0.60",
+        "reserved_tokens": "3",
         "charged_tokens": "2", "label_run": "7",
     }  # fmt: skip
     assert (denied["intent_hash"], denied["outcome"], denied["code"]) == (
