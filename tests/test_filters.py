@@ -89,6 +89,7 @@ def test_a_value_that_names_nothing_is_a_usage_error(world, words, option):
         (["log", "--outcome", "alow"], "allow"),
         (["ledger", "--grant", "chld"], "child"),
         (["ledger", "--dim", "token"], "tokens"),
+        (["ledger", "--dim", "TOKENS"], "tokens"),
         (["reservations", "--phase", "opne"], "open"),
         (["accounts", "--account", "accounts/taem"], "accounts/team"),
         (["accounts", "--resource", "usd"], "USD"),

@@ -55,7 +55,8 @@ def lived(folder, seed=7, intents=60):
             case "recorded":
                 kernel.native("usage.record", grant="bob", usage={"USD": chance.randint(1, 50)})
         if ended and chance.random() < 0.3:
-            kernel.native("settlement.refund", intent_hash=chance.choice(ended), amounts={"tokens": 1})
+            given = {chance.choice(["tokens", "USD"]): 1}
+            kernel.native("settlement.refund", intent_hash=chance.choice(ended), amounts=given)
     return kernel
 
 
