@@ -162,6 +162,7 @@ def test_entries_are_narrowed_to_a_kind_a_grant_and_a_unit(world):
     assert [(x["direction"], x["account"]) for x in lines] == [
         ("debit", "external/issuer"), ("credit", "accounts/team"),
     ]  # fmt: skip
+    assert run("-w", world, "ledger", "--entries", "--json", "--kind", "settle").lines == []
 
 
 def test_accounts_are_narrowed_to_one_and_to_a_resource(world):

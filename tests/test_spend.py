@@ -1,6 +1,7 @@
 """Who spent what: the sums of a world beside an obvious walk, in Python and from the command line."""
 
 import random
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -186,6 +187,30 @@ def test_a_kernel_a_reader_a_past_moment_and_a_fork_answer_alike(books, reader):
         fork = kernel.fork()
         settle(fork, held(fork, {"tokens": 1}, "lone"), {"tokens": 1})
         assert sum(row.charges for row in fork.state.spend(by)) > sum(row.charges for row in expected)
+
+
+def test_commands_go_on_while_a_kernel_sums(books_of_one, monkeypatch):
+    """Each frame is read under the lock, and nothing is held between two."""
+    kernel, rows, read = books_of_one, Book.rows, []
+
+    def reading(book, seq):
+        if seq == 1:
+            writer = threading.Thread(target=lambda: read.append(held(kernel, {"tokens": 1}, "lone")))
+            writer.start()
+            writer.join(10)
+            assert not writer.is_alive()
+        return rows(book, seq)
+
+    monkeypatch.setattr(Book, "rows", reading)
+    assert [row.charged for row in kernel.state.spend()] == [5]
+    assert len(read) == 1
+
+
+@pytest.fixture
+def books_of_one():
+    with world(GRANTS, **MORE) as kernel:
+        settle(kernel, held(kernel, {"tokens": 5}, "lone"), {"tokens": 5})
+        yield kernel
 
 
 def test_only_intents_that_are_open_stay_in_memory(reader, monkeypatch):

@@ -10,7 +10,9 @@ from typing import Any
 
 from splittally.edge.amounts import format_amount
 from splittally.edge.moments import Moment
-from splittally.runtime.lineage.causes import postings_of
+from splittally.runtime.lineage.causes import LATE, REFUND, RELEASE, SETTLE, postings_of
+from splittally.runtime.lineage.sources import RULE
+from splittally.runtime.named import KINDS, Names
 from splittally.runtime.reader import Reader
 
 from splittally_tools.cli.exit_codes import DONE
@@ -18,6 +20,12 @@ from splittally_tools.cli.labelled import Labelled, Labels
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, console, say, to_line, word
 from splittally_tools.cli.session import Session
+
+CAUSES = Names(
+    "kind",
+    lambda state: {*KINDS.of_state(state), SETTLE, LATE, RELEASE, REFUND, RULE},
+    KINDS.of_record,
+)
 
 
 def list_entries(

@@ -16,7 +16,7 @@ from splittally.edge.wording import span
 from splittally.runtime.named import ACCOUNTS, GRANTS, KINDS, PRINCIPALS, RESOURCES
 from splittally.runtime.rows import Row
 
-from splittally_tools.cli.entries import list_entries
+from splittally_tools.cli.entries import CAUSES, list_entries
 from splittally_tools.cli.exit_codes import DONE
 from splittally_tools.cli.filters import by_name, by_word
 from splittally_tools.cli.labelled import Labels, by_label, shown_labels
@@ -38,7 +38,7 @@ PHASES = (OPEN, APPROVAL, RUNNING, UNKNOWN)
 @by_name("--dim", RESOURCES, "Only this dimension.")
 @click.option("--entries", is_flag=True, help="The lines of the ledger instead: a debit and a credit each.")
 @by_name("--account", ACCOUNTS, "With --entries: only lines of this account.")
-@by_name("--kind", KINDS, "With --entries: only lines that effects of this kind caused.")
+@by_name("--kind", CAUSES, "With --entries: only lines of this cause: an effect's kind, `settle`, ...")
 @since_option("--entries: lines")
 @until_option("lines")
 @at_option
