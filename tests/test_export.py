@@ -9,15 +9,19 @@ import duckdb
 import pytest
 import splittally
 from splittally.core.errors import JournalDamaged
+from splittally.core.events import Decided
 from splittally.runtime.reader import open_reader, read_store
 from splittally_tools.export.columns import Column, Table, cells_of, csv_of, named_apart
 from splittally_tools.export.files import STREAMS, write_stream, write_table
+from splittally_tools.export.focus import focus
 from splittally_tools.export.frames import kinds_of
 from splittally_tools.export.intents import Range, Source, intents_table
+from splittally_tools.export.star import star
+from splittally_tools.testing.worlds import open_journal
 
 from tests.cli_tools import run
 from tests.rows.worlds import ACT, act, apply, budget, held, manifest, settle, world
-from tests.test_spend import GRANTS, MORE, START, lived
+from tests.test_spend import GRANTS, JOURNALS, MORE, START, lived
 
 TABLES = [
     "intents", "amounts", "labels", "charges", "charges_above", "postings", "grants", "principals",
@@ -41,7 +45,7 @@ def spent(books):
 
 
 @pytest.fixture(scope="module")
-def star(books, tmp_path_factory):
+def files(books, tmp_path_factory):
     folder = tmp_path_factory.mktemp("star")
     assert run("-w", books, "export", "--tables", folder / "csv").code == 0
     assert run("-w", books, "export", "--tables", folder / "parquet", "--format", "parquet").code == 0
@@ -209,10 +213,10 @@ def test_dimensions_that_differ_in_capitals_alone_have_columns_in_parquet(tmp_pa
 
 
 @pytest.mark.req("X8-08")
-def test_the_star_has_the_same_rows_in_csv_and_in_parquet(star):
+def test_the_star_has_the_same_rows_in_csv_and_in_parquet(files):
     for name in TABLES:
-        columns, *text = csv.reader(io.StringIO((star / "csv" / f"{name}.csv").read_text()))
-        file = star / "parquet" / f"{name}.parquet"
+        columns, *text = csv.reader(io.StringIO((files / "csv" / f"{name}.csv").read_text()))
+        file = files / "parquet" / f"{name}.parquet"
         table = duckdb.sql(f"SELECT * FROM '{file}'")
         assert table.columns == columns
         shown = duckdb.sql(f"SELECT COLUMNS(*)::VARCHAR FROM '{file}'").fetchall()
@@ -230,10 +234,10 @@ def test_the_star_has_the_same_rows_in_csv_and_in_parquet(star):
 
 
 @pytest.mark.req("X8-08")
-def test_the_sums_of_charges_are_what_spend_says_to_the_last_unit(star, spent):
+def test_the_sums_of_charges_are_what_spend_says_to_the_last_unit(files, spent):
     sums = duckdb.sql(
         "SELECT resource, sum(amount) FILTER (entry = 'charge'), sum(amount) FILTER (entry = 'refund'),"
-        f" sum(net), sum(paid) FROM '{star}/parquet/charges.parquet' GROUP BY resource"
+        f" sum(net), sum(paid) FROM '{files}/parquet/charges.parquet' GROUP BY resource"
     ).fetchall()
     assert len(sums) == len(spent)
     for resource, charged, refunded, net, paid in sums:
@@ -257,8 +261,8 @@ def test_what_grants_above_were_charged_stands_beside_a_leaf_that_was_charged_le
 
 
 @pytest.mark.req("X8-08")
-def test_postings_and_balances_agree_and_sum_to_zero(star):
-    postings, accounts = (f"'{star}/parquet/{name}.parquet'" for name in ("postings", "accounts"))
+def test_postings_and_balances_agree_and_sum_to_zero(files):
+    postings, accounts = (f"'{files}/parquet/{name}.parquet'" for name in ("postings", "accounts"))
     moved = duckdb.sql(
         f"SELECT account, sum(amount) FROM (SELECT credit AS account, amount FROM {postings} UNION ALL"
         f" SELECT debit, -amount FROM {postings}) WHERE account IS NOT NULL GROUP BY 1 ORDER BY 1"
@@ -282,6 +286,28 @@ def test_a_grant_has_a_row_for_each_version_which_ends_where_the_next_begins(tmp
         ("revoked", "9 tokens for life (deny)", "true"),
     ]
     assert [row["valid_until"] for row in rows[:2]] == [row["valid_from"] for row in rows[1:]]
+
+
+@pytest.mark.req("X8-08")
+@pytest.mark.parametrize("path", JOURNALS, ids=lambda path: path.parent.name)
+def test_a_golden_journal_of_any_format_has_its_tables(path):
+    """Everything that can happen has its cells; a row an intent, and sums as spend has them."""
+    with open_journal(path) as reader:
+        source = source_of(reader)
+        spent = {(row.grant, row.resource): row for row in reader.state.spend()}
+        decided = {
+            x.intent_hash for record in reader.records() for x in record.body.out if isinstance(x, Decided)
+        }
+        tables = {x.name: rows_of(b"".join(csv_of(x)).decode()) for x in [*star(source), focus(source)]}
+        wide = rows_of(b"".join(csv_of(intents_table(source))).decode())
+    assert [row["intent_hash"] for row in wide] == [row["intent_hash"] for row in tables["intents"]]
+    assert sorted(row["intent_hash"] for row in wide) == sorted(digest.hex() for digest in decided)
+    for (grant, resource), row in spent.items():
+        own = [x for x in tables["charges"] if (x["grant_name"], x["resource"]) == (grant, resource)]
+        scale = 10 ** next((int(x["decimals"]) for x in tables["resources"] if x["resource"] == resource), 0)
+        assert total(own, "net") * scale == row.net
+        assert total(own, "paid") * scale == row.paid - row.repaid
+    assert all(len(rows) > 0 for name, rows in tables.items() if name != "labels")
 
 
 # --- FOCUS ----------------------------------------------------------------------------------------------

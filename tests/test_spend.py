@@ -9,11 +9,13 @@ import splittally
 from splittally import Intent, InvalidInput, Receipt
 from splittally.runtime.charges import Book
 from splittally.runtime.reader import open_reader
+from splittally_tools.testing.worlds import open_journal
 
 from tests import spend_oracle
-from tests.cli_tools import run
+from tests.cli_tools import ROOT, run
 from tests.rows.worlds import ACT, apply, held, manifest, reserves, settle, world
 
+JOURNALS = sorted((ROOT / "fixtures" / "journals").glob("*/*.cborseq"))
 DAY = 86_400 * 10**9
 START = 20_000 * DAY
 GRANTS = {
@@ -115,6 +117,15 @@ def test_any_question_is_answered_as_an_obvious_walk_answers_it(reader):
         assert found == expected, (by, wanted, first, last, under)
         answered += bool(expected)
     assert answered > 30
+
+
+@pytest.mark.req("X8-07")
+@pytest.mark.parametrize("path", JOURNALS, ids=lambda path: path.parent.name)
+def test_a_golden_journal_of_any_format_is_summed_as_an_obvious_walk_sums_it(path):
+    by = ["grant", "principal", "kind"]
+    with open_journal(path) as reader:
+        rows, frames = reader.state.spend(by), spend_oracle.frames_of(reader)
+    assert shown(rows, by) == spend_oracle.spend(frames, by, {}) != {}
 
 
 @pytest.mark.req("X8-07")
