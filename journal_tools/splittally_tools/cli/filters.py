@@ -8,15 +8,13 @@ Rule 3. A label is the host's own word: any text may be asked for (`labelled.py`
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from splittally.core.types import STRICTEST_FIRST
 from splittally.edge.near import meant
 from splittally.runtime.named import Names, require_named
 from splittally.runtime.reader import Reader
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 class Filter(click.Option):
@@ -42,10 +40,9 @@ class Word(click.Option):
         return value
 
 
-def by_name(option: str, names: Names, help: str, parameter: str | None = None) -> Callable[[Any], Any]:
-    """An option that takes the name of something in the world, passed on as `parameter`."""
-    parts = (option, parameter) if parameter else (option,)
-    return click.option(*parts, cls=Filter, names=names, metavar="NAME", help=help)
+def by_name(option: str, names: Names, help: str) -> Callable[[Any], Any]:
+    """An option that takes the name of something in the world."""
+    return click.option(option, cls=Filter, names=names, metavar="NAME", help=help)
 
 
 def by_word(option: str, words: Iterable[str], help: str, **settings: Any) -> Callable[[Any], Any]:
@@ -59,8 +56,9 @@ by_outcome = by_word("--outcome", STRICTEST_FIRST, "Only intents that were answe
 def require_filters(reader: Reader) -> None:
     """Refuses the first name among the options of the present command that names nothing in the world."""
     context = click.get_current_context(silent=True)
-    for option in context.command.params if context is not None else ():
-        if isinstance(option, Filter) and context is not None:
-            value = context.params.get(option.name or "")
-            if value is not None:
-                require_named(reader.folded, reader.book(), option.names, value)
+    if context is None:
+        return
+    for option in context.command.params:
+        value = context.params.get(option.name or "")
+        if isinstance(option, Filter) and value is not None:
+            require_named(reader.folded, reader.book(), option.names, value)

@@ -46,14 +46,13 @@ def write_stream(
 
 def write_table(table: Table, kind: str, target: Path | None) -> int:
     """Writes a table as CSV, or as Parquet into a file, and says how many rows."""
+    counted = _Counted(table)
     if kind == PARQUET:
         assert target is not None
         write_parquet = parquet_writer()
         with _aside(target) as out:
-            rows: int = write_parquet(table, Path(out.name))
-            return rows
-    counted = _Counted(table)
-    if target is None:
+            write_parquet(counted.table, Path(out.name))
+    elif target is None:
         _write(csv_of(counted.table), sys.stdout.buffer)
     else:
         with _aside(target) as out:
@@ -74,10 +73,10 @@ class _Counted:
             yield row
 
 
-def parquet_writer() -> Callable[[Table, Path], int]:
+def parquet_writer() -> Callable[[Table, Path], None]:
     """What writes a table as Parquet; `NoParquet` where it is not installed."""
     try:
-        writer: Callable[[Table, Path], int] = import_module(_PARQUET).write_parquet
+        writer: Callable[[Table, Path], None] = import_module(_PARQUET).write_parquet
     except ImportError as error:
         text = "Parquet needs one more package: `pip install 'splittally[parquet]'`"
         raise NoParquet(text) from error

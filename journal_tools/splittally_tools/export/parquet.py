@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from splittally.core.errors import WorldError
 
 from splittally_tools.export.columns import Table, plain_csv_of
 
@@ -17,21 +18,21 @@ _CLOSED: dict[str, Any] = {"autoinstall_known_extensions": "false", "autoload_kn
 _FORM = "header=true, delim=',', quote='\"', escape='\"', nullstr='', auto_detect=false"
 
 
-def write_parquet(table: Table, target: Path) -> int:
-    """Writes the table to `target` and says how many rows."""
+def write_parquet(table: Table, target: Path) -> None:
+    """Writes the table to `target`; `WorldError` where that cannot be done."""
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{table.name}.", suffix=".csv") as raw:
         for piece in plain_csv_of(table):
             raw.write(piece)
         raw.flush()
         columns = ", ".join(f"{_quoted(x.name)}: {_quoted(x.type)}" for x in table.columns)
         read = f"read_csv({_quoted(raw.name)}, columns={{{columns}}}, {_FORM})"
-        written = _quoted(str(target))
-        with duckdb.connect(config=_CLOSED) as db:
-            db.execute("SET TimeZone = 'UTC'")
-            db.execute(f"COPY (SELECT * FROM {read}) TO {written} (FORMAT parquet, USE_TMP_FILE false)")
-            found = db.execute(f"SELECT count(*) FROM read_parquet({written})").fetchone()
-    assert found is not None
-    return int(found[0])
+        copy = f"COPY (SELECT * FROM {read}) TO {_quoted(str(target))} (FORMAT parquet, USE_TMP_FILE false)"
+        try:
+            with duckdb.connect(config=_CLOSED) as db:
+                db.execute("SET TimeZone = 'UTC'")
+                db.execute(copy)
+        except duckdb.Error as error:
+            raise WorldError(f"the Parquet of `{table.name}` cannot be written: {error}") from error
 
 
 def _quoted(text: str) -> str:
