@@ -103,9 +103,13 @@ def test_what_is_close_is_named(world, words, meant):
     assert f"did you mean `{meant}`?" in ran.err
 
 
-def test_a_queue_knows_its_lanes_and_statuses(world):
+def test_a_queue_knows_its_lanes_its_statuses_and_when_jobs_came(world):
     queue = world.parent / "queue"
     assert len(run("drain", "queue", "--queue", queue, "--lane", "small", "--json").json["jobs"]) == 1
+    for since, jobs in (("2000-01-01", 1), ("2200-01-01", 0)):
+        found = run("drain", "queue", "--queue", queue, "--since", since, "--json").json["jobs"]
+        assert len(found) == jobs
+    assert run("drain", "queue", "--queue", queue, "--since", "3").code == 2
     wrong = run("drain", "queue", "--queue", queue, "--lane", "smal")
     assert (wrong.code, "did you mean `small`?" in wrong.err) == (2, True)
     wrong = run("drain", "queue", "--queue", queue, "--status", "queud", "--status", "done")
