@@ -10,19 +10,21 @@ import click
 from splittally.core.errors import InvalidInput
 from splittally.core.ledger.windows import counting, is_rolling
 from splittally.core.state import State
-from splittally.core.types import LIFE
+from splittally.core.types import APPROVAL, LIFE, OPEN, RUNNING, UNKNOWN
 from splittally.edge.json_values import parse_json
 from splittally.edge.labels import has_labels
 from splittally.edge.moments import Moment
 from splittally.edge.sentences import period
 from splittally.edge.wording import HASH_DIGITS, Wording, span
 from splittally.runtime.health import JUMPED
+from splittally.runtime.named import ACCOUNTS, GRANTS, KINDS, PRINCIPALS, RESOURCES
 from splittally.runtime.queries import Queries
 from splittally.runtime.reader import Reader
 from splittally.runtime.rows import Row
 
-from splittally_tools.cli.entries import list_entries
+from splittally_tools.cli.entries import CAUSES, list_entries
 from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.filters import by_name, by_word
 from splittally_tools.cli.labelled import Labels, by_label, shown_labels
 from splittally_tools.cli.moments import at_option, queries_at, since_option, state_of, until_option
 from splittally_tools.cli.open_world import reader_of
@@ -31,15 +33,19 @@ from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.views import head_of
 from splittally_tools.cli.wide import wide_option
 
+PHASES = (OPEN, APPROVAL, RUNNING, UNKNOWN)
+
+
 # --- ledger -------------------------------------------------------------------------------------
 
 
 @click.command()
 @shared
-@click.option("--grant", help="Only this grant.")
-@click.option("--dim", help="Only this dimension.")
+@by_name("--grant", GRANTS, "Only this grant.")
+@by_name("--dim", RESOURCES, "Only this dimension.")
 @click.option("--entries", is_flag=True, help="The lines of the ledger instead: a debit and a credit each.")
-@click.option("--account", help="With --entries: only lines of this account.")
+@by_name("--account", ACCOUNTS, "With --entries: only lines of this account.")
+@by_name("--kind", CAUSES, "With --entries: only lines of this cause: an effect's kind, `settle`, ...")
 @since_option("--entries: lines")
 @until_option("lines")
 @at_option
@@ -57,6 +63,7 @@ def ledger(
     value: str | None,
     entries: bool,
     account: str | None,
+    kind: str | None,
     since: Moment | None,
     until: Moment | None,
     at: Moment | None,
@@ -65,14 +72,15 @@ def ledger(
     wide: bool,
 ) -> int:
     """Limit, reserved, spent and available of every counter; with --entries every debit and credit."""
-    if entries and (grant or dim or at):
-        raise click.UsageError("--entries goes with --account, --since, --until and --label")
-    if not entries and (account, since, until, labels) != (None, None, None, {}):
+    if entries and (keys or value or at):
+        raise click.UsageError("--keys, --value and --at go without --entries")
+    if not entries and (account, kind, since, until, labels) != (None, None, None, None, {}):
         raise click.UsageError(
-            "--account, --since, --until and --label go with --entries; beside them is --at"
+            "--account, --kind, --since, --until and --label go with --entries; beside them is --at"
         )
     if entries:
-        return list_entries(session, account, since, until, labels)
+        fields = {"account": account, "grant": grant, "unit": dim, "kind": kind}
+        return list_entries(session, fields, since, until, labels)
     with reader_of(session) as reader:
         whole = state_of(reader, at)
         state = Queries(lambda: whole)
@@ -182,8 +190,13 @@ def _figures(dim: str, row: dict[str, Any], names: dict[str, str], wording: Word
 
 @click.command()
 @shared
-@click.option("--grant", help="Only what this grant holds, also for grants below it.")
-@click.option("--dim", help="Only this dimension.")
+@by_name("--grant", GRANTS, "Only what this grant holds, also for grants below it.")
+@by_name("--dim", RESOURCES, "Only this dimension.")
+@by_name("--kind", KINDS, "Only effects of this kind.")
+@by_name("--principal", PRINCIPALS, "Only what this principal asked for.")
+@by_word("--phase", PHASES, "Only what is in this phase.")
+@since_option("what was reserved")
+@until_option("what was reserved")
 @click.option("--orphans", is_flag=True, help="Only what was dispatched and has no answer.")
 @at_option
 @by_label
@@ -193,6 +206,11 @@ def reservations(
     session: Session,
     grant: str | None,
     dim: str | None,
+    kind: str | None,
+    principal: str | None,
+    phase: str | None,
+    since: Moment | None,
+    until: Moment | None,
     orphans: bool,
     at: Moment | None,
     labels: Labels,
@@ -202,11 +220,16 @@ def reservations(
     with reader_of(session) as reader:
         state = queries_at(reader, at)
         head, wording = head_of(state), state.wording
+        start, stop = reader.frames_between(since, until)
         passed_ns = 0 if at is not None else _since_last_frame(reader)
         rows = [
             row
             for hold in state.reservations.values()
             if (hold.is_orphan or not orphans) and has_labels(hold.labels, labels)
+            if kind in (None, hold.kind)
+            and principal in (None, hold.principal)
+            and phase in (None, hold.phase)
+            if start <= hold.seq < (state.seq if stop is None else stop)
             for row in _reserved(hold, passed_ns)
             if grant in (None, row["grant"]) and dim in (None, row["dim"])
         ]
@@ -289,19 +312,32 @@ def _show_reservations(out: Page, document: dict[str, Any], wording: Wording, wi
 
 @click.command()
 @at_option
+@by_name("--account", ACCOUNTS, "Only this account.")
+@by_name("--resource", RESOURCES, "Only accounts that hold this resource, and of them only this.")
 @wide_option
 @shared
 @click.pass_obj
-def accounts(session: Session, at: Moment | None, wide: bool) -> int:
+def accounts(
+    session: Session, at: Moment | None, account: str | None, resource: str | None, wide: bool
+) -> int:
     """Balances, what is in flight and what may be spent, now or at a past moment."""
     with reader_of(session) as reader:
         state = queries_at(reader, at)
-        document, wording = (
-            {**head_of(state), "accounts": state.accounts, "resources": state.resources},
-            state.wording,
-        )
+        rows = {
+            name: row if resource is None else _of_resource(row, resource)
+            for name, row in state.accounts.items()
+            if account in (None, name) and (resource is None or resource in row.balances)
+        }
+        document = {**head_of(state), "accounts": rows, "resources": state.resources}
+        wording = state.wording
     emit(session, document, lambda out: _show_accounts(out, document, wording, wide))
     return DONE
+
+
+def _of_resource(row: Row, resource: str) -> Row:
+    """An account with its amounts of one resource alone."""
+    parts = {name: row[name] for name in ("balances", "in_flight", "spendable")}
+    return Row(row, **{name: {resource: x[resource]} if resource in x else {} for name, x in parts.items()})
 
 
 def _show_accounts(out: Page, document: dict[str, Any], wording: Wording, wide: bool) -> None:

@@ -1,4 +1,4 @@
-"""`log`, `show` and `export`: the frames themselves.
+"""`log` and `show`: the frames themselves.
 
 Rule 1. `log` is a change feed: whoever has seen frame N resumes with `--from N+1` and misses nothing.
 """
@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,17 +16,19 @@ from splittally.edge.arguments import require_frame
 from splittally.edge.json_values import printable
 from splittally.edge.moments import Moment
 from splittally.edge.wording import Wording
+from splittally.runtime.named import GRANTS, PRINCIPALS
 from splittally.runtime.reader import Reader, Record
 
 from splittally_tools.cli.exit_codes import DONE, REFUSED
+from splittally_tools.cli.filters import by_name, by_outcome
 from splittally_tools.cli.hashes import frames, intents, whole
 from splittally_tools.cli.labelled import Labelled, Labels, by_label
+from splittally_tools.cli.matching import WORDS, Wanted
 from splittally_tools.cli.moments import since_option, until_option
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, console, emit, for_people, say, to_line, word
 from splittally_tools.cli.session import Session, shared
-from splittally_tools.export.files import FORMATS, write_export
-from splittally_tools.export.frames import frame_json, kinds_of, type_of
+from splittally_tools.export.frames import frame_json, type_of
 
 POLL_SECONDS = 0.1
 
@@ -36,9 +37,10 @@ POLL_SECONDS = 0.1
 @shared
 @since_option()
 @until_option()
-@click.option(
-    "--kind", metavar="WORD", help="Only frames with this command, event, effect kind, or `grant`, `money`."
-)
+@by_name("--kind", WORDS, "Only frames with this command, event, effect kind, or `grant`, `money`.")
+@by_name("--grant", GRANTS, "Only frames that speak of this grant.")
+@by_name("--principal", PRINCIPALS, "Only frames that this principal caused.")
+@by_outcome
 @by_label
 @click.option("--follow", is_flag=True, help="Go on with the frames that come.")
 @click.option("--full", is_flag=True, help="Show long bytes, such as modules, in full.")
@@ -48,17 +50,21 @@ def log(
     since: Moment | None,
     until: Moment | None,
     kind: str | None,
+    grant: str | None,
+    principal: str | None,
+    outcome: str | None,
     labels: Labels,
     follow: bool,
     full: bool,
 ) -> int:
     """The frames of the journal, one a line, oldest first."""
     is_person = for_people(session)
+    wanted = Wanted(kind=kind, grant=grant, principal=principal, outcome=outcome)
     with reader_of(session) as reader, suppress(KeyboardInterrupt):
         labelled = Labelled(reader, labels, reader.frames_between(since, None).start if labels else 0)
         wording = reader.state.wording if is_person else Wording()
         for record in _feed(reader, since, until, follow):
-            if not labelled(record) or (kind is not None and kind not in kinds_of(record)):
+            if not (labelled(record) and wanted(record)):
                 continue
             if is_person:
                 say(console(), _line(record, wording))
@@ -69,7 +75,7 @@ def log(
 
 def _feed(reader: Reader, since: Moment | None, until: Moment | None, follow: bool) -> Iterator[Record]:
     """The frames from one moment to another, waiting for those that are not there yet when following."""
-    start = reader.frames_between(since).start
+    start = reader.frames_between(since, until).start
     while True:
         stop = reader.frames_between(None, until).stop
         for record in reader.records(start, stop):
@@ -177,34 +183,3 @@ def _show_item(out: Page, item: dict[str, Any], depth: int) -> None:
                 _show_item(out, inner, depth + 2)
         else:
             say(out, f"{lead}  {name}: {word(value)}")
-
-
-@click.command()
-@shared
-@click.option(
-    "--format", "kind", type=click.Choice([*FORMATS, "parquet"]), default="ndjson", show_default=True
-)
-@click.option(
-    "--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="A file (standard output)."
-)
-@since_option()
-@until_option()
-@click.pass_obj
-def export(
-    session: Session, kind: str, target: Path | None, since: Moment | None, until: Moment | None
-) -> int:
-    """Write the journal for other tools.
-
-    \b
-    ndjson   one frame a line, nothing left out
-    cborseq  the canonical bytes of the frames, one after the other (RFC 8742)
-    csv      one row for each decision, settlement and release
-    """
-    if kind == "parquet":
-        raise click.UsageError("parquet is not written yet; export csv or ndjson and convert that")
-    with reader_of(session) as reader:
-        count = write_export(reader, kind, target, *reader.frames_between(since, until))
-    if target is not None:
-        document = {"format": kind, "frames": count, "out": str(target)}
-        emit(session, document, lambda out: say(out, f"{count} frames written to {target}"))
-    return DONE

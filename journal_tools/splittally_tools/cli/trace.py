@@ -13,9 +13,11 @@ from splittally.core.frames import Body
 from splittally.edge.moments import Moment
 from splittally.edge.wording import Wording, short_hash
 from splittally.runtime.lineage import Level, Untraceable, origins_of, read_history, trace_in
+from splittally.runtime.named import RESOURCES
 from splittally.runtime.reader import Reader
 
 from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.filters import by_name
 from splittally_tools.cli.hashes import intents, whole
 from splittally_tools.cli.labelled import shown_labels
 from splittally_tools.cli.moments import at_option
@@ -31,7 +33,7 @@ _STYLES = {"issue": "green", "debt": "red", "balance": "bold"}
 @click.command()
 @shared
 @click.argument("target", metavar="HASH|SEQ|ACCOUNT")
-@click.option("--resource", metavar="NAME", help="Only this resource.")
+@by_name("--resource", RESOURCES, "Only this resource.")
 @click.option("--depth", type=click.IntRange(1), metavar="N", help="No deeper than N levels.")
 @click.option(
     "--limit",

@@ -14,15 +14,17 @@ from splittally.edge.moments import Moment
 from splittally.edge.sentences import period
 from splittally.edge.wording import HASH_DIGITS, Wording, span
 from splittally.runtime.grant_views import past_grant, past_params
+from splittally.runtime.named import PRINCIPALS, changed_grants
 from splittally.runtime.queries import Queries
 from splittally.runtime.reader import Reader
 from splittally.runtime.rows import Row
 
 from splittally_tools.audit.grant_history import Change, grant_history
 from splittally_tools.cli.exit_codes import DONE, REFUSED
+from splittally_tools.cli.filters import by_name
 from splittally_tools.cli.hashes import grants as grants_of
 from splittally_tools.cli.hashes import whole
-from splittally_tools.cli.moments import at_option, queries_at, state_of
+from splittally_tools.cli.moments import at_option, queries_at, since_option, state_of, until_option
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Figure, Page, emit, say, table, word
 from splittally_tools.cli.session import Session, shared
@@ -44,22 +46,38 @@ def head_of(state: Queries) -> dict[str, Any]:
 @click.option(
     "--history", is_flag=True, help="Every change of NAME, and the first intent under its new terms."
 )
+@by_name("--holder", PRINCIPALS, "Only grants of this principal.")
+@since_option("grants that were made or changed")
+@until_option("grants that were made or changed")
 @at_option
 @wide_option
 @click.pass_obj
-def grants(session: Session, name: str | None, history: bool, at: Moment | None, wide: bool) -> int:
+def grants(
+    session: Session,
+    name: str | None,
+    history: bool,
+    holder: str | None,
+    since: Moment | None,
+    until: Moment | None,
+    at: Moment | None,
+    wide: bool,
+) -> int:
     """The grants of the world, or the one with this NAME or hash."""
     if history and not name:
         raise click.UsageError("say whose history: `tally grants NAME --history`")
+    if name and (holder or since or until):
+        raise click.UsageError("--holder, --since and --until narrow a list; NAME is one grant")
     with reader_of(session) as reader:
         state = state_of(reader, at)
         if name is not None and name not in state.caps.grants:
             name = whole(reader, name, grants_of)
-        rows = Queries(lambda: state).grants if name is None else _one_grant(reader, state, name)
+        rows = (
+            _grants(reader, state, holder, since, until) if name is None else _one_grant(reader, state, name)
+        )
         head = head_of(Queries(lambda: state))
         wording = Queries(lambda: state).wording
         changes = grant_history(reader, next(iter(rows)), state.size) if history and rows else []
-    if not rows:
+    if not rows and name is not None:
         text = f"there is no grant `{word(name)}`"
         emit(session, {**head, "grants": {}}, lambda out: say(out, text, "red"))
         return REFUSED
@@ -69,6 +87,19 @@ def grants(session: Session, name: str | None, history: bool, at: Moment | None,
     else:
         emit(session, document, lambda out: _show_grants(out, rows, name, wording, wide))
     return DONE
+
+
+def _grants(
+    reader: Reader, state: State, holder: str | None, since: Moment | None, until: Moment | None
+) -> Mapping[str, Any]:
+    """The grants of a holder, and those that were made, changed or ended from one moment to another."""
+    rows = Queries(lambda: state).grants
+    found: Mapping[str, Any] = rows if holder is None else rows(holder=holder)
+    if since is None and until is None:
+        return found
+    start, stop = reader.frames_between(since, until)
+    changed = {name for record in reader.records(start, stop) for name in changed_grants(record.body)}
+    return {name: row for name, row in found.items() if name in changed}
 
 
 def _one_grant(reader: Reader, state: State, name: str) -> Mapping[str, Any]:

@@ -135,7 +135,12 @@ def _ambiguous(text: str, unit: str, scale: int) -> InvalidInput:
 
 def format_amount(minor: int, resource: str, scale: int) -> str:
     """`12.50 USD` for 1250 minor units; a balance below zero has a minus sign."""
+    return f"{decimal_text(minor, scale)} {resource}"
+
+
+def decimal_text(minor: int, scale: int) -> str:
+    """The same without its unit."""
     assert scale >= 0
     digits = str(abs(minor)).rjust(scale + 1, "0")
     whole = f"{'-' if minor < 0 else ''}{digits[: len(digits) - scale]}"
-    return f"{whole}.{digits[len(digits) - scale :]} {resource}" if scale else f"{whole} {resource}"
+    return f"{whole}.{digits[len(digits) - scale :]}" if scale else whole

@@ -40,11 +40,15 @@ class Wording(NamedTuple):
         """`12.50 USD` for 1250 minor units of a resource with scale 2, `12 tokens` for a dimension."""
         if self.scales is None:
             return f"{amount} minor units of {unit}"
-        return format_amount(amount, unit, scale_of_unit(self.scales, unit)).rstrip()
+        return format_amount(amount, unit, self.scale(unit)).rstrip()
 
     def figure(self, amount: int, unit: str) -> str:
         """The same without the unit, below a heading or beside a name that says it."""
         return self.amount(amount, unit).removesuffix(f" {unit}")
+
+    def scale(self, unit: str) -> int:
+        """The decimals of a resource, also where a dimension counts it beside; 0 of anything else."""
+        return scale_of_unit(self.scales or {}, unit)
 
     def amounts(self, amounts: Mapping[str, int]) -> str:
         """Every amount of a map, by unit; empty for an empty map."""

@@ -76,9 +76,12 @@ class History:
         member = next(each for each in command.members if each.intent_hash == intent_hash)
         return _recall(member, at_ns)
 
-    def trace(self, intent_hash: bytes, hold: Hold | None = None) -> Trace | None:
-        """The life of an intent; None when no frame decides it. What is held is known without any index."""
-        seqs = self._index.seqs(intent_hash)
+    def trace(self, intent_hash: bytes, hold: Hold | None = None, before: int | None = None) -> Trace | None:
+        """The life of an intent; None when no frame decides it. What is held is known without any index.
+
+        With `before` as the frames before that one tell it.
+        """
+        seqs = tuple(seq for seq in self._index.seqs(intent_hash) if before is None or seq < before)
         if hold is not None and hold.seq not in seqs:
             seqs = (hold.seq, *(seq for seq in seqs if seq > hold.seq))
         return trace(intent_hash, ((seq, self.body(seq)) for seq in seqs))

@@ -21,6 +21,7 @@ from splittally.edge.dimensions import warned
 from splittally.edge.hashes import require_hash
 from splittally.edge.moments import When
 from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Intent, Release, worded
+from splittally.runtime.charges import Book
 from splittally.runtime.health import health_row
 from splittally.runtime.history import History
 from splittally.runtime.lineage import Level, trace
@@ -75,7 +76,7 @@ class Kernel(Planning):
     @property
     def state(self) -> Queries:
         """Read-only queries on the state: grants, counters, reservations, accounts."""
-        return Queries(self._committed, self._lock, self._past)
+        return Queries(self._committed, self._lock, self._past, self._book)
 
     def as_principal(self, name: str) -> "Kernel":
         """A view of the same world that may use only the grants `name` holds."""
@@ -236,7 +237,7 @@ class Kernel(Planning):
         with self._lock:
             self._usable()
             state = self._world.state_after(moment)
-        return Queries(lambda: state, self._lock, self._past)
+        return Queries(lambda: state, self._lock, self._past, self._book)
 
     def upgrade(self) -> int | None:
         """Record the caps, kinds and modules of this release; the frame, None where they stand already."""
@@ -275,6 +276,11 @@ class Kernel(Planning):
         with self._lock:
             self._usable()
             return self._world.state
+
+    def _book(self) -> Book:
+        """The committed frames, each read while commands wait."""
+        world = self._world
+        return Book(world.store, world.history, self._lock, lambda: world.state.calendar)
 
     def _usable(self) -> None:
         use(self._world)

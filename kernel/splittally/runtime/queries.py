@@ -5,21 +5,25 @@ Rule 2. A row reads by key and by attribute; calling a table filters it.
 Rule 3. `tables` and `root` alone take everything at once, at one sequence number.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
 
 from splittally.core.caps.state import limits_of
+from splittally.core.errors import InvalidInput
 from splittally.core.ledger.state import Counter, CounterKey, KeyedKey
 from splittally.core.snapshot import state_root, tables
 from splittally.core.state import State
 from splittally.core.types import LIFE
 from splittally.core.value_keys import key_of_value
 from splittally.edge.arguments import require
+from splittally.edge.labels import NO_LABELS
+from splittally.edge.moments import When
 from splittally.edge.wording import Wording, wording_of
 from splittally.runtime.budget_views import budget_row
+from splittally.runtime.charges import Book
 from splittally.runtime.governor_views import governor_row
 from splittally.runtime.grant_views import forgotten_row, grant_row
 from splittally.runtime.history import History
@@ -33,6 +37,7 @@ from splittally.runtime.ledger_views import (
     resource_row,
 )
 from splittally.runtime.rows import Row
+from splittally.runtime.spend import GRANT, SpendQuery, require_groups, spend
 from splittally.runtime.table import K, R, Table
 
 Rows = Table[str, Row]
@@ -41,7 +46,8 @@ Rows = Table[str, Row]
 class Queries:
     """The state of a world, for people and programs; `still` keeps commands waiting while a row is built.
 
-    `history` is where `grant` looks for one that the state has forgotten; without it there is none.
+    `history` is where `grant` looks for one that the state has forgotten; without it there is none. `book`
+    gives the frames that led to the state, where there are any to read.
     """
 
     def __init__(
@@ -49,9 +55,11 @@ class Queries:
         current: Callable[[], State],
         still: AbstractContextManager[Any] | None = None,
         history: Callable[[], History] | None = None,
+        book: Callable[[], Book] | None = None,
     ) -> None:
         self._current = current
         self._history = history
+        self._book = book
         self._still = nullcontext() if still is None else still
 
     def _table(self, keys: Callable[[], Iterable[K]], find: Callable[[K], R | None]) -> Table[K, R]:
@@ -248,6 +256,43 @@ class Queries:
         return self._table(
             lambda: self._current().ledger.resources.keys(), lambda name: resource_row(self._current(), name)
         )
+
+    def spend(
+        self,
+        by: Sequence[str] = (GRANT,),
+        *,
+        since: When | None = None,
+        until: When | None = None,
+        under: str | None = None,
+        grant: str | None = None,
+        principal: str | None = None,
+        kind: str | None = None,
+        resource: str | None = None,
+        outcome: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> list[Row]:
+        """What was charged, refunded and paid, in minor units: a row for each group and resource.
+
+        Groups are grant, principal, kind, outcome, resource, `label:NAME` and `window:PERIOD` (hour to year;
+        a row has its start in nanoseconds). An intent counts under the leaf of its chain; with `under` what
+        that grant was charged counts. A row has also `charges`, `charged`, `refunded`, `net`, `paid`,
+        `repaid`. It reads the journal once (spec/08, "Spend"). `InvalidInput` where a name is none.
+        """
+        if self._book is None:
+            raise InvalidInput("spend is read from a journal, and this state has none", field="spend")
+        query = SpendQuery(
+            by=require_groups(by),
+            since=since,
+            until=until,
+            under=under,
+            grant=grant,
+            principal=principal,
+            kind=kind,
+            resource=resource,
+            outcome=outcome,
+            labels=NO_LABELS if labels is None else labels,
+        )
+        return spend(self._book(), self._current(), query)
 
     # --- definitions -----------------------------------------------------------------------------
 

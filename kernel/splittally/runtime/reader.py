@@ -9,7 +9,7 @@ Rule 3. State and index are folded when they are first asked for; reading frames
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +30,7 @@ from splittally.journal.index import Index
 from splittally.journal.lmdb import LmdbStore
 from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
+from splittally.runtime.charges import Book
 from splittally.runtime.clock import USED, WorldClock
 from splittally.runtime.folder import NO_FOLDER, require_world
 from splittally.runtime.health import health_row
@@ -149,6 +150,10 @@ class Reader:
         """The same queries as on a kernel."""
         return self.queries_on(lambda: self.folded)
 
+    def book(self) -> Book:
+        """The frames, for what is summed over them."""
+        return Book(self.store, self.history, nullcontext(), self._calendar)
+
     def state_before(self, seq: int) -> State:
         """The state after the first `seq` frames, which frame `seq` was decided in."""
         return self.folded if seq == self.folded.size else state_at(self.store, self.snapshots, seq)
@@ -164,7 +169,7 @@ class Reader:
 
     def queries_on(self, current: Callable[[], State]) -> Queries:
         """The queries on a state of this journal."""
-        return Queries(current, history=lambda: self.history)
+        return Queries(current, history=lambda: self.history, book=self.book)
 
     def frames_between(self, since: When | None = None, until: When | None = None) -> Frames:
         """The frames from one past moment to another, both included, for `records` and `entries`."""
