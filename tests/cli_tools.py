@@ -2,9 +2,12 @@
 
 import json
 import os
+import pty
+import select
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,6 +70,35 @@ def process(*args: object, **extra: str) -> Ran:
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
+def at_a_terminal(answer: str, *args: object) -> tuple[int, str, bool]:
+    """The command at a terminal, where `answer` is typed when it asks; its exit code and what is seen."""
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        command(*args),
+        env=environment(TERM="dumb", COLUMNS="200"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen, is_answered, until = "", False, time.monotonic() + 60
+    while time.monotonic() < until:
+        if not select.select([ours], [], [], 0.1)[0]:
+            if child.poll() is not None:
+                break
+            continue
+        try:
+            seen += os.read(ours, 65_536).decode()
+        except OSError:  # the other end is closed
+            break
+        if "[y/N]" in seen and not is_answered:
+            is_answered = True
+            os.write(ours, f"{answer}\n".encode())
+    code = child.wait(timeout=60)
+    os.close(ours)
+    return code, seen, is_answered
+
+
 def intent(grant: str = "cap_llm", tokens: int = 10, **fields: Any) -> str:
     """A line of input."""
     params = {"model": "m", "max_tokens": tokens}
@@ -98,7 +130,7 @@ def busy_world(folder: Path) -> Path:
     assert run("-w", world, "release", decided[4]["intent_hash"]).code == 0
     assert run("-w", world, "native", "ledger.issue", "--resource", "USD", "--amount", "12.50 USD",
                "--to", "accounts/team").code == 0  # fmt: skip
-    assert run("-w", world, "native", "ledger.transfer", "--resource", "USD", "--amount", "250",
+    assert run("-w", world, "native", "ledger.transfer", "--resource", "USD", "--amount", "2.50 USD",
                "--from", "accounts/team", "--to", "accounts/vendor").code == 0  # fmt: skip
     return world
 

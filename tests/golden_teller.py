@@ -65,10 +65,11 @@ class Tour:
         decision = self.kernel.as_principal(by).native(kind, now_ns=self._now(at), under=grant, **fields)
         return self._decided(label, decision)
 
-    def apply(self, label: str, manifest: dict[str, Any], at: int | None = None) -> Decision:
-        """Apply a manifest."""
-        self._say(at, "operator", f"{label}: apply a manifest with {', '.join(sorted(manifest))}")
-        return self._decided(label, self.kernel.apply(manifest, now_ns=self._now(at)))
+    def apply(self, label: str, manifest: dict[str, Any], at: int | None = None, **said: Any) -> Decision:
+        """Apply a manifest; `said` is which plan is meant and whether grants may be revoked."""
+        words = f", {_short(said)}" if said else ""
+        self._say(at, "operator", f"{label}: apply a manifest with {', '.join(sorted(manifest))}{words}")
+        return self._decided(label, self.kernel.apply(manifest, now_ns=self._now(at), **said))
 
     def group(self, mode: str, members: list[tuple[str, Intent]], by: str = "operator") -> None:
         """Submit a linked group."""

@@ -51,7 +51,7 @@ def value(t: Tour) -> None:
     plain = {"from": "accounts/team"}
     t.native("issue-plain", "ledger.issue", resource="USD", amount=1, to="vendors/mill", **plain)
     t.native("issue-much", "ledger.issue", resource="USD", amount=NATURAL_MAX, to="accounts/team")
-    move(t, "move", "12.50", "accounts/team", "accounts/credit")
+    move(t, "move", "12.50 USD", "accounts/team", "accounts/credit")
     move(t, "move-much", 100_000, "accounts/credit", "accounts/team")
     move(t, "move-external", 1, "external/issuer", "accounts/team")
     t.native("define", "resource.define", resource="HOURS", scale=0)
@@ -316,7 +316,10 @@ def authority(t: Tour) -> None:
     t.native("apply-alice", "manifest.apply", "alice", grant="alice_native", resources={})
     t.apply("m4", {**FIRST, "grants": {name: x for name, x in GRANTS.items() if name != "alice_llm"}})
     t.ask("h4", "llm.generate", {"max_tokens": 46}, "limits")
-    t.apply("m5", {**FIRST, "grants": {name: GRANTS[name] for name in ("llm", "meter", "mill")}})
+    fewer = {**FIRST, "grants": {name: GRANTS[name] for name in ("llm", "meter", "mill")}}
+    t.apply("m5 unasked", fewer, allow_revoke=False)
+    t.apply("m5 expected", fewer, expect=bytes(32))
+    t.apply("m5", fewer)
     t.apply("m6", {**FIRST, "grants": GRANTS})
     crew = {"cap": "sys/all@1", "budget": {"tokens": 9}, "holder": "alice", "delegations": 1}
     t.native("crew", "grant.issue", name="crew", terms=crew)
@@ -423,6 +426,7 @@ def governor(t: Tour) -> None:
     t.ask("week", "task.post", {**task, "amounts": {"USD": 1}}, SHOP)
     t.release("day", "cancel")
     t.apply("g2", STANDING)
+    t.apply("g2 and budgets", {**STANDING, "budgets": {}})
 
 
 BOARD = {"approvers": ["operator", "bob"], "approvals": 2}

@@ -17,7 +17,8 @@ TEAM, VENDOR, ISSUER = "accounts/team", "accounts/vendor", "external/issuer"
 
 
 def compare_tables(state, model):
-    """Counters, windows, holds, the governor and the accounts."""
+    """Grants, counters, windows, holds, the governor and the accounts."""
+    assert {*state.grants} - {"root"} == {name for name, grant in model.grants.items() if not grant.forgotten}
     rows = {(name, dim, "life", 0): row for name, dims in state.counters.items() for dim, row in dims.items()}
     rows |= dict(state.windows.items())
     assert set(rows) == set(model.counters)
@@ -58,6 +59,7 @@ def compare_views(reader, model, told, chance):
         compare_explained(explain(reader, digest), model.holds.get(digest), *told[digest])
     if model.caps is not None:
         compare_spent(spent_by_lane(reader, reader.folded), model)
+    compare_sums(reader.state, model)
     compare_lineage(read_history((record.seq, record.body) for record in reader.records()), model)
 
 
@@ -93,6 +95,29 @@ def compare_spent(lanes, model):
     for resource in {cap[0] for cap in model.caps}:
         spent = sum(charged.get(resource, 0) for now, charged in model.charges if now >= today)
         assert lanes[resource] == ({"": spent} if spent else {})
+
+
+def compare_sums(state, model):
+    """Who spent what: the leaf's charges and what was paid; under a grant what its counter for life says."""
+    ended = [hold for hold in model.holds.values() if hold.charged]
+    rows = {(row["grant"], row["resource"]): row for row in state.spend()}
+    leaves = {(hold.chain[0], dim) for hold in ended for dim in hold.charged.get(hold.chain[0], {})}
+    assert {key for key, row in rows.items() if row["charges"]} == leaves
+    for leaf, dim in leaves:
+        own = [hold for hold in ended if hold.chain[0] == leaf and dim in hold.charged[leaf]]
+        row = rows[leaf, dim]
+        assert row["charges"] == len(own)
+        assert row["charged"] == sum(hold.charged[leaf][dim] for hold in own)
+        assert row["refunded"] == sum(hold.refunded.get((leaf, dim), 0) for hold in own)
+    paid = [row for row in rows.values() if row["resource"] == "USD"]
+    assert sum(row["paid"] for row in paid) == sum(hold.credited for hold in model.holds.values())
+    assert sum(row["paid"] - row["repaid"] for row in paid) == model.vendor
+    for (name, dim, per, _), counter in model.counters.items():
+        charging = [hold for hold in ended if hold.charged.get(name, {}).get(dim)]
+        if per == "life" and all((name, dim) in hold.counted for hold in charging):
+            found = state.spend(["resource"], under=name, resource=dim) if counter.spent else []
+            sums = [(row["charged"], row["refunded"]) for row in found]
+            assert sums == ([(counter.spent, counter.refunded)] if counter.spent else [])
 
 
 def compare_lineage(history, model):

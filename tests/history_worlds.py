@@ -38,6 +38,13 @@ def drawn_grants(chance):
     return grants
 
 
+def drawn_run(chance, grants, parent):
+    """A grant for one run below another."""
+    drawn = [Limit(dim, chance.choice(["life", "day", "90s"]), chance.randint(5, 60)) for dim in DIMS]
+    limits = [narrowed(grants, parent, limit) for limit in drawn if chance.random() < 0.7]
+    return Grant(parent, limits, above=grants[parent].above if parent else "charge")
+
+
 def bounded(chance, above, choices):
     return min(chance.choice(choices), above) if above else chance.choice(choices)
 
@@ -105,7 +112,7 @@ def document(grants, rules, caps):
     governor = [{"resource": resource, "per": per, "amount": amount} for resource, per, amount in caps or ()]
     return manifest(
         {
-            name: terms(grant) | {"parent": grant.parent or "root", "delegations": depth[name]}
+            name: terms(grant) | {"parent": grant.parent or "root", "delegations": depth.get(name, 0)}
             for name, grant in grants.items()
         },
         resources=dict.fromkeys(DIMS, 0),

@@ -1,7 +1,8 @@
 """Pages that print what happens: their blocks are run as they stand, in order, in one empty folder.
 
 Rule 1. `sh` is run by a shell at a terminal; what one block exports, and the folder it goes to, hold for the
-        next. `python` is a program of its own. `text` is what the block before it prints.
+        next. `python` is a program of its own. `sql` is a query that DuckDB answers in the first folder.
+        `text` is what the block before it prints.
 Rule 2. A block whose first line is a comment that names a file (`# host.py`) is that file: it is written and
         not run.
 Rule 3. `console` is what only a checkout can do, such as `make test`: it is not run, but what it names is
@@ -38,6 +39,11 @@ if [ -f "$KEPT/exports" ]; then . "$KEPT/exports"; cd "$(cat "$KEPT/folder")"; f
 export -p > "$KEPT/exports"
 pwd > "$KEPT/folder"
 """
+QUERY = """import duckdb, sys
+answer = duckdb.sql(sys.argv[1])
+for row in (answer.columns, *answer.fetchall()):
+    print(*("-" if cell is None else cell for cell in row), sep="   ")
+"""
 
 
 class Block(NamedTuple):
@@ -68,9 +74,10 @@ def run_page(page: Path, scratch: Path) -> int:
         elif block.language == "sh":
             ran, is_program = ran + 1, False
             said = _run(["sh", "-c", SHELL.format(block=block.text)], folder, scratch, where)
-        elif block.language == "python":
+        elif block.language in ("python", "sql"):
             ran, is_program = ran + 1, True
-            said = _run([sys.executable, "-c", block.text], folder, scratch, where)
+            program = [block.text] if block.language == "python" else [QUERY, block.text]
+            said = _run([sys.executable, "-c", *program], folder, scratch, where)
         elif block.language == "text":
             require_said(block.text, said, is_program, where)
         elif block.language == "console":

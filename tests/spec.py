@@ -12,8 +12,11 @@ from splittally.core.findings import Finding
 from splittally.core.ledger import lifecycle
 from splittally.core.native import NATIVE
 from splittally.core.reasons import REASONS
+from splittally.edge.sentences import sentence
+from splittally.edge.wording import Wording
 
 SPEC = Path(__file__).parent.parent / "spec"
+SAID = Wording({"USD": 2})  # the tour's money; all else there has no decimals
 
 STAGES = {
     "edge": "Answered without a record, before anything is decided. `seq` is null and the same key may be "
@@ -43,11 +46,17 @@ GRANT = [
 
 
 def codes_page(findings: Iterable[Finding]) -> str:
-    """`spec/10-codes.md`: one heading for each code, with the facts that the golden tour shows."""
+    """`spec/10-codes.md`: one heading for each code, with what the golden tour shows of its facts.
+
+    The sentence is that of the finding with most facts.
+    """
     facts: dict[str, set[str]] = {code: set() for code in REASONS}
+    fullest: dict[str, Finding] = {}
     for finding in findings:
         if finding.code in REASONS and finding.stage == REASONS[finding.code].stage:
             facts[finding.code] |= set(finding.facts) - {"next", "then"}
+            both = fullest.get(finding.code, finding), finding
+            fullest[finding.code] = max(both, key=lambda each: len(each.facts))
     parts = [CODES_HEAD]
     stage = ""
     for code, reason in REASONS.items():
@@ -58,6 +67,8 @@ def codes_page(findings: Iterable[Finding]) -> str:
         shown = ", ".join(f"`{name}`" for name in sorted(facts[code])) or "none"
         advice = f"`{reason.advice}`" if reason.advice else "none"
         parts.append(f"Facts: {shown}. Next: {advice}.\n")
+        if code in fullest:
+            parts.append(f"Said: {sentence(fullest[code], SAID)}.\n")
     return "\n".join(parts)
 
 
@@ -74,9 +85,10 @@ by itself then; there may be room earlier, where an open hold ends below its res
 the bound is raised. A bound for life has no such time. What can never fit is denied and has none either.
 
 The list is closed, in the order in which the stages run, and a code is never reused for another meaning.
-This page is generated from `kernel/splittally/core/reasons.py`; the facts are those that the golden journal
-(`fixtures/journals/today/tour.txt`) shows, so each code can be seen there in its place. A finding may carry
-fewer facts than are listed here.
+This page is generated from `core/reasons.py` and `edge/phrases.py`; the facts are those that the golden
+journal (`fixtures/journals/today/tour.txt`) shows, so each code can be seen there in its place. A finding may
+carry fewer facts than are listed here. Behind `Said` stands, as an example, what it says to people, at a
+terminal and in `Decision.reason`; a figure that a finding does not carry is left out of its sentence.
 """
 
 

@@ -76,7 +76,7 @@ def test_an_upgrade_brings_what_a_later_release_added(tmp_path, monkeypatch):
     assert run("-w", world, "upgrade", "--apply", "--json").json["applied"]
     manifest = MANIFEST | {"grants": {"notes": {"cap": "sys/fs@1", "params": {"read": ["/data"]}}}}
     (tmp_path / "notes.json").write_text(json.dumps(manifest))
-    assert run("-w", world, "apply", tmp_path / "notes.json").code == 0
+    assert run("-w", world, "apply", tmp_path / "notes.json", "--allow-revoke").code == 0
     asked = [intent("notes", kind="fs.read", params={"path": path}) for path in ("/data/a", "/etc/a")]
     lines = run("-w", world, "submit", text="".join(asked)).lines
     codes = [finding["code"] for line in lines for finding in line["findings"]]

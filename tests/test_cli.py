@@ -155,9 +155,11 @@ def test_an_unchanged_manifest_writes_nothing_and_a_dry_run_neither(fresh, tmp_p
     manifest["grants"]["cap_llm"]["budget"]["tokens"] = 7
     other.write_text(json.dumps(manifest))
     dry = run("-w", fresh, "apply", other, "--dry-run", "--json").json
-    assert {"table": "grants", "key": "cap_llm", "change": "changed"} in dry["changes"]
+    assert [(x["table"], x["key"], x["field"], x["after"]) for x in dry["changes"]] == [
+        ("grants", "cap_llm", "budget.tokens", 7)
+    ]
     assert run("-w", fresh, "ledger", "--json").json["ledger"]["cap_llm"]["tokens"]["limit"] == 100
-    assert "would be changed" in run("-w", fresh, "apply", other, "--dry-run").out
+    assert "budget.tokens: 100 tokens -> 7 tokens" in run("-w", fresh, "apply", other, "--dry-run").out
 
 
 def test_time_is_said_only_where_the_clock_is_given(tmp_path):

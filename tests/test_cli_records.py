@@ -127,8 +127,7 @@ def test_a_refusal_names_grant_module_numbers_and_what_to_do(world):
     people = run("-w", world, "explain", denied["intent_hash"]).out
     for said in (
         "budget_exceeded",
-        "needed=500",
-        "available=100",
+        "500 tokens are needed and 100 tokens are left",
         "sys/CapEnforceLlm@1",
         "raise the limit",
     ):
@@ -194,12 +193,11 @@ def test_a_csv_cell_starts_no_formula(fresh):
     decided = run("-w", fresh, "submit", text=intent("=1+1", 1)).lines[0]
     run("-w", fresh, "settle", text=receipt(decided["intent_hash"]))
     rows = list(csv.DictReader(io.StringIO(run("-w", fresh, "export", "--format", "csv").out)))
-    assert {"'=1+1"} == {row["grant"] for row in rows if row["intent_hash"] == decided["intent_hash"]}
-    assert [row["event"] for row in rows][-2:] == ["decided", "settled"]
+    (row,) = (row for row in rows if row["intent_hash"] == decided["intent_hash"])
+    assert (row["grant_name"], row["chain"], row["status"]) == ("'=1+1", "'=1+1 < root", "settled")
 
 
 def test_an_export_that_cannot_be_written_says_so_and_leaves_nothing(world, tmp_path):
-    assert run("-w", world, "export", "--format", "parquet").code == 2
     ran = run("-w", world, "export", "--out", tmp_path / "none" / "file")
     assert ran.code == 3
     assert list(tmp_path.iterdir()) == []

@@ -14,17 +14,23 @@ NAMES = st.text(st.characters(categories=["L", "Nd", "S"]), min_size=1, max_size
 def test_an_amount_comes_back_from_the_text_it_was_printed_as(minor: int, resource: str, scale: int) -> None:
     text = format_amount(minor, resource, scale)
     assert parse_amount(text, resource, scale) == minor
-    assert parse_amount(text.split(" ")[0], resource, scale) == minor
+    bare = text.split(" ")[0]
+    if scale and minor:
+        with pytest.raises(InvalidInput, match="names no unit"):
+            parse_amount(bare, resource, scale)
+    else:
+        assert parse_amount(bare, resource, scale) == minor
 
 
 READS = [
     ("12.50 USD", 2, 1250),
-    ("12.5", 2, 1250),
-    ("12", 2, 1200),
+    ("12.5 USD", 2, 1250),
+    ("12 USD", 2, 1200),
+    ("12", 0, 12),
     ("0", 2, 0),
     ("0.01 USD", 2, 1),
     ("7 USD", 0, 7),
-    ("0.000000000000000001", 18, 1),
+    ("0.000000000000000001 USD", 18, 1),
     ("18446744073709551615", 0, NATURAL_MAX),
     ("184467440737095516.15 USD", 2, NATURAL_MAX),
 ]
@@ -36,6 +42,9 @@ def test_an_amount_is_read_in_minor_units(text: str, scale: int, minor: int) -> 
 
 
 REFUSED = [
+    ("15", "could be 15.00 USD or 0.15 USD: write `15.00 USD` or `0.15 USD`"),
+    ("15.00", "could be 15.00 USD: write `15.00 USD`"),
+    ("15.5", "could be 15.50 USD: write `15.50 USD`"),
     ("12.505", "more than the 2 decimals"),
     ("12.500", "more than the 2 decimals"),
     ("12.50 EUR", "not in `USD`"),

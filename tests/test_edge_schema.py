@@ -157,6 +157,9 @@ def test_what_a_validator_may_let_through_is_refused(schema: Any, value: Any) ->
 
 
 NAMED = {"$secret": {"alias": "k", "version": 1}}
+TO_BYTES = {"$ref": "#/$defs/a", "$defs": {"a": BYTES}}
+TO_SECRET = {"$ref": "#/$defs/a", "$defs": {"a": {"x-secret": True}}}
+TO_TEXT = {"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}}
 TAKEN = [
     ("any value without bytes", {}, {"a": [1, 1.0, None, True, "x"]}),
     ("a float where numbers are", {"type": "number"}, 1.0),
@@ -173,6 +176,14 @@ TAKEN = [
     ("bytes", {"x-bytes": True, "maxLength": 1}, b"x"),
     ("bytes, whatever type is named beside them", {"x-bytes": True, "type": "string"}, b"x"),
     ("a secret, whatever type is named beside it", {"x-secret": True, "type": "string"}, NAMED),
+    ("bytes by `$ref`, whatever type is named beside it", {**TO_BYTES, "type": "string"}, b"x"),
+    ("a secret by `$ref`, whatever type is named beside it", {**TO_SECRET, "type": "string"}, NAMED),
+    ("bytes, whatever type `$ref` leads to", {**TO_TEXT, "x-bytes": True}, b"x"),
+    (
+        "beside bytes what they define for others",
+        {"properties": {"a": {**BYTES, "$defs": {"n": ONE}}, "b": {"$ref": "#/properties/a/$defs/n"}}},
+        {"a": b"x", "b": 1},
+    ),
     ("bytes in a set", {"x-set": True, "items": {"x-bytes": True}}, [b"", b"a"]),
     ("unique bytes", {"uniqueItems": True, "items": {"x-bytes": True}}, [b"b", b"a"]),
     ("an x- keyword that is off", {"x-set": False, "x-bytes": False, "x-secret": False}, ["b", "a"]),

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 from splittally.core.errors import InvalidInput, InvalidSchema
+from splittally.edge.schema.bounds import SCHEMA_REACH_MAX, SCHEMA_VISITS_MAX
 from splittally.edge.schema.params import SCHEMA_BYTES_MAX, ParamsSchema
-from splittally.edge.schema.structure import SCHEMA_REACH_MAX, SCHEMA_VISITS_MAX
 
 SETS = {"x-set": True}
 BYTES = {"x-bytes": True}
 TO_ANY = {"$ref": "#/$defs/a", "$defs": {"a": {}}}
 TO_BYTES = {"$ref": "#/$defs/a", "$defs": {"a": BYTES}}
+BESIDE = {"a": {"allOf": [{"$ref": "#/$defs/b", "properties": {"c": SETS}}]}, "b": {}}
 TO_NAMES = {"$ref": "#/dependencies/a"}
 
 REFUSED: list[tuple[str, Any, str]] = [
@@ -88,6 +89,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("bytes by way of anyOf", {"anyOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": BYTES}}, "counts only where"),
     ("bytes under what $ref leads to", {"$ref": "#/$defs/a", "$defs": {"a": {"not": BYTES}}}, "counts only"),
     ("bytes by way of a circle", {"properties": {"a": BYTES, "b": {"not": {"$ref": "#"}}}}, "counts only"),
+    ("a set beside $ref in a constraint", {"$defs": BESIDE}, "counts only where"),
     ("bytes by way of a pattern", {"patternProperties": {"a": {"items": BYTES}}}, "counts only where"),
 ]  # fmt: skip
 
@@ -109,6 +111,13 @@ def test_a_keyword_out_of_place_is_named_with_its_place_and_with_the_constraint_
     assert all(
         f"`{word}`" in str(refusal.value) for word in ("#/$defs/a b~1", "x-set", "#/properties/x/anyOf")
     )
+
+
+def test_a_circle_is_named_where_it_closes_and_not_where_something_leads_to_it() -> None:
+    schema = {"not": {"$ref": "#/$defs/a"}, "$defs": {"a": {"not": {"$ref": "#/$defs/a"}}}}
+    with pytest.raises(InvalidSchema, match="leads back for the same value") as refusal:
+        ParamsSchema.load(schema)
+    assert refusal.value.facts["pointer"] in ("/$defs/a", "/$defs/a/not")
 
 
 def test_an_x_keyword_in_data_or_as_a_name_is_no_keyword() -> None:
@@ -209,6 +218,60 @@ def test_a_schema_that_doubles_its_work_with_every_line_is_refused() -> None:
         ParamsSchema.load(doubled(20))
     tree = {f"a{at}": {"properties": {k: {"$ref": f"#/$defs/a{at + 1}"} for k in "xy"}} for at in range(25)}
     ParamsSchema.load({"$ref": "#/$defs/a0", "$defs": tree | {"a25": {}}})  # wide is not deep
+
+
+def doubled_back(levels: int) -> dict[str, Any]:
+    """Each definition applies the next twice and leads back to the one before it."""
+    links: dict[str, Any] = {}
+    for at in range(levels + 1):
+        below = {"type": "integer"} if at == levels else {"$ref": f"#/$defs/a{99 - at - 1}"}
+        ways = [{"properties": {"x": below}}, {"properties": {"x": below}}]
+        back = [{"properties": {"y": {"$ref": f"#/$defs/a{99 - at + 1}"}}}] if at else []
+        links[f"a{99 - at}"] = {"allOf": ways + back}
+    return {"$ref": "#/$defs/a99", "$defs": links}
+
+
+@pytest.mark.parametrize("levels", [8, 16, 24, 60])
+def test_a_schema_that_leads_back_takes_what_costs_little_and_refuses_the_rest(levels: int) -> None:
+    """The validator forgets what it found where a circle is entered elsewhere: 24 levels take 16 s."""
+    schema = ParamsSchema.load(doubled_back(levels))
+    value: Any = 1
+    for _ in range(levels + 1):
+        value = {"x": value}
+    started = time.process_time()
+    if levels == 8:
+        schema.seal(value)
+    else:
+        with pytest.raises(InvalidInput, match="nests too deep"):
+            schema.seal(value)
+    schema.seal({"x": {"x": 1}})
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("kinds", [1, 3, 20])
+def test_a_union_of_kinds_that_hold_one_another_takes_values_as_deep_as_any(kinds: int) -> None:
+    node = {"$ref": "#/$defs/node"}
+    choices = [{"properties": {"kind": {"const": at}, "child": node}} for at in range(kinds)]
+    schema = ParamsSchema.load({"$defs": {"node": {"anyOf": [*choices, {"type": "null"}]}}, **node})
+    value: Any = None
+    for level in range(60):
+        value = {"kind": level % kinds, "child": value}
+    assert schema.seal(value)
+
+
+@pytest.mark.parametrize("kinds", [6, 12])
+def test_kinds_that_each_spell_out_all_others_take_shallow_values(kinds: int) -> None:
+    union = {"anyOf": [{"$ref": f"#/$defs/k{at}"} for at in range(kinds)]}
+    links = {f"k{at}": {"properties": {"kind": {"const": at}, "child": union}} for at in range(kinds)}
+    schema = ParamsSchema.load({"$defs": links, **union})
+    value: Any = {"kind": 0}
+    for _ in range(3):
+        value = {"kind": 1, "child": value}
+        assert schema.seal(value)
+    for _ in range(30):
+        value = {"kind": 1, "child": value}
+    with pytest.raises(InvalidInput, match="nests too deep"):
+        schema.seal(value)
 
 
 def test_an_unfit_value_under_nested_choices_is_refused_in_bounded_time() -> None:

@@ -46,6 +46,21 @@ def test_a_number_of_another_type_is_told_once_and_as_what_it_is() -> None:
         assert refusal_of(schema, value).facts["reasons"] == [reason]
 
 
+def test_what_the_schema_reads_itself_is_never_told_among_the_errors_of_others() -> None:
+    """Bytes and secrets were judged before; the types of a host's schema beside them have no effect."""
+    text = {"$ref": "#/$defs/text"}
+    schema = {
+        "properties": {
+            "a": {**text, "x-bytes": True},
+            "b": {**text, "x-secret": True},
+            "n": {"type": "integer"},
+        },
+        "$defs": {"text": {"type": "string"}},
+    }
+    value = {"a": b"x", "b": {"secret": {"alias": "k", "version": 1}}, "n": "x"}
+    assert refusal_of(schema, value).facts["pointers"] == ["/n"]
+
+
 def test_where_no_keyword_fails_by_itself_the_innermost_constraint_is_named() -> None:
     inner = {"oneOf": [{"type": "integer"}, {"minimum": 0}], "not": {"const": 5}}
     schema = {

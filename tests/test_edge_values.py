@@ -5,6 +5,7 @@ import itertools
 import pytest
 import splittally
 from splittally import InvalidInput
+from splittally.edge.amounts import Amounts
 from splittally.edge.governor_terms import spelled_governor
 from splittally.edge.prices import newest, read_snapshots
 from splittally.edge.quantities import instant, share, span
@@ -43,7 +44,7 @@ def test_the_newest_prices_are_those_that_begin_last_wherever_they_stand():
         given = {
             name: {"since": days[name], "resource": "USD", "prompt": 1, "completion": 1} for name in order
         }
-        assert newest(read_snapshots(given, {"USD": 6})).name == "b"
+        assert newest(read_snapshots(given, Amounts({"USD": 6}))).name == "b"
 
 
 @pytest.mark.parametrize(

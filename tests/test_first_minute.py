@@ -59,7 +59,7 @@ VIEWS = {
     "grants": {TABLES}, "grants child --history": {TABLES}, "ledger": {TABLES}, "ledger --entries": {TABLES},
     "reservations": {TABLES}, "accounts": {TABLES}, "budgets": {TABLES}, "state": {TABLES},
     "stats update": {TABLES, DATABASE}, "log": {TABLES}, "show 2": {TABLES}, "outcome HASH": {TABLES},
-    "explain HASH": {TABLES}, "export": {TABLES},
+    "explain HASH": {TABLES}, "export": {TABLES}, "export --format csv": {TABLES}, "spend": {TABLES},
 }  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """Whole histories beside the obvious model: after every step each answer, counter, window, hold and balance.
 
 A history is a world drawn from a seed and some eighty steps in it: intents alone and in groups of both modes,
-receipts late and doubled, approvals, refunds, amendments and revocations, jumps of the clock over hours, days
-and weeks, and the world closed and opened again, with snapshots and index runs every few frames.
+receipts late and doubled, approvals, refunds, amendments, grants for one run that are revoked and forgotten,
+jumps of the clock over hours, days and weeks, and the world closed and opened again, with snapshots and index
+runs every few frames.
 `HISTORIES=2000 pytest tests/test_history_model.py` plays more of them.
 """
 
@@ -12,6 +13,7 @@ import random
 import pytest
 import splittally
 from splittally import Intent, Receipt
+from splittally.core import step as deciding
 from splittally.runtime import pipeline
 from splittally.runtime.reader import open_reader, read_store
 from splittally_tools.audit.verify import verify
@@ -25,6 +27,7 @@ from tests.history_worlds import (
     drawn_caps,
     drawn_grants,
     drawn_rules,
+    drawn_run,
     terms,
 )
 from tests.model.history import Model
@@ -34,6 +37,7 @@ from tests.rows.worlds import ACT, apply, codes, reserves, uses
 HISTORIES = int(os.environ.get("HISTORIES", "60"))
 STEPS = 80
 TEAM = 700
+KEPT = 1  # revoked grants that these worlds remember
 
 
 class History:
@@ -49,6 +53,7 @@ class History:
         assert self.kernel.native("ledger.issue", resource="USD", amount=TEAM, to="accounts/team").allowed
         self.model = Model(grants, rules, TEAM, caps)
         self.count = 0
+        self.runs = []  # the grants that were made for one, by name
         self.keys = []  # of every intent that was admitted
         self.told = {}  # the answer to each intent: outcome, codes, grant
 
@@ -57,7 +62,7 @@ class History:
             self.submit: 24, self.group: 6, self.first: 4, self.settle: 16, self.release: 4, self.dispatch: 5,
             self.extend: 4,
             self.unknown: 3, self.answer: 8, self.refund: 8, self.advance: 14, self.top_up: 3, self.amend: 4,
-            self.revoke: 1, self.reopen: 4, self.again: 4, self.govern: 4,
+            self.run: 8, self.revoke: 5, self.reopen: 4, self.again: 4, self.govern: 4,
         }  # fmt: skip
         for step in self.chance.choices(list(steps), list(steps.values()), k=STEPS):
             step()
@@ -77,7 +82,7 @@ class History:
         return Intent(ACT, params, grant, idempotency_key=key, expires_ns=expires or None, attempt=key[:16])
 
     def asked(self):
-        grant, reserve = self.chance.choice(list(PARENTS)), self.amounts()
+        grant, reserve = self.chance.choice([*PARENTS, *self.runs[-3:]]), self.amounts()
         expires = self.model.now + self.chance.choice([0, 0, -1, 40, 4_000]) * SECOND + 7
         expires = expires if expires % SECOND == 7 and expires > self.model.now - 2 * SECOND else 0
         return grant, reserve, max(0, expires) if self.chance.random() < 0.5 else 0
@@ -98,7 +103,8 @@ class History:
         )
         if not expected.made:
             self.model.note(expected.noted)
-        self.told[decision.intent_hash] = (expected.outcome, expected.codes, grant)
+        if decision.seq is not None:
+            self.told[decision.intent_hash] = (expected.outcome, expected.codes, grant)
         self.take(decision, expected, reserve, intent)
 
     def take(self, decision, expected, reserve, intent):
@@ -112,6 +118,9 @@ class History:
         asked = [self.asked() for _ in range(self.chance.randint(2, 3))]
         intents = [self.intent(grant, reserve, expires=expires) for grant, reserve, expires in asked]
         decisions = self.kernel.submit(intents, mode="all", now_ns=self.model.now)
+        if self.is_forgotten(grant for grant, *_ in asked):
+            assert {(x.seq, *codes(x)) for x in decisions} == {(None, "unknown_grant")}
+            return
         kept = self.model.copy()
         for decision, (grant, *_) in zip(decisions, asked, strict=True):
             self.told[decision.intent_hash] = (decision.outcome, codes(decision), grant)
@@ -130,11 +139,14 @@ class History:
     def first(self):
         """One payload under several grants: the first that is allowed alone, else the mildest refusal."""
         reserve = self.amounts()
-        grants = self.chance.sample(list(PARENTS), self.chance.randint(2, 3))
+        grants = self.chance.sample([*PARENTS, *self.runs[-2:]], self.chance.randint(2, 3))
         self.count += 1
         key = self.count.to_bytes(32)
         intents = [self.intent(grant, reserve, key) for grant in grants]
         decision = self.kernel.submit(intents, mode="first", now_ns=self.model.now)
+        if self.is_forgotten(grants):
+            assert (decision.seq, codes(decision)) == (None, ["unknown_grant"])
+            return
         tried = []
         for grant in grants:
             tried.append(self.model.decide(grant, reserve))
@@ -151,6 +163,9 @@ class History:
                 self.model.note(each.noted)
         else:
             self.model.note(best.noted)
+
+    def is_forgotten(self, names):
+        return any(self.model.grants[name].forgotten for name in names)
 
     def again(self):
         """A known intent gets its answer once more, and nothing is written."""
@@ -259,23 +274,55 @@ class History:
         self.model.amend(name, self.changed(name, limit, amount))
 
     def revoke(self):
-        name = self.chance.choice(["leaf", "side", "mid"])
+        names = self.runs[-4:] if self.runs and self.chance.random() < 0.8 else ["leaf", "side", "mid"]
+        name = self.chance.choice(names)
         decision = self.kernel.native("grant.revoke", name=name, now_ns=self.model.now)
-        assert decision.allowed == (not self.model.grants[name].revoked)
+        grant = self.model.grants[name]
+        assert decision.allowed == (not grant.revoked and not grant.forgotten)
         if decision.allowed:
-            self.model.revoke(name)
+            self.void([name])
+
+    def void(self, names):
+        """These are revoked by the last frame, and what the world then forgets is forgotten."""
+        for name in names:
+            self.model.revoke(name, self.kernel.state.seq)
+        held = [x for x in self.model.holds.values() if x.status == "reserved"]
+        self.model.forget(KEPT, {name for hold in held for name in hold.chain})
+
+    def run(self):
+        """A grant for one run, now and then under a name that was used before."""
+        parent = self.chance.choice([None, *PARENTS, *self.runs[-1:]])
+        name = f"run/{self.chance.randint(1, 3) if self.chance.random() < 0.1 else self.count}"
+        grants = self.model.grants
+        grant = drawn_run(self.chance, grants, parent)
+        if name in grants:
+            decision = self.kernel.native("grant.issue", name=name, terms={"cap": "test/parrot@1"})
+            assert codes(decision) == ["name_taken"]
+            return
+        is_below = parent is None or not self.model.is_void(parent)
+        if is_below and self.state_manifest(self.model.caps, {name: grant}):
+            self.model.add(name, grant)
+            self.runs.append(name)
+
+    def state_manifest(self, caps, more):
+        """Whether a manifest of the grants that are not void, and more, was applied."""
+        grants = self.model.grants
+        live = {name: grant for name, grant in grants.items() if not self.model.is_void(name)}
+        stated = document(live | more, self.model.rules, caps)
+        decision = self.kernel.apply(stated, now_ns=self.model.now)
+        if (
+            not decision.allowed
+        ):  # a grant above was amended to less than what stands below it, or delegates no more
+            assert set(codes(decision)) <= {"wider_than_parent", "chain_too_long"}, decision
+            return False
+        self.void(sorted(grants.keys() - live.keys()))
+        return True
 
     def govern(self):
         """Other caps of the governor, none, or the first governor; a void grant is stated no more."""
-        caps, grants = drawn_caps(self.chance), self.model.grants
-        live = {name: grant for name, grant in grants.items() if not self.model.is_void(name)}
-        decision = self.kernel.apply(document(live, self.model.rules, caps), now_ns=self.model.now)
-        if not decision.allowed:  # a grant above was amended to less than what stands below it
-            assert set(codes(decision)) == {"wider_than_parent"}
-            return
-        for name in grants.keys() - live.keys():
-            self.model.revoke(name)
-        self.model.replace_caps(caps)
+        caps = drawn_caps(self.chance)
+        if self.state_manifest(caps, {}):
+            self.model.replace_caps(caps)
 
     def reopen(self):
         self.kernel.close()
@@ -308,9 +355,10 @@ class History:
 
 @pytest.fixture
 def often(monkeypatch):
-    """Snapshots and index runs every few frames, so that a history goes through many of them."""
+    """Snapshots and index runs every few frames, and few revoked grants remembered: all comes up often."""
     monkeypatch.setattr(pipeline, "SNAPSHOT_FRAMES", 23)
     monkeypatch.setattr(pipeline, "INDEX_FLUSH_ROWS", 9)
+    monkeypatch.setattr(deciding, "REVOKED_KEPT_MAX", KEPT)
 
 
 @pytest.mark.req("S4-38", "S4-44", "X5-12")

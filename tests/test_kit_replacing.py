@@ -1,17 +1,12 @@
 """Before an installed module is replaced, everybody is shown what it would have judged otherwise."""
 
 import json
-import os
-import pty
-import select
-import subprocess
-import time
 
 import pytest
 from splittally.runtime import opening as world_module
 from splittally.sandbox import builtin
 
-from tests.cli_tools import MANIFEST, command, environment, intent, make_world, receipt, run
+from tests.cli_tools import MANIFEST, at_a_terminal, intent, make_world, receipt, run
 from tests.kit_tools import DIM, NAME, built, change, copy_of, mail, told, used_by
 
 NATIVE = "native", "module.install"
@@ -45,35 +40,6 @@ def install(home, *options):
 
 def apply(home, *options):
     return run("-w", home / "world", "apply", home / "mail" / "manifest.toml", *options)
-
-
-def at_a_terminal(answer, *args):
-    """The command at a terminal, where `answer` is typed when it asks; its exit code and what is seen."""
-    ours, theirs = pty.openpty()
-    child = subprocess.Popen(
-        command(*args),
-        env=environment(TERM="dumb", COLUMNS="200"),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    seen, is_answered, until = "", False, time.monotonic() + 60
-    while time.monotonic() < until:
-        if not select.select([ours], [], [], 0.1)[0]:
-            if child.poll() is not None:
-                break
-            continue
-        try:
-            seen += os.read(ours, 65_536).decode()
-        except OSError:  # the other end is closed
-            break
-        if "[y/N]" in seen and not is_answered:
-            is_answered = True
-            os.write(ours, f"{answer}\n".encode())
-    code = child.wait(timeout=60)
-    os.close(ours)
-    return code, seen, is_answered
 
 
 def size(world):

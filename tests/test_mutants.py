@@ -4,6 +4,7 @@ import ast
 import builtins
 import re
 from collections import Counter
+from functools import cache
 
 import pytest
 
@@ -15,20 +16,42 @@ ROWS = set(
 )
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_a_mutant_breaks_one_place_and_names_its_rule_and_its_test(mutant):
-    broken = mutant.broken()
-    if mutant.file.endswith(".py"):
-        text = (PROJECT / mutant.file).read_text()
-        assert ast.dump(ast.parse(broken)) != ast.dump(ast.parse(text))
-        names = [node for node in ast.walk(ast.parse(broken)) if isinstance(node, ast.Name)]
-        bound = {name.id for name in names if isinstance(name.ctx, ast.Store)}
-        unknown = {name.id for name in names} - bound - {*re.findall(r"\w+", text), *dir(builtins)}
-        assert not unknown, "a name that is bound nowhere fails every test that comes by, and shows nothing"
-    rule = mutant.rule.split()[0]
-    assert rule in ROWS or (PROJECT / rule).exists(), "a row of the requirements or a chapter of the spec"
-    file, _, name = mutant.test.partition("::")
-    assert not name or f"def {name.partition('[')[0]}(" in (PROJECT / file).read_text()
+FILES = sorted({mutant.file for mutant in MUTANTS})
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_each_mutant_of_a_file_breaks_one_place_and_names_its_rule_and_its_test(file):
+    text = (PROJECT / file).read_text()
+    sound = [ast.dump(node) for node in ast.parse(text).body] if file.endswith(".py") else []
+    known = {*re.findall(r"\w+", text), *dir(builtins)}
+    for mutant in (mutant for mutant in MUTANTS if mutant.file == file):
+        broken = mutant.broken(text)
+        if file.endswith(".py"):
+            changed = changed_statements(sound, broken)
+            assert changed, mutant.name
+            unknown = unbound_names(changed) - known
+            assert not unknown, f"`{mutant.name}` fails every test that comes by, and shows nothing"
+        rule = mutant.rule.split()[0]
+        assert rule in ROWS or (PROJECT / rule).exists(), "a row of the requirements or a chapter of the spec"
+        tests, _, name = mutant.test.partition("::")
+        assert not name or f"def {name.partition('[')[0]}(" in text_of(tests)
+
+
+def changed_statements(sound, broken):
+    """The statements at the outermost level of `broken` that `sound` does not have at the same place."""
+    statements = ast.parse(broken).body
+    dumps = iter(sound)
+    return [node for node in statements if ast.dump(node) != next(dumps, "")]
+
+
+def unbound_names(statements):
+    names = [node for top in statements for node in ast.walk(top) if isinstance(node, ast.Name)]
+    return {name.id for name in names} - {name.id for name in names if isinstance(name.ctx, ast.Store)}
+
+
+@cache
+def text_of(file):
+    return (PROJECT / file).read_text()
 
 
 def test_every_mutant_has_a_name_of_its_own():

@@ -99,9 +99,9 @@ def test_an_offer_that_is_better_in_everything_is_never_below(criteria, data):
 @pytest.mark.req("X0-21")
 def test_an_offer_that_is_short_is_not_ranked_and_what_is_missing_is_said(tmp_path):
     offers = [
+        {"offer": "new", "values": {"price": 1, "quality": 99}},
         {**CHEAP, "qualifying": {"skill": 79}},
         {**DEAR, "qualifying": {"skill": 80, "reviews": 3}},
-        {"offer": "new", "values": {"price": 1, "quality": 99}},
     ]
     found = ranked(tmp_path, [PRICE, QUALITY], offers, qualifying={"skill": 80, "reviews": 3})
     assert [(one["offer"], one["score"]) for one in found["ranked"]] == [("dear", "1")]
@@ -165,6 +165,8 @@ WRONG = [
     ({**GOOD, "criteria": [{**PRICE, "weight": 0.2}]}, "criteria[0].weight"),
     ({**GOOD, "criteria": [{**PRICE, "weight": "1e9"}]}, "criteria[0].weight"),
     ({**GOOD, "criteria": [{**PRICE, "weight": -1}]}, "criteria[0].weight"),
+    ({**GOOD, "criteria": [{**PRICE, "weight": "-1"}]}, "criteria[0].weight"),
+    ({**GOOD, "criteria": [{**PRICE, "weight": "1.5 USD"}]}, "criteria[0].weight"),
     ({**GOOD, "criteria": [{**PRICE, "weight": True}]}, "criteria[0].weight"),
     ({**GOOD, "criteria": [{**PRICE, "weight": "1" * 41}]}, "criteria[0].weight"),
     ({**GOOD, "criteria": [PRICE, {**QUALITY, "better": "more"}]}, "criteria[1].better"),
@@ -201,3 +203,16 @@ def test_offers_are_read_from_standard_input_and_shown_to_people():
     assert ran.code == 0
     lines = ran.out.splitlines()
     assert [line.split()[1] for line in lines if line.strip()[:1].isdecimal()] == ["dear", "cheap"]
+
+
+@pytest.mark.req("X0-21")
+def test_people_are_told_who_is_not_eligible_beside_those_who_are_and_nothing_of_it_where_all_are():
+    short = {**CHEAP, "qualifying": {"skill": 79}}
+    fit = {**DEAR, "qualifying": {"skill": 80}}
+    for offers, names in (([short, fit], ["cheap"]), ([fit], []), ([short], ["cheap"])):
+        ran = run("offers", "-", text=json.dumps({**GOOD, "offers": offers, "qualifying": {"skill": 80}}))
+        _, said, told = ran.out.partition("not eligible:")
+        assert bool(said) == bool(names)
+        assert [line.split() for line in told.splitlines()[2:] if "skill" in line] == [
+            [name, "skill=1"] for name in names
+        ]

@@ -18,7 +18,7 @@ PAGE = (ROOT / "spec" / "enforcers.md").read_text("utf-8")
 @pytest.fixture
 def world(tmp_path):
     path = make_world(tmp_path / "world", {})
-    assert run("apply", MANIFEST, "-w", path).code == 0
+    assert run("apply", MANIFEST, "-w", path, "--allow-revoke").code == 0
     issue = (
         "native",
         "ledger.issue",

@@ -80,6 +80,34 @@ def test_all_expressions_of_a_grant_share_a_bound_of_bytes(kernel: Any, cap: str
     assert [finding.code for finding in more.findings] == ["params.invalid"]
 
 
+@pytest.mark.parametrize("cap", ["sys/rules@1", "sys/rules@2"])
+@pytest.mark.parametrize("shape", ["a list", "a map", "maps in lists", "lists in maps"])
+def test_every_key_and_value_of_all_params_counts_wherever_it_stands(
+    kernel: Any, cap: str, shape: str
+) -> None:
+    """1,500: the params themselves, each key, and each value, which counts beside what it holds."""
+
+    def counted(value: Any) -> int:
+        parts = [*value, *value.values()] if isinstance(value, dict) else value
+        return 1 + sum(map(counted, parts)) if isinstance(value, dict | list) else 1
+
+    def noted(most: int) -> dict[str, Any]:
+        makes: Any = {
+            "a list": lambda: [0] * 600,
+            "a map": lambda: {f"k{at}": 0 for at in range(600)},
+            "maps in lists": lambda: [{"k": 0} for _ in range(400)],
+            "lists in maps": lambda: {f"k{at}": [0] for at in range(400)},
+        }[shape]
+        params = {"x-note": makes(), "x-rest": []}
+        params["x-rest"] += [0] * (most - counted(params))
+        assert counted(params) == most
+        return terms(params, cap)
+
+    assert kernel.native("grant.issue", name="a", terms=noted(1500)).allowed
+    more = kernel.native("grant.issue", name="b", terms=noted(1501))
+    assert [(x.code, "1500 values" in str(x.facts)) for x in more.findings] == [("params.invalid", True)]
+
+
 def test_a_manifest_that_is_applied_twice_changes_nothing(kernel: Any) -> None:
     manifest = EFFECTS | {"grants": {"a": terms(RULE), "b": {"cap": "sys/rules@2"}}}
     assert kernel.apply(manifest).allowed

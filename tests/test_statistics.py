@@ -168,7 +168,8 @@ def test_windows_are_chosen_by_account_resource_and_time(small):
     hours = windows(small, "hour", "--from", "1970-01-02", "--to", "1970-01-02")  # the whole of that day
     assert {start for _, _, start in hours} == {DAY_NS + 5 * HOUR_NS}
     assert not windows(small, "day", "--from", "1970-01-03")
-    assert not windows(small, "day", "--account", "nobody")
+    unknown = stats(small, "show", "--account", "nobody", code=2)
+    assert unknown["error"]["message"] == "there is no account `nobody`"
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ _MENU = {
     "Kernel": "splittally.runtime",
     "Origin": "splittally.edge.records",
     "Receipt": "splittally.edge.records",
+    "Refused": "splittally.edge.records",
     "Release": "splittally.edge.records",
     "Settlement": "splittally.edge.records",
     "SplittallyError": "splittally.core.errors",
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
         Intent,
         Origin,
         Receipt,
+        Refused,
         Release,
         Settlement,
     )
@@ -125,6 +127,7 @@ __all__ = [
     "NotAdmitted",
     "Origin",
     "Receipt",
+    "Refused",
     "Release",
     "Settlement",
     "SpendDigest",

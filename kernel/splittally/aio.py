@@ -11,24 +11,23 @@ Rule 3. What a caller gave up is not decided, or what it holds is released as `n
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar, overload
 
 from splittally.core.errors import SplittallyError
-from splittally.core.findings import find
 from splittally.core.limits import GROUP_MAX, OPEN_HOLDS_MAX, QUEUE_MAX
 from splittally.edge.arguments import Mode, Several, listed, require_natural, require_several
 from splittally.edge.hashes import require_hash
+from splittally.edge.manifest import Source
 from splittally.edge.moments import When
 from splittally.edge.records import (
     At,
     Decision,
     Dispatch,
     Extend,
-    Group,
     HoldChange,
     Intent,
     Receipt,
@@ -36,25 +35,21 @@ from splittally.edge.records import (
     Request,
     Settlement,
 )
-from splittally.edge.seal import Refused
 from splittally.runtime import Kernel, open_world
-from splittally.runtime.answers import answer_refused
+from splittally.runtime.asking import Asking
 from splittally.runtime.clock import Clock
 from splittally.runtime.lineage import Level
+from splittally.runtime.preview import Preview
 from splittally.runtime.queries import Queries
 from splittally.runtime.requests import RECEIPTS, REQUESTS, Answered, Change, asked_of
 from splittally.runtime.rows import Row
-from splittally.runtime.writer import Waiting, Writer
+from splittally.runtime.writer import Writer
 
 R = TypeVar("R")
 
 
-class AsyncKernel:
+class AsyncKernel(Asking):
     """The asyncio twin of `splittally.Kernel`: the same methods, awaited."""
-
-    def __init__(self, kernel: Kernel, writer: Writer) -> None:
-        self._kernel = kernel
-        self._writer = writer
 
     async def __aenter__(self) -> "AsyncKernel":
         return self
@@ -178,12 +173,25 @@ class AsyncKernel:
 
     async def apply(
         self,
-        manifest: str | Path | Mapping[str, Any],
+        manifest: Source,
         now_ns: int | None = None,
         accept_modules: bool = False,
+        expect: bytes | str | None = None,
+        allow_revoke: bool = True,
     ) -> Decision:
         """Make the world what a manifest says."""
-        return await self._call(lambda: self._kernel.apply(manifest, now_ns, accept_modules))
+        asked = (manifest, now_ns, accept_modules, expect, allow_revoke)
+        return await self._call(lambda: self._kernel.apply(*asked))
+
+    async def plan(
+        self, manifest: Source, now_ns: int | None = None, accept_modules: bool = False
+    ) -> Preview:
+        """What `apply` would answer and change, with nothing written."""
+        return await self._call(lambda: self._kernel.plan(manifest, now_ns, accept_modules))
+
+    async def preview(self, act: Callable[[Kernel], Decision], now_ns: int | None = None) -> Preview:
+        """What `act` would be answered now, and change, with nothing written; see `Kernel.preview`."""
+        return await self._call(lambda: self._kernel.preview(act, now_ns))
 
     async def decide(self, intent: Intent, now_ns: int | None = None) -> Decision:
         """What `submit` would answer now, with nothing written."""
@@ -243,40 +251,6 @@ class AsyncKernel:
     async def _groups(self, requests: Iterator[Any]) -> AsyncIterator[list[Any]]:
         while group := list(islice(requests, GROUP_MAX)):
             yield await self.run(group)
-
-    async def _request(self, item: At) -> Any:
-        request = item.request
-        is_kept = isinstance(request, Receipt | Release | Extend)
-        answer = await self._put(item, not isinstance(request, Intent | Group), is_kept)
-        return answer_refused(request, Refused(find("busy"))) if answer is None else answer
-
-    async def _together(self, requests: Sequence[Any], return_exceptions: bool = False) -> list[Any]:
-        """The answers to all of these; one who gives up gives up those that were answered already, too."""
-        items = [x if isinstance(x, At) else At(None, x) for x in requests]
-        asked = [asyncio.ensure_future(self._request(item)) for item in items]
-        try:
-            return list(await asyncio.gather(*asked, return_exceptions=return_exceptions))
-        except asyncio.CancelledError:
-            for item, task in zip(items, asked, strict=True):
-                if task.done() and not task.cancelled() and task.exception() is None:
-                    self._writer.give_back(self._kernel, item, task.result())
-            raise
-
-    async def _call(self, work: Callable[[], R], is_kept: bool = False) -> R:
-        answer: R = await self._put(work, True, is_kept)
-        return answer
-
-    async def _put(self, work: At | Callable[[], Any], is_first: bool, is_kept: bool) -> Any:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        waiting = Waiting(kernel=self._kernel, work=work, future=future, loop=loop, is_kept=is_kept)
-        if not self._writer.put(waiting, is_first):
-            return None
-        try:
-            return await future
-        except asyncio.CancelledError:
-            self._writer.give_up(waiting)
-            raise
 
 
 class Opening:

@@ -140,7 +140,7 @@ class Endings:
                 amount = min(amount, left)
                 hold.refunded[name, dim] = hold.refunded.get((name, dim), 0) + amount
                 if (name, dim) in hold.counted:
-                    self.counters[name, dim, "life", 0].refunded += amount
+                    self.counter(name, dim, "life", 0).refunded += amount
                 for window in hold.windows[name]:
                     if window[1] == dim:
                         self.counter(*window).refunded += amount
@@ -149,7 +149,10 @@ class Endings:
         self.pay(hold, -back)
         return True
 
-    def revoke(self, name):
+    def revoke(self, name, seq):
+        """It is void from frame `seq` on, and what waits under it is released."""
+        if not self.grants[name].revoked and not self.grants[name].forgotten:
+            self.latest.append((seq, name))
         self.grants[name].revoked = True
         for hold in self.holds.values():
             if hold.status == "reserved" and hold.phase == "approval" and name in hold.chain:

@@ -60,6 +60,8 @@ class Model(Limits, Governor, Endings):
 
     def decide(self, name, reserve, expires=0):
         """The answer to an intent now; nothing is changed before `admit`."""
+        if self.grants[name].forgotten:
+            return Answer("deny", ["unknown_grant"])
         chain = self.chain(name)
         codes = []
         for each in chain:

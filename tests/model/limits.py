@@ -20,10 +20,15 @@ class Limits:
         self.grants, self.rules = grants, rules
         self.counters = {}
         self.open = {}  # (grant, dim, per) -> (start, end)
+        self.latest = []  # (frame, grant) of the last revocations
         for name, grant in grants.items():
-            for limit in grant.limits:
-                if limit.per == "life":
-                    self.counter(name, limit.dim, "life", 0).limit = self.hard(name, limit)
+            self.add(name, grant)
+
+    def add(self, name, grant):
+        self.grants[name] = grant
+        for limit in grant.limits:
+            if limit.per == "life":
+                self.counter(name, limit.dim, "life", 0).limit = self.hard(name, limit)
 
     def chain(self, name):
         names = []
@@ -33,7 +38,9 @@ class Limits:
         return names
 
     def counter(self, *key):
-        return self.counters.setdefault(key, Counter())
+        """The counter of this key; of a grant that is forgotten one that nobody sees."""
+        is_forgotten = key[0] in self.grants and self.grants[key[0]].forgotten
+        return Counter() if is_forgotten else self.counters.setdefault(key, Counter())
 
     def limits(self, scope):
         return self.grants[scope].limits if scope in self.grants else self.rates(scope)
@@ -43,6 +50,18 @@ class Limits:
 
     def is_void(self, scope):
         return scope in self.grants and any(self.grants[x].revoked for x in self.chain(scope))
+
+    def forget(self, kept, named):
+        """Once twice as many were revoked as are kept, older void grants that nothing names are forgotten."""
+        if len(self.latest) <= 2 * kept:
+            return
+        self.latest = sorted(self.latest)[-kept:]
+        stays = {x for name in (*named, *(name for _, name in self.latest)) for x in self.chain(name)}
+        for name in [name for name in self.grants if self.is_void(name) and name not in stays]:
+            self.grants[name].forgotten = True
+            for table in (self.counters, self.open):
+                for key in [key for key in table if key[0] == name]:
+                    del table[key]
 
     def hard(self, scope, like):
         """The amount that the counter of this limit denies above; -1 where none does."""

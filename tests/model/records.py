@@ -31,6 +31,7 @@ class Grant:
     above: str = "charge"
     draws: bool = False
     revoked: bool = False
+    forgotten: bool = False
 
 
 @dataclass

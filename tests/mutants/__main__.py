@@ -31,8 +31,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
     chosen = [x for x in mutants() if not args.words or any(word in x.name + x.file for word in args.words)]
-    for mutant in chosen:
-        mutant.broken()  # one that does not apply is an error before anything runs
+    for mutant in chosen:  # one that does not apply is an error before anything runs
+        mutant.broken((PROJECT / mutant.file).read_text())
     began = time.monotonic()
     with TemporaryDirectory() as folder:
         copies: SimpleQueue[Path] = SimpleQueue()
@@ -81,7 +81,7 @@ def verdict(copies: "SimpleQueue[Path]", mutant: Mutant, failing: set[str]) -> s
     with taken(copies) as copy:
         file = copy / mutant.file
         whole = file.read_text()
-        file.write_text(mutant.broken())
+        file.write_text(mutant.broken(whole))
         try:
             return SURVIVED if is_passed(copy, mutant.test) else NOTICED
         finally:

@@ -7,6 +7,7 @@ import sys
 from decimal import Decimal
 
 import pytest
+from splittally.edge.amounts import Amounts
 from splittally.edge.prices import named_or_newest, read_snapshots
 from splittally.host.drain import (
     Prices,
@@ -76,9 +77,13 @@ def test_a_run_of_a_model_without_a_price_is_flagged(folder):
 
 @pytest.mark.req("X3-17")
 def test_the_newest_snapshot_prices_a_run_and_a_pinned_one_reads_as_before(folder):
-    tables = {"since": "2026-10-01", "resource": "USD", "models": {"m": {"prompt": "1", "completion": "2"}}}
-    newer = {**tables, "since": "2026-11-01", "models": {"m": {"prompt": "3", "completion": "4"}}}
-    snapshots = read_snapshots({"old": tables, "new": newer}, {"USD": 6})
+    tables = {
+        "since": "2026-10-01",
+        "resource": "USD",
+        "models": {"m": {"prompt": "1 USD", "completion": "2 USD"}},
+    }
+    newer = {**tables, "since": "2026-11-01", "models": {"m": {"prompt": "3 USD", "completion": "4 USD"}}}
+    snapshots = read_snapshots({"old": tables, "new": newer}, Amounts({"USD": 6}))
     result = {"model": "m", "usage": {"prompt_tokens": 1000, "completion_tokens": 501}}
     with queue_of(folder, JOB, JOB, JOB) as queue:
         for name, limit in (("newest", 1), ("old", 1), ("new", 1)):

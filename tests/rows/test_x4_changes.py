@@ -53,7 +53,7 @@ def test_a_limit_that_is_gone_leaves_a_counter_that_only_counts(how):
     def stated(**terms):
         if how == "manifest":
             return kernel.apply(manifest({"g": terms}))
-        return kernel.native("grant.amend", name="g", terms={"cap": CAP, **terms})
+        return kernel.native("grant.amend", name="g", terms={"cap": CAP, **terms}, replace=True)
 
     with world(budget(tokens=10)) as kernel:
         settle(kernel, held(kernel, {"tokens": 0}), {"tokens": 14})

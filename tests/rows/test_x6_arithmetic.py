@@ -281,7 +281,7 @@ def test_a_counter_whose_limit_is_gone_still_refuses_to_pass_the_top(limited):
     with world(grants) as kernel:
         settle(kernel, held(kernel, {"tokens": 1}), {"tokens": 1})
         terms = {"cap": "test/parrot@1", "parent": grants[limited].get("parent", "root")}
-        assert kernel.native("grant.amend", name=limited, terms=terms).allowed
+        assert kernel.native("grant.amend", name=limited, terms=terms, replace=True).allowed
         held(kernel, {"tokens": TOP - 1})
         refused = kernel.submit(Intent("test.act", {"a": reserves({"tokens": 1})}, "g"))
         assert codes(refused) == ["amount_overflow"]
@@ -322,7 +322,7 @@ def test_no_counter_of_any_limit_passes_the_top_however_often_and_by_whatever_it
 @pytest.mark.req("X6-13")
 def test_a_sum_that_nobody_looked_at_stops_the_kernel_before_its_frame_is_kept(folder, monkeypatch):
     with world({"g": {"budget": {"tokens": 10}}}, folder / "w") as kernel:
-        assert kernel.native("grant.amend", name="g", terms={"cap": "test/parrot@1"}).allowed
+        assert kernel.native("grant.amend", name="g", terms={"cap": "test/parrot@1"}, replace=True).allowed
         held(kernel, {"tokens": TOP})
         before = kernel.state.root, kernel.state.seq
         monkeypatch.setattr(check, "fits", lambda amount: True)

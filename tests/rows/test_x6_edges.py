@@ -330,7 +330,8 @@ def test_the_command_line_shows_what_is_kept_and_takes_it_when_told(folder):
         assert (code, told["seq"], told["changes"]) == (0, None, [])
         assert [finding["code"] for finding in told["findings"]] == ["module_renamed"]
     code, told = tally(folder / "w", *applied, "--accept-modules")
-    assert (code, [change["key"] for change in told["changes"]]) == (0, [NAME])
+    changed = [(change["table"], change["key"]) for change in told["changes"]]
+    assert (code, changed) == (0, [("caps", NAME), ("stated", f"caps {NAME}")])
     assert [row["name"] for row in told["report"]["modules"]] == [NAME]
 
 
@@ -376,7 +377,7 @@ def test_a_module_that_is_none_is_refused(digest):
         schema = {"type": "object"}
         opened.apply({
             "effects": {"mail.send": {"cap_type": "llm.basic", "params_schema": schema}},
-            "grants": {"g": {"cap": "sys/llm.basic@1", "params": {"model": "m"}}},
+            "grants": {"g": {"cap": "sys/llm.basic@1", "params": {"models": ["m"]}}},
         })  # fmt: skip
         found = {
             "schema": opened.state.effects["mail.send"].params_schema,

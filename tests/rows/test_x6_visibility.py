@@ -268,7 +268,7 @@ def test_who_holds_a_grant_now_hears_no_figure_of_the_answer_that_another_got_un
     kid = {"cap": "sys/spend@1", "parent": "top"}
     asked = replace(asked, idempotency_key=b"k" * 32)
     with world(top, **more) as kernel:
-        assert kernel.native("grant.amend", name="kid", terms=kid).allowed
+        assert kernel.native("grant.amend", name="kid", terms=kid, replace=True).allowed
         assert kernel.submit(task(SPENT, "top")).allowed
         first = kernel.submit(asked)
         again = kernel.submit(asked)

@@ -193,7 +193,7 @@ def test_every_list_of_the_command_line_is_filtered_by_label(tmp_path):
         ]
         == []
     )
-    assert "run=7" in run("-w", folder, "reservations").out
+    assert "run=7" in run("-w", folder, "reservations", "--wide").out
 
     def frames(*arguments: str) -> list[int]:
         return [line["seq"] for line in run("-w", folder, "log", "--json", *arguments).lines]

@@ -151,7 +151,8 @@ def test_records_are_listed_from_a_day_to_a_day_both_included(books):
         assert seqs(*command, "--from", "2026-02-07") == seqs(*command, "--since", february[0]) == february
         assert seqs(*command, "--to", "2026-01-31") == [seq for seq in frames if seq not in february]
         assert seqs(*command, "--since", "2026-03-01") == seqs(*command, "--until", "1969-12-31") == []
-        assert seqs(*command, "--since", february[0], "--until", january[0]) == []
+        backward = run("-w", books, *command, "--since", february[0], "--until", january[0], "--json")
+        assert (backward.code, backward.json["error"]["facts"]) == (2, {"field": "until"})
     lines = run("-w", books, "ledger", "--entries", "--since", "2026-02-01", "--json").lines
     assert {(line["account"], line["amount"]) for line in lines if line["direction"] == "credit"} == {
         (ACCOUNT, 500),
@@ -187,8 +188,12 @@ def test_the_frames_of_a_time_are_those_that_a_look_at_each_finds(times, first, 
         found = [record.at_ns for record in map(kernel._world.history.body, range(store.head.size))]
         since, until = (read_moment(BASE_NS + at) for at in (first, last))
         expected = [seq for seq, at in enumerate(found) if BASE_NS + first <= at <= BASE_NS + last]
-        start, stop = frames_between(store, since, until, lambda: 0)
-        assert list(range(start, stop)) == expected
+        if first > last:
+            with pytest.raises(InvalidInput, match="ends before it begins"):
+                frames_between(store, since, until, lambda: 0)
+        else:
+            start, stop = frames_between(store, since, until, lambda: 0)
+            assert list(range(start, stop)) == expected
         assert frames_between(store, None, None, lambda: 0) == Frames(0, None)
         until_then = [seq for seq, at in enumerate(found) if at <= BASE_NS + last]
         if until_then:

@@ -122,6 +122,32 @@ def test_an_offer_that_would_wait_for_approval_gives_way_to_one_that_need_not():
 
 
 @pytest.mark.req("X7-18")
+@few
+@given(st.lists(st.sampled_from(["deny", "defer", "require_approval"]), min_size=1, max_size=5))
+def test_of_the_mildest_refusals_the_first_that_was_offered_is_the_answer(said):
+    """The model: what refuses most mildly, and of those the first; its reasons stand before the others'."""
+    over = {"deny": "deny", "defer": "defer", "require_approval": "ask"}
+    limits = {
+        word: {"limits": [{"dim": "tokens", "per": "day", "amount": 10, "over": over[word]}]} for word in over
+    }
+    grants = {f"g{at}": limits[word] for at, word in enumerate(said)}
+    with world(grants) as kernel:
+        for name in grants:
+            kernel.submit(Intent(ACT, {"a": reserves({"tokens": 5})}, name))
+        offers = [
+            Intent(ACT, {"a": reserves({"tokens": 6})}, name, idempotency_key=bytes([at]) * 32)
+            for at, name in enumerate(grants)
+        ]
+        decision = kernel.submit(offers, mode="first")
+        mildest = next(word for word in ("require_approval", "defer", "deny") if word in said)
+        at = said.index(mildest)
+        order = [at, *(x for x in range(len(said)) if x != at)]
+        assert decision.outcome == mildest
+        assert kernel.outcome(decision.intent_hash).grant == f"g{at}"
+        assert [x.facts["grant"] for x in decision.findings] == [f"g{x}" for x in order]
+
+
+@pytest.mark.req("X7-18")
 def test_a_list_in_which_only_some_have_keys_is_refused_as_a_whole():
     with world(MODELS) as kernel:
         frames = kernel.state.seq

@@ -16,6 +16,7 @@ from splittally import (
     InvalidInput,
     Kernel,
     Receipt,
+    Refused,
     Release,
     Settlement,
     SplittallyError,
@@ -68,6 +69,15 @@ def looks(kernel: Kernel) -> None:
     assert_type(decision.outcome, str)
     assert_type(decision.reserve, dict[str, int])
     assert_type(decision.intent_hash, bytes | None)
+    assert_type(decision.reason, str)
+    assert_type(decision.advice, str)
+    assert_type(decision.or_raise(), Decision)
+    assert_type(kernel.settle(USED).reason, str)
+    assert_type(kernel.state.wording.amounts({"USD": 5}), str)
+    try:
+        decision.or_raise()
+    except Refused as refused:
+        assert_type(refused.decision, Decision)
     assert_type(kernel.state, Queries)
     assert_type(kernel.fork(), Kernel)
     assert_type(kernel.as_principal("ann"), Kernel)

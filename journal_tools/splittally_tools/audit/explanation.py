@@ -25,6 +25,8 @@ from splittally.core.types import APPROVAL, DENY, OPERATOR, ROOT
 from splittally.core.visibility import seen_by
 from splittally.edge.priced_params import HASH, NAME, whole_table
 from splittally.edge.records import finding_json, readable
+from splittally.edge.sentences import sentence
+from splittally.edge.wording import Wording, wording_of
 from splittally.runtime.reader import Reader, Record
 
 from splittally_tools.export.frames import canonical_json, tagged_json
@@ -45,6 +47,7 @@ def explain(reader: Reader, intent_hash: bytes, principal: str = OPERATOR) -> di
     def see(finding: Finding) -> Finding:
         return seen_by(state, principal, links, found.at_ns, finding)
 
+    said = wording_of(state)
     held = {name for name, grant in state.caps.grants.items() if grant.holder == principal}
     mine = set(state.caps.grants) if ROOT in held else held
     return {
@@ -59,7 +62,7 @@ def explain(reader: Reader, intent_hash: bytes, principal: str = OPERATOR) -> di
         "labels": member.labels,
         "outcome": found.decided.outcome,
         "final": found.is_final,
-        "findings": [explained(see(finding)) for finding in found.decided.findings],
+        "findings": [explained(see(finding), said) for finding in found.decided.findings],
         "chain": _chain(state, record, found, mine),
         "policy": _policy(state, found),
         "reserve": found.reserve,
@@ -68,17 +71,17 @@ def explain(reader: Reader, intent_hash: bytes, principal: str = OPERATOR) -> di
         "phase": found.phase,
         "waits_for": [ask.row for ask in found.waits_for],
         "answers": [answer._asdict() for answer in found.answers],
-        "then": _then(found, mine, see),
+        "then": _then(reader, found, mine, see),
         "next": _next(found),
     }
 
 
-def explained(finding: Finding) -> dict[str, Any]:
-    """A finding with what its code means."""
+def explained(finding: Finding, wording: Wording) -> dict[str, Any]:
+    """A finding with what its code means, and what it says."""
     reason = REASONS.get(finding.code)
     is_ours = reason is not None and reason.stage == finding.stage
     meaning = reason.meaning if reason is not None and is_ours else str(finding.facts.get("message", ""))
-    return {**finding_json(finding), "meaning": meaning}
+    return {**finding_json(finding), "meaning": meaning, "said": sentence(finding, wording)}
 
 
 def _state_of(reader: Reader, found: Trace) -> State:
@@ -194,8 +197,10 @@ def _policy(state: State, found: Trace) -> dict[str, Any]:
     }
 
 
-def _then(found: Trace, mine: set[str], see: Callable[[Finding], Finding]) -> list[dict[str, Any]]:
-    """What happened to it afterwards, in order: the legs of these grants, and what is seen of findings."""
+def _then(
+    reader: Reader, found: Trace, mine: set[str], see: Callable[[Finding], Finding]
+) -> list[dict[str, Any]]:
+    """What happened afterwards, when and by whom: the legs of these grants, what is seen of findings."""
     later: list[tuple[int, Any]] = [*found.changes, *found.endings, *found.refunds]
     later += [(seq, posted) for seq, posted in found.postings]
     told = []
@@ -204,7 +209,8 @@ def _then(found: Trace, mine: set[str], see: Callable[[Finding], Finding]) -> li
             event = replace(event, findings=[see(finding) for finding in event.findings])
         elif isinstance(event, Settled):
             event = replace(event, violations=[see(violation) for violation in event.violations])
-        told.append({"seq": seq, **tagged_json(event)})
+        body = reader.record(seq).body
+        told.append({"seq": seq, "at_ns": body.at_ns, "by": body.by, **tagged_json(event)})
     for row in told:
         if "legs" in row:
             row["legs"] = [leg for leg in row["legs"] if leg["grant"] in mine]

@@ -6,7 +6,7 @@ Rule 2. A question whose answer is not found where one must stand is counted, ne
 Rule 3. No module is asked here, and memory does not grow with the journal.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from splittally.core.abi import CheckVerdict, Fault, Question, SettleVerdict, read_check, read_settle
@@ -83,6 +83,7 @@ class RecordedHistory(History):
 
     def __init__(self, reader: Reader) -> None:
         super().__init__(reader.store, Index(None))
+        self._reader = reader
         self._known: Known | None = None
 
     def read(self, body: Body) -> None:
@@ -91,6 +92,9 @@ class RecordedHistory(History):
 
     def known(self, intent_hash: bytes) -> Known | None:
         return self._known
+
+    def params_of(self, digests: Iterable[bytes]) -> dict[bytes, bytes]:
+        return self._reader.history.params_of(digests)
 
     def recall(self, intent_hash: bytes, hold: Hold | None) -> Recall | None:
         known = self._known

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from rich.table import Table
 from splittally.core.canonical import FAST
 
 from splittally_tools.bench.plan import CALLERS, Measured, callers_summary, summary
@@ -79,7 +78,7 @@ def show(measured: Measured, out: Page) -> None:
     say(out, f"open      {found['open_frames']:,} frames from a snapshot in {found['open_seconds']:.3f} s")
 
 
-def _ratio_table(measured: Measured) -> Table:
+def _ratio_table(measured: Measured) -> Any:
     rows = []
     for name, (ours, floor) in RATIOS.items():
         kernel, under = measured.series[ours], measured.series[floor]
@@ -102,7 +101,7 @@ def _rates(series: Series) -> tuple[str, str]:
     return f"{series.rate:,.0f}", f"{min(series.rates):,.0f} – {max(series.rates):,.0f}"
 
 
-def _stage_table(stages: dict[str, dict[str, float]]) -> Table:
+def _stage_table(stages: dict[str, dict[str, float]]) -> Any:
     names = next(iter(stages.values()))
     rows = [_row(name, *(f"{each[name]:.1f}" for each in stages.values())) for name in names]
     return people.table(("µs of a", *stages), rows)

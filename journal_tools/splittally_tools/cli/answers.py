@@ -1,21 +1,16 @@
 """Decisions, settlements and changed reservations for people: what happened, why, what to do next."""
 
 from splittally.core.findings import Finding, has_code
-from splittally.core.reasons import ASK_APPROVAL, ESCALATE, NEW_KEY, REASONS, REPLAN, RETRY_AFTER, TOP_UP
 from splittally.core.types import ALLOW, REQUIRE_APPROVAL
-from splittally.edge.records import Answer, Decision, HoldChange, Settlement
+from splittally.edge.json_values import printable
+from splittally.edge.records import Answer, Decision, HoldChange, Settlement, wording_in
+from splittally.edge.sentences import sentence
+from splittally.edge.wording import Wording, short_hash
 
 from splittally_tools.cli.exit_codes import DONE, REFUSED
-from splittally_tools.cli.output import Page, say, word
+from splittally_tools.cli.output import Page, say
 
-ADVICE = {
-    RETRY_AFTER: "ask again later",
-    REPLAN: "ask for something else",
-    TOP_UP: "raise the limit or fund the account, then ask again",
-    ASK_APPROVAL: "have it approved: `tally approve HASH`",
-    ESCALATE: "ask whoever issued the grant or wrote the policy",
-    NEW_KEY: "this answer is final for its key: to ask again, give a new key",
-}
+UNKNOWN = Wording()
 DONE_STATUSES = ("settled", "held", "late", "duplicate", "released", "extended", "dispatched")
 
 
@@ -27,52 +22,50 @@ def code_of_answer(answer: Answer) -> int:
     return DONE if answer.status in DONE_STATUSES else REFUSED
 
 
-def show_answer(out: Page, answer: Answer) -> None:
-    """One line for the answer and one for each reason."""
+def show_answer(out: Page, answer: Answer, wording: Wording = UNKNOWN) -> None:
+    """One line for the answer, one for each reason, and one for each thing to do next.
+
+    The wording says what is reserved or used, and until when; findings bring their own.
+    """
     style = "green" if code_of_answer(answer) == DONE else "red"
-    say(out, summary(answer), style)
-    findings: tuple[Finding, ...] = ()
+    say(out, summary(answer, wording), style)
     match answer:
         case Decision():
-            findings = answer.findings
+            show_reasons(out, answer.findings, answer.advice)
         case Settlement():
-            findings = (*answer.violations, *answer.findings)
-    show_reasons(out, findings)
+            show_reasons(out, answer.violations)
+            show_reasons(out, answer.findings)
+    if not getattr(answer, "findings", ()) and answer.reason:
+        say(out, f"  {answer.reason}")
 
 
-def show_reasons(out: Page, findings: tuple[Finding, ...]) -> None:
-    """One line for each reason."""
+def show_reasons(out: Page, findings: tuple[Finding, ...], advice: str = "") -> None:
+    """One line for each reason, and what to do next."""
+    wording = wording_in(findings)
     for finding in findings:
-        say(out, f"  {reason(finding)}")
+        say(out, f"  {reason(finding, wording)}")
+    if advice:
+        say(out, f"  next: {advice}", "bold")
 
 
-def summary(answer: Answer) -> str:
+def summary(answer: Answer, wording: Wording = UNKNOWN) -> str:
     """An answer in one line."""
-    digest = answer.intent_hash.hex() if answer.intent_hash else "no intent"
+    digest = short_hash(answer.intent_hash) if answer.intent_hash else "no intent"
     place = f"seq {answer.seq}" if answer.seq is not None else "not recorded"
     match answer:
         case Decision():
             again = ", answered before" if answer.duplicate else ""
-            return f"{answer.outcome} ({place}{again}) {digest}{_amounts(' reserves', answer.reserve)}"
+            reserved = f" reserves {wording.amounts(answer.reserve)}" if answer.reserve else ""
+            return f"{answer.outcome} ({place}{again}) {digest}{printable(reserved)}"
         case Settlement():
-            return f"{answer.status} ({place}) {digest}{_amounts(' used', answer.usage)}"
+            used = f" used {wording.amounts(answer.usage)}" if answer.usage else ""
+            return f"{answer.status} ({place}) {digest}{printable(used)}"
         case HoldChange():
-            due = f" until {answer.due_ns}" if answer.due_ns else ""
+            due = f" until {wording.moment(answer.due_ns)}" if answer.due_ns else ""
             return f"{answer.status} ({place}) {digest}{due}"
 
 
-def reason(finding: Finding) -> str:
-    """A finding in one line: what was found, the numbers, and what to do next."""
-    known = REASONS.get(finding.code)
-    meaning = known.meaning if known is not None and known.stage == finding.stage else ""
-    facts = {key: value for key, value in finding.facts.items() if key not in ("next", "then", "message")}
-    said = finding.facts.get("message")
-    parts = [f"{finding.stage} {finding.code}"]
-    parts += [f": {text}" for text in (meaning, word(said) if said else "") if text]
-    parts += [f" ({word(facts)})"] if facts else []
-    advice = [ADVICE[x] for name in ("then", "next") if (x := str(finding.facts.get(name))) in ADVICE]
-    return "; ".join(["".join(parts), *advice])
-
-
-def _amounts(verb: str, amounts: dict[str, int]) -> str:
-    return f"{verb} {word(amounts)}" if amounts else ""
+def reason(finding: Finding, wording: Wording) -> str:
+    """A finding in one line: its sentence, and its code for whoever looks it up."""
+    code = printable(f"{finding.stage} {finding.code}")
+    return f"{sentence(finding, wording)} ({code})"

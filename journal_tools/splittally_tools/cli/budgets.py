@@ -9,15 +9,16 @@ from typing import Any
 
 import click
 from splittally.core.errors import InvalidInput
-from splittally.edge.amounts import format_amount
 from splittally.edge.moments import Moment
+from splittally.edge.wording import Wording
 
 from splittally_tools.cli.exit_codes import DONE
 from splittally_tools.cli.moments import at_option, queries_at
 from splittally_tools.cli.open_world import reader_of
-from splittally_tools.cli.output import Page, emit, say, table, to_line
+from splittally_tools.cli.output import Figure, Page, emit, say, table, to_line
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.views import head_of
+from splittally_tools.cli.wide import wide_option
 
 PERIODS = ("total", "year", "quarter", "month", "week", "day", "hour")
 PARTS = ("schema", "solution", "input")
@@ -31,6 +32,7 @@ PARTS = ("schema", "solution", "input")
 @click.option("--export", "file", type=click.Path(path_type=Path), metavar="FILE",
               help="Write the plan of NAME as JSON, for `native budget.create --schema @FILE`.")  # fmt: skip
 @at_option
+@wide_option
 @shared
 @click.pass_obj
 def budgets(
@@ -41,18 +43,19 @@ def budgets(
     cell: str | None,
     file: Path | None,
     at: Moment | None,
+    wide: bool,
 ) -> int:
     """Budgets: their plans, stages, funds and solutions."""
     with reader_of(session) as reader:
         state = queries_at(reader, at)
         rows = state.budgets_per(per)
-        scales = {resource: row["scale"] for resource, row in state.resources.items()}
+        wording = state.wording
         head = head_of(state)
     if name is None and (part or cell or file):
         raise InvalidInput("say which budget: `tally budgets NAME`", field="name")
     if name is None:
         document: dict[str, Any] = {**head, "budgets": rows}
-        emit(session, document, lambda out: _show(out, rows, scales))
+        emit(session, document, lambda out: _show(out, rows, wording, wide))
         return DONE
     if name not in rows:
         raise InvalidInput(f"there is no budget `{name}`; `tally budgets` lists them", field="name")
@@ -82,20 +85,20 @@ def _cell(row: dict[str, Any], name: str, cell: str) -> dict[str, Any]:
     return {"name": cell, **solution["cells"][cell], **about, "input": row["input"]}
 
 
-def _show(out: Page, rows: Mapping[str, Any], scales: dict[str, int]) -> None:
+def _show(out: Page, rows: Mapping[str, Any], wording: Wording, wide: bool) -> None:
     lines = [
         (
             name,
             row["stage"],
-            format_amount(row["balances"][resource], resource, scales[resource]),
-            format_amount(row["in_flight"].get(resource, 0), resource, scales[resource]),
-            row["version"],
-            row["parent"],
+            Figure(wording.amount(row["balances"][resource], resource)),
+            Figure(wording.amount(row["in_flight"].get(resource, 0), resource)),
+            *((row["version"], row["parent"]) if wide else ()),
         )
         for name, row in rows.items()
         for resource in row["balances"]
     ]
-    out.print(table(("budget", "stage", "balance", "in flight", "plan", "parent"), lines))
+    columns = ("budget", "stage", "balance", "in flight", *(("plan", "parent") if wide else ()))
+    out.print(table(columns, lines))
 
 
 def _show_one(out: Page, shown: Any) -> None:

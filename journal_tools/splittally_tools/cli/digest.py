@@ -64,6 +64,7 @@ def digest(session: Session, path: Path | None, at: Moment | None, since: Moment
 def _governor(
     reader: Reader, at: Moment | None, since: Moment | None, seen: Callable[[int], None]
 ) -> Document | None:
+    reader.frames_between(since, at)  # which may be no range
     state = state_of(reader, at)
     row = Queries(lambda: state).governor
     if row is None:

@@ -8,6 +8,7 @@ Rule 3. A pass that stopped at a hold, or that found another drain at work, did 
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,9 @@ from splittally.host.drain import (
 )  # fmt: skip
 from splittally.host.drain.command import CommandRunner
 from splittally.host.drain.costs import PUBLIC_RUNS_MIN
-from splittally.host.drain.jobs import DONE, FAILED, QUEUED, usd_shown
+from splittally.host.drain.jobs import DONE, FAILED, QUEUED, STATUSES, usd_shown
 from splittally.host.drain.programs import EXIT_CODE, STDERR, ending_told, exit_text
+from splittally.runtime.named import unknown_name
 
 from splittally_tools.cli.drain_parts import (
     FILE_PATH,
@@ -48,6 +50,7 @@ from splittally_tools.cli.drain_parts import (
     words_of,
 )
 from splittally_tools.cli.exit_codes import DONE as ENDED
+from splittally_tools.cli.filters import by_word
 from splittally_tools.cli.groups import Commands
 from splittally_tools.cli.moments import since_option, utc_of
 from splittally_tools.cli.open_world import writer_of
@@ -183,18 +186,28 @@ def _show_standup(out: Page, told: dict[str, Any]) -> None:
 
 @drain.command(name="queue")
 @with_queue
-@click.option("--status", multiple=True, help="Only jobs of this status.")
+@by_word("--status", STATUSES, "Only jobs of this status (queued); may be said again.", multiple=True)
+@click.option("--lane", metavar="LANE", help="Only jobs of this lane.")
+@since_option("jobs that were added")
 @click.pass_obj
-def queue_command(session: Session, path: Path, status: tuple[str, ...]) -> int:
+def queue_command(
+    session: Session, path: Path, status: tuple[str, ...], lane: str | None, since: Moment | None
+) -> int:
     """Jobs in the order in which they are claimed, without what they ask."""
+    start = _since(since)
     names = ("id", "lane_id", "priority", "status", "est_cost_usd", "failure_class", "cost_usd", "claims")
     with Queue(path, create=False) as queue:
+        lanes = {job.lane_id for job in queue.jobs()} if lane is not None else set()
         rows = [
             {name: job[name] for name in names}
             | {"est_cost_usd": job.estimate_text}
             | ending_told(job.told[1])
             for job in queue.jobs(*(status or (QUEUED,)))
+            if lane in (None, job.lane_id)
+            if start is None or datetime.fromisoformat(job.created_at) >= start
         ]
+    if lane is not None and lane not in lanes:
+        raise unknown_name("lane", lane, filter(None, lanes))
     columns = ("job", "lane", "priority", "status", "estimate", "class", "cost", "claims")
 
     def show(out: Page) -> None:
@@ -207,6 +220,13 @@ def queue_command(session: Session, path: Path, status: tuple[str, ...]) -> int:
 
     emit(session, {"jobs": rows}, show)
     return ENDED
+
+
+def _since(moment: Moment | None) -> datetime | None:
+    """Since when, for a queue, which knows no frames."""
+    if moment is not None and moment.seq is not None:
+        raise click.UsageError("a queue has no frames; `--since` is a day or a time")
+    return None if moment is None else utc_of(moment)
 
 
 @drain.command(name="standup")
@@ -227,9 +247,7 @@ def standup_command(session: Session, path: Path) -> int:
 @click.pass_obj
 def costs(session: Session, path: Path, since: Moment | None, public: bool) -> int:
     """What each run cost, and dollars per quality point of the runs that have a score."""
-    if since is not None and since.seq is not None:
-        raise click.UsageError("a queue has no frames; `--since` is a day or a time")
-    start = None if since is None else utc_of(since)
+    start = _since(since)
     with Queue(path, create=False) as queue:
         told = public_figures(queue, start) if public else cost_ledger(queue, start)
     quality = told if public else told["quality"]

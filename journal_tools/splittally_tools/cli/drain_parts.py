@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 
 import click
 from splittally.core.errors import InvalidInput, InvalidManifest
+from splittally.edge.amounts import Amounts
 from splittally.edge.json_values import printable
-from splittally.edge.manifest_files import load
+from splittally.edge.manifest_files import is_by_people, load
 from splittally.edge.prices import named_or_newest, read_snapshots
 from splittally.edge.quantities import scale_of
 from splittally.governor import BudgetGovernor
@@ -122,7 +123,10 @@ def prices_of(file: Path, name: str) -> Prices:
         document = load(file)
         scales = {each: scale_of(each, value) for each, value in document.get("resources", {}).items()}
         entries = document.get("prices", {})
-        snapshots = read_snapshots(entries, scales, load=lambda path: load(file.parent / path))
+        amounts = Amounts(scales, is_by_people(file))
+        snapshots = read_snapshots(
+            entries, amounts, load=lambda path: (load(file.parent / path), is_by_people(Path(path)))
+        )
         snapshot = named_or_newest("prices", name, snapshots, time.time_ns())
     except (InvalidManifest, AttributeError) as error:
         raise InvalidInput(f"the price table `{file}` cannot be used: {error}", field="prices") from error

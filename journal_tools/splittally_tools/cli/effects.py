@@ -8,19 +8,26 @@ import click
 from msgspec.structs import replace
 from splittally import runtime
 from splittally.core.limits import ATTEMPT_BYTES, TIME_NS_MAX
+from splittally.core.native.approvals import APPROVE, REJECT
 from splittally.edge.hashes import require_hash
 from splittally.edge.records import Answer, Decision, answer_json, finding_json
+from splittally.edge.wording import Wording
+from splittally.runtime.reader import Reader
 from splittally.runtime.rows import Row
 
 from splittally_tools.cli.answers import code_of_answer, reason, show_answer
 from splittally_tools.cli.exit_codes import DONE, REFUSED
+from splittally_tools.cli.hashes import intent_of, intents
+from splittally_tools.cli.hashes import whole as whole_hash
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.labelled import shown_labels
+from splittally_tools.cli.moments import expiry_of
 from splittally_tools.cli.open_world import reader_of, writer_of
 from splittally_tools.cli.output import Page, emit, say, word
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.streams import FILE, answer_stream, intent_reader, opened, refused_intent
 
+ANSWERED = {APPROVE: "approved", REJECT: "rejected"}
 _HASH = click.argument("intent_hash", metavar="HASH")
 
 
@@ -44,11 +51,24 @@ def _attempt(context: click.Context, option: click.Parameter, text: str | None) 
 def decide(session: Session, file: Path) -> int:
     """What `submit` would answer to each line of FILE now. Nothing is written, nobody is kept waiting."""
     with opened(file) as stream, reader_of(session) as reader:
+        asked = _Dry(reader, session.principal)
+        return answer_stream(session, stream, asked, intent_reader(session, None), refused_intent)
 
-        def run(asked: list["runtime.At"]) -> list[Any]:
-            return [_dry(reader.fork(session.principal).run([request])[0]) for request in asked]
 
-        return answer_stream(session, stream, run, intent_reader(session, None), refused_intent)
+class _Dry:
+    """A world that is asked what it would answer."""
+
+    def __init__(self, reader: Reader, principal: str) -> None:
+        self._reader = reader
+        self._principal = principal
+
+    def run(self, requests: list["runtime.At"]) -> list[Any]:
+        """What each would be answered if it were asked alone."""
+        return [_dry(self._reader.fork(self._principal).run([request])[0]) for request in requests]
+
+    def wording(self) -> Wording:
+        """How its values are said to people."""
+        return self._reader.state.wording
 
 
 def _dry(answer: Any) -> Any:
@@ -66,10 +86,11 @@ def _dry(answer: Any) -> Any:
 def outcome(session: Session, intent_hash: str) -> int:
     """What became of an intent: its decision, its reservation, and what ended it."""
     with reader_of(session) as reader:
-        row = reader.outcome(intent_hash)
+        intent_hash = whole_hash(reader, intent_hash, intents)
+        row, wording = reader.outcome(intent_hash), reader.state.wording
     if row is None:
         return not_found(session, intent_hash)
-    emit(session, outcome_json(row), lambda out: _show_outcome(out, row))
+    emit(session, outcome_json(row), lambda out: _show_outcome(out, row, wording))
     return DONE
 
 
@@ -87,30 +108,31 @@ def not_found(session: Session, intent_hash: str) -> int:
     return REFUSED
 
 
-def _show_outcome(out: Page, row: Row) -> None:
+def _show_outcome(out: Page, row: Row, wording: Wording) -> None:
     say(out, f"{row['outcome']} {row['kind']} under {row['grant']} for {row['principal']} (seq {row['seq']})")
     for finding in row["findings"]:
-        say(out, f"  {reason(finding)}")
+        say(out, f"  {reason(finding, wording)}")
     if row["labels"]:
         say(out, f"  labelled {shown_labels(row['labels'])}")
     if row["reserve"]:
-        say(out, f"  reserved {word(row['reserve'])}")
+        say(out, f"  reserved {wording.amounts(row['reserve'])}")
     if row["status"]:
         phase = f", {row['phase']}" if row["phase"] else ""
         cause = f" ({row['cause']})" if row["cause"] else ""
         ended = f" at seq {row['ended_seq']}" if row["ended_seq"] is not None else ""
         say(out, f"  {row['status']}{phase}{cause}{ended}")
-    show_answers(out, row)
+    show_answers(out, row, wording)
     if row["usage"] is not None:
-        say(out, f"  used {word(row['usage'])}, charged {word(row['charged'])}")
+        used, charged = (wording.amounts(row[name]) or "nothing" for name in ("usage", "charged"))
+        say(out, f"  used {used}, charged {charged}")
 
 
-def show_answers(out: Page, row: Mapping[str, Any]) -> None:
+def show_answers(out: Page, row: Mapping[str, Any], wording: Wording) -> None:
     """Who answered an approval, to which reasons, when, and who is waited for."""
     for answer in row["answers"]:
         reasons = f" of {', '.join(map(word, answer['reasons']))}" if answer["reasons"] else ""
-        said = f"{answer['answer']}{reasons} by {word(answer['by'])}"
-        say(out, f"  {said}, seq {answer['seq']} at {answer['at_ns']}")
+        said = f"{ANSWERED.get(answer['answer'], answer['answer'])}{reasons} by {word(answer['by'])}"
+        say(out, f"  {said}, seq {answer['seq']} at {wording.moment(answer['at_ns'])}")
     for ask in row["waits_for"]:
         reason, who = ask["reason"], " or ".join(map(word, ask["approvers"])) or "anybody who may answer"
         say(out, f"  waits for {ask['missing']} of {who}{f' ({word(reason)})' if reason else ''}")
@@ -133,9 +155,11 @@ def release(session: Session, intent_hash: str, cause: str, order: str | None, a
     """End a reservation without a receipt."""
     if cause == "governance" and not order:
         raise click.UsageError("governance needs `--order`, which names the order behind it")
+    intent_hash = intent_of(session, intent_hash)
     with writer_of(session) as kernel, whole():
         answer = kernel.release(intent_hash, cause, order, now_ns=session.now_ns, attempt=attempt)
-    return _answered(session, answer)
+        wording = kernel.state.wording
+    return _answered(session, answer, wording)
 
 
 @click.command()
@@ -147,26 +171,31 @@ def release(session: Session, intent_hash: str, cause: str, order: str | None, a
 @click.pass_obj
 def dispatch(session: Session, intent_hash: str, attempt: bytes) -> int:
     """Start an effect that was allowed; the first attempt wins, and others are refused."""
+    intent_hash = intent_of(session, intent_hash)
     with writer_of(session) as kernel, whole():
         answer = kernel.dispatch(intent_hash, attempt, now_ns=session.now_ns)
-    return _answered(session, answer)
+        wording = kernel.state.wording
+    return _answered(session, answer, wording)
 
 
 @click.command()
 @shared
 @_HASH
 @click.option(
-    "--expires-ns",
-    type=click.IntRange(1, TIME_NS_MAX),
-    required=True,
-    help="The new expiry, in logical time.",
+    "--expires", metavar="DAY|TIME|+SPAN", help="The new expiry: a day, a time, or a span from now, +2h."
 )
+@click.option("--expires-ns", type=click.IntRange(1, TIME_NS_MAX), help="The same in logical time.")
 @click.pass_obj
-def extend(session: Session, intent_hash: str, expires_ns: int) -> int:
+def extend(session: Session, intent_hash: str, expires: str | None, expires_ns: int | None) -> int:
     """Move a reservation's expiry, at most to what its grants allow."""
+    if (expires is None) == (expires_ns is None):
+        raise click.UsageError("say `--expires` or `--expires-ns`")
+    intent_hash = intent_of(session, intent_hash)
     with writer_of(session) as kernel, whole():
-        answer = kernel.extend(intent_hash, expires_ns, now_ns=session.now_ns)
-    return _answered(session, answer)
+        until_ns = expires_ns or expiry_of(kernel, str(expires), session.now_ns)
+        answer = kernel.extend(intent_hash, until_ns, now_ns=session.now_ns)
+        wording = kernel.state.wording
+    return _answered(session, answer, wording)
 
 
 @click.command()
@@ -176,9 +205,11 @@ def extend(session: Session, intent_hash: str, expires_ns: int) -> int:
 @click.pass_obj
 def approve(session: Session, intent_hash: str, reasons: tuple[str, ...]) -> int:
     """Approve an intent that waits; approving again changes nothing. It may wait for others, too."""
+    intent_hash = intent_of(session, intent_hash)
     with writer_of(session) as kernel, whole():
         answer = kernel.approve(intent_hash, now_ns=session.now_ns, reasons=reasons or None)
-    return _answered(session, answer)
+        wording = kernel.state.wording
+    return _answered(session, answer, wording)
 
 
 @click.command()
@@ -187,9 +218,11 @@ def approve(session: Session, intent_hash: str, reasons: tuple[str, ...]) -> int
 @click.pass_obj
 def reject(session: Session, intent_hash: str) -> int:
     """Reject an intent that waits, which ends its reservation."""
+    intent_hash = intent_of(session, intent_hash)
     with writer_of(session) as kernel, whole():
         answer = kernel.reject(intent_hash, now_ns=session.now_ns)
-    return _answered(session, answer)
+        wording = kernel.state.wording
+    return _answered(session, answer, wording)
 
 
 @click.command()
@@ -200,10 +233,11 @@ def tick(session: Session) -> int:
     with writer_of(session) as kernel, whole():
         frames = kernel.tick(now_ns=session.now_ns)
         document = {"frames": frames, "seq": kernel.state.seq - 1, "now_ns": kernel.state.now_ns}
-    emit(session, document, lambda out: say(out, f"{frames} frames, logical time {document['now_ns']}"))
+        now = kernel.state.wording.moment(kernel.state.now_ns)
+    emit(session, document, lambda out: say(out, f"{frames} frames, logical time {now}"))
     return DONE
 
 
-def _answered(session: Session, answer: Answer) -> int:
-    emit(session, answer_json(answer), lambda out: show_answer(out, answer))
+def _answered(session: Session, answer: Answer, wording: Wording) -> int:
+    emit(session, answer_json(answer), lambda out: show_answer(out, answer, wording))
     return code_of_answer(answer)

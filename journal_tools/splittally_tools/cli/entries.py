@@ -8,36 +8,43 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from splittally.edge.amounts import format_amount
 from splittally.edge.moments import Moment
-from splittally.runtime.lineage import Untraceable
-from splittally.runtime.lineage.causes import postings_of
+from splittally.edge.wording import Wording, short_hash
+from splittally.runtime.lineage.causes import LATE, REFUND, RELEASE, SETTLE, postings_of
+from splittally.runtime.lineage.sources import RULE
+from splittally.runtime.named import KINDS, Names
 from splittally.runtime.reader import Reader
 
 from splittally_tools.cli.exit_codes import DONE
 from splittally_tools.cli.labelled import Labelled, Labels
 from splittally_tools.cli.open_world import reader_of
-from splittally_tools.cli.output import Page, console, emit_refusal, say, to_line, word
+from splittally_tools.cli.output import Page, console, say, to_line, word
 from splittally_tools.cli.session import Session
+
+CAUSES = Names(
+    "kind",
+    lambda state: {*KINDS.of_state(state), SETTLE, LATE, RELEASE, REFUND, RULE},
+    KINDS.of_record,
+)
 
 
 def list_entries(
-    session: Session, account: str | None, since: Moment | None, until: Moment | None, labels: Labels
+    session: Session,
+    wanted: dict[str, str | None],
+    since: Moment | None,
+    until: Moment | None,
+    labels: Labels,
 ) -> int:
-    """The lines from one moment to another, of one account or of all, in order."""
+    """The lines from one moment to another whose fields are what is wanted of them, in order."""
+    said = {name: value for name, value in wanted.items() if value is not None}
     with reader_of(session) as reader:
-        if account is not None and account not in reader.state.accounts:
-            return emit_refusal(
-                session, Untraceable(f"there is no account `{word(account)}`", field="account")
-            )
         frames = reader.frames_between(since, until)
         every = entries(reader, *frames, Labelled(reader, labels, frames.start))
-        rows = (row for row in every if account in (None, row["account"]))
+        rows = (row for row in every if said.items() <= row.items())
         if session.as_json:
             sys.stdout.writelines(to_line(row) + "\n" for row in rows)
         else:
-            scales = {name: row["scale"] for name, row in reader.state.resources.items()}
-            _show(console(), rows, scales)
+            _show(console(), rows, reader.state.wording)
     return DONE
 
 
@@ -65,10 +72,10 @@ def entries(
                 }
 
 
-def _show(out: Page, rows: Iterator[dict[str, Any]], scales: dict[str, int]) -> None:
+def _show(out: Page, rows: Iterator[dict[str, Any]], wording: Wording) -> None:
     for row in rows:
-        place = word(row["account"]) if row["account"] else f"in flight of {row['intent_hash'].hex()}"
-        amount = format_amount(row["amount"], row["unit"], scales[row["unit"]])
+        place = word(row["account"]) if row["account"] else f"in flight of {short_hash(row['intent_hash'])}"
+        amount = wording.amount(row["amount"], row["unit"])
         direction = row["direction"].upper()
         cause = f"seq {row['seq']}, {word(row['kind'])} under {word(row['permission'])}"
         say(out, f"{direction:<6}  {place}  {word(amount)}  ({cause})")

@@ -63,7 +63,7 @@ MENU: dict[str, Entry] = {
     "explain": Entry(AUDITORS, _CLI + "explain", "explain", "why an intent was allowed or refused"),
     "trace": Entry(AUDITORS, _CLI + "trace", "trace", "where value came from, back to what issued it"),
     "state": Entry(AUDITORS, _CLI + "views", "state", "everything at one sequence, now or before"),
-    "export": Entry(AUDITORS, _CLI + "records", "export", "the journal as NDJSON, CBOR sequence or CSV"),
+    "export": Entry(AUDITORS, _CLI + "export", "export", "frames as a stream; intents as CSV or Parquet"),
     "verify": Entry(AUDITORS, _CLI + "verify", "verify", "prove the journal sound, or name what is not"),
     "checkpoint": Entry(AUDITORS, _CLI + "checkpoint", "checkpoint", "sign what the journal is now"),
     "prove": Entry(AUDITORS, _CLI + "checkpoint", "prove", "prove that a frame is in a checkpoint"),
@@ -74,6 +74,9 @@ MENU: dict[str, Entry] = {
     "ledger": Entry(FINANCE, _CLI + "ledgers", "ledger", "limits, reserved and spent; entries"),
     "reservations": Entry(FINANCE, _CLI + "ledgers", "reservations", "what is reserved, since when"),
     "accounts": Entry(FINANCE, _CLI + "ledgers", "accounts", "balances and what is in flight"),
+    "spend": Entry(
+        FINANCE, _CLI + "spend", "spend", "who spent what: by grant, principal, label, day and more"
+    ),
     "budgets": Entry(FINANCE, _CLI + "budgets", "budgets", "plans, stages, funds and solutions"),
     "stats": Entry(FINANCE, _CLI + "statistics", "stats", "sums of postings by window, from a store beside"),
     "prices": Entry(FINANCE, _CLI + "prices", "prices", "take over a public list of what models cost"),

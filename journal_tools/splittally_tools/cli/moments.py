@@ -5,9 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 import click
+from splittally import runtime
 from splittally.core.errors import InvalidInput
+from splittally.core.periods import rolling_ns
 from splittally.core.state import State
 from splittally.edge.moments import Moment, read_moment
+from splittally.runtime.moments import last_ns
 from splittally.runtime.queries import Queries
 from splittally.runtime.reader import Reader
 
@@ -59,6 +62,23 @@ def state_of(reader: Reader, at: Moment | None) -> State:
 def queries_at(reader: Reader, at: Moment | None) -> Queries:
     """The queries on that state."""
     return reader.state if at is None else reader.at(at)
+
+
+def expiry_of(kernel: "runtime.Kernel", text: str, given_ns: int | None) -> int:
+    """A time to come, in nanoseconds: the end of a day or a time by the world's clock, or a span from now."""
+    if text.startswith("+"):
+        length_ns = rolling_ns(text[1:])
+        if not length_ns:
+            raise InvalidInput(f"`{text}` is no span such as +90s, +2h or +7d", field="expires")
+        return length_ns + _now_ns(kernel, given_ns)
+    moment = read_moment(text, "expires")
+    return last_ns(moment, lambda: kernel.state.wording.calendar)
+
+
+def _now_ns(kernel: "runtime.Kernel", given_ns: int | None) -> int:
+    health = kernel.health()
+    now_ns: int = max(given_ns or 0, health["now_ns"], health["clock_ns"] or 0)
+    return now_ns
 
 
 def utc_of(moment: Moment) -> datetime:

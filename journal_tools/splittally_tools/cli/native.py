@@ -2,7 +2,9 @@
 
 Rule 1. Kinds, options and help come from `core.native.NATIVE` and the records of its params; nothing is
         listed here by hand. A field that is a record of its own gives its fields as options.
-Rule 2. Amounts may have units, bytes are hex or `@FILE`, maps are `KEY=NUMBER` or JSON, as the type says.
+Rule 2. Amounts have units, which the edge reads; what was understood is told. Bytes are hex or `@FILE`, maps
+        are `KEY=VALUE` or JSON, as the type says. What may be null is so by an empty text: `--holder ""`,
+        `--budget requests=`.
 """
 
 import types
@@ -11,27 +13,33 @@ from pathlib import Path
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import click
-from msgspec import NODEFAULT, Struct
+from msgspec import NODEFAULT, Struct, UnsetType
 from msgspec.structs import FieldInfo, fields
 from splittally.core.budget.plan import Plan
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import NATIVE_PARAMS_BYTES_MAX
 from splittally.core.native import NATIVE
-from splittally.edge.json_values import parse_json
+from splittally.edge.json_values import parse_json, printable
 from splittally.edge.records import Decision, answer_json
 from splittally.runtime import Kernel
+from splittally.runtime.preview import change_json
 
 from splittally_tools.cli.answers import code_of_answer, show_answer
+from splittally_tools.cli.differences import show_changes
 from splittally_tools.cli.exit_codes import REFUSED
 from splittally_tools.cli.groups import Commands
+from splittally_tools.cli.hashes import intent_of
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.open_world import writer_of
-from splittally_tools.cli.output import emit
+from splittally_tools.cli.output import Page, emit, say
 from splittally_tools.cli.replacing import CONFIRM, DRY_RUN, confirmed, emit_plan, planned
 from splittally_tools.cli.session import Session, shared
+from splittally_tools.cli.understood import understood
 
 SEPARATE = ("manifest.apply",)  # has a command of its own, which reads files
+AMENDING = ("grant.amend",)  # changes what stands, so what differs is shown
 SAID = {"until_ns": "until"}  # times that the edge reads: nanoseconds, or a date-time with an offset
+AMOUNTS = {"amount", "amounts", "budget", "debt_limit", "usage"}  # fields of amounts, by their names
 Parse = Callable[[str, tuple[str, ...]], Any]
 Act = Callable[[Kernel], Decision]
 
@@ -69,13 +77,17 @@ def _command(kind: str) -> click.Command:
         for name, field in known.items():
             said = words[_variable(name)]
             said = tuple(said) if field.is_many else (() if said is None else (said,))
+            if said and name == "intent_hash":
+                said = (intent_of(session, said[0]),)
             if said:
                 _put(params, field.path, field.parse(name, said))
 
         def act(kernel: Kernel) -> Decision:
             return kernel.native(kind, under=under, now_ns=session.now_ns, **params)
 
-        return _finish(session, act) if row.modules is None else _replace(session, act, dry_run, yes)
+        if row.modules is not None:
+            return _replace(session, act, dry_run, yes)
+        return _amend(session, act) if kind in AMENDING else _finish(session, act)
 
     about = f"{row.help.capitalize()}.\n\n{row.params.__doc__ or ''}"
     command = click.Command(kind, callback=run, params=options, help=about, short_help=row.help)
@@ -89,14 +101,36 @@ def _replacing(function: Callable[..., Any]) -> Callable[..., Any]:
 def _finish(session: Session, act: Act) -> int:
     with writer_of(session) as kernel, whole():
         decision = act(kernel)
-    emit(session, answer_json(decision), lambda out: show_answer(out, decision))
+        amounts = "" if session.as_json else understood(kernel, decision)
+    emit(session, answer_json(decision), lambda out: _show(out, decision, amounts))
     return code_of_answer(decision)
+
+
+def _amend(session: Session, act: Act) -> int:
+    """The same for an effect that changes what stands, with what differs after it."""
+    with writer_of(session) as kernel, whole():
+        preview = kernel.preview(act, session.now_ns)
+        decision = act(kernel)
+    document = {**answer_json(decision), "changes": list(map(change_json, preview.changes))}
+
+    def show(out: Page) -> None:
+        show_answer(out, decision)
+        show_changes(out, preview)
+
+    emit(session, document, show)
+    return code_of_answer(decision)
+
+
+def _show(out: Page, decision: Decision, amounts: str) -> None:
+    show_answer(out, decision)
+    if amounts:
+        say(out, f"  understood: {printable(amounts)}")
 
 
 def _replace(session: Session, act: Act, dry_run: bool, yes: bool) -> int:
     """The same for an effect that carries modules, after what they would judge otherwise was shown."""
     with planned(session, act) as plan:
-        decision = plan.decision
+        decision = plan.preview.decision
         if not dry_run:
             if not confirmed(session, plan, yes):
                 return REFUSED
@@ -123,6 +157,8 @@ def _option(name: str, field: Field) -> click.Option:
         [f"--{name.replace('_', '-')}", _variable(name)],
         required=field.is_required,
         multiple=field.is_many,
+        is_flag=False,
+        flag_value="yes" if field.parse is _bool else None,
         metavar=field.hint,
         help="May be given several times." if field.is_many else None,
     )
@@ -156,7 +192,9 @@ def _fields_of(kind: type, above: tuple[str, ...]) -> dict[str, Field]:
         elif isinstance(hint, type) and issubclass(hint, Struct):
             found |= _fields_of(hint, path)
         else:
-            found[name] = _field(path, hint, _is_required(info))
+            field = _field(path, hint, _is_required(info))
+            is_nullable = type(None) in get_args(hints[info.name])
+            found[name] = field._replace(parse=_or_null(field.parse)) if is_nullable else field
     return found
 
 
@@ -165,9 +203,9 @@ def _is_required(info: FieldInfo) -> bool:
 
 
 def _plain(hint: Any) -> Any:
-    """A type without its None."""
+    """A type without its None and its absence."""
     if get_origin(hint) in (Union, types.UnionType):
-        return next(part for part in get_args(hint) if part is not type(None))
+        return next(part for part in get_args(hint) if part not in (type(None), UnsetType))
     return hint
 
 
@@ -182,18 +220,22 @@ def _field(path: tuple[str, ...], hint: Any, is_required: bool) -> Field:
     if hint is int:
         return Field(
             path=path,
-            parse=_amount if name == "amount" else _integer,
+            parse=_amount if name in AMOUNTS else _integer,
             is_many=False,
             is_required=is_required,
-            hint="NUMBER",
+            hint="AMOUNT" if name in AMOUNTS else "NUMBER",
         )
     if hint is bytes:
         return Field(path=path, parse=_bytes, is_many=False, is_required=is_required, hint="HEX|@FILE")
     if hint is str:
         return Field(path=path, parse=_text, is_many=False, is_required=is_required, hint="TEXT")
-    if get_origin(hint) is dict and of == (str, int):
-        parse = _amounts if name in ("usage", "amounts") else _numbers
-        return Field(path=path, parse=parse, is_many=True, is_required=is_required, hint="KEY=NUMBER")
+    if get_origin(hint) is dict and _plain(of[1]) is int:
+        is_nullable = of[1] is not int
+        is_amount = name in AMOUNTS
+        parse: Parse = _texts if is_amount else _numbers
+        hinted = "KEY=AMOUNT" if is_amount else "KEY=NUMBER"
+        parse = _with_nulls(parse) if is_nullable else parse
+        return Field(path=path, parse=parse, is_many=True, is_required=is_required, hint=hinted)
     if get_origin(hint) is dict and of == (str, str):
         return Field(path=path, parse=_texts, is_many=True, is_required=is_required, hint="KEY=TEXT")
     if get_origin(hint) is list and of == (str,):
@@ -216,9 +258,9 @@ def _integer(name: str, said: tuple[str, ...]) -> int:
     return int(text)
 
 
-def _amount(name: str, said: tuple[str, ...]) -> int | str:
-    """Digits are minor units; anything else has a unit or a fraction, and the edge reads it."""
-    return int(said[0]) if said[0].isascii() and said[0].isdigit() and len(said[0]) <= 20 else said[0]
+def _amount(name: str, said: tuple[str, ...]) -> str:
+    """As it was typed: the edge knows the resource and reads it."""
+    return said[0]
 
 
 def _bool(name: str, said: tuple[str, ...]) -> bool:
@@ -260,8 +302,20 @@ def _numbers(name: str, said: tuple[str, ...]) -> dict[str, int]:
     return {key: _integer(name, (text,)) for key, text in _texts(name, said).items()}
 
 
-def _amounts(name: str, said: tuple[str, ...]) -> dict[str, int | str]:
-    return {key: _amount(name, (text,)) for key, text in _texts(name, said).items()}
+def _with_nulls(parse: Parse) -> Parse:
+    """The same for a map, whose empty texts are nulls."""
+
+    def read(name: str, said: tuple[str, ...]) -> dict[str, Any]:
+        texts = _texts(name, said)
+        stated = tuple(f"{key}={text}" for key, text in texts.items() if text)
+        return {**dict.fromkeys(texts), **(parse(name, stated) if stated else {})}
+
+    return read
+
+
+def _or_null(parse: Parse) -> Parse:
+    """The same, and null for an empty text."""
+    return lambda name, said: None if said == ("",) else parse(name, said)
 
 
 def _texts(name: str, said: tuple[str, ...]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The world of a session, opened for reading or for writing, and never made by accident.
 
 Rule 1. A command that only reads loads no writer.
+Rule 2. What narrows a command's list is checked here (`filters.py`), before anything is read for it.
 """
 
 import click
@@ -8,6 +9,7 @@ from splittally import runtime
 from splittally.edge.json_values import printable
 from splittally.runtime.reader import Reader, open_reader
 
+from splittally_tools.cli.filters import require_filters
 from splittally_tools.cli.session import Session
 
 
@@ -29,4 +31,10 @@ def writer_of(session: Session) -> "runtime.Kernel":
 
 def reader_of(session: Session) -> Reader:
     """The world opened for reading, beside whoever writes it; a context manager."""
-    return open_reader(session.folder)
+    reader = open_reader(session.folder)
+    try:
+        require_filters(reader)
+    except BaseException:
+        reader.close()
+        raise
+    return reader

@@ -2,7 +2,8 @@
 
 Rule 1. With `--json` nothing but data reaches standard output, in ASCII, one document a line.
 Rule 2. Text of the world is shown as `printable` shows it: it can neither colour a terminal nor turn a line.
-Rule 3. No row is cut: a hash that is shown is whole. Without a terminal nothing is wrapped either.
+Rule 3. Nothing is cut but hashes, which people see by their first digits, and no cell is broken: a table that
+        is wider than the terminal is shown row by row. Without a terminal nothing is wrapped either.
 Rule 4. What draws for people (`people`) is loaded when something is shown to people.
 """
 
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 from splittally.core.errors import SplittallyError
 from splittally.edge.json_values import printable
 from splittally.edge.records import readable
+from splittally.edge.wording import short_hash
 
 from splittally_tools.cli.exit_codes import REFUSED
 from splittally_tools.cli.session import Session
@@ -22,10 +24,14 @@ from splittally_tools.cli.session import Session
 _PEOPLE = "splittally_tools.cli.people"
 
 
+class Figure(str):
+    """A number as text, which stands right in its column."""
+
+
 class Page(Protocol):
     """Where a result is shown to people: a console of `rich`."""
 
-    def print(self, *objects: Any) -> None:
+    def print(self, *objects: Any, soft_wrap: bool | None = None) -> None:
         """Shows texts, tables and trees."""
 
 
@@ -82,13 +88,13 @@ def console() -> Page:
 
 def table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> Any:
     """A table to print, whose numbers stand right; every cell is text of the world."""
-    cells = [[(word(value), type(value) in (int, type(None))) for value in row] for row in rows]
+    cells = [[(word(value), type(value) in (int, type(None), Figure)) for value in row] for row in rows]
     return import_module(_PEOPLE).table(columns, cells)
 
 
 def say(out: Page, text: str, style: str = "") -> None:
     """One line for people; nothing in it is markup."""
-    out.print(import_module(_PEOPLE).styled(text, style))
+    import_module(_PEOPLE).say(out, text, style)
 
 
 def progress(session: Session) -> Bar:
@@ -109,7 +115,7 @@ def word(value: object) -> str:
         case False:
             return "no"
         case bytes():
-            return value.hex()
+            return short_hash(value)
         case dict():
             return " ".join(f"{word(key)}={_inner(item)}" for key, item in sorted(value.items())) or "-"
         case list() | tuple():

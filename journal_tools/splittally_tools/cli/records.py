@@ -1,4 +1,4 @@
-"""`log`, `show` and `export`: the frames themselves.
+"""`log` and `show`: the frames themselves.
 
 Rule 1. `log` is a change feed: whoever has seen frame N resumes with `--from N+1` and misses nothing.
 """
@@ -7,24 +7,28 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import click
 from splittally.core.errors import InvalidInput
 from splittally.core.events import Decided, Released, Settled
 from splittally.edge.arguments import require_frame
+from splittally.edge.json_values import printable
 from splittally.edge.moments import Moment
+from splittally.edge.wording import Wording
+from splittally.runtime.named import GRANTS, PRINCIPALS
 from splittally.runtime.reader import Reader, Record
 
 from splittally_tools.cli.exit_codes import DONE, REFUSED
+from splittally_tools.cli.filters import by_name, by_outcome
+from splittally_tools.cli.hashes import frames, intents, whole
 from splittally_tools.cli.labelled import Labelled, Labels, by_label
+from splittally_tools.cli.matching import WORDS, Wanted
 from splittally_tools.cli.moments import since_option, until_option
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, console, emit, for_people, say, to_line, word
 from splittally_tools.cli.session import Session, shared
-from splittally_tools.export.files import FORMATS, write_export
-from splittally_tools.export.frames import frame_json, kinds_of, type_of
+from splittally_tools.export.frames import frame_json, type_of
 
 POLL_SECONDS = 0.1
 
@@ -33,9 +37,10 @@ POLL_SECONDS = 0.1
 @shared
 @since_option()
 @until_option()
-@click.option(
-    "--kind", metavar="WORD", help="Only frames with this command, event, effect kind, or `grant`, `money`."
-)
+@by_name("--kind", WORDS, "Only frames with this command, event, effect kind, or `grant`, `money`.")
+@by_name("--grant", GRANTS, "Only frames that speak of this grant.")
+@by_name("--principal", PRINCIPALS, "Only frames that this principal caused.")
+@by_outcome
 @by_label
 @click.option("--follow", is_flag=True, help="Go on with the frames that come.")
 @click.option("--full", is_flag=True, help="Show long bytes, such as modules, in full.")
@@ -45,19 +50,24 @@ def log(
     since: Moment | None,
     until: Moment | None,
     kind: str | None,
+    grant: str | None,
+    principal: str | None,
+    outcome: str | None,
     labels: Labels,
     follow: bool,
     full: bool,
 ) -> int:
     """The frames of the journal, one a line, oldest first."""
     is_person = for_people(session)
+    wanted = Wanted(kind=kind, grant=grant, principal=principal, outcome=outcome)
     with reader_of(session) as reader, suppress(KeyboardInterrupt):
         labelled = Labelled(reader, labels, reader.frames_between(since, None).start if labels else 0)
+        wording = reader.state.wording if is_person else Wording()
         for record in _feed(reader, since, until, follow):
-            if not labelled(record) or (kind is not None and kind not in kinds_of(record)):
+            if not (labelled(record) and wanted(record)):
                 continue
             if is_person:
-                say(console(), _line(record))
+                say(console(), _line(record, wording))
             else:
                 sys.stdout.write(to_line(frame_json(record, brief=not full)) + "\n")
     return DONE
@@ -65,7 +75,7 @@ def log(
 
 def _feed(reader: Reader, since: Moment | None, until: Moment | None, follow: bool) -> Iterator[Record]:
     """The frames from one moment to another, waiting for those that are not there yet when following."""
-    start = reader.frames_between(since).start
+    start = reader.frames_between(since, until).start
     while True:
         stop = reader.frames_between(None, until).stop
         for record in reader.records(start, stop):
@@ -84,7 +94,7 @@ def _is_frame(moment: Moment | None) -> bool:
     return moment is not None and moment.seq is not None
 
 
-def _line(record: Record) -> str:
+def _line(record: Record, wording: Wording) -> str:
     """A frame in one line for people."""
     body = record.body
     told = []
@@ -92,17 +102,21 @@ def _line(record: Record) -> str:
         match event:
             case Decided():
                 codes = ",".join(finding.code for finding in event.findings)
-                told.append(f"{event.outcome} {event.intent_hash.hex()}{f' ({codes})' if codes else ''}")
+                told.append(
+                    f"{event.outcome} {wording.hash(event.intent_hash)}{f' ({codes})' if codes else ''}"
+                )
             case Settled():
-                usage = word(event.legs[0].usage) if event.legs else "-"
-                told.append(f"settled {event.intent_hash.hex()} {usage}")
+                usage = printable(wording.amounts(event.legs[0].usage)) if event.legs else ""
+                told.append(f"settled {wording.hash(event.intent_hash)}, used {usage or 'nothing'}")
             case Released():
-                told.append(f"released {event.intent_hash.hex()} ({event.cause})")
+                told.append(f"released {wording.hash(event.intent_hash)} ({event.cause})")
             case _:
                 told.append(type_of(event))
     kinds = sorted({member.kind for member in getattr(body.command, "members", ())})
     what = " ".join([type_of(body.command), *kinds])
-    return f"{record.seq} at {body.at_ns} {word(body.by)} {what}: {'; '.join(_shortened(told))}"
+    return (
+        f"{record.seq} at {wording.moment(body.at_ns)} {word(body.by)} {what}: {'; '.join(_shortened(told))}"
+    )
 
 
 def _shortened(told: list[str]) -> list[str]:
@@ -131,8 +145,11 @@ def show(session: Session, what: str, full: bool) -> int:
 def _found(reader: Reader, what: str) -> list[Record]:
     if what.isdecimal() and len(what) < 20:
         return [reader.record(require_frame(int(what), reader.head.size))]
+    what = whole(reader, what, intents, frames)
     if len(what) != 64:
-        raise InvalidInput("say a sequence, or a hash in 64 hex digits", field="hash")
+        raise InvalidInput(
+            "say a sequence, or a hash: all 64 hex digits, or its first 4 or more", field="hash"
+        )
     try:
         digest = bytes.fromhex(what)
     except ValueError:
@@ -166,34 +183,3 @@ def _show_item(out: Page, item: dict[str, Any], depth: int) -> None:
                 _show_item(out, inner, depth + 2)
         else:
             say(out, f"{lead}  {name}: {word(value)}")
-
-
-@click.command()
-@shared
-@click.option(
-    "--format", "kind", type=click.Choice([*FORMATS, "parquet"]), default="ndjson", show_default=True
-)
-@click.option(
-    "--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="A file (standard output)."
-)
-@since_option()
-@until_option()
-@click.pass_obj
-def export(
-    session: Session, kind: str, target: Path | None, since: Moment | None, until: Moment | None
-) -> int:
-    """Write the journal for other tools.
-
-    \b
-    ndjson   one frame a line, nothing left out
-    cborseq  the canonical bytes of the frames, one after the other (RFC 8742)
-    csv      one row for each decision, settlement and release
-    """
-    if kind == "parquet":
-        raise click.UsageError("parquet is not written yet; export csv or ndjson and convert that")
-    with reader_of(session) as reader:
-        frames = write_export(reader, kind, target, *reader.frames_between(since, until))
-    if target is not None:
-        document = {"format": kind, "frames": frames, "out": str(target)}
-        emit(session, document, lambda out: say(out, f"{frames} frames written to {target}"))
-    return DONE

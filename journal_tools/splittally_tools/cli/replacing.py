@@ -1,7 +1,8 @@
-"""What would be judged otherwise, for people and programs, and the question before a module is replaced.
+"""What would be judged otherwise, for people and programs, and the questions before something is recorded.
 
 Rule 1. The report is made from the journal as it is, before anything is recorded, and writes nothing.
-Rule 2. Only a person at a terminal is asked, and only where an installed module is replaced.
+Rule 2. Only a person at a terminal is asked: where an installed module is replaced, and where a grant would
+        be void for ever.
 Rule 3. Differences are written as they are read, so that a program may get millions of them.
 """
 
@@ -12,30 +13,29 @@ from typing import Any
 import click
 from splittally.edge.records import Decision
 from splittally.runtime import Kernel
-from splittally.runtime.queries import Queries
+from splittally.runtime.preview import Preview
 from splittally.runtime.reader import Reader
 
 from splittally_tools.audit.replay_diff import Report, judged_otherwise
 from splittally_tools.audit.upgrades import Change, Row, change_of
+from splittally_tools.cli.differences import show_changes
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, console, emit, for_people, progress, say, table, to_line, word
 from splittally_tools.cli.session import Session
 
 COLUMNS = ("dimension", "reserve was", "reserve now", "usage was", "usage now")
-CONFIRM = click.option("--yes", is_flag=True, help="Replace an installed module without asking.")
+CONFIRM = click.option("--yes", is_flag=True, help="Answer every question with yes.")
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
-Compare = Callable[[Queries, Queries], Any]  # is given the state before and after
 
 
 class Plan:
-    """What an effect would be answered and which installed modules it would replace.
+    """What an effect would be answered and change, and which installed modules it would replace.
 
-    `compared` is what the planner's `Compare` found. A context manager.
+    A context manager.
     """
 
-    def __init__(self, decision: Decision, compared: Any, modules: list[Row], report: Report) -> None:
-        self.decision = decision
-        self.compared = compared
+    def __init__(self, preview: Preview, modules: list[Row], report: Report) -> None:
+        self.preview = preview
         self.modules = modules
         self.report = report
         self.is_shown = False
@@ -47,21 +47,17 @@ class Plan:
         self.report.close()
 
 
-def planned(session: Session, act: Callable[[Kernel], Decision], compare: Compare | None = None) -> Plan:
+def planned(session: Session, act: Callable[[Kernel], Decision]) -> Plan:
     """The plan of an effect; nothing is written."""
     with reader_of(session) as reader:
         fork = reader.fork(session.principal)
         try:
-            decision = act(fork)
-            compared = compare(reader.state, fork.state) if compare is not None else None
-            change = change_of(reader.state, fork.state)
+            preview = fork.preview(act, session.now_ns)
+            change = change_of(preview.before, preview.after)
         finally:
             fork.close()
         report = report_of(session, reader, change) if change.modules else Report()
-    dry = Decision(
-        seq=None, intent_hash=decision.intent_hash, outcome=decision.outcome, findings=decision.findings
-    )
-    return Plan(dry, compared, change.modules, report)
+    return Plan(preview, change.modules, report)
 
 
 def report_of(session: Session, reader: Reader, change: Change) -> Report:
@@ -76,9 +72,25 @@ def confirmed(session: Session, plan: Plan, yes: bool) -> bool:
     if not plan.modules or not for_people(session):
         return True
     show_plan(console(), plan)
-    if yes or not sys.stdin.isatty():
-        return True
-    if click.confirm("replace it?" if len(plan.modules) == 1 else "replace them?", err=True):
+    return (
+        yes or not sys.stdin.isatty() or _agreed("replace it?" if len(plan.modules) == 1 else "replace them?")
+    )
+
+
+def is_asked(session: Session) -> bool:
+    """Whether there is a person at a terminal who can be asked."""
+    return for_people(session) and sys.stdin.isatty()
+
+
+def revocation_agreed(plan: Plan) -> bool:
+    """Whether the person at the terminal agrees to what cannot be undone, which is shown before."""
+    show_changes(console(), plan.preview)
+    grants = plan.preview.revoked
+    return _agreed(f"revoke {word(grants)} for ever?")
+
+
+def _agreed(question: str) -> bool:
+    if click.confirm(question, err=True):
         return True
     say(console(), "nothing was recorded")
     return False

@@ -14,12 +14,15 @@ from msgspec import Struct
 from msgspec.structs import asdict
 from splittally.core.calendars import Calendar
 from splittally.core.errors import JournalDamaged, WorldError
+from splittally.core.events import Measured
 from splittally.core.limits import TIME_NS_MAX
 from splittally.core.types import CALENDAR_WINDOWS, EXTERNAL
 from splittally.edge.moments import Moment
-from splittally.runtime.moments import first_ns, frame_at, last_ns, time_of
+from splittally.runtime.moments import first_ns, frame_at, last_ns, refuse_backward, time_of
+from splittally.runtime.named import ACCOUNTS, RESOURCES, Names
 
 from splittally_tools.cli.exit_codes import DONE, REFUSED
+from splittally_tools.cli.filters import by_name
 from splittally_tools.cli.groups import Commands
 from splittally_tools.cli.moments import since_option, until_option
 from splittally_tools.cli.open_world import reader_of
@@ -38,6 +41,12 @@ from splittally_tools.statistics.store import Cursor, Statistics, StatisticsDama
 
 _in_file = click.option(
     "--file", type=click.Path(dir_okay=False, path_type=Path), help=f"The store (WORLD/{FILE})."
+)
+
+MEASURED = Names(
+    "resource",
+    RESOURCES.of_state,
+    lambda body: [*RESOURCES.of_record(body), *(x.metric for x in body.out if isinstance(x, Measured))],
 )
 
 
@@ -138,8 +147,8 @@ def _show_check(out: Page, document: dict[str, Any]) -> None:
 @stats.command()
 @shared
 @_in_file
-@click.option("--account", help="Only this account.")
-@click.option("--resource", help="Only this resource.")
+@by_name("--account", ACCOUNTS, "Only this account.")
+@by_name("--resource", MEASURED, "Only this resource, or metric of a budget.")
 @click.option("--per", type=click.Choice(CALENDAR_WINDOWS), help="Also sums by window of this kind.")
 @since_option("windows")
 @until_option("windows")
@@ -165,6 +174,7 @@ def show(
         }
         if per is not None:
             kept = cursor.kept
+            refuse_backward(since, until, lambda: kept.calendar)
             since_ns = since and kept.start(per, _bounded(session, since, first_ns, kept.calendar))
             until_ns = until and _bounded(session, until, last_ns, kept.calendar)
             found = statistics.totals(per, account, resource, since_ns, until_ns)

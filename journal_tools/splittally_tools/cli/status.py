@@ -3,7 +3,7 @@
 from typing import Any
 
 import click
-from splittally.core.dates import shown_time
+from splittally.edge.wording import Wording
 from splittally.runtime.rows import Row
 
 from splittally_tools.cli.exit_codes import DONE, REFUSED
@@ -27,16 +27,16 @@ def status(session: Session) -> int:
     Of a world that another process has open it says what opening it now would find.
     """
     with reader_of(session) as reader:
-        row = reader.health()
-    emit(session, {**row}, lambda out: _show(out, row))
+        row, wording = reader.health(), reader.state.wording
+    emit(session, {**row}, lambda out: _show(out, row, wording))
     return REFUSED if row["state"] == "jumped" else DONE
 
 
-def _show(out: Page, row: Row) -> None:
-    say(out, f"{row['seq'] + 1} frames, logical time {row['now_ns']} ({shown_time(row['now_ns'])})")
+def _show(out: Page, row: Row, wording: Wording) -> None:
+    say(out, f"{row['seq'] + 1} frames, logical time {wording.moment(row['now_ns'])}")
     text, style = _SAID[row["state"]]
     read: Any = row["clock_ns"]
-    at = f": it reads {read} ({shown_time(read)})" if read is not None else ""
+    at = f": it reads {wording.moment(read)}" if read is not None else ""
     say(out, f"  {text}{at}" if row["clock"] == "host" else "  the clock is given with each command", style)
     say(out, f"  {row['open_intents']} open intents")
     for repair in row["repairs"]:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, Protocol
 
 import click
 from splittally import runtime
@@ -22,8 +22,9 @@ from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_key
 from splittally.core.limits import GROUP_MAX, LINE_BYTES_MAX
 from splittally.edge.records import answer_json, finding_json
+from splittally.edge.wording import Wording
 
-from splittally_tools.cli.answers import code_of_answer, reason, summary
+from splittally_tools.cli.answers import code_of_answer, reason, show_answer
 from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.lines import Line, Lines
@@ -34,7 +35,16 @@ from splittally_tools.cli.turn import Turns
 
 PIECE_BYTES = 1 << 20
 Read = Callable[[Line], "runtime.At"]
-Run = Callable[[list["runtime.At"]], list[Any]]
+
+
+class Asked(Protocol):
+    """A world that a stream asks."""
+
+    def run(self, requests: "list[runtime.At]") -> list[Any]:
+        """The answers to these requests, in order."""
+
+    def wording(self) -> Wording:
+        """How its values are said to people."""
 
 
 class Refused(NamedTuple):
@@ -70,7 +80,7 @@ def submit(session: Session, file: Path, keys: str | None) -> int:
     """
     with opened(file, is_read_twice=keys is not None) as stream, Turns(session) as turns:
         read = intent_reader(session, _digest(stream) if keys else None)
-        return answer_stream(session, stream, turns.run, read, refused_intent, turns)
+        return answer_stream(session, stream, turns, read, refused_intent, turns)
 
 
 @click.command()
@@ -89,7 +99,7 @@ def settle(session: Session, file: Path) -> int:
         return answer_stream(
             session,
             stream,
-            turns.run,
+            turns,
             lambda line: read_receipt(line.text or b"", session.now_ns),
             _refused_receipt,
             turns,
@@ -97,23 +107,28 @@ def settle(session: Session, file: Path) -> int:
 
 
 def answer_stream(
-    session: Session, stream: IO[bytes], run: Run, read: Read, refused: Told, turns: Turns | None = None
+    session: Session, stream: IO[bytes], asked: Asked, read: Read, refused: Told, turns: Turns | None = None
 ) -> int:
-    """Answers every line of a stream; 1 when one was refused. What `run` writes to is held in `turns`."""
+    """Answers every line of a stream; 1 when one was refused. A world that is written is held in `turns`."""
     is_person = for_people(session)
     code = DONE
     for batch in Lines(stream, turns.end if turns else None).batches(GROUP_MAX):
         if turns is not None:
             turns.begin()
         with whole():
-            for told in _answers(run, batch, read):
+            for told in _answers(asked.run, batch, read):
                 code = max(code, _code(told))
-                _write(told, is_person, refused)
+                if is_person:
+                    _show(told, asked.wording())
+                else:
+                    sys.stdout.write(
+                        to_line(refused(told) if isinstance(told, Refused) else _document(told)) + "\n"
+                    )
             sys.stdout.flush()
     return code
 
 
-def _answers(run: Run, batch: list[Line], read: Read) -> Iterator[Any]:
+def _answers(run: Callable[[list["runtime.At"]], list[Any]], batch: list[Line], read: Read) -> Iterator[Any]:
     """Each line's answer, or `Refused` where it was not asked."""
     asked: list[runtime.At | SplittallyError] = []
     for line in batch:
@@ -141,15 +156,12 @@ def _code(told: Any) -> int:
     return max(code_of_answer(answer) for answer in (told if isinstance(told, list) else [told]))
 
 
-def _write(told: Any, is_person: bool, refused: Told) -> None:
-    if not is_person:
-        document = refused(told) if isinstance(told, Refused) else _document(told)
-        sys.stdout.write(to_line(document) + "\n")
-    elif isinstance(told, Refused):
-        say(console(), f"line {told.number}: {reason(told.finding)}", "red")
+def _show(told: Any, wording: Wording) -> None:
+    if isinstance(told, Refused):
+        say(console(), f"line {told.number}: {reason(told.finding, wording)}", "red")
     else:
         for answer in told if isinstance(told, list) else [told]:
-            say(console(), summary(answer), "red" if code_of_answer(answer) else "green")
+            show_answer(console(), answer, wording)
 
 
 def _document(answer: Any) -> dict[str, Any]:

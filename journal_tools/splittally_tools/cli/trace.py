@@ -1,5 +1,6 @@
 """`trace`: where value came from, walked back to what issued it."""
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -9,12 +10,15 @@ import click
 from rich.text import Text
 from rich.tree import Tree
 from splittally.core.frames import Body
-from splittally.edge.amounts import format_amount
 from splittally.edge.moments import Moment
-from splittally.runtime.lineage import History, Level, Untraceable, origins_of, read_history, trace_in
+from splittally.edge.wording import Wording, short_hash
+from splittally.runtime.lineage import Level, Untraceable, origins_of, read_history, trace_in
+from splittally.runtime.named import RESOURCES
 from splittally.runtime.reader import Reader
 
 from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.filters import by_name
+from splittally_tools.cli.hashes import intents, whole
 from splittally_tools.cli.labelled import shown_labels
 from splittally_tools.cli.moments import at_option
 from splittally_tools.cli.open_world import reader_of
@@ -29,7 +33,7 @@ _STYLES = {"issue": "green", "debt": "red", "balance": "bold"}
 @click.command()
 @shared
 @click.argument("target", metavar="HASH|SEQ|ACCOUNT")
-@click.option("--resource", metavar="NAME", help="Only this resource.")
+@by_name("--resource", RESOURCES, "Only this resource.")
 @click.option("--depth", type=click.IntRange(1), metavar="N", help="No deeper than N levels.")
 @click.option(
     "--limit",
@@ -56,8 +60,11 @@ def trace(
     an issue, a debt, or a level that --depth keeps closed.
     """
     with reader_of(session) as reader, progress(session) as bar:
+        if not target.isdecimal() and target not in reader.folded.ledger.accounts:
+            target = whole(reader, target, intents)
         stop = reader.head.size if at is None else reader.state_after(at).size
         task = bar.add_task("reading", total=stop)
+        wording = reader.state.wording
         history = read_history(_frames(reader, stop, lambda done: bar.update(task, completed=done)))
     try:
         levels = trace_in(history, target, resource, depth)
@@ -66,23 +73,23 @@ def trace(
     most = limit if limit or session.as_json else LINES_SHOWN
     if sums:
         origins = islice(origins_of(levels), most)
-        return _emit_sums(session, history, [origin._asdict() for origin in origins])
+        return _emit_sums(session, wording, [origin._asdict() for origin in origins])
     if session.as_json:
         sys.stdout.writelines(to_line(level.document()) + "\n" for level in islice(levels, most))
     else:
-        _show(console(), target, history, islice(levels, most))
+        _show(console(), target, wording, islice(levels, most))
         if next(levels, None) is not None:
             say(console(), f"the first {most} levels; --depth N, --sums or a higher --limit shows the rest")
     return DONE
 
 
-def _emit_sums(session: Session, history: History, rows: list[dict[str, Any]]) -> int:
+def _emit_sums(session: Session, wording: Wording, rows: list[dict[str, Any]]) -> int:
     def show(out: Page) -> None:
         cells = [
             (
                 row["what"],
                 word(row["account"]),
-                _amount(history, row["amount"], row["resource"]),
+                word(wording.amount(row["amount"], row["resource"])),
                 row["levels"],
             )
             for row in rows
@@ -93,10 +100,6 @@ def _emit_sums(session: Session, history: History, rows: list[dict[str, Any]]) -
     return DONE
 
 
-def _amount(history: History, amount: int, resource: str) -> str:
-    return word(format_amount(amount, resource, history.scales.get(resource, 0)))
-
-
 def _frames(reader: Reader, stop: int, progress: Callable[[int], None]) -> Iterator[tuple[int, Body]]:
     """Sequence and body of every frame before `stop`; how many were read is told now and then."""
     for record in reader.records(0, stop):
@@ -105,37 +108,45 @@ def _frames(reader: Reader, stop: int, progress: Callable[[int], None]) -> Itera
             progress(record.seq)
 
 
-def _show(out: Page, target: str, history: History, levels: Iterable[Level]) -> None:
-    branches: list[Tree] = [Tree(Text(word(target)))]
+def _show(out: Page, target: str, wording: Wording, levels: Iterable[Level]) -> None:
+    branches: list[Tree] = [Tree(Text(_named(target)))]
     tops: list[int] = [-1]
     for level in levels:
         while tops[-1] >= level.level:
             branches.pop()
             tops.pop()
-        branches.append(branches[-1].add(_label(history, level)))
+        branches.append(branches[-1].add(_label(wording, level)))
         tops.append(level.level)
     if len(branches) == 1:
-        say(out, f"{word(target)} holds nothing")
+        say(out, f"{_named(target)} holds nothing")
         return
-    out.print(branches[0])
+    out.print(branches[0], soft_wrap=False)
 
 
-def _label(history: History, level: Level) -> Text:
+def _label(wording: Wording, level: Level) -> Text:
     label = Text(f"{level.what} ", style=_STYLES.get(level.what, ""))
-    label.append(_amount(history, level.amount, level.resource), style="bold")
+    label.append(word(wording.amount(level.amount, level.resource)), style="bold")
     if level.seq is None:
         return label.append(f" in {word(level.credit)}")
-    label.append(f" {_moved(level)}, seq {level.seq} at {level.at_ns} for {word(level.principal)}")
+    label.append(
+        f" {_moved(level)}, seq {level.seq} at {wording.moment(level.at_ns or 0)} for {word(level.principal)}"
+    )
     label.append(f", under {' < '.join(map(word, level.chain)) or '-'}")
     if level.part_of:
         label.append(f", part of {word(level.part_of)}")
     for part in level.parts:
-        label.append(f", has the part {part.hex()}")
+        label.append(f", has the part {wording.hash(part)}")
     if level.labels:
         label.append(f", labelled {shown_labels(level.labels)}")
     if level.is_repeated:
         label.append(", told above")
     return label
+
+
+def _named(target: str) -> str:
+    """What is traced, for people: a hash by its first digits."""
+    is_hash = re.fullmatch("[0-9a-fA-F]{64}", target) is not None
+    return short_hash(bytes.fromhex(target)) if is_hash else word(target)
 
 
 def _moved(level: Level) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from splittally import runtime
+from splittally.edge.wording import Wording
 from splittally.journal.lock import is_waited_for
 from splittally.runtime.folder import require_world
 
@@ -43,6 +44,11 @@ class Turns:
         """The answers of the world that `begin` opened."""
         assert self._kernel is not None
         return self._kernel.run(requests)
+
+    def wording(self) -> Wording:
+        """How the values of that world are said."""
+        assert self._kernel is not None
+        return self._kernel.state.wording
 
     def end(self) -> None:
         """Give the world back; does nothing when it is not open."""

@@ -1,26 +1,37 @@
-"""`init` makes a world, `apply` makes it what a manifest says."""
+"""`init` makes a world, `apply` makes it what a manifest says.
+
+Rule 1. What is shown is the plan: every difference, before and after. What cannot be undone is asked for.
+Rule 2. Whoever was asked, or names a plan, gets that one or nothing.
+"""
 
 from pathlib import Path
 from typing import Any
 
 import click
 from splittally.core.errors import WorldExists
+from splittally.core.types import ALLOW, DENY
 from splittally.edge.records import Decision, answer_json
 from splittally.runtime import Kernel, open_world
 from splittally.runtime.folder import is_world
-from splittally.runtime.queries import Queries
+from splittally.runtime.preview import Preview, change_json, refusals
 from splittally.runtime.reader import open_reader
-from splittally.runtime.rows import Row
 
 from splittally_tools.cli.answers import code_of_answer, show_answer, show_reasons
+from splittally_tools.cli.differences import show_changes
 from splittally_tools.cli.exit_codes import REFUSED
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.open_world import writer_of
-from splittally_tools.cli.output import Page, emit, say, word
-from splittally_tools.cli.replacing import CONFIRM, DRY_RUN, confirmed, emit_plan, planned
+from splittally_tools.cli.output import Page, emit, say
+from splittally_tools.cli.replacing import (
+    CONFIRM,
+    DRY_RUN,
+    confirmed,
+    emit_plan,
+    is_asked,
+    planned,
+    revocation_agreed,
+)
 from splittally_tools.cli.session import Session, shared
-
-Change = dict[str, Any]
 
 
 @click.command()
@@ -56,82 +67,66 @@ def _is_made(folder: Path) -> bool:
 @DRY_RUN
 @CONFIRM
 @click.option("--accept-modules", is_flag=True, help="Take the modules that names mean now.")
+@click.option("--allow-revoke", is_flag=True, help="Revoke, for ever, the grants that MANIFEST leaves out.")
+@click.option("--expect", metavar="HASH", help="Apply this plan and no other: the hash that --dry-run shows.")
 @click.pass_obj
-def apply(session: Session, manifest: Path, dry_run: bool, yes: bool, accept_modules: bool) -> int:
+def apply(
+    session: Session,
+    manifest: Path,
+    dry_run: bool,
+    yes: bool,
+    accept_modules: bool,
+    allow_revoke: bool,
+    expect: str | None,
+) -> int:
     """Make the world what MANIFEST (.toml or .json) says, all or nothing, as one record.
 
+    Every difference is shown, before and after. A grant that MANIFEST leaves out is revoked for ever: at a
+    terminal you are asked first; elsewhere nothing is recorded without `--allow-revoke`.
     Where it replaces an installed module, every recorded question is asked of the new one first and what
     would be answered otherwise is shown; at a terminal you are asked before anything is recorded.
     Where a name that MANIFEST states means another module now, what was made by it keeps the old one.
     """
 
-    def act(kernel: Kernel) -> Decision:
-        return kernel.apply(manifest, now_ns=session.now_ns, accept_modules=accept_modules)
+    def act(kernel: Kernel, **said: Any) -> Decision:
+        return kernel.apply(manifest, now_ns=session.now_ns, accept_modules=accept_modules, **said)
 
-    with planned(session, act, _difference) as plan:
-        decision, changes = plan.decision, plan.compared
-        if not dry_run:
+    with planned(session, act) as plan:
+        preview = plan.preview
+        asks = is_asked(session) and not dry_run and preview.revoked and not allow_revoke
+        refused = refusals(preview, expect, allow_revoke or dry_run or bool(asks))
+        if refused:
+            decision = Decision(None, None, DENY, tuple(refused))
+        elif dry_run:
+            decision = preview.decision
+        else:
+            if asks and not yes and not revocation_agreed(plan):
+                return REFUSED
             if not confirmed(session, plan, yes):
                 return REFUSED
+            meant = preview.hash if asks else expect
             with writer_of(session) as kernel, whole():
-                before = _definitions(kernel.state)
-                decision = act(kernel)
-                changes = _changes(before, _definitions(kernel.state))
-        document = {**answer_json(decision), "dry_run": dry_run, "changes": changes}
-        emit_plan(session, document, plan, lambda out: _show(out, decision, changes, dry_run))
+                preview = kernel.preview(act, session.now_ns)
+                decision = act(kernel, expect=meant, allow_revoke=allow_revoke or bool(asks))
+        document = {
+            **answer_json(decision),
+            "dry_run": dry_run,
+            "plan": preview.hash,
+            "changes": list(map(change_json, preview.changes)),
+        }
+        emit_plan(session, document, plan, lambda out: _show(out, decision, preview, dry_run))
     return code_of_answer(decision)
 
 
-def _show(out: Page, decision: Decision, changes: list[Change], dry_run: bool) -> None:
-    if decision.outcome == "allow" and not changes:
+def _show(out: Page, decision: Decision, preview: Preview, dry_run: bool) -> None:
+    if decision.outcome == ALLOW and not preview.changes:
         say(out, "nothing to change: the world is what the manifest says")
         show_reasons(out, decision.findings)
         return
-    if not dry_run or decision.outcome != "allow":
-        show_answer(out, decision)
-    else:
+    if dry_run and decision.outcome == ALLOW:
         show_reasons(out, decision.findings)
-    for change in changes:
-        verb = f"would be {change['change']}" if dry_run else change["change"]
-        say(out, f"  {change['table']} {word(change['key'])} {verb}")
-
-
-def _definitions(state: Queries) -> dict[str, dict[str, Any]]:
-    """What a manifest can change, by table and name; nothing here grows with use."""
-    return {
-        "accounts": {name: (row.kind, row.debt_limit) for name, row in state.accounts.items()},
-        "caps": dict(state.caps),
-        "effects": dict(state.effects),
-        "grants": {name: _terms(row) for name, row in state.grants.items()},
-        "modules": dict(state.modules),
-        "policy": {rule.name: rule for rule in state.policy},
-        "resources": {name: row.scale for name, row in state.resources.items()},
-    }
-
-
-def _terms(row: Row) -> dict[str, Any]:
-    """A grant without what its cap's module makes of it."""
-    return {field: value for field, value in row.items() if field != "uncounted"}
-
-
-def _difference(before: Queries, after: Queries) -> list[Change]:
-    return _changes(_definitions(before), _definitions(after))
-
-
-def _changes(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> list[Change]:
-    """Which entries of which tables differ: added, changed, removed or revoked."""
-    changes = []
-    for table, entries in after.items():
-        old = before[table]
-        for key in sorted({*old, *entries}):
-            if old.get(key) != entries.get(key):
-                changes.append({"table": table, "key": key, "change": _verb(old.get(key), entries.get(key))})
-    return changes
-
-
-def _verb(old: Any, new: Any) -> str:
-    if old is None:
-        return "added"
-    if new is None:
-        return "removed"
-    return "revoked" if isinstance(new, dict) and new.get("revoked") else "changed"
+    else:
+        show_answer(out, decision)
+    show_changes(out, preview)
+    if decision.seq is None and preview.changes:
+        say(out, f"nothing was recorded; `--expect {preview.hash.hex()}` applies this plan and no other")

@@ -1,45 +1,93 @@
-"""The export formats: NDJSON, CBOR sequence, CSV.
+"""Exports as files: streams of frames, tables as CSV or Parquet.
 
 Rule 1. A file is written aside and renamed when it is whole; an export that is cut off leaves nothing.
         A device or a pipe is written to and stays what it is.
-Rule 2. A CSV cell can start no formula: what begins like one gets an apostrophe in front (OWASP).
+Rule 2. A file that is there is not replaced unless that is asked for.
 """
 
-import csv
-import io
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
-from splittally.core.commands import Submit
-from splittally.core.events import Decided, Held, Released, Settled
-from splittally.edge.json_values import printable
-from splittally.edge.records import readable
+from splittally.core.errors import InvalidInput, WorldError
 from splittally.journal import disk
-from splittally.runtime.reader import Reader, Record
+from splittally.runtime.reader import Reader
 
+from splittally_tools.export.columns import Table, csv_of
 from splittally_tools.export.frames import frame_json
 
-Range = tuple[int, int | None]
-COLUMNS = (
-    "seq", "frame_hash", "at_ns", "principal", "event", "intent_hash", "kind", "grant", "outcome", "codes",
-    "reserve", "usage", "charged",
-)  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+NDJSON, CBORSEQ, CSV, PARQUET = "ndjson", "cborseq", "csv", "parquet"
+_PARQUET = "splittally_tools.export.parquet"
+Seen = Callable[[int], None]
 
 
-def write_export(reader: Reader, kind: str, target: Path | None, start: int, stop: int | None) -> int:
+class NoParquet(WorldError):
+    """What writes Parquet is not installed."""
+
+    code = "no_parquet"
+
+
+def write_stream(
+    reader: Reader, kind: str, target: Path | None, start: int, stop: int | None, seen: Seen = lambda _: None
+) -> int:
     """Writes the frames `start` to before `stop` and says how many."""
-    pieces = FORMATS[kind](reader, start, stop)
+    pieces = STREAMS[kind](reader, start, stop)
     if target is None:
-        return _write(pieces, sys.stdout.buffer)
+        return _write(pieces, sys.stdout.buffer, seen)
     with _aside(target) as out:
-        return _write(pieces, out)
+        return _write(pieces, out, seen)
+
+
+def write_table(table: Table, kind: str, target: Path | None) -> int:
+    """Writes a table as CSV, or as Parquet into a file, and says how many rows."""
+    counted = _Counted(table)
+    if kind == PARQUET:
+        assert target is not None
+        write_parquet = parquet_writer()
+        with _aside(target) as out:
+            write_parquet(counted.table, Path(out.name))
+    elif target is None:
+        _write(csv_of(counted.table), sys.stdout.buffer)
+    else:
+        with _aside(target) as out:
+            _write(csv_of(counted.table), out)
+    return counted.rows
+
+
+class _Counted:
+    """A table whose rows are counted as they go by."""
+
+    def __init__(self, table: Table) -> None:
+        self.rows = 0
+        self.table = table._replace(rows=self._through(table.rows))
+
+    def _through(self, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+        for row in rows:
+            self.rows += 1
+            yield row
+
+
+def parquet_writer() -> Callable[[Table, Path], None]:
+    """What writes a table as Parquet; `NoParquet` where it is not installed."""
+    try:
+        writer: Callable[[Table, Path], None] = import_module(_PARQUET).write_parquet
+    except ImportError as error:
+        text = "Parquet needs one more package: `pip install 'splittally[parquet]'`"
+        raise NoParquet(text) from error
+    return writer
+
+
+def refuse_existing(targets: Iterable[Path]) -> None:
+    """Refuses the first target that is a file already."""
+    for target in targets:
+        if target.is_file():
+            raise InvalidInput(f"`{target}` is there already; say `--force` to replace it", field="out")
 
 
 def write_file(target: Path, data: bytes) -> None:
@@ -69,14 +117,15 @@ def _aside(target: Path) -> Iterator[IO[bytes]]:
         raise disk.refusal(f"`{target}` cannot be written", error) from error
 
 
-def _write(pieces: Iterator[bytes], out: IO[bytes]) -> int:
-    """The number of frames: every piece but a heading is one frame."""
-    frames = 0
+def _write(pieces: Iterator[bytes], out: IO[bytes], seen: Seen = lambda _: None) -> int:
+    """How many pieces were written; `seen` hears of each."""
+    count = 0
     for piece in pieces:
         out.write(piece)
-        frames += 1
+        count += 1
+        seen(1)
     out.flush()
-    return frames
+    return count
 
 
 def _ndjson(reader: Reader, start: int, stop: int | None) -> Iterator[bytes]:
@@ -90,65 +139,8 @@ def _cborseq(reader: Reader, start: int, stop: int | None) -> Iterator[bytes]:
         yield data
 
 
-def _csv(reader: Reader, start: int, stop: int | None) -> Iterator[bytes]:
-    heading = _csv_rows([list(COLUMNS)])
-    for record in reader.records(start, stop):
-        yield heading + _csv_rows(_rows(record))
-        heading = b""
-
-
-FORMATS: dict[str, Callable[[Reader, int, int | None], Iterator[bytes]]] = {
-    "ndjson": _ndjson,
-    "cborseq": _cborseq,
-    "csv": _csv,
+STREAMS: dict[str, Callable[[Reader, int, int | None], Iterator[bytes]]] = {
+    NDJSON: _ndjson,
+    CBORSEQ: _cborseq,
 }
-
-
-def _rows(record: Record) -> Iterator[list[Any]]:
-    """A row for each decision, settlement and release of a frame."""
-    body = record.body
-    common = [record.seq, record.hash.hex(), body.at_ns, body.by]
-    members = {x.intent_hash: x for x in body.command.members} if isinstance(body.command, Submit) else {}
-    reserves = {event.intent_hash: event.legs[0].reserve for event in body.out if isinstance(event, Held)}
-    for event in body.out:
-        match event:
-            case Decided():
-                member = members[event.intent_hash]
-                codes = " ".join(finding.code for finding in event.findings)
-                reserve = reserves.get(event.intent_hash, {})
-                row = [member.kind, member.grant, event.outcome, codes, reserve, {}, {}]
-                yield [*common, "decided", event.intent_hash.hex(), *row]
-            case Settled():
-                leaf = event.legs[0] if event.legs else None
-                usage, charged = (leaf.usage, leaf.charged) if leaf is not None else ({}, {})
-                codes = " ".join(finding.code for finding in event.violations)
-                row = ["", leaf.grant if leaf is not None else "", event.how, codes, {}, usage, charged]
-                yield [*common, "settled", event.intent_hash.hex(), *row]
-            case Released():
-                grant = event.authority[0].grant if event.authority else ""
-                codes = " ".join(finding.code for finding in event.findings)
-                yield [
-                    *common,
-                    "released",
-                    event.intent_hash.hex(),
-                    "",
-                    grant,
-                    event.cause,
-                    codes,
-                    {},
-                    {},
-                    {},
-                ]
-
-
-def _csv_rows(rows: Any) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows([_cell(value) for value in row] for row in rows)
-    return text.getvalue().encode()
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, dict):
-        return json.dumps(readable(value), sort_keys=True) if value else ""
-    text = printable(str(value))
-    return f"'{text}" if text.startswith(_FORMULA) else text
+FORMATS = (NDJSON, CBORSEQ, CSV, PARQUET)

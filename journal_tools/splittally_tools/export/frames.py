@@ -16,6 +16,7 @@ from splittally.core.caps.rules import PROGRAM
 from splittally.core.commands import Judged, Member, Open, Settle, Submit
 from splittally.core.errors import CanonicalError
 from splittally.core.events import Defined, GrantRevoked, GrantSet, LimitSet, Posted
+from splittally.core.frames import Body
 from splittally.edge.records import readable
 from splittally.runtime.reader import Record
 
@@ -47,17 +48,22 @@ def frame_json(record: Record, brief: bool = True, with_evidence: bool = False) 
 
 def type_of(record: Struct) -> str:
     """The name of a command's, event's or evidence's type, such as `hold_changed`."""
-    name = type(record).__name__
+    return name_of(type(record))
+
+
+def name_of(kind: type) -> str:
+    """The same of the type itself."""
+    name = kind.__name__
     return "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
 
 
-def kinds_of(record: Record) -> set[str]:
+def kinds_of(body: Body) -> set[str]:
     """The words that a frame is found by: command, events, effect kinds, and what they are about."""
-    command = record.body.command
+    command = body.command
     words = {type_of(command)}
     if isinstance(command, Submit):
         words |= {member.kind for member in command.members}
-    for event in record.body.out:
+    for event in body.out:
         words.add(type_of(event))
         match event:
             case GrantSet() | GrantRevoked():

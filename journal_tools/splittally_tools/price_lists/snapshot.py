@@ -16,6 +16,7 @@ from splittally.core.errors import InvalidInput
 from splittally.core.limits import MODEL_BYTES_MAX, PRICE_TIERS_MAX
 from splittally.core.native.money import SCALE_MAX
 from splittally.core.prices import ABOVE, BATCH, MODELS, PER_MILLION, PER_PIECE, TIERS, is_model
+from splittally.edge.amounts import Amounts
 from splittally.edge.prices import read_snapshots
 
 from splittally_tools.price_lists.genai import is_genai, read_genai
@@ -60,7 +61,7 @@ def snapshot_of(
             f"a price has {decimals} decimals, and a resource at most {SCALE_MAX}; say `--scale {SCALE_MAX}`"
         )
         raise InvalidInput(text, field="scale", needed=decimals, available=SCALE_MAX)
-    read_snapshots({name: entry}, {resource: decimals})
+    read_snapshots({name: entry}, Amounts({resource: decimals}))
     return entry
 
 

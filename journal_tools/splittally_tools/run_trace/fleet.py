@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from splittally.core.limits import NATURAL_MAX
 from splittally.core.periods import duration_ns
-from splittally.edge.amounts import parse_amount
+from splittally.edge.amounts import format_amount, parse_amount
 from splittally.sandbox.registry import builtin
 
 from splittally_tools.run_trace.rows import Survey
@@ -55,7 +55,8 @@ class Fleet(NamedTuple):
 def assemble(surveyed: Survey, agents: int, repeat: int) -> Fleet:
     """The fleet of `agents` for `repeat` copies of a trace."""
     document = _read("team.toml")
-    prices = load_prices(document["resources"][RESOURCE])
+    scale: int = document["resources"][RESOURCE]
+    prices = load_prices(scale)
     pattern = document["grants"].pop(PATTERN)
     ceiling: int = pattern["params"]["max_tokens_max"]
     tokens = (surveyed.context_tokens + surveyed.generated_tokens) * repeat
@@ -70,7 +71,9 @@ def assemble(surveyed: Survey, agents: int, repeat: int) -> Fleet:
             "params": pattern["params"] | {"prices": _price_params(prices)},
             "budget": {
                 "tokens": _share(tokens // agents, SCARCE if at == 0 else AMPLE, AGENT_CALLS * reserve),
-                RESOURCE: _share(money // agents, SCARCE if at == 1 else AMPLE, AGENT_CALLS * held),
+                RESOURCE: format_amount(
+                    _share(money // agents, SCARCE if at == 1 else AMPLE, AGENT_CALLS * held), RESOURCE, scale
+                ),
             },
         }
         for at, name in enumerate(names)
@@ -79,7 +82,7 @@ def assemble(surveyed: Survey, agents: int, repeat: int) -> Fleet:
         agents=names,
         prices=prices,
         max_tokens=ceiling,
-        scale=document["resources"][RESOURCE],
+        scale=scale,
         payment=_share(money, PAYMENT, TEAM_CALLS * held),
         hold_ns=duration_ns(pattern["hold_ns_max"]),
         manifest=document,

@@ -49,7 +49,9 @@ class Model:
         """A receipt was answered; what is charged is the usage that it says, unless its grant caps it."""
         if settlement.status in ("settled", "late"):
             row = self._charge(kernel, settlement.intent_hash)
-            is_cut = kernel.state.grants[row.grant].above == "cap" or any(
+            grant = kernel.state.grant(row.grant)
+            assert grant is not None
+            is_cut = grant.above == "cap" or any(
                 has_code(found, "counter_saturated") for found in settlement.violations
             )
             assert is_cut or row.charged == settlement.usage, (

@@ -2,7 +2,8 @@
 
 Rule 1. One question per leg that asks somebody, leaf first, each with its pinned module and its input
         bytes; none for an intent that its chain refuses already.
-Rule 2. A Settle asks what its Check asked, read back from the frame that decided (`Recall`).
+Rule 2. A Settle asks what its Check asked, read back from the frame that decided (`Recall`), with the cap
+        params that were in force, also where their grant is forgotten.
 """
 
 from msgspec import Struct
@@ -32,6 +33,7 @@ class Recall(Struct, frozen=True, gc=False):
     origin_kind: str
     origin_name: str
     at_ns: int
+    params_of: dict[bytes, bytes] = {}  # cap params, by hash, that the state forgot with their grants
 
 
 class Needs(Struct, frozen=True, gc=False):
@@ -60,6 +62,12 @@ def wants_known(state: State, command: Command) -> bytes:
         if native is not None and native.target is not None:
             target = native.target(native.read(member.params))
     return b"" if target in state.ledger.holds else target
+
+
+def wants_params(state: State, known: Known) -> list[bytes]:
+    """The cap params of an intent that ended which the state has no more, by hash, each once."""
+    named = {ended.leg.params: None for ended in known.legs if ended.leg.params not in state.caps.blobs}
+    return [digest for digest in named if digest]
 
 
 def rests_on(state: State, command: Command) -> object:
@@ -147,7 +155,8 @@ def _ask_settle(
     questions = []
     for leg in legs_of(ended):
         if leg.enforcer_ref:
-            template = check_template(leg.cap, state.caps.cap_params(leg), leg.grant, recall.kind)
+            params = recall.params_of.get(leg.params) or state.caps.cap_params(leg)
+            template = check_template(leg.cap, params, leg.grant, recall.kind)
             if template.book is not None:
                 template = asked_template(state.caps, template, recall.kind, recall.params, recall.at_ns)
             data = settle_input(

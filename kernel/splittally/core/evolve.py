@@ -2,6 +2,8 @@
 
 Rule 1. Total on recorded events; deciding and remembering never mix.
 Rule 2. No event contains its own frame's hash, and no root does.
+Rule 3. What a world forgets it forgets between two frames (`forgetting.py`): within one every grant stands
+        that stood before it.
 """
 
 from typing import assert_never
@@ -32,6 +34,7 @@ from splittally.core.events import (
     Solved,
     WindowRolled,
 )
+from splittally.core.forgetting import forget_revoked
 from splittally.core.governor import evolve as governor
 from splittally.core.governor.state import GOVERNOR, SPENT
 from splittally.core.governor.terms import CAP_WINDOWS, GovernorTerms
@@ -49,6 +52,8 @@ def remember(state: State, at_ns: int, principal: str, events: list[Event]) -> N
     for position, event in enumerate(events):
         evolve(state, event, principal, position)
     state.size += 1
+    if len(state.caps.revoked_at) > 2 * state.revoked_kept:
+        forget_revoked(state)
     if state.plans.fired:
         due = state.ledger.next_due()
         if due is None or due.due_ns > at_ns:
@@ -86,8 +91,7 @@ def evolve(state: State, event: Event, principal: str, position: int) -> None:
             state.caps.grants[event.grant.name] = event.grant
             state.caps.chains.clear()
         case GrantRevoked():
-            state.caps.revoked[event.name] = event.order
-            state.caps.chains.clear()
+            _revoke(state, event)
         case Defined():
             _define(state, event)
         case Opened():
@@ -105,6 +109,14 @@ def evolve(state: State, event: Event, principal: str, position: int) -> None:
             pass  # it says what stands, and changes nothing
         case _:
             assert_never(event)
+
+
+def _revoke(state: State, event: GrantRevoked) -> None:
+    caps = state.caps
+    caps.revoked[event.name] = event.order
+    if state.revoked_kept:
+        caps.revoked_at[event.name] = state.size
+    caps.chains.clear()
 
 
 def _note(state: State, event: Noted) -> None:
@@ -158,7 +170,7 @@ def _define(state: State, event: Defined) -> None:
     caps.chains.clear()
     if event.table == "world":
         value = decode(event.value)
-        assert event.key in ("accepted_ns", "clock_jump_ns", "offset_ns", "policy_hash")
+        assert event.key in ("accepted_ns", "clock_jump_ns", "offset_ns", "policy_hash", "revoked_kept")
         setattr(state, event.key, value)
         return
     if event.table == "blobs":

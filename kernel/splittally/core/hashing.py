@@ -21,6 +21,8 @@ _PARAMS = blake3(derive_key_context="splittally 1 params")
 _KEY = blake3(derive_key_context="splittally 1 key")
 _PAYLOAD = blake3(derive_key_context="splittally 1 payload")
 _VALUE = blake3(derive_key_context="splittally 1 value")
+_NAME = blake3(derive_key_context="splittally 1 name")
+_PLAN = blake3(derive_key_context="splittally 1 plan")
 
 
 def hash_intent(data: bytes) -> bytes:
@@ -77,3 +79,11 @@ def hash_payload(data: bytes) -> bytes:
 
 def hash_value(data: bytes) -> bytes:
     return _VALUE.copy().update(data).digest()
+
+
+def hash_name(data: bytes) -> bytes:
+    return _NAME.copy().update(data).digest()
+
+
+def hash_plan(data: bytes) -> bytes:
+    return _PLAN.copy().update(data).digest()

@@ -56,6 +56,7 @@ DENY_MESSAGE_BYTES_MAX = 512
 # --- authority ----------------------------------------------------------------------------------
 CHAIN_GRANTS_MAX = 16  # legs of one hold
 LIMITS_PER_GRANT_MAX = 128
+REVOKED_KEPT_MAX = 1_024  # the last revoked grants: late receipts and refunds mostly come within a day
 PAYERS_MAX = 8  # accounts that pay one resource, one after the other
 BUDGET_DIMS_MAX = 64
 POLICY_RULES_MAX = 1_000

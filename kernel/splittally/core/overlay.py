@@ -76,6 +76,10 @@ class Overlay(dict[K, V]):
         for key in self._own():
             yield key, dict.__getitem__(self, key)
 
+    def touched(self) -> list[K]:
+        """The keys that were written or deleted here; every other row is the base's own."""
+        return [*dict.__iter__(self), *(key for key in self.gone if not dict.__contains__(self, key))]
+
     def __eq__(self, other: object) -> bool:
         return self.copy() == other
 

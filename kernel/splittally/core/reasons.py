@@ -35,6 +35,10 @@ REASONS: dict[str, Reason] = {
     "over_capacity": Reason("edge", RETRY_AFTER, "the bound on open intents is reached"),
     "busy": Reason("edge", RETRY_AFTER, "too many intents wait for the writer"),
     "clock_jump": Reason("edge", ESCALATE, "the host's clock jumped, and time stands until that is accepted"),
+    "plan_changed": Reason("edge", "", "it would change something else by now: look at the plan again"),
+    "plan_revokes": Reason(
+        "edge", "", "grants would be void for ever: say `--allow-revoke` if that is meant"
+    ),
     # --- known ----------------------------------------------------------------------------------
     "idempotency.conflict": Reason("known", REPLAN, "the key was used for another payload"),
     "not_your_attempt": Reason("known", REPLAN, "this was allowed to another attempt"),
@@ -87,6 +91,7 @@ REASONS: dict[str, Reason] = {
     "topup_stands": Reason("native", "", "a top-up that ends by itself raises a limit beside its terms"),
     "carried_over": Reason("native", "", "open reservations were carried over a change"),
     "module_renamed": Reason("native", "", "a name means another module now, and what it meant is kept"),
+    "budgets_kept": Reason("native", "", "budgets that the manifest does not state stay as they are"),
     "conversion_uncovered": Reason("native", TOP_UP, "the counter-account holds less than it would give"),
     "conversion_too_small": Reason("native", REPLAN, "at this rate the amount gives nothing"),
     "allocations_unequal": Reason("native", REPLAN, "the parts of a split do not sum to the whole"),

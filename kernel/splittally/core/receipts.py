@@ -3,7 +3,8 @@
 Rule 1. Settling and releasing are total: whatever the evidence, the hold ends.
 Rule 2. They belong to the intent's own principal or an adapter of its kind; to anybody else the intent is not
         there.
-Rule 3. A receipt for a released intent is late: charged once, to the counters it was reserved in.
+Rule 3. A receipt for a released intent is late: charged once, to the counters it was reserved in. Of a grant
+        that is forgotten since, the record has the charge, and no counter has.
 Rule 4. One attempt starts an effect. What it started, it alone may call off; nobody else knows that nothing
         happened.
 
@@ -152,7 +153,8 @@ def _settle(
     every = violations + [violation for charge in charges for violation in charge.violations]
     reached = [told(event) for event in crossed if event.over == TELL]
     if every or reached:
-        chain = state.caps.chain(legs[0].grant, ended.kind)
+        stands = next(leg.grant for leg in legs if leg.grant in state.caps.grants)  # the others are forgotten
+        chain = state.caps.chain(stands, ended.kind)
         every = [seen_by(state, principal, chain, now_ns, violation) for violation in every]
         reached = [seen_by(state, principal, chain, now_ns, finding) for finding in reached]
     reply = SettleReply(

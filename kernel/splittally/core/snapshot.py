@@ -6,32 +6,30 @@ Rule 2. A snapshot is `[size, tables]`. It is read row by row, so that its value
         once. What is not in the form that dumping writes is refused: heads, the order of names and of rows,
         and records that would be written otherwise. So the root of the bytes is that of the state.
 Rule 3. Equal parts of records become one object: names, hashes and legs of holds are mostly the same.
-Rule 4. Large tables that only grow rest in the bytes of the last dump (`packed.py`), after loading and after
-        dumping: a grant that was made for one run and revoked costs its bytes on disk and in memory.
-Rule 5. A hold stands here without its frame's hash, which is in no root.
+Rule 4. A hold stands here without its frame's hash, which is in no root.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
 from splittally.core.canonical import decode_record_at, encode_record
+from splittally.core.caps.names import require_names
+from splittally.core.caps.state import GRANTS
 from splittally.core.errors import CanonicalError
 from splittally.core.governor import evolve as governor
 from splittally.core.hashing import hash_state
 from splittally.core.ledger.keyed import rebuild_keys
 from splittally.core.ledger.state import Hold
-from splittally.core.packed import ROWS_AT_REST_MIN, at_rest
 from splittally.core.rows import WINDOW_FIELDS, effect_row, grant_row, leave_out, rules_row
 from splittally.core.state import TABLES, WORLD_FIELDS, WORLD_LATER, State, Table
 from splittally.core.types import Draw, Leg
 
 WORLD = "world"
+FORGOTTEN = "forgotten"
 _BY_NAME = {table.name: table for table in TABLES}
 Rows = Iterator[tuple[Any, Any, bytes]]  # key, value, and the bytes of the two as a row
-AT_REST = ("blobs", "counters", "grants", "revoked")  # what stays of grants that were revoked
 _LIST, _MAP = 4, 5  # major types of CBOR
 # What reading and counting the rows of a state raises where they are not those of one.
 _NO_STATE = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
@@ -62,22 +60,11 @@ def dumped_root(data: bytes) -> bytes:
     return hash_state(data[_size_of(data)[1] :])
 
 
-def rest(state: State, data: bytes) -> None:
-    """Let the large tables of a state rest in what `dump_state` just wrote of it."""
-    large = {name for name in AT_REST if len(state.table(_BY_NAME[name])) > ROWS_AT_REST_MIN}
-    for name, rows in _tables_in(data) if large else ():
-        found = (row for _, _, row in rows)
-        if name in large:
-            _replace(state, name, at_rest(found, _BY_NAME[name].row))
-        else:
-            deque(found, maxlen=0)
-
-
 def load_state(data: bytes, *, is_dumped: bool = False) -> State:
     """The state that `dump_state` wrote, with the root that `dumped_root` gives.
 
     `CanonicalError`, and no other, where the state would be dumped otherwise than it is here. Who knows that
-    a kernel dumped these bytes says so: then the rows of large tables are not looked at one by one.
+    a kernel dumped these bytes says so: then no record is written once more to be compared.
     """
     try:
         return _load_state(data, is_dumped)
@@ -88,7 +75,7 @@ def load_state(data: bytes, *, is_dumped: bool = False) -> State:
 
 
 def _load_state(data: bytes, is_dumped: bool) -> State:
-    state, shared, names = State(), Shared(), []
+    state, shared, names = State(), Shared(is_dumped), []
     state.size = _size_of(data)[0]
     for name, rows in _tables_in(data):
         names.append(name)
@@ -96,8 +83,6 @@ def _load_state(data: bytes, is_dumped: bool) -> State:
             _load_world(state, rows)
         elif name not in _BY_NAME:
             raise ValueError(f"`{name}` is no table of this release")
-        elif name in AT_REST:
-            _replace(state, name, _load_at_rest(_BY_NAME[name], rows, is_dumped))
         else:
             _load_table(name, state.table(_BY_NAME[name]), rows, shared)
     expected = [WORLD, *(table.name for table in TABLES if _stands(state, table))]
@@ -127,9 +112,10 @@ def _tables_in(data: bytes) -> Iterator[tuple[str, Rows]]:
 
 
 class Shared:
-    """Equal parts of records, each once."""
+    """Equal parts of records, each once; what is known to be dumped is not written again to be compared."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_dumped: bool = False) -> None:
+        self.is_dumped = is_dumped
         self._atoms: dict[str | bytes, str | bytes] = {}
         self._records: dict[bytes, Any] = {}
 
@@ -139,10 +125,11 @@ class Shared:
         found = self._records.get(data)
         if found is None:
             found = msgspec.convert(self.part(row), kind)
-            again = msgspec.to_builtins(found, builtin_types=(bytes,))
-            if kind is Leg:
-                _shorten_leg(again)
-            _require(encode_record(again) == data)
+            if not self.is_dumped:
+                again = msgspec.to_builtins(found, builtin_types=(bytes,))
+                if kind is Leg:
+                    _shorten_leg(again)
+                _require(encode_record(again) == data)
             if len(self._records) >= _SHARED_MAX:
                 self._records.clear()
             self._records[data] = found
@@ -179,15 +166,16 @@ class _Cursor:
         return count
 
     def rows(self) -> Rows:
-        """The rows of a table, in the order of their keys' bytes."""
-        last = b""
+        """The rows of a table, in the order of their keys' bytes.
+
+        No key's bytes are the beginning of another's, so rows of different keys are ordered as their keys.
+        """
+        last, before = b"", None
         for _ in range(self.head(_LIST)):
             row, found = self.value()
-            _require(type(row) is list and len(row) == 2)
-            key = encode_record(row[0])
-            _require(last < key)
-            last = key
-            yield row[0], row[1], found
+            _require(type(row) is list and len(row) == 2 and last < found and row[0] != before)
+            last, before = found, row[0]
+            yield before, row[1], found
 
 
 def _size_of(data: bytes) -> tuple[int, int]:
@@ -270,40 +258,19 @@ def _load_world(state: State, rows: Rows) -> None:
 
 def _load_table(name: str, table: dict[Any, Any], rows: Rows, shared: Shared) -> None:
     """Read the rows of a table; `ValueError` where one would be written otherwise."""
+    of = _BY_NAME[name]
     if name == "holds":
         for key, value, _ in rows:
             table[key] = _read_hold(value, shared)
         return
     for key, value, found in rows:
-        table[tuple(key) if type(key) is list else key] = _record(_BY_NAME[name], key, value, found)
-
-
-def _record(table: Table, key: Any, value: Any, found: bytes) -> Any:
-    """The record in a row; `ValueError` where it would be written otherwise."""
-    record = msgspec.convert(value, table.row)
-    if encode_record([key, _AS_ROW.get(table.name, _as_row)(record)]) != found:
-        raise ValueError(f"a row of `{table.name}` is not in the form of this release")
-    return record
-
-
-def _load_at_rest(table: Table, rows: Rows, is_dumped: bool) -> dict[Any, Any]:
-    """A table that may rest: as a dict where it is small. It is read as strictly as any other."""
-    few: dict[Any, Any] = {}
-
-    def looked_at() -> Iterator[bytes]:
-        for count, (key, value, found) in enumerate(rows):
-            if count <= ROWS_AT_REST_MIN or not is_dumped:
-                record = _record(table, key, value, found)
-            if count <= ROWS_AT_REST_MIN:
-                few[tuple(key) if type(key) is list else key] = record
-            yield found
-
-    resting = at_rest(looked_at(), table.row)
-    return few if len(few) <= ROWS_AT_REST_MIN else resting
-
-
-def _replace(state: State, name: str, rows: dict[Any, Any]) -> None:
-    setattr(getattr(state, _BY_NAME[name].domain), name, rows)
+        record = msgspec.convert(value, of.row)
+        if not shared.is_dumped and encode_record([key, _AS_ROW.get(name, _as_row)(record)]) != found:
+            raise ValueError(f"a row of `{name}` is not in the form of this release")
+        table[tuple(key) if type(key) is list else key] = record
+    if name == FORGOTTEN:
+        _require([*table] == [GRANTS])
+        require_names(table[GRANTS])
 
 
 def _read_hold(row: list[Any], shared: Shared) -> Hold:
@@ -311,7 +278,7 @@ def _read_hold(row: list[Any], shared: Shared) -> Hold:
     *atoms, legs, draws = row
     _require(type(legs) is list and type(draws) is list)
     fields = [
-        *map(shared.part, atoms),
+        *[shared.part(atom) if type(atom) is str else atom for atom in atoms],
         [shared.record(leg, Leg) for leg in legs],
         [shared.record(draw, Draw) for draw in draws],
     ]

@@ -18,7 +18,6 @@ from splittally.core.governor.terms import GovernorTerms
 from splittally.core.ledger.state import Counter, Hold, Ledger
 from splittally.core.limits import CLOCK_JUMP_NS
 from splittally.core.overlay import Overlay
-from splittally.core.packed import copied
 from splittally.core.topups import TopUp
 from splittally.core.types import (
     POLICY_SCOPE,
@@ -39,7 +38,7 @@ FORMAT = 2
 POLICY = "policy"
 WORLD_FIELDS = ("clock", "engine", "format", "now_ns", "offset_ns", "policy_hash", "world")
 # Those that came later, with what they are where nobody said anything: then they stand in no root.
-WORLD_LATER = {"accepted_ns": 0, "clock_jump_ns": CLOCK_JUMP_NS}
+WORLD_LATER = {"accepted_ns": 0, "clock_jump_ns": CLOCK_JUMP_NS, "revoked_kept": 0}
 FIXED, LATER = False, True
 
 
@@ -71,6 +70,7 @@ TABLES = (
     Table("failures", "governed", bytes, str, LATER),
     Table("fired", "plans", tuple[bytes, int], list[Fired], LATER),
     Table("firings", "plans", tuple[int, int], Firing, LATER),
+    Table("forgotten", "caps", str, bytes, LATER),
     Table("governor", "governed", str, GovernorTerms, LATER, is_defined=True),
     Table("grants", "caps", str, Grant),
     Table("holds", "ledger", bytes, Hold),
@@ -85,6 +85,7 @@ TABLES = (
     Table("moved", "ledger", tuple[str, str, str, int], tuple[str, int], LATER),
     Table("resources", "ledger", str, ResourceDef, is_defined=True),
     Table("revoked", "caps", str, str),
+    Table("revoked_at", "caps", str, int, LATER),
     Table("rules", "caps", str, list[Rule], is_defined=True),
     Table("solutions", "plans", str, Solution, LATER),
     Table("spent", "governed", tuple[str, str], tuple[int, int], LATER),
@@ -102,7 +103,7 @@ class State:
     """A world as its journal tells it up to `size` frames, at logical time `now_ns`."""
 
     __slots__ = ("accepted_ns", "caps", "clock", "clock_jump_ns", "engine", "format", "governed", "ledger",
-                 "now_ns", "offset_ns", "plans", "policy_hash", "size", "world")  # fmt: skip
+                 "now_ns", "offset_ns", "plans", "policy_hash", "revoked_kept", "size", "world")  # fmt: skip
 
     def __init__(self) -> None:
         self.world = b""
@@ -113,6 +114,7 @@ class State:
         self.accepted_ns = 0  # the last reading of a clock that jumped which the operator accepted
         self.clock_jump_ns = CLOCK_JUMP_NS
         self.policy_hash = b""
+        self.revoked_kept = 0  # how many revoked grants it remembers; 0 for all, as older journals do
         self.size = 0
         self.now_ns = 0
         self.caps = Caps()
@@ -141,7 +143,7 @@ class State:
         """A state of its own, which what happens here does not reach: rows are shared, no table is."""
         child = self.fork()
         for table in TABLES:
-            setattr(getattr(child, table.domain), table.name, copied(self.table(table)))
+            setattr(getattr(child, table.domain), table.name, dict(self.table(table).items()))
         books = child.ledger
         books.drawn, books.issued = dict(self.ledger.drawn), dict(self.ledger.issued)
         books.raised, books.keys = dict(self.ledger.raised), self.ledger.keys.copy()
@@ -173,5 +175,6 @@ class State:
         return None
 
     def soft_limits_of(self, scope: str) -> list[Limit]:
-        """The limits of a grant that only tell."""
-        return [limit for limit in self.caps.grants[scope].limits if limit.over == TELL]
+        """The limits of a grant that only tell; none of one that is forgotten."""
+        grant = self.caps.grants.get(scope)
+        return [limit for limit in grant.limits if limit.over == TELL] if grant is not None else []

@@ -11,6 +11,7 @@ Rule 6. An intent is admitted once: who holds its grant is not decided again whi
 from typing import assert_never
 
 from splittally.core.agenda import due_events
+from splittally.core.canonical import encode
 from splittally.core.caps.grants import GrantTerms, build_grant
 from splittally.core.commands import (
     Anchor,
@@ -28,6 +29,7 @@ from splittally.core.commands import (
 from splittally.core.errors import InvalidInput
 from splittally.core.events import Anchored, Defined, Event, GrantSet, Opened
 from splittally.core.groups import step_all, step_first
+from splittally.core.limits import REVOKED_KEPT_MAX
 from splittally.core.native.manifest import read_manifest, release_events
 from splittally.core.native.plans import credit_events
 from splittally.core.outcome import MemberReply, Step
@@ -37,7 +39,7 @@ from splittally.core.snapshot import state_root
 from splittally.core.state import State
 from splittally.core.types import ALLOW, CAP_ALL, ROOT
 
-RULES_VERSION = 3  # part of the engine id: raised by each change that may decide a recorded command otherwise
+RULES_VERSION = 4  # part of the engine id: raised by each change that may decide a recorded command otherwise
 
 
 def step(state: State, now_ns: int, principal: str, command: Command, seen: list[Evidence]) -> Step:
@@ -115,6 +117,8 @@ def _step_open(state: State, command: Open) -> Step:
         events += release_events(state, read_manifest(command.release))
     if ROOT not in state.caps.grants:
         events.append(GrantSet(build_grant(ROOT, GrantTerms(cap=CAP_ALL, parent=""), "release")))
+    if state.revoked_kept != REVOKED_KEPT_MAX:  # from here on, so that what came before folds to what it was
+        events.append(Defined("world", "revoked_kept", encode(REVOKED_KEPT_MAX)))
     return Step(events, [])
 
 

@@ -54,7 +54,7 @@ def _is_visible(state: State, principal: str, chain: Chain, now_ns: int, finding
         if facts["grant"].startswith(POLICY_SCOPE):  # a rate of a rule that tells, or is a shadow
             return False
         grant = grants.get(facts["grant"])
-        return grant is None or grant.holder == principal
+        return not state.caps.is_forgotten(facts["grant"]) if grant is None else grant.holder == principal
     if "budget" in facts and facts["budget"] in state.plans.budgets:
         name = facts["budget"]
         charter = grants[state.plans.budgets[name].grant]

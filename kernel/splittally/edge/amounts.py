@@ -3,77 +3,144 @@
 Rule 1. Only integers: no float, no rounding. More decimals than the resource has are refused.
 Rule 2. One spelling of digits: ASCII, no sign, no exponent, no separators, no leading zeros.
 Rule 3. A stated unit must be the resource's own name; nothing is converted.
+Rule 4. An amount means one thing (D-29). What people write names its unit where the resource has decimals, or
+        is refused with both readings. An integer of a program is one of minor units.
 """
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, NamedTuple
 
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import NATURAL_MAX
+from splittally.core.state import State
 from splittally.edge.json_values import printable
 
 NEGATIVE, FRACTIONAL, TOO_LARGE = "amount.negative", "amount.fractional", "amount.too_large"
+BESIDE = ".provider"  # of a dimension that counts the same resource as another party tells it
 _NEGATIVE = re.compile(r"-[0-9]+(?:\.[0-9]+)?(?: .+)?", re.DOTALL)
 _AMOUNT = re.compile(r"(0|[1-9][0-9]*)(?:\.([0-9]+))?(?: (.+))?", re.DOTALL)
 _CHARACTERS_SHOWN = 40
 
 
-def parse_amount(text: str, resource: str, scale: int) -> int:
-    """The minor units in `12.50` or `12.50 USD`; `InvalidInput` says what is wrong with the text."""
+class Amounts(NamedTuple):
+    """How the amounts at one door are read: the decimals of each resource, and whose its bare numbers are.
+
+    A number of a program is one of minor units. Where a person wrote it (`by_people`: TOML), it is read as
+    text is. A dimension that is no resource is counted in whole numbers.
+    """
+
+    scales: Mapping[str, int]
+    by_people: bool = False
+
+    def minor_units(self, value: Any, unit: str) -> Any:
+        """The minor units that a number or text stands for; what is neither is left to its type.
+
+        `InvalidInput` for what is negative, fractional, too large, in another unit, or has two meanings.
+        """
+        scale = scale_of_unit(self.scales, unit)
+        if type(value) is str:
+            return parse_amount(value, unit, scale, self._undeclared(unit))
+        if type(value) is float:
+            hint = f"`{format_amount(1250, unit, scale)}`" if scale else "a whole number"
+            raise InvalidInput(f"an amount of `{unit}` is no float; write {hint}", code=FRACTIONAL)
+        if type(value) is int and value < 0:
+            raise InvalidInput(f"an amount of `{unit}` is at least 0", code=NEGATIVE)
+        if type(value) is int and value > NATURAL_MAX:
+            raise InvalidInput(f"an amount of `{unit}` is at most 2^64-1 minor units", code=TOO_LARGE)
+        if type(value) is int and value and scale and self.by_people:
+            raise _ambiguous(str(value), unit, scale)
+        return value
+
+    def each(self, amounts: Any) -> Any:
+        """A map of unit to amount with every amount in minor units; what is no such map is left alone."""
+        if not isinstance(amounts, Mapping):
+            return amounts
+        return {name: self.minor_units(value, str(name)) for name, value in amounts.items()}
+
+    def _undeclared(self, unit: str) -> str:
+        """Why a unit that is no resource has no decimals, with the resource that may be meant."""
+        if unit in self.scales:
+            return ""
+        near = get_close_matches(unit, self.scales, n=1)
+        meant = f"; did you mean `{near[0]}`?" if near else ""
+        return f"decimals, and `{unit}` is no declared resource, which is counted in whole numbers{meant}"
+
+    def debt_limit(self, value: Any) -> Any:
+        """The minor units of a debt limit, which is one number for every resource that the account holds.
+
+        Text names the resource whose decimals it has; a bare number is a person's where none has any.
+        """
+        unit = value.partition(" ")[2] if type(value) is str else ""
+        if not unit:
+            unit = min((name for name, scale in self.scales.items() if scale), default="")
+        if type(value) is str and unit not in self.scales and value.partition(" ")[2]:
+            raise InvalidInput(
+                f"`{printable(value[:_CHARACTERS_SHOWN])}`: `{printable(unit)}` is no declared resource"
+            )
+        return self.minor_units(value, unit)
+
+
+def scales_of(state: State) -> dict[str, int]:
+    """The decimals of every defined resource."""
+    return {name: resource.scale for name, resource in state.ledger.resources.items()}
+
+
+def scale_of_unit(scales: Mapping[str, int], unit: str) -> int:
+    """The decimals of a resource, also where another party's figure of it is counted beside; else 0."""
+    return scales.get(unit, scales.get(unit.removesuffix(BESIDE), 0))
+
+
+def parse_amount(text: str, unit: str, scale: int, undeclared: str = "") -> int:
+    """The minor units in `12.50 USD`; `InvalidInput` says what is wrong with the text.
+
+    The unit may be left out where there are no decimals, and of 0. `undeclared` says instead of the scale why
+    there are no decimals.
+    """
     if type(text) is not str:
-        raise InvalidInput(f"an amount is text such as `{format_amount(0, resource, scale)}`")
+        raise InvalidInput(f"an amount is text such as `{format_amount(0, unit, scale)}`")
     shown = printable(text[:_CHARACTERS_SHOWN])
     if _NEGATIVE.fullmatch(text):
         raise InvalidInput(f"`{shown}` is below 0; an amount is at least 0", code=NEGATIVE, text=shown)
     match = _AMOUNT.fullmatch(text)
     if match is None:
-        example = format_amount(1250, resource, scale)
+        example = format_amount(1250, unit, scale)
         raise InvalidInput(
             f"`{shown}` is not an amount; write digits and a dot, such as `{example}`", text=shown
         )
-    whole, decimals, unit = match.group(1), match.group(2) or "", match.group(3)
-    if unit is not None and unit != resource:
-        raise InvalidInput(f"`{shown}` is not in `{resource}`; nothing is converted", text=shown)
+    whole, decimals, stated = match.group(1), match.group(2) or "", match.group(3)
+    if stated is not None and stated != unit:
+        raise InvalidInput(f"`{shown}` is not in `{unit}`; nothing is converted", text=shown)
     if len(decimals) > scale:
-        message = f"`{shown}` has more than the {scale} decimals of `{resource}`"
-        raise InvalidInput(message, code=FRACTIONAL, text=shown)
+        why = undeclared or f"more than the {scale} decimals of `{unit}`"
+        raise InvalidInput(f"`{shown}` has {why}", code=FRACTIONAL, text=shown)
     digits = whole + decimals.ljust(scale, "0")
     if len(digits.lstrip("0")) > len(str(NATURAL_MAX)) or (amount := int(digits)) > NATURAL_MAX:
         raise InvalidInput(f"`{shown}` is more than 2^64-1 minor units", code=TOO_LARGE, text=shown)
+    if stated is None and scale and amount:
+        raise _ambiguous(text, unit, scale)
     return amount
 
 
-def minor_units(value: Any, resource: str, scale: int) -> Any:
-    """The minor units that a number or text stands for; anything that is neither is left to its type.
-
-    `InvalidInput` with a code of its own for what is negative, fractional or too large.
-    """
-    if type(value) is str:
-        return parse_amount(value, resource, scale)
-    if type(value) is float:
-        message = f"an amount of `{resource}` is an integer of minor units, or text with its unit"
-        raise InvalidInput(message, code=FRACTIONAL)
-    if type(value) is int and value < 0:
-        raise InvalidInput(f"an amount of `{resource}` is at least 0", code=NEGATIVE)
-    if type(value) is int and value > NATURAL_MAX:
-        raise InvalidInput(f"an amount of `{resource}` is at most 2^64-1 minor units", code=TOO_LARGE)
-    return value
-
-
-def amounts_by_resource(amounts: Any, scales: Mapping[str, int]) -> Any:
-    """A map of resource to amount with every amount in minor units; what is no such map is left alone."""
-    if not isinstance(amounts, Mapping):
-        return amounts
-    return {
-        name: minor_units(value, name, scales[name]) if name in scales else value
-        for name, value in amounts.items()
-    }
+def _ambiguous(text: str, unit: str, scale: int) -> InvalidInput:
+    """That an amount names no unit, with what it could mean."""
+    whole, _, decimals = text.partition(".")
+    meant = [format_amount(int(whole + decimals.ljust(scale, "0")), unit, scale)]
+    meant += [] if decimals else [format_amount(int(whole), unit, scale)]
+    could = " or ".join(meant)
+    write = " or ".join(f"`{each}`" for each in meant)
+    return InvalidInput(f"`{text}` names no unit and could be {could}: write {write}", text=text)
 
 
 def format_amount(minor: int, resource: str, scale: int) -> str:
     """`12.50 USD` for 1250 minor units; a balance below zero has a minus sign."""
+    return f"{decimal_text(minor, scale)} {resource}"
+
+
+def decimal_text(minor: int, scale: int) -> str:
+    """The same without its unit."""
     assert scale >= 0
     digits = str(abs(minor)).rjust(scale + 1, "0")
     whole = f"{'-' if minor < 0 else ''}{digits[: len(digits) - scale]}"
-    return f"{whole}.{digits[len(digits) - scale :]} {resource}" if scale else f"{whole} {resource}"
+    return f"{whole}.{digits[len(digits) - scale :]}" if scale else whole

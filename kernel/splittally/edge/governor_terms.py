@@ -8,42 +8,45 @@ from collections.abc import Mapping
 from typing import Any
 
 from splittally.core.errors import InvalidManifest
-from splittally.edge.amounts import minor_units
+from splittally.edge.amounts import Amounts
+from splittally.edge.quantities import refuse_unknown
 
+CAP_KEYS = ("resource", "per", "amount")
+FIELDS_KEYS = ("lane", "failure_class")
 KEYS = ("caps", "envelope", "classes", "fields")
 ENVELOPE_KEYS = ("total", "reserved", "default_lane", "lanes")
 _MEMORY = re.compile(r"([0-9]{1,12})(?:\.([0-9]))? ?(MiB|GiB)")
 
 
-def spelled_governor(table: Any, scales: Mapping[str, int]) -> dict[str, Any]:
+def spelled_governor(table: Any, amounts: Amounts) -> dict[str, Any]:
     """The terms of a governor as a manifest states them; `InvalidManifest` for what is no such table."""
     if not isinstance(table, Mapping):
         raise InvalidManifest("`governor` is a table", field="governor")
-    for key in table:
-        if key not in KEYS:
-            raise InvalidManifest(f"`governor` has no `{key}`; it has {', '.join(KEYS)}", field="governor")
+    refuse_unknown("`governor`", table, KEYS)
     terms = dict(table)
     if isinstance(table.get("caps"), list):
-        terms["caps"] = [_spelled_cap(cap, scales) for cap in table["caps"]]
+        terms["caps"] = [
+            _spelled_cap(f"governor.caps[{at}]", x, amounts) for at, x in enumerate(table["caps"])
+        ]
+    for kind, pointers in dict(table.get("fields") or {}).items():
+        if isinstance(pointers, Mapping):
+            refuse_unknown(f"`governor.fields.{kind}`", pointers, FIELDS_KEYS)
     if isinstance(table.get("envelope"), Mapping):
         terms["envelope"] = _spelled_envelope(table["envelope"])
     return terms
 
 
-def _spelled_cap(cap: Any, scales: Mapping[str, int]) -> Any:
-    if not isinstance(cap, Mapping) or cap.get("resource") not in scales:
+def _spelled_cap(where: str, cap: Any, amounts: Amounts) -> Any:
+    if not isinstance(cap, Mapping):
         return cap
-    name = cap["resource"]
-    return {**cap, "amount": minor_units(cap.get("amount"), name, scales[name])}
+    refuse_unknown(f"`{where}`", cap, CAP_KEYS)
+    if type(cap.get("resource")) is not str:
+        return cap
+    return {**cap, "amount": amounts.minor_units(cap.get("amount"), cap["resource"])}
 
 
 def _spelled_envelope(envelope: Mapping[str, Any]) -> dict[str, Any]:
-    for key in envelope:
-        if key not in ENVELOPE_KEYS:
-            known = ", ".join(ENVELOPE_KEYS)
-            raise InvalidManifest(
-                f"`governor.envelope` has no `{key}`; it has {known}", field="governor.envelope"
-            )
+    refuse_unknown("`governor.envelope`", envelope, ENVELOPE_KEYS)
     spelled = {key: _mib(key, value) for key, value in envelope.items() if key != "lanes"}
     lanes = envelope.get("lanes")
     if isinstance(lanes, Mapping):

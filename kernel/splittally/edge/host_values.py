@@ -26,7 +26,8 @@ import msgspec
 
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import DEPTH_MAX, INT_MAX, INT_MIN
-from splittally.edge.schema.structure import NO_SCHEMA, SET, Place, escaped, shown
+from splittally.edge.schema.places import NO_SCHEMA, Place, escaped, shown
+from splittally.edge.schema.structure import SET
 
 _TYPE_CHARACTERS_MAX = 80
 

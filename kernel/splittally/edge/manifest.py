@@ -7,14 +7,14 @@ Rule 3. A manifest that is unchanged means what it meant: a name by which a modu
         until the one which it means now is accepted.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import to_builtins
+from msgspec.structs import asdict
 
 from splittally.core.calendars import Calendar
 from splittally.core.caps.rules import require_rules
@@ -22,16 +22,18 @@ from splittally.core.errors import InvalidManifest, SplittallyError
 from splittally.core.findings import Finding, find
 from splittally.core.native.manifest_terms import Manifest
 from splittally.core.state import State
-from splittally.core.types import CAP_ANY_TYPE, Limit, is_name
+from splittally.core.types import CAP_ANY_TYPE, CapDef, Limit, is_name
 from splittally.core.zones import Zone
-from splittally.edge.amounts import parse_amount
+from splittally.edge.amounts import Amounts, scales_of
+from splittally.edge.cap_params import require_known
 from splittally.edge.governor_terms import spelled_governor
+from splittally.edge.grant_terms import SchemaOf
 from splittally.edge.json_values import parse_json
-from splittally.edge.manifest_files import Carried, load
-from splittally.edge.native_params import SchemaOf
+from splittally.edge.manifest_files import Carried, is_by_people, load
 from splittally.edge.payers import spelled_payers
 from splittally.edge.periods import PERIOD_KEYS, spelled_per
 from splittally.edge.permission import complete_terms
+from splittally.edge.plans import spelled_budgets
 from splittally.edge.priced_params import Priced
 from splittally.edge.prices import read_snapshots
 from splittally.edge.quantities import (
@@ -46,6 +48,7 @@ from splittally.edge.quantities import (
 )
 from splittally.edge.world_terms import read_world
 
+Source = str | Path | Mapping[str, Any]  # a path to `.toml` or `.json`, or a mapping of the same shape
 TABLES = (
     "resources",
     "accounts",
@@ -55,6 +58,7 @@ TABLES = (
     "grants",
     "policy",
     "governor",
+    "budgets",
     "prices",
     "world",
 )
@@ -71,11 +75,11 @@ RULE_KEYS = (
     "rates", "rate", "approvers", "approvals",
 )  # fmt: skip
 MATCH_KEYS = ("effect_kind", "cap_name", "cap_type", "origin_kind", "origin_name")
-_HASH = re.compile(r"[0-9a-fA-F]{64}")
+NO_CAP = CapDef("", "", b"", b"")
 
 
 def read_manifest_document(
-    source: str | Path | Mapping[str, Any], state: State, schema_of: SchemaOf, accept_modules: bool = False
+    source: Source, state: State, schema_of: SchemaOf, accept_modules: bool = False
 ) -> tuple[dict[str, Any], list[Finding]]:
     """The params of `manifest.apply`, and the names that mean other modules now (`module_renamed`).
 
@@ -85,10 +89,11 @@ def read_manifest_document(
     if not isinstance(source, Mapping | str | PathLike):
         raise InvalidManifest(f"a manifest is a path or a mapping, not {type(source).__name__}")
     if isinstance(source, Mapping):
-        document, folder = dict(source), Path()
+        document, folder, by_people = dict(source), Path(), False
     else:
         document, folder = load(Path(source)), Path(source).parent
-    reader = _Reader(document, folder, state, schema_of, accept_modules)
+        by_people = is_by_people(Path(source))
+    reader = _Reader(document, folder, state, schema_of, accept_modules, by_people)
     return reader.read(), reader.renamed
 
 
@@ -100,12 +105,14 @@ class _Reader:
         state: State,
         schema_of: SchemaOf,
         accept_modules: bool,
+        by_people: bool,
     ) -> None:
         self.document = document
         self.folder = folder
         self.state = state
         self.schema_of = schema_of
         self.accept_modules = accept_modules
+        self.by_people = by_people
         self.carried = Carried(folder, state)
         self.zones: dict[str, Zone] = {}
         self.stated: dict[str, str] = {}
@@ -114,12 +121,10 @@ class _Reader:
     def read(self) -> dict[str, Any]:
         refuse_unknown("the manifest", self.document, TABLES)
         resources = {name: scale_of(name, value) for name, value in self._table("resources").items()}
-        self.scales = {name: res.scale for name, res in self.state.ledger.resources.items()} | resources
+        self.amounts = Amounts(scales_of(self.state) | resources, self.by_people)
         world = read_world(self._table("world"), self.zones)
         calendar = Calendar(world["offset_ns"], self.zones.get(""))
-        snapshots = read_snapshots(
-            self._table("prices"), self.scales, calendar, lambda path: load(self.folder / path)
-        )
+        snapshots = read_snapshots(self._table("prices"), self.amounts, calendar, self._prices_file)
         for name, source in self._table("modules").items():
             self.carried.modules[name] = self._module("modules", name, f"modules.{name}", source)
         effects = {kind: self._effect(kind, entry) for kind, entry in self._table("effects").items()}
@@ -140,11 +145,13 @@ class _Reader:
             **({"stated": self.stated} if self.stated else {}),
             **({"zones": {key: to_builtins(x) for key, x in self.zones.items()}} if self.zones else {}),
         }
+        if "budgets" in self.document:
+            params["budgets"] = spelled_budgets(self._table("budgets"), self.amounts)
         if self.priced.tables:
             params["prices"] = [self.priced.tables[digest] for digest in sorted(self.priced.tables)]
         try:
             if "governor" in self.document:
-                params["governor"] = spelled_governor(self.document["governor"], self.scales)
+                params["governor"] = spelled_governor(self.document["governor"], self.amounts)
             msgspec.convert(params, Manifest, strict=True)
         except InvalidManifest:
             raise
@@ -164,7 +171,11 @@ class _Reader:
     def _account(self, name: str, value: Any) -> int:
         entry = value if isinstance(value, Mapping) else {"debt_limit": value}
         refuse_unknown(f"account `{name}`", entry, ("debt_limit",))
-        return natural(f"accounts.{name}.debt_limit", entry.get("debt_limit", 0))
+        where = f"accounts.{name}.debt_limit"
+        return natural(where, self._said(where, lambda: self.amounts.debt_limit(entry.get("debt_limit", 0))))
+
+    def _prices_file(self, path: str) -> tuple[dict[str, Any], bool]:
+        return load(self.folder / path), is_by_people(Path(path))
 
     def _effect(self, kind: str, entry: Any) -> dict[str, Any]:
         where = f"effects.{kind}"
@@ -255,7 +266,7 @@ class _Reader:
         types = {name: cap.cap_type for name, cap in self.state.caps.caps.items()}
         types |= {name: cap["cap_type"] for name, cap in caps.items()}
         try:
-            return complete_terms(entry, self.scales, types, self._permission)
+            return complete_terms(entry, self.amounts.scales, types, self._permission)
         except SplittallyError as error:
             raise InvalidManifest(f"`{where}`: {error}", field=where) from error
 
@@ -263,12 +274,11 @@ class _Reader:
         return parse_json(text) if text.lstrip().startswith("{") else load(self.folder / text)
 
     def _cap_params(self, where: str, cap: str, params: Any, caps: Mapping[str, Any]) -> bytes:
-        own, known = caps.get(cap), self.state.caps.caps.get(cap)
-        digest = own["params_schema"] if own else known.params_schema if known else b""
-        enforcer = own["enforcer"] if own else known.enforcer if known else b""
-        cap_type = own["cap_type"] if own else known.cap_type if known else ""
+        stated = caps.get(cap) or asdict(self.state.caps.caps.get(cap, NO_CAP))
+        digest, enforcer, cap_type = stated["params_schema"], stated["enforcer"], stated["cap_type"]
         schema = self.carried.loaded.get(digest) or self.schema_of(self.state, digest)
         priced = self.priced.params(f"{where}.prices", params, cap_type, enforcer)
+        require_known(self.state.caps, enforcer, where, priced)
         try:
             data = schema.seal(priced)
         except SplittallyError as error:
@@ -314,9 +324,11 @@ class _Reader:
         return terms
 
     def _amount(self, where: str, dim: str, value: Any) -> Any:
-        if isinstance(value, str) and dim in self.scales:
-            try:
-                return parse_amount(value, dim, self.scales[dim])
-            except SplittallyError as error:
-                raise InvalidManifest(f"`{where}`: {error}", field=where) from error
-        return natural(where, value)
+        return natural(where, self._said(where, lambda: self.amounts.minor_units(value, dim)))
+
+    def _said(self, where: str, read: Callable[[], Any]) -> Any:
+        """What `read` gives, whose refusal says where it stands."""
+        try:
+            return read()
+        except SplittallyError as error:
+            raise InvalidManifest(f"`{where}`: {error}", field=where) from error

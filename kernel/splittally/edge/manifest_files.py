@@ -37,6 +37,11 @@ def load(path: Path) -> dict[str, Any]:
     return document
 
 
+def is_by_people(path: Path) -> bool:
+    """Whether a person writes the numbers of a file: of TOML, while JSON is a program's (D-29)."""
+    return path.suffix != ".json"
+
+
 class Carried:
     """The modules and schemas of one manifest; `folder` is where its files lie."""
 

@@ -5,26 +5,22 @@ Rule 1. The typed params of the table of native effects decide what is valid; he
 Rule 2. Defaults are written out, so that an enforcer sees every account and amount that is meant.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 import msgspec
 
 from splittally.core.canonical import encode
-from splittally.core.caps.rules import require_rules
 from splittally.core.errors import InvalidInput
 from splittally.core.native import NATIVE
-from splittally.core.native.money import SCALE_MAX
 from splittally.core.state import State
-from splittally.edge.amounts import amounts_by_resource, minor_units, parse_amount
-from splittally.edge.payers import spelled_payers
+from splittally.edge.amounts import Amounts, scales_of
+from splittally.edge.grant_terms import SchemaOf, seal_patch, seal_terms, standing_limits
 from splittally.edge.periods import spelled_per
-from splittally.edge.permission import complete_terms
-from splittally.edge.priced_params import issued_params
-from splittally.edge.quantities import instant, share
-from splittally.edge.schema.params import ParamsSchema
+from splittally.edge.plans import amounts_of_plan, spelled_plan
+from splittally.edge.quantities import instant, refuse_unknown
 
-SchemaOf = Callable[[State, bytes], ParamsSchema]
+MORE_KEYS = {"grant.topup": ("until",)}  # other names of params, which only people use
 
 
 def seal_native(state: State, kind: str, params: Any, schema_of: SchemaOf) -> bytes:
@@ -32,30 +28,41 @@ def seal_native(state: State, kind: str, params: Any, schema_of: SchemaOf) -> by
     if not isinstance(params, Mapping):
         raise InvalidInput("params are a map", field="params")
     native = NATIVE[kind]
+    known = [field.encode_name for field in msgspec.structs.fields(native.params)]
+    refuse_unknown(f"`{kind}`", params, (*known, *MORE_KEYS.get(kind, ())))
     hints = get_type_hints(native.params)
     spelled = {name: _spell(name, value, hints.get(name)) for name, value in params.items()}
     standing = standing_limits(state, spelled.get("name"))
     if isinstance(spelled.get("terms"), Mapping):
-        spelled["terms"] = seal_terms(state, spelled["terms"], schema_of, standing)
+        is_patch = kind == "grant.amend" and spelled.get("replace") is not True
+        spelled["terms"] = (
+            seal_patch(state, spelled.get("name"), spelled["terms"], schema_of)
+            if is_patch
+            else seal_terms(state, spelled["terms"], schema_of, standing)
+        )
     if kind == "grant.topup":
         _spell_topup(spelled, standing)
-    if "amount" in spelled:
-        spelled["amount"] = _amount(state, spelled, spelled["amount"])
-    if isinstance(spelled.get("amounts"), Mapping) and "resource" in spelled:
-        spelled["amounts"] = {name: _amount(state, spelled, x) for name, x in spelled["amounts"].items()}
-    for name in ("usage", "amounts"):
-        if name in spelled and "resource" not in spelled:
-            spelled[name] = amounts_by_resource(spelled[name], scales_of(state))
-    if isinstance(spelled.get("schema"), Mapping):
-        spelled["schema"] = _spelled_plan(state, spelled["schema"])
+    _spell_amounts(state, spelled)
     typed = native.read(encode(spelled))
     return encode(msgspec.to_builtins(typed, builtin_types=(bytes,)))
 
 
-def standing_limits(state: State, name: Any) -> set[tuple[str, str]]:
-    """Dimension and period of each limit of the grant of this name, where there is one."""
-    grant = state.caps.grants.get(name) if type(name) is str else None
-    return {(limit.dim, limit.per) for limit in grant.limits} if grant is not None else set()
+def _spell_amounts(state: State, params: dict[str, Any]) -> None:
+    """Every amount in minor units: of the resource or dimension that the params name, else of its own."""
+    amounts = Amounts(scales_of(state))
+    if isinstance(params.get("schema"), Mapping):
+        params["schema"] = spelled_plan(params["schema"], amounts)
+        amounts = amounts_of_plan(params["schema"], amounts)
+    unit = params.get("resource", params.get("dim", ""))
+    if "amount" in params:
+        params["amount"] = amounts.minor_units(params["amount"], str(unit))
+    if "debt_limit" in params:
+        params["debt_limit"] = amounts.debt_limit(params["debt_limit"])
+    for name in ("usage", "amounts"):
+        if isinstance(params.get(name), Mapping) and unit:
+            params[name] = {key: amounts.minor_units(x, str(unit)) for key, x in params[name].items()}
+        elif name in params:
+            params[name] = amounts.each(params[name])
 
 
 def _spell_topup(params: dict[str, Any], standing: set[tuple[str, str]]) -> None:
@@ -68,45 +75,6 @@ def _spell_topup(params: dict[str, Any], standing: set[tuple[str, str]]) -> None
         spelled_per("grant.topup", params, {}, standing)
 
 
-def seal_terms(
-    state: State, terms: Mapping[str, Any], schema_of: SchemaOf, standing: set[tuple[str, str]]
-) -> dict[str, Any]:
-    """A grant's terms with its permission compiled and its params sealed by the schema of its cap.
-
-    `standing` are dimension and period of the limits that the grant has.
-    """
-    sealed = complete_terms(
-        terms, scales_of(state), {name: cap.cap_type for name, cap in state.caps.caps.items()}
-    )
-    if isinstance(sealed.get("limits"), list):
-        sealed["limits"] = [
-            spelled_limit(f"terms.limits[{at}]", x, standing) if isinstance(x, Mapping) else x
-            for at, x in enumerate(sealed["limits"])
-        ]
-    if "draws_on" in sealed:
-        sealed["draws_on"] = spelled_payers("terms.draws_on", sealed["draws_on"])
-    params = sealed.get("params")
-    cap = state.caps.caps.get(str(sealed.get("cap")))
-    if params is not None and type(params) is not bytes:
-        type_, enforcer = (cap.cap_type, cap.enforcer) if cap else ("", b"")
-        params = issued_params(state, "terms.params.prices", params, type_, enforcer)
-        sealed["params"] = schema_of(state, cap.params_schema if cap else b"").seal(params)
-    if params is not None:
-        require_rules(state.caps, cap.enforcer if cap else b"", "terms.params", sealed["params"])
-    return sealed
-
-
-def spelled_limit(where: str, limit: Mapping[str, Any], standing: set[tuple[str, str]]) -> dict[str, Any]:
-    """A limit with its window as the core spells it, its share as two numbers, what it carries at most."""
-    terms = dict(limit)
-    if "rollover" in terms and terms["rollover"] != []:
-        terms["rollover"] = share(f"{where}.rollover", terms["rollover"])
-    if "rollover_max" in terms:
-        terms["carried_max"] = terms.pop("rollover_max")
-    spelled_per(where, terms, {}, standing)
-    return terms
-
-
 def _spell(name: str, value: Any, hint: Any) -> Any:
     if hint is bytes and type(value) is str:
         try:
@@ -114,40 +82,3 @@ def _spell(name: str, value: Any, hint: Any) -> Any:
         except ValueError:
             raise InvalidInput(f"`{name}` is hex text", field=name) from None
     return value
-
-
-def scales_of(state: State) -> dict[str, int]:
-    """The decimals of every defined resource."""
-    return {name: resource.scale for name, resource in state.ledger.resources.items()}
-
-
-def _amount(state: State, params: Mapping[str, Any], value: Any) -> Any:
-    name = params.get("resource")
-    resource = state.ledger.resources.get(name) if type(name) is str else None
-    if resource is None and type(value) is str:
-        raise InvalidInput("an amount with a unit needs a defined resource", field="amount")
-    return minor_units(value, str(name), resource.scale if resource is not None else 0)
-
-
-def _spelled_plan(state: State, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """A plan with the amounts of its lines and constraints in minor units."""
-    own = plan.get("resources")
-    scales = scales_of(state) | (dict(own) if isinstance(own, Mapping) else {})
-    spelled = dict(plan)
-    if isinstance(plan.get("lines"), Mapping):
-        spelled["lines"] = {
-            name: _spelled_item(item, "amount", scales) for name, item in plan["lines"].items()
-        }
-    if isinstance(plan.get("constraints"), list):
-        spelled["constraints"] = [_spelled_item(item, "minimum", scales) for item in plan["constraints"]]
-    return spelled
-
-
-def _spelled_item(item: Any, field: str, scales: Mapping[str, Any]) -> Any:
-    if not isinstance(item, Mapping) or type(item.get(field)) is not str:
-        return item
-    resource = item.get("resource")
-    scale = scales.get(resource) if type(resource) is str else None
-    if type(resource) is not str or type(scale) is not int or not 0 <= scale <= SCALE_MAX:
-        raise InvalidInput(f"`{field}` with a unit needs a `resource` that the plan lists", field=field)
-    return {**item, field: parse_amount(item[field], resource, scale)}

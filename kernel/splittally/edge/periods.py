@@ -19,7 +19,6 @@ Rule 4. What is no anchor of its period is refused with those that are.
 
 import re
 from collections.abc import Collection
-from difflib import get_close_matches
 from typing import Any
 
 from splittally.core.dates import month_days
@@ -38,6 +37,7 @@ from splittally.core.periods import (
 )
 from splittally.core.types import LIFE, PER_INTENT
 from splittally.core.zones import Zone
+from splittally.edge.near import meant
 from splittally.edge.zones import read_zone
 
 PERIOD_KEYS = ("starts", "timezone", "rolling", "per_key", "by")
@@ -142,9 +142,8 @@ def _anchored(where: str, base: str, starts: Any) -> str:
     if base == WEEK:
         day = str(starts).lower()
         if day not in WEEKDAYS:
-            near = get_close_matches(day, WEEKDAYS, n=1)
-            hint = f"; did you mean `{near[0]}`?" if near else ""
-            raise InvalidManifest(f"`{where}` is {_ANCHORS[base]}, not `{starts}`{hint}", field=where)
+            text = f"`{where}` is {_ANCHORS[base]}, not `{starts}`{meant(day, WEEKDAYS)}"
+            raise InvalidManifest(text, field=where)
         return WEEK if day == WEEKDAYS[0] else f"{WEEK}:{day}"
     month, day_of_month = _month_and_day(starts)
     is_day = base in ("month", "quarter") if month is None else base != "month"

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import NATURAL_MAX
 from splittally.core.types import CAP_SPEND, CAP_SPEND_TYPE
+from splittally.edge.amounts import format_amount
 from splittally.edge.json_values import parse_json
 
 PERMISSION_BYTES_MAX = 8 * 1024  # it travels in every question to the enforcer, which takes 24 KiB
@@ -51,13 +52,14 @@ def complete_terms(
     permission = whole.pop("permission", None)
     if permission is not None:
         schema = load(permission) if isinstance(permission, str) else permission
-        _merge(whole, compile_permission(schema, scales))
+        _merge(whole, compile_permission(schema, scales), scales)
     if cap_types.get(str(whole.get("cap"))) == CAP_SPEND_TYPE:
         whole.setdefault("doubt", "payee")
     return whole
 
 
-def _merge(terms: dict[str, Any], permission: Permission) -> None:
+def _merge(terms: dict[str, Any], permission: Permission, scales: Mapping[str, int]) -> None:
+    """The permission's limits stand among those that were written, and like them with their units."""
     params = {} if terms.get("params") is None else terms["params"]
     limits = terms.get("limits", [])
     if not isinstance(params, Mapping) or not isinstance(limits, list):
@@ -72,7 +74,8 @@ def _merge(terms: dict[str, Any], permission: Permission) -> None:
     if terms.get("cap") is None:
         terms["cap"] = CAP_SPEND
     terms["params"] = {**params, "resources": permission.resources, TEXT_PARAM: permission.text}
-    terms["limits"] = [*limits, *({"dim": dim, "amount": x} for dim, x in permission.limits.items())]
+    said = {dim: format_amount(x, dim, scales[dim]) for dim, x in permission.limits.items()}
+    terms["limits"] = [*limits, *({"dim": dim, "amount": amount} for dim, amount in said.items())]
 
 
 def compile_permission(schema: Any, scales: Mapping[str, int]) -> Permission:

@@ -34,7 +34,7 @@ from splittally.core.prices import (
     table_fault,
 )
 from splittally.core.types import is_id
-from splittally.edge.amounts import minor_units
+from splittally.edge.amounts import Amounts
 from splittally.edge.quantities import array, natural, refuse_unknown, share, table
 
 UTC = Calendar()
@@ -92,19 +92,23 @@ class Snapshot(Struct, frozen=True):
 
 def read_snapshots(
     given: Mapping[str, Any],
-    scales: Mapping[str, int],
+    amounts: Amounts,
     calendar: Calendar = UTC,
-    load: Callable[[str], Mapping[str, Any]] | None = None,
+    load: Callable[[str], tuple[Mapping[str, Any], bool]] | None = None,
 ) -> dict[str, Snapshot]:
     """The snapshots of the table `prices`, by name; `InvalidManifest` where one cannot be read.
 
-    Days begin where those of `calendar` do. `load` reads a file that an entry names.
+    Days begin where those of `calendar` do. `load` reads a file that an entry names, and says whether its
+    numbers are a person's.
     """
     found = {}
     for name, entry in given.items():
         if isinstance(entry, str) and load is not None:
-            entry = _in_file(f"prices.{name}", name, load(entry))
-        found[name] = _snapshot(name, entry, scales, calendar)
+            document, by_people = load(entry)
+            entry = _in_file(f"prices.{name}", name, document)
+            found[name] = _snapshot(name, entry, amounts._replace(by_people=by_people), calendar)
+        else:
+            found[name] = _snapshot(name, entry, amounts, calendar)
     return found
 
 
@@ -153,24 +157,24 @@ def _in_file(where: str, name: str, document: Mapping[str, Any]) -> Any:
     return entries[name]
 
 
-def _snapshot(name: str, entry: Any, scales: Mapping[str, int], calendar: Calendar) -> Snapshot:
+def _snapshot(name: str, entry: Any, amounts: Amounts, calendar: Calendar) -> Snapshot:
     where = f"prices.{name}"
     given = table(where, entry)
     _refuse_unknown(f"price snapshot `{name}`", given, KEYS)
     if not is_id(name) or name == NEWEST:
         raise InvalidManifest(f"`{name}` cannot be the name of a price snapshot", field=where)
     resource = given.get(RESOURCE)
-    if not isinstance(resource, str) or resource not in scales:
+    if not isinstance(resource, str) or resource not in amounts.scales:
         text = f"`{where}.resource` is a resource that `[resources]` defines"
         raise InvalidManifest(text, field=f"{where}.resource")
     prices: dict[str, Any] = {RESOURCE: resource}
     others = {key: given[key] for key in ROW_KEYS if key in given}
     if others:
-        prices |= _row(where, others, resource, scales[resource])
+        prices |= _row(where, others, resource, amounts)
     models = table(f"{where}.models", given.get(MODELS, {}))
     if models:
         prices[MODELS] = {
-            model: _row(f"{where}.models.{model}", row, resource, scales[resource])
+            model: _row(f"{where}.models.{model}", row, resource, amounts)
             for model, row in models.items()
             if _named(where, model)
         }
@@ -184,19 +188,19 @@ def _snapshot(name: str, entry: Any, scales: Mapping[str, int], calendar: Calend
         since=day.isoformat(),
         since_ns=max(0, calendar.instant((day - datetime.date(1970, 1, 1)).days * DAY_NS)),
         resource=resource,
-        scale=scales[resource],
+        scale=amounts.scales[resource],
         prices=prices,
         source=_text(f"{where}.source", given.get("source", "")),
         source_hash=_text(f"{where}.source_hash", given.get("source_hash", "")),
     )
 
 
-def _row(where: str, entry: Any, resource: str, scale: int) -> dict[str, Any]:
+def _row(where: str, entry: Any, resource: str, amounts: Amounts) -> dict[str, Any]:
     """One row: amounts in minor units, shares as two numbers, tiers in the order in which they begin."""
     given = table(where, entry)
     _refuse_unknown(f"price `{where}`", given, ROW_KEYS)
     row: dict[str, Any] = {
-        key: _price(f"{where}.{key}", given.get(key), resource, scale)
+        key: _price(f"{where}.{key}", given.get(key), resource, amounts)
         for key in AMOUNTS
         if key in given or key in REQUIRED
     }
@@ -204,25 +208,27 @@ def _row(where: str, entry: Any, resource: str, scale: int) -> dict[str, Any]:
         row[BATCH] = share(f"{where}.{BATCH}", given[BATCH])
     if TIERS in given:
         tiers = array(f"{where}.{TIERS}", given[TIERS])
-        row[TIERS] = [_tier(f"{where}.{TIERS}[{at}]", tier, resource, scale) for at, tier in enumerate(tiers)]
+        row[TIERS] = [
+            _tier(f"{where}.{TIERS}[{at}]", tier, resource, amounts) for at, tier in enumerate(tiers)
+        ]
     if fault := row_fault(row):
         raise InvalidManifest(f"`{where}`: {fault}", field=where)
     return row
 
 
-def _tier(where: str, entry: Any, resource: str, scale: int) -> dict[str, int]:
+def _tier(where: str, entry: Any, resource: str, amounts: Amounts) -> dict[str, int]:
     given = table(where, entry)
     _refuse_unknown(f"tier `{where}`", given, (ABOVE, *PER_MILLION))
     tier = {ABOVE: natural(f"{where}.{ABOVE}", given.get(ABOVE))}
     prices = {
-        key: _price(f"{where}.{key}", given[key], resource, scale) for key in PER_MILLION if key in given
+        key: _price(f"{where}.{key}", given[key], resource, amounts) for key in PER_MILLION if key in given
     }
     return tier | prices
 
 
-def _price(where: str, value: Any, resource: str, scale: int) -> int:
+def _price(where: str, value: Any, resource: str, amounts: Amounts) -> int:
     try:
-        return natural(where, minor_units(value, resource, scale))
+        return natural(where, amounts.minor_units(value, resource))
     except InvalidManifest:
         raise
     except SplittallyError as error:

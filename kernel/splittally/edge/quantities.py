@@ -7,11 +7,11 @@ Rule 2. What is not understood is refused with the place where it stands.
 import datetime
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from splittally.core.errors import InvalidManifest
 from splittally.core.periods import duration_ns
+from splittally.edge.near import meant
 
 _SHARE = re.compile(r"([0-9]{1,9})(?:%|/([0-9]{1,9}))")
 
@@ -84,10 +84,8 @@ def refuse_unknown(what: str, given: Mapping[str, Any], known: tuple[str, ...]) 
     """`InvalidManifest` for the first key that is not known, with the nearest and all that are."""
     unknown = sorted(str(key) for key in given if key not in known)
     if unknown:
-        near = get_close_matches(unknown[0], known, n=1)
-        meant = f"; did you mean `{near[0]}`?" if near else ""
         raise InvalidManifest(
-            f"{what} has no `{unknown[0]}`{meant}; it has {', '.join(known)}",
+            f"{what} has no `{unknown[0]}`{meant(unknown[0], known)}; it has {', '.join(known)}",
             field=unknown[0],
             known=list(known),
         )

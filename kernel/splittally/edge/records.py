@@ -4,14 +4,19 @@ Shapes, units and codes are in spec/02-records.md. Hashes and keys are bytes in 
 hex in JSON.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from splittally.core.errors import SplittallyError
 from splittally.core.findings import Finding
 from splittally.core.types import ALLOW
+from splittally.edge.phrases import NO_CHANGE, NO_SETTLEMENT
+from splittally.edge.sentences import advice, sentences
+from splittally.edge.wording import Wording
 
 
 class Origin(Struct, frozen=True):
@@ -56,6 +61,24 @@ class Receipt(Struct, frozen=True):
     pays_to: str | None = None
 
 
+class Findings(tuple[Finding, ...]):
+    """Findings that know how their world says values, for `reason`; equal to a tuple of the same."""
+
+    wording: Wording = Wording()
+
+    @classmethod
+    def said(cls, findings: Iterable[Finding], wording: Wording) -> "Findings":
+        """These findings, said with this wording."""
+        made = cls(findings)
+        made.wording = wording
+        return made
+
+
+def wording_in(findings: tuple[Finding, ...]) -> Wording:
+    """How the values of findings are said: as their world does, or in minor units where they know of none."""
+    return findings.wording if isinstance(findings, Findings) else Wording()
+
+
 class Decision(Struct, frozen=True, gc=False):
     """The answer to an intent. `seq` is None where nothing was recorded and the same key may be tried
     again; `reserve` is what the leaf's leg holds; `attempt` is the recorded one.
@@ -81,6 +104,40 @@ class Decision(Struct, frozen=True, gc=False):
         """
         return self.outcome == ALLOW if self.may_act is None else self.may_act
 
+    @property
+    def reason(self) -> str:
+        """Why, for people: what was found, in words; empty for a plain allow (`edge/sentences.py`)."""
+        return sentences(self.findings, wording_in(self.findings)) if self.findings else ""
+
+    @property
+    def advice(self) -> str:
+        """What the caller can do next, for people; empty where there is nothing to do."""
+        return advice(self.findings, None if self.seq is None else self.intent_hash) if self.findings else ""
+
+    def or_raise(self) -> "Decision":
+        """This decision where it allows; else `Refused`, which has it as `decision`, is raised."""
+        if not self.allowed:
+            raise Refused(self)
+        return self
+
+
+class Refused(SplittallyError):
+    """What an intent was answered instead of an allow, for who wants an exception: `decision` has it all.
+
+    Its text is the decision's reason and advice; `facts` has the outcome and the codes.
+    """
+
+    code = "refused"
+
+    def __init__(self, decision: Decision) -> None:
+        told = "; ".join(text for text in (decision.reason, decision.advice) if text)
+        codes = [finding.code for finding in decision.findings]
+        super().__init__(told or decision.outcome, outcome=decision.outcome, codes=codes)
+        self.decision = decision
+
+    def __reduce__(self) -> tuple[type["Refused"], tuple[Decision]]:
+        return type(self), (self.decision,)
+
 
 class Settlement(Struct, frozen=True, gc=False):
     """The answer to a receipt: `status` is settled, held, late, duplicate or not_found.
@@ -97,6 +154,14 @@ class Settlement(Struct, frozen=True, gc=False):
     violations: tuple[Finding, ...] = ()
     findings: tuple[Finding, ...] = ()
 
+    @property
+    def reason(self) -> str:
+        """What there is to say about it, for people: violations, limits reached; empty where all is plain."""
+        told = (*self.violations, *self.findings)
+        if not told:
+            return NO_SETTLEMENT.get(self.status, "")
+        return sentences(told, wording_in(self.violations or self.findings))
+
 
 class HoldChange(Struct, frozen=True):
     """The answer to a dispatch, a release or an extension: dispatched, already_dispatched, not_approved,
@@ -107,8 +172,37 @@ class HoldChange(Struct, frozen=True):
     status: str
     due_ns: int | None = None
 
+    @property
+    def reason(self) -> str:
+        """Why nothing was done, for people; empty where it was."""
+        return NO_CHANGE.get(self.status, "")
+
 
 Answer = Decision | Settlement | HoldChange
+Answered = TypeVar("Answered")
+
+
+def worded(answer: Answered, wording: Callable[[], Wording]) -> Answered:
+    """An answer, or a list of them, whose findings know how to say their values; it is the same in all else.
+
+    `wording` is asked only where there are findings.
+    """
+    said: Any = answer
+    if type(said) is Decision and not said.findings:  # most are such
+        return answer
+    match said:
+        case Decision(findings=found):
+            said = replace(said, findings=Findings.said(found, wording()))
+        case Settlement(violations=violations, findings=found) if violations or found:
+            told = {
+                "violations": Findings.said(violations, wording()),
+                "findings": Findings.said(found, wording()),
+            }
+            said = replace(said, **told)
+        case list():
+            said = [worded(each, wording) for each in said]
+    answered: Answered = said
+    return answered
 
 
 class Release(Struct, frozen=True):

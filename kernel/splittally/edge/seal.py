@@ -27,13 +27,13 @@ from splittally.core.native import NATIVE
 from splittally.core.state import State
 from splittally.core.types import CAP_SPEND_TYPE, RECEIPT_STATUSES, STATUS_UNKNOWN, EffectDef
 from splittally.core.well_formed import TWO_PAYLOADS, group_fault
-from splittally.edge.amounts import amounts_by_resource
+from splittally.edge.amounts import Amounts, scales_of
 from splittally.edge.hashes import require_hash
 from splittally.edge.hold_requests import seal_dispatch, seal_extend, seal_release
 from splittally.edge.host_values import plain
 from splittally.edge.identity import sealed_attempt, sealed_expiry, sealed_key, sealed_origin
 from splittally.edge.labels import NO_LABELS, sealed_labels
-from splittally.edge.native_params import scales_of, seal_native
+from splittally.edge.native_params import seal_native
 from splittally.edge.offers import keyed_offers
 from splittally.edge.payloads import DROPPED, Payload, seal_payload
 from splittally.edge.records import Dispatch, Extend, Group, Intent, Receipt, Release, Request
@@ -91,7 +91,7 @@ class Sealer:
         effect = state.caps.effects.get(kind) if type(kind) is str else None
         if effect is None:
             raise Refused(find("unknown_kind", kind=_shown(kind)))
-        if type(grant) is not str or grant not in state.caps.grants:
+        if type(grant) is not str or not (grant in state.caps.grants or state.caps.is_forgotten(grant)):
             raise Refused(find("unknown_grant", grant=_shown(grant)))
         key = None if intent.idempotency_key is None else sealed_key(intent.idempotency_key)
         attempt = None if intent.attempt is None else sealed_attempt(intent.attempt)
@@ -227,8 +227,8 @@ def spelled_task(state: State, params: Any) -> Any:
     """The params of a spending intent with its amounts in minor units."""
     if not isinstance(params, Mapping):
         return params
-    scales = scales_of(state)
-    named = {x: amounts_by_resource(params[x], scales) for x in ("amounts", "compute") if x in params}
+    amounts = Amounts(scales_of(state))
+    named = {x: amounts.each(params[x]) for x in ("amounts", "compute") if x in params}
     return {**params, **named}
 
 

@@ -20,24 +20,35 @@ from typing import Any, NamedTuple
 from splittally.core.calendars import Calendar
 from splittally.core.dates import DAY_S, SECOND_NS, civil
 from splittally.core.state import State
-from splittally.edge.amounts import format_amount
+from splittally.edge.amounts import format_amount, scale_of_unit, scales_of
 
 HASH_DIGITS = 12
-_BESIDE = ".provider"  # a dimension that counts the same resource as another party tells it
 _SPANS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
 class Wording(NamedTuple):
-    """What it takes to say a world's values: the scales of its resources, its clock, names for hashes."""
+    """What it takes to say a world's values: the scales of its resources, its clock, names for hashes.
 
-    scales: Mapping[str, int] = {}
+    Where no world is known (`scales` is None) every amount is one of minor units, and is said to be.
+    """
+
+    scales: Mapping[str, int] | None = None
     calendar: Calendar = Calendar()
     names: Mapping[bytes, str] = {}
 
     def amount(self, amount: int, unit: str) -> str:
         """`12.50 USD` for 1250 minor units of a resource with scale 2, `12 tokens` for a dimension."""
-        scale = self.scales.get(unit, self.scales.get(unit.removesuffix(_BESIDE), 0))
-        return format_amount(amount, unit, scale).rstrip()
+        if self.scales is None:
+            return f"{amount} minor units of {unit}"
+        return format_amount(amount, unit, self.scale(unit)).rstrip()
+
+    def figure(self, amount: int, unit: str) -> str:
+        """The same without the unit, below a heading or beside a name that says it."""
+        return self.amount(amount, unit).removesuffix(f" {unit}")
+
+    def scale(self, unit: str) -> int:
+        """The decimals of a resource, also where a dimension counts it beside; 0 of anything else."""
+        return scale_of_unit(self.scales or {}, unit)
 
     def amounts(self, amounts: Mapping[str, int]) -> str:
         """Every amount of a map, by unit; empty for an empty map."""
@@ -85,8 +96,7 @@ class Wording(NamedTuple):
 
 def wording_of(state: State) -> Wording:
     """How the values of a world are said, as its state stands."""
-    scales = {name: resource.scale for name, resource in state.ledger.resources.items()}
-    return Wording(scales, state.calendar)
+    return Wording(scales_of(state), state.calendar)
 
 
 def span(nanoseconds: int) -> str:

@@ -11,7 +11,6 @@ Example. `CET-1CEST,M3.5.0,M10.5.0/3` becomes 3600, 7200, the last Sunday of Mar
 
 import re
 import struct
-from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 
@@ -19,6 +18,7 @@ import tzdata
 
 from splittally.core.errors import InvalidManifest
 from splittally.core.zones import Zone
+from splittally.edge.near import meant
 
 _HEADER = struct.Struct(">4s1s15x6I")
 _TYPE_BYTES = 6
@@ -41,8 +41,7 @@ def zone_names() -> tuple[str, ...]:
 def read_zone(where: str, name: object) -> Zone:
     """The zone of an IANA name; `InvalidManifest` with the nearest name where there is none."""
     if type(name) is not str or name not in zone_names():
-        near = get_close_matches(str(name), zone_names(), n=1)
-        hint = f"; did you mean `{near[0]}`?" if near else ", such as Europe/Amsterdam"
+        hint = meant(str(name), zone_names()) or ", such as Europe/Amsterdam"
         raise InvalidManifest(f"`{where}`: `{name}` is no time zone{hint}", field=where)
     return _zone(name)
 

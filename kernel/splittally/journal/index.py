@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from splittally.core.errors import JournalDamaged, WorldError
+from splittally.core.limits import KEY_BYTES
 from splittally.journal import disk
 from splittally.journal.frame import Head
 from splittally.journal.runs import Cover, Run, bounds_of, seq_bytes, write_run
@@ -101,6 +102,12 @@ class Index:
                 found += find_held(key, low, high)
         return found + self._rows.get(key, ())
 
+    def keys(self, beginning: str) -> list[bytes]:
+        """Every key whose hex begins so, which is at least two digits; in order."""
+        first_byte, begins = int(beginning[:2], 16), bytes.fromhex(beginning[: len(beginning) // 2 * 2])
+        found = {row[:KEY_BYTES] for run in self._runs for row in run.rows_of(first_byte)} | self._rows.keys()
+        return sorted(key for key in found if key.startswith(begins) and key.hex().startswith(beginning))
+
     def flush(self, head: Head) -> None:
         """Makes the rows in memory a run that covers the journal up to `head`.
 
@@ -181,6 +188,8 @@ class Index:
         problem = ""
         if run.cover.stop > store.head.size or store.verified(run.cover.stop - 1)[0] != run.cover.hash:
             problem = "it is of another journal"
+        elif run.is_older:
+            problem = "an older release wrote it, which did not enter grants"
         elif named is not None and run.digest not in named:
             problem = "the last anchor of the journal does not name it"
         if problem:

@@ -29,7 +29,8 @@ ROW_BYTES = KEY_BYTES + 8
 BITS_MIN, BITS_MAX = 8, 28  # a merge goes through the rows by their first byte
 CONTEXT = "splittally 1 index"
 PIECE_BYTES = 1 << 20
-_MAGIC = b"splittally run 1"
+_MAGIC = b"splittally run 2"
+_OLDER_MAGIC = b"splittally run 1"  # of releases that entered intents and keys alone
 _HEADER = Struct("=16sQQQQ32s")
 _ROWS_AT = _HEADER.size
 _pair_from = Struct("=II").unpack_from
@@ -57,6 +58,7 @@ class Run:
         try:
             self.size = os.fstat(self._fd).st_size
             self.cover, self.rows, bits, self.digest = _check(self._fd, path, self.size)
+            self.is_older = os.pread(self._fd, len(_OLDER_MAGIC), 0) == _OLDER_MAGIC
         except OSError as error:
             self.close()
             raise self._refusal(error) from error
@@ -196,7 +198,7 @@ def _check(fd: int, path: Path, size: int) -> tuple[Cover, int, int, bytes]:
     while piece := os.pread(fd, min(PIECE_BYTES, size - HASH_BYTES - at), at):
         digest.update(piece)
         at += len(piece)
-    if magic != _MAGIC or os.pread(fd, HASH_BYTES, at) != digest.digest():
+    if magic not in (_MAGIC, _OLDER_MAGIC) or os.pread(fd, HASH_BYTES, at) != digest.digest():
         raise JournalDamaged("its bytes are not those that were written")
     if (first, stop) != bounds_of(path) or size != (
         _HEADER.size + count * ROW_BYTES + 4 * ((1 << bits) + 1) + HASH_BYTES

@@ -44,6 +44,8 @@ def answer_known(world: World, principal: str, command: Submit) -> tuple[Any, Su
         return _group_known(world, principal, command)
     member = command.members[0]
     known = _known(world, principal, member)
+    if known is None and member.grant not in world.state.caps.grants:
+        known = _under_forgotten(member)
     if known is None and len(world.state.ledger.holds) >= world.open_max and _is_full(world, [member]):
         known = unrecorded(find("over_capacity", available=world.open_max), member.intent_hash)
     return known, command
@@ -60,6 +62,10 @@ def _group_known(world: World, principal: str, command: Submit) -> tuple[Any, Su
         command = replace(command, members=members)
     elif any(known):
         return [twin or _conflicting(known) for twin in known], command
+    under_forgotten = [x for x in members if x.grant not in world.state.caps.grants]
+    if under_forgotten:
+        refusal = _under_forgotten(under_forgotten[0])
+        return refusal if is_first else [refusal for _ in members], command
     if is_first:  # one of them is held, and it may be any
         members = [member for member in members if member.kind not in NATIVE][:1]
     if _is_full(world, members):
@@ -86,14 +92,18 @@ def _first_known(known: list[Decision | None]) -> Decision | None:
 def _known(world: World, principal: str, member: Member) -> Decision | None:
     """The first answer to an intent that is known already, or the conflict of its key.
 
-    The kernel's own random keys never come again, so an intent with one is not looked for.
+    The kernel's own random keys never come again, so an intent with one is not looked for. Under a grant that
+    is forgotten, whose holder nobody knows, it is told to who asked first.
     """
     is_drawn = not member.keyed
     if is_drawn and type(world.entropy) is RandomPool:
         return None
-    if world.state.caps.grants[member.grant].holder != principal:
+    grant = world.state.caps.grants.get(member.grant)
+    if grant is not None and grant.holder != principal:
         return None
     found = world.history.trace(member.intent_hash, world.state.ledger.holds.get(member.intent_hash))
+    if grant is None and (found is None or found.by != principal):
+        return None
     if found is not None and found.is_final:
         if is_drawn:  # the host's source of keys repeats itself, which does not say that two calls are one
             return _conflict(member, member.intent_hash)
@@ -102,6 +112,11 @@ def _known(world: World, principal: str, member: Member) -> Decision | None:
     if twin is not None and twin.intent_hash != member.intent_hash:
         return _conflict(member, twin.intent_hash)
     return None
+
+
+def _under_forgotten(member: Member) -> Decision:
+    """An intent under a grant that was revoked and is forgotten, which is asked of nobody any more."""
+    return unrecorded(find("unknown_grant", grant=member.grant, revoked=True), member.intent_hash)
 
 
 def _conflict(member: Member, other: bytes) -> Decision:

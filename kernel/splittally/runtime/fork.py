@@ -58,6 +58,11 @@ class ForkIndex(Index):
         self._lock = lock
         self._first = first
 
+    def keys(self, beginning: str) -> list[bytes]:
+        with self._lock:
+            found = self._base_index.keys(beginning)
+        return sorted({*found, *super().keys(beginning)})
+
     def seqs(self, key: bytes) -> tuple[int, ...]:
         with self._lock:
             found = self._base_index.seqs(key)

@@ -1,15 +1,17 @@
-"""What the journal says of an intent, found by the index and read back verified.
+"""What the journal says of an intent, or a forgotten grant, found by the index and read back verified.
 
 Rule 1. A hit is checked against its frame: a row that names a frame without the intent is ignored.
 Rule 2. The cache of held intents is bounded and keyed by intent hash; what enters it was held here.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from splittally.core.ask import Recall
+from splittally.core.caps.names import digest_of
 from splittally.core.commands import Command, Known, Member, Submit
-from splittally.core.events import INDEXED, Event
+from splittally.core.errors import JournalDamaged
+from splittally.core.events import INDEXED, Defined, Event, GrantRevoked, GrantSet
 from splittally.core.frames import Body, read_body, read_command
 from splittally.core.intent import key_digest
 from splittally.core.intent_history import Trace, known_of, own_members, trace
@@ -20,6 +22,7 @@ from splittally.journal.index import Index
 from splittally.journal.store import Store
 
 Holds = Mapping[bytes, Hold]
+NAMED = frozenset((Defined, GrantRevoked, GrantSet))  # what is found again beside intents
 
 
 class History:
@@ -73,9 +76,12 @@ class History:
         member = next(each for each in command.members if each.intent_hash == intent_hash)
         return _recall(member, at_ns)
 
-    def trace(self, intent_hash: bytes, hold: Hold | None = None) -> Trace | None:
-        """The life of an intent; None when no frame decides it. What is held is known without any index."""
-        seqs = self._index.seqs(intent_hash)
+    def trace(self, intent_hash: bytes, hold: Hold | None = None, before: int | None = None) -> Trace | None:
+        """The life of an intent; None when no frame decides it. What is held is known without any index.
+
+        With `before` as the frames before that one tell it.
+        """
+        seqs = tuple(seq for seq in self._index.seqs(intent_hash) if before is None or seq < before)
         if hold is not None and hold.seq not in seqs:
             seqs = (hold.seq, *(seq for seq in seqs if seq > hold.seq))
         return trace(intent_hash, ((seq, self.body(seq)) for seq in seqs))
@@ -96,18 +102,57 @@ class History:
                     return other
         return None
 
+    def grant_events(self, name: str, stop: int) -> list[tuple[int, GrantSet | GrantRevoked]]:
+        """What set and revoked the grant of this name before frame `stop`, in order, each with its frame."""
+        seqs = [seq for seq in self._index.seqs(digest_of(name)) if seq < stop]
+        spoken = [(seq, event) for seq in seqs for event in self.body(seq).out]
+        return [
+            (seq, event)
+            for seq, event in spoken
+            if (type(event) is GrantSet and event.grant.name == name)
+            or (type(event) is GrantRevoked and event.name == name)
+        ]
+
+    def params_of(self, digests: Iterable[bytes]) -> dict[bytes, bytes]:
+        """The cap params with these hashes, as the frames that defined them have them."""
+        return {digest: self._blob(digest) for digest in digests}
+
+    def _blob(self, digest: bytes) -> bytes:
+        for seq in self._index.seqs(digest):
+            for event in self.body(seq).out:
+                if type(event) is Defined and event.key == digest.hex():
+                    return event.value
+        raise JournalDamaged(f"no frame defines the params {digest.hex()}", seq=0)
+
 
 def index_events(index: Index, seq: int, command: Command, out: list[Event]) -> None:
-    """Enter a frame's intents into the index, each once, and the keys that hosts gave."""
-    done: list[bytes] = []
+    """Enter what a frame speaks of into the index, each once, and the keys that hosts gave."""
+    done: set[bytes] = set()
     for event in out:
-        if type(event) in INDEXED and event.intent_hash not in done:  # type: ignore[union-attr]
-            done.append(event.intent_hash)  # type: ignore[union-attr]
-            index.put(done[-1], seq)
+        kind, key = type(event), b""
+        if kind in INDEXED:
+            key = event.intent_hash  # type: ignore[union-attr]
+        elif kind in NAMED:
+            key = _key_of(event)
+        if key and key not in done:
+            done.add(key)
+            index.put(key, seq)
     if type(command) is Submit:
         for member in command.members:
             if member.keyed and member.intent_hash in done:
                 index.put(key_digest(member.grant, member.key), seq)
+
+
+def _key_of(event: Event) -> bytes:
+    """A grant by its name, a definition by the hash of its bytes; empty for what has neither."""
+    match event:
+        case GrantSet():
+            return digest_of(event.grant.name)
+        case GrantRevoked():
+            return digest_of(event.name)
+        case Defined(table="blobs"):
+            return bytes.fromhex(event.key)
+    return b""
 
 
 def _recall(member: Member, at_ns: int) -> Recall:

@@ -5,44 +5,38 @@ Rule 2. Every method acts for one principal (`as_principal`), who may use only t
 """
 
 import os
-import threading
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
 from msgspec.structs import replace
 
 from splittally.core.errors import InvalidInput
-from splittally.core.findings import find, has_code
+from splittally.core.findings import has_code
 from splittally.core.native import NATIVE
 from splittally.core.native.approvals import APPROVE, REJECT
 from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_id, is_name
 from splittally.edge.arguments import require, require_natural
 from splittally.edge.dimensions import warned
 from splittally.edge.hashes import require_hash
-from splittally.edge.manifest import read_manifest_document
 from splittally.edge.moments import When
-from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Intent, Release
+from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Intent, Release, worded
+from splittally.runtime.charges import Book
 from splittally.runtime.health import health_row
+from splittally.runtime.history import History
 from splittally.runtime.lineage import Level, trace
 from splittally.runtime.opening import upgrade
 from splittally.runtime.pipeline import commit, commit_if_running, tick
+from splittally.runtime.planning import Planning
 from splittally.runtime.queries import Queries
-from splittally.runtime.requests import Requests, answers_for, use
+from splittally.runtime.requests import answers_for, use
 from splittally.runtime.rows import Row, outcome_row
-from splittally.runtime.world import World
 
 GRANTING = ("grant.issue", "grant.amend", "grant.topup")  # what makes or changes the grant that it names
 
 
-class Kernel(Requests):
+class Kernel(Planning):
     """One open world, for one principal."""
-
-    def __init__(self, world: World, principal: str = OPERATOR) -> None:
-        self._world = world
-        self._principal = principal
-        self._lock: threading.RLock = world.lock
 
     def __enter__(self) -> "Kernel":
         return self
@@ -82,7 +76,7 @@ class Kernel(Requests):
     @property
     def state(self) -> Queries:
         """Read-only queries on the state: grants, counters, reservations, accounts."""
-        return Queries(self._committed, self._lock)
+        return Queries(self._committed, self._lock, self._past, self._book)
 
     def as_principal(self, name: str) -> "Kernel":
         """A view of the same world that may use only the grants `name` holds."""
@@ -182,30 +176,7 @@ class Kernel(Requests):
             asked = Intent(kind, params, under or grant or self._native_grant())
             decision = self.submit(asked, now_ns=now_ns)
             granted = [params["name"]] if decision.allowed and kind in GRANTING else []
-            return warned(decision, self._world.state, granted)
-
-    def apply(
-        self,
-        manifest: str | Path | Mapping[str, Any],
-        now_ns: int | None = None,
-        accept_modules: bool = False,
-    ) -> Decision:
-        """Make the world what a manifest says, all or nothing; an unchanged one writes nothing.
-
-        `manifest` is a path to TOML or JSON, or a mapping of the same shape (spec/06-manifest.md). A name
-        that means another module now is shown (`module_renamed`) and taken with `accept_modules`.
-        """
-        with self._lock:
-            state = self._world.state
-            schema_of = self._world.sealer.schema
-            params, beside = read_manifest_document(manifest, state, schema_of, accept_modules)
-            decision = self.submit(Intent("manifest.apply", params, ROOT), now_ns=now_ns)
-            holds = self._world.state.ledger.holds
-            if decision.allowed and holds:
-                hashes = sorted(holds)[:16]
-                beside.append(find("carried_over", count=len(holds), intent_hashes=hashes))
-            decision = replace(decision, findings=(*decision.findings, *beside))
-            return warned(decision, self._world.state, sorted(params["grants"]))
+            return worded(warned(decision, self._world.state, granted), self._world.wording)
 
     def tick(self, now_ns: int | None = None) -> int:
         """Work through what is due by now; how many frames that took."""
@@ -266,7 +237,7 @@ class Kernel(Requests):
         with self._lock:
             self._usable()
             state = self._world.state_after(moment)
-        return Queries(lambda: state)
+        return Queries(lambda: state, self._lock, self._past, self._book)
 
     def upgrade(self) -> int | None:
         """Record the caps, kinds and modules of this release; the frame, None where they stand already."""
@@ -298,10 +269,18 @@ class Kernel(Requests):
                 return name
         return ROOT
 
+    def _past(self) -> History:
+        return self._world.history
+
     def _committed(self) -> Any:
         with self._lock:
             self._usable()
             return self._world.state
+
+    def _book(self) -> Book:
+        """The committed frames, each read while commands wait."""
+        world = self._world
+        return Book(world.store, world.history, self._lock, lambda: world.state.calendar)
 
     def _usable(self) -> None:
         use(self._world)

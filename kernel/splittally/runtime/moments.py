@@ -5,6 +5,7 @@ Rule 1. The time of the frames never falls, so the frame is found by halving; ea
 Rule 2. At a time stands what the last frame not after it left. Before the first frame stands nothing, which
         is an error; after the last one, what the last left.
 Rule 3. A day is one of the calendar that the world has now.
+Rule 4. A range that ends before it begins is a mistake; one in which nothing happened is none.
 """
 
 from bisect import bisect_left
@@ -40,13 +41,32 @@ def frame_at(store: Store, moment: Moment, calendar: Calendars) -> int:
 
 
 def frames_between(store: Store, since: Moment | None, until: Moment | None, calendar: Calendars) -> Frames:
-    """The frames from one moment to the other, both included."""
+    """The frames from one moment to the other, both included; `InvalidInput` for a range that is backward."""
     start, stop = 0, None
+    refuse_backward(since, until, calendar)
     if since is not None:
         start = since.seq if since.seq is not None else _frames_before(store, first_ns(since, calendar))
     if until is not None:
         stop = until.seq + 1 if until.seq is not None else _frames_before(store, last_ns(until, calendar) + 1)
+        if start > stop:
+            raise _backward()
     return Frames(start, stop)
+
+
+def refuse_backward(since: Moment | None, until: Moment | None, calendar: Calendars) -> None:
+    """Refuses two moments of one kind, frames or times, of which the second is before the first."""
+    if since is None or until is None or (since.seq is None) != (until.seq is None):
+        return
+    if since.seq is None or until.seq is None:
+        is_backward = first_ns(since, calendar) > last_ns(until, calendar)
+    else:
+        is_backward = since.seq > until.seq
+    if is_backward:
+        raise _backward()
+
+
+def _backward() -> InvalidInput:
+    return InvalidInput("the range ends before it begins: `until` is before `since`", field="until")
 
 
 def first_ns(moment: Moment, calendar: Calendars) -> int:

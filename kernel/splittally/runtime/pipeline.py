@@ -23,7 +23,9 @@ Rule 4. What cannot be recorded is refused before anything of it is remembered: 
 from collections.abc import Iterator
 from typing import Any
 
-from splittally.core.ask import Needs, ask, wants_known, wants_recall
+from msgspec.structs import replace
+
+from splittally.core.ask import Needs, ask, wants_known, wants_params, wants_recall
 from splittally.core.canonical import UNENCODABLE
 from splittally.core.commands import Command, Evidence, Submit, Tick
 from splittally.core.errors import InvalidInput
@@ -42,7 +44,7 @@ from splittally.core.state import State
 from splittally.core.step import step
 from splittally.core.types import KERNEL
 from splittally.core.well_formed import fault_of
-from splittally.edge.records import At, Request
+from splittally.edge.records import At, Request, worded
 from splittally.edge.seal import Refused
 from splittally.journal.frame import Frame, Head, open_frame, seal
 from splittally.journal.store import Conflict, Unknown
@@ -85,7 +87,7 @@ def answer_batch(world: World, principal: str, batch: list[Request | At]) -> Ite
         sealed += _sealed_ahead(world, principal, batch[1:])
         prefetch(world, principal, sealed)
     for each in sealed:
-        yield _answer(world, principal, each)
+        yield worded(_answer(world, principal, each), world.wording)
 
 
 def _seal(world: World, principal: str, item: Request | At) -> Sealed:
@@ -183,6 +185,8 @@ def _gather(
     known = history.known(target) if target else None
     target = wants_recall(command)
     recall = history.recall(target, state.ledger.holds.get(target)) if target else None
+    if recall is not None and known is not None and (forgotten := wants_params(state, known)):
+        recall = replace(recall, params_of=history.params_of(forgotten))
     needs: Needs = ask(state, now_ns, principal, command, known, recall)
     seen: list[Evidence] = [known] if known is not None else []
     seen += [judge.admit(wasm) for wasm in needs.modules]

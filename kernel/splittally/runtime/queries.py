@@ -5,22 +5,28 @@ Rule 2. A row reads by key and by attribute; calling a table filters it.
 Rule 3. `tables` and `root` alone take everything at once, at one sequence number.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
 
 from splittally.core.caps.state import limits_of
+from splittally.core.errors import InvalidInput
 from splittally.core.ledger.state import Counter, CounterKey, KeyedKey
 from splittally.core.snapshot import state_root, tables
 from splittally.core.state import State
 from splittally.core.types import LIFE
 from splittally.core.value_keys import key_of_value
 from splittally.edge.arguments import require
+from splittally.edge.labels import NO_LABELS
+from splittally.edge.moments import When
+from splittally.edge.wording import Wording, wording_of
 from splittally.runtime.budget_views import budget_row
+from splittally.runtime.charges import Book
 from splittally.runtime.governor_views import governor_row
-from splittally.runtime.grant_views import grant_row
+from splittally.runtime.grant_views import forgotten_row, grant_row
+from splittally.runtime.history import History
 from splittally.runtime.ledger_views import (
     account_names,
     account_row,
@@ -31,18 +37,29 @@ from splittally.runtime.ledger_views import (
     resource_row,
 )
 from splittally.runtime.rows import Row
+from splittally.runtime.spend import GRANT, SpendQuery, require_groups, spend
 from splittally.runtime.table import K, R, Table
 
 Rows = Table[str, Row]
 
 
 class Queries:
-    """The state of a world, for people and programs; `still` keeps commands waiting while a row is built."""
+    """The state of a world, for people and programs; `still` keeps commands waiting while a row is built.
+
+    `history` is where `grant` looks for one that the state has forgotten; without it there is none. `book`
+    gives the frames that led to the state, where there are any to read.
+    """
 
     def __init__(
-        self, current: Callable[[], State], still: AbstractContextManager[Any] | None = None
+        self,
+        current: Callable[[], State],
+        still: AbstractContextManager[Any] | None = None,
+        history: Callable[[], History] | None = None,
+        book: Callable[[], Book] | None = None,
     ) -> None:
         self._current = current
+        self._history = history
+        self._book = book
         self._still = nullcontext() if still is None else still
 
     def _table(self, keys: Callable[[], Iterable[K]], find: Callable[[K], R | None]) -> Table[K, R]:
@@ -72,6 +89,12 @@ class Queries:
         return self._current().clock
 
     @property
+    def wording(self) -> Wording:
+        """How values of this world are said to people: its units and its clock."""
+        with self._still:
+            return wording_of(self._current())
+
+    @property
     def engine(self) -> str:
         """The engine id under which the world was opened last."""
         return self._current().engine
@@ -85,16 +108,19 @@ class Queries:
 
     @property
     def grants(self) -> Rows:
-        """Grants by name, with their hashes, whether revoked, their chain, and the limits nothing counts."""
+        """Grants by name, with their hashes, whether revoked, their chain, and the limits nothing counts.
+
+        Of those that were revoked the last are here; `grant` finds the others.
+        """
         return self._table(
             lambda: self._current().caps.grants.keys(), lambda name: grant_row(self._current(), name)
         )
 
     def grant(self, name_or_hash: str | bytes) -> Row | None:
-        """A grant by its name, or by its hash as bytes or hex."""
+        """A grant by its name, also one that is forgotten, or by its hash as bytes or hex."""
         require(name_or_hash, (str, bytes), "grant", "a name or a hash")
         if isinstance(name_or_hash, str):
-            found = self.grants.get(name_or_hash)
+            found = self.grants.get(name_or_hash) or self._forgotten(name_or_hash)
             if found is not None:
                 return found
         wanted = name_or_hash if isinstance(name_or_hash, bytes) else _from_hex(name_or_hash)
@@ -102,6 +128,12 @@ class Queries:
             grants = list(self._current().caps.grants.values())
         named = min((grant.name for grant in grants if grant.grant_hash == wanted), default=None)
         return None if named is None else self.grants.get(named)
+
+    def _forgotten(self, name: str) -> Row | None:
+        if self._history is None:
+            return None
+        with self._still:
+            return forgotten_row(self._current(), self._history(), name)
 
     @property
     def counters(self) -> Table[str, Rows]:
@@ -224,6 +256,43 @@ class Queries:
         return self._table(
             lambda: self._current().ledger.resources.keys(), lambda name: resource_row(self._current(), name)
         )
+
+    def spend(
+        self,
+        by: Sequence[str] = (GRANT,),
+        *,
+        since: When | None = None,
+        until: When | None = None,
+        under: str | None = None,
+        grant: str | None = None,
+        principal: str | None = None,
+        kind: str | None = None,
+        resource: str | None = None,
+        outcome: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> list[Row]:
+        """What was charged, refunded and paid, in minor units: a row for each group and resource.
+
+        Groups are grant, principal, kind, outcome, resource, `label:NAME` and `window:PERIOD` (hour to year;
+        a row has its start in nanoseconds). An intent counts under the leaf of its chain; with `under` what
+        that grant was charged counts. A row has also `charges`, `charged`, `refunded`, `net`, `paid`,
+        `repaid`. It reads the journal once (spec/08, "Spend"). `InvalidInput` where a name is none.
+        """
+        if self._book is None:
+            raise InvalidInput("spend is read from a journal, and this state has none", field="spend")
+        query = SpendQuery(
+            by=require_groups(by),
+            since=since,
+            until=until,
+            under=under,
+            grant=grant,
+            principal=principal,
+            kind=kind,
+            resource=resource,
+            outcome=outcome,
+            labels=NO_LABELS if labels is None else labels,
+        )
+        return spend(self._book(), self._current(), query)
 
     # --- definitions -----------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ Rule 3. State and index are folded when they are first asked for; reading frames
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +30,7 @@ from splittally.journal.index import Index
 from splittally.journal.lmdb import LmdbStore
 from splittally.journal.snapshot import Snapshots
 from splittally.journal.store import Store
+from splittally.runtime.charges import Book
 from splittally.runtime.clock import USED, WorldClock
 from splittally.runtime.folder import NO_FOLDER, require_world
 from splittally.runtime.health import health_row
@@ -122,7 +123,8 @@ class Reader:
         return recover(self.store, self.index, self.snapshots)
 
     @cached_property
-    def _history(self) -> History:
+    def history(self) -> History:
+        """What the journal says of intents and of grants that are forgotten, found by the index."""
         assert self._recovered
         return History(self.store, self.index)
 
@@ -146,7 +148,11 @@ class Reader:
     @property
     def state(self) -> Queries:
         """The same queries as on a kernel."""
-        return Queries(lambda: self.folded)
+        return self.queries_on(lambda: self.folded)
+
+    def book(self) -> Book:
+        """The frames, for what is summed over them."""
+        return Book(self.store, self.history, nullcontext(), self._calendar)
 
     def state_before(self, seq: int) -> State:
         """The state after the first `seq` frames, which frame `seq` was decided in."""
@@ -159,7 +165,11 @@ class Reader:
     def at(self, moment: When) -> Queries:
         """Queries on the state at a past moment: the same as a fold of the frames up to it."""
         state = self.state_after(moment)
-        return Queries(lambda: state)
+        return self.queries_on(lambda: state)
+
+    def queries_on(self, current: Callable[[], State]) -> Queries:
+        """The queries on a state of this journal."""
+        return Queries(current, history=lambda: self.history, book=self.book)
 
     def frames_between(self, since: When | None = None, until: When | None = None) -> Frames:
         """The frames from one past moment to another, both included, for `records` and `entries`."""
@@ -171,12 +181,17 @@ class Reader:
 
     def trace(self, intent_hash: bytes | str) -> Trace | None:
         """The life of an intent; None when no frame decides it."""
-        return self._history.trace(require_hash(intent_hash))
+        return self.history.trace(require_hash(intent_hash))
 
     def seqs(self, intent_hash: bytes) -> tuple[int, ...]:
         """The frames that speak of an intent."""
         assert self._recovered
         return self.index.seqs(intent_hash)
+
+    def index_keys(self, beginning: str) -> list[bytes]:
+        """What the index has whose hex begins so: hashes of intents, and digests of idempotency keys."""
+        assert self._recovered
+        return self.index.keys(beginning)
 
     def outcome(self, intent_hash: bytes | str) -> Row | None:
         """What happened to an intent, as `Kernel.outcome` says it."""

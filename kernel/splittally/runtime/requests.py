@@ -10,6 +10,7 @@ Rule 5. Whoever uses a world first makes durable what an interrupted or abandone
 """
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
@@ -17,6 +18,7 @@ from typing import Any, Literal, overload
 
 from splittally.core.errors import KernelStopped, SplittallyError
 from splittally.core.limits import GROUP_MAX
+from splittally.core.types import OPERATOR
 from splittally.edge.arguments import Mode, Several, listed, require_mode, require_several
 from splittally.edge.records import (
     Answer,
@@ -60,8 +62,10 @@ def asked_of(
 class Requests:
     """What a kernel asks its world, for one principal."""
 
-    _world: World
-    _principal: str
+    def __init__(self, world: World, principal: str = OPERATOR) -> None:
+        self._world = world
+        self._principal = principal
+        self._lock: threading.RLock = world.lock
 
     @overload
     def submit(self, intent: Intent, mode: Mode = "each", now_ns: int | None = None) -> Decision: ...

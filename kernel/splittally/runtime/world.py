@@ -9,16 +9,18 @@ import os
 import threading
 from collections.abc import Callable
 
+from splittally.core.calendars import Calendar
 from splittally.core.commands import Anchor
 from splittally.core.errors import DiskFull, JournalDamaged, KernelStopped, WorldError
 from splittally.core.evolve import remember
 from splittally.core.frames import body_rows
-from splittally.core.snapshot import dump_state, dumped_root, rest
+from splittally.core.snapshot import dump_state, dumped_root
 from splittally.core.state import State
 from splittally.core.step import step
 from splittally.core.types import KERNEL
 from splittally.edge.moments import When, read_moment
 from splittally.edge.seal import Entropy, Sealer
+from splittally.edge.wording import Wording, wording_of
 from splittally.journal.frame import Frame, Head, seal
 from splittally.journal.index import Index
 from splittally.journal.lock import WriterLock
@@ -69,6 +71,8 @@ class World:
         self.snapshot_size = 0  # frames that the newest snapshot and its anchor take
         self.writer_lock: WriterLock | None = None
         self.is_frozen = False  # nobody writes here
+        self._wording = Wording()
+        self._worded_for: tuple[int, Calendar] | None = None  # how many resources it knows, and whose clock
 
     def refuse_stopped(self) -> None:
         """Raises `KernelStopped` once a commit has failed."""
@@ -84,6 +88,13 @@ class World:
             return hold.kind
         found = self.history.trace(intent_hash)
         return found.member.kind if found is not None else ""
+
+    def wording(self) -> Wording:
+        """How values of this world are said. A resource keeps its scale, so only a new one changes it."""
+        known = (len(self.state.ledger.resources), self.state.calendar)
+        if known != self._worded_for:
+            self._wording, self._worded_for = wording_of(self.state), known
+        return self._wording
 
     def flush_index(self) -> None:
         """Write the index's rows in memory as a run of their own, and anchor it."""
@@ -103,7 +114,6 @@ class World:
             lambda: snapshots.save(head.size - 1, head.hash, root, data)
         ) and self._keep_going(self._write_run):
             self._anchor(root)
-            rest(self.state, data)
         self.snapshot_size = self.state.size
 
     def _write_run(self) -> None:

@@ -236,8 +236,9 @@ def check_new_name(caps: Caps, name: str) -> list[Finding]:
     """Whether a grant may have this name."""
     if name.startswith(POLICY_SCOPE):
         return [find("name_reserved", name=name)]
-    if name in caps.grants:
-        return [find("name_taken", name=name, revoked=name in caps.revoked)]
+    was_revoked = caps.was_revoked(name)
+    if was_revoked or name in caps.grants:
+        return [find("name_taken", name=name, revoked=was_revoked)]
     return []
 
 
@@ -246,10 +247,10 @@ def check_terms(caps: Caps, grant: Grant) -> list[Finding]:
     if grant.cap not in caps.caps:
         return [find("not_found", cap=grant.cap)]
     parent = caps.grants.get(grant.parent)
-    if parent is None:
-        return [find("not_found", grant=grant.parent)]
     if caps.is_revoked(grant.parent):
         return [find("revoked", grant=grant.parent, order="")]
+    if parent is None:
+        return [find("not_found", grant=grant.parent)]
     if len(caps.ancestors(grant.parent)) >= CHAIN_GRANTS_MAX:
         return [find("chain_too_long", grant=grant.name, most=CHAIN_GRANTS_MAX)]
     return check_narrowing(caps, grant, parent)

@@ -2,13 +2,15 @@
 
 Rule 1. A chain is derived from grants and definitions and cached by (leaf, kind); whatever changes
         one of them empties the cache.
-Rule 2. A name once revoked stays in `revoked` and is never used again.
+Rule 2. A name once revoked is never used again. The last that were stand in `revoked`; of those before them,
+        which are forgotten (`forgetting.py`), only the hashes of their names do.
 """
 
 from typing import NamedTuple
 
 from splittally.core.abi import CheckTemplate, check_template
 from splittally.core.canonical import decode, encode_record
+from splittally.core.caps.names import NO_NAMES, has_name
 from splittally.core.events import Authority
 from splittally.core.hashing import hash_terms
 from splittally.core.limits import CHAIN_GRANTS_MAX, PRICE_TABLES_KEPT_MAX
@@ -33,6 +35,7 @@ from splittally.core.types import (
 
 NO_PARAMS = b"\xa0"  # the canonical bytes of an empty map
 DELEGATION_KINDS = ("grant.issue", "grant.revoke")
+GRANTS = "grants"  # the row of `forgotten`
 
 
 class NativeLists(NamedTuple):
@@ -98,8 +101,8 @@ class Chain(NamedTuple):
 class Caps:
     """The tables of definitions and grants."""
 
-    __slots__ = ("blobs", "caps", "chains", "effects", "grants", "manifests", "modules", "price_tables",
-                 "revoked", "rules", "stated")  # fmt: skip
+    __slots__ = ("blobs", "caps", "chains", "effects", "forgotten", "grants", "manifests", "modules",
+                 "price_tables", "revoked", "revoked_at", "rules", "stated")  # fmt: skip
 
     def __init__(self) -> None:
         self.blobs: dict[bytes, bytes] = {}
@@ -109,7 +112,9 @@ class Caps:
         self.effects: dict[str, EffectDef] = {}
         self.caps: dict[str, CapDef] = {}
         self.grants: dict[str, Grant] = {}
-        self.revoked: dict[str, str] = {}
+        self.revoked: dict[str, str] = {}  # name -> by which order
+        self.revoked_at: dict[str, int] = {}  # of the last of these, in which frame
+        self.forgotten: dict[str, bytes] = {}  # `grants` -> the names of those that are (`names.py`)
         self.rules: dict[str, list[Rule]] = {}
         self.chains: dict[tuple[str, str], Chain] = {}
         self.price_tables: dict[bytes, PriceTable] = {}
@@ -167,8 +172,18 @@ class Caps:
         return any(grant.name == ancestor for grant in self.ancestors(name))
 
     def is_revoked(self, name: str) -> bool:
-        """Whether the grant or one above it was revoked."""
+        """Whether the grant or one above it was revoked, also where it is forgotten."""
+        if name not in self.grants:
+            return self.is_forgotten(name)
         return any(grant.name in self.revoked for grant in self.ancestors(name))
+
+    def is_forgotten(self, name: str) -> bool:
+        """Whether a grant of this name was revoked so long ago that nothing else of it stands."""
+        return has_name(self.forgotten.get(GRANTS, NO_NAMES), name)
+
+    def was_revoked(self, name: str) -> bool:
+        """Whether the grant itself was revoked, so that nobody uses its name again."""
+        return name in self.revoked or self.is_forgotten(name)
 
     def _derive_chain(self, leaf: str, effect: EffectDef) -> Chain:
         links = tuple(self._derive_link(grant, effect) for grant in self.ancestors(leaf))

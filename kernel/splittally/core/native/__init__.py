@@ -4,6 +4,7 @@ One table `kind -> (params, check, make)`; sub-commands and their help are gener
 """
 
 from splittally.core.native import (
+    amendments,
     approvals,
     budgets,
     clocks,
@@ -22,6 +23,7 @@ NATIVE: dict[str, Native] = {
     **manifest.ROWS,
     **modules.ROWS,
     **grants.ROWS,
+    **amendments.ROWS,
     **money.ROWS,
     **approvals.ROWS,
     **clocks.ROWS,

@@ -86,7 +86,8 @@ def _plan(state: State, params: CreateBudget) -> Plan:
     return params.schema or plan_of(state, state.plans.budgets[params.template])
 
 
-def _check_create(state: State, call: NativeCall, params: CreateBudget) -> list[Finding]:
+def check_create(state: State, call: NativeCall, params: CreateBudget) -> list[Finding]:
+    """Everything that keeps a budget from being created."""
     findings = [
         find("not_found", budget=name)
         for name in (params.template, params.parent)
@@ -174,7 +175,8 @@ def _check_parts(state: State, charter: str, plan: Plan) -> list[Finding]:
     return findings + [find("name_taken", name=name) for name in twice]
 
 
-def _make_create(state: State, call: NativeCall, params: CreateBudget) -> list[Event]:
+def create_events(state: State, call: NativeCall, params: CreateBudget) -> list[Event]:
+    """Account, plan, charter and parts of a budget in which `check_create` found nothing, and its funding."""
     plan = _plan(state, params)
     digest = hash_schema(plan_bytes(plan))
     budget = BudgetDef(
@@ -278,8 +280,8 @@ ROWS = {
     "budget.create": Native(
         CreateBudget,
         _touches_create,
-        _check_create,
-        _make_create,
+        check_create,
+        create_events,
         "create a budget, funded or not",
         moves=_funding,
     ),

@@ -1,4 +1,4 @@
-"""Native effects on grants: issue, amend, top up, revoke.
+"""Native effects on grants: issue, top up, revoke; `amendments.py` has the fourth, amend.
 
 Rule 1. An issued grant is a child of the intent's own grant. Amending, topping up and revoking reach
         what descends from it (`authority.py`). What is handed out is at most what the one who hands has.
@@ -50,13 +50,6 @@ class IssueGrant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not is_id(self.name):
             raise ValueError("`name` is a grant's name")
-
-
-class AmendGrant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """New terms for a grant; its parent cannot change, and its counters carry over."""
-
-    name: str
-    terms: GrantTerms
 
 
 class TopUpGrant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,8 +132,10 @@ def _may_lend(state: State, call: NativeCall, resource: str, payer: Payer) -> bo
     return governs(state, call.principal, resource, payer.account, call.now_ns)
 
 
-def _check_there(state: State, name: str) -> list[Finding]:
+def check_there(state: State, name: str) -> list[Finding]:
     """Whether the grant that an effect changes is there; whether it is reached was asked before."""
+    if state.caps.is_forgotten(name):
+        return [find("revoked", grant=name, order="")]
     if name not in state.caps.grants or name == ROOT:
         return [find("not_found", grant=name)]
     if name in state.caps.revoked:
@@ -164,29 +159,10 @@ def change_events(state: State, old: Grant, new: Grant, params: bytes | None, no
     return [*events, *open_window_events(state.ledger, new.name, old.limits, new.limits, at)]
 
 
-def _check_amend(state: State, call: NativeCall, params: AmendGrant) -> list[Finding]:
-    findings = _check_there(state, params.name)
-    if findings:
-        return findings
-    old = state.caps.grants[params.name]
-    new = build_grant(params.name, params.terms, old.made_by)
-    findings = check_change(state, old, new) or check_rules(state.caps, params.terms, "terms")
-    findings = findings or check_prices(state.caps, params.terms, "terms")
-    findings = findings + check_zones(state, new.limits)
-    return _check_handed(state, call, new, findings) + check_accounts(state, call, new)
-
-
-def _check_handed(state: State, call: NativeCall, new: Grant, findings: list[Finding]) -> list[Finding]:
+def check_handed(state: State, call: NativeCall, new: Grant, findings: list[Finding]) -> list[Finding]:
     """The same, and in what the grant would be wider than the one under which it is asked for."""
     wider = check_narrowing(state.caps, new, state.caps.grants[call.grant])
     return findings + [finding for finding in wider if finding not in findings]
-
-
-def _make_amend(state: State, call: NativeCall, params: AmendGrant) -> list[Event]:
-    old = state.caps.grants[params.name]
-    terms = recorded_terms(state.caps, params.terms)
-    new = build_grant(params.name, terms, old.made_by)
-    return change_events(state, old, new, terms.params, call.now_ns)
 
 
 def _topped_up(state: State, params: TopUpGrant) -> GrantTerms | None:
@@ -217,7 +193,7 @@ def raised_events(state: State, name: str, dim: str, amount: int, now_ns: int) -
 
 
 def _check_topup(state: State, call: NativeCall, params: TopUpGrant) -> list[Finding]:
-    findings = _check_there(state, params.name)
+    findings = check_there(state, params.name)
     if findings:
         return findings
     standing = state.ledger.raised.get((params.name, params.dim, params.per), 0)
@@ -228,7 +204,7 @@ def _check_topup(state: State, call: NativeCall, params: TopUpGrant) -> list[Fin
         return [find("already_expired", until_ns=params.until_ns)]
     new = build_grant(params.name, terms, "")
     parent = state.caps.grants[new.parent]
-    return _check_handed(state, call, new, check_narrowing(state.caps, new, parent))
+    return check_handed(state, call, new, check_narrowing(state.caps, new, parent))
 
 
 def _make_topup(state: State, call: NativeCall, params: TopUpGrant) -> list[Event]:
@@ -253,7 +229,7 @@ def _end_of_window(state: State, call: NativeCall, params: TopUpGrant) -> int:
 
 
 def _check_revoke(state: State, call: NativeCall, params: RevokeGrant) -> list[Finding]:
-    return _check_there(state, params.name)
+    return check_there(state, params.name)
 
 
 def _make_revoke(state: State, call: NativeCall, params: RevokeGrant) -> list[Event]:
@@ -273,17 +249,11 @@ def revoke_events(state: State, name: str, order: str) -> list[Event]:
     return events
 
 
-def _touches_terms(terms: GrantTerms) -> Touches:
+def touches_terms(terms: GrantTerms) -> Touches:
     """The accounts that a grant may draw on, and whom it may pay."""
     drawn = build_grant("", terms, "").paid_by
     accounts = [payer.account for payers in drawn.values() for payer in payers]
     return Touches(accounts=accounts, payees=terms.pays_to, resources=[*drawn])
-
-
-def _touches_amend(state: State, call: NativeCall, params: AmendGrant) -> Touches:
-    touched = _touches_terms(params.terms)
-    handed = build_grant(params.name, params.terms, "")
-    return msgspec.structs.replace(touched, grants=[params.name], handed=[handed])
 
 
 def _touches_grant(state: State, call: NativeCall, params: TopUpGrant | RevokeGrant) -> Touches:
@@ -293,12 +263,11 @@ def _touches_grant(state: State, call: NativeCall, params: TopUpGrant | RevokeGr
 ROWS = {
     "grant.issue": Native(
         IssueGrant,
-        lambda state, call, params: _touches_terms(params.terms),
+        lambda state, call, params: touches_terms(params.terms),
         _check_issue,
         _make_issue,
         "issue a grant below your own",
     ),
-    "grant.amend": Native(AmendGrant, _touches_amend, _check_amend, _make_amend, "give a grant new terms"),
     "grant.topup": Native(TopUpGrant, _touches_grant, _check_topup, _make_topup, "raise a limit of a grant"),
     "grant.revoke": Native(
         RevokeGrant, _touches_grant, _check_revoke, _make_revoke, "void a grant and what descends from it"

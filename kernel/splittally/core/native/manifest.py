@@ -21,6 +21,7 @@ from splittally.core.evolve import evolve, governed_windows
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_manifest, hash_module, hash_prices, hash_schema
 from splittally.core.native.grants import change_events, check_accounts, check_change, revoke_events
+from splittally.core.native.manifest_budgets import check_budgets, stated_budget_events, stated_budgets
 from splittally.core.native.manifest_rules import governor_events, policy_events
 from splittally.core.native.manifest_terms import Manifest
 from splittally.core.native.money import account_value, check_debts, check_scales, resource_value
@@ -54,6 +55,7 @@ def _check_manifest(state: State, call: NativeCall, manifest: Manifest) -> list[
     findings = check_zones(defined, [rate.limit() for rule in manifest.policy for rate in rule.rates])
     for name in _vanishing(defined, manifest):
         evolve(defined, GrantRevoked(name, MANIFEST), "", 0)
+    findings += check_budgets(defined, call, manifest)
     return findings + _check_grants(defined, manifest, call)
 
 
@@ -84,7 +86,7 @@ def _check_fixed(state: State, manifest: Manifest) -> list[Finding]:
     findings = check_scales(state, manifest.resources.items())
     for name, terms in manifest.grants.items():
         grant = state.caps.grants.get(name)
-        if name in state.caps.revoked:
+        if state.caps.was_revoked(name):
             findings.append(find("name_taken", grant=name, revoked=True))
         elif grant is not None and grant.parent != terms.parent:
             findings.append(find("cannot_change", grant=name, field="parent", needed=grant.parent))
@@ -170,13 +172,16 @@ def _parents_first(manifest: Manifest, findings: list[Finding]) -> list[str]:
     return order
 
 
-def manifest_events(state: State, manifest: Manifest, now_ns: int) -> list[Event]:
+def manifest_events(state: State, call: NativeCall, manifest: Manifest) -> list[Event]:
     """What applying a checked manifest changes; empty when everything stands already."""
+    now_ns = call.now_ns
     events = definition_events(state, manifest)
     fork = _with(state, events)
     _extend(fork, events, moved_windows(state, fork, now_ns))
     for name in _vanishing(fork, manifest):
         _extend(fork, events, revoke_events(fork, name, MANIFEST))
+    for stated in stated_budgets(manifest):
+        _extend(fork, events, stated_budget_events(fork, call, stated))
     for name in _parents_first(manifest, []):
         terms = recorded_terms(fork.caps, manifest.grants[name])
         grant = build_grant(name, terms, MANIFEST)
@@ -279,7 +284,7 @@ def _check(state: State, call: NativeCall, manifest: Manifest) -> list[Finding]:
 
 
 def _make(state: State, call: NativeCall, manifest: Manifest) -> list[Event]:
-    return manifest_events(state, manifest, call.now_ns)
+    return manifest_events(state, call, manifest)
 
 
 def read_manifest(data: bytes) -> Manifest:

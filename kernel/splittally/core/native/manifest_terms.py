@@ -14,6 +14,7 @@ from splittally.core.limits import (
     TIME_NS_MAX,
     ZONES_MAX,
 )
+from splittally.core.native.budgets import CreateBudget
 from splittally.core.native.money import SCALE_MAX
 from splittally.core.policy import ATTEMPTS, condition
 from splittally.core.types import (
@@ -153,6 +154,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stated: dict[str, str] | UnsetType = UNSET
     prices: list[bytes] | UnsetType = UNSET
     zones: dict[str, Zone] | UnsetType = UNSET
+    budgets: list[CreateBudget] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         _require(all(0 <= scale <= SCALE_MAX for scale in self.resources.values()), "a scale is 0 to 18")
@@ -169,6 +171,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             _require(entry in entries, f"`stated` names `{entry}`, which the manifest does not have")
             _require(name == "" or is_name(name), "a module is stated by a name like acme/mail@1")
         self._require_zones()
+        self._require_budgets()
         _require(abs(self.offset_ns) <= 14 * 3600 * 10**9, "the offset from UTC is at most 14 hours")
         jump_ns = self.clock_jump_ns
         is_span = jump_ns == 0 or CLOCK_JUMP_NS_MIN <= jump_ns <= TIME_NS_MAX
@@ -181,6 +184,13 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             zone.require_valid()
             _require(name in ("", zone.name), f"the zone `{zone.name}` stands under the name `{name}`")
         _require("" not in zones or not self.offset_ns, "a world has a zone or an offset from UTC")
+
+    def _require_budgets(self) -> None:
+        """A budget's name is its account's and its charter's, so nothing else in the manifest has it."""
+        names = [budget.budget for budget in self.budgets or ()]
+        _require(len(names) == len(set(names)), "two budgets have one name")
+        twice = sorted(set(names) & {*self.accounts, *self.grants})
+        _require(not twice, f"`{''.join(twice[:1])}` is a budget, and so no account or grant beside it")
 
 
 def _is_principal(name: str) -> bool:

@@ -6,7 +6,8 @@ Rule 2. The record says that nothing was reserved (`unreserved`), and each count
 Rule 3. An account on which the chain draws for a resource pays what it can, to the first payee of the grant;
         what it cannot is `unfunded`. Counters are charged in full all the same.
 Rule 4. It reaches grants below the scope of the one under which it is asked (`authority.py`), also revoked
-        and expired ones: an invoice comes when it comes.
+        and expired ones: an invoice comes when it comes. One that is forgotten has no counters and no chain
+        any more; what comes for it is booked under the grant that it stood below.
 
 Example. `team` may spend 100 USD, has spent 90 and draws on `accounts/team`, which holds 25. 40 are booked:
 
@@ -83,7 +84,8 @@ def _touches_usage(state: State, call: NativeCall, params: RecordUsage) -> Touch
 def _check_usage(state: State, call: NativeCall, params: RecordUsage) -> list[Finding]:
     chain = _chain(state, params)
     if chain is None:
-        return [find("not_found", grant=params.grant)]
+        is_forgotten = state.caps.is_forgotten(params.grant)
+        return [find("not_found", grant=params.grant, **({"revoked": True} if is_forgotten else {}))]
     draws = _draws(state, call, chain, params)
     if draws and not first_payee(state.ledger, chain.pays_to):
         return [find("payee_missing", resource=draws[0].resource)]

@@ -11,7 +11,8 @@ Rule 2. What is cut is not judged: a receipt fits or not by what is left of it.
 from typing import Any
 
 from splittally.core.limits import DEPTH_MAX
-from splittally.edge.schema.structure import CUT, Place
+from splittally.edge.schema.places import Place
+from splittally.edge.schema.structure import CUT
 
 
 def cut_above(places: list[Place]) -> int | None:

@@ -14,7 +14,8 @@ from splittally.core.canonical import encode
 from splittally.core.errors import CanonicalError
 from splittally.core.limits import DEPTH_MAX, INT_MAX, INT_MIN, NAME_BYTES_MAX, NATURAL_MAX
 from splittally.edge.json_values import EXACT_IN_JSON
-from splittally.edge.schema.structure import BYTES, SECRET, SET, Place, escaped
+from splittally.edge.schema.places import Place, escaped
+from splittally.edge.schema.structure import BYTES, SECRET, SET
 
 _SECRET_KEYS = ("secret", "$secret")
 _DIGITS = re.compile(r"-?[1-9][0-9]{15,19}")  # 2^53 has 16 digits, 2^64-1 has 20
@@ -61,12 +62,10 @@ def first_misfit(value: Any, root: Place) -> tuple[str, str]:
 def positions(place: Place, value: Any, pointer: str = "") -> Iterator[tuple[Place, Any, str]]:
     """Every position of a value with its place and pointer, from the root down and in order."""
     yield place, value, pointer
-    if type(value) is dict:
-        for key, item in value.items():
-            yield from positions(place.named.get(key, place.rest), item, f"{pointer}/{escaped(key)}")
-    elif type(value) is list:
-        for index, item in enumerate(value):
-            yield from positions(place.named.get(index, place.items), item, f"{pointer}/{index}")
+    is_map = type(value) is dict
+    rest = place.rest if is_map else place.items
+    for key, item in value.items() if is_map else enumerate(value) if type(value) is list else ():
+        yield from positions(place.named.get(key, rest), item, f"{pointer}/{escaped(key)}")
 
 
 def _as_set(items: list[Any]) -> list[Any]:
@@ -84,8 +83,9 @@ def _leaf(value: Any, at: Place) -> Any:
     if at.ours == BYTES:
         if type(value) is not bytes:
             raise Misfit("bytes are expected here")
-        if len(value) not in at.sizes:
-            raise Misfit("a length in bytes that the schema does not admit")
+        for body in at.bodies:
+            if not body.get("minLength", 0) <= len(value) <= body.get("maxLength", len(value)):
+                raise Misfit("a length in bytes that the schema does not admit")
         return value
     if type(value) is bytes and bytes not in at.easy:
         raise Misfit("bytes stand only where the schema says `x-bytes`")

@@ -5,6 +5,7 @@ Rule 2. A value is normalized first and validated in its normal form; what comes
 Rule 3. A refusal names places and what the schema says there, never what the value holds.
 """
 
+from functools import cache, cached_property, partial
 from typing import Any, NoReturn
 
 from splittally.core.canonical import decode, encode
@@ -13,10 +14,12 @@ from splittally.core.hashing import hash_schema
 from splittally.edge.json_values import json_form
 from splittally.edge.schema.cut import cut_above, kept
 from splittally.edge.schema.normalize import Misfit, first_misfit, normalize
-from splittally.edge.schema.structure import BYTES, CUT, NO_SCHEMA, SECRET, read_schema, shown
-from splittally.edge.schema.validator import Validator, compiled
+from splittally.edge.schema.places import NO_SCHEMA, shown
+from splittally.edge.schema.structure import BYTES, CUT, SECRET, read_schema
+from splittally.edge.schema.validator import EXACTLY, compiled, first_errors, judges_of
 
 SCHEMA_BYTES_MAX = 256 * 1024
+VISITS_IN_ALL_MAX = 2_000_000  # of a value and all its parts by constraints: a second
 _FLOAT_HEADS = b"\xf9\xfa\xfb"
 _FREE = {CUT, "properties", "title", "description", "$comment", "$ref", "$defs"}  # these refuse nothing
 
@@ -34,7 +37,7 @@ class ParamsSchema:
     def __init__(self, data: bytes) -> None:
         document = decode(data) if data else True  # a copy that nobody else can change
         compiled(document)  # its keywords have the right form from here on
-        places = read_schema(document)
+        places, self._visits = read_schema(document)
         self.data = data
         self.hash = hash_schema(data) if data else b""
         self.has_secrets = any(place.body.get(SECRET) for place in places)
@@ -44,7 +47,14 @@ class ParamsSchema:
         self.cut_above = cut_above(places)
         self._is_free = all(place.body.keys() <= _FREE and not place.is_closed for place in places)
         self._takes_all = not data or (self._is_free and self.cut_above is not None)
-        self._validator = Validator(document, places)
+        self._document = document
+        self._judges = cache(partial(judges_of, document))
+        self._is_valid = compiled(document).is_valid
+
+    @cached_property
+    def _is_valid_exactly(self) -> Any:
+        """Whether a value fits that may hold a float; of others `_is_valid` says the same, and faster."""
+        return compiled(self._document, EXACTLY).is_valid
 
     @classmethod
     def load(cls, schema: dict[str, Any] | bool) -> "ParamsSchema":
@@ -75,12 +85,23 @@ class ParamsSchema:
         return kept(value, self.root)
 
     def _require_fit(self, normal: Any, data: bytes) -> None:
+        if self._visits and _visits(normal, self._visits) > VISITS_IN_ALL_MAX:
+            _refuse([("", "nests too deep for a schema whose subschemas lead back to themselves")])
         view = json_form(normal) if self._has_bytes else normal
         # The heads of floats, which may also be bytes of other values: then the exact answer is the same.
         may_float = self._has_floats or 0xF9 in data or 0xFA in data or 0xFB in data
-        judge = self._validator
-        if not (judge.is_valid_exactly if may_float else judge.is_valid)(view):
-            _refuse(judge.first_errors(view))
+        if not (self._is_valid_exactly if may_float else self._is_valid)(view):
+            _refuse(first_errors(view, self.root, self._judges))
+
+
+def _visits(value: Any, by_level: list[int]) -> int:
+    """How often constraints may visit a value and its parts: `by_level` says it of one on each level."""
+    total, level = 0, [value]
+    for visits, above in zip(by_level, [0, *by_level], strict=False):
+        total += len(level) * (visits - above)
+        holders = [each for each in level if type(each) in (dict, list)]
+        level = [part for each in holders for part in (each.values() if type(each) is dict else each)]
+    return total
 
 
 ANY_PARAMS = ParamsSchema(b"")

@@ -10,7 +10,7 @@ The validator's own errors hold those of every branch of every `anyOf`: for a me
 seconds and a gigabyte. So the structure is walked and the validator asked about one position after another.
 """
 
-from functools import cache, cached_property
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -20,7 +20,8 @@ from splittally.core.canonical import encode
 from splittally.core.errors import InvalidSchema
 from splittally.edge.json_values import printable
 from splittally.edge.schema.normalize import positions
-from splittally.edge.schema.structure import BYTES, DEFINITIONS, SECRET, STRUCTURE, Place
+from splittally.edge.schema.places import Place
+from splittally.edge.schema.structure import DEFINITIONS, STRUCTURE
 
 ERRORS_MAX = 8
 _REASON_CHARACTERS_MAX = 200
@@ -54,7 +55,9 @@ _OPTIONS: dict[str, Any] = {
     "pattern_options": jsonschema_rs.RegexOptions(),  # the default engine backtracks
 }
 _MASKED = _OPTIONS | {"mask": _MASK}
-_EXACTLY = _MASKED | {"keywords": dict.fromkeys(("type", "const", "enum"), _Exact)}
+EXACTLY = _MASKED | {"keywords": dict.fromkeys(("type", "const", "enum"), _Exact)}
+
+Judges = tuple[Any, Any, Any]
 
 
 def compiled(document: Any, options: dict[str, Any] = _OPTIONS) -> Any:
@@ -66,43 +69,28 @@ def compiled(document: Any, options: dict[str, Any] = _OPTIONS) -> Any:
         raise InvalidSchema(f"not a JSON Schema of 2020-12: {reason}") from None
 
 
-class Validator:
-    """Judges values in normal form by a document that nobody else changes, and its places, the root first."""
+def judges_of(document: Any, place: Place) -> Judges:
+    """What judges a position by keywords without subschemas, twice, and by all; and what then is told."""
+    left_out = {"$ref", "$id", *STRUCTURE, *DEFINITIONS, *place.words}
+    kept = [{word: body[word] for word in body if word not in left_out} for body in place.bodies]
+    alone = not place.easy or {"allOf": kept}
+    whole = {"$ref": f"{_URI}#{quote(place.pointer)}"} if place.words else True
+    registry = {"registry": jsonschema_rs.Registry([(_URI, document)])}
+    return compiled(alone, _MASKED), compiled(alone, EXACTLY), compiled(whole, EXACTLY | registry)
 
-    def __init__(self, document: Any, places: list[Place]) -> None:
-        for place in places:
-            if place.body.get(SECRET) or place.body.get(BYTES):
-                place.body.clear()  # `normalize` has judged what stands there
-        self._document, self._root = document, places[0]
-        self._judges_of = cache(self._compiled)
-        self.is_valid = compiled(document).is_valid
 
-    @cached_property
-    def is_valid_exactly(self) -> Any:
-        """Whether a value fits that may hold a float; of others `is_valid` says the same, and faster."""
-        return compiled(self._document, _EXACTLY).is_valid
-
-    def first_errors(self, value: Any) -> list[tuple[str, str]]:
-        """The first errors of a value that does not fit, from the root down and in order."""
-        told: list[tuple[str, str]] = []
-        innermost = "", "does not fit"
-        for place, part, pointer in positions(self._root, value):
-            plain, exact, whole = self._judges_of(place)
-            errors = list(plain.iter_errors(part)) or exact.iter_errors(part)
-            said = ["has no place here"] if place.is_closed else []
-            said += [printable(error.message.removeprefix(f"{_MASK} ")) for error in errors]
-            told += [(pointer, why[:_REASON_CHARACTERS_MAX]) for why in said]
-            if len(told) >= ERRORS_MAX:
-                break
-            if not told and not whole.is_valid(part):
-                innermost = pointer, f"does not fit `{'` or `'.join(place.words)}`"
-        return told[:ERRORS_MAX] or [innermost]
-
-    def _compiled(self, place: Place) -> tuple[Any, Any, Any]:
-        """What judges by the keywords that hold no subschema, twice, and by the constraints with them."""
-        left_out = {"$ref", "$id", *STRUCTURE, *DEFINITIONS, *place.words}
-        kept = [{word: body[word] for word in body if word not in left_out} for body in place.bodies]
-        alone = {"allOf": kept}
-        whole = {"$ref": f"{_URI}#{quote(place.pointer)}"} if place.words else True
-        registry = {"registry": jsonschema_rs.Registry([(_URI, self._document)])}
-        return compiled(alone, _MASKED), compiled(alone, _EXACTLY), compiled(whole, _EXACTLY | registry)
+def first_errors(value: Any, root: Place, judges: Callable[[Place], Judges]) -> list[tuple[str, str]]:
+    """The first errors of a value that does not fit, from the root down and in order."""
+    told: list[tuple[str, str]] = []
+    innermost = "", "does not fit"
+    for place, part, pointer in positions(root, value):
+        plain, exact, whole = judges(place)
+        errors = list(plain.iter_errors(part)) or exact.iter_errors(part)
+        said = ["has no place here"] if place.is_closed else []
+        said += [printable(error.message.removeprefix(f"{_MASK} ")) for error in errors]
+        told += [(pointer, why[:_REASON_CHARACTERS_MAX]) for why in said]
+        if len(told) >= ERRORS_MAX:
+            break
+        if not told and not whole.is_valid(part):
+            innermost = pointer, f"does not fit `{'` or `'.join(place.words)}`"
+    return told[:ERRORS_MAX] or [innermost]

@@ -1,0 +1,64 @@
+"""Hashes as people type them: whole, or any beginning of at least 4 digits that only one has.
+
+Rule 1. What is taken is a hash of this world: of an intent that a frame decides, of a frame, or of a grant. A
+        whole hash is passed on as it is, known or not; the command says what there is of it.
+Rule 2. A beginning that several have is a usage error that lists them, and so is one that none has.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+
+import click
+from splittally.edge.wording import short_hash
+from splittally.runtime.reader import Reader
+
+from splittally_tools.cli.open_world import reader_of
+from splittally_tools.cli.session import Session
+
+LISTED_MAX = 8
+_BEGINNING = re.compile(r"[0-9a-fA-F]{4,63}")
+Known = Callable[[Reader, str], Iterable[bytes]]
+
+
+def is_beginning(text: str) -> bool:
+    """Whether a text may be the beginning of a hash."""
+    return _BEGINNING.fullmatch(text) is not None
+
+
+def intents(reader: Reader, beginning: str) -> list[bytes]:
+    """The intents whose hashes begin so."""
+    return [x for x in reader.index_keys(beginning) if reader.trace(x) is not None]
+
+
+def frames(reader: Reader, beginning: str) -> list[bytes]:
+    """The frames whose hashes begin so."""
+    return [hash_ for _, hash_, _ in reader.entries() if hash_.hex().startswith(beginning)]
+
+
+def grants(reader: Reader, beginning: str) -> list[bytes]:
+    """The grants whose hashes begin so."""
+    every = reader.folded.caps.grants.values()
+    return [grant.grant_hash for grant in every if grant.grant_hash.hex().startswith(beginning)]
+
+
+def whole(reader: Reader, text: str, *known: Known) -> str:
+    """The hash that a text means, as 64 digits; a text that is no beginning of one is given back."""
+    if not is_beginning(text):
+        return text
+    found = sorted({digest for each in known for digest in each(reader, text.lower())})
+    if len(found) == 1:
+        return found[0].hex()
+    if not found:
+        raise click.UsageError(f"no hash here begins with `{text}`")
+    digits = max(len(text) + 1, len(short_hash(found[0])))
+    listed = ", ".join(digest.hex()[:digits] for digest in found[:LISTED_MAX])
+    more = f" and {len(found) - LISTED_MAX} more" if len(found) > LISTED_MAX else ""
+    raise click.UsageError(f"`{text}` begins {len(found)} hashes: {listed}{more}")
+
+
+def intent_of(session: Session, text: str) -> str:
+    """The hash of the intent that a text means in the world of a session."""
+    if not is_beginning(text):
+        return text
+    with reader_of(session) as reader:
+        return whole(reader, text, intents)
