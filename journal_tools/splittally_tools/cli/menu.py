@@ -46,6 +46,7 @@ MENU: dict[str, Entry] = {
     "approve": Entry(OPERATORS, _CLI + "effects", "approve", "approve an intent that waits"),
     "reject": Entry(OPERATORS, _CLI + "effects", "reject", "reject an intent that waits"),
     "status": Entry(OPERATORS, _CLI + "status", "status", "how the clock and the files of a world are"),
+    "top": Entry(OPERATORS, _CLI + "top", "top", "a world as it is used, live in the terminal"),
     "doctor": Entry(
         OPERATORS, _CLI + "doctor", "doctor", "what is wrong here, and the command that mends it"
     ),
