@@ -9,13 +9,13 @@ Rule 4. An amount means one thing (D-29). What people write names its unit where
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import NATURAL_MAX
 from splittally.core.state import State
 from splittally.edge.json_values import printable
+from splittally.edge.near import meant
 
 NEGATIVE, FRACTIONAL, TOO_LARGE = "amount.negative", "amount.fractional", "amount.too_large"
 BESIDE = ".provider"  # of a dimension that counts the same resource as another party tells it
@@ -60,12 +60,11 @@ class Amounts(NamedTuple):
         return {name: self.minor_units(value, str(name)) for name, value in amounts.items()}
 
     def _undeclared(self, unit: str) -> str:
-        """Why a unit that is no resource has no decimals, with the resource that may be meant."""
+        """That a unit is no resource and so has no decimals, with the resource that may be meant."""
         if unit in self.scales:
             return ""
-        near = get_close_matches(unit, self.scales, n=1)
-        meant = f"; did you mean `{near[0]}`?" if near else ""
-        return f"decimals, and `{unit}` is no declared resource, which is counted in whole numbers{meant}"
+        near = meant(unit, self.scales)
+        return f"`{unit}` is no declared resource, which is counted in whole numbers{near}"
 
     def debt_limit(self, value: Any) -> Any:
         """The minor units of a debt limit, which is one number for every resource that the account holds.
@@ -95,8 +94,8 @@ def scale_of_unit(scales: Mapping[str, int], unit: str) -> int:
 def parse_amount(text: str, unit: str, scale: int, undeclared: str = "") -> int:
     """The minor units in `12.50 USD`; `InvalidInput` says what is wrong with the text.
 
-    The unit may be left out where there are no decimals, and of 0. `undeclared` says instead of the scale why
-    there are no decimals.
+    The unit may be left out where there are no decimals, and of 0. `undeclared` says of a
+    unit that is no resource why it has no decimals.
     """
     if type(text) is not str:
         raise InvalidInput(f"an amount is text such as `{format_amount(0, unit, scale)}`")
@@ -111,9 +110,10 @@ def parse_amount(text: str, unit: str, scale: int, undeclared: str = "") -> int:
         )
     whole, decimals, stated = match.group(1), match.group(2) or "", match.group(3)
     if stated is not None and stated != unit:
-        raise InvalidInput(f"`{shown}` is not in `{unit}`; nothing is converted", text=shown)
+        more = f", and {undeclared}" if undeclared else ""
+        raise InvalidInput(f"`{shown}` is not in `{unit}`; nothing is converted{more}", text=shown)
     if len(decimals) > scale:
-        why = undeclared or f"more than the {scale} decimals of `{unit}`"
+        why = f"decimals, and {undeclared}" if undeclared else f"more than the {scale} decimals of `{unit}`"
         raise InvalidInput(f"`{shown}` has {why}", code=FRACTIONAL, text=shown)
     digits = whole + decimals.ljust(scale, "0")
     if len(digits.lstrip("0")) > len(str(NATURAL_MAX)) or (amount := int(digits)) > NATURAL_MAX:

@@ -14,7 +14,7 @@ Example. In a world at +01:00 whose USD has scale 2: `12.50 USD, 300 tokens`, `2
 `2h 5m`, `9f86d081884c`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from splittally.core.calendars import Calendar
@@ -23,6 +23,7 @@ from splittally.core.state import State
 from splittally.edge.amounts import format_amount, scale_of_unit, scales_of
 
 HASH_DIGITS = 12
+_FEW = 3
 _SPANS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
@@ -110,6 +111,13 @@ def span(nanoseconds: int) -> str:
         elif parts:
             break
     return " ".join(parts) or f"{nanoseconds} ns"
+
+
+def few(names: Sequence[str], count: int | None = None) -> str:
+    """The first names of many in backticks, and how many more: `count` is how many there are, where it is not
+    all of `names` that stand here."""
+    more = (len(names) if count is None else count) - len(names[:_FEW])
+    return ", ".join(f"`{name}`" for name in names[:_FEW]) + (f" and {more} more" if more > 0 else "")
 
 
 def short_hash(digest: bytes) -> str:
