@@ -3,8 +3,7 @@
 Rule 1. What is taken is a hash of this world: of an intent that a frame decides, of a frame, or of a grant. A
         whole hash is passed on as it is, known or not; the command says what there is of it.
 Rule 2. A beginning that several have is a usage error that lists them, and so is one that none has.
-Rule 3. Where only an intent can be meant, text that is no hash and no beginning of one is a usage error that says
-        where hashes are found.
+Rule 3. Where only an intent can be meant, text that is neither is a usage error that says where hashes are.
 """
 
 import re
@@ -63,9 +62,8 @@ def intent_in(reader: Reader, text: str) -> str:
     """The hash of the intent that a text means in the world of a reader."""
     found = whole(reader, text, intents)
     if not _WHOLE.fullmatch(found):
-        raise click.UsageError(
-            f"`{text}` is no hash: name an intent by the first 4 or more of its hex digits; `tally log` lists them"
-        )
+        how = "name an intent by the first 4 or more of its hex digits; `tally log` lists them"
+        raise click.UsageError(f"`{text}` is no hash: {how}")
     return found
 
 
