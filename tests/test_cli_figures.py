@@ -283,3 +283,16 @@ def test_the_sheet_of_a_budget_says_amounts_with_units_what_is_missing_and_what_
     month = run("-w", path, "budgets", "budgets/b", "--per", "month").out
     assert "month   100.00 USD" in month
     assert "about" not in month
+
+
+def test_a_digest_is_of_the_queue_and_of_the_world_that_are_named_by_option_or_environment(
+    fresh, tmp_path, monkeypatch
+):
+    queue = tmp_path / "jobs.sqlite"
+    assert run("drain", "add", "--queue", queue, "{}").code == 0
+    assert set(run("digest", "--queue", queue, "--json").json) >= {"total_usd"}
+    assert "governor" not in run("digest", "--queue", queue, "--json").json
+    for words in (["-w", fresh], []):
+        assert set(run(*words, "digest", "--queue", queue, "--json").json) >= {"total_usd", "governor"}
+        monkeypatch.setenv("TALLY_WORLD", str(fresh))
+    assert set(run("digest", "--json").json) == {"governor"}
