@@ -27,6 +27,7 @@ from splittally.runtime.preview import change_json
 from splittally_tools.cli.answers import code_of_answer, show_answer
 from splittally_tools.cli.differences import show_changes
 from splittally_tools.cli.exit_codes import REFUSED
+from splittally_tools.cli.groups import Commands
 from splittally_tools.cli.hashes import intent_of
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.open_world import writer_of
@@ -53,7 +54,7 @@ class Field(NamedTuple):
     hint: str
 
 
-@click.group()
+@click.group(cls=Commands)
 @shared
 def native() -> None:
     """Effects that the kernel itself finishes, under the grant that you hold.
