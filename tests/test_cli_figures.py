@@ -258,3 +258,40 @@ def test_a_budget_shows_its_balance_what_is_in_flight_and_its_lines_as_they_stoo
         assert lines["ads"]["planned"] == planned
         every = run("-w", path, "budgets", "--per", per, "--json").json["budgets"]
         assert every["budgets/b"]["lines"] == lines
+
+
+@pytest.mark.req("X7-21")
+def test_the_sheet_of_a_budget_says_amounts_with_units_what_is_missing_and_what_is_no_whole_amount(tmp_path):
+    path, plan = tmp_path / "w", {"resources": {"USD": 2, "HOURS": 0}}
+    plan["lines"] = {"ads": {"resource": "USD", "amount": 10_000, "per": "month"}}
+    plan["constraints"] = [
+        {"name": "least", "resource": "USD", "minimum": 5_000},
+        {"name": "desk", "resource": "HOURS", "minimum": 3},
+    ]
+    with splittally.open(path, clock="given") as kernel:
+        assert kernel.native("budget.create", budget="budgets/b", schema=plan).allowed
+        assert kernel.native("ledger.issue", resource="USD", amount=7_500, to="budgets/b").allowed
+    said = run("-w", path, "budgets", "budgets/b", "--per", "day").out
+    rows = [line.split() for line in said.splitlines()]
+    assert rows[0][:2] == ["budgets/b:", "planning,"]
+    assert ["USD", "75.00", "USD", "0.00", "USD", "75.00", "USD"] in rows
+    assert ["ads", "day", "about", "3.28", "USD", "75.00", "USD", "75", "%"] in rows
+    assert "keeps at least 50.00 USD (least, for the tier full)" in said
+    assert [line for line in said.splitlines() if "missing" in line] == ["missing: 3 HOURS (desk)"]
+    assert not any(title in said for title in ("metrics", "expected", "waiting", "solution", "below"))
+    month = run("-w", path, "budgets", "budgets/b", "--per", "month").out
+    assert "month   100.00 USD" in month
+    assert "about" not in month
+
+
+def test_a_digest_is_of_the_queue_and_of_the_world_that_are_named_by_option_or_environment(
+    fresh, tmp_path, monkeypatch
+):
+    queue = tmp_path / "jobs.sqlite"
+    assert run("drain", "add", "--queue", queue, "{}").code == 0
+    assert set(run("digest", "--queue", queue, "--json").json) >= {"total_usd"}
+    assert "governor" not in run("digest", "--queue", queue, "--json").json
+    for words in (["-w", fresh], []):
+        assert set(run(*words, "digest", "--queue", queue, "--json").json) >= {"total_usd", "governor"}
+        monkeypatch.setenv("TALLY_WORLD", str(fresh))
+    assert set(run("digest", "--json").json) == {"governor"}

@@ -53,7 +53,7 @@ def digest(session: Session, path: Path | None, at: Moment | None, since: Moment
         with Queue(path, create=False) as queue:
             told = standup(queue, since and utc_of(since))
         document = {**told["spend"], "unpriced": len(told["unpriced"]), "since": told["since"]}
-    if path is None or session.world:
+    if session.is_named:
         with reader_of(session) as reader, progress(session) as bar:
             task = bar.add_task("reading the journal", total=reader.head.size)
             document["governor"] = _governor(reader, at, since, lambda done: bar.advance(task, done))
