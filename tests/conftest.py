@@ -23,7 +23,13 @@ settings.register_profile(  # what `make mutants` looks for is a failure, not th
     database=None,
     phases=[Phase.explicit, Phase.generate],
 )
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci")
+settings.load_profile(PROFILE)
+
+if PROFILE != "mutants":  # whose sources change under the processes
+    # What tests start shares its bytecode, also where the machine writes none: that halves what each costs.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(__file__).parent.parent / "out" / "bytecode"))
 
 
 @pytest.fixture(params=["fast", "plain"] if canonical.FAST else ["plain"])

@@ -1,6 +1,7 @@
 """The record of the rows that tests have shown: no run of some of the tests forgets what the others show."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -43,7 +44,11 @@ def suite(tmp_path):
 
     def run(*args):
         subprocess.run(
-            [sys.executable, "-m", "pytest", *args], cwd=tmp_path, capture_output=True, check=False
+            [sys.executable, "-m", "pytest", *args],
+            cwd=tmp_path,
+            env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # which take longer than its tests
+            capture_output=True,
+            check=False,
         )
         return sorted(json.loads((tmp_path / "out" / "requirements.json").read_text()))
 
