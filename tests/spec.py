@@ -76,9 +76,10 @@ CODES_HEAD = """# 10. Codes
 
 Every finding is `{stage, code, facts}`. The code is for programs, the facts are numbers and names, and
 `facts.next` says what the caller can do: `retry_after` (the same again later), `replan` (ask for something
-else), `top_up` (raise a limit or fund an account), `ask_approval`, `escalate`, or `new_key`: this denial was
-told before and stands for its key, so do what `facts.then` says and ask under another key. Text never decides
-anything. A code has other advice than the one below where the numbers say that this cannot help.
+else), `top_up` (raise a limit or fund an account), `ask_approval`, `escalate`, `look_again` (at the plan of a
+manifest), `confirm` (what cannot be undone), or `new_key`: this denial was told before and stands for its
+key, so do what `facts.then` says and ask under another key. Text never decides anything. A code has other
+advice than the one below where the numbers say that this cannot help.
 
 What waits for a window says when that ends: `resets_ns` in logical time, `resets` for people. The window ends
 by itself then; there may be room earlier, where an open hold ends below its reserve, something is refunded or

@@ -102,8 +102,11 @@ def test_an_intent_is_a_row_that_says_who_what_why_and_how_it_ended(tmp_path):
         "deny",
         "budget_exceeded",
     )
-    assert done["reason"]
-    assert denied["reason"]
+    assert done["reason"] == (
+        "the limit of `jane` for USD an intent may be passed only when somebody approves:"
+        " 0.60 USD are needed and 0.50 USD are left"
+    )
+    assert denied["reason"].endswith("would be passed: 99.99 USD are needed and 49.25 USD are left")
 
 
 def _ask_above(amount):

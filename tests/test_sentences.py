@@ -89,6 +89,14 @@ SAID = [
         "the limit of `alice` for USD for life would be passed",
     ),
     (
+        Finding("native", "budgets_kept", {"count": 20, "budgets": ["budgets/a", "b", "c", "d"]}),
+        "budgets that the manifest does not state stay as they are: `budgets/a`, `b`, `c` and 17 more",
+    ),
+    (
+        Finding("edge", "plan_revokes", {"grants": ["alice", "bob"]}),
+        "grants would be void for ever: `alice`, `bob`",
+    ),
+    (
         Finding("enforcer", "budget_exceeded", {"grant": "g", "message": "no\x1b[2J"}),
         "the enforcer of `g` says `budget_exceeded`: no\\x1b[2J",
     ),

@@ -290,7 +290,7 @@ def test_a_file_that_holds_no_manifest_is_refused_in_words(kernel, tmp_path, tex
 def test_a_module_that_is_not_there_or_too_large_is_told_apart(kernel, tmp_path):
     file = tmp_path / "manifest.json"
     file.write_text(json.dumps(manifest(G, "parrot.wasm")))
-    with pytest.raises(InvalidManifest, match=r"there is no file `.*parrot.wasm`; `tally enforcer"):
+    with pytest.raises(InvalidManifest, match=r"there is no file `.*parrot.wasm`; `tally enforcer build"):
         kernel.apply(file)
     (tmp_path / "parrot.wasm").write_bytes(PARROT + bytes(ENFORCER_BYTES_MAX + 1 - len(PARROT)))
     with pytest.raises(InvalidManifest, match=f"is larger than {ENFORCER_BYTES_MAX} bytes"):

@@ -8,7 +8,7 @@ import pytest
 import splittally
 from hypothesis import given
 from splittally import Intent, InvalidInput, Receipt
-from splittally.core.snapshot import dump_state, load_state, state_root
+from splittally.core.snapshot import dump_state, load_state, state_root, tables
 from splittally.journal.snapshot import Snapshots
 from splittally.runtime.reader import open_reader
 from splittally.runtime.recover import fold
@@ -50,7 +50,7 @@ def test_the_state_at_any_sequence_is_the_fold_of_the_frames_up_to_it(folder, se
         chance = random.Random(seed)
         for seq in [0, kernel.state.seq - 1, *(chance.randrange(kernel.state.seq) for _ in range(12))]:
             then = kernel.at(seq)
-            assert then.tables() == splittally.runtime.queries.tables(fold(kernel._world.store, seq + 1))
+            assert then.tables() == tables(fold(kernel._world.store, seq + 1))
             assert then.seq == seq + 1
         with pytest.raises(InvalidInput):
             kernel.at(kernel.state.seq)

@@ -7,6 +7,7 @@ import pytest
 import splittally
 from hypothesis import event, given
 from msgspec.structs import replace
+from splittally.core import step
 from splittally.core.state import TABLES
 from splittally.edge.changes import changes_between, hash_of_changes
 from splittally.edge.stated_rows import FOLLOWS, SHOWN
@@ -228,6 +229,22 @@ def test_a_grant_that_would_be_void_for_ever_is_named_with_all_below_it(kernel):
     assert kernel.apply(world(), allow_revoke=False).allowed, "nothing is left to revoke"
 
 
+@pytest.mark.req("X8-01")
+def test_a_revocation_by_which_others_are_forgotten_names_its_own_grants_and_no_other(monkeypatch):
+    monkeypatch.setattr(step, "REVOKED_KEPT_MAX", 2)
+    with splittally.open(None, clock="given") as kernel:
+        many = {f"m{at}": CHAT for at in range(7)}
+        assert kernel.apply(world({"g": CHAT, "old": CHAT | {"delegations": 2}})).allowed
+        assert kernel.native("grant.issue", under="old", name="kid", terms=CHAT).allowed
+        assert kernel.apply(world()).allowed
+        assert kernel.apply(world({"g": CHAT, **many})).allowed
+        plan = kernel.plan(world())
+        assert plan.revoked == sorted(many)
+        assert {(x.table, x.key, x.field) for x in plan.changes} == {("grants", x, "revoked") for x in many}
+        assert kernel.apply(world(), expect=plan.hash).allowed
+        assert sorted(kernel.state.grants) == ["g", "m5", "m6", "root"]
+
+
 def test_the_waiting_intents_that_a_revocation_releases_are_counted(kernel):
     limit = {"dim": "tokens", "per": "intent", "amount": 0, "over": "ask"}
     assert kernel.apply(world({"g": CHAT, "ask": CHAT | {"limits": [limit]}})).allowed
@@ -248,7 +265,7 @@ def test_a_plan_that_is_another_by_now_is_refused_and_the_one_that_is_meant_appl
     refused = kernel.apply(wanted, expect=plan.hash.hex())
     assert (refused.seq, codes(refused)) == (None, ["plan_changed"])
     now = kernel.plan(wanted)
-    assert refused.findings[0].facts == {"needed": plan.hash, "available": now.hash}
+    assert refused.findings[0].facts == {"needed": plan.hash, "available": now.hash, "next": "look_again"}
     assert kernel.apply(wanted, expect=now.hash).allowed
 
 
@@ -299,8 +316,8 @@ def test_the_command_line_records_no_revocation_that_nobody_allowed(folder):
     assert run("-w", home, "apply", file_of(folder, both)).code == 0
     told = run("-w", home, "apply", file_of(folder, one))
     assert told.code == 1
-    assert "--allow-revoke" in told.out
-    assert "grants=h" in told.out
+    assert "grants would be void for ever: `h` (edge plan_revokes)" in told.out
+    assert "next: if that is meant, say so: `--allow-revoke`" in told.out
     refused = run("-w", home, "apply", file_of(folder, one), "--json")
     assert (refused.code, refused.json["seq"]) == (1, None)
     assert refused.json["findings"][0]["facts"]["grants"] == ["h"]

@@ -73,8 +73,8 @@ MENU: dict[str, Entry] = {
     "bench": Entry(TESTERS, "splittally_tools.bench.command", "bench", "measure the kernel against a floor"),
     "grants": Entry(FINANCE, _CLI + "views", "grants", "grants, and how one has changed"),
     "ledger": Entry(FINANCE, _CLI + "ledgers", "ledger", "limits, reserved and spent; entries"),
-    "reservations": Entry(FINANCE, _CLI + "ledgers", "reservations", "what is reserved, since when"),
-    "accounts": Entry(FINANCE, _CLI + "ledgers", "accounts", "balances and what is in flight"),
+    "reservations": Entry(FINANCE, _CLI + "reservations", "reservations", "what is reserved, since when"),
+    "accounts": Entry(FINANCE, _CLI + "accounts", "accounts", "balances and what is in flight"),
     "spend": Entry(
         FINANCE, _CLI + "spend", "spend", "who spent what: by grant, principal, label, day and more"
     ),

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from splittally.core.errors import WorldExists
 from splittally.core.types import ALLOW, DENY
-from splittally.edge.records import Decision, answer_json
+from splittally.edge.records import Decision, answer_json, worded
 from splittally.runtime import Kernel, open_world
 from splittally.runtime.folder import is_world
 from splittally.runtime.preview import Preview, change_json, refusals
@@ -96,7 +96,7 @@ def apply(
         asks = is_asked(session) and not dry_run and preview.revoked and not allow_revoke
         refused = refusals(preview, expect, allow_revoke or dry_run or bool(asks))
         if refused:
-            decision = Decision(None, None, DENY, tuple(refused))
+            decision = worded(Decision(None, None, DENY, tuple(refused)), lambda: preview.wording)
         elif dry_run:
             decision = preview.decision
         else:

@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 
 from splittally.core.commands import Submit
 from splittally.core.events import Decided, Held, Refunded, Settled
-from splittally.core.findings import Finding
 from splittally.core.frames import read_command, read_events
 from splittally.core.intent_history import Trace
-from splittally.core.reasons import REASONS
 from splittally.core.state import State
 from splittally.edge.labels import has_labels
+from splittally.edge.sentences import sentence
 from splittally.runtime.charges import REFUND, Book, Charged, charges_of
 
 from splittally_tools.export.columns import DAY, INTEGER, TIME, Cells, Column, Table, named_apart
@@ -193,7 +192,7 @@ def fixed_cells(book: Book, life: Life, cells: Cells) -> list[Any]:
         decided.outcome,
         first.stage if first is not None else None,
         first.code if first is not None else None,
-        reason_of(first) if first is not None else None,
+        sentence(first, cells.wording) if first is not None else None,
         " ".join(finding.code for finding in decided.findings),
         found.status,
         found.phase,
@@ -230,14 +229,6 @@ def chain_of(life: Life) -> str:
     if not names and found.held is not None:
         names = [leg.grant for leg in found.held.legs]
     return CHAIN.join(names or [x.grant for x in found.decided.authority] or [found.member.grant])
-
-
-def reason_of(finding: Finding) -> str:
-    """What a finding says, for people."""
-    said = finding.facts.get("message")
-    known = REASONS.get(finding.code)
-    meaning = known.meaning if known is not None and known.stage == finding.stage else ""
-    return ": ".join(str(text) for text in (meaning, said) if text) or finding.code
 
 
 def _ending(book: Book, life: Life) -> tuple[str | None, int | None]:

@@ -2,9 +2,9 @@
 
 Rule 1. A finding is `{stage, code, facts}`; text never decides anything.
 Rule 2. A number in the facts that the data model cannot hold, nested or not, is shown as the nearest it can.
-Rule 3. `facts["next"]` says what the caller can do: retry_after, replan, top_up, ask_approval,
-        escalate, new_key. It comes with the code (`reasons.py`), so the same refusal gives the same advice;
-        it is another only where the numbers say that this advice cannot help (`advising`).
+Rule 3. `facts["next"]` says what the caller can do: retry_after, replan, top_up, ask_approval, escalate,
+        look_again, confirm, new_key. It comes with the code (`reasons.py`), so the same refusal gives the
+        same advice; it is another only where the numbers say that this advice cannot help (`advising`).
 """
 
 from typing import Any

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 RETRY_AFTER, REPLAN, TOP_UP = "retry_after", "replan", "top_up"
 ASK_APPROVAL, ESCALATE = "ask_approval", "escalate"
+LOOK_AGAIN, CONFIRM = "look_again", "confirm"  # what is asked to change a world unseen, or for ever
 NEW_KEY = "new_key"  # what was answered stands for its key; under another one it is judged as things are now
 
 
@@ -35,10 +36,8 @@ REASONS: dict[str, Reason] = {
     "over_capacity": Reason("edge", RETRY_AFTER, "the bound on open intents is reached"),
     "busy": Reason("edge", RETRY_AFTER, "too many intents wait for the writer"),
     "clock_jump": Reason("edge", ESCALATE, "the host's clock jumped, and time stands until that is accepted"),
-    "plan_changed": Reason("edge", "", "it would change something else by now: look at the plan again"),
-    "plan_revokes": Reason(
-        "edge", "", "grants would be void for ever: say `--allow-revoke` if that is meant"
-    ),
+    "plan_changed": Reason("edge", LOOK_AGAIN, "something else would change by now than in the plan meant"),
+    "plan_revokes": Reason("edge", CONFIRM, "grants would be void for ever, which was not allowed"),
     # --- known ----------------------------------------------------------------------------------
     "idempotency.conflict": Reason("known", REPLAN, "the key was used for another payload"),
     "not_your_attempt": Reason("known", REPLAN, "this was allowed to another attempt"),

@@ -3,7 +3,8 @@
 Rule 1. Every difference is named once, with what stood there before and what stands there after. What can be
         changed is `stated_rows.py`; two states that differ there never have an empty list of changes.
 Rule 2. A grant that would be revoked, and each grant that is void with it, is irreversible: its name is never
-        used again.
+        used again. That holds also where so many are revoked at once that the world forgets the first of them
+        in the same record; a grant that was void before and is forgotten by it is no change.
 Rule 3. The hash of changes covers what they are and what they rest on, not the words that explain them. The
         same change of another world, or from another value, is another plan.
 Rule 4. Nothing here decides anything, reads a clock or writes.
@@ -99,7 +100,7 @@ def _of_table(table: Table, before: State, after: State) -> Iterator[Change]:
         keys = [key for key in keys if key]  # the one of no name is the world's
     if table.name == "grants":
         yield from _revoked(before, after)
-        keys = [key for key in keys if key not in after.caps.revoked]
+        keys = [key for key in keys if not after.caps.was_revoked(key)]
     old, new = entries_of(before, table.name, keys), entries_of(after, table.name, keys)
     name = NAMED.get(table.name, table.name)
     for key in sorted({*old, *new}):
@@ -165,7 +166,9 @@ def _changed(table: str, key: str, path: Path, before: Any, after: Any, entry: T
 
 def _revoked(before: State, after: State) -> Iterator[Change]:
     """The grants that are void after and were not before: those revoked, and all below them."""
-    ended = set(_touched(before.caps.revoked, after.caps.revoked)) - set(before.caps.revoked)
+    was, now = before.caps, after.caps
+    touched = {*_touched(was.revoked, now.revoked), *_touched(was.grants, now.grants)}
+    ended = {name for name in touched if now.was_revoked(name) and not was.was_revoked(name)}
     waiting = _waiting(before) if ended else {}
     for name in sorted(before.caps.grants) if ended else ():
         chain = [grant.name for grant in before.caps.ancestors(name)]

@@ -9,6 +9,7 @@ from typing import Any
 
 from splittally.core.errors import InvalidManifest
 from splittally.edge.amounts import Amounts
+from splittally.edge.near import meant
 from splittally.edge.quantities import refuse_unknown
 
 CAP_KEYS = ("resource", "per", "amount")
@@ -42,6 +43,9 @@ def _spelled_cap(where: str, cap: Any, amounts: Amounts) -> Any:
     refuse_unknown(f"`{where}`", cap, CAP_KEYS)
     if type(cap.get("resource")) is not str:
         return cap
+    if type(cap.get("amount")) is str and cap["resource"] not in amounts.scales:
+        near = meant(cap["resource"], amounts.scales)
+        raise InvalidManifest(f"`{where}`: `{cap['resource']}` is no declared resource{near}", field=where)
     return {**cap, "amount": amounts.minor_units(cap.get("amount"), cap["resource"])}
 
 

@@ -18,11 +18,12 @@ from splittally.core.state import State
 from splittally.core.types import LIFE, Grant
 from splittally.edge.amounts import Amounts, scales_of
 from splittally.edge.cap_params import require_known
+from splittally.edge.limit_terms import spelled_limit
 from splittally.edge.payers import spelled_payers
-from splittally.edge.periods import PERIOD_KEYS, spelled_per
+from splittally.edge.periods import PERIOD_KEYS
 from splittally.edge.permission import TEXT_PARAM, complete_terms
 from splittally.edge.priced_params import issued_params
-from splittally.edge.quantities import refuse_unknown, share
+from splittally.edge.quantities import refuse_unknown
 from splittally.edge.schema.params import ParamsSchema
 
 SchemaOf = Callable[[State, bytes], ParamsSchema]
@@ -79,7 +80,7 @@ def _other_limits(state: State, grant: Grant) -> list[dict[str, Any]]:
     params = decode(state.caps.cap_params(grant))
     made = params["resources"] if TEXT_PARAM in params else []
     return [
-        msgspec.structs.asdict(limit)
+        {term: x for term, x in msgspec.structs.asdict(limit).items() if term != "carried_max" or x >= 0}
         for limit in grant.limits
         if not (limit.dim in made and (limit.per, limit.over) == (LIFE, "deny"))
     ]
@@ -92,9 +93,15 @@ def _spelled(
     amounts = Amounts(scales_of(state))
     if "budget" in sealed:
         sealed["budget"] = amounts.each(sealed["budget"])
+
+    def read(where: str, dim: str, value: Any) -> Any:
+        return amounts.minor_units(value, dim)
+
     if isinstance(sealed.get("limits"), list):
         sealed["limits"] = [
-            spelled_limit(f"terms.limits[{at}]", x, standing, amounts) if isinstance(x, Mapping) else x
+            spelled_limit(f"terms.limits[{at}]", x, standing, read, {}, LIMIT_KEYS)
+            if isinstance(x, Mapping)
+            else x
             for at, x in enumerate(sealed["limits"])
         ]
     if "draws_on" in sealed:
@@ -109,20 +116,3 @@ def _spelled(
     if params is not None:
         require_rules(state.caps, cap.enforcer if cap else b"", "terms.params", sealed["params"])
     return sealed
-
-
-def spelled_limit(
-    where: str, limit: Terms, standing: set[tuple[str, str]], amounts: Amounts
-) -> dict[str, Any]:
-    """A limit with its window as the core spells it, amounts in minor units, its share as two numbers."""
-    terms = dict(limit)
-    refuse_unknown(f"limit `{where}`", terms, LIMIT_KEYS)
-    if "rollover" in terms and terms["rollover"] != []:
-        terms["rollover"] = share(f"{where}.rollover", terms["rollover"])
-    if "rollover_max" in terms:
-        terms["carried_max"] = terms.pop("rollover_max")
-    for name in ("amount", "carried_max"):
-        if name in terms:
-            terms[name] = amounts.minor_units(terms[name], str(terms.get("dim")))
-    spelled_per(where, terms, {}, standing)
-    return terms

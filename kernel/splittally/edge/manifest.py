@@ -29,11 +29,12 @@ from splittally.edge.cap_params import require_known
 from splittally.edge.governor_terms import spelled_governor
 from splittally.edge.grant_terms import SchemaOf
 from splittally.edge.json_values import parse_json
+from splittally.edge.limit_terms import spelled_limit
 from splittally.edge.manifest_files import Carried, is_by_people, load
 from splittally.edge.payers import spelled_payers
-from splittally.edge.periods import PERIOD_KEYS, spelled_per
 from splittally.edge.permission import complete_terms
 from splittally.edge.plans import spelled_budgets
+from splittally.edge.policy_terms import spelled_rules
 from splittally.edge.priced_params import Priced
 from splittally.edge.prices import read_snapshots
 from splittally.edge.quantities import (
@@ -42,7 +43,6 @@ from splittally.edge.quantities import (
     natural,
     refuse_unknown,
     scale_of,
-    share,
     span,
     table,
 )
@@ -69,12 +69,6 @@ GRANT_KEYS = (
     "delegations", "hold_ns_max", "approval_ns", "unknown_ns", "doubt", "above", "permission",
     "dispatch",
 )  # fmt: skip
-LIMIT_KEYS = ("dim", "amount", "per", "over", "rollover", "rollover_max", *PERIOD_KEYS)
-RULE_KEYS = (
-    "name", "decision", "effect_kind", "cap_name", "cap_type", "origin_kind", "origin_name", "when", "match",
-    "rates", "rate", "approvers", "approvals",
-)  # fmt: skip
-MATCH_KEYS = ("effect_kind", "cap_name", "cap_type", "origin_kind", "origin_name")
 NO_CAP = CapDef("", "", b"", b"")
 
 
@@ -138,7 +132,7 @@ class _Reader:
             "caps": caps,
             "modules": self.carried.modules,
             "grants": {name: self._grant(name, x, caps) for name, x in self._table("grants").items()},
-            "policy": [self._rule(at, rule) for at, rule in enumerate(self._rules())],
+            "policy": spelled_rules(self._rules(), self.state.rules, self._limits),
             **world,
             "wasm": [self.carried.wasm[digest] for digest in sorted(self.carried.wasm)],
             "schemas": [self.carried.schemas[digest] for digest in sorted(self.carried.schemas)],
@@ -291,37 +285,11 @@ class _Reader:
 
     def _limits(self, where: str, limits: Any, now: list[Limit]) -> list[dict[str, Any]]:
         standing = {(limit.dim, limit.per) for limit in now}
-        return [self._limit(f"{where}[{at}]", x, standing) for at, x in enumerate(array(where, limits))]
-
-    def _limit(self, where: str, limit: Any, standing: set[tuple[str, str]]) -> dict[str, Any]:
-        terms = dict(table(where, limit))
-        refuse_unknown(f"limit `{where}`", terms, LIMIT_KEYS)
-        if "amount" in terms:
-            terms["amount"] = self._amount(f"{where}.amount", str(terms.get("dim")), terms["amount"])
-        if "rollover" in terms:
-            terms["rollover"] = share(f"{where}.rollover", terms["rollover"])
-        if "rollover_max" in terms:
-            most = terms.pop("rollover_max")
-            terms["carried_max"] = self._amount(f"{where}.rollover_max", str(terms.get("dim")), most)
-        spelled_per(where, terms, self.zones, standing)
-        return terms
-
-    def _rule(self, at: int, rule: Any) -> dict[str, Any]:
-        where = f"policy[{at}]"
-        rule = table(where, rule)
-        refuse_unknown(f"rule `{where}`", rule, RULE_KEYS)
-        match = table(f"{where}.match", rule.get("match", {}))
-        refuse_unknown(f"`{where}.match`", match, MATCH_KEYS)
-        terms = {key: value for key, value in rule.items() if key not in ("match", "rate", "rates")} | dict(
-            match
-        )
-        terms.setdefault("name", f"rule-{at}")
-        rates = array(f"{where}.rates", rule.get("rates", [])) + ([rule["rate"]] if "rate" in rule else [])
-        if rates:
-            rates = [{"dim": "attempts", **table(f"{where}.rates", rate)} for rate in rates]
-            now = next((x.rates for x in self.state.rules if x.name == terms["name"]), [])
-            terms["rates"] = self._limits(f"{where}.rates", rates, now)
-        return terms
+        return [
+            spelled_limit(place, table(place, limit), standing, self._amount, self.zones)
+            for at, limit in enumerate(array(where, limits))
+            for place in [f"{where}[{at}]"]
+        ]
 
     def _amount(self, where: str, dim: str, value: Any) -> Any:
         return natural(where, self._said(where, lambda: self.amounts.minor_units(value, dim)))

@@ -8,6 +8,8 @@ Rule 3. It is text and decides nothing; no program reads it.
 from collections.abc import Callable
 from typing import Any
 
+from splittally.edge.wording import few
+
 Path = tuple[str, ...]
 Tree = dict[str, Any]
 Say = Callable[[Path, Any, Any, Tree], str]
@@ -41,17 +43,12 @@ def _lists(before: Any, after: Any) -> str:
         return ""
     gained = [x for x in after or () if x not in (before or ())]
     lost = [x for x in before or () if x not in (after or ())]
-    parts = [f"{verb} {_names(items)}" for verb, items in (("gains", gained), ("loses", lost)) if items]
+    parts = [f"{verb} {few(items)}" for verb, items in (("gains", gained), ("loses", lost)) if items]
     return ", ".join(parts)
 
 
 def _is_texts(value: Any) -> bool:
     return value is None or (isinstance(value, list) and all(isinstance(x, str) for x in value))
-
-
-def _names(items: list[str]) -> str:
-    more = f" and {len(items) - 3} more" if len(items) > 3 else ""
-    return ", ".join(f"`{x}`" for x in items[:3]) + more
 
 
 def _bound(path: Path, before: Any, after: Any, entry: Tree) -> str:

@@ -3,13 +3,22 @@
 It says what there is to say and nothing about how; `sentences.py` fills the parts in.
 
 Rule 1. A hole such as `{grant}` is filled with the fact of this name. Behind a colon stands how it is said:
-        `amount` with the finding's unit, `amounts` a map of them, `time`, `span`, `per` a period, `text` as
-        it is; else names stand in backticks.
+        `amount` with the finding's unit, `amounts` a map of them, `time`, `span`, `per` a period, `few` the
+        first of many names, `text` as it is; else names stand in backticks.
 Rule 2. The first part makes sense alone, and so does each other behind it, whichever between are left out.
 Rule 3. Lower case and no full stop. A code with no part here is said by its meaning.
 """
 
-from splittally.core.reasons import ASK_APPROVAL, ESCALATE, NEW_KEY, REPLAN, RETRY_AFTER, TOP_UP
+from splittally.core.reasons import (
+    ASK_APPROVAL,
+    CONFIRM,
+    ESCALATE,
+    LOOK_AGAIN,
+    NEW_KEY,
+    REPLAN,
+    RETRY_AFTER,
+    TOP_UP,
+)
 
 ADVICE = {
     RETRY_AFTER: "ask again later",
@@ -17,6 +26,8 @@ ADVICE = {
     TOP_UP: "raise the limit or fund the account, then ask again",
     ASK_APPROVAL: "have it approved: `tally approve {hash}`",
     ESCALATE: "ask whoever issued the grant or wrote the policy",
+    LOOK_AGAIN: "look at the plan as it is now: `tally apply --dry-run`, or `Kernel.plan`",
+    CONFIRM: "if that is meant, say so: `--allow-revoke`, or `allow_revoke=True`",
     NEW_KEY: "this answer is final for its key: to ask again, give a new key",
 }
 
@@ -54,6 +65,8 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "already_ended": ("what was allowed has ended: it is {status:text}",),
     "outcome_unknown": (),
     "already_dispatched": (),
+    "plan_changed": ("something else would change by now than in the plan {needed}",),
+    "plan_revokes": ("grants would be void for ever", ": {grants:few}"),
     # --- caps, enforcer ---------------------------------------------------------------------------
     "not_holder": ("{principal} does not hold the grant {grant}",),
     "kind_not_covered": ("the grant {grant} of cap {cap} does not cover {kind}",),
@@ -112,6 +125,7 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     ),
     "carried_over": ("open reservations were carried over the change", ": {count}"),
     "module_renamed": ("{name} means another module now; {entry:text} keeps what it meant",),
+    "budgets_kept": ("budgets that the manifest does not state stay as they are", ": {budgets:few}"),
     "conversion_uncovered": ("the counter-account {account} would give more than it has", *_LACKS),
     "allocations_unequal": ("the parts of a split of {budget} do not sum to the whole",),
     "plan_widened": ("the amended plan is wider than the one in force", ": {field:text}", " {name}"),

@@ -24,7 +24,7 @@ from splittally.core.reasons import REASONS
 from splittally.core.types import LIFE, PER_INTENT
 from splittally.edge.json_values import printable
 from splittally.edge.phrases import ADVICE, OF_MODULES, SENTENCES
-from splittally.edge.wording import Wording, short_hash, span
+from splittally.edge.wording import Wording, few, short_hash, span
 
 _NOT_SAID = {"next", "then", "message", "resets"}
 _HOLE = re.compile(r"\{(\w+)(?::(\w+))?\}")
@@ -115,6 +115,14 @@ def _span(value: Any, facts: Facts, wording: Wording) -> str:
     return span(value) if type(value) is int else str(value)
 
 
+def _few(value: Any, facts: Facts, wording: Wording) -> str:
+    """The first of many names, and how many more; where a list is cut, `count` is how many there are."""
+    if not (isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)):
+        return _plain(value, facts, wording)
+    count = facts.get("count")
+    return few(value, count if type(count) is int else len(value))
+
+
 def _text(value: Any, facts: Facts, wording: Wording) -> str:
     return str(value)
 
@@ -125,6 +133,7 @@ def _period(value: Any, facts: Facts, wording: Wording) -> str:
 
 _SPOKEN: dict[str, Callable[[Any, Facts, Wording], str]] = {
     "plain": _plain,
+    "few": _few,
     "text": _text,
     "amount": _amount,
     "amounts": _amounts,

@@ -14,7 +14,8 @@ Example. In a world at +01:00 whose USD has scale 2: `12.50 USD, 300 tokens`, `2
 `2h 5m`, `9f86d081884c`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 from splittally.core.calendars import Calendar
@@ -23,6 +24,7 @@ from splittally.core.state import State
 from splittally.edge.amounts import format_amount, scale_of_unit, scales_of
 
 HASH_DIGITS = 12
+_FEW = 3
 _SPANS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
@@ -95,8 +97,9 @@ class Wording(NamedTuple):
 
 
 def wording_of(state: State) -> Wording:
-    """How the values of a world are said, as its state stands."""
-    return Wording(scales_of(state), state.calendar)
+    """How the values of a world are said, as its state stands; it shares nothing with that."""
+    calendar = state.calendar._replace(zone=deepcopy(state.calendar.zone))
+    return Wording(scales_of(state), calendar)
 
 
 def span(nanoseconds: int) -> str:
@@ -110,6 +113,13 @@ def span(nanoseconds: int) -> str:
         elif parts:
             break
     return " ".join(parts) or f"{nanoseconds} ns"
+
+
+def few(names: Sequence[str], count: int | None = None) -> str:
+    """The first names of many in backticks, and how many more: `count` is how many there are, where it is not
+    all of `names` that stand here."""
+    more = (len(names) if count is None else count) - len(names[:_FEW])
+    return ", ".join(f"`{name}`" for name in names[:_FEW]) + (f" and {more} more" if more > 0 else "")
 
 
 def short_hash(digest: bytes) -> str:

@@ -2,29 +2,24 @@
 
 Rule 1. Nothing copies the world: tables are lazy (`table.py`), and a row is built when it is asked for.
 Rule 2. A row reads by key and by attribute; calling a table filters it.
-Rule 3. `tables` and `root` alone take everything at once, at one sequence number.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
-
-import msgspec
 
 from splittally.core.caps.state import limits_of
 from splittally.core.errors import InvalidInput
 from splittally.core.ledger.state import Counter, CounterKey, KeyedKey
-from splittally.core.snapshot import state_root, tables
 from splittally.core.state import State
 from splittally.core.types import LIFE
 from splittally.core.value_keys import key_of_value
 from splittally.edge.arguments import require
 from splittally.edge.labels import NO_LABELS
 from splittally.edge.moments import When
-from splittally.edge.wording import Wording, wording_of
 from splittally.runtime.budget_views import budget_row
 from splittally.runtime.charges import Book
-from splittally.runtime.governor_views import governor_row
+from splittally.runtime.definitions import Definitions, Rows
 from splittally.runtime.grant_views import forgotten_row, grant_row
 from splittally.runtime.history import History
 from splittally.runtime.ledger_views import (
@@ -38,12 +33,10 @@ from splittally.runtime.ledger_views import (
 )
 from splittally.runtime.rows import Row
 from splittally.runtime.spend import GRANT, SpendQuery, require_groups, spend
-from splittally.runtime.table import K, R, Table
-
-Rows = Table[str, Row]
+from splittally.runtime.table import Table
 
 
-class Queries:
+class Queries(Definitions):
     """The state of a world, for people and programs; `still` keeps commands waiting while a row is built.
 
     `history` is where `grant` looks for one that the state has forgotten; without it there is none. `book`
@@ -57,52 +50,9 @@ class Queries:
         history: Callable[[], History] | None = None,
         book: Callable[[], Book] | None = None,
     ) -> None:
-        self._current = current
+        super().__init__(current, still)
         self._history = history
         self._book = book
-        self._still = nullcontext() if still is None else still
-
-    def _table(self, keys: Callable[[], Iterable[K]], find: Callable[[K], R | None]) -> Table[K, R]:
-        """A window on the state; where there is no state to look at, that is said at once."""
-        self._current()
-        return Table(keys, find, self._still)
-
-    @property
-    def seq(self) -> int:
-        """How many frames this state has seen."""
-        return self._current().size
-
-    @property
-    def now_ns(self) -> int:
-        """The logical time of the last frame."""
-        return self._current().now_ns
-
-    @property
-    def root(self) -> bytes:
-        """The state root, over every table at one sequence number."""
-        with self._still:
-            return state_root(self._current())
-
-    @property
-    def clock(self) -> str:
-        """The world's clock: host or given."""
-        return self._current().clock
-
-    @property
-    def wording(self) -> Wording:
-        """How values of this world are said to people: its units and its clock."""
-        with self._still:
-            return wording_of(self._current())
-
-    @property
-    def engine(self) -> str:
-        """The engine id under which the world was opened last."""
-        return self._current().engine
-
-    def tables(self) -> dict[str, list[list[Any]]]:
-        """Every table of the state as canonical rows, at one sequence number."""
-        with self._still:
-            return tables(self._current())
 
     # --- authority and limits --------------------------------------------------------------------
 
@@ -195,17 +145,6 @@ class Queries:
         """The key of a param or label of this value in `keyed`."""
         return key_of_value(value)
 
-    @property
-    def policy(self) -> list[Row]:
-        """The policy's rules in order."""
-        return [Row(msgspec.structs.asdict(rule)) for rule in self._current().rules]
-
-    @property
-    def governor(self) -> Row | None:
-        """What the governor is told and sees now: caps with what counts against them, lanes, verdicts."""
-        with self._still:
-            return governor_row(self._current())
-
     # --- holds and money -------------------------------------------------------------------------
 
     @property
@@ -293,43 +232,6 @@ class Queries:
             labels=NO_LABELS if labels is None else labels,
         )
         return spend(self._book(), self._current(), query)
-
-    # --- definitions -----------------------------------------------------------------------------
-
-    @property
-    def effects(self) -> Rows:
-        """The kinds of effects that are defined."""
-        return self._definitions(lambda: self._current().caps.effects)
-
-    @property
-    def caps(self) -> Rows:
-        """The caps that are defined, with the hash of the module that judges each."""
-        return self._definitions(lambda: self._current().caps.caps)
-
-    def _definitions(self, table: Callable[[], dict[str, Any]]) -> Rows:
-        def find(name: str) -> Row | None:
-            found = table().get(name)
-            return None if found is None else Row(msgspec.structs.asdict(found))
-
-        return self._table(lambda: table().keys(), find)
-
-    @property
-    def manifests(self) -> Table[str, dict[str, bytes]]:
-        """The manifests that named modules: hash in hex -> module name -> module hash."""
-        named = self._current().caps.manifests
-        return self._table(lambda: named.keys(), lambda key: dict(named[key]) if key in named else None)
-
-    @property
-    def modules(self) -> Table[str, bytes]:
-        """Installed modules: name -> hash."""
-        return self._table(
-            lambda: self._current().caps.modules.keys(),
-            lambda name: self._current().caps.modules.get(name),
-        )
-
-    def wasm(self, module: bytes) -> bytes | None:
-        """The bytes of the module with this hash; None where the world has none."""
-        return self._current().caps.blobs.get(module)
 
 
 def _from_hex(text: str) -> bytes:
