@@ -132,6 +132,27 @@ def test_the_standup_tells_how_a_program_ended_and_nothing_that_it_said(queue):
     assert "job 2 on local: signal 9" in text
 
 
+def test_the_standup_says_why_a_world_held_a_job_without_what_is_for_programs(queue):
+    night = {"kinds": ["llm.generate"], "max_cost_cents": 40, "dimension": "USD"}
+    manifest = {
+        "resources": {"USD": 2},
+        "grants": {"night": {"cap": "sys/cost@1", "params": night}},
+        "governor": {"caps": [{"resource": "USD", "per": "day", "amount": "0.50 USD"}]},
+    }
+    with splittally.open(None) as kernel, Queue(queue, create=False) as opened:
+        kernel.apply(manifest).or_raise()
+        held = drain_jobs(
+            opened, lambda job, run: {"cost_usd": "0.20"}, kernel=KernelGate(kernel, "night")
+        ).held
+        told = standup(opened)
+    detail = held["detail"]
+    assert told["holds"][0]["detail"] == detail and {"next", "resets_ns", "intent_hash"} <= set(detail)
+    (line,) = [x for x in display(told).splitlines() if "over_daily_cap (" in x]
+    assert "cap 50, estimate 40, " in line and "in minor units of USD" in line
+    assert f"intent_hash {detail['intent_hash'][:12]}, per day" in line
+    assert "next" not in line and str(detail["resets_ns"]) not in line
+
+
 def test_output_that_is_no_result_is_kept_with_what_was_said_beside_it(queue):
     drained(queue, "import sys; print('hi'); print('no JSON here', file=sys.stderr)", "--uncapped")
     row = run("drain", "queue", "--queue", queue, "--status", "failed", "--json").json["jobs"][0]

@@ -369,3 +369,22 @@ def test_people_see_each_difference_with_both_values(folder):
     assert "grants g" in out
     assert "budget.tokens: 5 tokens -> 9 tokens" in out
     assert "--expect" in out
+
+
+def test_people_see_the_amounts_of_a_budgets_plan_with_their_units_new_and_changed(folder):
+    home = folder / "w"
+
+    def ads(planned, least, hours):
+        lines = {"film": {"resource": "USD", "amount": planned, "per": "month"}, "desk": hours}
+        kept = [{"name": "least", "resource": "USD", "minimum": least}]
+        schema = {"resources": {"USD": 2, "HOURS": 0}, "lines": lines, "constraints": kept}
+        return {"resources": {"USD": 2}, "budgets": {"budgets/ads": {"schema": schema}}}
+
+    hours = [{"resource": "HOURS", "amount": amount, "per": "total"} for amount in (7, 8)]
+    made = run("-w", home, "apply", file_of(folder, ads(90_000, 20_000, hours[0]))).out
+    for said in ("amount 900.00 USD", "minimum 200.00 USD", "amount 7 HOURS"):
+        assert said in " ".join(made.split()), made
+    out = run("-w", home, "apply", file_of(folder, ads(95_000, 25_000, hours[1])), "--dry-run").out
+    assert "schema.lines.film.amount: 900.00 USD -> 950.00 USD" in out
+    assert "schema.constraints.least.minimum: 200.00 USD -> 250.00 USD" in out
+    assert "schema.lines.desk.amount: 7 HOURS -> 8 HOURS" in out

@@ -3,12 +3,14 @@
 Rule 1. The one place that shows changes of a world to people; what they are is `edge/changes.py`.
 Rule 2. An entry that is new or gone is shown by the terms that say something. No difference is left out.
 Rule 3. What cannot be undone stands out, and says so.
+Rule 4. What a number counts is said by its place, such as `limits."USD per day".amount`, and in a plan by the
+        resource beside it.
 """
 
 import re
 from collections.abc import Mapping
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from splittally.edge.changes import ADDED, REMOVED, REVOKED, Change
 from splittally.edge.wording import Wording, span
@@ -34,42 +36,63 @@ _KEY = re.compile(r'"([^"]*)"|([^.]+)')
 Path = tuple[str, ...]
 
 
+class Spoken(NamedTuple):
+    """How values of one entry are said: the world's wording, and what its plan's amounts count, by place."""
+
+    wording: Wording
+    counts: Mapping[Path, str]
+
+
 def show_changes(out: Page, preview: Preview) -> None:
     """One heading for each entry that differs, and one line for each of its differences."""
     for (table, key), found in groupby(preview.changes, lambda change: (change.table, change.key)):
         named = f"{table} {word(key)}" if key else table
+        spoken = Spoken(preview.wording, _counts(preview, key) if table == "budgets" else {})
         for change in found:
             if change.field and named:
                 say(out, f"  {named}")
                 named = ""
-            _show_change(out, change, preview.wording)
+            _show_change(out, change, spoken)
 
 
-def _show_change(out: Page, change: Change, wording: Wording) -> None:
+def _counts(preview: Preview, budget: str) -> dict[Path, str]:
+    """What the amounts of a budget's plan count, before it and after it."""
+    counts: dict[Path, str] = {}
+    for state in (preview.before, preview.after):
+        plan = state.budgets[budget]["schema"] if budget in state.budgets else {}
+        for name, line in plan.get("lines", {}).items():
+            counts["schema", "lines", name, "amount"] = line["resource"]
+        for kept in plan.get("constraints", []):
+            counts["schema", "constraints", kept["name"], "minimum"] = kept["resource"]
+    return counts
+
+
+def _show_change(out: Page, change: Change, spoken: Spoken) -> None:
     meaning = f"   ({word(change.meaning)})" if change.meaning else ""
     if change.irreversible:
         say(out, f"  ! {word(change.field)}{meaning}", "red")
     elif change.field:
         path = tuple(quoted or bare for quoted, bare in _KEY.findall(change.field))
         values = change.before, change.after
-        before, after = (word(_said(path, value, wording)) for value in values)
+        before, after = (word(_said(path, value, spoken)) for value in values)
         if before == after:  # they differ in what people are not shown, such as a part of a second
             before, after = map(word, values)
         say(out, f"      {word(change.field)}: {before} -> {after}{meaning}")
     else:
         entry = change.after if change.change == ADDED else change.before
         named = f"{change.table} {word(change.key)}"
-        say(out, f"  {SIGNS[change.change]} {named}: {word(_terms((), entry, wording))}{meaning}")
+        say(out, f"  {SIGNS[change.change]} {named}: {word(_terms((), entry, spoken))}{meaning}")
 
 
-def _said(path: Path, value: Any, wording: Wording) -> str:
+def _said(path: Path, value: Any, spoken: Spoken) -> str:
     """A value as people read it: `path` says whether a number is an amount, a time or a span."""
     if value is None:
         return "none"
     if isinstance(value, Mapping):
-        return f"{{{_terms(path, value, wording)}}}"
+        return f"{{{_terms(path, value, spoken)}}}"
+    wording = spoken.wording
     if type(value) is int:
-        unit = _unit(path)
+        unit = _unit(path, spoken.counts)
         if unit and value >= 0:
             return wording.amount(value, unit)
         if path[-1] in MOMENTS:
@@ -79,19 +102,21 @@ def _said(path: Path, value: Any, wording: Wording) -> str:
     return wording.value(value)
 
 
-def _unit(path: Path) -> str:
+def _unit(path: Path, counts: Mapping[Path, str]) -> str:
     """What an amount at this place counts; empty where it is no amount."""
+    if path in counts:
+        return counts[path]
     if len(path) > 1 and path[0] in AMOUNTS:
         return path[1]
     is_bound = len(path) > 2 and path[0] in LIMITS and path[-1] in ("amount", "carried_max")
     return path[1].partition(" per ")[0] if is_bound else ""
 
 
-def _terms(path: Path, entry: Mapping[str, Any], wording: Wording) -> str:
+def _terms(path: Path, entry: Mapping[str, Any], spoken: Spoken) -> str:
     """The terms of an entry that say something."""
     terms = [
-        f"{name} {_said((*path, name), value, wording)}"
+        f"{name} {_said((*path, name), value, spoken)}"
         for name, value in entry.items()
-        if value not in NOTHING or (value == 0 and _unit((*path, name)))
+        if value not in NOTHING or (value == 0 and _unit((*path, name), spoken.counts))
     ]
     return ", ".join(terms)

@@ -1,10 +1,20 @@
-"""The standup for people: one screen of text, most urgent first."""
+"""The standup for people: one screen of text, most urgent first.
 
+Rule 1. Of a verdict's facts people see those that say why. What is for programs alone (`next`, a time in
+        nanoseconds) is left out, and a hash is its first digits.
+Rule 2. Amounts that a world counted are said to be minor units: a queue does not know the world's decimals.
+"""
+
+import re
 from collections.abc import Iterator
 from typing import Any
 
+from splittally.edge.wording import HASH_DIGITS
 from splittally.host.drain.jobs import usd_shown
 from splittally.host.drain.programs import EXIT_CODE, exit_text
+
+_FOR_PROGRAMS = ("next", "resets_ns")
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 def display(told: dict[str, Any]) -> str:
@@ -52,5 +62,12 @@ def _ended(row: dict[str, Any]) -> str:
 
 
 def _hold(row: dict[str, Any]) -> str:
-    facts = ", ".join(f"{name} {value}" for name, value in sorted(row["detail"].items()))
+    told = sorted((name, value) for name, value in row["detail"].items() if name not in _FOR_PROGRAMS)
+    facts = ", ".join(_fact(name, value) for name, value in told)
     return f"{_job(row)}: {row['action']}, {row['reason']}" + (f" ({facts})" if facts else "")
+
+
+def _fact(name: str, value: Any) -> str:
+    if name == "resource":  # only a world's verdict names one
+        return f"in minor units of {value}"
+    return f"{name} {str(value)[:HASH_DIGITS] if _HASH.fullmatch(str(value)) else value}"
