@@ -1,7 +1,7 @@
 """Hashes as people type them: whole, or any beginning of at least 4 digits that only one has.
 
-Rule 1. What is taken is a hash of this world: of an intent that a frame decides, of a frame, or of a grant. A
-        whole hash is passed on as it is, known or not; the command says what there is of it.
+Rule 1. What is taken is a hash of this world: of an intent that a frame decides, of a frame, a grant or a
+        module. A whole hash is passed on as it is, known or not; the command says what there is of it.
 Rule 2. A beginning that several have is a usage error that lists them, and so is one that none has.
 """
 
@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 
 import click
+from splittally.core.hashing import hash_module
 from splittally.edge.wording import short_hash
 from splittally.runtime.reader import Reader
 
@@ -39,6 +40,12 @@ def grants(reader: Reader, beginning: str) -> list[bytes]:
     """The grants whose hashes begin so."""
     every = reader.folded.caps.grants.values()
     return [grant.grant_hash for grant in every if grant.grant_hash.hex().startswith(beginning)]
+
+
+def modules(reader: Reader, beginning: str) -> list[bytes]:
+    """The modules whose hashes begin so, also those that no name means any more."""
+    blobs = reader.folded.caps.blobs
+    return [x for x in blobs if x.hex().startswith(beginning) and hash_module(blobs[x]) == x]
 
 
 def whole(reader: Reader, text: str, *known: Known) -> str:
