@@ -258,3 +258,31 @@ def test_a_budget_shows_its_balance_what_is_in_flight_and_its_lines_as_they_stoo
         assert lines["ads"]["planned"] == planned
         every = run("-w", path, "budgets", "--per", per, "--json").json["budgets"]
         assert every["budgets/b"]["lines"] == lines
+
+
+# --- budgets in words -------------------------------------------------------------------------------
+
+
+@pytest.mark.req("X8-04")
+def test_the_figures_of_a_budget_have_units_for_people_and_are_integers_for_programs(tmp_path):
+    plan = {
+        "resources": {"USD": 2},
+        "constraints": [{"name": "runway", "resource": "USD", "minimum": 6_050}],
+        "lines": {"ads": {"resource": "USD", "amount": 1_000, "per": "month"}},
+    }
+    with splittally.open(tmp_path / "w", clock="given") as kernel:
+        assert kernel.apply(
+            {"resources": {"USD": 2}, "accounts": {"accounts/t": {}, "vendors/v": {}}}
+        ).allowed
+        assert kernel.native("ledger.issue", resource="USD", amount=10_000, to="accounts/t").allowed
+        terms = {"schema": plan, "pays_to": ["vendors/v"], "resource": "USD", "amount": 5_000}
+        assert kernel.native("budget.create", budget="budgets/b", **terms, **{"from": "accounts/t"}).allowed
+    told = run("-w", tmp_path / "w", "budgets", "budgets/b", "--per", "day").out
+    said = {line.split(maxsplit=1)[0]: line for line in told.splitlines() if line.strip()}
+    assert "50.00 USD" in said["balances"]
+    assert "missing=10.50 USD" in said["missing"]
+    assert "minimum=60.50 USD" in said["schema"]
+    assert "filled=50.00 USD" in said["lines"]
+    assert " USD and a part" in said["lines"]
+    row = run("-w", tmp_path / "w", "budgets", "budgets/b", "--json").json
+    assert (row["balances"], row["missing"][0]["missing"]) == ({"USD": 5_000}, 1_050)

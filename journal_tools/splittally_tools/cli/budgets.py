@@ -12,6 +12,7 @@ from splittally.core.errors import InvalidInput
 from splittally.edge.moments import Moment
 from splittally.edge.wording import Wording
 
+from splittally_tools.cli.budget_words import with_units
 from splittally_tools.cli.exit_codes import DONE
 from splittally_tools.cli.moments import at_option, queries_at
 from splittally_tools.cli.open_world import reader_of
@@ -66,7 +67,8 @@ def budgets(
         emit(session, written, lambda out: say(out, f"wrote the plan of {name} to {file}"))
         return DONE
     shown: Any = row[part] if part else _cell(row, name, cell) if cell else row
-    emit(session, {**head, "budget": name, **_named(part, cell, shown)}, lambda out: _show_one(out, shown))
+    document = {**head, "budget": name, **_named(part, cell, shown)}
+    emit(session, document, lambda out: _show_one(out, with_units(shown, wording)))
     return DONE
 
 
