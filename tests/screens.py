@@ -39,8 +39,8 @@ MANIFEST = {
 COMMANDS = (
     "ledger", "ledger --wide", "ledger --all-windows", "reservations", "reservations --wide", "accounts",
     "accounts --wide", "grants", "grants --wide", "grants alice_card", "grants alice_card --history",
-    "budgets", "log", "explain {paid}", "explain {denied}", "explain {waiting}", "outcome {paid}",
-    "trace {paid}",    "ledger --entries", "state",
+    "budgets", "budgets budgets/oven", "log", "explain {paid}", "explain {denied}", "explain {waiting}",
+    "outcome {paid}", "trace {paid}", "ledger --entries", "state",
 )  # fmt: skip
 
 
@@ -58,6 +58,7 @@ def make(folder: Path) -> dict[str, str]:
         kernel.native("ledger.issue", now_ns=next(at), **issue).or_raise()
         plan = {
             "resources": {"USD": 2},
+            "lines": {"coal": {"resource": "USD", "amount": "100.00 USD", "per": "month"}},
             "constraints": [{"name": "least", "resource": "USD", "minimum": 5000}],
         }
         kernel.native("budget.create", now_ns=next(at), budget="budgets/oven", schema=plan).or_raise()

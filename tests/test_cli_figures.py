@@ -260,29 +260,58 @@ def test_a_budget_shows_its_balance_what_is_in_flight_and_its_lines_as_they_stoo
         assert every["budgets/b"]["lines"] == lines
 
 
-# --- budgets in words -------------------------------------------------------------------------------
+@pytest.mark.req("X7-21")
+def test_the_sheet_of_a_budget_says_amounts_with_units_what_is_missing_and_what_is_no_whole_amount(tmp_path):
+    path, plan = tmp_path / "w", {"resources": {"USD": 2, "HOURS": 0}}
+    plan["lines"] = {"ads": {"resource": "USD", "amount": 10_000, "per": "month"}}
+    plan["constraints"] = [
+        {"name": "least", "resource": "USD", "minimum": 5_000},
+        {"name": "desk", "resource": "HOURS", "minimum": 3},
+    ]
+    with splittally.open(path, clock="given") as kernel:
+        assert kernel.native("budget.create", budget="budgets/b", schema=plan).allowed
+        assert kernel.native("ledger.issue", resource="USD", amount=7_500, to="budgets/b").allowed
+    said = run("-w", path, "budgets", "budgets/b", "--per", "day").out
+    rows = [line.split() for line in said.splitlines()]
+    assert rows[0][:2] == ["budgets/b:", "planning,"]
+    assert ["USD", "75.00", "USD", "0.00", "USD", "75.00", "USD"] in rows
+    assert ["ads", "day", "about", "3.28", "USD", "75.00", "USD", "75", "%"] in rows
+    assert "keeps at least 50.00 USD (least, for the tier full)" in said
+    assert [line for line in said.splitlines() if "missing" in line] == ["missing: 3 HOURS (desk)"]
+    assert not any(title in said for title in ("metrics", "expected", "waiting", "solution", "below"))
+    month = run("-w", path, "budgets", "budgets/b", "--per", "month").out
+    assert "month   100.00 USD" in month
+    assert "about" not in month
+
+
+def test_a_digest_is_of_the_queue_and_of_the_world_that_are_named_by_option_or_environment(
+    fresh, tmp_path, monkeypatch
+):
+    queue = tmp_path / "jobs.sqlite"
+    assert run("drain", "add", "--queue", queue, "{}").code == 0
+    assert set(run("digest", "--queue", queue, "--json").json) >= {"total_usd"}
+    assert "governor" not in run("digest", "--queue", queue, "--json").json
+    for words in (["-w", fresh], []):
+        assert set(run(*words, "digest", "--queue", queue, "--json").json) >= {"total_usd", "governor"}
+        monkeypatch.setenv("TALLY_WORLD", str(fresh))
+    assert set(run("digest", "--json").json) == {"governor"}
 
 
 @pytest.mark.req("X8-04")
-def test_the_figures_of_a_budget_have_units_for_people_and_are_integers_for_programs(tmp_path):
-    plan = {
-        "resources": {"USD": 2},
-        "constraints": [{"name": "runway", "resource": "USD", "minimum": 6_050}],
-        "lines": {"ads": {"resource": "USD", "amount": 1_000, "per": "month"}},
-    }
-    with splittally.open(tmp_path / "w", clock="given") as kernel:
-        assert kernel.apply(
-            {"resources": {"USD": 2}, "accounts": {"accounts/t": {}, "vendors/v": {}}}
-        ).allowed
-        assert kernel.native("ledger.issue", resource="USD", amount=10_000, to="accounts/t").allowed
-        terms = {"schema": plan, "pays_to": ["vendors/v"], "resource": "USD", "amount": 5_000}
-        assert kernel.native("budget.create", budget="budgets/b", **terms, **{"from": "accounts/t"}).allowed
-    told = run("-w", tmp_path / "w", "budgets", "budgets/b", "--per", "day").out
-    said = {line.split(maxsplit=1)[0]: line for line in told.splitlines() if line.strip()}
-    assert "50.00 USD" in said["balances"]
-    assert "missing=10.50 USD" in said["missing"]
-    assert "minimum=60.50 USD" in said["schema"]
-    assert "filled=50.00 USD" in said["lines"]
-    assert " USD and a part" in said["lines"]
-    row = run("-w", tmp_path / "w", "budgets", "budgets/b", "--json").json
-    assert (row["balances"], row["missing"][0]["missing"]) == ({"USD": 5_000}, 1_050)
+def test_the_parts_of_a_budget_have_units_for_people_and_are_integers_for_programs(tmp_path):
+    path, plan = tmp_path / "w", {"resources": {"USD": 2, "EUR": 2}}
+    plan["constraints"] = [{"name": "least", "resource": "USD", "minimum": 6_050}]
+    plan["conversions"] = {"change": {"gives": "USD", "gets": "EUR", "rate": [1, 2], "counter": "accounts/x"}}
+    plan["ends_ns"] = 60 * 10**9
+    with splittally.open(path, clock="given") as kernel:
+        made = {"resources": {"USD": 2, "EUR": 2}, "accounts": {"accounts/x": {}}}
+        assert kernel.apply(made).allowed
+        assert kernel.native("budget.create", budget="budgets/b", schema=plan).allowed
+        assert kernel.native("ledger.issue", resource="USD", amount=5_000, to="budgets/b").allowed
+    part = ("-w", path, "budgets", "budgets/b", "--part", "schema")
+    assert "minimum=60.50 USD" in run(*part).out
+    assert "1970-01-01 00:01:00 +00:00" in run(*part).out
+    assert run(*part, "--json").json["schema"]["constraints"][0]["minimum"] == 6_050
+    (expected,) = (x for x in run(*part[:4]).out.splitlines() if x.startswith("expected"))
+    assert "expected=25.00 EUR" in expected
+    assert "held=50.00 USD" in expected

@@ -284,3 +284,11 @@ def test_a_line_is_answered_while_the_input_pauses(world):
     child.stdin.close()
     assert child.wait(SECONDS_MAX) == 0
     child.stdout.close()
+
+
+@pytest.mark.parametrize("name", ["submit", "decide", "settle"])
+def test_a_line_in_the_place_of_a_file_is_told_how_it_gets_in(world, name):
+    ran = run("-w", world, name, intent().strip())
+    assert (ran.code, "this is a line and no file: `echo" in ran.err) == (2, True)
+    ran = run("-w", world, name, "nothing.ndjson")
+    assert (ran.code, "'nothing.ndjson' does not exist" in ran.err) == (2, True)

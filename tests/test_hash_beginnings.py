@@ -10,7 +10,7 @@ from splittally.core.limits import KEY_BYTES
 from splittally.journal.frame import EMPTY, Head
 from splittally.journal.index import Index
 from splittally.runtime.reader import open_reader
-from splittally_tools.cli import explain
+from splittally_tools.cli import hashes
 
 from tests.cli_tools import busy_world, intent, receipt, run
 
@@ -53,7 +53,8 @@ def test_an_index_finds_keys_in_its_files_too(tmp_path) -> None:
 @pytest.mark.parametrize("digits", [4, 5, 12, 63])
 def test_a_beginning_is_taken_wherever_a_hash_is(folder, digits) -> None:
     every = decided(folder)
-    whole = next(x for x in every if sum(y.startswith(x[:4]) for y in every) == 1)
+    alone = (x for x in every if sum(y.startswith(x[:4]) for y in every) == 1)
+    whole = next(x for x in alone if not x[:digits].isdecimal())  # digits alone are a sequence to `show`
     for command in (["outcome"], ["explain"], ["show"]):
         full, short = (run("-w", folder, "--json", *command, x).out for x in (whole, whole[:digits]))
         assert full == short
@@ -93,6 +94,17 @@ def test_a_beginning_of_several_or_of_none_is_told(folder) -> None:
 def test_a_beginning_of_two_lists_both(folder, monkeypatch) -> None:
     every = decided(folder)
     twins = [bytes.fromhex(every[0]), bytes.fromhex(every[0][:6] + every[1][6:])]
-    monkeypatch.setattr(explain, "intents", lambda reader, beginning: twins)
+    monkeypatch.setattr(hashes, "intents", lambda reader, beginning: twins)
     told = run("-w", folder, "explain", every[0][:6])
     assert told.code == 2 and all(twin.hex()[:12] in told.err for twin in twins)
+
+
+@pytest.mark.parametrize("command", ["outcome", "explain", "release", "approve", "reject"])
+@pytest.mark.parametrize("text", ["5", "zzzz", "0" * 65])
+def test_what_is_no_hash_of_an_intent_is_told_where_hashes_are(folder, command, text) -> None:
+    ran = run("-w", folder, command, text)
+    assert (ran.code, f"`{text}` is no hash" in ran.err, "`tally log` lists them" in ran.err) == (
+        2,
+        True,
+        True,
+    )

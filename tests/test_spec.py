@@ -12,6 +12,7 @@ from splittally.core import limits, types
 from splittally.core.events import GrantRevoked, GrantSet, Held, HoldChanged, Released, Settled
 from splittally.core.native import NATIVE
 from splittally.core.reasons import REASONS
+from splittally.edge import limit_terms, policy_terms
 from splittally.edge import manifest as manifests
 
 from tests import golden, spec
@@ -122,7 +123,7 @@ def test_the_example_of_a_manifest_shows_every_key_and_can_be_applied(tmp_path):
         shown = {key for entry in document[table].values() for key in entry}
         assert set(keys) - shown <= {"expiry_ns"}, table
     shown = {key for rule in document["policy"] for key in rule}
-    assert set(manifests.RULE_KEYS) - shown <= {"origin_kind", "origin_name", "cap_name", "cap_type"}
+    assert set(policy_terms.RULE_KEYS) - shown <= {"origin_kind", "origin_name", "cap_name", "cap_type"}
     path = tmp_path / "team.toml"
     path.write_text(example, "utf-8")
     with splittally.open(None, clock="given") as kernel:
@@ -133,7 +134,7 @@ def test_the_example_of_a_manifest_shows_every_key_and_can_be_applied(tmp_path):
 
 KEYS = [
     *manifests.TABLES, *manifests.EFFECT_KEYS, *manifests.CAP_KEYS, *manifests.GRANT_KEYS,
-    *manifests.LIMIT_KEYS, *manifests.RULE_KEYS,
+    *limit_terms.LIMIT_KEYS, *policy_terms.RULE_KEYS,
 ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import pytest
 import splittally
 from splittally.core.canonical import decode
 from splittally.core.errors import InvalidManifest
-from splittally.core.limits import NATIVE_PARAMS_BYTES_MAX
+from splittally.core.limits import ENFORCER_BYTES_MAX, NATIVE_PARAMS_BYTES_MAX
 from splittally.core.types import CAP_ANY_TYPE
 
 from tests.rows.worlds import (
@@ -284,4 +284,16 @@ def test_a_file_that_holds_no_manifest_is_refused_in_words(kernel, tmp_path, tex
     file = tmp_path / "manifest.json"
     file.write_text(text)
     with pytest.raises(InvalidManifest, match=why):
+        kernel.apply(file)
+
+
+def test_a_module_that_is_not_there_or_too_large_is_told_apart(kernel, tmp_path):
+    file = tmp_path / "manifest.json"
+    file.write_text(json.dumps(manifest(G, "parrot.wasm")))
+    with pytest.raises(
+        InvalidManifest, match=r"there is no file `.*parrot.wasm`; `tally enforcer build DIR`"
+    ):
+        kernel.apply(file)
+    (tmp_path / "parrot.wasm").write_bytes(PARROT + bytes(ENFORCER_BYTES_MAX + 1 - len(PARROT)))
+    with pytest.raises(InvalidManifest, match=f"is larger than {ENFORCER_BYTES_MAX} bytes"):
         kernel.apply(file)

@@ -123,7 +123,7 @@ class Recording:
             self._history.keep_held(seq, body.at_ns, body.command, state.ledger.holds)
             if seq % KEPT_FRAMES == 0:
                 self._history.clear_pending()
-            if progress is not None and seq % PROGRESS_FRAMES == 0:
+            if progress is not None and (seq + 1) % PROGRESS_FRAMES == 0:
                 progress(PROGRESS_FRAMES)
 
     def calls_of(self, state: State, record: Record) -> list[Call]:

@@ -128,7 +128,7 @@ def rejudge_range(
         drift = rejudge.see(record)
         if drift is not None:
             break
-        if progress is not None and record.seq % PROGRESS_FRAMES == 0:
+        if progress is not None and (record.seq + 1) % PROGRESS_FRAMES == 0:
             progress(PROGRESS_FRAMES)
     return Result(rejudge.compared, dict(rejudge.other_engines), drift)
 

@@ -12,6 +12,7 @@ from splittally.core.errors import InvalidInput
 from splittally.edge.moments import Moment
 from splittally.edge.wording import Wording
 
+from splittally_tools.cli.budget_sheet import show_budget
 from splittally_tools.cli.budget_words import with_units
 from splittally_tools.cli.exit_codes import DONE
 from splittally_tools.cli.moments import at_option, queries_at
@@ -55,8 +56,7 @@ def budgets(
     if name is None and (part or cell or file):
         raise InvalidInput("say which budget: `tally budgets NAME`", field="name")
     if name is None:
-        document: dict[str, Any] = {**head, "budgets": rows}
-        emit(session, document, lambda out: _show(out, rows, wording, wide))
+        emit(session, {**head, "budgets": rows}, lambda out: _show(out, rows, wording, wide))
         return DONE
     if name not in rows:
         raise InvalidInput(f"there is no budget `{name}`; `tally budgets` lists them", field="name")
@@ -66,16 +66,15 @@ def budgets(
         written = {**head, "budget": name, "file": str(file), "schema_hash": row["schema_hash"]}
         emit(session, written, lambda out: say(out, f"wrote the plan of {name} to {file}"))
         return DONE
-    shown: Any = row[part] if part else _cell(row, name, cell) if cell else row
-    document = {**head, "budget": name, **_named(part, cell, shown)}
-    emit(session, document, lambda out: _show_one(out, with_units(shown, wording)))
-    return DONE
-
-
-def _named(part: str | None, cell: str | None, shown: Any) -> dict[str, Any]:
+    document = {**head, "budget": name}
     if part or cell:
-        return {part or "cell": shown}
-    return dict(shown)
+        shown = {part: row[part]} if part else {"cell": _cell(row, name, str(cell))}
+        emit(
+            session, {**document, **shown}, lambda out: _show_part(out, with_units(*shown.values(), wording))
+        )
+    else:
+        emit(session, {**document, **row}, lambda out: show_budget(out, row, wording))
+    return DONE
 
 
 def _cell(row: dict[str, Any], name: str, cell: str) -> dict[str, Any]:
@@ -103,6 +102,6 @@ def _show(out: Page, rows: Mapping[str, Any], wording: Wording, wide: bool) -> N
     out.print(table(columns, lines))
 
 
-def _show_one(out: Page, shown: Any) -> None:
+def _show_part(out: Page, shown: Any) -> None:
     rows = shown.items() if isinstance(shown, dict) else [("", shown)]
     out.print(table(("part", "what"), [(name, value) for name, value in rows]))

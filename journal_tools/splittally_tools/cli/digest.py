@@ -13,6 +13,7 @@ import click
 from splittally.edge.amounts import format_amount
 from splittally.edge.moments import Moment
 from splittally.host.drain import Queue, standup
+from splittally.host.drain.jobs import usd_shown
 from splittally.runtime.queries import Queries
 from splittally.runtime.reader import Reader
 
@@ -52,7 +53,7 @@ def digest(session: Session, path: Path | None, at: Moment | None, since: Moment
         with Queue(path, create=False) as queue:
             told = standup(queue, since and utc_of(since))
         document = {**told["spend"], "unpriced": len(told["unpriced"]), "since": told["since"]}
-    if path is None or session.world:
+    if session.is_named:
         with reader_of(session) as reader, progress(session) as bar:
             task = bar.add_task("reading the journal", total=reader.head.size)
             document["governor"] = _governor(reader, at, since, lambda done: bar.advance(task, done))
@@ -81,7 +82,7 @@ def _governor(
 
 def _show(out: Page, document: Document) -> None:
     if "total_usd" in document:
-        say(out, f"${document['total_usd']} in {document['n_paid_runs']} paid run(s)", "bold")
+        say(out, f"{usd_shown(document['total_usd'])} in {document['n_paid_runs']} paid run(s)", "bold")
         out.print(table(("lane", "USD"), document["by_lane"].items()))
     if "governor" in document:
         _show_governor(out, document["governor"])
@@ -107,5 +108,6 @@ def _show_governor(out: Page, governor: Document | None) -> None:
     ]
     out.print(table(("resource", "lane", spent.replace("_", " ")), rows))
     said = ", ".join(f"{count} {action}" for action, count in sorted(governor["verdicts"].items()))
-    say(out, f"said today: {said or 'nothing'}; raised: {governor['escalated']} of it")
+    share = f"; share raised to a frontier model: {governor['escalated']}" if said else ""
+    say(out, f"verdicts today: {said or 'none'}{share}")
     say(out, f"lanes with open jobs: {word(', '.join(governor['lanes']) or 'none')}")

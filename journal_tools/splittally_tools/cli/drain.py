@@ -5,7 +5,6 @@ Rule 2. Only `park`, `promote` and `resolve` decide about a job; they are for pe
 Rule 3. A pass that stopped at a hold, or that found another drain at work, did what it should: 0.
 """
 
-import shlex
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,9 +15,10 @@ from typing import Any
 import click
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import LINE_BYTES_MAX
-from splittally.edge.json_values import parse_json
+from splittally.edge.json_values import parse_json, printable
 from splittally.edge.moments import Moment
 from splittally.edge.prices import NEWEST
+from splittally.governor.estimates import require_spelt
 from splittally.host.drain import (
     Job,
     KernelGate,
@@ -34,26 +34,31 @@ from splittally.host.drain import (
 )  # fmt: skip
 from splittally.host.drain.command import CommandRunner
 from splittally.host.drain.costs import PUBLIC_RUNS_MIN
-from splittally.host.drain.jobs import DONE, FAILED, QUEUED, STATUSES
+from splittally.host.drain.jobs import DONE, FAILED, QUEUED, STATUSES, usd_shown
+from splittally.host.drain.programs import EXIT_CODE, STDERR, ending_told, exit_text
 from splittally.runtime.named import unknown_name
 
 from splittally_tools.cli.drain_parts import (
     FILE_PATH,
     ended_by_terminate,
+    ending_text,
     governor_of,
     lane_programs,
     prices_of,
+    require_cap,
     with_queue,
+    words_of,
 )
 from splittally_tools.cli.exit_codes import DONE as ENDED
 from splittally_tools.cli.filters import by_word
+from splittally_tools.cli.groups import Commands
 from splittally_tools.cli.moments import since_option, utc_of
 from splittally_tools.cli.open_world import writer_of
 from splittally_tools.cli.output import Page, console, emit, say, table
 from splittally_tools.cli.session import Session, shared
 
 
-@click.group()
+@click.group(cls=Commands)
 @shared
 def drain() -> None:
     """A durable queue of jobs, and one unattended pass over it."""
@@ -77,6 +82,8 @@ def add(
     body = parse_json(data[: LINE_BYTES_MAX + 1])
     if not isinstance(body, dict):
         raise InvalidInput("the payload of a job is a JSON object", field="payload")
+    if est is None:
+        require_spelt(body)
     with Queue(path) as queue:
         job_id = queue.enqueue(lane, body, priority=priority, est_cost_usd=est, failure_class=failure_class)
     emit(session, {"id": job_id}, lambda out: say(out, f"job {job_id} is queued"))
@@ -88,6 +95,7 @@ def add(
 @click.option("--runner", metavar="CMD", required=True, help="The program that runs a job; no shell.")
 @click.option("--governor", metavar="MODULE:NAME", help="Who is asked before each job.")
 @click.option("--daily-cap", metavar="USD", help="Ask the governor of this release, with this cap a day.")
+@click.option("--uncapped", is_flag=True, help="Nothing bounds what a pass costs, and that is meant.")
 @click.option("--under", metavar="GRANT", help="Ask the world (-w DIR) for each job, under this grant.")
 @click.option("--limit", type=click.IntRange(0), help="At most so many jobs.")
 @click.option("--cost-cap", metavar="USD", help="The most that one run may cost.")
@@ -102,15 +110,20 @@ def add(
 @click.pass_obj
 def run(
     session: Session, path: Path, runner: str, governor: str | None, daily_cap: str | None,
-    under: str | None, limit: int | None, cost_cap: str | None, timeout: float | None,
+    uncapped: bool, under: str | None, limit: int | None, cost_cap: str | None, timeout: float | None,
     lanes: tuple[str, ...], prices: Path | None, price_snapshot: str,
     file: Path | None, retry_dispatched: bool,
 ) -> int:  # fmt: skip
-    """Makes one pass: claims, checks, runs and settles until a hold or the end of the queue."""
+    """Makes one pass: claims, checks, runs and settles until a hold or the end of the queue.
+
+    What bounds its cost is `--daily-cap`, a `--governor` or a grant of a world (`--under`); without any, say
+    `--uncapped`.
+    """
+    require_cap(governor, daily_cap, under, uncapped)
+    command = CommandRunner(words_of(runner), timeout)
     settings = resolve_settings(file)
     for problem in settings.problems:
         click.echo(f"tally: note: {problem}", err=True)
-    command = CommandRunner(shlex.split(runner), timeout)
     with ExitStack() as held, ended_by_terminate():
         queue = held.enter_context(Queue(path, create=False))
         gate = KernelGate(held.enter_context(writer_of(session)), under) if under else None
@@ -146,9 +159,11 @@ def _progress(out: Page) -> Callable[[str, Job, dict[str, Any]], None]:
         if event == "dispatch":
             say(out, f"{place}: running", "dim")
         elif event == "settle":
-            cost = f", ${job.cost_usd}" if job.cost_usd is not None else ""
+            cost = f", {usd_shown(job.cost_usd)}" if job.cost_usd is not None else ""
             failure = f" ({job.failure_class})" if job.status == FAILED else ""
             say(out, f"{place}: {job.status}{failure}{cost}", "green" if job.status == DONE else "red")
+            if ending := ending_text(job):
+                say(out, f"  {ending}", "red")
         elif event == "hold":
             say(out, f"{place}: held, {facts['action']}, {facts['reason']}", "yellow")
 
@@ -184,7 +199,9 @@ def queue_command(
     with Queue(path, create=False) as queue:
         lanes = {job.lane_id for job in queue.jobs()} if lane is not None else set()
         rows = [
-            {name: job[name] for name in names} | {"est_cost_usd": job.estimate_text}
+            {name: job[name] for name in names}
+            | {"est_cost_usd": job.estimate_text}
+            | ending_told(job.told[1])
             for job in queue.jobs(*(status or (QUEUED,)))
             if lane in (None, job.lane_id)
             if start is None or datetime.fromisoformat(job.created_at) >= start
@@ -192,7 +209,16 @@ def queue_command(
     if lane is not None and lane not in lanes:
         raise unknown_name("lane", lane, filter(None, lanes))
     columns = ("job", "lane", "priority", "status", "estimate", "class", "cost", "claims")
-    emit(session, {"jobs": rows}, lambda out: out.print(table(columns, [row.values() for row in rows])))
+
+    def show(out: Page) -> None:
+        out.print(table(columns, [[row[name] for name in names] for row in rows]))
+        for row in rows:
+            if row[EXIT_CODE] is not None:
+                say(out, f"job {row['id']}: {exit_text(row[EXIT_CODE])}", "red")
+            for line in row[STDERR]:
+                say(out, f"  {printable(line)}")
+
+    emit(session, {"jobs": rows}, show)
     return ENDED
 
 
@@ -231,13 +257,14 @@ def costs(session: Session, path: Path, since: Moment | None, public: bool) -> i
             names = ("job_id", "lane_id", "status", "cost_usd", "score", "price_snapshot")
             rows = ([row[name] for name in names] for row in told["runs"])
             out.print(table(("job", "lane", "status", "cost", "score", "prices"), rows))
-            say(out, f"${told['total_usd']} in {len(told['runs'])} run(s)", "bold")
+            say(out, f"{usd_shown(told['total_usd'])} in {len(told['runs'])} run(s)", "bold")
         if quality["usd_per_point"] is None:
             few = f": fewer than {PUBLIC_RUNS_MIN} scored runs" if "withheld" in quality else ""
             say(out, f"no dollars per quality point{few}; a result names its `score`")
         else:
-            mean = f"${quality['mean_cost_usd']} a run at a mean score of {quality['mean_score']}"
-            say(out, f"${quality['usd_per_point']} per quality point: {mean}, {quality['runs']} run(s)")
+            mean = f"{usd_shown(quality['mean_cost_usd'])} a run at a mean score of {quality['mean_score']}"
+            per_point = usd_shown(quality["usd_per_point"])
+            say(out, f"{per_point} per quality point: {mean}, {quality['runs']} run(s)")
 
     emit(session, told, show)
     return ENDED

@@ -3,6 +3,7 @@
 Rule 1. What is named and not there is a usage error before the pass begins.
 """
 
+import shlex
 import shutil
 import signal
 import sys
@@ -17,11 +18,14 @@ from typing import Any, TypeVar
 import click
 from splittally.core.errors import InvalidInput, InvalidManifest
 from splittally.edge.amounts import Amounts
+from splittally.edge.json_values import printable
 from splittally.edge.manifest_files import is_by_people, load
 from splittally.edge.prices import named_or_newest, read_snapshots
 from splittally.edge.quantities import scale_of
 from splittally.governor import BudgetGovernor
-from splittally.host.drain import Prices, Queue
+from splittally.host.drain import Job, Prices, Queue
+from splittally.host.drain.jobs import FAILED
+from splittally.host.drain.programs import EXIT_CODE, STDERR, ending_told, exit_text
 
 from splittally_tools.cli.session import shared
 
@@ -35,6 +39,36 @@ def with_queue(function: Decorated) -> Decorated:
     text = f"The queue (or {QUEUE_VARIABLE})."
     option = click.option("--queue", "path", type=FILE_PATH, envvar=QUEUE_VARIABLE, required=True, help=text)
     return option(shared(function))
+
+
+def require_cap(governor: str | None, daily_cap: str | None, under: str | None, uncapped: bool) -> None:
+    """A pass that nothing bounds is one that was asked for in so many words."""
+    is_capped = any(said is not None for said in (governor, daily_cap, under))
+    if uncapped and is_capped:
+        raise click.UsageError("`--uncapped` means that nothing bounds the pass; leave it out beside a cap")
+    if not uncapped and not is_capped:
+        raise click.UsageError(
+            "nothing bounds what this pass may cost: say `--daily-cap USD`, `--governor MODULE:NAME` or"
+            " `--under GRANT`, or `--uncapped` where that is meant"
+        )
+
+
+def words_of(runner: str) -> list[str]:
+    """The words of a command line, as a shell would part them."""
+    try:
+        return shlex.split(runner)
+    except ValueError as error:
+        text = f"the runner `{runner}` cannot be parted into words: {error}"
+        raise InvalidInput(text, field="runner") from error
+
+
+def ending_text(job: Job) -> str:
+    """How the program of a failed job ended and what it said last; empty where that is not known."""
+    told = ending_told(job.told[1])
+    if job.status != FAILED or told[EXIT_CODE] is None:
+        return ""
+    last = next((line for line in reversed(told[STDERR]) if line.strip()), "")
+    return exit_text(told[EXIT_CODE]) + (f": {printable(last)}" if last else "")
 
 
 def governor_of(named: str | None, daily_cap: str | None, queue: Queue) -> Any:

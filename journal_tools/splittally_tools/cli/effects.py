@@ -17,8 +17,7 @@ from splittally.runtime.rows import Row
 
 from splittally_tools.cli.answers import code_of_answer, reason, show_answer
 from splittally_tools.cli.exit_codes import DONE, REFUSED
-from splittally_tools.cli.hashes import intent_of, intents
-from splittally_tools.cli.hashes import whole as whole_hash
+from splittally_tools.cli.hashes import intent_in, intent_of
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.labelled import shown_labels
 from splittally_tools.cli.moments import expiry_of
@@ -86,7 +85,7 @@ def _dry(answer: Any) -> Any:
 def outcome(session: Session, intent_hash: str) -> int:
     """What became of an intent: its decision, its reservation, and what ended it."""
     with reader_of(session) as reader:
-        intent_hash = whole_hash(reader, intent_hash, intents)
+        intent_hash = intent_in(reader, intent_hash)
         row, wording = reader.outcome(intent_hash), reader.state.wording
     if row is None:
         return not_found(session, intent_hash)

@@ -12,6 +12,7 @@ from splittally_tools.cli.enforcer_make import build_module, new
 from splittally_tools.cli.enforcer_replay import replay
 from splittally_tools.cli.enforcer_run import run
 from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.groups import Commands
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import emit, table
 from splittally_tools.cli.session import Session, shared
@@ -19,7 +20,7 @@ from splittally_tools.cli.session import Session, shared
 COLUMNS = ("where", "name", "module", "bytes")
 
 
-@click.group()
+@click.group(cls=Commands)
 @shared
 def enforcer() -> None:
     """Write, check and try modules that judge; list those that this release and the world have."""

@@ -12,7 +12,7 @@ from splittally.runtime.reader import open_reader
 
 from splittally_tools.cli.enforcer_place import FOLDER, warn_if_stale
 from splittally_tools.cli.exit_codes import DONE, REFUSED
-from splittally_tools.cli.hashes import intents, whole
+from splittally_tools.cli.hashes import intent_in
 from splittally_tools.cli.output import Page, emit, say, word
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.enforcers.cases import Difference, differences, require_cases, rewrite_case, unreserved
@@ -121,7 +121,7 @@ def _record(
         if seq is not None:
             seqs, base = (require_frame(seq, reader.head.size),), f"frame_{seq}"
         else:
-            digest = require_hash(whole(reader, str(intent), intents))
+            digest = require_hash(intent_in(reader, str(intent)))
             seqs, base = reader.seqs(digest), f"intent_{digest.hex()[:12]}"
         calls = calls_at(reader, seqs, project.names)
     if not calls:

@@ -1,5 +1,6 @@
 """`enforcer new` makes a folder, `enforcer build` its module."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,16 @@ from splittally_enforcers.toolchains import LANGUAGES
 
 from splittally_tools.cli.enforcer_place import FOLDER
 from splittally_tools.cli.exit_codes import DONE, REFUSED
-from splittally_tools.cli.output import Page, emit, say, word
+from splittally_tools.cli.output import Page, emit, for_people, say, word
 from splittally_tools.cli.session import Session, shared
-from splittally_tools.enforcers.building import Built, NotCompiled, build, compare
+from splittally_tools.enforcers.building import (
+    Built,
+    NoCompiler,
+    NotCompiled,
+    build,
+    compare,
+    fetch_compiler,
+)
 from splittally_tools.enforcers.project import open_project
 from splittally_tools.enforcers.scaffold import make_folder, words_of
 
@@ -62,18 +70,39 @@ def _show_new(out: Page, document: dict[str, Any]) -> None:
 @shared
 @FOLDER
 @click.option("--check", "is_check", is_flag=True, help="Build from nothing and compare; write nothing.")
+@click.option("--fetch", is_flag=True, help="Install the compiler with pip where it is missing.")
 @click.pass_obj
-def build_module(session: Session, folder: Path, is_check: bool) -> int:
+def build_module(session: Session, folder: Path, is_check: bool, fetch: bool) -> int:
     """Compile the enforcer in DIR to enforcer.wasm; the same source gives the same bytes everywhere."""
     project = open_project(folder)
     project.described()
+    make = compare if is_check else build
     try:
-        built = compare(project) if is_check else build(project)
+        try:
+            built = make(project)
+        except NoCompiler as missing:
+            if not (fetch or _is_wanted(session, missing)):
+                raise
+            fetch_compiler(project.described().language)
+            built = make(project)
     except NotCompiled as refused:
         return _refused(session, refused)
     document = {"folder": str(folder), "written": not is_check and not built.is_same, **built.document()}
     emit(session, document, lambda out: _show_build(out, built, document, is_check))
     return REFUSED if is_check and not built.is_same else DONE
+
+
+def is_asked() -> bool:
+    """Whether somebody can answer a question: standard input is a terminal."""
+    return sys.stdin.isatty()
+
+
+def _is_wanted(session: Session, missing: NoCompiler) -> bool:
+    """Asks who sits at a terminal whether the compiler may be installed; nobody else."""
+    if not for_people(session) or not is_asked():
+        return False
+    click.echo(f"tally: {printable(str(missing))}", err=True)
+    return click.confirm("fetch it now?", err=True)
 
 
 def _refused(session: Session, refused: NotCompiled) -> int:

@@ -91,20 +91,29 @@ def _question(
     named = cap or (project.description.cap if project.description else ANY_CAP)
     if not is_name(named):
         raise InvalidInput(f"`--cap` is like acme/mail@1, at most {NAME_BYTES_MAX} bytes", field="cap")
-    params = parse_json(_text("--cap-params", cap_params)) if cap_params is not None else {}
+    params = _named("--cap-params", cap_params) if cap_params is not None else {}
     return at.request, Terms(named, encode(params), at.now_ns or 0)
 
 
 def _receipt(said: str) -> Receipt:
     """A receipt as adapters send it; the intent's hash may be left out, because it is known."""
+    document = _named("--receipt", said)
     text = _text("--receipt", said)
-    parse_json(text, LINE_BYTES_MAX)
-    document = json.loads(text)
     if isinstance(document, dict):
         text = json.dumps({"intent_hash": NO_HASH, **document}).encode()
     receipt = read_receipt(text, None).request
     assert isinstance(receipt, Receipt)
     return receipt
+
+
+def _named(option: str, said: str) -> Any:
+    """The JSON value of an option; what is none is an error of that option."""
+    try:
+        return parse_json(_text(option, said), LINE_BYTES_MAX)
+    except InvalidInput as error:
+        if error.facts.get("field") == option:
+            raise
+        raise InvalidInput(f"`{option}`: {error}", **{**error.facts, "field": option}) from error
 
 
 def _text(option: str, said: str, is_inline: bool = True) -> bytes:
@@ -131,6 +140,7 @@ def _show(out: Page, answers: dict[str, dict[str, Any]]) -> None:
             if each.get(key):
                 say(out, f"  {key} {word(each[key]['code'])}: {word(each[key]['message'])}")
         if "fault" in each:
-            say(out, f"  fault {each['fault']}; a fault at Check denies, at Settle charges the reserve")
+            why = f", {word(each['reason'])}" if "reason" in each else ""
+            say(out, f"  fault {each['fault']}{why}; a fault at Check denies, at Settle charges the reserve")
         cost = f"{each['fuel']} of {CHECK_FUEL_MAX} ({each['fuel_percent']} %)"
         say(out, f"  fuel {cost}, {each['input_bytes']} bytes in, {each['output_bytes']} bytes out")

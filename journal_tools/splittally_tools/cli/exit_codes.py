@@ -31,6 +31,7 @@ DONE, REFUSED, USAGE, ENVIRONMENT = 0, 1, 2, 3
 INTERRUPTED, READER_GONE = 130, 141
 _READING = "splittally_tools.cli.open_world"
 _TELLING = "splittally_tools.cli.telling"
+_MISTAKES = "splittally_tools.cli.mistakes"
 
 
 def ended(session: Session, command: Callable[[], Any]) -> NoReturn:
@@ -62,7 +63,8 @@ def _run(session: Session, command: Callable[[], Any], refused: list[OSError]) -
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except click.ClickException as error:
-        return _told(session, USAGE, "usage", error.format_message(), {}, usage=_usage_of(error))
+        words = import_module(_MISTAKES).words_of(error)
+        return _told(session, USAGE, "usage", words, {}, usage=_usage_of(error))
     except click.Abort:
         return INTERRUPTED
     except BrokenPipeError:

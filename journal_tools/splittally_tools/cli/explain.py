@@ -18,7 +18,7 @@ from splittally.edge.wording import HASH_DIGITS, Wording
 from splittally_tools.audit.explanation import explain as explain_intent
 from splittally_tools.cli.effects import not_found, show_answers
 from splittally_tools.cli.exit_codes import DONE
-from splittally_tools.cli.hashes import intents, whole
+from splittally_tools.cli.hashes import intent_in
 from splittally_tools.cli.labelled import shown_labels
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, say, word
@@ -40,7 +40,7 @@ NEXT = {  # of an intent whose hold is in this phase now
 def explain(session: Session, intent_hash: str) -> int:
     """The story of an intent: who asked, what judged it and why, who approved, what it cost, what is next."""
     with reader_of(session) as reader:
-        intent_hash = whole(reader, intent_hash, intents)
+        intent_hash = intent_in(reader, intent_hash)
         document = explain_intent(reader, require_hash(intent_hash), session.principal)
         wording = reader.state.wording
     if document is None:

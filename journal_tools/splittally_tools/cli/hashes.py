@@ -3,6 +3,7 @@
 Rule 1. What is taken is a hash of this world: of an intent that a frame decides, of a frame, a grant or a
         module. A whole hash is passed on as it is, known or not; the command says what there is of it.
 Rule 2. A beginning that several have is a usage error that lists them, and so is one that none has.
+Rule 3. Where only an intent can be meant, text that is neither is a usage error that says where hashes are.
 """
 
 import re
@@ -18,6 +19,7 @@ from splittally_tools.cli.session import Session
 
 LISTED_MAX = 8
 _BEGINNING = re.compile(r"[0-9a-fA-F]{4,63}")
+_WHOLE = re.compile(r"[0-9a-fA-F]{64}")
 Known = Callable[[Reader, str], Iterable[bytes]]
 
 
@@ -63,9 +65,18 @@ def whole(reader: Reader, text: str, *known: Known) -> str:
     raise click.UsageError(f"`{text}` begins {len(found)} hashes: {listed}{more}")
 
 
+def intent_in(reader: Reader, text: str) -> str:
+    """The hash of the intent that a text means in the world of a reader."""
+    found = whole(reader, text, intents)
+    if not _WHOLE.fullmatch(found):
+        how = "name an intent by the first 4 or more of its hex digits; `tally log` lists them"
+        raise click.UsageError(f"`{text}` is no hash: {how}")
+    return found
+
+
 def intent_of(session: Session, text: str) -> str:
-    """The hash of the intent that a text means in the world of a session."""
-    if not is_beginning(text):
+    """The same in the world of a session, which is read only where digits are missing."""
+    if _WHOLE.fullmatch(text):
         return text
     with reader_of(session) as reader:
-        return whole(reader, text, intents)
+        return intent_in(reader, text)

@@ -18,9 +18,10 @@ from splittally.runtime.preview import change_json
 from splittally_tools.cli.answers import code_of_answer, show_answer
 from splittally_tools.cli.differences import show_changes
 from splittally_tools.cli.exit_codes import REFUSED
+from splittally_tools.cli.groups import Commands
 from splittally_tools.cli.hashes import intent_of
 from splittally_tools.cli.interrupts import whole
-from splittally_tools.cli.native_fields import Field, fields_of, yes_or_no
+from splittally_tools.cli.native_fields import Field, counted, fields_of, yes_or_no
 from splittally_tools.cli.open_world import writer_of
 from splittally_tools.cli.output import Page, emit, say
 from splittally_tools.cli.replacing import CONFIRM, DRY_RUN, confirmed, emit_plan, planned, previewed
@@ -32,7 +33,7 @@ AMENDING = ("grant.amend",)  # changes what stands, so what differs is shown
 Act = Callable[[Kernel], Decision]
 
 
-@click.group()
+@click.group(cls=Commands)
 @shared
 def native() -> None:
     """Effects that the kernel itself finishes, under the grant that you hold.
@@ -61,7 +62,8 @@ def _command(kind: str) -> click.Command:
                 _put(params, field.path, field.parse(name, said))
 
         def act(kernel: Kernel) -> Decision:
-            return kernel.native(kind, under=under, now_ns=session.now_ns, **params)
+            told = counted(params, kernel.state.resources)
+            return kernel.native(kind, under=under, now_ns=session.now_ns, **told)
 
         if row.modules is not None:
             return _replace(session, act, dry_run, yes)

@@ -6,7 +6,7 @@ Rule 2. Amounts have units, which the edge reads. Bytes are hex or `@FILE`, maps
 """
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -113,6 +113,26 @@ def _integer(name: str, said: tuple[str, ...]) -> int:
     if not (text.removeprefix("-").isascii() and text.removeprefix("-").isdigit()) or len(text) > 20:
         raise InvalidInput(f"`--{name}` is a whole number", field=name)
     return int(text)
+
+
+def counted(params: dict[str, Any], declared: Container[str]) -> dict[str, Any]:
+    """The params with the digits of what is no resource as numbers: such a dimension has no unit to name."""
+    found = dict(params)
+    unit = found.get("resource", found.get("dim"))
+    for name in (AMOUNTS - {"debt_limit"}) & found.keys():
+        value = found[name]
+        if isinstance(value, dict):
+            found[name] = {key: _count(x, unit or key, declared) for key, x in value.items()}
+        else:
+            found[name] = _count(value, unit, declared)
+    if isinstance(found.get("terms"), dict):
+        found["terms"] = counted(found["terms"], declared)
+    return found
+
+
+def _count(value: Any, unit: Any, declared: Container[str]) -> Any:
+    is_digits = type(value) is str and value.isascii() and value.isdigit() and len(value) <= 20
+    return int(value) if is_digits and unit not in declared else value
 
 
 def _amount(name: str, said: tuple[str, ...]) -> str:

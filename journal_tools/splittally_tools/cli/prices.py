@@ -17,6 +17,7 @@ from splittally.core.native.money import SCALE_MAX
 from splittally.edge.prices import NEWEST
 
 from splittally_tools.cli.exit_codes import DONE
+from splittally_tools.cli.groups import Commands
 from splittally_tools.cli.output import to_line
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.price_lists.listed import LIST_BYTES_MAX
@@ -26,7 +27,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 SKIPPED_SHOWN_MAX = 20
 
 
-@click.group()
+@click.group(cls=Commands)
 def prices() -> None:
     """Price tables for model calls; `[prices]` in chapter 6 says how a manifest uses them."""
 

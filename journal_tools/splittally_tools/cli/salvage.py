@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from splittally.edge.wording import Wording
 from splittally.runtime.salvage import Salvaged
 from splittally.runtime.salvage import salvage as salvage_world
 
@@ -53,7 +54,11 @@ def _show(out: Page, document: dict[str, Any]) -> None:
     if document["damage"] is not None:
         say(out, document["damage"], "red")
     if document["frames"]:
-        say(out, f"whole up to sequence {document['seq']}, time {document['at_ns']}", "green")
+        say(
+            out,
+            f"whole up to sequence {document['seq']}, time {Wording().moment(document['at_ns'])}",
+            "green",
+        )
         say(out, f"  head         {document['head']}")
         say(out, f"  state root   {document['state_root']}")
     else:

@@ -24,6 +24,7 @@ from splittally.runtime.named import ACCOUNTS, RESOURCES, Names
 
 from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.filters import by_name
+from splittally_tools.cli.groups import Commands
 from splittally_tools.cli.moments import since_option, until_option
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Figure, Page, emit, say, table, word
@@ -50,7 +51,7 @@ MEASURED = Names(
 )
 
 
-@click.group()
+@click.group(cls=Commands)
 @shared
 def stats() -> None:
     """Statistics of postings: a store beside the journal that may lag and can be made anew."""

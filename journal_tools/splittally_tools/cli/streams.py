@@ -55,8 +55,20 @@ class Refused(NamedTuple):
 
 
 Told = Callable[[Refused], dict[str, Any]]  # the answer line of such a line
+
+
+class InputFile(click.Path):
+    """A file of lines, or `-`; a line that stands in its place is told how it gets in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; a usage error where there is no such file."""
+        if str(value).lstrip().startswith("{"):
+            self.fail("this is a line and no file: `echo '{...}' | tally ...` sends it", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 FILE = click.argument(
-    "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path), default="-"
+    "file", type=InputFile(exists=True, dir_okay=False, allow_dash=True, path_type=Path), default="-"
 )
 
 

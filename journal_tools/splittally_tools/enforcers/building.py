@@ -4,7 +4,10 @@ Rule 1. The module is written whole or not at all.
 Rule 2. A build uses a folder of compiled parts that is kept between builds; a comparison starts afresh.
 """
 
+import importlib
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +16,7 @@ from typing import NamedTuple
 
 from splittally.core.errors import SplittallyError, WorldError
 from splittally.core.hashing import hash_module
-from splittally_enforcers.toolchains import CompileFailed, CompilerMissing, compile_source
+from splittally_enforcers.toolchains import LANGUAGES, CompileFailed, CompilerMissing, compile_source
 
 from splittally_tools.enforcers.project import Project
 
@@ -62,6 +65,19 @@ def build(project: Project) -> Built:
     elif project.is_stale:
         os.utime(project.module)  # the source is newer and says the same
     return built
+
+
+def fetch_compiler(language: str) -> None:
+    """Installs the compiler of a language with pip, of exactly its version; `NoCompiler` where that fails."""
+    of = LANGUAGES[language]
+    wanted = f"{of.package}=={of.version}"
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", wanted], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().rpartition("\n")[2]
+        raise NoCompiler(f"`{of.install_command}` failed: {said[:200]}")
+    importlib.invalidate_caches()
 
 
 def compare(project: Project) -> Built:

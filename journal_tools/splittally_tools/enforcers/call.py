@@ -26,6 +26,7 @@ from splittally.edge.records import Intent, Origin, Receipt
 from splittally.sandbox import ReferenceSandbox, Sandbox
 
 from splittally_tools.audit.recorded_calls import verdict_of
+from splittally_tools.enforcers.misreadings import why_unread
 
 NO_KEY = bytes(KEY_BYTES)
 
@@ -117,7 +118,8 @@ def verdict_json(variant: str, answer: bytes | Fault) -> dict[str, Any]:
     verdict = verdict_of(variant, answer)
     match verdict:
         case Fault():
-            return {"verdict": "fault", "fault": verdict.cls}
+            reason = "" if isinstance(answer, Fault) else why_unread(variant, answer)
+            return {"verdict": "fault", "fault": verdict.cls} | ({"reason": reason} if reason else {})
         case CheckVerdict(deny_code=""):
             return {"verdict": "allow", "reserve": verdict.reserve}
         case CheckVerdict():

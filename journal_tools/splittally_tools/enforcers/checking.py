@@ -13,7 +13,7 @@ from splittally.sandbox import ADMISSION_CHECKS, Sandbox, failed_checks
 from splittally.sandbox.admission import inspect
 
 from splittally_tools.audit.recorded_calls import CHECK, SETTLE
-from splittally_tools.enforcers.call import Asked, asked
+from splittally_tools.enforcers.call import Asked, asked, verdict_json
 from splittally_tools.enforcers.cases import Case, differences, found_answer, question_json, unreserved
 from splittally_tools.enforcers.hostile import hostile_checks, hostile_settles
 from splittally_tools.enforcers.other_process import asked_elsewhere
@@ -139,15 +139,15 @@ def _answers(name: str, module: Module, variant: str, questions: list[bytes]) ->
     """Whether every generated question is answered, whatever stands in it."""
     sandbox = Sandbox()
     loaded = sandbox.load(module.wasm)
-    faults = [
-        (question, found["fault"])
-        for question in questions
-        if "fault" in (found := found_answer(variant, asked(sandbox, loaded, question).answer))
-    ]
+    answers = [(question, asked(sandbox, loaded, question).answer) for question in questions]
+    faults = [each for each in answers if "fault" in found_answer(variant, each[1])]
     if not faults:
         return Rule(name, PASSED)
-    question, cls = faults[0]
+    question, answer = faults[0]
+    found = verdict_json(variant, answer)
+    why = f": {found['reason']}" if "reason" in found else ""
     message = (
-        f"{len(faults)} of {len(questions)} generated questions get no answer; the first is the fault `{cls}`"
+        f"{len(faults)} of {len(questions)} generated questions get no answer; the first is the fault"
+        f" `{found['fault']}`{why}"
     )
     return Rule(name=name, status=FAILED, message=message, input=question_json(question))

@@ -2,7 +2,8 @@
 
 Rule 1. Templates are files of the package, those of the language over those that all share, and differ
         from what is written in the words of `Words` only.
-Rule 2. A folder that holds anything is left alone.
+Rule 2. A kind of the release is used and not defined: worlds have it. The cap has the type that covers it.
+Rule 3. A folder that holds anything is left alone.
 """
 
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from splittally.core.errors import InvalidInput
+from splittally.core.release_kinds import RELEASE_KINDS
 from splittally.core.types import SYS, is_kind, is_name
 from splittally_enforcers.toolchains import LANGUAGES
 
@@ -33,7 +35,10 @@ class Words(NamedTuple):
 
     def tokens(self) -> dict[str, str]:
         source = f"enforcer{LANGUAGES[self.lang].suffix}"
-        return {key.upper(): value for key, value in self._asdict().items()} | {"SOURCE": source}
+        cap_type = RELEASE_KINDS.get(self.kind, self.word)
+        own = "" if self.kind in RELEASE_KINDS else f'[effects."{self.kind}"]\ncap_type = "{cap_type}"\n\n'
+        words = {key.upper(): value for key, value in self._asdict().items()}
+        return words | {"SOURCE": source, "TYPE": cap_type, "EFFECTS": own}
 
 
 def words_of(name: str, lang: str, kind: str | None = None, dim: str | None = None) -> Words:

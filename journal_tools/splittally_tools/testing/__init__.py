@@ -12,6 +12,7 @@ _MENU = {
     "Disk": "splittally_tools.testing.faults",
     "FaultyStore": "splittally_tools.testing.faults",
     "Broken": "splittally_tools.testing.scheduler",
+    "NothingHappened": "splittally_tools.testing.scheduler",
     "Run": "splittally_tools.testing.scheduler",
     "explore": "splittally_tools.testing.scheduler",
     "simulate": "splittally_tools.testing.scheduler",

@@ -11,7 +11,8 @@
 Rule 1. After every step: value is conserved, no limit is passed without a reason, the journal folds and is
         judged again to the same bytes, and the counters are what the answers add up to.
 Rule 2. The world is a function of the drawn steps: a given clock, keys and ids from a counter.
-Rule 3. The journal of the smallest run that fails is kept, and the failure says where.
+Rule 3. A machine whose every intent was refused has tested nothing, and fails.
+Rule 4. The journal of the smallest run that fails is kept, and the failure says where.
 """
 
 import sys
@@ -21,7 +22,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from blake3 import blake3
-from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
@@ -37,6 +37,7 @@ from splittally_tools.testing.artifacts import is_kept
 from splittally_tools.testing.assertions import assert_agrees, assert_balanced, recorded_findings
 from splittally_tools.testing.faults import AFTER, BEFORE, Crash, Disk
 from splittally_tools.testing.journal_walk import Walk
+from splittally_tools.testing.machine_test import asked_by, make_ready
 from splittally_tools.testing.model import Model
 from splittally_tools.testing.overspend import Overspend
 from splittally_tools.testing.strategies import edited, intents, receipts
@@ -54,16 +55,12 @@ class WorldMachine(RuleBasedStateMachine):
     modules: ClassVar[Mapping[str, bytes | Path]] = {}  # name of a module -> Wasm, beside the manifest's
     store: ClassVar[str] = "memory"  # or lmdb
     bounded: ClassVar[Sequence[str]] = ()  # dimensions that enforcers must reserve
+    allowed_min: ClassVar[int] = 1  # intents that must be admitted in all examples together
 
     def __init_subclass__(cls) -> None:
-        """Its `TestCase.settings` leave out the phase in which Hypothesis traces every line of a failure.
-
-        On Python 3.11 that takes minutes, because the lines of the kernel are among them.
-        """
+        """Its `TestCase` is made ready (`machine_test`)."""
         super().__init_subclass__()
-        inherited = cls.TestCase.settings
-        phases = [phase for phase in inherited.phases if phase is not Phase.explain]
-        cls.TestCase.settings = settings(inherited, phases=phases)
+        make_ready(cls, cls.TestCase, lambda: cls.allowed_min)
 
     def __init__(self) -> None:
         super().__init__()
@@ -295,12 +292,14 @@ class WorldMachine(RuleBasedStateMachine):
     def _drawn(self, data: st.DataObject) -> Intent | None:
         """An intent with a key of its own; None where there is nothing left to ask for."""
         strategy = self.intents()
+        asked_by(type(self)).drawn += 1
         if strategy.is_empty:
             return None
         return replace(data.draw(strategy), idempotency_key=self._chance(32))
 
     def _note(self, intent: Intent, decision: Decision) -> None:
         self.asked.append((intent, decision))
+        asked_by(type(self)).seen.decided(intent.kind, decision)
         self.model.decided(self.kernel, decision)
 
     def _admitted(self) -> st.SearchStrategy[bytes]:

@@ -1,7 +1,8 @@
 """A deterministic scheduler: host programs against a world, with crashes and a bad network, out of one seed.
 
 `simulate` is one run, `explore` many of them. What goes wrong is `Broken`: an `AssertionError` with the
-transcript, the call that runs it again, and the folder in which its journal is kept.
+transcript, the call that runs it again, and the folder in which its journal is kept. Many runs in which no
+effect happened are `NothingHappened`, because they would have passed over any bug.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 from splittally.runtime import Kernel
 
 from splittally_tools.testing.assertions import assert_conserved, assert_no_overspend, assert_replays
+from splittally_tools.testing.effects_seen import ACTED, Effects, count_of, text_of, total
 from splittally_tools.testing.external_effects import Act
 from splittally_tools.testing.hosts import Program
 from splittally_tools.testing.simulation import FAULTS, Faults, Simulation, Wrong
@@ -24,7 +26,8 @@ Hosts = Program | Sequence[Program] | Mapping[str, Program]
 class Run(NamedTuple):
     """A run: its frames, what hosts did outside, the faults that happened, and what is wrong, if anything.
 
-    A fault is its number among those that the seed draws, and its kind.
+    A fault is its number among those that the seed draws, and its kind. `effects` counts by kind of effect
+    what was submitted and how it was answered, what was acted, and how receipts were answered.
     """
 
     seed: int
@@ -33,6 +36,33 @@ class Run(NamedTuple):
     faults: tuple[tuple[int, str], ...]
     transcript: tuple[str, ...]
     wrong: str
+    effects: Effects
+
+
+class Runs(list[Run]):
+    """The runs of `explore`, in the order of their seeds; as text what happened in them."""
+
+    @property
+    def effects(self) -> Effects:
+        """How many effects of which kinds with which outcomes there were in all runs."""
+        return total(run.effects for run in self)
+
+    def __str__(self) -> str:
+        return f"{len(self)} seeds; {text_of(self.effects)}"
+
+
+class NothingHappened(AssertionError):
+    """Fewer effects were carried out in all runs than a test needs that shows anything."""
+
+    def __init__(self, runs: Runs) -> None:
+        acted = count_of(runs.effects, ACTED)
+        first = runs[0].transcript if runs else ()
+        super().__init__(
+            f"{acted or 'no'} effect happened, so nothing was tested: {runs}\n"
+            "fund the world with `setup=lambda kernel: ...`, raise its limits, or ask for what they allow;\n"
+            f"where that is what you test, say `acts_min={acted}`; the first seed:\n"
+            + "\n".join(f"  {line}" for line in first)
+        )
 
 
 class Broken(AssertionError):
@@ -43,6 +73,7 @@ class Broken(AssertionError):
         numbers = [number for number, _ in run.faults]
         again = f"simulate(..., seed={run.seed}, only_faults={numbers})"
         lines = [f"seed {run.seed}{found}: {run.wrong}", *(f"  {line}" for line in run.transcript)]
+        lines.append(f"until then: {text_of(run.effects)}")
         super().__init__("\n".join([*lines, f"run it again with all else the same: {again}"]))
         self.run = run
 
@@ -62,20 +93,23 @@ def simulate(hosts: Hosts, manifest: Manifest, *, seed: int, **options: Any) -> 
 
 
 def explore(
-    hosts: Hosts, manifest: Manifest, *, seeds: Iterable[int] = range(100), **options: Any
-) -> list[Run]:
+    hosts: Hosts, manifest: Manifest, *, seeds: Iterable[int] = range(100), acts_min: int = 1, **options: Any
+) -> Runs:
     """A run for each seed. Of the first that fails every fault is left out without which it still fails.
 
-    The options are those of `simulate`, without `folder`.
+    The options are those of `simulate`, without `folder`. `NothingHappened` where all runs together carried
+    out fewer than `acts_min` effects (1). What comes back says how many of which kinds there were.
     """
     if "folder" in options:
         raise ValueError("`folder` is for one run; say `simulate`")
-    runs: list[Run] = []
+    runs = Runs()
     for seed in seeds:
         run, simulation = _run(hosts, manifest, seed, **options)
         if run.wrong:
             run, simulation = _with_fewer_faults(run, simulation, hosts, manifest, options)
         runs.append(_unbroken(run, simulation, len(runs) + 1))
+    if count_of(runs.effects, ACTED) < acts_min:
+        raise NothingHappened(runs)
     return runs
 
 
@@ -164,6 +198,7 @@ def _told(simulation: Simulation, wrong: str) -> Run:
         faults=tuple(simulation.faults_used),
         transcript=tuple(simulation.transcript),
         wrong=wrong,
+        effects=simulation.seen.effects(),
     )
 
 

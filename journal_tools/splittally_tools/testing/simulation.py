@@ -16,10 +16,11 @@ from typing import Any, NamedTuple, cast
 
 from blake3 import blake3
 from splittally.core.errors import SplittallyError
-from splittally.edge.records import Decision
+from splittally.edge.records import Decision, Settlement
 from splittally.journal.frame import EMPTY, Head
 from splittally.runtime import Kernel
 
+from splittally_tools.testing.effects_seen import EffectsSeen
 from splittally_tools.testing.external_effects import Act, Outside
 from splittally_tools.testing.faults import AFTER, BEFORE, Crash, Disk
 from splittally_tools.testing.hosts import ACT, OUTCOME, SLEEP, SUBMIT, Port, Program, ReplyLost, Step
@@ -100,6 +101,7 @@ class Simulation:
         self.disk = Disk(folder)
         self.kernel: Kernel = self.disk.open("given", entropy=self.chance)
         self.outside = Outside()
+        self.seen = EffectsSeen()
         self.transcript: list[str] = []
         self.faults_used: list[tuple[int, str]] = []
         self._faults = faults
@@ -204,6 +206,7 @@ class Simulation:
             wrong = self.outside.carry_out(self.kernel, act, host.attempts.get(act.intent_hash, set()))
             if wrong:
                 raise Wrong(wrong)
+            self.seen.acted(self._kind_of(act.intent_hash))
         else:
             self._tickets += 1
             host.ticket = self._tickets
@@ -249,7 +252,18 @@ class Simulation:
         except SplittallyError as error:
             answer = error
         self.disk.store.fail("")  # where nothing was written, nothing failed
+        self._note(letter.step, answer)
         return answer
+
+    def _note(self, step: Step, answer: Any) -> None:
+        if isinstance(answer, Decision) and step.verb == SUBMIT:
+            self.seen.decided(step.facts["intent"].kind, answer)
+        elif isinstance(answer, Settlement) and answer.intent_hash:
+            self.seen.settled(self._kind_of(answer.intent_hash), answer)
+
+    def _kind_of(self, intent_hash: bytes) -> str:
+        row = self.kernel.outcome(intent_hash)
+        return "unknown intent" if row is None else str(row.kind)
 
     def _answer(self, letter: Envelope, answer: Any) -> None:
         host = letter.host

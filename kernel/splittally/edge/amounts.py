@@ -34,17 +34,23 @@ class Amounts(NamedTuple):
     scales: Mapping[str, int]
     by_people: bool = False
 
-    def minor_units(self, value: Any, unit: str) -> Any:
+    def minor_units(self, value: Any, unit: Any) -> Any:
         """The minor units that a number or text stands for; what is neither is left to its type.
 
         `InvalidInput` for what is negative, fractional, too large, in another unit, or has two meanings.
+        A number of what is no resource is left to its type, too, and text of it names it.
         """
+        if type(unit) is not str:
+            return value
+        is_declared = unit in self.scales or unit.removesuffix(BESIDE) in self.scales
         scale = scale_of_unit(self.scales, unit)
         if type(value) is str:
-            return parse_amount(value, unit, scale, self._undeclared(unit))
+            return parse_amount(value, unit, scale, "" if is_declared else self._undeclared(unit))
+        if not is_declared:
+            return value
         if type(value) is float:
-            hint = f"`{format_amount(1250, unit, scale)}`" if scale else "a whole number"
-            raise InvalidInput(f"an amount of `{unit}` is no float; write {hint}", code=FRACTIONAL)
+            hint = "an integer of minor units, or text with its unit"
+            raise InvalidInput(f"an amount of `{unit}` is {hint}", code=FRACTIONAL)
         if type(value) is int and value < 0:
             raise InvalidInput(f"an amount of `{unit}` is at least 0", code=NEGATIVE)
         if type(value) is int and value > NATURAL_MAX:
@@ -60,9 +66,7 @@ class Amounts(NamedTuple):
         return {name: self.minor_units(value, str(name)) for name, value in amounts.items()}
 
     def _undeclared(self, unit: str) -> str:
-        """That a unit is no resource and so has no decimals, with the resource that may be meant."""
-        if unit in self.scales:
-            return ""
+        """That a unit is no resource, with the one that may be meant."""
         near = meant(unit, self.scales)
         return f"`{unit}` is no declared resource, which is counted in whole numbers{near}"
 
@@ -72,13 +76,11 @@ class Amounts(NamedTuple):
         Text names the resource whose decimals it has; a bare number is a person's where none has any.
         """
         unit = value.partition(" ")[2] if type(value) is str else ""
-        if not unit:
-            unit = min((name for name, scale in self.scales.items() if scale), default="")
-        if type(value) is str and unit not in self.scales and value.partition(" ")[2]:
-            raise InvalidInput(
-                f"`{printable(value[:_CHARACTERS_SHOWN])}`: `{printable(unit)}` is no declared resource"
-            )
-        return self.minor_units(value, unit)
+        if unit and unit not in self.scales:
+            shown = printable(value[:_CHARACTERS_SHOWN])
+            raise InvalidInput(f"`{shown}`: `{printable(unit)}` is no declared resource")
+        unit = unit or min(self.scales, key=lambda name: (not self.scales[name], name), default="")
+        return self.minor_units(value, unit) if unit or type(value) is not str else parse_amount(value, "", 0)
 
 
 def scales_of(state: State) -> dict[str, int]:
@@ -94,8 +96,8 @@ def scale_of_unit(scales: Mapping[str, int], unit: str) -> int:
 def parse_amount(text: str, unit: str, scale: int, undeclared: str = "") -> int:
     """The minor units in `12.50 USD`; `InvalidInput` says what is wrong with the text.
 
-    The unit may be left out where there are no decimals, and of 0. `undeclared` says of a
-    unit that is no resource why it has no decimals.
+    A resource may be left out where it has no decimals, and of 0. `undeclared` says of a unit that is no
+    resource why it has no decimals; text names it.
     """
     if type(text) is not str:
         raise InvalidInput(f"an amount is text such as `{format_amount(0, unit, scale)}`")
@@ -120,6 +122,8 @@ def parse_amount(text: str, unit: str, scale: int, undeclared: str = "") -> int:
         raise InvalidInput(f"`{shown}` is more than 2^64-1 minor units", code=TOO_LARGE, text=shown)
     if stated is None and scale and amount:
         raise _ambiguous(text, unit, scale)
+    if stated is None and undeclared:
+        raise InvalidInput(f"`{shown}` is text: write {amount}, or `{amount} {unit}`", text=shown)
     return amount
 
 

@@ -74,10 +74,12 @@ class Carried:
             return bytes.fromhex(source)
         path = self.folder / source
         try:
-            if not path.is_file() or path.stat().st_size > ENFORCER_BYTES_MAX:
-                raise InvalidManifest(
-                    f"`{where}`: `{path}` is no file of at most {ENFORCER_BYTES_MAX} bytes", field=where
-                )
+            if not path.is_file():
+                text = f"`{where}`: there is no file `{path}`; `tally enforcer build DIR` makes a module"
+                raise InvalidManifest(text, field=where)
+            if path.stat().st_size > ENFORCER_BYTES_MAX:
+                text = f"`{where}`: `{path}` is larger than {ENFORCER_BYTES_MAX} bytes"
+                raise InvalidManifest(text, field=where)
             return self._carry(path.read_bytes())
         except OSError as error:
             raise InvalidManifest(f"`{where}`: `{path}` cannot be read", field=where) from error

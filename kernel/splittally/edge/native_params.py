@@ -16,11 +16,11 @@ from splittally.core.native import NATIVE
 from splittally.core.state import State
 from splittally.edge.amounts import Amounts, scales_of
 from splittally.edge.grant_terms import SchemaOf, seal_patch, seal_terms, standing_limits
-from splittally.edge.periods import spelled_per
+from splittally.edge.periods import PERIOD_KEYS, spelled_per
 from splittally.edge.plans import amounts_of_plan, spelled_plan
 from splittally.edge.quantities import instant, refuse_unknown
 
-MORE_KEYS = {"grant.topup": ("until",)}  # other names of params, which only people use
+MORE_KEYS = {"grant.topup": ("until", *PERIOD_KEYS)}  # other names of params, which only people use
 
 
 def seal_native(state: State, kind: str, params: Any, schema_of: SchemaOf) -> bytes:

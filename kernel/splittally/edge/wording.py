@@ -15,6 +15,7 @@ Example. In a world at +01:00 whose USD has scale 2: `12.50 USD, 300 tokens`, `2
 """
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 from splittally.core.calendars import Calendar
@@ -96,8 +97,9 @@ class Wording(NamedTuple):
 
 
 def wording_of(state: State) -> Wording:
-    """How the values of a world are said, as its state stands."""
-    return Wording(scales_of(state), state.calendar)
+    """How the values of a world are said, as its state stands; it shares nothing with that."""
+    calendar = state.calendar._replace(zone=deepcopy(state.calendar.zone))
+    return Wording(scales_of(state), calendar)
 
 
 def span(nanoseconds: int) -> str:

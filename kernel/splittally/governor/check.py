@@ -4,7 +4,7 @@ Rule 1. A check reads; it records nothing and changes nothing, so the same call 
 Rule 2. A spend or a usage that is passed replaces the one that would be read. A spend that is passed
         stands in for a ledger; where a usage is passed too and no ledger is wired, both must leave room.
 Rule 3. A ledger whose store has no costs is degraded: the usage guard decides in place of the cap, and
-        every detail says that the spend is unknown.
+        every detail says that the spend is unknown. A store without any table of spend is the wrong file.
 Rule 4. A figure that cannot be read or makes no sense raises `BudgetError`; nothing fails open.
 """
 
@@ -24,11 +24,13 @@ from splittally.core.types import ALLOW
 from splittally.governor.envelope import MemoryEnvelope
 from splittally.governor.figures import EXACT, exact, exact_or_none
 from splittally.governor.job import read_job
-from splittally.governor.spend import Now, SpendDigest, read_spend, utc_now
+from splittally.governor.spend import TABLES, Now, SpendDigest, read_spend, utc_now
 
 LOCAL_CEILING = 0.33  # the share of the workload that needed a frontier model: 4 of 12
 DAILY_CAP_USD = 5.0
 WEEKLY_USAGE_CAP_PCT = 80.0
+
+NO_TABLES = "no_tables"
 
 _SHOWN = {
     "lane": "lane_id", "lane_size": "lane_gb", "reserved": "reserved_gb", "total": "total_gb",
@@ -111,7 +113,7 @@ class BudgetGovernor(Struct, frozen=True):
             lane=declared.lane,
             failure_class=declared.failure_class,
             estimate=declared.estimate,
-            spent=read_spend(self.ledger, self.now).total if spent is None else spent,
+            spent=self._spent() if spent is None else spent,
             cap=exact_or_none(self.daily_cap_usd, "daily_cap_usd"),
             usage=exact_or_none(usage, "weekly_usage_pct"),
             usage_cap=exact(self.weekly_usage_cap_pct, "weekly_usage_cap_pct"),
@@ -122,6 +124,14 @@ class BudgetGovernor(Struct, frozen=True):
             classes=frozenset(self.give_up_classes),
             ceiling=exact(LOCAL_CEILING, "ceiling"),
         )
+
+    def _spent(self) -> Decimal | None:
+        """Today's spend, None where it is unknown; a store that has no table of spend raises."""
+        spend = read_spend(self.ledger, self.now)
+        if not spend.has_tables:
+            text = f"the store has neither table, {' nor '.join(TABLES)}; is it the right file?"
+            raise BudgetError(text, field="ledger", cause=NO_TABLES)
+        return spend.total
 
 
 def check_budget(

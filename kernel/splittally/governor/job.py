@@ -2,7 +2,7 @@
 
 Rule 1. Each of the three is read from the job's row first and from its payload where the row has none.
 Rule 2. A payload is the mapping `payload`; without one, JSON text in `payload` or `payload_json`.
-Rule 3. What cannot be read raises; it is never taken for nothing.
+Rule 3. What cannot be read raises; it is never taken for nothing. Nor is an estimate under a misspelt name.
 """
 
 import json
@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from splittally.core.errors import BudgetError
+from splittally.governor.estimates import ESTIMATE, require_spelt
 from splittally.governor.figures import exact
 
 
@@ -26,10 +27,11 @@ def read_job(job: object) -> Declared:
     """What the job declares; raises `BudgetError` where it cannot be read."""
     row = _row(job)
     payload = _payload(row)
-    estimate = _first("est_cost_usd", row, payload)
+    require_spelt(row, payload)
+    estimate = _first(ESTIMATE, row, payload)
     return Declared(
         lane=_word("lane_id", row, payload),
-        estimate=Decimal(0) if estimate is None else exact(estimate, "est_cost_usd"),
+        estimate=Decimal(0) if estimate is None else exact(estimate, ESTIMATE),
         failure_class=_word("failure_class", row, payload),
     )
 

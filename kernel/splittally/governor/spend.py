@@ -43,6 +43,7 @@ class Spend(NamedTuple):
     lanes: dict[str | None, Decimal]
     paid: int | None
     is_undated: bool = False
+    has_tables: bool = True  # whether the store is one of spend at all
 
 
 class SpendDigest(Struct, frozen=True):
@@ -108,7 +109,8 @@ def read_spend(store: Any, now: Now = utc_now) -> Spend:
     try:
         connection = _connection_of(store)
         if connection is not None and (_has_tables(connection) or not hasattr(store, "session_spend")):
-            return _rows_of_today(connection, _day(now()))
+            spend = _rows_of_today(connection, _day(now()))
+            return spend._replace(has_tables=_has_tables(connection))
         if hasattr(store, "session_spend"):
             return _told(store.session_spend())
     except BudgetError:

@@ -3,7 +3,8 @@
 Rule 1. A line `{"accrue_usd": ...}` on its standard output adds to the cost while it runs; the rest of the
         output is the result.
 Rule 2. An aborted run ends the program and what it started in its group; what it printed until then counts.
-Rule 3. A program that ends with another code than 0 failed, whatever it printed.
+Rule 3. A program that ends with another code than 0 failed, whatever it printed. Its code and the last lines
+        of its standard error are kept with the job.
 """
 
 import contextlib
@@ -18,32 +19,36 @@ from typing import IO, Any
 
 from splittally.core.errors import InvalidInput
 from splittally.host.drain.jobs import FAILED, Job
+from splittally.host.drain.programs import EXIT_CODE, STDERR, Listening, NoProgram, require_program
 from splittally.host.drain.results import BAD_RESULT, CRASH, TIMEOUT
 from splittally.host.drain.run import Run, RunAborted
 
 ACCRUE = "accrue_usd"
 TOLD = ("id", "lane_id", "priority", "est_cost_usd", "failure_class", "claims", "payload")
 OUTPUT_CHARACTERS_MAX = 16 * 2**20
+LAST_WORDS_S = 1.0  # for what a program that was left behind still writes; its group is ended by then
 
 
 class CommandRunner:
-    """Runs `command` for each job, at most `timeout_s` seconds where it is given."""
+    """Runs `command` for each job, at most `timeout_s` seconds where it is given.
+
+    `NoProgram` where it cannot be started, here or when a job would be its first.
+    """
 
     def __init__(self, command: Sequence[str], timeout_s: float | None = None) -> None:
         if not command:
             raise InvalidInput("the runner is a command such as `python run_job.py`", field="runner")
+        require_program(command)
         self._command = list(command)
         self._timeout_s = timeout_s
 
     def __call__(self, job: Job, run: Run) -> Mapping[str, Any]:
         """What the program brought back for `job`."""
         told = json.dumps({name: job[name] for name in TOLD} | {"est_cost_usd": job.estimate_text})
-        pipe = subprocess.PIPE
-        with subprocess.Popen(
-            self._command, stdin=pipe, stdout=pipe, text=True, encoding="utf-8", start_new_session=True
-        ) as child:
-            assert child.stdin is not None and child.stdout is not None
+        with self._started() as child:
+            assert child.stdin is not None and child.stdout is not None and child.stderr is not None
             run.on_abort(lambda: _end(child))
+            listening = Listening(child.stderr)
             with self._limited(run):
                 telling = threading.Thread(target=_say, args=(child.stdin, told), daemon=True)
                 try:
@@ -53,7 +58,18 @@ class CommandRunner:
                 finally:
                     _end(child)
                     telling.join()
-        return _result(output, code, run)
+            ending = {EXIT_CODE: code, STDERR: listening.lines(LAST_WORDS_S)}
+        return _result(output, ending, run)
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        pipe = subprocess.PIPE
+        try:
+            return subprocess.Popen(
+                self._command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+            )
+        except OSError as error:
+            text = f"the runner `{self._command[0]}` cannot be started: {error.strerror}"
+            raise NoProgram(text, program=self._command[0]) from error
 
     @contextlib.contextmanager
     def _limited(self, run: Run) -> Any:
@@ -69,16 +85,16 @@ class CommandRunner:
                 timer.cancel()
 
 
-def _say(stream: IO[str], text: str) -> None:
+def _say(stream: IO[bytes], text: str) -> None:
     with contextlib.suppress(OSError, ValueError), stream:
-        stream.write(text + "\n")  # a program that does not read its job is not at fault
+        stream.write(text.encode() + b"\n")  # a program that does not read its job is not at fault
 
 
-def _heard(stream: IO[str], run: Run) -> str:
+def _heard(stream: IO[bytes], run: Run) -> str:
     """The output without the lines that accrue cost; what an aborted run printed is kept."""
     kept: list[str] = []
     size = 0
-    for line in stream:
+    for line in map(bytes.decode, stream):
         cost = _accrued(line)
         if cost is not None:
             with contextlib.suppress(RunAborted):  # the abort ends the program, and with it the stream
@@ -99,19 +115,18 @@ def _accrued(line: str) -> object:
     return said[ACCRUE] if isinstance(said, dict) and set(said) == {ACCRUE} else None
 
 
-def _result(output: str, code: int, run: Run) -> Mapping[str, Any]:
+def _result(output: str, ending: Mapping[str, Any], run: Run) -> Mapping[str, Any]:
     try:
         result = json.loads(output, parse_float=Decimal)
     except ValueError:
         result = None
-    is_result = isinstance(result, dict)
-    if code != 0 or run.aborted_by is not None:
-        told = result if isinstance(result, dict) else {}
-        return {"failure_class": CRASH, **told, "status": FAILED, "exit_code": code}
-    return result if is_result else {"status": FAILED, "failure_class": BAD_RESULT}
+    told = result if isinstance(result, dict) else None
+    if ending[EXIT_CODE] != 0 or run.aborted_by is not None:
+        return {"failure_class": CRASH, **(told or {}), "status": FAILED, **ending}
+    return {"status": FAILED, "failure_class": BAD_RESULT, **ending} if told is None else told
 
 
-def _end(child: "subprocess.Popen[str]") -> None:
+def _end(child: "subprocess.Popen[bytes]") -> None:
     """Ends what is left of the program's process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)

@@ -5,7 +5,6 @@ Rule 2. What may be published holds no run, lane or model, and nothing at all be
         a mean over few runs tells what one of them cost.
 """
 
-import json
 from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import Any
@@ -82,5 +81,5 @@ def _share(whole: Decimal | int, parts: Decimal | int) -> str | None:
 
 
 def _result(job: Job) -> dict[str, Any]:
-    result = json.loads(job.result_json or "{}").get("result", {})
+    result = job.told[1]
     return result if isinstance(result, dict) else {}

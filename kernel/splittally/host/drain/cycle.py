@@ -4,7 +4,9 @@ Rule 1. One drain at a time: a lock beside the queue, which a process loses when
 Rule 2. A hold puts its job back with one audit row and stops the pass. Later jobs are not touched.
 Rule 3. A job is marked dispatched before its runner is called, and is called once for that mark.
 Rule 4. Nothing is escalated, promoted, parked or pushed here: decisions are staged for the operator.
-Rule 5. There is no loop over time: whoever wants a pass each quarter of an hour asks for it.
+Rule 5. A runner that cannot be started ran nothing: the job is held, under the intent that it has, and no job
+        fails by it.
+Rule 6. There is no loop over time: whoever wants a pass each quarter of an hour asks for it.
 """
 
 import os
@@ -24,19 +26,20 @@ from splittally.host.drain import results
 from splittally.host.drain.gate import ALLOW, DENY, KernelGate
 from splittally.host.drain.jobs import DENIED, DONE, Job, usd, usd_text
 from splittally.host.drain.prices import Prices
+from splittally.host.drain.programs import NoProgram
 from splittally.host.drain.queue import Ending, Queue
 from splittally.host.drain.run import Run
 from splittally.host.drain.standup import standup
 from splittally.host.drain.tables import HOLD, MEMORY, Clock, stamp
 from splittally.host.drain.takeover import take_over
-from splittally.host.drain.verdicts import Governor, Ruling, rule
+from splittally.host.drain.verdicts import DEFER, Governor, Ruling, rule
 from splittally.host.drain.watchdog import Watchdog
 from splittally.journal.lock import WriterLock
 
 Runner = Callable[[Job, Run], Mapping[str, Any]]
 Listener = Callable[[str, Job, dict[str, Any]], None]
 EMPTY, LIMIT, HELD, LOCKED = "empty", "limit", "hold", "locked"
-BAD_PAYLOAD = "bad_payload"
+BAD_PAYLOAD, RUNNER_ABSENT = "bad_payload", "runner_absent"
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -206,6 +209,10 @@ class _Pass:
             with self._watchdog.watching(run) if self._watchdog else nullcontext():
                 raw = self._runner(given, run)
             ending = results.ended(raw, run, self._prices)
+        except NoProgram:
+            self._dispatched.pop()
+            self._hold(given, Ruling(DEFER, RUNNER_ABSENT, intent_hash=intent))
+            return
         except Exception as error:
             facts = {"error": type(error).__name__}
             ending = results.failed(results.class_of(error), run, facts)

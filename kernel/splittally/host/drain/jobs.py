@@ -4,6 +4,7 @@ Rule 1. An amount is a decimal text. What is no finite natural decimal is refuse
 Rule 2. A job reads as a record and as a mapping, so that whoever judges it needs nothing of ours.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
@@ -64,6 +65,12 @@ class Job(Struct, frozen=True, kw_only=True):
         """The estimate as plain decimal text, for JSON."""
         return None if self.est_cost_usd is None else usd_text(self.est_cost_usd)
 
+    @property
+    def told(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What was written when it ended, and what its runner brought back; an operator may have neither."""
+        told = json.loads(self.result_json or "{}")
+        return told, told.get("result", {})
+
     def __getitem__(self, name: str) -> Any:
         if name not in self.__struct_fields__:
             raise KeyError(name)
@@ -112,6 +119,12 @@ def usd_text(amount: Decimal) -> str:
     """Dollars as plain text without trailing zeros."""
     text = format(amount, "f")
     return text.rstrip("0").rstrip(".") or "0" if "." in text else text
+
+
+def usd_shown(amount: object) -> str:
+    """Dollars for people, with at least two decimals: `$0.50`, `$0.045`."""
+    whole, _, parts = usd_text(Decimal(str(amount))).partition(".")
+    return f"${whole}.{parts.ljust(2, '0')}"
 
 
 def word_or(value: object, otherwise: str) -> str:

@@ -7,13 +7,13 @@ Rule 3. A job that was held on three passes since an operator last touched it, o
 Rule 4. What an operator may decide is listed as staged, with the command; nothing of it was done.
 """
 
-import json
 from collections import Counter
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from splittally.host.drain.jobs import DENIED, DONE, FAILED, PARKED, QUEUED, UNKNOWN, Job, usd_text, word_or
+from splittally.host.drain.programs import EXIT_CODE, ending_told
 from splittally.host.drain.queue import Queue
 from splittally.host.drain.tables import HOLD, Trigger, stamp
 from splittally.host.drain.verdicts import facts_of
@@ -41,7 +41,7 @@ def standup(queue: Queue, since: datetime | None = None) -> dict[str, Any]:
         "done": len(ended) - len(failed),
         "failed": [_failure(job) for job in failed],
         "failed_by_class": dict(sorted(Counter(job.failure_class or "none" for job in failed).items())),
-        "regressed": [_shown(job) for job in ended if _told(job)[1].get("regressed") is True],
+        "regressed": [_shown(job) for job in ended if job.told[1].get("regressed") is True],
         "queued": len(queued),
         "queued_by_lane": dict(sorted(Counter(job.lane_id or NO_LANE for job in queued).items())),
         "parked": [_shown(job) for job in queue.jobs(PARKED)],
@@ -60,20 +60,17 @@ def _shown(job: Job) -> dict[str, Any]:
 
 
 def _failure(job: Job) -> dict[str, Any]:
-    told, result = _told(job)
+    told, result = job.told
     row: dict[str, Any] = {**_shown(job), "failure_class": job.failure_class, "cost_usd": job.cost_usd}
     if told.get("aborted_by"):
         row |= {"aborted_by": told["aborted_by"], "partial": True}
+    exit_code = ending_told(result)[EXIT_CODE]
+    if exit_code is not None:
+        row[EXIT_CODE] = exit_code
     codes = result.get("codes")
     if job.failure_class == DENIED and isinstance(codes, list):
         row["codes"] = [word_or(code, "other") for code in codes]
     return row
-
-
-def _told(job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What was written when a job ended, and what its runner brought back; an operator may have neither."""
-    told = json.loads(job.result_json or "{}")
-    return told, told.get("result", {})
 
 
 def _spend(ended: list[Job]) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from splittally.host.drain.jobs import usd_shown
+from splittally.host.drain.programs import EXIT_CODE, exit_text
+
 
 def display(told: dict[str, Any]) -> str:
     """A standup as lines of text."""
@@ -13,10 +16,12 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
     spend = told["spend"]
     yield f"standup {told['since'][:16]} to {told['now'][:16]} UTC"
     yield f"ran {told['ran']}: {told['done']} done, {len(told['failed'])} failed; queued {told['queued']}"
-    yield f"spend ${spend['total_usd']} in {spend['n_paid_runs']} paid run(s); today ${spend['today_usd']}"
-    yield from (f"  {lane}: ${cost}" for lane, cost in spend["by_lane"].items())
+    total, today = usd_shown(spend["total_usd"]), usd_shown(spend["today_usd"])
+    yield f"spend {total} in {spend['n_paid_runs']} paid run(s); today {today}"
+    yield from (f"  {lane}: {usd_shown(cost)}" for lane, cost in spend["by_lane"].items())
     yield from _section("warnings", [f"  {text}" for text in told["warnings"]])
     yield from _section("failed", [f"  {name}: {count}" for name, count in told["failed_by_class"].items()])
+    yield from _section("ended badly", [_ended(row) for row in told["failed"] if row.get(EXIT_CODE)])
     yield from _section("stopped early", [_stopped(row) for row in told["failed"] if "aborted_by" in row])
     yield from _section("regressed", [_job(row) for row in told["regressed"]])
     yield from _section("held", [_hold(row) for row in told["holds"]])
@@ -39,7 +44,11 @@ def _job(row: dict[str, Any]) -> str:
 
 
 def _stopped(row: dict[str, Any]) -> str:
-    return f"{_job(row)}: {row['aborted_by']}, partial, cost ${row['cost_usd'] or '0'}"
+    return f"{_job(row)}: {row['aborted_by']}, partial, cost {usd_shown(row['cost_usd'] or 0)}"
+
+
+def _ended(row: dict[str, Any]) -> str:
+    return f"{_job(row)}: {exit_text(row[EXIT_CODE])}; see `tally drain queue --status failed`"
 
 
 def _hold(row: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from splittally.core.errors import SplittallyError
 from splittally.host.drain.gate import ALLOW, DENY, KernelGate
 from splittally.host.drain.jobs import Job, word_or
 from splittally.host.drain.queue import Queue
@@ -81,7 +82,8 @@ def _governed(job: Job, governor: Governor | None) -> Ruling | None:
         decision = governor.check_budget(job)
         allowed, action, reason = decision.allowed, decision.action, decision.reason
     except Exception as error:
-        return Ruling(DEFER, CHECK_FAILED, {"error": type(error).__name__})
+        facts = error.facts if isinstance(error, SplittallyError) else {}
+        return Ruling(DEFER, CHECK_FAILED, {**facts_of(facts), "error": type(error).__name__})
     if allowed is True:
         return None
     held = word_or(action, DEFER)

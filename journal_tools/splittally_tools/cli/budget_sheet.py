@@ -1,0 +1,70 @@
+"""One budget as a sheet for people: how it stands, its funds, its lines, what it keeps, and the rest.
+
+It decides nothing and reads one row of `Kernel.state.budgets`.
+
+Rule 1. Amounts have their units. A line that is no whole amount at the horizon asked for is rounded down and
+        marked `about`; `--json` has the fraction.
+Rule 2. What a budget does not have takes no line.
+"""
+
+from fractions import Fraction
+from typing import Any
+
+from splittally.edge.wording import Wording, short_hash
+
+from splittally_tools.cli.budget_words import with_units
+from splittally_tools.cli.output import Figure, Page, say, table, word
+
+REST = ("metrics", "expected", "waiting", "solution", "input")
+
+
+def show_budget(out: Page, row: dict[str, Any], wording: Wording) -> None:
+    """The sheet of a budget, whose amounts a world says as `wording` does."""
+    plan = f"plan {row['version']} ({short_hash(row['schema_hash'])})"
+    say(out, f"{row['name']}: {row['stage']}, {plan}, adopted by {row['adopted_by']}")
+    for title, value in (("below", row["parent"]), ("grants below it", row["parts"])):
+        if value:
+            say(out, f"  {title}: {word(value)}")
+    out.print(table(("resource", "balance", "in flight", "spendable"), _funds(row, wording)))
+    if row["lines"]:
+        out.print(table(("line", "per", "planned", "held for it", "share"), _lines(row["lines"], wording)))
+    for kept in row["schema"]["constraints"]:
+        least = wording.amount(kept["minimum"], kept["resource"])
+        say(out, f"keeps at least {least} ({kept['name']}, for the tier {kept['tier']})")
+    for gap in row["missing"]:
+        say(out, f"missing: {wording.amount(gap['missing'], gap['resource'])} ({gap['constraint']})", "red")
+    for title in REST:
+        if row[title]:
+            say(out, f"{title}: {word(with_units(row[title], wording))}")
+
+
+def _funds(row: dict[str, Any], wording: Wording) -> list[tuple[object, ...]]:
+    funds = (row["balances"], row["in_flight"], row["spendable"])
+    return [
+        (unit, *(Figure(wording.amount(x.get(unit, 0), unit)) for x in funds)) for unit in row["balances"]
+    ]
+
+
+def _lines(lines: dict[str, Any], wording: Wording) -> list[tuple[object, ...]]:
+    return [
+        (
+            name,
+            line["per"],
+            Figure(_planned(line, wording)),
+            Figure(wording.amount(line["filled"], line["resource"])) if "filled" in line else "-",
+            Figure(_share(line)),
+        )
+        for name, line in lines.items()
+    ]
+
+
+def _share(line: dict[str, Any]) -> str:
+    """`57 %` of what is planned is there; of a line of the calendar the days that are left."""
+    return f"{int(Fraction(line['share']) * 100)} %" if "share" in line else f"{line['left']} days left"
+
+
+def _planned(line: dict[str, Any], wording: Wording) -> str:
+    """`10.00 USD`, or `about 3.33 USD` where it is no whole amount."""
+    planned = Fraction(line["planned"])
+    mark = "" if planned.denominator == 1 else "about "
+    return mark + wording.amount(int(planned), line["resource"])
