@@ -69,9 +69,8 @@ def budgets(
     document = {**head, "budget": name}
     if part or cell:
         shown = {part: row[part]} if part else {"cell": _cell(row, name, str(cell))}
-        emit(
-            session, {**document, **shown}, lambda out: _show_part(out, with_units(*shown.values(), wording))
-        )
+        (said,) = (with_units(value, wording) for value in shown.values())
+        emit(session, {**document, **shown}, lambda out: _show_part(out, said))
     else:
         emit(session, {**document, **row}, lambda out: show_budget(out, row, wording))
     return DONE

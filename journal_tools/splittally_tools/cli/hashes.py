@@ -18,6 +18,7 @@ from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.session import Session
 
 LISTED_MAX = 8
+LOOK_UP = "`tally log` lists what was decided, `tally log --json` with whole hashes"
 _BEGINNING = re.compile(r"[0-9a-fA-F]{4,63}")
 _WHOLE = re.compile(r"[0-9a-fA-F]{64}")
 Known = Callable[[Reader, str], Iterable[bytes]]
@@ -58,7 +59,8 @@ def whole(reader: Reader, text: str, *known: Known) -> str:
     if len(found) == 1:
         return found[0].hex()
     if not found:
-        raise click.UsageError(f"no hash here begins with `{text}`")
+        advice = "`tally enforcer list` lists modules" if modules in known else LOOK_UP
+        raise click.UsageError(f"no hash here begins with `{text}`; {advice}")
     digits = max(len(text) + 1, len(short_hash(found[0])))
     listed = ", ".join(digest.hex()[:digits] for digest in found[:LISTED_MAX])
     more = f" and {len(found) - LISTED_MAX} more" if len(found) > LISTED_MAX else ""
