@@ -295,3 +295,23 @@ def test_a_digest_is_of_the_queue_and_of_the_world_that_are_named_by_option_or_e
         assert set(run(*words, "digest", "--queue", queue, "--json").json) >= {"total_usd", "governor"}
         monkeypatch.setenv("TALLY_WORLD", str(fresh))
     assert set(run("digest", "--json").json) == {"governor"}
+
+
+@pytest.mark.req("X8-04")
+def test_the_parts_of_a_budget_have_units_for_people_and_are_integers_for_programs(tmp_path):
+    path, plan = tmp_path / "w", {"resources": {"USD": 2, "EUR": 2}}
+    plan["constraints"] = [{"name": "least", "resource": "USD", "minimum": 6_050}]
+    plan["conversions"] = {"change": {"gives": "USD", "gets": "EUR", "rate": [1, 2], "counter": "accounts/x"}}
+    plan["ends_ns"] = 60 * 10**9
+    with splittally.open(path, clock="given") as kernel:
+        made = {"resources": {"USD": 2, "EUR": 2}, "accounts": {"accounts/x": {}}}
+        assert kernel.apply(made).allowed
+        assert kernel.native("budget.create", budget="budgets/b", schema=plan).allowed
+        assert kernel.native("ledger.issue", resource="USD", amount=5_000, to="budgets/b").allowed
+    part = ("-w", path, "budgets", "budgets/b", "--part", "schema")
+    assert "minimum=60.50 USD" in run(*part).out
+    assert "1970-01-01 00:01:00 +00:00" in run(*part).out
+    assert run(*part, "--json").json["schema"]["constraints"][0]["minimum"] == 6_050
+    (expected,) = (x for x in run(*part[:4]).out.splitlines() if x.startswith("expected"))
+    assert "expected=25.00 EUR" in expected
+    assert "held=50.00 USD" in expected

@@ -88,6 +88,10 @@ def test_a_beginning_of_several_or_of_none_is_told(folder) -> None:
     assert missing.code == 2 and "no hash here begins with `0123abcd`" in missing.err
     assert run("-w", folder, "outcome", "abc").code == 2
     assert run("-w", folder, "outcome", "f" * 64).code == 1
+    for command in ("outcome", "explain", "show"):
+        for text in ("f" * 64, "0123abcd"):
+            told = run("-w", folder, command, text)
+            assert "`tally log` lists what was decided" in told.out + told.err
 
 
 @pytest.mark.req("X8-04")

@@ -224,6 +224,11 @@ def test_a_hash_means_one_module_alone(upgraded):
     old = worlds.module_hash(worlds.another()).hex()
     found = run("enforcer", "replay", upgraded, "--module", file, "--old", old, "--json").json
     assert (found["checks"], found["settles"], found["asked_of"]) == (1, 0, {old: 1})
+    short = run("enforcer", "replay", upgraded, "--module", file, "--old", old[:8], "--json").json
+    assert short["asked_of"] == {old: 1}
+    none = run("enforcer", "replay", upgraded, "--module", file, "--old", "0000000000")
+    assert none.code == 2
+    assert "no hash here begins with" in none.err
 
 
 def test_a_name_of_the_release_is_asked_of_the_module_of_the_release(tmp_path):

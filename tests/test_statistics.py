@@ -181,6 +181,8 @@ def test_what_cannot_be_shown_is_a_usage_error(small, said):
 
 def test_people_see_days_amounts_and_the_standing(small):
     ran = run("-w", small, "stats", "show", "--per", "day")
+    assert " USD" in ran.out
+    assert "minor units" not in ran.out
     assert "1970-01-02 00:00" in ran.out
     assert "0 behind the journal" in ran.out
     assert "equal" in run("-w", small, "stats", "check").out

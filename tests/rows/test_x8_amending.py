@@ -213,3 +213,22 @@ def test_the_command_line_patches_replaces_and_shows_the_difference(tmp_path):
     whole = tally("native", "grant.amend", "--name", "g", "--cap", WEB["cap"], "--replace", "--json").json
     assert {x["field"] for x in whole["changes"]} == {"budget", "params"}
     assert tally("native", "grant.amend", "--name", "g", "--json").json["changes"] == []
+
+
+@pytest.mark.req("X8-02")
+def test_a_dry_run_of_an_amendment_shows_the_difference_and_writes_nothing(tmp_path):
+    home = tmp_path / "w"
+    with splittally.open(home, clock="given") as kernel:
+        assert kernel.apply({"grants": {"g": {"cap": WEB["cap"], "budget": {"requests": 10}}}}).allowed
+    words = ("-w", home, "native", "grant.amend", "--name", "g", "--budget", "requests=20")
+    frames = run("-w", home, "log", "--json").out
+    dry = run(*words, "--dry-run", "--json").json
+    assert (dry["dry_run"], dry["seq"], dry["outcome"]) == (True, None, "allow")
+    assert "budget.requests" in run(*words, "--dry-run").out
+    refused = run(*words, "--cap", "acme/none@1", "--dry-run")
+    assert (refused.code, "not_found" in refused.out) == (1, True)
+    assert run("-w", home, "log", "--json").out == frames
+    done = run(*words, "--json").json
+    assert (done["dry_run"], done["seq"]) == (False, 2)
+    assert done["changes"] == dry["changes"] != []
+    assert "nothing to change" in run(*words, "--dry-run").out

@@ -115,6 +115,52 @@ def test_an_unknown_key_anywhere_is_refused_with_what_was_meant(kernel, document
         kernel.apply({**USD, **document})
 
 
+TEAM = CHAT | {"delegations": 2}
+MISSPELT = [
+    ({"grants": {"g": {"cap": "sys/lm@1"}}}, "`grants.g.cap`", "sys/llm@1"),
+    ({"grants": {"team/all": TEAM, "kid": CHAT | {"parent": "team/al"}}}, "`grants.kid.parent`", "team/all"),
+    (
+        {"policy": [{"effect_kind": "llm.genrate", "decision": "deny"}]},
+        "policy[0].effect_kind`",
+        "llm.generate",
+    ),
+    (
+        {"policy": [{"match": {"effect_kind": "grant.isue"}, "decision": "deny"}]},
+        "effect_kind`",
+        "grant.issue",
+    ),
+    ({"policy": [{"cap_name": "sys/llm.basc@1", "decision": "deny"}]}, "cap_name`", "sys/llm.basic@1"),
+    ({"caps": {"a/b@1": {"enforcer": "sys/CapAlowAll@1"}}}, "`caps.a/b@1.enforcer`", "sys/CapAllowAll@1"),
+]
+
+
+@pytest.mark.req("X8-10")
+@pytest.mark.parametrize(("document", "where", "near"), MISSPELT)
+def test_a_misspelt_name_of_another_entry_is_refused_with_what_was_meant_before_anything_is_recorded(
+    kernel, document, where, near
+):
+    size = kernel._world.state.size
+    with pytest.raises(InvalidManifest) as caught:
+        kernel.apply({**USD, **document})
+    assert where in str(caught.value)
+    assert f"did you mean `{near}`" in str(caught.value)
+    assert kernel._world.state.size == size
+
+
+def test_a_name_that_is_close_to_none_is_a_rules_own_business_and_no_grants(kernel):
+    assert kernel.apply({**USD, "policy": [{"effect_kind": "shop.sell", "decision": "deny"}]}).allowed
+    assert codes(kernel.apply({**USD, "grants": {"g": {"cap": "acme/none@1"}}})) == ["not_found"]
+
+
+def test_a_rule_that_stands_is_not_looked_at_again(kernel):
+    rule = {"name": "r", "effect_kind": "shop.sale", "decision": "deny"}
+    assert kernel.apply({**USD, "policy": [rule]}).allowed
+    effects = {"effects": {"shop.sales": {"cap_type": "shop"}}}
+    assert kernel.apply({**USD, "policy": [rule], **effects}).allowed
+    with pytest.raises(InvalidManifest, match=r"did you mean `shop\.sales`"):
+        kernel.apply({**USD, "policy": [{**rule, "name": "other"}], **effects})
+
+
 @pytest.mark.req("X8-10")
 def test_an_unknown_param_of_a_native_effect_is_refused_with_what_was_meant(kernel):
     decision = kernel.native("grant.topup", name="g", dim="tokens", amuont=5)

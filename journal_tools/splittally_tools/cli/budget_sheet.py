@@ -12,6 +12,7 @@ from typing import Any
 
 from splittally.edge.wording import Wording, short_hash
 
+from splittally_tools.cli.budget_words import with_units
 from splittally_tools.cli.output import Figure, Page, say, table, word
 
 REST = ("metrics", "expected", "waiting", "solution", "input")
@@ -34,7 +35,7 @@ def show_budget(out: Page, row: dict[str, Any], wording: Wording) -> None:
         say(out, f"missing: {wording.amount(gap['missing'], gap['resource'])} ({gap['constraint']})", "red")
     for title in REST:
         if row[title]:
-            say(out, f"{title}: {word(row[title])}")
+            say(out, f"{title}: {word(with_units(row[title], wording))}")
 
 
 def _funds(row: dict[str, Any], wording: Wording) -> list[tuple[object, ...]]:

@@ -13,6 +13,7 @@ from splittally.edge.moments import Moment
 from splittally.edge.wording import Wording
 
 from splittally_tools.cli.budget_sheet import show_budget
+from splittally_tools.cli.budget_words import with_units
 from splittally_tools.cli.exit_codes import DONE
 from splittally_tools.cli.moments import at_option, queries_at
 from splittally_tools.cli.open_world import reader_of
@@ -68,7 +69,8 @@ def budgets(
     document = {**head, "budget": name}
     if part or cell:
         shown = {part: row[part]} if part else {"cell": _cell(row, name, str(cell))}
-        emit(session, {**document, **shown}, lambda out: _show_part(out, *shown.values()))
+        (said,) = (with_units(value, wording) for value in shown.values())
+        emit(session, {**document, **shown}, lambda out: _show_part(out, said))
     else:
         emit(session, {**document, **row}, lambda out: show_budget(out, row, wording))
     return DONE

@@ -17,7 +17,7 @@ from splittally.runtime.rows import Row
 
 from splittally_tools.cli.answers import code_of_answer, reason, show_answer
 from splittally_tools.cli.exit_codes import DONE, REFUSED
-from splittally_tools.cli.hashes import intent_in, intent_of
+from splittally_tools.cli.hashes import LOOK_UP, intent_in, intent_of
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.labelled import shown_labels
 from splittally_tools.cli.moments import expiry_of
@@ -103,7 +103,12 @@ def not_found(session: Session, intent_hash: str) -> int:
     digest = require_hash(intent_hash).hex()
     text = "no frame decides this intent; what was answered without a sequence may be asked again"
     document = {"intent_hash": digest, "status": "not_found", "message": text}
-    emit(session, document, lambda out: say(out, text, "red"))
+
+    def show(out: Page) -> None:
+        say(out, text, "red")
+        say(out, f"  next: {LOOK_UP}", "bold")
+
+    emit(session, document, show)
     return REFUSED
 
 

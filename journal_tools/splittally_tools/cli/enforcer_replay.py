@@ -13,6 +13,7 @@ from splittally.sandbox import builtin, builtin_names
 from splittally_tools.audit.replay_diff import Report
 from splittally_tools.audit.upgrades import Change, build_after, build_for
 from splittally_tools.cli.exit_codes import DONE, REFUSED
+from splittally_tools.cli.hashes import modules, whole
 from splittally_tools.cli.output import Page, say
 from splittally_tools.cli.replacing import emit_report, report_of, show_report
 from splittally_tools.cli.session import Session, shared
@@ -71,9 +72,10 @@ def _new_module(file: Path | None, name: str | None) -> tuple[Module, tuple[str,
 def _change(reader: Reader, module: Module, names: tuple[str, ...], old: str | None) -> Change:
     caps = reader.folded.caps
     if old is not None:
-        digest = bytes.fromhex(old) if _HASH.fullmatch(old) else b""
+        said = whole(reader, old, modules)
+        digest = bytes.fromhex(said) if _HASH.fullmatch(said) else b""
         if digest not in caps.blobs:
-            advice = "say --old with a whole hash of those that `tally -w WORLD enforcer list` names"
+            advice = "say --old with one of the hashes that `tally -w WORLD enforcer list` names"
             raise InvalidInput(f"this journal has no module `{old}`; {advice}", field="old")
         return build_after(digest, module.wasm)
     known = sorted({*caps.modules, *caps.caps})

@@ -1,7 +1,7 @@
 """Hashes as people type them: whole, or any beginning of at least 4 digits that only one has.
 
-Rule 1. What is taken is a hash of this world: of an intent that a frame decides, of a frame, or of a grant. A
-        whole hash is passed on as it is, known or not; the command says what there is of it.
+Rule 1. What is taken is a hash of this world: of an intent that a frame decides, of a frame, a grant or a
+        module. A whole hash is passed on as it is, known or not; the command says what there is of it.
 Rule 2. A beginning that several have is a usage error that lists them, and so is one that none has.
 Rule 3. Where only an intent can be meant, text that is neither is a usage error that says where hashes are.
 """
@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 
 import click
+from splittally.core.hashing import hash_module
 from splittally.edge.wording import short_hash
 from splittally.runtime.reader import Reader
 
@@ -17,6 +18,7 @@ from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.session import Session
 
 LISTED_MAX = 8
+LOOK_UP = "`tally log` lists what was decided, `tally log --json` with whole hashes"
 _BEGINNING = re.compile(r"[0-9a-fA-F]{4,63}")
 _WHOLE = re.compile(r"[0-9a-fA-F]{64}")
 Known = Callable[[Reader, str], Iterable[bytes]]
@@ -43,6 +45,12 @@ def grants(reader: Reader, beginning: str) -> list[bytes]:
     return [grant.grant_hash for grant in every if grant.grant_hash.hex().startswith(beginning)]
 
 
+def modules(reader: Reader, beginning: str) -> list[bytes]:
+    """The modules whose hashes begin so, also those that no name means any more."""
+    blobs = reader.folded.caps.blobs
+    return [x for x in blobs if x.hex().startswith(beginning) and hash_module(blobs[x]) == x]
+
+
 def whole(reader: Reader, text: str, *known: Known) -> str:
     """The hash that a text means, as 64 digits; a text that is no beginning of one is given back."""
     if not is_beginning(text):
@@ -51,7 +59,8 @@ def whole(reader: Reader, text: str, *known: Known) -> str:
     if len(found) == 1:
         return found[0].hex()
     if not found:
-        raise click.UsageError(f"no hash here begins with `{text}`")
+        advice = "`tally enforcer list` lists modules" if modules in known else LOOK_UP
+        raise click.UsageError(f"no hash here begins with `{text}`; {advice}")
     digits = max(len(text) + 1, len(short_hash(found[0])))
     listed = ", ".join(digest.hex()[:digits] for digest in found[:LISTED_MAX])
     more = f" and {len(found) - LISTED_MAX} more" if len(found) > LISTED_MAX else ""

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, get_args
 
 from splittally.core.commands import Command, Submit
-from splittally.core.events import Decided, Event, GrantRevoked, GrantSet
+from splittally.core.events import Decided, Event
 from splittally.core.frames import Body
 from splittally.core.native import NATIVE
 from splittally.core.state import TABLES
-from splittally.runtime.named import Names
+from splittally.runtime.named import Names, changed_grants
 from splittally.runtime.reader import Record
 
 from splittally_tools.export.frames import kinds_of, name_of
@@ -53,14 +53,9 @@ def _outcomes(body: Body) -> Iterator[str]:
 def _grants(body: Body) -> Iterator[str]:
     if isinstance(body.command, Submit):
         yield from (member.grant for member in body.command.members)
+    yield from changed_grants(body)
     for event in body.out:
-        match event:
-            case GrantSet():
-                yield event.grant.name
-            case GrantRevoked():
-                yield event.name
-            case _:
-                yield from _legs(event)
+        yield from _legs(event)
 
 
 def _legs(event: Any) -> Iterator[str]:

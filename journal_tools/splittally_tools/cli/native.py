@@ -24,7 +24,7 @@ from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.native_fields import Field, counted, fields_of, yes_or_no
 from splittally_tools.cli.open_world import writer_of
 from splittally_tools.cli.output import Page, emit, say
-from splittally_tools.cli.replacing import CONFIRM, DRY_RUN, confirmed, emit_plan, planned
+from splittally_tools.cli.replacing import CONFIRM, DRY_RUN, confirmed, emit_plan, planned, previewed
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.understood import understood
 
@@ -67,15 +67,21 @@ def _command(kind: str) -> click.Command:
 
         if row.modules is not None:
             return _replace(session, act, dry_run, yes)
-        return _amend(session, act) if kind in AMENDING else _finish(session, act)
+        return _amend(session, act, dry_run) if kind in AMENDING else _finish(session, act)
 
     about = f"{row.help.capitalize()}.\n\n{row.params.__doc__ or ''}"
     command = click.Command(kind, callback=run, params=options, help=about, short_help=row.help)
-    return _with(command, shared if row.modules is None else _replacing)
+    if row.modules is not None:
+        return _with(command, _replacing)
+    return _with(command, _amending if kind in AMENDING else shared)
 
 
 def _replacing(function: Callable[..., Any]) -> Callable[..., Any]:
     return DRY_RUN(CONFIRM(shared(function)))
+
+
+def _amending(function: Callable[..., Any]) -> Callable[..., Any]:
+    return DRY_RUN(shared(function))
 
 
 def _finish(session: Session, act: Act) -> int:
@@ -86,16 +92,23 @@ def _finish(session: Session, act: Act) -> int:
     return code_of_answer(decision)
 
 
-def _amend(session: Session, act: Act) -> int:
-    """The same for an effect that changes what stands, with what differs after it."""
-    with writer_of(session) as kernel, whole():
-        preview = kernel.preview(act, session.now_ns)
-        decision = act(kernel)
-    document = {**answer_json(decision), "changes": list(map(change_json, preview.changes))}
+def _amend(session: Session, act: Act, dry_run: bool) -> int:
+    """The same for an effect that changes what stands, with what differs after it, or would."""
+    if dry_run:
+        preview = previewed(session, act)
+        decision = preview.decision
+    else:
+        with writer_of(session) as kernel, whole():
+            preview = kernel.preview(act, session.now_ns)
+            decision = act(kernel)
+    changes = list(map(change_json, preview.changes))
+    document = {**answer_json(decision), "dry_run": dry_run, "changes": changes}
 
     def show(out: Page) -> None:
         show_answer(out, decision)
         show_changes(out, preview)
+        if dry_run and decision.allowed and not preview.changes:
+            say(out, "nothing to change: the grant is what these terms say")
 
     emit(session, document, show)
     return code_of_answer(decision)

@@ -21,7 +21,7 @@ from splittally.runtime.reader import Reader, Record
 
 from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.filters import by_name, by_outcome
-from splittally_tools.cli.hashes import frames, intents, whole
+from splittally_tools.cli.hashes import LOOK_UP, frames, intents, whole
 from splittally_tools.cli.labelled import Labelled, Labels, by_label
 from splittally_tools.cli.matching import WORDS, Wanted
 from splittally_tools.cli.moments import since_option, until_option
@@ -135,7 +135,7 @@ def show(session: Session, what: str, full: bool) -> int:
         found = [frame_json(record, not full, with_evidence=True) for record in _found(reader, what)]
     if not found:
         text = "no frame has this hash or speaks of this intent"
-        emit(session, {"frames": [], "message": text}, lambda out: say(out, text, "red"))
+        emit(session, {"frames": [], "message": text}, lambda out: say(out, f"{text}; {LOOK_UP}", "red"))
         return REFUSED
     document = found[0] if len(found) == 1 and what.isdecimal() else {"frames": found}
     emit(session, document, lambda out: _show_frames(out, found))

@@ -8,6 +8,7 @@ Rule 3. Differences are written as they are read, so that a program may get mill
 
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import click
@@ -49,15 +50,17 @@ class Plan:
 
 def planned(session: Session, act: Callable[[Kernel], Decision]) -> Plan:
     """The plan of an effect; nothing is written."""
-    with reader_of(session) as reader:
-        fork = reader.fork(session.principal)
-        try:
-            preview = fork.preview(act, session.now_ns)
-            change = change_of(preview.before, preview.after)
-        finally:
-            fork.close()
+    with reader_of(session) as reader, closing(reader.fork(session.principal)) as fork:
+        preview = fork.preview(act, session.now_ns)
+        change = change_of(preview.before, preview.after)
         report = report_of(session, reader, change) if change.modules else Report()
     return Plan(preview, change.modules, report)
+
+
+def previewed(session: Session, act: Callable[[Kernel], Decision]) -> Preview:
+    """What an effect would be answered and change, read beside whoever writes."""
+    with reader_of(session) as reader, closing(reader.fork(session.principal)) as fork:
+        return fork.preview(act, session.now_ns)
 
 
 def report_of(session: Session, reader: Reader, change: Change) -> Report:

@@ -4,7 +4,7 @@ Rule 1. Every answer names the frame that it is of, and how many frames of the j
 Rule 2. `show` needs no journal: without one it answers what was read, and how far it is behind is unknown.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from splittally.core.events import Measured
 from splittally.core.limits import TIME_NS_MAX
 from splittally.core.types import CALENDAR_WINDOWS, EXTERNAL
 from splittally.edge.moments import Moment
+from splittally.edge.wording import Wording
 from splittally.runtime.moments import first_ns, frame_at, last_ns, refuse_backward, time_of
 from splittally.runtime.named import ACCOUNTS, RESOURCES, Names
 
@@ -26,7 +27,7 @@ from splittally_tools.cli.filters import by_name
 from splittally_tools.cli.groups import Commands
 from splittally_tools.cli.moments import since_option, until_option
 from splittally_tools.cli.open_world import reader_of
-from splittally_tools.cli.output import Page, emit, say, table, word
+from splittally_tools.cli.output import Figure, Page, emit, say, table, word
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.statistics.feed import (
     FILE,
@@ -162,14 +163,18 @@ def show(
     since: Moment | None,
     until: Moment | None,
 ) -> int:
-    """Balance, in flight and spendable by account and resource, in minor units; sums by window."""
+    """Balance, in flight and spendable by account and resource; sums by window.
+
+    Amounts are in minor units where the journal cannot be read.
+    """
     if per is None and (since or until):
         raise click.UsageError("say which windows: `--per day` beside `--since` and `--until`")
     path = _path(session, file)
     with open_statistics(path) as statistics, statistics.held_still():
         cursor = statistics.cursor
+        size, wording = _journal(session, cursor, path)
         document = {
-            **_head(cursor, _journal_size(session, cursor, path)),
+            **_head(cursor, size),
             "accounts": _accounts(statistics, account, resource),
         }
         if per is not None:
@@ -179,7 +184,7 @@ def show(
             until_ns = until and _bounded(session, until, last_ns, kept.calendar)
             found = statistics.totals(per, account, resource, since_ns, until_ns)
             document["windows"] = [{**key._asdict(), **asdict(total)} for key, total in found]
-    emit(session, document, lambda out: _show(out, document, cursor.kept.calendar))
+    emit(session, document, lambda out: _show(out, document, wording, cursor.kept.calendar))
     return DONE
 
 
@@ -193,16 +198,19 @@ def _bounded(
     return min(max(end(moment, lambda: calendar), 0), TIME_NS_MAX)
 
 
-def _journal_size(session: Session, cursor: Cursor, path: Path) -> int | None:
-    """How long the journal is; None where it cannot be read. `StatisticsDamaged` if it is another."""
+def _journal(session: Session, cursor: Cursor, path: Path) -> tuple[int | None, Wording]:
+    """How long the journal is, None where it cannot be read, and how its world says amounts.
+
+    `StatisticsDamaged` if it is another journal.
+    """
     try:
         with reader_of(session) as reader:
             require_same(reader, cursor, path)
-            return reader.head.size
+            return reader.head.size, reader.state.wording
     except StatisticsDamaged:
         raise
     except (WorldError, JournalDamaged):
-        return None
+        return None, Wording()
 
 
 def _accounts(statistics: Statistics, account: str | None, resource: str | None) -> dict[str, Any]:
@@ -224,24 +232,29 @@ def _accounts(statistics: Statistics, account: str | None, resource: str | None)
     return rows
 
 
-def _show(out: Page, document: dict[str, Any], calendar: Calendar) -> None:
+def _show(out: Page, document: dict[str, Any], wording: Wording, calendar: Calendar) -> None:
+    def figures(amounts: Iterable[int], unit: str) -> list[Figure]:
+        return [Figure(wording.amount(amount, unit)) for amount in amounts]
+
     rows = [
-        (name, resource, *amounts.values(), account["debt_limit"])
+        (name, *figures((*amounts.values(), account["debt_limit"]), resource))
         for name, account in document["accounts"].items()
         for resource, amounts in account["resources"].items()
     ]
-    out.print(table(("account", "resource", "balance", "in flight", "spendable", "debt limit"), rows))
+    out.print(table(("account", "balance", "in flight", "spendable", "debt limit"), rows))
     if "windows" in document:
-        columns = ("account", "resource", "direction", "from", "count", "sum", "min", "max", "last")
+        columns = ("sum", "min", "max", "last")
         windows = [
             (
-                *(row[name] for name in columns[:3]),
+                row["account"],
+                row["direction"],
                 _local(row["start_ns"], calendar),
-                *(row[name] for name in columns[4:]),
+                row["count"],
+                *figures((row[name] for name in columns), row["resource"]),
             )
             for row in document["windows"]
         ]
-        out.print(table(columns, windows))
+        out.print(table(("account", "direction", "from", "count", *columns), windows))
     say(out, _standing(document), "dim")
 
 

@@ -80,7 +80,7 @@ def _other_limits(state: State, grant: Grant) -> list[dict[str, Any]]:
     params = decode(state.caps.cap_params(grant))
     made = params["resources"] if TEXT_PARAM in params else []
     return [
-        {term: x for term, x in msgspec.structs.asdict(limit).items() if term != "carried_max" or x >= 0}
+        msgspec.structs.asdict(limit)
         for limit in grant.limits
         if not (limit.dim in made and (limit.per, limit.over) == (LIFE, "deny"))
     ]

@@ -12,6 +12,7 @@ from splittally.edge.periods import PERIOD_KEYS, spelled_per
 from splittally.edge.quantities import refuse_unknown, share
 
 LIMIT_KEYS = ("dim", "amount", "per", "over", "rollover", "rollover_max", *PERIOD_KEYS)
+UNBOUNDED = ("carried_max", -1)  # as the core says that a window hands on all that is left
 ReadAmount = Callable[[str, str, Any], Any]  # place, dimension and what stands there, to minor units
 
 
@@ -34,7 +35,7 @@ def spelled_limit(
     if terms.get("rollover", []) != []:
         terms["rollover"] = share(f"{where}.rollover", terms["rollover"])
     for name in ("amount", "carried_max", "rollover_max"):
-        if name in terms:
+        if name in terms and (name, terms[name]) != UNBOUNDED:
             terms[name] = read(f"{where}.{name}", dim, terms[name])
     if "rollover_max" in terms:
         terms["carried_max"] = terms.pop("rollover_max")

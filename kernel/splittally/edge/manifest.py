@@ -31,6 +31,7 @@ from splittally.edge.grant_terms import SchemaOf
 from splittally.edge.json_values import parse_json
 from splittally.edge.limit_terms import spelled_limit
 from splittally.edge.manifest_files import Carried, is_by_people, load
+from splittally.edge.manifest_names import refuse_misspelt
 from splittally.edge.payers import spelled_payers
 from splittally.edge.permission import complete_terms
 from splittally.edge.plans import spelled_budgets
@@ -151,6 +152,7 @@ class _Reader:
             raise
         except (msgspec.ValidationError, UnicodeError, SplittallyError) as error:
             raise InvalidManifest(f"the manifest cannot be read: {error}") from error
+        refuse_misspelt(self.state, params)
         return params
 
     def _table(self, name: str) -> dict[str, Any]:

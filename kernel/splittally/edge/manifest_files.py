@@ -15,6 +15,7 @@ from splittally.core.limits import ENFORCER_BYTES_MAX, HASH_BYTES, NATIVE_PARAMS
 from splittally.core.state import State
 from splittally.core.types import is_name
 from splittally.edge.json_values import parse_json
+from splittally.edge.near import meant
 from splittally.edge.quantities import refuse_unknown
 from splittally.edge.schema.params import ParamsSchema
 
@@ -66,7 +67,8 @@ class Carried:
         if is_name(source):
             digest = self.named(source)
             if digest is None:
-                raise InvalidManifest(f"`{where}`: no module `{source}` is installed", field=where)
+                near = meant(source, {*self.modules, *self.state.caps.modules})
+                raise InvalidManifest(f"`{where}`: no module `{source}` is installed{near}", field=where)
             return digest
         if _HASH.fullmatch(source):
             return bytes.fromhex(source)

@@ -40,7 +40,7 @@ def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL
         "metrics": {x: _metric(state, plan, name, x) for x in sorted(plan.metrics)},
         "expected": _expected(plan, held),
         "waiting": [
-            {"item": list(key), "rule": firing.rule, "amount": firing.amount}
+            {"item": list(key), "rule": firing.rule, "dim": firing.dim, "amount": firing.amount}
             for key, firing in sorted(state.plans.firings.items())
             if (firing.budget, firing.status) == (name, "waiting")
         ],
