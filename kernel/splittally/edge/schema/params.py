@@ -36,7 +36,8 @@ class ParamsSchema:
 
     def __init__(self, data: bytes) -> None:
         document = decode(data) if data else True  # a copy that nobody else can change
-        compiled(document)  # its keywords have the right form from here on
+        if data:
+            compiled(document)  # its keywords have the right form from here on
         places, self._visits = read_schema(document)
         self.data = data
         self.hash = hash_schema(data) if data else b""
@@ -49,12 +50,15 @@ class ParamsSchema:
         self._takes_all = not data or (self._is_free and self.cut_above is not None)
         self._document = document
         self._judges = cache(partial(judges_of, document))
-        self._is_valid = compiled(document).is_valid
+
+    @cached_property
+    def _is_valid(self) -> Any:
+        return compiled(self._document).is_valid
 
     @cached_property
     def _is_valid_exactly(self) -> Any:
         """Whether a value fits that may hold a float; of others `_is_valid` says the same, and faster."""
-        return compiled(self._document, EXACTLY).is_valid
+        return compiled(self._document, **EXACTLY).is_valid
 
     @classmethod
     def load(cls, schema: dict[str, Any] | bool) -> "ParamsSchema":
