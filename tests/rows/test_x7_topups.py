@@ -156,7 +156,7 @@ def test_the_most_that_is_carried_may_be_quoted_and_an_edit_of_it_holds_for_the_
     ("limit", "why"),
     [
         ({**DAILY, "rollover_max": 5}, "has a `rollover`"),
-        ({**DAILY, "rollover": "50%", "rollover_max": -1}, "at least 0"),
+        ({**DAILY, "rollover": "50%", "rollover_max": -1}, "natural"),
         ({**DAILY, "rollover": "50%", "max_rollover": 1}, "rollover_max"),
     ],
 )
