@@ -128,7 +128,7 @@ def test_every_day_of_every_zone_meets_the_next(name):
     at = window_start("day", at, 0, zones)
     while at < last:
         end = window_end("day", at, 0, zones)
-        assert at < end <= at + 26 * HOUR
+        assert at < end <= at + 32 * HOUR  # Vostok set its clock back by seven hours in 1994
         assert window_start("day", end - 1, 0, zones) == at
         at = end
     day = dt.date(1990, 1, 2)
