@@ -42,12 +42,11 @@ class Amounts(NamedTuple):
         """
         if type(unit) is not str:
             return value
-        is_declared = unit in self.scales or unit.removesuffix(BESIDE) in self.scales
         scale = scale_of_unit(self.scales, unit)
+        if scale is None:
+            return parse_amount(value, unit, 0, self._undeclared(unit)) if type(value) is str else value
         if type(value) is str:
-            return parse_amount(value, unit, scale, "" if is_declared else self._undeclared(unit))
-        if not is_declared:
-            return value
+            return parse_amount(value, unit, scale)
         if type(value) is float:
             hint = "an integer of minor units, or text with its unit"
             raise InvalidInput(f"an amount of `{unit}` is {hint}", code=FRACTIONAL)
@@ -88,9 +87,9 @@ def scales_of(state: State) -> dict[str, int]:
     return {name: resource.scale for name, resource in state.ledger.resources.items()}
 
 
-def scale_of_unit(scales: Mapping[str, int], unit: str) -> int:
-    """The decimals of a resource, also where another party's figure of it is counted beside; else 0."""
-    return scales.get(unit, scales.get(unit.removesuffix(BESIDE), 0))
+def scale_of_unit(scales: Mapping[str, int], unit: str) -> int | None:
+    """The decimals of a resource, also where another party's figure of it is counted beside; else None."""
+    return scales.get(unit, scales.get(unit.removesuffix(BESIDE)))
 
 
 def parse_amount(text: str, unit: str, scale: int, undeclared: str = "") -> int:

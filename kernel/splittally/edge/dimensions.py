@@ -19,6 +19,7 @@ from splittally.core.findings import Finding, find
 from splittally.core.state import State
 from splittally.core.topups import TopUp
 from splittally.core.types import CAP_ALL, Grant
+from splittally.edge.amounts import BESIDE
 from splittally.edge.records import Decision
 from splittally.edge.small_prices import below_unit
 
@@ -41,7 +42,7 @@ def _llm(params: Params) -> set[str]:
 def _llm_beside(params: Params) -> set[str]:
     """The same, and the provider's own figure where the table says the scale of its resource."""
     told = (row["resource"] for row in _priced(params) if "since_ns" in row or row.get("scale") is not None)
-    return _llm(params) | {f"{resource}.provider" for resource in told}
+    return _llm(params) | {f"{resource}{BESIDE}" for resource in told}
 
 
 def _priced(params: Params) -> list[Params]:

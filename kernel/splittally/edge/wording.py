@@ -50,7 +50,7 @@ class Wording(NamedTuple):
 
     def scale(self, unit: str) -> int:
         """The decimals of a resource, also where a dimension counts it beside; 0 of anything else."""
-        return scale_of_unit(self.scales or {}, unit)
+        return scale_of_unit(self.scales or {}, unit) or 0
 
     def amounts(self, amounts: Mapping[str, int]) -> str:
         """Every amount of a map, by unit; empty for an empty map."""

@@ -7,11 +7,14 @@ Rule 3. Where they lead back, so do their ways that end where they come back, si
         what it found there. If there are more of those, the value is counted: a level multiplies.
 """
 
+from typing import Any
+
 from splittally.core.limits import DEPTH_MAX
 from splittally.edge.schema.places import ANYTHING, OF_VALUE, Place, refuse
 
 SCHEMA_REACH_MAX = 32  # subschemas one after the other for the same value: `$ref` to `$ref` to ...
 SCHEMA_VISITS_MAX = 10_000  # of a value and its parts: `allOf` of `allOf` of ... doubles them line by line
+VISITS_IN_ALL_MAX = 2_000_000  # of a value and all its parts by constraints: a second
 
 
 def each_after_what_it_applies(places: list[Place]) -> list[Place]:
@@ -65,6 +68,16 @@ def visits_by_level(places: list[Place], ordered: list[Place]) -> list[int]:
         if is_steady:
             return []
     return by_level if any(_ways_left(place) < 0 for place in places) else []
+
+
+def visits_of(value: Any, by_level: list[int]) -> int:
+    """How often constraints may visit a value and its parts: `by_level` says it of one on each level."""
+    total, level = 0, [value]
+    for visits, above in zip(by_level, [0, *by_level], strict=False):
+        total += len(level) * (visits - above)
+        holders = [each for each in level if type(each) in (dict, list)]
+        level = [part for each in holders for part in (each.values() if type(each) is dict else each)]
+    return total
 
 
 def _ways_left(place: Place) -> int:

@@ -12,6 +12,7 @@ from splittally.core.canonical import decode, encode
 from splittally.core.errors import CanonicalError, InvalidInput, InvalidSchema
 from splittally.core.hashing import hash_schema
 from splittally.edge.json_values import json_form
+from splittally.edge.schema.bounds import VISITS_IN_ALL_MAX, visits_of
 from splittally.edge.schema.cut import cut_above, kept
 from splittally.edge.schema.normalize import Misfit, first_misfit, normalize
 from splittally.edge.schema.places import NO_SCHEMA, shown
@@ -19,7 +20,6 @@ from splittally.edge.schema.structure import BYTES, CUT, SECRET, read_schema
 from splittally.edge.schema.validator import EXACTLY, compiled, first_errors, judges_of
 
 SCHEMA_BYTES_MAX = 256 * 1024
-VISITS_IN_ALL_MAX = 2_000_000  # of a value and all its parts by constraints: a second
 _FLOAT_HEADS = b"\xf9\xfa\xfb"
 _FREE = {CUT, "properties", "title", "description", "$comment", "$ref", "$defs"}  # these refuse nothing
 
@@ -89,23 +89,13 @@ class ParamsSchema:
         return kept(value, self.root)
 
     def _require_fit(self, normal: Any, data: bytes) -> None:
-        if self._visits and _visits(normal, self._visits) > VISITS_IN_ALL_MAX:
+        if self._visits and visits_of(normal, self._visits) > VISITS_IN_ALL_MAX:
             _refuse([("", "nests too deep for a schema whose subschemas lead back to themselves")])
         view = json_form(normal) if self._has_bytes else normal
         # The heads of floats, which may also be bytes of other values: then the exact answer is the same.
         may_float = self._has_floats or 0xF9 in data or 0xFA in data or 0xFB in data
         if not (self._is_valid_exactly if may_float else self._is_valid)(view):
             _refuse(first_errors(view, self.root, self._judges))
-
-
-def _visits(value: Any, by_level: list[int]) -> int:
-    """How often constraints may visit a value and its parts: `by_level` says it of one on each level."""
-    total, level = 0, [value]
-    for visits, above in zip(by_level, [0, *by_level], strict=False):
-        total += len(level) * (visits - above)
-        holders = [each for each in level if type(each) in (dict, list)]
-        level = [part for each in holders for part in (each.values() if type(each) is dict else each)]
-    return total
 
 
 ANY_PARAMS = ParamsSchema(b"")
