@@ -53,8 +53,7 @@ def test_an_index_finds_keys_in_its_files_too(tmp_path) -> None:
 @pytest.mark.parametrize("digits", [4, 5, 12, 63])
 def test_a_beginning_is_taken_wherever_a_hash_is(folder, digits) -> None:
     every = decided(folder)
-    alone = (x for x in every if sum(y.startswith(x[:4]) for y in every) == 1)
-    whole = next(x for x in alone if not x[:digits].isdecimal())  # digits alone are a sequence to `show`
+    whole = next(x for x in every if sum(y.startswith(x[:4]) for y in every) == 1)
     for command in (["outcome"], ["explain"], ["show"]):
         full, short = (run("-w", folder, "--json", *command, x).out for x in (whole, whole[:digits]))
         assert full == short
@@ -66,6 +65,21 @@ def test_a_beginning_is_taken_wherever_a_hash_is(folder, digits) -> None:
     assert run("-w", folder, "--json", "show", frame[:12]).json["frames"][0]["hash"] == frame
     grant = run("-w", folder, "--json", "grants", "pool").json["grants"]["pool"]["grant_hash"]
     assert "pool" in run("-w", folder, "--json", "grants", grant[:8]).json["grants"]
+
+
+@pytest.mark.req("X8-04")
+def test_digits_alone_are_a_hash_where_there_is_no_such_frame(tmp_path) -> None:
+    folder = busy_world(tmp_path / "w")
+    asked = (run("-w", folder, "submit", text=intent("pool", 1)).json["intent_hash"] for _ in range(200))
+    whole = next(x for x in asked if x[:4].isdecimal() and int(x[:4]) > 500)
+    assert (
+        run("-w", folder, "--json", "show", whole[:4]).json == run("-w", folder, "--json", "show", whole).json
+    )
+    assert "under" in run("-w", folder, "--json", "trace", whole[:4]).out
+    for command in ("show", "trace"):
+        told = run("-w", folder, command, "999999")
+        assert told.code and "there is no frame 999999" in told.out + told.err
+    assert run("-w", folder, "--json", "show", "3").json["seq"] == 3
 
 
 @pytest.mark.req("X8-04")

@@ -3,7 +3,8 @@
 Rule 1. What is taken is a hash of this world: of an intent that a frame decides, of a frame, a grant or a
         module. A whole hash is passed on as it is, known or not; the command says what there is of it.
 Rule 2. A beginning that several have is a usage error that lists them, and so is one that none has.
-Rule 3. Where only an intent can be meant, text that is neither is a usage error that says where hashes are.
+Rule 3. Digits alone are the sequence of a frame where the journal has it, or where no hash begins so.
+Rule 4. Where only an intent can be meant, text that is neither is a usage error that says where hashes are.
 """
 
 import re
@@ -20,6 +21,7 @@ from splittally_tools.cli.session import Session
 LISTED_MAX = 8
 LOOK_UP = "`tally log` lists what was decided, `tally log --json` with whole hashes"
 _BEGINNING = re.compile(r"[0-9a-fA-F]{4,63}")
+_SEQUENCE_DIGITS = 19
 _WHOLE = re.compile(r"[0-9a-fA-F]{64}")
 Known = Callable[[Reader, str], Iterable[bytes]]
 
@@ -65,6 +67,14 @@ def whole(reader: Reader, text: str, *known: Known) -> str:
     listed = ", ".join(digest.hex()[:digits] for digest in found[:LISTED_MAX])
     more = f" and {len(found) - LISTED_MAX} more" if len(found) > LISTED_MAX else ""
     raise click.UsageError(f"`{text}` begins {len(found)} hashes: {listed}{more}")
+
+
+def whole_or_sequence(reader: Reader, text: str, *known: Known) -> str | int:
+    """The same, or the sequence of a frame where the text is one."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _SEQUENCE_DIGITS
+    if is_number and (int(text) < reader.head.size or not any(each(reader, text) for each in known)):
+        return int(text)
+    return whole(reader, text, *known)
 
 
 def intent_in(reader: Reader, text: str) -> str:

@@ -21,7 +21,7 @@ from splittally.runtime.reader import Reader, Record
 
 from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.filters import by_name, by_outcome
-from splittally_tools.cli.hashes import LOOK_UP, frames, intents, whole
+from splittally_tools.cli.hashes import LOOK_UP, frames, intents, whole_or_sequence
 from splittally_tools.cli.labelled import Labelled, Labels, by_label
 from splittally_tools.cli.matching import WORDS, Wanted
 from splittally_tools.cli.moments import since_option, until_option
@@ -132,26 +132,26 @@ def _shortened(told: list[str]) -> list[str]:
 def show(session: Session, what: str, full: bool) -> int:
     """One frame by its sequence or hash, or every frame that speaks of an intent, evidence included."""
     with reader_of(session) as reader:
-        found = [frame_json(record, not full, with_evidence=True) for record in _found(reader, what)]
+        meant = whole_or_sequence(reader, what, intents, frames)
+        found = [frame_json(record, not full, with_evidence=True) for record in _found(reader, meant)]
     if not found:
         text = "no frame has this hash or speaks of this intent"
         emit(session, {"frames": [], "message": text}, lambda out: say(out, f"{text}; {LOOK_UP}", "red"))
         return REFUSED
-    document = found[0] if len(found) == 1 and what.isdecimal() else {"frames": found}
+    document = found[0] if isinstance(meant, int) else {"frames": found}
     emit(session, document, lambda out: _show_frames(out, found))
     return DONE
 
 
-def _found(reader: Reader, what: str) -> list[Record]:
-    if what.isdecimal() and len(what) < 20:
-        return [reader.record(require_frame(int(what), reader.head.size))]
-    what = whole(reader, what, intents, frames)
-    if len(what) != 64:
+def _found(reader: Reader, meant: str | int) -> list[Record]:
+    if isinstance(meant, int):
+        return [reader.record(require_frame(meant, reader.head.size))]
+    if len(meant) != 64:
         raise InvalidInput(
             "say a sequence, or a hash: all 64 hex digits, or its first 4 or more", field="hash"
         )
     try:
-        digest = bytes.fromhex(what)
+        digest = bytes.fromhex(meant)
     except ValueError:
         raise InvalidInput("a hash is hex text", field="hash") from None
     seqs = reader.seqs(digest)

@@ -18,7 +18,7 @@ from splittally.runtime.reader import Reader
 
 from splittally_tools.cli.exit_codes import DONE
 from splittally_tools.cli.filters import by_name
-from splittally_tools.cli.hashes import intents, whole
+from splittally_tools.cli.hashes import intents, whole_or_sequence
 from splittally_tools.cli.labelled import shown_labels
 from splittally_tools.cli.moments import at_option
 from splittally_tools.cli.open_world import reader_of
@@ -60,8 +60,8 @@ def trace(
     an issue, a debt, or a level that --depth keeps closed.
     """
     with reader_of(session) as reader, progress(session) as bar:
-        if not target.isdecimal() and target not in reader.folded.ledger.accounts:
-            target = whole(reader, target, intents)
+        if target not in reader.folded.ledger.accounts:
+            target = str(whole_or_sequence(reader, target, intents))
         stop = reader.head.size if at is None else reader.state_after(at).size
         task = bar.add_task("reading", total=stop)
         wording = reader.state.wording
