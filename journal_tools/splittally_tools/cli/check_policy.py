@@ -92,7 +92,7 @@ def check_policy(
         raise
     emit(session, report_json(report), lambda out: _show(out, report, show_all))
     counted = (OPEN, COSTS) if strict else (OPEN,)
-    is_bad = report.unchecked or any(report.count(verdict, accepted) for verdict in counted)
+    is_bad = report.unchecked or any(report.count(result, accepted) for result in counted)
     return REFUSED if is_bad else DONE
 
 
@@ -157,8 +157,8 @@ def _show(out: Page, report: Report, show_all: bool) -> None:
         effect = each.case.effect
         reserves = each.case.amounts(effect.reserve)
         say(out, printable(f"{each.grant.name}: `{effect.kind}`, which reserves {reserves}"), "bold")
-        rows = [row for row in each.rows if show_all or row.verdict.verdict in (OPEN, COSTS)]
-        cells = [(_word(row), row.scenario.name, row.scenario.fails, row.verdict.told) for row in rows]
+        rows = [row for row in each.rows if show_all or row.result.result in (OPEN, COSTS)]
+        cells = [(_word(row), row.scenario.name, row.scenario.fails, row.result.told) for row in rows]
         if cells:
             out.print(table(("", "scenario", "what fails", "what happens"), cells))
         _show_advice(out, each)
@@ -166,12 +166,12 @@ def _show(out: Page, report: Report, show_all: bool) -> None:
         say(out, printable(f"{name}: not checked: {why}"), "yellow")
     if report.filled:
         say(out, printable(f"filled on the copy: {', '.join(report.filled)}"))
-    counts = ", ".join(f"{report.count(verdict)} {verdict.replace('_', ' ')}" for verdict in WORST_FIRST)
+    counts = ", ".join(f"{report.count(result)} {result.replace('_', ' ')}" for result in WORST_FIRST)
     say(out, f"{len(report.checked)} grants checked: {counts}", "bold")
 
 
 def _word(row: Row) -> str:
-    return row.verdict.verdict.replace("_", " ")
+    return row.result.result.replace("_", " ")
 
 
 def _show_advice(out: Page, checked: Checked) -> None:
@@ -181,8 +181,8 @@ def _show_advice(out: Page, checked: Checked) -> None:
     )
     lines: dict[str, list[str]] = {}
     for row in checked.rows:
-        advised = [f"write {change.line}{beside}" for change in row.verdict.changes]
-        for line in [*advised, *([row.verdict.advice] if row.verdict.advice else [])]:
+        advised = [f"write {change.line}{beside}" for change in row.result.changes]
+        for line in [*advised, *([row.result.advice] if row.result.advice else [])]:
             lines.setdefault(line, []).append(row.scenario.name)
     for line, names in lines.items():
         say(out, printable(f"  {line}  ({', '.join(names)})"))

@@ -19,14 +19,14 @@ from splittally_tools.policy_check.check import (
     wanted_grants,
 )
 from splittally_tools.policy_check.ground import Ground, ground_of_manifest, ground_of_world
-from splittally_tools.policy_check.verdicts import (
+from splittally_tools.policy_check.results import (
     COSTS,
     HELD,
     NOT_PLAYED,
     OPEN,
     WORST_FIRST,
     Change,
-    Verdict,
+    Result,
     changed,
 )
 
@@ -43,9 +43,9 @@ __all__ = [
     "Checked",
     "Ground",
     "Report",
+    "Result",
     "Row",
     "Scenario",
-    "Verdict",
     "changed",
     "check",
     "ground_of_manifest",

@@ -16,7 +16,7 @@ from splittally.edge.records import Decision, Intent, Receipt
 from splittally_tools.policy_check.effects import Effect, Effects, labels_for
 from splittally_tools.policy_check.ground import Ground, Stage
 from splittally_tools.policy_check.payloads import cost_of, payload_of
-from splittally_tools.policy_check.verdicts import MORE, Change, NotPlayed
+from splittally_tools.policy_check.results import MORE, Change, NotPlayed
 
 STRANGER = "somebody-else"
 SECOND_NS, HOUR_NS, DAY_NS = 10**9, 3600 * 10**9, 86_400 * 10**9

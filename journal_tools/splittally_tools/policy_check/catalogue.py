@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from splittally_tools.policy_check.case import Case
+from splittally_tools.policy_check.results import Result
 from splittally_tools.policy_check.scenarios import approvals, bounds, clocks, endings, retries, usage
-from splittally_tools.policy_check.verdicts import Verdict
 
 
 class Scenario(NamedTuple):
@@ -17,7 +17,7 @@ class Scenario(NamedTuple):
     name: str
     fails: str
     claim: str
-    play: Callable[[Case], Verdict]
+    play: Callable[[Case], Result]
 
 
 CATALOGUE = (
@@ -88,6 +88,7 @@ CATALOGUE = (
         "it has ended",
         endings.used_for_ever,
     ),
+    Scenario("approvers-answer", "those who may approve try to", "they can", approvals.approvers_answer),
     Scenario("approve-own", "who asked approves", "another must", approvals.approved_by_asker),
     Scenario(
         "approve-other",

@@ -3,7 +3,7 @@
 Rule 1. Checked are grants below which no other stands and that cover effects which go out to a host; the
         others are named with the reason, and can be asked for by name.
 Rule 2. A grant for which no effect could be made is named with what stood in the way: none is left out in
-        silence. A scenario that cannot be played says why in the place of a verdict.
+        silence. A scenario that cannot be played says why in the place of a result.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -16,7 +16,7 @@ from splittally_tools.policy_check.case import Case
 from splittally_tools.policy_check.catalogue import CATALOGUE, Scenario
 from splittally_tools.policy_check.effects import Given, find_effects, outgoing_kinds
 from splittally_tools.policy_check.ground import Ground
-from splittally_tools.policy_check.verdicts import NOT_PLAYED, WORST_FIRST, NotPlayed, Verdict
+from splittally_tools.policy_check.results import NOT_PLAYED, WORST_FIRST, NotPlayed, Result
 
 BY_MANIFEST = "manifest"
 NO_EFFECT = "no effect was found that it admits"
@@ -26,7 +26,7 @@ class Row(NamedTuple):
     """A scenario and how it ended."""
 
     scenario: Scenario
-    verdict: Verdict
+    result: Result
 
 
 class Checked(NamedTuple):
@@ -49,10 +49,10 @@ class Report(NamedTuple):
         """Whether a grant could not be checked for want of an effect."""
         return any(why.startswith(NO_EFFECT) for why in self.left_out.values())
 
-    def count(self, verdict: str, accepted: Collection[str] = ()) -> int:
+    def count(self, result: str, accepted: Collection[str] = ()) -> int:
         """How many rows ended so, but for the scenarios that are accepted."""
         return sum(
-            row.verdict.verdict == verdict and row.scenario.name not in accepted
+            row.result.result == result and row.scenario.name not in accepted
             for each in self.checked
             for row in each.rows
         )
@@ -104,23 +104,23 @@ def check(
 def _played(case: Case, scenarios: Sequence[Scenario], on_step: Callable[[], None]) -> Iterator[Row]:
     for scenario in scenarios:
         try:
-            verdict = scenario.play(case)
+            result = scenario.play(case)
         except NotPlayed as reason:
-            verdict = Verdict(NOT_PLAYED, str(reason))
+            result = Result(NOT_PLAYED, str(reason))
         except SplittallyError as error:
-            verdict = Verdict(NOT_PLAYED, f"it cannot be played: {error}")
-        yield Row(scenario, verdict)
+            result = Result(NOT_PLAYED, f"it cannot be played: {error}")
+        yield Row(scenario, result)
         on_step()
 
 
 def _worst_first(row: Row) -> int:
-    return WORST_FIRST.index(row.verdict.verdict)
+    return WORST_FIRST.index(row.result.result)
 
 
 def report_json(report: Report) -> dict[str, Any]:
     """The report as one JSON document (spec/09-command-line.md)."""
     return {
-        "counts": {verdict: report.count(verdict) for verdict in WORST_FIRST},
+        "counts": {result: report.count(result) for result in WORST_FIRST},
         "grants": [_grant_json(each) for each in report.checked],
         "left_out": [{"grant": name, "why": why} for name, why in sorted(report.left_out.items())],
         "filled": list(report.filled),
@@ -138,12 +138,12 @@ def _grant_json(checked: Checked) -> dict[str, Any]:
 
 
 def _row_json(row: Row) -> dict[str, Any]:
-    found = row.verdict
+    found = row.result
     return {
         "scenario": row.scenario.name,
         "fails": row.scenario.fails,
         "claim": row.scenario.claim,
-        "verdict": found.verdict,
+        "result": found.result,
         "told": found.told,
         "changes": [
             {"path": list(change.path), "value": change.value, "line": change.line}

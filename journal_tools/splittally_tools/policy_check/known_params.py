@@ -33,13 +33,13 @@ def _filled(pattern: str) -> str:
 
 
 def models_of(params: Params, tables: Sequence[Params]) -> list[str]:
-    """The models that a grant lists, those that have a price first."""
+    """The models that a grant lists, those that have a price first; else those that have one."""
     inline = params.get(PRICES)
     rows = [*tables, *([inline] if isinstance(inline, Mapping) else [])]
     priced = [name for row in rows for name in row.get(MODELS) or {}]
     listed = _listed(params, "models")
     both = [name for name in listed if name in priced]
-    return list(dict.fromkeys([*both, *listed] or [*priced, "a-model"]))
+    return list(dict.fromkeys([*both, *listed] or priced))
 
 
 def _llm(params: Params, numbers: Numbers, tables: Sequence[Params]) -> Made:
@@ -48,7 +48,7 @@ def _llm(params: Params, numbers: Numbers, tables: Sequence[Params]) -> Made:
     base: dict[str, Any] = {}
     if _listed(params, "providers"):
         base["provider"] = _listed(params, "providers")[0]
-    models = [_filled(name) for name in models_of(params, tables)]
+    models = [_filled(name) for name in models_of(params, tables)] or ["a-model"]
     return [
         base | {"model": model, "max_tokens": size, "prompt_tokens": prompt}
         for size in dict.fromkeys(sizes)

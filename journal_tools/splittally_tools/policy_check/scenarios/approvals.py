@@ -6,10 +6,8 @@ from splittally.edge.wording import few, span
 
 from splittally_tools.policy_check.case import STRANGER, YEARS_NS, Case, attempt
 from splittally_tools.policy_check.ground import Stage
+from splittally_tools.policy_check.results import COSTS, HELD, OPEN, Change, NotPlayed, Result
 from splittally_tools.policy_check.scenarios.endings import APPROVE
-from splittally_tools.policy_check.verdicts import COSTS, HELD, OPEN, Change, NotPlayed, Verdict
-
-POLICY = "policy/"
 
 
 def _waiting(case: Case, stage: Stage) -> tuple[Decision, bytes]:
@@ -23,13 +21,13 @@ def _waiting(case: Case, stage: Stage) -> tuple[Decision, bytes]:
     return decision, decision.intent_hash
 
 
-def _rules(case: Case, stage: Stage, digest: bytes) -> list[tuple[int, str]]:
+def _rules(case: Case, decision: Decision) -> list[tuple[int, str]]:
     """The rules of the policy for which an intent waits and that name no approvers, by place."""
-    waits = {ask["reason"] for ask in stage.outcome(digest).waits_for}
+    waits = {finding.facts.get("name") for finding in decision.findings}
     return [
         (at, rule.name)
         for at, rule in enumerate(case.ground.state.rules)
-        if POLICY + rule.name in waits and not rule.approvers
+        if rule.name in waits and not rule.approvers
     ]
 
 
@@ -46,39 +44,57 @@ def _may_approve(case: Case, digest: bytes, names: list[str]) -> list[str]:
     return found
 
 
-def approved_by_asker(case: Case) -> Verdict:
+def approved_by_asker(case: Case) -> Result:
     """Who asked approves it."""
     stage = case.ground.stage()
     _, digest = _waiting(case, stage)
     answer = stage.approve(digest, case.who)
     if not answer.allowed:
-        return Verdict(HELD, answer.reason)
+        return Result(HELD, answer.reason)
     line = case.set("holder", value=f"agent-{case.grant.name}".replace("/", "-"))
     told = f"`{case.who}` asks and approves: nobody else looks at it"
-    return Verdict(
+    return Result(
         OPEN, told, (line,), "let programs ask as a principal of their own, and people approve as another"
     )
 
 
-def approved_by_other(case: Case) -> Verdict:
+def approved_by_other(case: Case) -> Result:
     """Somebody approves who is no approver."""
     stage = case.ground.stage()
-    _, digest = _waiting(case, stage)
+    decision, digest = _waiting(case, stage)
     named = [name for ask in stage.outcome(digest).waits_for for name in ask["approvers"]]
     tried = [x for x in [STRANGER, *case.approvers(stage, digest)] if x not in named and x != case.who]
     could = _may_approve(case, digest, list(dict.fromkeys(tried)))
-    rules = _rules(case, stage, digest)
+    rules = _rules(case, decision)
     if not could or could == [OPERATOR]:
-        return Verdict(HELD, f"beside {few(named)} nobody can" if named else "nobody but the operator can")
+        return Result(HELD, f"beside {few(named)} nobody can" if named else "nobody but the operator can")
     told = f"{few(could)} may approve it as well"
     lines = tuple(Change(("policy", at, "approvers"), [OPERATOR], name) for at, name in rules)
     words = (
         "" if lines else "a limit that asks is answered by whoever may approve; a rule names its `approvers`"
     )
-    return Verdict(OPEN if STRANGER in could else COSTS, told, lines, words)
+    return Result(OPEN if STRANGER in could else COSTS, told, lines, words)
 
 
-def approval_stolen(case: Case) -> Verdict:
+def approvers_answer(case: Case) -> Result:
+    """Those who may approve do."""
+    stage = case.ground.stage()
+    _, digest = _waiting(case, stage)
+    answered, refused = [], ""
+    for name in case.approvers(stage, digest):
+        answer = stage.approve(digest, name)
+        if answer.allowed:
+            answered.append(name)
+        refused = refused or (f"`{name}` hears: {answer.reason}" if not answer.allowed else "")
+        if not stage.outcome(digest).waits_for:
+            return Result(HELD, f"approved by {few(answered)}, it may be done")
+    words = (
+        "approvers need a grant of `sys/native@1` that covers `approval.answer`, and a policy that allows it"
+    )
+    return Result(OPEN, f"nobody can approve it; {refused}", advice=words)
+
+
+def approval_stolen(case: Case) -> Result:
     """Somebody else starts what was approved, and something dearer is asked for under its key."""
     stage = case.ground.stage()
     decision, digest = _waiting(case, stage)
@@ -88,10 +104,10 @@ def approval_stolen(case: Case) -> Verdict:
     again = None if other is None else stage.submit(case.intent(sent="thief", effect=other), case.who)
     is_held = said != "dispatched" and (again is None or not again.allowed)
     told = f"`{STRANGER}` hears `{said}`" + ("" if again is None else f"; {again.reason}")
-    return Verdict(HELD if is_held else OPEN, told)
+    return Result(HELD if is_held else OPEN, told)
 
 
-def approval_never(case: Case) -> Verdict:
+def approval_never(case: Case) -> Result:
     """Nobody answers what waits for approval."""
     stage = case.ground.stage()
     decision, digest = _waiting(case, stage)
@@ -100,18 +116,18 @@ def approval_never(case: Case) -> Verdict:
     reserved = case.amounts(decision.reserve)
     if stage.outcome(digest).status == RESERVED:
         line = case.set("approval_ns", value=APPROVE)
-        return Verdict(OPEN, f"{reserved} stay reserved for ever", (line,))
-    return Verdict(HELD, f"released after {span(due_ns - begun_ns)}; {reserved} come back")
+        return Result(OPEN, f"{reserved} stay reserved for ever", (line,))
+    return Result(HELD, f"released after {span(due_ns - begun_ns)}; {reserved} come back")
 
 
-def without_approval(case: Case) -> Verdict:
+def without_approval(case: Case) -> Result:
     """A host does not wait for the approval, and acts."""
     stage = case.ground.stage()
     decision, digest = _waiting(case, stage)
     if case.must_dispatch:
         said = stage.dispatch(digest, attempt("a"), case.who)
-        return Verdict(HELD if said != "dispatched" else OPEN, f"it hears `{said}` when it starts the effect")
+        return Result(HELD if said != "dispatched" else OPEN, f"it hears `{said}` when it starts the effect")
     settled = stage.settle(case.receipt(decision), case.who)
     codes = ", ".join(f"`{violation.code}`" for violation in settled.violations)
     told = f"charged {case.amounts(settled.usage)} and recorded as {codes}: seen afterwards, not prevented"
-    return Verdict(COSTS, told, (case.set("dispatch", value=True),))
+    return Result(COSTS, told, (case.set("dispatch", value=True),))

@@ -7,9 +7,10 @@ from splittally.edge.wording import few
 from splittally_tools.policy_check.case import Case
 from splittally_tools.policy_check.ground import Stage
 from splittally_tools.policy_check.known_params import models_of
-from splittally_tools.policy_check.verdicts import COSTS, HELD, OPEN, Change, NotPlayed, Verdict
+from splittally_tools.policy_check.results import COSTS, HELD, OPEN, Change, NotPlayed, Result
 
 MOST = 2**62
+OF_MODELS = ("sys/CapEnforceLlm@1", "sys/CapEnforceLlmBasic@1")
 ALLOW_ALL, CALLS, ADVISED_CALLS = "sys/CapAllowAll@1", "calls", 1_000
 ADVISED_TIMES = 100  # an advised limit, in effects like the one that was played
 
@@ -46,7 +47,7 @@ def _dims(case: Case) -> list[str]:
     return [dim for dim, amount in sorted(case.effect.reserve.items()) if amount]
 
 
-def last_unit(case: Case) -> Verdict:
+def last_unit(case: Case) -> Result:
     """Two hosts ask at once for the last that is left."""
     dims = _dims(case)
     if not dims:
@@ -56,10 +57,10 @@ def last_unit(case: Case) -> Verdict:
         if left is not None:
             return _raced(case, dim, left)
     told = "both are allowed, and so is everybody after them: no limit ends it"
-    return Verdict(OPEN, told, _limits(case, dims[0]))
+    return Result(OPEN, told, _limits(case, dims[0]))
 
 
-def _raced(case: Case, dim: str, left: int) -> Verdict:
+def _raced(case: Case, dim: str, left: int) -> Result:
     """Two ask where the rest of a dimension is enough for one."""
     stage = case.ground.stage()
     if left and not _book(case, stage, dim, left):
@@ -67,23 +68,23 @@ def _raced(case: Case, dim: str, left: int) -> Verdict:
     first, second = (stage.submit(case.intent(job, job), case.who) for job in ("b", "c"))
     told = f"one is `{first.outcome}`, the other `{second.outcome}`: {second.reason}"
     if first.allowed and second.allowed:
-        return Verdict(OPEN, told, _limits(case, dim))
-    return Verdict(HELD, told)
+        return Result(OPEN, told, _limits(case, dim))
+    return Result(HELD, told)
 
 
-def unbounded(case: Case) -> Verdict:
+def unbounded(case: Case) -> Result:
     """A host asks again and again."""
     dims = _dims(case)
     if not dims:
         return _uncharged(case)
     free = [dim for dim in dims if room(case, dim) is None]
     if not free:
-        return Verdict(HELD, f"limits or accounts end it: {few(dims)}")
+        return Result(HELD, f"limits or accounts end it: {few(dims)}")
     told = f"nothing ends the use of {few(free)}"
-    return Verdict(OPEN if len(free) == len(dims) else COSTS, told, _limits(case, *free))
+    return Result(OPEN if len(free) == len(dims) else COSTS, told, _limits(case, *free))
 
 
-def _uncharged(case: Case) -> Verdict:
+def _uncharged(case: Case) -> Result:
     """What bounds effects that reserve nothing: what is charged for them afterwards, if anything."""
     stage = case.ground.stage()
     decision = case.opened(stage)
@@ -96,7 +97,7 @@ def _uncharged(case: Case) -> Verdict:
         told = (
             f"nothing is reserved; {case.amounts(charged)} are charged afterwards, when many may be running"
         )
-        return Verdict(
+        return Result(
             COSTS, told, advice="state a bound of one effect in the grant's `params`, so that it is reserved"
         )
     told = "nothing is reserved and no limit counts what is charged: it never ends"
@@ -106,7 +107,7 @@ def _uncharged(case: Case) -> Verdict:
             case.set("params", "reserve", value={CALLS: 1}),
             case.set("budget", CALLS, value=ADVISED_CALLS),
         )
-    return Verdict(
+    return Result(
         OPEN, told, lines, "" if lines else "take a cap whose enforcer counts what such an effect uses"
     )
 
@@ -123,16 +124,16 @@ def _limits(case: Case, *dims: str) -> tuple[Change, ...]:
     return tuple(lines)
 
 
-def uncounted_limit(case: Case) -> Verdict:
+def uncounted_limit(case: Case) -> Result:
     """A limit is on what nothing counts."""
     state, grant = case.ground.state, case.grant
     dims = uncounted(state, grant.name)
     if not dims:
-        return Verdict(HELD, "every limit is on what its enforcer counts")
+        return Result(HELD, "every limit is on what its enforcer counts")
     counted = sorted(counted_by(state, grant) or ())
     told = f"{few(dims)} never reach their limit"
     words = f"what is counted: {few(counted)}" if counted else "nothing is counted under this cap"
-    return Verdict(OPEN, told, _renamed(case, dims, counted), words)
+    return Result(OPEN, told, _renamed(case, dims, counted), words)
 
 
 def _renamed(case: Case, dims: list[str], counted: list[str]) -> tuple[Change, ...]:
@@ -150,7 +151,7 @@ def _renamed(case: Case, dims: list[str], counted: list[str]) -> tuple[Change, .
     return (case.set("budget", value={dim: case.spelled(n, dim) for dim, n in renamed.items()}),)
 
 
-def unknown_model(case: Case) -> Verdict:
+def unknown_model(case: Case) -> Result:
     """A host asks for a model that nobody has thought of."""
     key = case.ground.state.caps.effects[case.effect.kind].price_key
     if not key or not isinstance(case.effect.params, dict):
@@ -158,9 +159,10 @@ def unknown_model(case: Case) -> Verdict:
     other = case.effect._replace(params=case.effect.params | {key: "a-model-that-nobody-knows"})
     decision = case.ground.stage().submit(case.intent(effect=other), case.who)
     if not decision.allowed:
-        return Verdict(HELD, decision.reason)
+        return Result(HELD, decision.reason)
     told = f"it is allowed, {case.amounts(decision.reserve)} reserved"
-    line = case.set("params", "models", value=models_of(case.params, []))
-    if line.value == ["a-model"]:
-        line = line._replace(value=[case.effect.params[key]])
-    return Verdict(COSTS if any(decision.reserve.values()) else OPEN, told, (line,))
+    result = COSTS if any(decision.reserve.values()) else OPEN
+    if not case.is_judged_by(*OF_MODELS):
+        return Result(result, told, advice="take a cap whose enforcer reads which model is asked for")
+    known = models_of(case.params, []) or [case.effect.params[key]]
+    return Result(result, told, (case.set("params", "models", value=known),))

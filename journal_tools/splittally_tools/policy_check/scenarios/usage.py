@@ -16,7 +16,7 @@ from splittally.edge.wording import few
 
 from splittally_tools.policy_check.case import Case
 from splittally_tools.policy_check.payloads import Said, cost_of, payload_of
-from splittally_tools.policy_check.verdicts import COSTS, HELD, OPEN, Change, NotPlayed, Verdict
+from splittally_tools.policy_check.results import COSTS, HELD, OPEN, Change, NotPlayed, Result
 
 HUGE, TOO_HUGE = 2**63, 2**64 - 1
 TIMES = 10  # of the reserve
@@ -62,56 +62,56 @@ def _newer(case: Case) -> tuple[Change, ...]:
     return (Change(("caps", case.grant.cap, "enforcer"), LLM),) if is_old and is_own else ()
 
 
-def _not_below(case: Case, said: Said, **fields: Any) -> Verdict:
+def _not_below(case: Case, said: Said, **fields: Any) -> Result:
     """Held where nothing is charged below the reserve without a word."""
     ended = _ended(case, said, **fields)
     if not ended.is_below:
-        return Verdict(HELD, ended.told(case))
+        return Result(HELD, ended.told(case))
     words = (
         ""
         if _newer(case)
         else "what reads the receipt, the grant's `usage` or its enforcer, takes silence for nothing"
     )
     is_noted = bool(ended.settled.violations)
-    return Verdict(COSTS if is_noted else OPEN, ended.told(case), _newer(case), words)
+    return Result(COSTS if is_noted else OPEN, ended.told(case), _newer(case), words)
 
 
-def absent(case: Case) -> Verdict:
+def absent(case: Case) -> Result:
     """A receipt says nothing of what was used."""
     return _not_below(case, lambda _: None, payload={})
 
 
-def null(case: Case) -> Verdict:
+def null(case: Case) -> Result:
     """A receipt says null for what was used."""
     return _not_below(case, lambda _: None)
 
 
-def negative(case: Case) -> Verdict:
+def negative(case: Case) -> Result:
     """A receipt says that less than nothing was used."""
     return _not_below(case, lambda _: -5)
 
 
-def text(case: Case) -> Verdict:
+def text(case: Case) -> Result:
     """A receipt says a text for what was used."""
     return _not_below(case, lambda _: "lots")
 
 
-def beyond_reserve(case: Case) -> Verdict:
+def beyond_reserve(case: Case) -> Result:
     """A receipt says ten times what was reserved."""
     return _not_above(case, lambda amount: min(amount * TIMES, NATURAL_MAX))
 
 
-def huge(case: Case) -> Verdict:
+def huge(case: Case) -> Result:
     """A receipt says 2^63."""
     return _not_above(case, lambda _: HUGE)
 
 
-def largest(case: Case) -> Verdict:
+def largest(case: Case) -> Result:
     """A receipt says 2^64 - 1, the most that there is."""
     return _not_above(case, lambda _: TOO_HUGE)
 
 
-def _not_above(case: Case, said: Said) -> Verdict:
+def _not_above(case: Case, said: Said) -> Result:
     """Held where no more than the reserve is charged to what has a limit or is paid."""
     ended = _ended(case, said)
     bounded = {limit.dim for _, limit in case.limits()} | {
@@ -120,39 +120,39 @@ def _not_above(case: Case, said: Said) -> Verdict:
     above = [dim for dim, n in sorted(ended.charged.items()) if n > ended.reserve.get(dim, 0)]
     if not bounded.intersection(above):
         free = f"; nothing limits {few(above)}" if above else ""
-        return Verdict(HELD, f"{ended.told(case)}{free}")
+        return Result(HELD, f"{ended.told(case)}{free}")
     told = f"{ended.told(case)}: limits may be passed by it"
     lines = (case.set("above", value="cap"),)
     if all(ended.reserve.get(dim) for dim in bounded.intersection(above)):
-        return Verdict(COSTS, told, lines)
+        return Result(COSTS, told, lines)
     most = min([ADVISED_CENTS, *(limit.amount for _, limit in case.limits() if limit.dim in above)])
     if most and case.is_judged_by(*WITH_COST):
-        return Verdict(COSTS, told, (*lines, case.set("params", BOUND, value=most)))
-    return Verdict(
+        return Result(COSTS, told, (*lines, case.set("params", BOUND, value=most)))
+    return Result(
         COSTS, told, advice=f"nothing is reserved of {few(above)}: state a bound in the grant's `params`"
     )
 
 
-def zero(case: Case) -> Verdict:
+def zero(case: Case) -> Result:
     """A host says that its effect used nothing."""
     ended = _ended(case, lambda _: 0)
     if not any(ended.reserve.values()):
         raise NotPlayed("the effect reserves nothing")
     if not ended.is_below:
-        return Verdict(HELD, ended.told(case))
+        return Result(HELD, ended.told(case))
     words = "let an adapter that you trust report (`adapters` of the effect), and compare bills"
-    return Verdict(COSTS, f"{ended.told(case)}: it is believed", advice=words)
+    return Result(COSTS, f"{ended.told(case)}: it is believed", advice=words)
 
 
-def failed(case: Case) -> Verdict:
+def failed(case: Case) -> Result:
     """A host says that its effect failed, and nothing else."""
     ended = _ended(case, lambda _: None, payload={}, status="error")
     if not ended.is_below:
-        return Verdict(HELD, ended.told(case))
-    return Verdict(COSTS, f"{ended.told(case)}: it is believed", advice="compare bills with what was charged")
+        return Result(HELD, ended.told(case))
+    return Result(COSTS, f"{ended.told(case)}: it is believed", advice="compare bills with what was charged")
 
 
-def other_model(case: Case) -> Verdict:
+def other_model(case: Case) -> Result:
     """The receipt names another model than the intent."""
     key = case.ground.state.caps.effects[case.effect.kind].price_key
     if not key or PRICES not in case.params:
@@ -160,4 +160,4 @@ def other_model(case: Case) -> Verdict:
     other = {"prompt_tokens": 1, "completion_tokens": 1, "model": "another-model", key: "another-model"}
     ended = _ended(case, int, payload=other)
     is_noted = any(violation.code == "model_differs" for violation in ended.settled.violations)
-    return Verdict(HELD if is_noted else COSTS, ended.told(case), () if is_noted else _newer(case))
+    return Result(HELD if is_noted else COSTS, ended.told(case), () if is_noted else _newer(case))

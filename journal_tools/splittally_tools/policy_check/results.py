@@ -40,10 +40,10 @@ class Change(NamedTuple):
         return f"`{_key(name)} = {_toml(self.value)}` in `[{_header(table)}]`"
 
 
-class Verdict(NamedTuple):
+class Result(NamedTuple):
     """How a scenario ended for a grant."""
 
-    verdict: str
+    result: str
     told: str
     changes: tuple[Change, ...] = ()
     advice: str = ""
