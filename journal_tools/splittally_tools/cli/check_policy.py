@@ -23,6 +23,8 @@ from splittally_tools.policy_check import (
     BY_NAME,
     CATALOGUE,
     COSTS,
+    HELD,
+    NOT_PLAYED,
     OPEN,
     WORST_FIRST,
     Checked,
@@ -37,6 +39,7 @@ from splittally_tools.policy_check import (
     wanted_grants,
 )
 
+_STYLES = {OPEN: "red", COSTS: "yellow", NOT_PLAYED: "", HELD: "green"}
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _SEVERAL: dict[str, Any] = {"multiple": True, "metavar": "NAME"}
 
@@ -157,10 +160,10 @@ def _show(out: Page, report: Report, show_all: bool) -> None:
         effect = each.case.effect
         reserves = each.case.amounts(effect.reserve)
         say(out, printable(f"{each.grant.name}: `{effect.kind}`, which reserves {reserves}"), "bold")
-        rows = [row for row in each.rows if show_all or row.result.result in (OPEN, COSTS)]
-        cells = [(_word(row), row.scenario.name, row.scenario.fails, row.result.told) for row in rows]
-        if cells:
-            out.print(table(("", "scenario", "what fails", "what happens"), cells))
+        for row in each.rows:
+            if show_all or row.result.result in (OPEN, COSTS):
+                told = printable(f"{row.scenario.fails}: {row.result.told}")
+                say(out, f"  {_word(row):<10} {row.scenario.name:<16} {told}", _STYLES[row.result.result])
         _show_advice(out, each)
     for name, why in sorted(report.left_out.items()):
         say(out, printable(f"{name}: not checked: {why}"), "yellow")

@@ -131,11 +131,13 @@ class Case(NamedTuple):
             assert decision.intent_hash is not None
             stage.dispatch(decision.intent_hash, attempt(sent), self.who)
 
-    def receipt(self, decision: Decision, payload: Any = None, **fields: Any) -> Receipt:
+    def receipt(
+        self, decision: Decision, payload: Any = None, effect: Effect | None = None, **fields: Any
+    ) -> Receipt:
         """A receipt of the host for that decision: what it reserved was used, where nothing else is said."""
         assert decision.intent_hash is not None
         if payload is None:
-            payload = payload_of(self.effect.params, self.params, decision.reserve, int)
+            payload = payload_of((effect or self.effect).params, self.params, decision.reserve, int)
         said: dict[str, Any] = {"status": "ok", "adapter_id": "check-policy"}
         said["cost_cents"] = cost_of(decision.reserve, int)
         return Receipt(decision.intent_hash, payload=payload, **(said | fields))

@@ -3,7 +3,8 @@
 Rule 1. An effect counts once the kernel would allow it, or hold it for approval, on a copy of the world. No
         enforcer is second-guessed.
 Rule 2. Where none is found, what stood in the way is said as the kernel said it; effects of one's own help.
-Rule 3. Of those allowed the first is taken that reserves something in most dimensions and fits twice into the
+Rule 3. Where a limit asks for approval, one that waits is looked for by making those that are allowed larger.
+Rule 4. Of those allowed the first is taken that reserves something in most dimensions and fits twice into the
         limits; the others stand beside it.
 """
 
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 from splittally.core.canonical import decode, encode
 from splittally.core.caps.state import covers_type, limits_of
 from splittally.core.errors import SplittallyError
+from splittally.core.limits import NATURAL_MAX
 from splittally.core.prices import PRICES, SNAPSHOTS
 from splittally.core.release_kinds import RELEASE_KINDS
 from splittally.core.types import ALLOW, CAP_NATIVE_TYPE, REQUIRE_APPROVAL, Grant
@@ -95,6 +97,11 @@ def find_effects(ground: Ground, grant: Grant, given: Given = ()) -> Effects:
             found.append(effect)
         elif effect.outcome == REQUIRE_APPROVAL:
             waiting = waiting or effect
+    for effect in _larger(ground, chain, found) if wanted and waiting is None else []:
+        tried, _ = _tried(ground, grant, chain, effect)
+        if tried.outcome == REQUIRE_APPROVAL:
+            waiting = tried
+            break
     best = max(found, key=lambda effect: _worth(ground, grant, effect), default=waiting)
     others = tuple(effect for effect in found if effect is not best)
     return Effects(best, waiting, others, refused or "no kind of effect that goes out to a host is covered")
@@ -108,6 +115,28 @@ def _worth(ground: Ground, grant: Grant, effect: Effect) -> tuple[bool, int]:
         stage.submit(_asked(ground, grant, chain, effect, job), grant.holder).outcome for job in ("a", "b")
     ]
     return answers == [ALLOW, ALLOW], sum(amount > 0 for amount in effect.reserve.values())
+
+
+def _larger(ground: Ground, chain: Sequence[Grant], found: Sequence[Effect]) -> Iterator[Effect]:
+    """The effects so many times as large that a limit asks."""
+    asking = [limit for grant in chain for limit in limits_of(grant) if limit.over == "ask"]
+    for effect in found:
+        for limit in asking:
+            if effect.reserve.get(limit.dim):
+                times = limit.amount // effect.reserve[limit.dim] + 2
+                yield effect._replace(params=_times(effect.params, times))
+
+
+def _times(value: Any, times: int) -> Any:
+    """The value with every number in it so many times as large, as far as a natural goes."""
+    match value:
+        case dict():
+            return {name: _times(item, times) for name, item in value.items()}
+        case list():
+            return [_times(item, times) for item in value]
+        case int() if type(value) is int:
+            return min(value * times, NATURAL_MAX)
+    return value
 
 
 def _asked(ground: Ground, grant: Grant, chain: Sequence[Grant], effect: Effect, job: str) -> Intent:

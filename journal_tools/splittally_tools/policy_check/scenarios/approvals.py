@@ -127,7 +127,7 @@ def without_approval(case: Case) -> Result:
     if case.must_dispatch:
         said = stage.dispatch(digest, attempt("a"), case.who)
         return Result(HELD if said != "dispatched" else OPEN, f"it hears `{said}` when it starts the effect")
-    settled = stage.settle(case.receipt(decision), case.who)
+    settled = stage.settle(case.receipt(decision, effect=case.effects.waiting), case.who)
     codes = ", ".join(f"`{violation.code}`" for violation in settled.violations)
     told = f"charged {case.amounts(settled.usage)} and recorded as {codes}: seen afterwards, not prevented"
     return Result(COSTS, told, (case.set("dispatch", value=True),))
