@@ -9,6 +9,10 @@ from splittally_tools.policy_check.ground import Stage
 from splittally_tools.policy_check.results import COSTS, HELD, OPEN, Change, NotPlayed, Result
 from splittally_tools.policy_check.scenarios.endings import APPROVE
 
+AUTHORITY = (
+    "approvers need a grant of `sys/native@1` that covers `approval.answer`, and a policy that allows it"
+)
+
 
 def _waiting(case: Case, stage: Stage) -> tuple[Decision, bytes]:
     """An intent that waits for approval."""
@@ -88,10 +92,7 @@ def approvers_answer(case: Case) -> Result:
         refused = refused or (f"`{name}` hears: {answer.reason}" if not answer.allowed else "")
         if not stage.outcome(digest).waits_for:
             return Result(HELD, f"approved by {few(answered)}, it may be done")
-    words = (
-        "approvers need a grant of `sys/native@1` that covers `approval.answer`, and a policy that allows it"
-    )
-    return Result(OPEN, f"nobody can approve it; {refused}", advice=words)
+    return Result(OPEN, f"nobody can approve it; {refused}", advice=AUTHORITY)
 
 
 def approval_stolen(case: Case) -> Result:

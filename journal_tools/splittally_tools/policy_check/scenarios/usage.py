@@ -22,6 +22,7 @@ HUGE, TOO_HUGE = 2**63, 2**64 - 1
 TIMES = 10  # of the reserve
 WITH_COST = ("sys/CapEnforceCost@1", "sys/CapEnforceMcp@1")  # what a call may cost their grants may bound
 BOUND, ADVISED_CENTS = "max_cost_cents", 100
+SILENCE = "what reads the receipt, the grant's `usage` or its enforcer, takes silence for nothing"
 OLD_LLM, LLM = "sys/CapEnforceLlmBasic@1", "sys/CapEnforceLlm@1"
 
 
@@ -67,13 +68,9 @@ def _not_below(case: Case, said: Said, **fields: Any) -> Result:
     ended = _ended(case, said, **fields)
     if not ended.is_below:
         return Result(HELD, ended.told(case))
-    words = (
-        ""
-        if _newer(case)
-        else "what reads the receipt, the grant's `usage` or its enforcer, takes silence for nothing"
-    )
+    lines = _newer(case)
     is_noted = bool(ended.settled.violations)
-    return Result(COSTS if is_noted else OPEN, ended.told(case), _newer(case), words)
+    return Result(COSTS if is_noted else OPEN, ended.told(case), lines, "" if lines else SILENCE)
 
 
 def absent(case: Case) -> Result:
