@@ -22,6 +22,7 @@ from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_key
 from splittally.core.limits import GROUP_MAX, LINE_BYTES_MAX
 from splittally.edge.records import answer_json, finding_json
+from splittally.edge.request_lines import read_intents, read_receipt
 from splittally.edge.wording import Wording
 
 from splittally_tools.cli.answers import code_of_answer, reason, show_answer
@@ -29,7 +30,6 @@ from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.lines import Line, Lines
 from splittally_tools.cli.output import console, for_people, say, to_line
-from splittally_tools.cli.requests import read_intents, read_receipt
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.turn import Turns
 
