@@ -22,7 +22,8 @@ from splittally.edge.records import At, Dispatch, Extend, Group, Intent, Origin,
 
 KeyOf = Callable[[int], bytes | None]  # for a member that has no key, by its place; None: one is drawn
 INTENT_KEYS = (
-    "kind", "params", "grant", "origin", "idempotency_key", "key", "expires_ns", "attempt", "labels", "now_ns",
+    "kind", "params", "grant", "origin", "idempotency_key", "key", "expires_ns", "attempt", "labels",
+    "now_ns",
 )  # fmt: skip
 RECEIPT_KEYS = (
     "intent_hash", "status", "adapter_id", "payload", "payload_cbor", "cost_cents", "pays_to", "now_ns",
