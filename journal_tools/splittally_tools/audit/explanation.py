@@ -27,7 +27,8 @@ from splittally.edge.priced_params import HASH, NAME, whole_table
 from splittally.edge.records import finding_json, readable
 from splittally.edge.sentences import sentence
 from splittally.edge.wording import Wording, wording_of
-from splittally.runtime.reader import Reader, Record
+from splittally.runtime.reader import Reader
+from splittally.runtime.record import Record
 
 from splittally_tools.export.frames import canonical_json, tagged_json
 

@@ -25,7 +25,8 @@ from splittally.runtime.history import History, index_events
 from splittally.runtime.judge import Judge
 from splittally.runtime.opening import current_engine
 from splittally.runtime.pipeline import decide
-from splittally.runtime.reader import Reader, Record
+from splittally.runtime.reader import Reader
+from splittally.runtime.record import Record
 from splittally.runtime.recover import apply_events
 from splittally.sandbox import Sandbox, admit_anew
 

@@ -14,7 +14,7 @@ from splittally.core.frames import Body
 from splittally.core.native import NATIVE
 from splittally.core.state import TABLES
 from splittally.runtime.named import Names, changed_grants
-from splittally.runtime.reader import Record
+from splittally.runtime.record import Record
 
 from splittally_tools.export.frames import kinds_of, name_of
 

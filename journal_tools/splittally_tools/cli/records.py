@@ -17,7 +17,8 @@ from splittally.edge.json_values import printable
 from splittally.edge.moments import Moment
 from splittally.edge.wording import Wording
 from splittally.runtime.named import GRANTS, PRINCIPALS
-from splittally.runtime.reader import Reader, Record
+from splittally.runtime.reader import Reader
+from splittally.runtime.record import Record
 
 from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.filters import by_name, by_outcome

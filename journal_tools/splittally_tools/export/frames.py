@@ -18,7 +18,7 @@ from splittally.core.errors import CanonicalError
 from splittally.core.events import Defined, GrantRevoked, GrantSet, LimitSet, Posted
 from splittally.core.frames import Body
 from splittally.edge.records import readable
-from splittally.runtime.reader import Record
+from splittally.runtime.record import Record
 
 BRIEF_BYTES = 256
 PARAMS = "params"

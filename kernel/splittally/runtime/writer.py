@@ -3,11 +3,13 @@
 Rule 1. Everything that waits when a commit ends shares the next one; receipts go before intents.
 Rule 2. What a caller gave up while it waited is not decided. Where it was decided meanwhile, what it holds
         is released as `not_dispatched` before anything that came later is decided: nobody knows of it.
-Rule 3. Receipts, releases and extensions always go on: what they say is true whoever waits.
+Rule 3. Where the last commit had company, the next one lingers for it, at most `linger_s`.
+Rule 4. Receipts, releases and extensions always go on: what they say is true whoever waits.
 """
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +20,8 @@ from splittally.core.limits import GROUP_MAX
 from splittally.core.types import ADMITTED
 from splittally.edge.records import At, Decision, Dispatch, HoldChange, Release
 from splittally.runtime.kernel import Kernel
+
+LINGER_BELOW = 32  # so many that wait make a group that is worth a commit
 
 
 class Waiting:
@@ -51,8 +55,10 @@ class Waiting:
 class Writer:
     """The thread that owns the world, and the queue in front of it."""
 
-    def __init__(self, queue_max: int) -> None:
+    def __init__(self, queue_max: int, linger_s: float = 0.0) -> None:
         self._queue_max = queue_max
+        self._linger_s = linger_s
+        self._had_company = False
         self._first: deque[Waiting] = deque()  # receipts, releases: they free what others wait for
         self._then: deque[Waiting] = deque()
         self._unknown: list[tuple[Kernel, At]] = []  # releases of what nobody knows of
@@ -106,13 +112,23 @@ class Writer:
                     self._wake.wait()
                 if self._is_closing and not (self._first or self._then or self._unknown):
                     return
-                group: list[Waiting] = []
-                for queue in (self._first, self._then):
-                    while queue and len(group) < GROUP_MAX:
-                        group.append(queue.popleft())
+                is_early = self._had_company and len(self._first) + len(self._then) < LINGER_BELOW
+            if is_early and self._linger_s:
+                time.sleep(self._linger_s)
+            group = self._take()
             self._release_unknown()
             self._answer([waiting for waiting in group if waiting.is_wanted])
             self._release_unknown()
+
+    def _take(self) -> list[Waiting]:
+        """What the next commit answers: receipts first."""
+        group: list[Waiting] = []
+        with self._wake:
+            for queue in (self._first, self._then):
+                while queue and len(group) < GROUP_MAX:
+                    group.append(queue.popleft())
+        self._had_company = len(group) > 1
+        return group
 
     def _answer(self, group: list[Waiting]) -> None:
         requests = [waiting for waiting in group if isinstance(waiting.work, At)]
