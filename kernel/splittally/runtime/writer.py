@@ -19,16 +19,7 @@ from typing import Any
 from splittally.core.errors import KernelStopped, SplittallyError
 from splittally.core.limits import GROUP_MAX
 from splittally.core.types import ADMITTED
-from splittally.edge.records import (
-    At,
-    Decision,
-    Dispatch,
-    Extend,
-    HoldChange,
-    Receipt,
-    Release,
-    Request,
-)
+from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Receipt, Release, Request
 from splittally.runtime.kernel import Kernel
 
 LINGER_BELOW = 32  # so many that wait make a group that is worth a commit
