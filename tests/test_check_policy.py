@@ -321,6 +321,42 @@ def test_effects_of_ones_own_are_played_where_none_can_be_guessed(tmp_path):
     ran = run("check-policy", file, "--effects", effects)
     assert ran.code == 2
     assert "line 1" in ran.err
+    effects.write_bytes(b'{"kind":"\xff"}\n')
+    assert run("check-policy", file, "--effects", effects).code == 2
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"ports": "x", "hosts": {}},
+        {"max_rows": "many", "classes": ["select"], "ports": [], "tools": [{"arguments": 5}]},
+        {"commands": [[]], "max_tokens_max": "all", "prices": {"models": 7}, "reserve": 3, "rules": [3]},
+    ],
+)
+def test_params_that_only_a_module_of_ones_own_understands_end_in_words(params):
+    """A module that is not of the release may take what it likes, so its params are no hints that fit."""
+    module = str(REPOSITORY / "fixtures" / "sdk" / "mail" / "wat.wasm")
+    document = {
+        "caps": {"acme/any@1": {"cap_type": "*", "enforcer": module}},
+        "grants": {"own": {"cap": "acme/any@1", "params": params}},
+    }
+    with ground_of_manifest(document, NOW_NS) as ground:
+        report = check(ground)
+    assert report.checked or report.left_out["own"]
+
+
+def test_what_would_be_too_long_to_make_is_not_made():
+    long = {"type": "object", "required": ["a"], "properties": {"a": {"type": "string", "minLength": 10**12}}}
+    rules = {"kinds": ["a.c"], "rules": [{"require": "params.b[999999999] == 1", "code": "odd"}]}
+    document = {
+        "effects": {"a.b": {"params_schema": long}, "a.c": {}},
+        "grants": {
+            "text": {"cap": "sys/rules@2", "params": {"kinds": ["a.b"], "rules": []}},
+            "place": {"cap": "sys/rules@2", "params": rules},
+        },
+    }
+    with ground_of_manifest(document, NOW_NS) as ground:
+        assert set(check(ground).left_out) == {"text", "place"}
 
 
 # --- worlds -----------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ def _ground(session: Session, manifest: Path | None) -> Iterator[Ground]:
 def _effects(path: Path) -> list[tuple[str, Any]]:
     """Kinds and params of the lines of a file."""
     found = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         if not line.strip():
             continue
         value = parse_json(line)

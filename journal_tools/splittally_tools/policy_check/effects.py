@@ -194,9 +194,7 @@ def _params_of(ground: Ground, grant: Grant, kind: str) -> list[Any]:
     chain = caps.ancestors(grant.name)
     params = _narrowest([decode(caps.cap_params(each)) for each in chain])
     numbers = _numbers(chain)
-    bases = known_params(
-        kind, params, numbers, _price_tables(ground, params), list(_resources(ground, grant))
-    )
+    bases = _known(kind, params, numbers, _price_tables(ground, params), list(_resources(ground, grant)))
     if not bases and schema:
         bases = values_of(decode(caps.blobs[schema]))
     texts = [text for each in chain for text in _texts(decode(caps.cap_params(each)))]
@@ -209,6 +207,14 @@ def _params_of(ground: Ground, grant: Grant, kind: str) -> list[Any]:
         if isinstance(base, Mapping) and len(made) < TRIES_MAX:
             made += params_of_texts(texts, numbers, base)
     return list({_key(value): value for value in made}.values())
+
+
+def _known(*hints: Any) -> list[Any]:
+    """Params of a kind of the release; none where a module of one's own takes params of another shape."""
+    try:
+        return list(known_params(*hints))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return []
 
 
 def _narrowest(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 COMBINATIONS_MAX = 300
 VALUES_MAX = 12
+PLACES_MAX = 64  # of a list that is made so long
 _TEXT = r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
 _STEPS = r"((?:\.[A-Za-z_]\w*(?!\w*\()|\[\d+\]|\[" + _TEXT + r"\])+)"
 _FIELD = re.compile(r"\bparams" + _STEPS)
@@ -101,6 +102,7 @@ def params_of_texts(
         for found in _FIELD.finditer(text):
             is_whole = is_reckoned and found[0] == text.strip()
             fields.setdefault(_path(found[1]), _Field()).note(text[found.end() :], is_whole)
+    fields = {path: field for path, field in fields.items() if max(_places(path), default=0) < PLACES_MAX}
     leaves = [path for path in fields if not any(path == other[: len(path)] != other for other in fields)]
     options = [fields[path].options(numbers) for path in leaves]
     made = []
@@ -110,6 +112,10 @@ def params_of_texts(
             params = _with(params, path, value)
         made.append(params)
     return made
+
+
+def _places(path: Path) -> list[int]:
+    return [step for step in path if isinstance(step, int)]
 
 
 def payload_names(texts: Iterable[str]) -> list[tuple[str, ...]]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 DEPTH_MAX = 12
+LENGTH_MAX = 4_096  # of a text or list; what must be longer is for effects of one's own
 _SHOWN = ("const", "default")
 _FEW = 3  # values for one property
 
@@ -26,7 +27,7 @@ def values_of(schema: Any, depth: int = 0, whole: Any = None) -> list[Any]:
     if schema.get("x-secret"):
         return [{"secret": {"alias": "a", "version": 1}}]
     if schema.get("x-bytes"):
-        return [bytes(schema.get("minLength", 1))]
+        return [bytes(min(schema.get("minLength", 1), LENGTH_MAX))]
     if "$ref" in schema:
         return values_of(_target(whole, schema["$ref"]), depth + 1, whole)
     for name in ("anyOf", "oneOf"):
@@ -54,7 +55,7 @@ def _of_type(schema: Mapping[str, Any], depth: int, whole: Any) -> list[Any]:
         case "null":
             return [None]
     least = schema.get("minLength", 1)
-    return ["a" * max(least, 1)]
+    return ["a" * min(max(least, 1), LENGTH_MAX)]
 
 
 def _implied(schema: Mapping[str, Any]) -> str:
@@ -76,7 +77,7 @@ def _numbers(schema: Mapping[str, Any]) -> list[Any]:
 def _array(schema: Mapping[str, Any], depth: int, whole: Any) -> list[Any]:
     items = [values_of(part, depth + 1, whole)[0] for part in schema.get("prefixItems", [])]
     rest = values_of(schema["items"], depth + 1, whole) if isinstance(schema.get("items"), Mapping) else ["a"]
-    count = max(schema.get("minItems", 1), 1) - len(items)
+    count = min(max(schema.get("minItems", 1), 1), LENGTH_MAX) - len(items)
     return items + [rest[at % len(rest)] for at in range(min(count, schema.get("maxItems", count)))]
 
 
