@@ -37,6 +37,7 @@ from splittally.edge.records import (
 )
 from splittally.runtime import Kernel, open_world
 from splittally.runtime.asking import Asking
+from splittally.runtime.callers import IssuedToken
 from splittally.runtime.clock import Clock
 from splittally.runtime.lineage import Level
 from splittally.runtime.preview import Preview
@@ -170,6 +171,19 @@ class AsyncKernel(Asking):
     ) -> Decision:
         """Ask for a native effect."""
         return await self._call(lambda: self._kernel.native(kind, grant, now_ns, under, **params))
+
+    async def issue_token(
+        self,
+        name: str,
+        principal: str,
+        roles: Sequence[str] = (),
+        expires_ns: int | None = None,
+        now_ns: int | None = None,
+        under: str | None = None,
+    ) -> IssuedToken:
+        """A token by which a served world is reached; see `Kernel.issue_token`."""
+        asked = (name, principal, roles, expires_ns, now_ns, under)
+        return await self._call(lambda: self._kernel.issue_token(*asked))
 
     async def apply(
         self,

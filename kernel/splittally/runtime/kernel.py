@@ -15,12 +15,13 @@ from splittally.core.errors import InvalidInput
 from splittally.core.findings import has_code
 from splittally.core.native import NATIVE
 from splittally.core.native.approvals import APPROVE, REJECT
-from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_id, is_name
+from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_principal
 from splittally.edge.arguments import require, require_natural
 from splittally.edge.dimensions import warned
 from splittally.edge.hashes import require_hash
 from splittally.edge.moments import When
 from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Intent, Release, worded
+from splittally.runtime.callers import IssuedToken, new_secret
 from splittally.runtime.charges import Book
 from splittally.runtime.health import health_row
 from splittally.runtime.history import History
@@ -80,7 +81,7 @@ class Kernel(Planning):
 
     def as_principal(self, name: str) -> "Kernel":
         """A view of the same world that may use only the grants `name` holds."""
-        if not is_id(name) or not is_name(f"host/{name}@1"):
+        if not is_principal(name):
             raise InvalidInput("a principal's name is letters, digits and `._:-`", field="principal")
         return Kernel(self._world, name)
 
@@ -177,6 +178,26 @@ class Kernel(Planning):
             decision = self.submit(asked, now_ns=now_ns)
             granted = [params["name"]] if decision.allowed and kind in GRANTING else []
             return worded(warned(decision, self._world.state, granted), self._world.wording)
+
+    def issue_token(
+        self,
+        name: str,
+        principal: str,
+        roles: Sequence[str] = (),
+        expires_ns: int | None = None,
+        now_ns: int | None = None,
+        under: str | None = None,
+    ) -> IssuedToken:
+        """A token by which a served world is reached as `principal`, and its secret, shown here alone.
+
+        `roles` are `operator` and `auditor`. The secret is None where the answer is no.
+        """
+        require(roles, (list, tuple), "roles", "a list of roles")
+        secret, token_hash = new_secret()
+        params: dict[str, Any] = {"name": name, "principal": principal, "token_hash": token_hash}
+        params |= {"roles": list(roles)} | ({} if expires_ns is None else {"expires_ns": expires_ns})
+        decision = self.native("token.issue", now_ns=now_ns, under=under, **params)
+        return IssuedToken(decision, secret if decision.allowed else None)
 
     def tick(self, now_ns: int | None = None) -> int:
         """Work through what is due by now; how many frames that took."""
