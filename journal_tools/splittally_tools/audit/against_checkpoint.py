@@ -9,7 +9,7 @@ from splittally.core.snapshot import state_root
 from splittally.core.state import State
 from splittally.journal.proof.checkpoint import Checkpoint
 from splittally.journal.proof.merkle import Frontier
-from splittally.runtime.reader import Record
+from splittally.runtime.record import Record
 
 
 def origin_of(world: bytes) -> str:

@@ -21,7 +21,7 @@ from splittally.core.ledger.invariants import Refunds, broken_invariants
 from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.ledger.state import Ledger
 from splittally.core.state import DEFINITIONS, State
-from splittally.runtime.reader import Record
+from splittally.runtime.record import Record
 
 FRAMES_BETWEEN = 65_536  # between two comparisons of whole tables
 ISSUE = "ledger.issue"

@@ -13,7 +13,8 @@ from splittally.core.caps.state import covers_type
 from splittally.core.commands import Submit
 from splittally.core.events import Authority, Decided, Defined, Event, GrantRevoked, GrantSet, Held
 from splittally.core.types import Grant, Leg
-from splittally.runtime.reader import Reader, Record
+from splittally.runtime.reader import Reader
+from splittally.runtime.record import Record
 
 Fields = dict[str, tuple[Any, Any]]  # a field's old and new value
 

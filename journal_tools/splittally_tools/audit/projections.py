@@ -16,7 +16,7 @@ from splittally.journal.index import Index
 from splittally.journal.runs import ROW_BYTES, Run, bounds_of, seq_bytes
 from splittally.journal.snapshot import Snapshot, Snapshots
 from splittally.runtime.history import index_events
-from splittally.runtime.reader import Record
+from splittally.runtime.record import Record
 from splittally.runtime.recover import first_difference
 
 from splittally_tools.audit.records import Digests

@@ -22,7 +22,8 @@ from splittally.journal.index import Index
 from splittally.runtime.history import History
 from splittally.runtime.judge import Judge
 from splittally.runtime.pipeline import decide
-from splittally.runtime.reader import Reader, Record
+from splittally.runtime.reader import Reader
+from splittally.runtime.record import Record
 from splittally.runtime.recover import NOT_RECORDED, apply_events
 from splittally.sandbox import Sandbox
 

@@ -20,7 +20,7 @@ from splittally.core.intent_history import is_foreign, own_members
 from splittally.core.limits import HASH_BYTES
 from splittally.core.step import opened_by
 from splittally.core.types import FINAL
-from splittally.runtime.reader import Record
+from splittally.runtime.record import Record
 
 _BUCKETS = 256
 _HALF = HASH_BYTES // 2

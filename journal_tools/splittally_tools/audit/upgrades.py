@@ -14,7 +14,8 @@ from splittally.core.native.manifest import read_manifest
 from splittally.core.state import State
 from splittally.runtime.opening import current_release, release_changes
 from splittally.runtime.queries import Queries
-from splittally.runtime.reader import Reader, read_record
+from splittally.runtime.reader import Reader
+from splittally.runtime.record import read_record
 
 from splittally_tools.audit.replay_diff import Replacement
 

@@ -16,7 +16,8 @@ from splittally.core.snapshot import state_root
 from splittally.core.state import State
 from splittally.core.well_formed import fault_of
 from splittally.journal.proof.checkpoint import Checkpoint
-from splittally.runtime.reader import Reader, Record
+from splittally.runtime.reader import Reader
+from splittally.runtime.record import Record
 from splittally.runtime.recover import apply_events
 
 from splittally_tools.audit.against_checkpoint import AgainstCheckpoint

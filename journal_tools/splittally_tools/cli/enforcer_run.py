@@ -12,13 +12,13 @@ from splittally.core.limits import CHECK_FUEL_MAX, LINE_BYTES_MAX, NAME_BYTES_MA
 from splittally.core.types import is_name
 from splittally.edge.json_values import parse_json
 from splittally.edge.records import Intent, Receipt
+from splittally.edge.request_lines import read_intents, read_receipt
 from splittally.sandbox import Sandbox
 
 from splittally_tools.audit.recorded_calls import CHECK, SETTLE
 from splittally_tools.cli.enforcer_place import PLACE, warn_if_stale
 from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.output import Page, emit, say, word
-from splittally_tools.cli.requests import read_intents, read_receipt
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.enforcers.call import (
     Asked,

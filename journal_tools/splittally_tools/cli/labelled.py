@@ -11,7 +11,8 @@ import click
 from splittally.core.commands import Submit
 from splittally.core.errors import InvalidInput
 from splittally.edge.labels import has_labels, parse_labels
-from splittally.runtime.reader import Reader, Record
+from splittally.runtime.reader import Reader
+from splittally.runtime.record import Record
 
 from splittally_tools.cli.output import word
 

@@ -14,7 +14,8 @@ from splittally.core.events import Decided, Settled
 from splittally.core.types import APPROVAL, LIFE
 from splittally.edge.json_values import printable
 from splittally.edge.wording import Wording, span
-from splittally.runtime.reader import Reader, Record
+from splittally.runtime.reader import Reader
+from splittally.runtime.record import Record
 
 FRAMES = 200  # that the rate and the last decisions are read from
 MINUTE_NS = 60 * 10**9

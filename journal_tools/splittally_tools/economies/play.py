@@ -21,7 +21,7 @@ from splittally.edge.amounts import parse_amount
 from splittally.journal.frame import open_frame
 from splittally.runtime.kernel import Kernel
 from splittally.runtime.opening import open_or_create
-from splittally.runtime.reader import Record
+from splittally.runtime.record import Record
 from splittally.runtime.recover import apply_events
 from splittally.runtime.world import World
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from splittally.core.canonical import decode
 from splittally.core.events import Defined, Held, Measured, Posted, Released, Settled
 from splittally.core.types import CALENDAR_WINDOWS, Draw
-from splittally.runtime.reader import Record
+from splittally.runtime.record import Record
 
 from splittally_tools.statistics.calendar import Kept
 

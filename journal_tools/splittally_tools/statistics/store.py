@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import astuple
 from splittally.core.errors import DiskFull, JournalDamaged, WorldError, WorldLocked
-from splittally.runtime.reader import Record
+from splittally.runtime.record import Record
 
 from splittally_tools.statistics.batch import Account, Batch, Key, Total
 from splittally_tools.statistics.calendar import Kept

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from splittally.core.state import State
 from splittally.journal.index import Index
 from splittally.runtime.history import index_events
-from splittally.runtime.reader import Reader, Record
+from splittally.runtime.reader import Reader
+from splittally.runtime.record import Record
 from splittally.runtime.recover import apply_events
 
 from splittally_tools.audit.records import Intents, Records

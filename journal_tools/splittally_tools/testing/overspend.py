@@ -20,7 +20,7 @@ from splittally.core.ledger.keyed import counter_under_limit
 from splittally.core.ledger.state import Counter
 from splittally.core.state import State
 from splittally.core.types import LIFE, PER_INTENT, Leg, Limit, Window
-from splittally.runtime.reader import Record
+from splittally.runtime.record import Record
 
 EXCEEDED = "usage_exceeds_reserve"
 REFUSES = ("deny", "defer")

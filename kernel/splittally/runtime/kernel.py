@@ -5,7 +5,7 @@ Rule 2. Every method acts for one principal (`as_principal`), who may use only t
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -30,8 +30,10 @@ from splittally.runtime.opening import upgrade
 from splittally.runtime.pipeline import commit, commit_if_running, tick
 from splittally.runtime.planning import Planning
 from splittally.runtime.queries import Queries
-from splittally.runtime.requests import answers_for, use
+from splittally.runtime.record import Record
 from splittally.runtime.rows import Row, outcome_row
+from splittally.runtime.streams import answers_for, use
+from splittally.runtime.waits import Patience, records_after, wait, watch
 
 GRANTING = ("grant.issue", "grant.amend", "grant.topup")  # what makes or changes the grant that it names
 
@@ -226,6 +228,30 @@ class Kernel(Planning):
             self._usable()
             found = self._world.history.trace(require_hash(intent_hash))
             return outcome_row(found) if found is not None else None
+
+    def wait(
+        self, intent_hash: bytes | str, timeout_s: float | None = None, *, ended: bool = False
+    ) -> Row | None:
+        """The outcome of an intent once it no longer waits for approval, or with `ended` once it has ended.
+
+        After `timeout_s` seconds the outcome as it is then; None at once where the intent is unknown.
+        """
+        digest = require_hash(intent_hash)
+        wait(Patience(self._world, digest, timeout_s, ended), self._world, digest, self.tick)
+        return self.outcome(digest)
+
+    def watch(self, after_seq: int = -1) -> Iterator[Record]:
+        """The durable frames after `after_seq`, verified, as they come; it waits for more, and ends when
+        the world is closed."""
+        require(after_seq, int, "after_seq", "the sequence of a frame")
+        return watch(self._world, max(-1, after_seq), self._records_after)
+
+    def _records_after(self, seq: int) -> list[Record]:
+        with self._lock:
+            if self._world.is_closed:
+                return []
+            self._usable()
+            return records_after(self._world, seq)
 
     def trace(
         self,

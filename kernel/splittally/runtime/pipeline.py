@@ -273,6 +273,7 @@ def _appended(world: World) -> None:
     world.group = []
     world.commits += 1
     world.history.clear_pending()
+    world.signals.committed(world.state.ledger.holds)
     if world.state.size - world.snapshot_size >= SNAPSHOT_FRAMES:
         world.save_projections()
     elif world.index.size_in_memory >= INDEX_FLUSH_ROWS:

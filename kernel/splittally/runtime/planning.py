@@ -19,7 +19,8 @@ from splittally.edge.manifest import Source, read_manifest_document
 from splittally.edge.records import Decision, Intent, worded
 from splittally.runtime.pipeline import commit, tick
 from splittally.runtime.preview import Preview, preview_of, refusals
-from splittally.runtime.requests import Requests, use
+from splittally.runtime.requests import Requests
+from splittally.runtime.streams import use
 
 
 class Planning(Requests):

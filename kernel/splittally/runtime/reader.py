@@ -13,19 +13,17 @@ from contextlib import closing, nullcontext
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 from splittally import runtime
 from splittally.core.calendars import Calendar
 from splittally.core.commands import Open
 from splittally.core.errors import JournalOlder
-from splittally.core.frames import Body, read_body
 from splittally.core.intent_history import Trace
 from splittally.core.state import State
 from splittally.core.types import OPERATOR
 from splittally.edge.hashes import require_hash
 from splittally.edge.moments import When, read_moment
-from splittally.journal.frame import Head, open_frame
+from splittally.journal.frame import Head
 from splittally.journal.index import Index
 from splittally.journal.lmdb import LmdbStore
 from splittally.journal.snapshot import Snapshots
@@ -37,18 +35,9 @@ from splittally.runtime.health import health_row
 from splittally.runtime.history import History
 from splittally.runtime.moments import Frames, frame_at, frames_between
 from splittally.runtime.queries import Queries
+from splittally.runtime.record import Record, read_record
 from splittally.runtime.recover import Recovered, head_at, recover, refuse_older, state_at
 from splittally.runtime.rows import Row, outcome_row
-
-
-class Record(NamedTuple):
-    """A verified frame: `data` is its canonical bytes, `body` what they say."""
-
-    seq: int
-    hash: bytes
-    prev: bytes
-    data: bytes
-    body: Body
 
 
 class Reader:
@@ -227,9 +216,3 @@ def read_store(source: "Store | runtime.Kernel") -> Reader:
     Nothing but the frames is read: no snapshot and no index.
     """
     return _Borrowing(NO_FOLDER, source._world.store if isinstance(source, runtime.Kernel) else source)
-
-
-def read_record(seq: int, hash_: bytes, data: bytes) -> Record:
-    """What frame `seq` says, from its bytes as `Reader.entries` gives them, checked."""
-    _, prev, rows = open_frame(data)
-    return Record(seq=seq, hash=hash_, prev=prev, data=data, body=read_body(rows, seq))

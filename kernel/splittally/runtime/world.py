@@ -31,8 +31,10 @@ from splittally.runtime.folder import NO_FOLDER
 from splittally.runtime.fork import ForkIndex, ForkStore
 from splittally.runtime.history import History
 from splittally.runtime.judge import Judge
+from splittally.runtime.line import Line
 from splittally.runtime.moments import frame_at
 from splittally.runtime.recover import state_at
+from splittally.runtime.signals import Signals
 
 SNAPSHOT_CLOSE_FRAMES = 1_000  # a shorter tail is folded faster than a snapshot is written
 
@@ -63,6 +65,8 @@ class World:
         self.group: list[Frame] = []
         self.tip = store.head
         self.commits = 0
+        self.signals = Signals()
+        self.line = Line()
         self.stopped = ""
         self.pid = os.getpid()
         self.is_closed = False
@@ -202,3 +206,4 @@ class World:
             self.store.close()
             if self.writer_lock is not None:
                 self.writer_lock.release()
+            self.signals.closed()

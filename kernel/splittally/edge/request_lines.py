@@ -1,42 +1,108 @@
-"""Lines of JSON to what the kernel is asked: intents, groups and receipts (spec/09-command-line.md).
+"""Documents of JSON or CBOR to what the kernel is asked: requests of any kind (spec/02-records.md).
+
+    {"kind": "mail.send", "params": {...}, "grant": "mail"}       an intent
+    {"all": [intent, ...]}   {"first": [intent, ...]}             a group
+    {"intent_hash": "c3...", "status": "ok", "payload": {...}}    a receipt
+    {"dispatch": "c3...", "attempt": "67..."}                     so `release` and `extend`
 
 Rule 1. A key that is not known is refused by name; nothing is guessed.
-Rule 2. A line that cannot be read is an `InvalidInput`; the rest of the stream goes on.
+Rule 2. A document that cannot be read is an `InvalidInput`; the rest of a stream goes on.
+Rule 3. Hashes, keys and attempts are hex text, or bytes where the encoding has them.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from splittally import runtime
 from splittally.core.errors import InvalidInput
 from splittally.core.limits import TIME_NS_MAX
 from splittally.edge.json_values import parse_json
 from splittally.edge.offers import key_places
-from splittally.edge.records import Group, Intent, Origin, Receipt
+from splittally.edge.records import At, Dispatch, Extend, Group, Intent, Origin, Receipt, Release
 
 KeyOf = Callable[[int], bytes | None]  # for a member that has no key, by its place; None: one is drawn
 INTENT_KEYS = (
-    "kind", "params", "grant", "origin", "idempotency_key", "expires_ns", "attempt", "labels", "now_ns",
+    "kind", "params", "grant", "origin", "idempotency_key", "key", "expires_ns", "attempt", "labels",
+    "now_ns",
 )  # fmt: skip
 RECEIPT_KEYS = (
     "intent_hash", "status", "adapter_id", "payload", "payload_cbor", "cost_cents", "pays_to", "now_ns",
 )  # fmt: skip
+CHANGE_KEYS = {
+    "release": ("release", "cause", "order", "attempt", "now_ns"),
+    "extend": ("extend", "expires_ns", "now_ns"),
+    "dispatch": ("dispatch", "attempt", "now_ns"),
+}
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})*")
 
 
-def read_intents(text: str | bytes, now_ns: int | None, key_of: KeyOf) -> "runtime.At":
+def draw(place: int) -> bytes | None:
+    """A member without a key gets a fresh one from the kernel."""
+    return None
+
+
+def read_request(text: str | bytes, now_ns: int | None = None) -> At:
+    """The request of any kind on a line, at the time that it says, or else at this one."""
+    return request_of(parse_json(text), now_ns)
+
+
+def request_of(value: Any, now_ns: int | None = None) -> At:
+    """The same from a document that was parsed already."""
+    document = _mapping(value, "a request is a map: an intent, a group, a receipt, a dispatch, ...")
+    if "kind" in document or "all" in document or "first" in document:
+        return intents_of(document, now_ns, draw)
+    if "intent_hash" in document:
+        return receipt_of(document, now_ns)
+    for verb, known in CHANGE_KEYS.items():
+        if verb in document:
+            _refuse_unknown(document, known)
+            return At(_time(document, now_ns), _CHANGES[verb](document))
+    raise InvalidInput("say `kind`, `all`, `first`, `intent_hash`, `release`, `extend` or `dispatch`")
+
+
+def _release(document: Mapping[str, Any]) -> Release:
+    cause = document.get("cause", "cancel")
+    return Release(_hash(document, "release"), cause, document.get("order"), _hex(document, "attempt"))
+
+
+def _extend(document: Mapping[str, Any]) -> Extend:
+    _require(document, ("expires_ns",))
+    return Extend(_hash(document, "extend"), document["expires_ns"])
+
+
+def _dispatch(document: Mapping[str, Any]) -> Dispatch:
+    _require(document, ("attempt",))
+    return Dispatch(_hash(document, "dispatch"), _hex(document, "attempt") or b"")
+
+
+_CHANGES: dict[str, Callable[[Mapping[str, Any]], Release | Extend | Dispatch]] = {
+    "release": _release,
+    "extend": _extend,
+    "dispatch": _dispatch,
+}
+
+
+def read_intents(text: str | bytes, now_ns: int | None, key_of: KeyOf) -> At:
     """The intent or group on a line, at the time that it or the command line says."""
     document = _mapping(parse_json(text), 'a line is an intent, `{"all": [...]}` or `{"first": [...]}`')
+    return intents_of(document, now_ns, key_of)
+
+
+def intents_of(document: Mapping[str, Any], now_ns: int | None, key_of: KeyOf) -> At:
+    """The intent or group in a document; `key_of` gives the keys of members that say none."""
     for mode in ("all", "first"):
         if mode in document:
             return _group(document, mode, now_ns, key_of)
-    return runtime.At(_time(document, now_ns), _intent(document, key_of(0)))
+    return At(_time(document, now_ns), _intent(document, key_of(0)))
 
 
-def read_receipt(text: str | bytes, now_ns: int | None) -> "runtime.At":
+def read_receipt(text: str | bytes, now_ns: int | None) -> At:
     """The receipt on a line."""
-    document = _mapping(parse_json(text), "a line is a receipt")
+    return receipt_of(_mapping(parse_json(text), "a line is a receipt"), now_ns)
+
+
+def receipt_of(document: Mapping[str, Any], now_ns: int | None) -> At:
+    """The receipt in a document."""
     _refuse_unknown(document, RECEIPT_KEYS)
     _require(document, ("intent_hash", "status"))
     if "payload" in document and "payload_cbor" in document:
@@ -45,17 +111,17 @@ def read_receipt(text: str | bytes, now_ns: int | None) -> "runtime.At":
     if "payload_cbor" in document:
         payload = _hex(document, "payload_cbor")
     receipt = Receipt(
-        intent_hash=_hex(document, "intent_hash") or b"",
+        intent_hash=_hash(document, "intent_hash"),
         status=document["status"],
         adapter_id=document.get("adapter_id", ""),
         payload=payload,
         cost_cents=document.get("cost_cents"),
         pays_to=document.get("pays_to"),
     )
-    return runtime.At(_time(document, now_ns), receipt)
+    return At(_time(document, now_ns), receipt)
 
 
-def _group(document: Mapping[str, Any], mode: str, now_ns: int | None, key_of: KeyOf) -> "runtime.At":
+def _group(document: Mapping[str, Any], mode: str, now_ns: int | None, key_of: KeyOf) -> At:
     _refuse_unknown(document, (mode, "now_ns"))
     members = document[mode]
     if not isinstance(members, list):
@@ -67,13 +133,13 @@ def _group(document: Mapping[str, Any], mode: str, now_ns: int | None, key_of: K
         if "now_ns" in member:
             raise InvalidInput("a group has one time: write `now_ns` beside it", field="now_ns")
         intents.append(_intent(member, key_of(places[at] if mode == "first" else at)))
-    return runtime.At(_time(document, now_ns), Group(mode, tuple(intents)))
+    return At(_time(document, now_ns), Group(mode, tuple(intents)))
 
 
 def _intent(document: Mapping[str, Any], key: bytes | None) -> Intent:
     _refuse_unknown(document, INTENT_KEYS)
     _require(document, ("kind", "grant"))
-    given = _hex(document, "idempotency_key")
+    given = _key(document)
     return Intent(
         kind=document["kind"],
         params=document.get("params", {}),
@@ -84,6 +150,16 @@ def _intent(document: Mapping[str, Any], key: bytes | None) -> Intent:
         labels=document.get("labels"),
         attempt=_hex(document, "attempt"),
     )
+
+
+def _key(document: Mapping[str, Any]) -> bytes | str | None:
+    """The idempotency key: 32 bytes in hex, or as `key` any text."""
+    text = document.get("key")
+    if text is None:
+        return _hex(document, "idempotency_key")
+    if not isinstance(text, str) or document.get("idempotency_key") is not None:
+        raise InvalidInput("give `key`, a text, or `idempotency_key`, not both", field="key")
+    return text
 
 
 def _origin(origin: Any) -> Origin | None:
@@ -108,6 +184,10 @@ def _hex(document: Mapping[str, Any], field: str) -> bytes | None:
     if not isinstance(text, str) or _HEX.fullmatch(text) is None:
         raise InvalidInput(f"`{field}` is hex text", field=field)
     return bytes.fromhex(text)
+
+
+def _hash(document: Mapping[str, Any], field: str) -> bytes:
+    return _hex(document, field) or b""
 
 
 def _mapping(value: Any, expected: str) -> Mapping[str, Any]:
