@@ -9,7 +9,7 @@ from typing import Any
 import click
 from splittally.core.callers import ROLES
 from splittally.core.types import OPERATOR
-from splittally.edge.records import answer_json
+from splittally.edge.answer_lines import answer_json
 from splittally.edge.wording import Wording
 from splittally.runtime.callers import new_secret, token_row
 from splittally.runtime.named import Names
