@@ -90,6 +90,11 @@ class Writer:
             self._wake.notify()
         return True
 
+    @property
+    def size(self) -> int:
+        """How many entries wait."""
+        return len(self._first) + len(self._then)
+
     def give_up(self, waiting: Waiting) -> None:
         """Nobody waits for this any more."""
         with self._wake:
