@@ -13,6 +13,8 @@ from splittally.core.errors import InvalidInput, InvalidManifest
 from splittally.core.hashing import hash_token
 from splittally.core.limits import UIDS_MAX
 from splittally.core.snapshot import dump_state, load_state, state_root
+from splittally.host.service.problems import Problem
+from splittally.host.service.service import Service
 from splittally.runtime.callers import Caller, caller_by_token, caller_by_uid, new_secret
 from splittally.runtime.recover import fold
 
@@ -281,6 +283,22 @@ def test_the_asyncio_twin_issues_the_same():
             return decision.allowed, caller_by_token(kernel._kernel._world.state, secret, 8)
 
     assert asyncio.run(issued()) == (True, Caller("ann", ("operator",)))
+
+
+def test_a_service_knows_bearers_and_users_and_lets_in_nobody_else(kernel):
+    assert kernel.apply(stated(roles=["auditor"]) | {"principals": {"bob": {"uids": [42]}}}).allowed
+    service = Service(kernel, owner_uid=7)
+    assert service.caller_of(None, SECRETS[0], None) == Caller("ann", ("auditor",))
+    assert service.caller_of(42, None, None) == Caller("bob", ())
+    assert service.caller_of(7, None, "zoe") == Caller("zoe", ())
+    refused = [(None, SECRETS[1], None), (7, SECRETS[1], None), (None, None, None), (43, None, None)]
+    for asked in [*refused, (42, None, "ann"), (None, SECRETS[0], "bob")]:
+        with pytest.raises(Problem) as caught:
+            service.caller_of(*asked)
+        assert SECRETS[1] not in str(caught.value)
+    assert kernel.native("token.revoke", name="ci").allowed
+    with pytest.raises(Problem):
+        service.caller_of(None, SECRETS[0], None)
 
 
 # --- who may issue ----------------------------------------------------------------------------------
