@@ -23,6 +23,7 @@ from splittally.core.types import (
     POLICY_SCOPE,
     TELL,
     AccountDef,
+    AdapterDef,
     BudgetDef,
     CapDef,
     EffectDef,
@@ -59,6 +60,7 @@ class Table(NamedTuple):
 
 TABLES = (
     Table("accounts", "ledger", str, AccountDef, is_defined=True),
+    Table("adapters", "caps", str, AdapterDef, LATER, is_defined=True),
     Table("appointments", "ledger", tuple[int, int], int, LATER),
     Table("asked", "ledger", bytes, list[Ask], LATER),
     Table("balances", "ledger", tuple[str, str], int),
@@ -83,6 +85,7 @@ TABLES = (
     Table("metrics", "plans", tuple[str, str], Measure, LATER),
     Table("modules", "caps", str, bytes, is_defined=True),
     Table("moved", "ledger", tuple[str, str, str, int], tuple[str, int], LATER),
+    Table("refused", "ledger", bytes, list[str], LATER),
     Table("resources", "ledger", str, ResourceDef, is_defined=True),
     Table("revoked", "caps", str, str),
     Table("revoked_at", "caps", str, int, LATER),

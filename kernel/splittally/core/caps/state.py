@@ -23,6 +23,7 @@ from splittally.core.types import (
     CAP_NATIVE,
     CAP_NATIVE_TYPE,
     LIFE,
+    AdapterDef,
     CapDef,
     EffectDef,
     Grant,
@@ -101,10 +102,11 @@ class Chain(NamedTuple):
 class Caps:
     """The tables of definitions and grants."""
 
-    __slots__ = ("blobs", "caps", "chains", "effects", "forgotten", "grants", "manifests", "modules",
-                 "price_tables", "revoked", "revoked_at", "rules", "stated")  # fmt: skip
+    __slots__ = ("adapters", "blobs", "caps", "chains", "effects", "forgotten", "grants", "manifests",
+                 "modules", "price_tables", "revoked", "revoked_at", "rules", "stated")  # fmt: skip
 
     def __init__(self) -> None:
+        self.adapters: dict[str, AdapterDef] = {}  # who signs receipts
         self.blobs: dict[bytes, bytes] = {}
         self.modules: dict[str, bytes] = {}
         self.manifests: dict[str, dict[str, bytes]] = {}  # hash in hex -> the modules it names

@@ -6,6 +6,7 @@ from splittally.core.caps.grants import GrantTerms, LimitTerms
 from splittally.core.errors import ExpressionError
 from splittally.core.governor.terms import GovernorTerms
 from splittally.core.limits import (
+    ADAPTERS_MAX,
     APPROVERS_MAX,
     CLOCK_JUMP_NS,
     CLOCK_JUMP_NS_MIN,
@@ -15,6 +16,7 @@ from splittally.core.limits import (
     ZONES_MAX,
 )
 from splittally.core.native.budgets import CreateBudget
+from splittally.core.native.manifest_adapters import AdapterTerms
 from splittally.core.native.money import SCALE_MAX
 from splittally.core.policy import ATTEMPTS, condition
 from splittally.core.types import (
@@ -155,6 +157,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prices: list[bytes] | UnsetType = UNSET
     zones: dict[str, Zone] | UnsetType = UNSET
     budgets: list[CreateBudget] | UnsetType = UNSET
+    adapters: dict[str, AdapterTerms] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         _require(all(0 <= scale <= SCALE_MAX for scale in self.resources.values()), "a scale is 0 to 18")
@@ -172,6 +175,9 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             _require(name == "" or is_name(name), "a module is stated by a name like acme/mail@1")
         self._require_zones()
         self._require_budgets()
+        adapters = self.adapters or {}
+        _require(len(adapters) <= ADAPTERS_MAX, f"at most {ADAPTERS_MAX} adapters")
+        _require(all(map(is_id, adapters)), "an adapter's name is printable text")
         _require(abs(self.offset_ns) <= 14 * 3600 * 10**9, "the offset from UTC is at most 14 hours")
         jump_ns = self.clock_jump_ns
         is_span = jump_ns == 0 or CLOCK_JUMP_NS_MIN <= jump_ns <= TIME_NS_MAX
