@@ -67,6 +67,7 @@ ZONES_MAX = 600  # all that there are
 ZONE_TRANSITIONS_MAX = 2_000  # the longest list there is has about 200
 ADAPTERS_MAX = 64  # who signs receipts: a team has ten, and each receipt looks through them
 ADAPTER_KINDS_MAX = 64  # of one adapter; a gateway carries all kinds of a world
+UIDS_MAX = 1_024  # users of one machine that act as one principal
 APPROVERS_MAX = 64  # of one rule: each answer of one of them is a record, and the hold keeps who has
 
 # --- price tables (spec/06-manifest.md) ---------------------------------------------------------
