@@ -51,6 +51,12 @@ MENU: dict[str, Entry] = {
     "doctor": Entry(
         OPERATORS, _CLI + "doctor", "doctor", "what is wrong here, and the command that mends it"
     ),
+    "check-policy": Entry(
+        OPERATORS,
+        _CLI + "check_policy",
+        "check_policy",
+        "what a manifest does when things fail, before it does",
+    ),
     "tick": Entry(OPERATORS, _CLI + "effects", "tick", "work through what is due"),
     "native": Entry(OPERATORS, _CLI + "native", "native", "effects that the kernel finishes itself"),
     "token": Entry(OPERATORS, _CLI + "token", "token", "who may reach the world where it is served"),
