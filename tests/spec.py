@@ -32,7 +32,7 @@ STAGES = {
     "governor": "Stage 8: should it happen now? A deferred or escalated intent is judged afresh next time.",
     "group": "Intents that are decided together.",
     "settle": "Violations: found when a hold is settled. They change no outcome; settling always ends a "
-    "hold.",
+    "hold. The first three are no such: for them the receipt is refused, and the hold stays as it was.",
 }
 
 # phase or status, what happens, phase or status after it

@@ -15,6 +15,7 @@ from splittally.core.canonical import decode, encode
 from splittally.core.evolve import DEFINITIONS
 from splittally.core.frames import (
     HOLD_CHANGED_FIELDS,
+    KNOWN_FIELDS,
     LIMIT_CROSSED_FIELDS,
     MEMBER_FIELDS,
     RELEASE_FIELDS,
@@ -39,6 +40,7 @@ STRUCTS = sorted(
     key=lambda struct: struct.__name__,
 )
 FIELDS = {
+    commands.Known: KNOWN_FIELDS,
     commands.Release: RELEASE_FIELDS,
     commands.Settle: SETTLE_FIELDS,
     events.HoldChanged: HOLD_CHANGED_FIELDS,
@@ -118,7 +120,8 @@ def records_in(body):
 
 def test_definitions_in_the_golden_journal_are_of_their_table():
     rules = {
-        "accounts": "account-def", "bearers": "token", "budgets": "budget-def", "caps": "cap-def",
+        "accounts": "account-def", "adapters": "adapter-def", "bearers": "token", "budgets": "budget-def",
+        "caps": "cap-def",
         "effects": "effect-def", "governor": "governor-def", "lenders": "lender", "modules": "module",
         "manifests": "manifest-modules", "principals": "principal", "resources": "resource-def",
         "rules": "rules", "spent": "governor-spent", "stated": "stated", "topups": "top-up", "zones": "zone",
@@ -353,7 +356,7 @@ FORMS = {  # of RFC 8610, which a tool that somebody may use cannot read; and wh
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", ["abi", "intent", RECORDS])
+@pytest.mark.parametrize("name", ["abi", "intent", "receipt", RECORDS])
 def test_the_schemas_use_only_forms_that_independent_tools_read(name, form):
     """Format 1 is frozen and keeps one of them, an empty byte string."""
     pattern, instead = FORMS[form]

@@ -45,7 +45,7 @@ from splittally.core.ledger.state import TOPUPS
 from splittally.core.ledger.windows import window_start
 from splittally.core.state import DEFINITIONS, State
 from splittally.core.topups import TopUp
-from splittally.core.types import APPROVAL, LABELS
+from splittally.core.types import APPROVAL, LABELS, REFUSED_RECEIPT
 
 
 def remember(state: State, at_ns: int, principal: str, events: list[Event]) -> None:
@@ -125,6 +125,9 @@ def _note(state: State, event: Noted) -> None:
     """What is remembered beside a decision, by whom it is for."""
     if event.subject == LABELS:
         ledger.label(state.ledger, event.intent_hash, event.facts)
+        return
+    if event.subject == REFUSED_RECEIPT:
+        ledger.refuse_receipt(state.ledger, event.intent_hash, event.facts["code"])
         return
     hold = state.ledger.holds.get(event.intent_hash)
     waits = hold is not None and hold.phase == APPROVAL

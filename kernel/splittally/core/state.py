@@ -24,6 +24,7 @@ from splittally.core.types import (
     POLICY_SCOPE,
     TELL,
     AccountDef,
+    AdapterDef,
     BudgetDef,
     CapDef,
     EffectDef,
@@ -60,6 +61,7 @@ class Table(NamedTuple):
 
 TABLES = (
     Table("accounts", "ledger", str, AccountDef, is_defined=True),
+    Table("adapters", "caps", str, AdapterDef, LATER, is_defined=True),
     Table("appointments", "ledger", tuple[int, int], int, LATER),
     Table("asked", "ledger", bytes, list[Ask], LATER),
     Table("balances", "ledger", tuple[str, str], int),
@@ -86,6 +88,7 @@ TABLES = (
     Table("modules", "caps", str, bytes, is_defined=True),
     Table("moved", "ledger", tuple[str, str, str, int], tuple[str, int], LATER),
     Table("principals", "caps", str, Principal, LATER, is_defined=True),
+    Table("refused", "ledger", bytes, list[str], LATER),
     Table("resources", "ledger", str, ResourceDef, is_defined=True),
     Table("revoked", "caps", str, str),
     Table("revoked_at", "caps", str, int, LATER),

@@ -80,6 +80,7 @@ def _is_seen_id(text: str) -> bool:
 
 
 LABELS = "labels"  # the subject under which the labels of what is held are noted
+REFUSED_RECEIPT = "refused_receipt"  # the subject under which it is noted why a receipt was refused
 
 
 class Limit(Struct, frozen=True, array_like=True, gc=False):
@@ -163,6 +164,14 @@ class EffectDef(Struct, frozen=True, array_like=True, gc=False):
     adapters: list[str]
     params_bytes_max: int
     price_key: str = ""
+
+
+class AdapterDef(Struct, frozen=True, array_like=True, gc=False):
+    """Who signs the receipts of these kinds: its name, as receipts give it, and its Ed25519 public key."""
+
+    name: str
+    key: bytes
+    kinds: list[str]
 
 
 class ResourceDef(Struct, frozen=True, array_like=True, gc=False):

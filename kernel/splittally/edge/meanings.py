@@ -149,6 +149,18 @@ def _governor(path: Path, before: Any, after: Any, entry: Tree) -> str:
     return "less: a governor is asked" if before is None else "more: no governor is asked any more"
 
 
+def _adapter(path: Path, before: Any, after: Any, entry: Tree) -> str:
+    kinds = few(entry["kinds"])
+    if before is None:
+        return f"less: receipts of {kinds} are taken only where an adapter of their kind signed them"
+    return f"more: receipts of {kinds} need its signature no more, and none where no other adapter signs them"
+
+
+def _signs(path: Path, before: Any, after: Any, entry: Tree) -> str:
+    listed = _lists(before, after)
+    return f"{listed}: whose receipts it signs" if listed else ""
+
+
 def _token(path: Path, before: Any, after: Any, entry: Tree) -> str:
     acts = f"with its secret acts as `{entry['principal']}`"
     return f"less: nobody {acts}" if after is None else f"more: who comes {acts}{_in_roles(entry)}"
@@ -194,6 +206,9 @@ def _says(text: str) -> Say:
 
 _SAYS: dict[tuple[str, str], Say] = {
     ("accounts", "debt_limit"): _larger("how far it may go below zero"),
+    ("adapters", ""): _adapter,
+    ("adapters", "key"): _says("receipts are signed with another key, also those of intents that are open"),
+    ("adapters", "kinds"): _signs,
     ("caps", "enforcer"): _says("another module judges"),
     ("caps", "params_schema"): _says("the params of its grants are judged by another schema"),
     ("effects", "params_schema"): _says("its params are judged by another schema"),

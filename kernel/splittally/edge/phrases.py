@@ -158,6 +158,9 @@ SENTENCES: dict[str, tuple[str, ...]] = {
         " ({outcome:text})",
     ),
     # --- settling ---------------------------------------------------------------------------------
+    "receipt_unsigned": ("a receipt of {kind} must be signed by an adapter, and this one is not",),
+    "receipt_foreign": ("no adapter {adapter} signs receipts of {kind}",),
+    "receipt_forged": ("the signature is not that of {adapter} for this receipt",),
     "usage_exceeds_reserve": (
         "under {grant} more was used than was reserved",
         ": {usage:amount}",

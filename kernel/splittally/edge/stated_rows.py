@@ -51,6 +51,7 @@ FOLLOWS = {
     "metrics": "what was measured",
     "moved": "where the use of a window went that an edit ended: its limit shows",
     "solutions": "what solvers said",
+    "refused": "of open intents",
     "revoked": "which grants are void: the grants show it",
     "revoked_at": "when grants were made void",
     "spent": "what was used",
@@ -199,6 +200,7 @@ def _budget(state: State, budget: BudgetDef) -> Tree:
 
 SHOWN: dict[str, Read] = {
     "accounts": _account,
+    "adapters": _plain,
     BEARERS: _token,
     "budgets": _budget,
     "caps": _plain,

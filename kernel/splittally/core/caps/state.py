@@ -25,6 +25,7 @@ from splittally.core.types import (
     CAP_NATIVE,
     CAP_NATIVE_TYPE,
     LIFE,
+    AdapterDef,
     CapDef,
     EffectDef,
     Grant,
@@ -103,11 +104,12 @@ class Chain(NamedTuple):
 class Caps:
     """The tables of definitions and grants."""
 
-    __slots__ = ("bearers", "blobs", "caps", "chains", "effects", "forgotten", "grants", "manifests",
-                 "modules", "price_tables", "principals", "revoked", "revoked_at", "rules", "stated",
-                 "token_names", "uids")  # fmt: skip
+    __slots__ = ("adapters", "bearers", "blobs", "caps", "chains", "effects", "forgotten", "grants",
+                 "manifests", "modules", "price_tables", "principals", "revoked", "revoked_at", "rules",
+                 "stated", "token_names", "uids")  # fmt: skip
 
     def __init__(self) -> None:
+        self.adapters: dict[str, AdapterDef] = {}  # who signs receipts
         self.blobs: dict[bytes, bytes] = {}
         self.modules: dict[str, bytes] = {}
         self.manifests: dict[str, dict[str, bytes]] = {}  # hash in hex -> the modules it names

@@ -6,6 +6,7 @@ from splittally.core.caps.grants import GrantTerms, LimitTerms
 from splittally.core.errors import ExpressionError
 from splittally.core.governor.terms import GovernorTerms
 from splittally.core.limits import (
+    ADAPTERS_MAX,
     APPROVERS_MAX,
     CLOCK_JUMP_NS,
     CLOCK_JUMP_NS_MIN,
@@ -16,6 +17,7 @@ from splittally.core.limits import (
 )
 from splittally.core.native.budgets import CreateBudget
 from splittally.core.native.caller_terms import PrincipalTerms, TokenTerms, require_apart
+from splittally.core.native.manifest_adapters import AdapterTerms
 from splittally.core.native.money import SCALE_MAX
 from splittally.core.policy import ATTEMPTS, condition
 from splittally.core.types import (
@@ -159,6 +161,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     budgets: list[CreateBudget] | UnsetType = UNSET
     tokens: dict[str, TokenTerms] | UnsetType = UNSET
     principals: dict[str, PrincipalTerms] | UnsetType = UNSET
+    adapters: dict[str, AdapterTerms] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         _require(all(0 <= scale <= SCALE_MAX for scale in self.resources.values()), "a scale is 0 to 18")
@@ -177,6 +180,9 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         self._require_zones()
         self._require_budgets()
         require_apart(self.tokens or {}, self.principals or {})
+        adapters = self.adapters or {}
+        _require(len(adapters) <= ADAPTERS_MAX, f"at most {ADAPTERS_MAX} adapters")
+        _require(all(map(is_id, adapters)), "an adapter's name is printable text")
         _require(abs(self.offset_ns) <= 14 * 3600 * 10**9, "the offset from UTC is at most 14 hours")
         jump_ns = self.clock_jump_ns
         is_span = jump_ns == 0 or CLOCK_JUMP_NS_MIN <= jump_ns <= TIME_NS_MAX
