@@ -26,6 +26,11 @@ class Asking:
         self._kernel = kernel
         self._writer = writer
 
+    @property
+    def sync(self) -> Kernel:
+        """The same world and principal for threads."""
+        return self._kernel
+
     async def _request(self, item: At) -> Any:
         request = item.request
         is_kept = isinstance(request, Receipt | Release | Extend)
