@@ -9,11 +9,11 @@ import random
 
 import pytest
 from splittally import KernelStopped
-from splittally.client import AlreadyDone, connect
+from splittally.client import Waiting, connect
 from splittally.runtime import Kernel
 from splittally.runtime.requests import Requests
 
-from tests.client.worlds import act, client_of, used, world
+from tests.client.worlds import act, client_of, kinds, used, world
 
 
 async def settled(kernel):
@@ -229,12 +229,33 @@ def test_a_stream_that_is_collected_inside_of_the_kernel_is_told_later():
         assert kernel.state.counters["mail"]["mails"]["spent"] == 1
 
 
-def test_what_was_called_off_is_over_for_its_key():
+def test_what_was_called_off_can_be_asked_for_again_with_its_key():
     with world() as kernel, client_of(kernel) as (client, link):
         link.fault = lambda name, given: name == "wait" and (_ for _ in ()).throw(KeyboardInterrupt)
         interrupted = act("with", client, grant="asked", key="k", approval_timeout_s=9)
         assert type(interrupted.error) is KeyboardInterrupt
         link.fault = lambda *asked: None
-        over = act("with", client, grant="asked", key="k")
-        assert type(over.error) is AlreadyDone
-        assert over.error.row["status"] == "released"
+        assert type(act("with", client, grant="asked", key="k").error) is Waiting
+
+
+@pytest.mark.parametrize("form", ["with", "async with"])
+def test_one_who_gives_up_waiting_does_not_call_off_what_another_waits_for(form):
+    """Two requests for one refund wait for its approval, and one of the people closes the page."""
+    with world() as kernel, client_of(kernel) as (client, link):
+        waiting = act("with", client, grant="asked", key="k").error
+        stop = KeyboardInterrupt if form == "with" else asyncio.CancelledError
+        link.fault = lambda name, given: name == "wait" and (_ for _ in ()).throw(stop)
+        assert isinstance(act(form, client, grant="asked", key="k", approval_timeout_s=9).error, stop)
+        link.fault = lambda *asked: None
+        assert kernel.approve(waiting.intent_hash).allowed
+        assert act("with", client, used(1), grant="asked", key="k").error is None
+
+
+def test_a_start_whose_answer_was_lost_is_called_off_also_where_an_earlier_call_had_it_held():
+    with world() as kernel, client_of(kernel) as (client, link):
+        waiting = act("with", client, grant="asked", key="k").error
+        assert kernel.approve(waiting.intent_hash).allowed
+        link.after = lambda name, given: "Dispatch" in kinds(given) and (_ for _ in ()).throw(OSError("lost"))
+        assert type(act("with", client, grant="asked", key="k").error) is OSError
+        row = kernel.outcome(waiting.intent_hash)
+        assert (row.status, row.cause) == ("released", "not_dispatched")

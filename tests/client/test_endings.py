@@ -438,3 +438,44 @@ def test_a_grant_that_requires_a_dispatch_has_nothing_to_say_of_a_client():
         with client.effect("mail.send", {}, grant="guarded") as call:
             call.used({"mails": 1})
         assert call.settlement.violations == ()
+
+
+def test_a_not_done_of_one_call_says_nothing_of_the_call_around_it():
+    with world() as kernel, client_of(kernel) as (client, _):
+        inner = []
+
+        def body(call):
+            inner.append(act("with", client, raiser(NotDone())))
+            raise inner[0].error
+
+        outer = act("with", client, body)
+        assert type(outer.error) is NotDone
+        assert (inner[0].call.ending, outer.call.ending) == ("not_done", "raised")
+
+
+def test_a_stream_of_a_model_that_is_abandoned_without_a_word_is_charged_its_reserve():
+    with world() as kernel, client_of(kernel) as (client, _):
+        kernel.apply(
+            {"grants": {"llm": {"cap": "sys/llm.basic@1", "holder": "agent", "budget": {"tokens": 999}}}}
+        )
+
+        @client.effect("llm.generate", {"max_tokens": 200, "prompt_tokens": 50}, grant="llm")
+        def words():
+            yield "a"
+            yield "few"
+
+        items = words()
+        next(items)
+        items.close()
+        assert kernel.state.counters["llm"]["tokens"]["spent"] == 250
+
+
+def test_a_client_that_is_closed_begins_nothing_and_tells_what_runs():
+    with world() as kernel:
+        client = connect(kernel, principal="agent").open()
+        with client.effect("mail.send", {}, grant="mail") as call:
+            client.close()
+            with pytest.raises(KernelStopped, match="closed"):
+                client.effect("mail.send", {}, grant="mail").__enter__()
+            call.used({"mails": 1})
+        assert call.settlement.status == "settled"

@@ -5,13 +5,14 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from splittally.client import AlreadyDone, connect
+from splittally import Receipt
+from splittally.client import AlreadyDone, NotDone, Refused, connect
 from splittally.client.keys import attempt_of, canonical_text, filled, key_bytes, read_template
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput, SplittallyError
 from splittally.edge.identity import sealed_key
 
-from tests.client.worlds import client_of, world
+from tests.client.worlds import act, client_of, manifest, raiser, used, world
 
 SCALARS = (
     st.none()
@@ -36,6 +37,14 @@ def test_two_calls_have_one_key_exactly_where_all_their_values_are_the_same(temp
     one, other = filled(holes, {"a": a, "b": b}), filled(holes, {"a": c, "b": d})
     assert (one == other) == (encode([a, b]) == encode([c, d]))
     assert key_bytes(one) != key_bytes(other) or one == other
+
+
+@given(st.from_regex(r"[1-9]{3,6}", fullmatch=True), st.data())
+def test_numbers_that_stand_side_by_side_do_not_run_together(digits, data):
+    first, second = (data.draw(st.integers(1, len(digits) - 1)) for _ in range(2))
+    holes = read_template("{a}{b}", ["a", "b"])
+    keys = [filled(holes, {"a": int(digits[:at]), "b": int(digits[at:])}) for at in (first, second)]
+    assert (keys[0] == keys[1]) == (first == second)
 
 
 @given(VALUES)
@@ -121,3 +130,34 @@ def test_a_key_that_is_given_with_a_call_is_no_template():
         with client.effect("mail.send", {}, grant="mail", key="{to} {") as call:
             call.used({"mails": 1})
         assert call.key == sealed_key("{to} {")
+
+
+def test_what_did_not_happen_can_be_asked_for_again_under_its_key_by_anybody():
+    """A refusal that a top-up mends, an act that never left the house; the kernel keeps its first answers."""
+    with world(limit=0) as kernel:
+        with client_of(kernel) as (client, _):
+            for _ in range(3):
+                assert type(act("with", client, key="k").error) is Refused
+            assert kernel.apply(manifest(5)).allowed
+            for _ in range(3):
+                assert act("with", client, raiser(NotDone()), key="k").call.ending == "not_done"
+        with client_of(kernel) as (other, link):  # it knows nothing of those keys, and finds the same one
+            assert act("with", other, used(1), key="k").error is None
+            assert link.asked.count("Intent") == 7
+            assert type(act("with", other, key="k").error) is AlreadyDone
+        with client_of(kernel) as (third, _):
+            assert type(act("with", third, key="k").error) is AlreadyDone
+        assert kernel.state.counters["mail"]["mails"]["spent"] == 1
+
+
+@pytest.mark.parametrize("cause", ["cancel", "rejected", "late"])
+def test_a_key_that_anything_else_ended_stays_used_up(cause):
+    with world() as kernel, client_of(kernel) as (client, _):
+        waiting = act("with", client, grant="asked", key="k").error
+        if cause == "rejected":
+            kernel.reject(waiting.intent_hash)
+        else:
+            client.release(waiting.intent_hash, cause="cancel" if cause == "cancel" else "not_dispatched")
+        if cause == "late":  # it happened after all
+            assert client.settle(Receipt(waiting.intent_hash, "ok", "a", {"mails": 1})).status == "late"
+        assert type(act("with", client, grant="asked", key="k").error) is AlreadyDone

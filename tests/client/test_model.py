@@ -1,11 +1,10 @@
 """Generated calls against an obvious model: after each of them the ledger says what the model says.
 
-The model knows keys and four numbers. A key stands for one intent for ever: it was refused, has ended, is
-unknown, or is paused; only what is paused goes on.
+The model knows keys and two numbers. What a key stands for has ended, is unknown, or is paused, which alone
+goes on. A key whose effect is known not to have happened, refused or not done, is as good as new.
 """
 
 import asyncio
-from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,28 +37,25 @@ class Model:
     def __init__(self) -> None:
         self.reserved = self.spent = 0
         self.keys: dict[str, str] = {}
-        self.count: Counter[str] = Counter()
 
     def act(self, key: str | None, ending: str, mails: int) -> type[BaseException] | None:
         """What the host gets where the body does not run; else None, and the effect has ended so."""
         known = self.keys.get(key) if key is not None else None
-        if known in ("ended", "unknown", "refused"):
-            return {"ended": AlreadyDone, "unknown": NotYours, "refused": Refused}[known]
+        if known in ("ended", "unknown"):
+            return AlreadyDone if known == "ended" else NotYours
         if known is None:
             if self.spent + self.reserved + 1 > LIMIT:
-                self._note(key, "refused")
                 return Refused
             self.reserved += 1
         state = "paused" if ending == "paused" else "unknown" if ending in UNKNOWNS else "ended"
         if state == "ended":
             self.reserved -= 1
             self.spent += {"returned": mails, "abandoned": 1}.get(ending, 0)
-        self._note(key, state)
-        return None
-
-    def _note(self, key: str | None, state: str) -> None:
         if key is not None:
             self.keys[key] = state
+        if ending == "not_done":
+            self.keys.pop(key, None)
+        return None
 
 
 CALLS = st.tuples(

@@ -1,8 +1,6 @@
 """What goes on later: approvals that come, runs that a framework stops and starts again, who may go on."""
 
 import asyncio
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import splittally
@@ -28,23 +26,28 @@ def test_what_paused_goes_on_and_is_done_once(form, dispatch):
         assert type(act(form, client, key="k").error) is AlreadyDone
 
 
-def test_of_two_who_go_on_with_one_pause_one_does():
+@pytest.mark.parametrize("form", FORMS)
+def test_of_two_who_go_on_with_one_pause_one_does(form):
     with world() as kernel, client_of(kernel, pauses=(Pause,)) as (client, _):
         assert type(act("with", client, raiser(Pause()), key="k").error) is Pause
-        barrier, ran = threading.Barrier(8), []
+        others = []
 
         def body(call):
-            ran.append(call)
-            call.used({"mails": 1})
+            others.append(act("with", client, key="k").error)
+            return used(1)(call)
 
-        def race(_):
-            barrier.wait()
-            return act("with", client, body, key="k").error
+        assert act(form, client, body, key="k").error is None
+        assert [type(error) for error in others] == [NotYours]
 
-        with ThreadPoolExecutor(8) as pool:
-            heard = list(pool.map(race, range(8)))
-        assert len(ran) == 1
-        assert all(error is None or isinstance(error, AlreadyDone | NotYours) for error in heard)
+
+@pytest.mark.parametrize("dispatch", [True, False])
+def test_a_note_of_what_waited_lets_nobody_act_beside_another_who_started_it(dispatch):
+    """This client waited without a start on record; meanwhile somebody else began."""
+    with world() as kernel, client_of(kernel, dispatch=False) as (client, _):
+        waiting = act("with", client, grant="asked", key="k").error
+        assert kernel.approve(waiting.intent_hash).allowed
+        assert client.dispatch(waiting.intent_hash, bytes(16)).status == "dispatched"
+        assert type(act("with", client, grant="asked", key="k", dispatch=dispatch).error) is NotYours
 
 
 def test_what_paused_and_did_not_happen_after_all_is_released_by_who_started_it():
@@ -73,12 +76,14 @@ def test_a_pause_without_a_key_stays_an_orphan_and_the_next_call_is_another():
 
 
 def test_notes_of_pauses_are_bounded_and_the_oldest_go(monkeypatch):
-    monkeypatch.setattr(notes, "PAUSES_MAX", 3)
-    kept = notes.Notes()
+    monkeypatch.setattr(notes, "NOTES_MAX", 3)
+    kept, left = notes.Notes(), notes.Left(b"a", is_started=True)
     for number in range(5):
-        kept.keep_paused(bytes([number]), b"a")
-    assert [kept.take_paused(bytes([n])) for n in range(5)] == [None, None, b"a", b"a", b"a"]
-    assert kept.take_paused(bytes([4])) is None
+        kept.keep_left(bytes([number]), left)
+        kept.keep_key(bytes([number]), b"later")
+    assert [kept.latest_key(bytes([n])) for n in range(5)] == [b"\0", b"\1", b"later", b"later", b"later"]
+    assert [kept.take_left(bytes([n])) for n in range(5)] == [None, None, left, left, left]
+    assert kept.take_left(bytes([4])) is None
 
 
 # --- approvals ------------------------------------------------------------------------------------------

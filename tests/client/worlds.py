@@ -97,7 +97,7 @@ class FaultyTasks:
 
 def kinds(given: Any) -> set[str]:
     """The names of the requests of a run."""
-    return {type(item.request).__name__ for item in given}
+    return {type(item.request).__name__ for item in given} if isinstance(given, list) else set()
 
 
 class Acted(NamedTuple):

@@ -1,7 +1,7 @@
 """From the arguments of a decorated function to the params of an intent.
 
-Rule 1. Arguments are bound as the call binds them, defaults included, so that spelling a call otherwise gives
-        the same intent. `self` and `cls` are left out, and whatever `leave_out` names.
+Rule 1. Arguments are bound as the call binds them, defaults included, so that spelling a call otherwise
+        gives the same intent. `self` and `cls` are left out, and whatever `leave_out` names.
 Rule 2. They become values of the data model as everywhere (`edge/host_values.py`); what has none is refused
         by name, and the body does not run.
 Rule 3. A text or byte string that is longer than `LONG_VALUE_BYTES` stands as `{"$digest": 64 hex digits of

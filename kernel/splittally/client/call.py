@@ -1,8 +1,8 @@
 """One call of an effect: what was decided of it, what the host says was used, and how it ended.
 
-Rule 1. What the host says is looked at when it says it. What cannot be read is `InvalidInput` there, and the
-        call ends as `misreported` unless it is said again in a readable way: a receipt that had to leave it
-        out could be cheaper than the truth.
+Rule 1. What the host says is looked at when it says it. What cannot be read is `InvalidInput` there, and
+        the call ends as `misreported` unless it is said again in a readable way: a receipt that had to
+        leave it out could be cheaper than the truth.
 Rule 2. What is not said at all is left out: an enforcer that misses its usage charges the reserve.
 """
 
@@ -50,6 +50,7 @@ class Call:
         self.attempt = attempt
         self.ending = ""
         self.settlement: Settlement | HoldChange | None = None
+        self.is_started = True
         self.is_unknown = False
         self.is_misreported = False
         self._payload: dict[str, Any] | None = None

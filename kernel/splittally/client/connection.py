@@ -1,8 +1,8 @@
 """The seam between a client and a kernel: what is asked over it, in two colours, and who drives a course.
 
 Rule 1. A `Link` is one way to one kernel for one principal; its two connections ask the same writer.
-Rule 2. What a request is answered stands in its place in the list; a request that fails has its error there.
-        A connection that fails itself raises, and then nothing is known of any of them.
+Rule 2. What a request is answered stands in its place in the list; a request that fails has its error
+        there. A connection that fails itself raises, and then nothing is known of any of them.
 Rule 3. Who gives up, cancelled or interrupted, has what was asked called off: an intent is not decided, or
         what it holds is released; a dispatch is taken back. Receipts, releases and extensions always go on.
 Rule 4. A course is a generator that yields questions and is sent their answers. All logic is in courses, so

@@ -1,7 +1,7 @@
 """What is current where a call is made: the client, the call, the labels.
 
-Rule 1. Each is of a context, as `contextvars` has them: a task sees what was current where it was made, and a
-        new thread starts with none.
+Rule 1. Each is of a context, as `contextvars` has them: a task sees what was current where it was made, and
+        a new thread starts with none.
 Rule 2. Where no client is current the only one that is open in the process is meant; of several, none.
 """
 

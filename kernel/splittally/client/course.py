@@ -9,11 +9,14 @@
              settle or release     told again where the way was lost, else kept: never forgotten in silence
 
 Rule 1. Fail closed: the body runs only after an allow, and after the dispatch where one is asked for.
-Rule 2. The attempt that submits belongs to the key, so any life of a host may go on where one was killed; the
-        attempt that dispatches is fresh each time, so whoever started an effect alone can call it off.
-Rule 3. Whatever goes wrong between the decision and the start is called off (`not_dispatched`), but where the
-        intent is to stay: it waits, it has ended, or it is somebody else's.
-Rule 4. What could not be told is kept in `Notes`, and told with the next request of this client.
+Rule 2. The attempt that submits belongs to the key, so any life of a host may go on where one was killed;
+        the attempt that dispatches is fresh each time, so whoever started an effect alone can call it off.
+Rule 3. Whatever goes wrong between the decision and the start is called off (`not_dispatched`), but where
+        the intent is to stay: it waits, it has ended, it is somebody else's, or an earlier call had it
+        held.
+Rule 4. A key whose intent is known not to have happened, denied or released as `not_dispatched`, is used up
+        for the kernel; the client asks on under the key that follows it, which is the same for all who ask.
+Rule 5. What could not be told is kept in `Notes`, and told with the next request of this client.
 """
 
 from collections.abc import Generator
@@ -22,7 +25,7 @@ from typing import Any, NoReturn
 
 from splittally.client.call import Asked, Call
 from splittally.client.connection import Course, Look, Recorded, Run, Sleep, Wait
-from splittally.client.endings import ACTED, NOT_DISPATCHED, NOTHING, ROWS, Ending, ending_of
+from splittally.client.endings import ACTED, NOT_DISPATCHED, NOTHING, ROWS, Ending, ending_of, tell_once
 from splittally.client.errors import (
     AlreadyDone,
     NotApproved,
@@ -32,9 +35,10 @@ from splittally.client.errors import (
     Unreachable,
     Waiting,
 )
-from splittally.client.notes import Notes
+from splittally.client.keys import attempt_of, key_after
+from splittally.client.notes import Left, Notes
 from splittally.core.errors import InvalidInput, ModuleNotCompiled
-from splittally.core.types import APPROVAL, OPEN, RELEASED, REQUIRE_APPROVAL, RESERVED
+from splittally.core.types import APPROVAL, DENY, OPEN, RELEASED, REQUIRE_APPROVAL, RESERVED, RUNNING
 from splittally.edge.records import (
     At,
     Decision,
@@ -58,22 +62,56 @@ KNOWN: dict[str, type[Stopped]] = {
     "outcome_unknown": NotYours,
 }
 
+# The codes with which what was left may go on: by whether it had been started.
+GOES_ON = {True: ("already_dispatched", "outcome_unknown"), False: ("not_your_attempt",)}
+
 
 # --- before the act ---------------------------------------------------------------------------------
 
 
 def begin(asked: Asked, notes: Notes) -> Course[Call]:
     """A call that may act now; else the error of its row of the table is raised and nothing may be done."""
-    decision = yield from _submit(asked, notes)
+    asked, decision = yield from _decide(asked, notes)
     call = Call(asked, decision, new_attempt())
     try:
         yield from _admit(call, notes)
     except (GeneratorExit, Stopped, Refused):
         raise
     except BaseException:
-        yield from _call_off(call)
+        with suppress(Exception):
+            yield from _call_off(call)
         raise
     return call
+
+
+def _decide(asked: Asked, notes: Notes) -> Course[tuple[Asked, Decision]]:
+    """What is asked, under the first key of its row of keys that is not used up, and the decision."""
+    first = asked.key
+    asked = _under(asked, notes.latest_key(first))
+    while True:
+        decision = yield from _submit(asked, notes)
+        if not (yield from _is_used_up(decision)):
+            return asked, decision
+        assert decision.intent_hash is not None
+        asked = _under(asked, key_after(asked.key, decision.intent_hash))
+        notes.keep_key(first, asked.key)
+
+
+def _under(asked: Asked, key: bytes) -> Asked:
+    return asked._replace(key=key, attempt=attempt_of(key) if asked.dispatch else asked.attempt)
+
+
+def _is_used_up(decision: Decision) -> Course[bool]:
+    """Whether this is the old answer to an intent that is known not to have happened: it was denied, or
+    released by who knew, and no receipt came since. Nobody's word but that opens a key again."""
+    if not decision.duplicate or decision.allowed:
+        return False
+    if decision.outcome == DENY:
+        return True
+    if not any(each.code == "already_ended" for each in decision.findings):
+        return False
+    row = yield Look(decision.intent_hash or b"")
+    return row is not None and (row["status"], row["cause"], row["usage"]) == (RELEASED, NOT_DISPATCHED, None)
 
 
 def _submit(asked: Asked, notes: Notes) -> Course[Decision]:
@@ -100,28 +138,30 @@ def _submit(asked: Asked, notes: Notes) -> Course[Decision]:
 def _admit(call: Call, notes: Notes) -> Course[None]:
     """Nothing where the body may run; else what the host gets."""
     decision = call.decision
-    known = next((KNOWN[each.code] for each in decision.findings if each.code in KNOWN), None)
-    if not decision.allowed and known is not None:
-        started = notes.take_paused(call.intent_hash) or call.asked.resumes
-        if known is NotYours and started is not None:
-            call.attempt = started
+    code = next((each.code for each in decision.findings if each.code in KNOWN), "")
+    if not decision.allowed and code:
+        left = notes.take_left(call.intent_hash)
+        if left is None and call.asked.resumes is not None:
+            left = Left(call.asked.resumes, is_started=True)
+        if left is None or code not in GOES_ON[left.is_started]:
+            yield from _stop(call, KNOWN[code])
+        elif left.is_started:
+            call.attempt = left.attempt
             return
-        yield from _stop(call, known)
-    if not decision.allowed:
+    elif not decision.allowed:
         if decision.outcome != REQUIRE_APPROVAL:
             raise Refused(decision)
         yield from _wait(call, notes)
     if call.asked.dispatch:
         yield from _dispatch(call)
+    call.is_started = call.asked.dispatch
 
 
 def _wait(call: Call, notes: Notes) -> Course[None]:
     """Nothing once it is approved."""
     asked = call.asked
-    question = Look(call.intent_hash)
-    row = (
-        yield Wait(call.intent_hash, asked.approval_timeout_s) if asked.approval_timeout_s != 0 else question
-    )
+    wait = Wait(call.intent_hash, asked.approval_timeout_s)
+    row = yield Look(call.intent_hash) if asked.approval_timeout_s == 0 else wait
     phase, status = (row["phase"], row["status"]) if row is not None else ("", "")
     if status == RESERVED and phase == OPEN:
         return
@@ -130,8 +170,8 @@ def _wait(call: Call, notes: Notes) -> Course[None]:
     if phase == APPROVAL:
         if (
             not asked.dispatch
-        ):  # this attempt is no other call's, so it is kept for the next one with this key
-            notes.keep_paused(call.intent_hash, call.attempt)
+        ):  # no other call has this attempt, so it is noted for the next one with this key
+            notes.keep_left(call.intent_hash, Left(call.attempt, is_started=False))
         raise Waiting(call.decision, row, asked.key)
     raise (NotYours if status == RESERVED else AlreadyDone)(call.decision, row, asked.key)
 
@@ -159,9 +199,12 @@ def _stop(call: Call, kind: type[Stopped]) -> Generator[Look, Recorded | None, N
 
 
 def _call_off(call: Call) -> Course[None]:
-    """Release what is held and not started, or was started by this very call."""
-    with suppress(Exception):
-        yield Run([At(None, Release(call.intent_hash, NOT_DISPATCHED, attempt=call.attempt))])
+    """Release what this call had held, or started; what an earlier one had held is left to go on."""
+    if call.decision.duplicate:
+        row = yield Look(call.intent_hash)
+        if row is None or row["phase"] != RUNNING:
+            return
+    yield Run([At(None, Release(call.intent_hash, NOT_DISPATCHED, attempt=call.attempt))])
 
 
 # --- after the act ----------------------------------------------------------------------------------
@@ -171,9 +214,11 @@ def end(call: Call, happened: BaseException | None, notes: Notes, is_abandoned: 
     """Tell the kernel how the body ended; `SettleFailed` where it could not be told."""
     ending = _ending(call, happened, is_abandoned)
     call.ending = ending.name
+    if happened is not None:
+        tell_once(happened)
     request = _told(call, ending)
     if request is None:
-        notes.keep_paused(call.intent_hash, call.attempt)
+        notes.keep_left(call.intent_hash, Left(call.attempt, call.is_started))
     else:
         yield from _tell(call, request, notes)
 

@@ -4,10 +4,10 @@ Rule 1. A function ends where it returns; a stream, which is a generator, where 
         with its first item, so one that nobody reads asks for nothing.
 Rule 2. A stream that is closed before its end is `abandoned`: what it used is what was said, else the
         reserve.
-Rule 3. The body of a decorated function says what was used with `current_call().used(...)`, or `used` of its
-        effect reads it out of what comes back.
-Rule 4. A function that gives back something that has yet to run, such as a coroutine, is refused: it would be
-        told of before it acts.
+Rule 3. The body of a decorated function says what was used with `current_call().used(...)`, or `used` of
+        its effect reads it out of what comes back.
+Rule 4. A function that gives back something that has yet to run, such as a coroutine, is refused: it would
+        be told of before it acts.
 """
 
 import inspect

@@ -6,9 +6,10 @@
     @client.effect("mail.send", grant="mail", key="welcome:{to}")
     def mail(to: str) -> None: ...
 
-Rule 1. As a context it is entered once, with `with` or `async with`, whichever face made it. `params` go out
-        as they are, and a key is no template.
-Rule 2. As a decorator it may be called as often as one likes: params and key come from each call's arguments.
+Rule 1. As a context it is entered once, with `with` or `async with`, whichever face made it. `params` go
+        out as they are, and a key is no template.
+Rule 2. As a decorator it may be called as often as one likes: params and key come from each call's
+        arguments.
 Rule 3. What is said here counts before what the client says; labels are merged, those nearest to the call
         first.
 """

@@ -70,6 +70,7 @@ class Threads:
         lock: Any = self._kernel._lock
         if lock._is_owned():  # a collected generator is closed wherever memory was wanted
             raise WorldError("asked from inside of the kernel; it is asked again later")
+        size = self._kernel._world.state.size
         try:
             if len(requests) == 1:
                 return [self._one(requests[0])]
@@ -79,7 +80,7 @@ class Threads:
             raise
         except BaseException:
             with suppress(Exception):
-                self._call_off(requests)
+                self._call_off(requests, size)
             raise
 
     def outcome(self, intent_hash: bytes) -> Recorded | None:
@@ -107,14 +108,16 @@ class Threads:
         except SplittallyError as error:
             return error
 
-    def _call_off(self, requests: Sequence[At]) -> None:
-        """Release what was decided or started and nobody learns of; receipts and releases go on."""
+    def _call_off(self, requests: Sequence[At], size: int) -> None:
+        """Release what was decided since the journal had this size, or was started, and nobody learns of it;
+        receipts and releases go on."""
         for item in requests:
             match item.request:
                 case Intent():
                     known = self._kernel.decide(item.request)
-                    if known.duplicate and known.intent_hash is not None:
-                        self._kernel.release(known.intent_hash, "not_dispatched")
+                    row = self._kernel.outcome(known.intent_hash) if known.intent_hash else None
+                    if row is not None and row.seq >= size:
+                        self._kernel.release(row.intent_hash, "not_dispatched")
                 case Dispatch(intent_hash, attempt):
                     self._kernel.release(intent_hash, "not_dispatched", attempt=attempt)
                 case Receipt() | Release():

@@ -44,7 +44,7 @@ ENDINGS = (
     Ending("refused", ASKED, "the answer is deny, defer or escalate", NOTHING, "`Refused`"),
     Ending("waits", ASKED, "an approval is wanted, and none came in time", NOTHING, "`Waiting`"),
     Ending("not_approved", ASKED, "it was rejected or released while it waited", NOTHING, "`NotApproved`"),
-    Ending("ended_before", ASKED, "the intent of this key has ended already", NOTHING, "`AlreadyDone`"),
+    Ending("ended_before", ASKED, "the intent of this key has ended, perhaps done", NOTHING, "`AlreadyDone`"),
     Ending("started_before", ASKED, "another attempt started it, or won the dispatch", NOTHING, "`NotYours`"),
     Ending("not_asked", ASKED, "the kernel is down or cannot be reached", NOTHING, "the error"),
     Ending("given_up", ASKED, "cancelled or interrupted while asking", NOT_DISPATCHED, "the exception"),
@@ -90,10 +90,17 @@ def ending_of(happened: BaseException | None, pauses: Pauses) -> Ending:
     return ROWS[found.pop() if len(found) == 1 else "mixed"]
 
 
+def tell_once(happened: BaseException) -> None:
+    """Mark every `NotDone` in this as told: around the call that it left, things may have happened."""
+    for error in _leaves(happened):
+        if isinstance(error, NotDone):
+            error.is_told = True
+
+
 def _row_of(error: BaseException, pauses: Pauses) -> str:
     if _is_one_of(error, pauses):
         return "paused"
-    if isinstance(error, NotDone):
+    if isinstance(error, NotDone) and not error.is_told:
         return "not_done"
     if any(_is_lost(each) for each in _raised_from(error)):
         return "timed_out"

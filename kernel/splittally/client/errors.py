@@ -13,12 +13,16 @@ from splittally.edge.records import Decision, Receipt, Refused, Release
 
 
 class NotDone(SplittallyError):
-    """For a host to raise in the body: nothing happened. What is held is released as `not_dispatched`."""
+    """For a host to raise in the body: nothing happened. What is held is released as `not_dispatched`.
+
+    It speaks of one call, the innermost that it leaves; what passes on through another is an exception there.
+    """
 
     code = "not_done"
 
     def __init__(self, message: str = "nothing happened", /, **facts: object) -> None:
         super().__init__(message, **facts)
+        self.is_told = False
 
 
 class Stopped(SplittallyError):

@@ -1,7 +1,7 @@
 """The two faces of a client, for threads and for tasks of asyncio: one session, one writer, the same names.
 
-Rule 1. `effect` is all that most hosts need. The rest hands through what an adapter of a framework asks for:
-        answers as the kernel gives them, errors raised.
+Rule 1. `effect` is all that most hosts need. The rest hands through what an adapter of a framework asks
+        for: answers as the kernel gives them, errors raised.
 Rule 2. Either face gives the other (`client.aio`, `client.sync`), and closing one closes both.
 """
 

@@ -25,6 +25,7 @@ from splittally.core.limits import ATTEMPT_BYTES, TEXT_BYTES_MAX
 from splittally.edge.identity import sealed_key
 
 _ATTEMPT = blake3(derive_key_context="splittally 1 client attempt")
+_NEXT = blake3(derive_key_context="splittally 1 client next key")
 
 
 class Hole(NamedTuple):
@@ -105,3 +106,8 @@ def attempt_of(key: bytes) -> bytes:
     winner.
     """
     return _ATTEMPT.copy().update(key).digest(length=ATTEMPT_BYTES)
+
+
+def key_after(key: bytes, intent_hash: bytes) -> bytes:
+    """The key that follows one whose intent is known not to have happened: the same for whoever asks."""
+    return _NEXT.copy().update(key).update(intent_hash).digest()

@@ -1,10 +1,11 @@
 """What both faces of a client share: the link, the notes, and what holds for every call where it says
 nothing.
 
-Rule 1. A cancelled task still tells how its effect ended, before the cancel goes on: the ending is driven in
-        a task of its own.
-Rule 2. Closing tells once more what could not be told. What is left then is `SettleFailed`: it is never lost
-        in silence.
+Rule 1. A cancelled task still tells how its effect ended, before the cancel goes on: the ending is driven
+        in a task of its own.
+Rule 2. A client that is closed begins nothing; what runs can still be told where the kernel is open.
+Rule 3. Closing tells once more what could not be told. What is left then is `SettleFailed`: it is never
+        lost in silence.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from splittally.client.course import begin, end, tell_again
 from splittally.client.endings import Pauses
 from splittally.client.errors import SettleFailed
 from splittally.client.notes import Notes
+from splittally.core.errors import KernelStopped
 
 
 class Terms(NamedTuple):
@@ -36,9 +38,11 @@ class Session:
         self.link = link
         self.terms = terms
         self.notes = Notes()
+        self.is_closed = False
 
     def begin(self, asked: Asked) -> Call:
         """A call that may act now."""
+        self._require_open()
         return drive(begin(asked, self.notes), self.link.threads)
 
     def end(self, call: Call, happened: BaseException | None, is_abandoned: bool = False) -> None:
@@ -50,6 +54,7 @@ class Session:
 
     async def begin_async(self, asked: Asked) -> Call:
         """A call that may act now."""
+        self._require_open()
         return await drive_async(begin(asked, self.notes), self.link.tasks)
 
     async def end_async(self, call: Call, happened: BaseException | None, is_abandoned: bool = False) -> None:
@@ -62,6 +67,7 @@ class Session:
 
     def close(self) -> None:
         """Tell what is left to tell, then let go of the kernel."""
+        self.is_closed = True
         try:
             drive(tell_again(self.notes), self.link.threads)
         finally:
@@ -69,10 +75,15 @@ class Session:
 
     async def close_async(self) -> None:
         """The same for a task."""
+        self.is_closed = True
         try:
             await _whole(asyncio.ensure_future(drive_async(tell_again(self.notes), self.link.tasks)))
         finally:
             await asyncio.to_thread(self.link.close)
+
+    def _require_open(self) -> None:
+        if self.is_closed:
+            raise KernelStopped("this client is closed; connect again")
 
 
 def _noted(failed: SettleFailed, happened: BaseException | None) -> None:
@@ -92,7 +103,8 @@ async def _whole(task: "asyncio.Task[Any]") -> None:
                 raise
             cancelled = error
         except BaseException:
-            break
+            if not task.done():
+                raise
     if cancelled is not None:
         if (failure := task.exception()) is not None:
             cancelled.add_note(str(failure))

@@ -1,7 +1,7 @@
-"""Which way leads to a kernel: a folder, an open kernel, the address of a service, a link that is made already.
+"""Which way leads to a kernel: a folder, an open kernel, the address of a service, a link.
 
-Rule 1. Who opens a world closes it: a folder is opened and closed here, a kernel that was handed over is left
-        as it was. A link is closed with its client.
+Rule 1. Who opens a world closes it: a folder is opened and closed here, a kernel that was handed over is
+        left as it was. A link is closed with its client.
 Rule 2. A folder is not made: a name that is misspelt must not become an empty world.
 Rule 3. The seam for services is `to_service`: it gives a `Link`, and nothing else here knows of addresses.
 """
