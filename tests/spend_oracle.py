@@ -6,7 +6,7 @@ accounts paid is what their balances and what was in flight say before and after
 
 from datetime import UTC, datetime
 
-from splittally_tools.export.frames import frame_json
+from splittally.runtime.frame_documents import frame_json
 
 
 def frames_of(reader):

@@ -6,10 +6,10 @@ import pytest
 import splittally
 from splittally import InvalidInput
 from splittally.edge.amounts import Amounts
+from splittally.edge.answer_lines import readable
 from splittally.edge.governor_terms import spelled_governor
 from splittally.edge.prices import newest, read_snapshots
 from splittally.edge.quantities import instant, share, span
-from splittally.edge.records import readable
 
 HOUR_NS = 3_600 * 10**9
 

@@ -10,11 +10,11 @@ import pytest
 import splittally
 from splittally.core.errors import JournalDamaged
 from splittally.core.events import Decided
+from splittally.runtime.frame_documents import kinds_of
 from splittally.runtime.reader import open_reader, read_store
 from splittally_tools.export.columns import Column, Table, cells_of, csv_of, named_apart
 from splittally_tools.export.files import STREAMS, write_stream, write_table
 from splittally_tools.export.focus import focus
-from splittally_tools.export.frames import kinds_of
 from splittally_tools.export.intents import Range, Source, intents_table
 from splittally_tools.export.star import star
 from splittally_tools.testing.worlds import open_journal

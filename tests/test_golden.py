@@ -22,7 +22,8 @@ from splittally.core.reasons import REASONS
 from splittally.core.snapshot import dump_state, load_state, state_root
 from splittally.core.state import State
 from splittally.core.types import RELEASE_CAUSES
-from splittally.edge.records import Intent, Receipt, readable
+from splittally.edge.answer_lines import readable
+from splittally.edge.records import Intent, Receipt
 from splittally.journal.frame import open_frame, seal
 from splittally.runtime.kernel import Kernel
 
@@ -162,7 +163,7 @@ def test_a_thousand_generated_steps_replay_in_a_fresh_process_to_the_same_ledger
     kernel.close()
     program = (
         "import json, sys, splittally\n"
-        "from splittally.edge.records import readable\n"
+        "from splittally.edge.answer_lines import readable\n"
         "with splittally.open(sys.argv[1]) as kernel:\n"
         "    state = kernel.state\n"
         "    print(json.dumps({'root': state.root.hex(), 'counters': readable(state.counters),\n"

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from splittally import Decision, Intent, Receipt, Refused, Settlement
 from splittally.core.findings import Finding
 from splittally.core.reasons import REASONS
-from splittally.edge.records import answer_json
+from splittally.edge.answer_lines import answer_json
 from splittally.edge.sentences import SENTENCES, advice, period, sentence
 from splittally.edge.wording import Wording
 from splittally_tools.cli import streams

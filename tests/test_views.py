@@ -13,7 +13,7 @@ from splittally.core.caps.grants import Grant
 from splittally.core.ledger.state import Counter as LimitCounter
 from splittally.core.state import State
 from splittally.core.types import LIFE
-from splittally.edge.records import readable
+from splittally.edge.answer_lines import readable
 from splittally.runtime.lineage import origins_of
 from splittally.runtime.queries import Queries
 from splittally.runtime.reader import read_store

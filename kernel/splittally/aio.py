@@ -37,7 +37,7 @@ from splittally.edge.records import (
     Settlement,
 )
 from splittally.runtime import Kernel, open_world
-from splittally.runtime.asking import Asking
+from splittally.runtime.asking import Asking, raised
 from splittally.runtime.clock import Clock
 from splittally.runtime.lineage import Level
 from splittally.runtime.preview import Preview
@@ -101,7 +101,9 @@ class AsyncKernel(Asking):
     ) -> Any:
         """A `Decision`, or a list of them for a list; see `Kernel.submit`."""
         asked = asked_of(intent, mode, now_ns)
-        return await (self._request(asked) if isinstance(asked, At) else self._together(asked))
+        if isinstance(asked, At):
+            return await self._request(asked)
+        return raised(await self._together(asked))
 
     @overload
     async def settle(self, receipt: Receipt, now_ns: int | None = None) -> Settlement: ...
@@ -112,7 +114,7 @@ class AsyncKernel(Asking):
         if isinstance(receipt, Receipt):
             return await self._request(At(now_ns, receipt))
         receipts = listed(receipt, Receipt, RECEIPTS)
-        return await self._together([At(now_ns, each) for each in receipts])
+        return raised(await self._together([At(now_ns, each) for each in receipts]))
 
     async def release(
         self,
@@ -267,7 +269,7 @@ class AsyncKernel(Asking):
     async def run(self, requests: Several[Request | At[Request]]) -> list[Answered]: ...
     async def run(self, requests: Several[Any]) -> list[Any]:
         """Answers to requests of any kind, in order."""
-        return await self._together(list(require_several(requests, REQUESTS)), return_exceptions=True)
+        return await self._together(require_several(requests, REQUESTS))
 
     @overload
     def stream(self, requests: Several[Intent | At[Intent]]) -> AsyncIterator[list[Decision]]: ...

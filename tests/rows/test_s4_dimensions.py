@@ -9,7 +9,7 @@ import splittally
 from hypothesis import given
 from splittally import Intent, Receipt
 from splittally.core.events import LimitCrossed
-from splittally.edge.records import readable
+from splittally.edge.answer_lines import readable
 
 from tests.rows.worlds import (
     NATURAL_MAX,

@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 from splittally import Intent, Receipt
-from splittally.edge.records import readable
+from splittally.edge.answer_lines import readable
 
 from tests.rows.worlds import applied, codes, few
 

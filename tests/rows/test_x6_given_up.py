@@ -91,7 +91,7 @@ def test_what_is_given_up_while_it_waits_is_never_decided(shape):
 
 @pytest.mark.req("X6-24")
 @pytest.mark.parametrize("shape", ["one", "list", "all", "first", "run", "approval"])
-@pytest.mark.parametrize("when", ["before it is told", "after"])
+@pytest.mark.parametrize("when", ["before the writer knows", "before it is told", "after"])
 def test_what_is_given_up_after_the_decision_is_released_and_the_journal_says_so(shape, when):
     """The loop is kept busy, so the answer is there and its task has not woken."""
     policy = [{"name": "ask", "decision": "require_approval"}] if shape == "approval" else []
@@ -105,7 +105,7 @@ def test_what_is_given_up_after_the_decision_is_released_and_the_journal_says_so
             "run": lambda: kernel.run([ask(), ask()]),
             "approval": lambda: kernel.submit(ask()),
         }
-        decided = threading.Event()
+        decided, given_up = threading.Event(), threading.Event()
         commit = plain._world.store.append
 
         def append(expected, frames):
@@ -113,6 +113,8 @@ def test_what_is_given_up_after_the_decision_is_released_and_the_journal_says_so
                 return commit(expected, frames)
             finally:
                 decided.set()
+                if when == "before the writer knows":
+                    given_up.wait(10)
 
         plain._world.store.append = append
         task = asyncio.ensure_future(calls[shape]())
@@ -122,6 +124,7 @@ def test_what_is_given_up_after_the_decision_is_released_and_the_journal_says_so
         if when == "after":
             await asyncio.sleep(0)  # the answer may be set, the task is not woken yet
         assert await cancelled(task) == 1
+        given_up.set()
         await settled(kernel)
         held, released = recorded(plain, Held), recorded(plain, Released)
         assert held

@@ -23,14 +23,13 @@ from splittally.core.reasons import ASK_APPROVAL, NEW_KEY, REASONS
 from splittally.core.state import State
 from splittally.core.types import APPROVAL, DENY, OPERATOR, ROOT
 from splittally.core.visibility import seen_by
+from splittally.edge.answer_lines import finding_json, readable
 from splittally.edge.priced_params import HASH, NAME, whole_table
-from splittally.edge.records import finding_json, readable
 from splittally.edge.sentences import sentence
 from splittally.edge.wording import Wording, wording_of
+from splittally.runtime.frame_documents import canonical_json, tagged_json
 from splittally.runtime.reader import Reader
 from splittally.runtime.record import Record
-
-from splittally_tools.export.frames import canonical_json, tagged_json
 
 NOT_FINAL = "not now: the same intent may be asked again, and is judged afresh"
 

@@ -21,6 +21,7 @@ from splittally.core.errors import JournalDamaged, WorldError
 from splittally.core.frames import Body, body_rows
 from splittally.core.state import State
 from splittally.journal.index import Index
+from splittally.runtime.frame_documents import tagged_json
 from splittally.runtime.history import History, index_events
 from splittally.runtime.judge import Judge
 from splittally.runtime.opening import current_engine
@@ -31,7 +32,6 @@ from splittally.runtime.recover import apply_events
 from splittally.sandbox import Sandbox, admit_anew
 
 from splittally_tools.audit.records import intent_of
-from splittally_tools.export.frames import tagged_json
 
 KEPT_FRAMES = 4_096  # between two clearings of what the history keeps
 PROGRESS_FRAMES = 256

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from splittally.core.abi import CheckVerdict, Fault, SettleVerdict
 from splittally.core.errors import NotAdmitted
-from splittally.edge.records import readable
+from splittally.edge.answer_lines import readable
 from splittally.runtime.opening import current_engine
 from splittally.runtime.reader import Reader
 from splittally.sandbox import Sandbox, admit

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from splittally import runtime
 from splittally.core.limits import ATTEMPT_BYTES, TIME_NS_MAX
 from splittally.core.native.approvals import APPROVE, REJECT
+from splittally.edge.answer_lines import answer_json, finding_json
 from splittally.edge.hashes import require_hash
-from splittally.edge.records import Answer, Decision, answer_json, finding_json
+from splittally.edge.records import Answer, Decision
 from splittally.edge.wording import Wording
 from splittally.runtime.reader import Reader
 from splittally.runtime.rows import Row

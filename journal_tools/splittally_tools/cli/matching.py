@@ -13,10 +13,9 @@ from splittally.core.events import Decided, Event
 from splittally.core.frames import Body
 from splittally.core.native import NATIVE
 from splittally.core.state import TABLES
+from splittally.runtime.frame_documents import kinds_of, name_of
 from splittally.runtime.named import Names, changed_grants
 from splittally.runtime.record import Record
-
-from splittally_tools.export.frames import kinds_of, name_of
 
 _OWN = {"grant", "limit", "money", "release"}
 _WORDS = {name_of(kind) for kind in (*get_args(Command), *get_args(Event))} | _OWN

@@ -45,6 +45,7 @@ MENU: dict[str, Entry] = {
     "apply": Entry(OPERATORS, _CLI + "worlds", "apply", "make the world what a manifest says"),
     "approve": Entry(OPERATORS, _CLI + "effects", "approve", "approve an intent that waits"),
     "reject": Entry(OPERATORS, _CLI + "effects", "reject", "reject an intent that waits"),
+    "serve": Entry(OPERATORS, _CLI + "serve", "serve", "serve a world to other processes and languages"),
     "status": Entry(OPERATORS, _CLI + "status", "status", "how the clock and the files of a world are"),
     "top": Entry(OPERATORS, _CLI + "top", "top", "a world as it is used, live in the terminal"),
     "doctor": Entry(

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 from splittally.core.native import NATIVE
+from splittally.edge.answer_lines import answer_json
 from splittally.edge.json_values import printable
-from splittally.edge.records import Decision, answer_json
+from splittally.edge.records import Decision
 from splittally.runtime import Kernel
 from splittally.runtime.preview import change_json
 

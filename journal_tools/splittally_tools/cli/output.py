@@ -14,8 +14,8 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from splittally.core.errors import SplittallyError
+from splittally.edge.answer_lines import readable
 from splittally.edge.json_values import printable
-from splittally.edge.records import readable
 from splittally.edge.wording import short_hash
 
 from splittally_tools.cli.exit_codes import REFUSED

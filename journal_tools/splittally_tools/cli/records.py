@@ -16,6 +16,7 @@ from splittally.edge.arguments import require_frame
 from splittally.edge.json_values import printable
 from splittally.edge.moments import Moment
 from splittally.edge.wording import Wording
+from splittally.runtime.frame_documents import frame_json, type_of
 from splittally.runtime.named import GRANTS, PRINCIPALS
 from splittally.runtime.reader import Reader
 from splittally.runtime.record import Record
@@ -29,7 +30,6 @@ from splittally_tools.cli.moments import since_option, until_option
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, console, emit, for_people, say, to_line, word
 from splittally_tools.cli.session import Session, shared
-from splittally_tools.export.frames import frame_json, type_of
 
 POLL_SECONDS = 0.1
 

@@ -18,10 +18,11 @@ import click
 from splittally import runtime
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput, SplittallyError
-from splittally.core.findings import Finding, find
+from splittally.core.findings import Finding
 from splittally.core.hashing import hash_key
 from splittally.core.limits import GROUP_MAX, LINE_BYTES_MAX
-from splittally.edge.records import answer_json, finding_json
+from splittally.edge import answer_lines
+from splittally.edge.answer_lines import answer_json, finding_of
 from splittally.edge.request_lines import read_intents, read_receipt
 from splittally.edge.wording import Wording
 
@@ -153,13 +154,7 @@ def _answers(run: Callable[[list["runtime.At"]], list[Any]], batch: list[Line], 
     answers = iter(run([request for request in asked if isinstance(request, runtime.At)]))
     for line, request in zip(batch, asked, strict=True):
         answer = next(answers) if isinstance(request, runtime.At) else request
-        yield Refused(line.number, _finding(answer)) if isinstance(answer, SplittallyError) else answer
-
-
-def _finding(error: SplittallyError) -> Finding:
-    facts = {key: value for key, value in error.facts.items() if key not in ("code", "message", "line")}
-    code = "input.too_large" if "bytes_max" in facts else str(error.facts.get("code", "input.invalid"))
-    return find(code, message=str(error).removeprefix("line 1, "), **facts)
+        yield Refused(line.number, finding_of(answer)) if isinstance(answer, SplittallyError) else answer
 
 
 def _code(told: Any) -> int:
@@ -184,25 +179,11 @@ def _document(answer: Any) -> dict[str, Any]:
 
 def refused_intent(told: Refused) -> dict[str, Any]:
     """The answer line of an intent that was not asked."""
-    return {
-        "line": told.number,
-        "seq": None,
-        "intent_hash": None,
-        "outcome": "deny",
-        "findings": [finding_json(told.finding)],
-        "reserve": {},
-        "duplicate": False,
-    }
+    return {"line": told.number, **answer_lines.refused_intent(told.finding)}
 
 
 def _refused_receipt(told: Refused) -> dict[str, Any]:
-    return {
-        "line": told.number,
-        "seq": None,
-        "intent_hash": None,
-        "status": "invalid",
-        "findings": [finding_json(told.finding)],
-    }
+    return {"line": told.number, **answer_lines.refused_change(told.finding)}
 
 
 # --- files and keys -----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from splittally.edge.json_values import printable
 from splittally.edge.moments import Moment
 from splittally.edge.sentences import period
 from splittally.edge.wording import HASH_DIGITS, Wording, span
+from splittally.runtime.frame_documents import canonical_json
 from splittally.runtime.grant_views import past_grant, past_params
 from splittally.runtime.named import PRINCIPALS, changed_grants
 from splittally.runtime.queries import Queries
@@ -29,7 +30,6 @@ from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Figure, Page, emit, say, table, word
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.wide import wide_option
-from splittally_tools.export.frames import canonical_json
 
 
 def head_of(state: Queries) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 import click
 from splittally.core.errors import WorldExists
 from splittally.core.types import ALLOW, DENY
-from splittally.edge.records import Decision, answer_json, worded
+from splittally.edge.answer_lines import answer_json
+from splittally.edge.records import Decision, worded
 from splittally.runtime import Kernel, open_world
 from splittally.runtime.folder import is_world
 from splittally.runtime.preview import Preview, change_json, refusals

@@ -17,10 +17,10 @@ from typing import IO, Any
 
 from splittally.core.errors import InvalidInput, WorldError
 from splittally.journal import disk
+from splittally.runtime.frame_documents import frame_json
 from splittally.runtime.reader import Reader
 
 from splittally_tools.export.columns import Table, csv_of
-from splittally_tools.export.frames import frame_json
 
 NDJSON, CBORSEQ, CSV, PARQUET = "ndjson", "cborseq", "csv", "parquet"
 _PARQUET = "splittally_tools.export.parquet"

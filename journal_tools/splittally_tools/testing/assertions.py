@@ -18,16 +18,7 @@ from splittally.core.reasons import NEW_KEY
 from splittally.core.snapshot import state_root, tables
 from splittally.core.state import State
 from splittally.core.types import FINAL
-from splittally.edge.records import (
-    Decision,
-    Extend,
-    Group,
-    HoldChange,
-    Intent,
-    Receipt,
-    Release,
-    Settlement,
-)
+from splittally.edge.records import Decision, Extend, Group, HoldChange, Intent, Receipt, Release, Settlement
 from splittally.runtime import Kernel
 from splittally.runtime.reader import Reader, read_store
 

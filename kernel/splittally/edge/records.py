@@ -7,7 +7,6 @@ hex in JSON.
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -254,59 +253,3 @@ class At(Struct, Generic[Asked_co], frozen=True):
 
     now_ns: int | None
     request: Asked_co
-
-
-def finding_json(finding: Finding) -> dict[str, Any]:
-    """A finding as a JSON object; hashes as hex."""
-    return {"stage": finding.stage, "code": finding.code, "facts": readable(finding.facts)}
-
-
-def answer_json(answer: Answer) -> dict[str, Any]:
-    """An answer as the JSON object of its output line."""
-    match answer:
-        case Decision():
-            line: dict[str, Any] = {
-                "seq": answer.seq,
-                "intent_hash": answer.intent_hash.hex() if answer.intent_hash else None,
-                "outcome": answer.outcome,
-                "findings": [finding_json(finding) for finding in answer.findings],
-                "reserve": readable(answer.reserve),
-                "duplicate": answer.duplicate,
-            }
-            if answer.attempt is not None:
-                line["attempt"] = answer.attempt.hex()
-            return line
-        case Settlement():
-            return {
-                "seq": answer.seq,
-                "intent_hash": answer.intent_hash.hex(),
-                "status": answer.status,
-                "usage": readable(answer.usage),
-                "violation": finding_json(answer.violation) if answer.violation else None,
-                "violations": [finding_json(violation) for violation in answer.violations],
-                **({"findings": list(map(finding_json, answer.findings))} if answer.findings else {}),
-            }
-        case HoldChange():
-            return {
-                "seq": answer.seq,
-                "intent_hash": answer.intent_hash.hex(),
-                "status": answer.status,
-                "due_ns": answer.due_ns,
-            }
-
-
-def readable(value: Any) -> Any:
-    """A value with bytes as hex and integers beyond 2^53 as text, for JSON output."""
-    match value:
-        case bytes():
-            return value.hex()
-        case bool() | None | str() | float():
-            return value
-        case int():
-            return value if -(2**53) <= value <= 2**53 else str(value)
-        case Mapping():
-            return {key: readable(item) for key, item in value.items()}
-        case list() | tuple():
-            return [readable(item) for item in value]
-        case _:
-            return readable(msgspec.to_builtins(value, builtin_types=(bytes,)))

@@ -13,9 +13,10 @@ from msgspec.structs import asdict, replace
 from splittally.core.findings import Finding, find
 from splittally.core.state import State
 from splittally.core.types import ALLOW
+from splittally.edge.answer_lines import readable
 from splittally.edge.changes import Change, changes_between, hash_of_changes, irreversible
 from splittally.edge.hashes import require_hash
-from splittally.edge.records import Decision, readable
+from splittally.edge.records import Decision
 from splittally.edge.wording import Wording, wording_of
 from splittally.runtime.queries import Queries
 

@@ -11,45 +11,57 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from splittally.core.errors import KernelStopped, SplittallyError
 from splittally.core.limits import GROUP_MAX
 from splittally.core.types import ADMITTED
-from splittally.edge.records import At, Decision, Dispatch, HoldChange, Release
+from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Receipt, Release, Request
 from splittally.runtime.kernel import Kernel
 
 LINGER_BELOW = 32  # so many that wait make a group that is worth a commit
 
 
 class Waiting:
-    """Some work, who waits for it, and whether it is done even if nobody does any more."""
+    """Some requests, or other work, and who waits for the answers."""
 
-    __slots__ = ("answer", "future", "is_answered", "is_given_up", "is_kept", "kernel", "loop", "work")
+    __slots__ = ("answers", "future", "is_answered", "is_given_up", "is_kept", "kernel", "loop", "work")
 
     def __init__(
         self,
         kernel: Kernel,
-        work: At | Callable[[], Any],
-        future: "asyncio.Future[Any]",
+        work: Sequence[At] | Callable[[], Any],
+        future: "asyncio.Future[list[Any]]",
         loop: asyncio.AbstractEventLoop,
-        is_kept: bool,
+        is_kept: bool = False,
     ) -> None:
         self.kernel = kernel
         self.work = work
         self.future = future
         self.loop = loop
-        self.is_kept = is_kept
+        self.is_kept = is_kept  # other work that is done whoever waits
         self.is_given_up = False
         self.is_answered = False
-        self.answer: Any = None
+        self.answers: list[Any] | BaseException = []
 
     @property
     def is_wanted(self) -> bool:
-        """Whether it is to be done: somebody waits, or it is done in any case."""
-        return self.is_kept or not (self.is_given_up or self.future.cancelled() or self.loop.is_closed())
+        """Whether somebody waits."""
+        return not (self.is_given_up or self.future.cancelled() or self.loop.is_closed())
+
+    def requests(self) -> list[At]:
+        """What is to be decided: all of it, or what is true whoever waits."""
+        if callable(self.work):
+            return []
+        return list(self.work) if self.is_wanted else [item for item in self.work if is_kept(item)]
+
+
+def is_kept(item: At) -> bool:
+    """Whether a request goes on although nobody waits for its answer."""
+    return isinstance(item.request, Receipt | Release | Extend)
 
 
 class Writer:
@@ -78,20 +90,30 @@ class Writer:
             self._wake.notify()
         return True
 
+    @property
+    def size(self) -> int:
+        """How many entries wait."""
+        return len(self._first) + len(self._then)
+
     def give_up(self, waiting: Waiting) -> None:
         """Nobody waits for this any more."""
         with self._wake:
             waiting.is_given_up = True
             if waiting.is_answered:
-                self.give_back(waiting.kernel, waiting.work, waiting.answer)
+                self._give_back(waiting)
 
-    def give_back(self, kernel: Kernel, work: object, answer: Any) -> None:
-        """Release what an answer holds or started that nobody learns of."""
+    def _give_back(self, waiting: Waiting) -> None:
+        if not callable(waiting.work) and not isinstance(waiting.answers, BaseException):
+            self.give_back(waiting.kernel, waiting.work, waiting.answers)
+
+    def give_back(self, kernel: Kernel, asked: Sequence[At], answers: list[Any]) -> None:
+        """Release what answers hold or started that nobody learns of."""
         with self._wake:
-            for each in answer if isinstance(answer, list) else [answer]:
-                release = _undone(work, each)
-                if release is not None:
-                    self._unknown.append((kernel, At(None, release)))
+            for item, answer in zip(asked, answers, strict=False):
+                for each in answer if isinstance(answer, list) else [answer]:
+                    release = _undone(item.request, each)
+                    if release is not None:
+                        self._unknown.append((kernel, At(None, release)))
             self._wake.notify()
             is_alone = not self._thread.is_alive()
         if is_alone:
@@ -117,44 +139,52 @@ class Writer:
                 time.sleep(self._linger_s)
             group = self._take()
             self._release_unknown()
-            self._answer([waiting for waiting in group if waiting.is_wanted])
+            self._answer(group)
             self._release_unknown()
 
     def _take(self) -> list[Waiting]:
         """What the next commit answers: receipts first."""
         group: list[Waiting] = []
+        size = 0
         with self._wake:
             for queue in (self._first, self._then):
-                while queue and len(group) < GROUP_MAX:
+                while queue and size < GROUP_MAX:
                     group.append(queue.popleft())
+                    size += len(group[-1].work) if isinstance(group[-1].work, Sequence) else 1
         self._had_company = len(group) > 1
         return group
 
     def _answer(self, group: list[Waiting]) -> None:
-        requests = [waiting for waiting in group if isinstance(waiting.work, At)]
+        asked = [(waiting, waiting.requests()) for waiting in group]
         try:
-            answers = Kernel.run_for([(x.kernel, x.work) for x in requests if isinstance(x.work, At)])
+            answers = iter(Kernel.run_for([(x.kernel, item) for x, items in asked for item in items]))
         except BaseException as error:
-            answers = [error] * len(requests)
-        for waiting, answer in zip(requests, answers, strict=True):
-            self._resolve(waiting, answer)
+            self._resolve([(waiting, error) for waiting, items in asked if items])
+        else:
+            self._resolve([(waiting, list(islice(answers, len(items)))) for waiting, items in asked if items])
         for waiting in group:
-            if not isinstance(waiting.work, At) and waiting.is_wanted:
+            if callable(waiting.work) and (waiting.is_kept or waiting.is_wanted):
                 try:
-                    self._resolve(waiting, waiting.work())
+                    self._resolve([(waiting, [waiting.work()])])
                 except BaseException as error:
-                    self._resolve(waiting, error)
+                    self._resolve([(waiting, error)])
 
-    def _resolve(self, waiting: Waiting, answer: Any) -> None:
-        with self._wake:
-            waiting.is_answered, waiting.answer = True, answer
-            if waiting.is_given_up:
-                self.give_back(waiting.kernel, waiting.work, answer)
-                return
-        try:
-            waiting.loop.call_soon_threadsafe(_set_answer, waiting)
-        except RuntimeError:  # the caller's loop is gone
-            self.give_back(waiting.kernel, waiting.work, answer)
+    def _resolve(self, answered: list[tuple[Waiting, list[Any] | BaseException]]) -> None:
+        """Hand answers out, each loop woken once."""
+        told: dict[asyncio.AbstractEventLoop, list[Waiting]] = {}
+        for waiting, answers in answered:
+            with self._wake:
+                waiting.is_answered, waiting.answers = True, answers
+                if waiting.is_given_up:
+                    self._give_back(waiting)
+                    continue
+            told.setdefault(waiting.loop, []).append(waiting)
+        for loop, every in told.items():
+            try:
+                loop.call_soon_threadsafe(_set_answers, every)
+            except RuntimeError:  # the callers' loop is gone
+                for waiting in every:
+                    self._give_back(waiting)
 
     def _release_unknown(self) -> None:
         """Where a release cannot be made the kernel has stopped, and its journal says what is open."""
@@ -165,9 +195,8 @@ class Writer:
                 Kernel.run_for(releases)
 
 
-def _undone(work: object, answer: object) -> Release | None:
+def _undone(request: Request, answer: object) -> Release | None:
     """The release of what this answer holds or started; None where it did neither."""
-    request = work.request if isinstance(work, At) else None
     match answer:
         case Decision(seq=int(), intent_hash=bytes(digest), duplicate=False) if answer.outcome in ADMITTED:
             return Release(digest, "not_dispatched")
@@ -176,11 +205,11 @@ def _undone(work: object, answer: object) -> Release | None:
     return None
 
 
-def _set_answer(waiting: Waiting) -> None:
-    future, answer = waiting.future, waiting.answer
-    if future.done():  # cancelled: its task gives the answer up
-        return
-    if isinstance(answer, BaseException):
-        future.set_exception(answer)
-    else:
-        future.set_result(answer)
+def _set_answers(answered: list[Waiting]) -> None:
+    for waiting in answered:
+        if waiting.future.done():  # cancelled: its task gives the answers up
+            continue
+        if isinstance(waiting.answers, BaseException):
+            waiting.future.set_exception(waiting.answers)
+        else:
+            waiting.future.set_result(waiting.answers)

@@ -11,13 +11,14 @@ from typing import Any
 from blake3 import blake3
 from msgspec import Struct
 from msgspec.structs import asdict
+
 from splittally.core.canonical import decode, encode
 from splittally.core.caps.rules import PROGRAM
 from splittally.core.commands import Judged, Member, Open, Settle, Submit
 from splittally.core.errors import CanonicalError
 from splittally.core.events import Defined, GrantRevoked, GrantSet, LimitSet, Posted
 from splittally.core.frames import Body
-from splittally.edge.records import readable
+from splittally.edge.answer_lines import readable
 from splittally.runtime.record import Record
 
 BRIEF_BYTES = 256

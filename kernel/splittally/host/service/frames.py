@@ -1,0 +1,267 @@
+"""Frames on the Unix socket: requests and answers with ids, many on their way at once, in JSON or CBOR.
+
+    u32 length | u32 id | document          both big-endian; the length counts the id and the document
+
+Rule 1. The first frame is a hello, in JSON: {"hello": "splittally/1", "encoding": "json" or "cbor",
+        "principal"?, "token"?}. It is answered with its id; what is wrong in it is a problem, and the
+        connection ends.
+Rule 2. Every frame after it is a request document (spec/02), an array of them, or {"call": NAME, ...fields}
+        of the table of operations. Each gets one frame with its id, in whatever order they are done: an
+        answer, an array of answers, or {"problem": ...}.
+Rule 3. A length is looked at before the bytes are kept. At most `ON_THE_WAY_MAX` requests are on their way;
+        then, and while answers are not taken, no more is read. Nobody else waits for that.
+Rule 4. What came in one piece is decided together, receipts before intents.
+Rule 5. A connection that ends gives up what it asked: intents are not decided, or released.
+"""
+
+import asyncio
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from splittally.core.canonical import decode as decode_cbor
+from splittally.core.canonical import encode as encode_cbor
+from splittally.core.errors import CanonicalError, SplittallyError
+from splittally.core.limits import LINE_BYTES_MAX
+from splittally.edge.json_values import parse_json
+from splittally.host.service.operations import BY_NAME, call
+from splittally.host.service.problems import Problem, problem_of
+from splittally.host.service.service import Service
+from splittally.runtime.callers import Caller
+
+HELLO = "splittally/1"
+HELLO_BYTES_MAX = 4_096
+FRAME_BYTES_MAX = LINE_BYTES_MAX
+ON_THE_WAY_MAX = 256
+HELLO_SECONDS = 10.0
+_HEAD = struct.Struct(">II")
+_ID_BYTES = 4
+_encode_json = msgspec.json.Encoder().encode
+Document = Any
+
+
+class Codec(msgspec.Struct, frozen=True):
+    """How documents are read and written."""
+
+    read: Callable[[bytes], Document]
+    write: Callable[[Document], bytes]
+
+
+CODECS = {
+    "json": Codec(parse_json, _encode_json),
+    "cbor": Codec(decode_cbor, encode_cbor),
+}
+
+
+class Frames(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, service: Service, peer_uid: int | None, on_end: Callable[["Frames"], None]) -> None:
+        self._service = service
+        self._peer_uid = peer_uid
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._codec = CODECS["json"]
+        self._caller: Caller | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._on_the_way = 0
+        self._is_paused = self._is_ending = self._is_stuck = False
+        self._patience: asyncio.TimerHandle | None = None
+
+    # --- what asyncio calls ----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for a hello, for a while."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._patience = self._loop.call_later(HELLO_SECONDS, self._hang_up)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Give up what nobody hears of any more."""
+        if self._patience is not None:
+            self._patience.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self._on_end(self)
+
+    def pause_writing(self) -> None:
+        """Answers are not taken: read no more."""
+        self._is_stuck = True
+        self._flow()
+
+    def resume_writing(self) -> None:
+        """They are taken again."""
+        self._is_stuck = False
+        self._flow()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what is whole; keep what is not."""
+        self._buffer += data
+        self._take()
+
+    def shutdown(self) -> None:
+        """Answer what is on its way, then end."""
+        self._is_ending = True
+        self._flow()
+        self._end_if_done()
+
+    # --- frames in -------------------------------------------------------------------------------
+
+    def _take(self) -> None:
+        whole: list[tuple[int, bytes]] = []
+        at, buffer = 0, self._buffer
+        room = ON_THE_WAY_MAX - self._on_the_way
+        while len(buffer) - at >= _HEAD.size and len(whole) < room:
+            length, number = _HEAD.unpack_from(buffer, at)
+            most = FRAME_BYTES_MAX if self._caller is not None else HELLO_BYTES_MAX
+            if not _ID_BYTES <= length <= most:
+                self._refuse(number, Problem(413, "input.too_large", f"a frame has 4 to {most} bytes here"))
+                return
+            end = at + _ID_BYTES + length
+            if len(buffer) < end:
+                break
+            whole.append((number, bytes(buffer[at + _HEAD.size : end])))
+            at = end
+            if self._caller is None:
+                break
+        del buffer[:at]
+        if self._caller is None:
+            if whole:
+                self._greet(*whole[0])
+        elif whole:
+            self._ask(whole)
+        self._flow()
+
+    def _greet(self, number: int, data: bytes) -> None:
+        try:
+            hello = parse_json(data)
+            if type(hello) is not dict or hello.get("hello") != HELLO:
+                raise Problem(400, "invalid_input", f'say {{"hello": "{HELLO}", "encoding": "json"}} first')
+            if hello.get("encoding", "json") not in CODECS:
+                raise Problem(400, "invalid_input", "`encoding` is json or cbor")
+            named, secret = (_text(hello, name) for name in ("principal", "token"))
+            self._caller = self._service.caller_of(self._peer_uid, secret, named)
+        except (SplittallyError, Problem) as error:
+            self._refuse(number, error if isinstance(error, Problem) else problem_of(error))
+            return
+        if self._patience is not None:
+            self._patience.cancel()
+        answer = {"hello": HELLO, "principal": self._caller.principal, "world": self._service.world_id}
+        self._write([(number, answer)])
+        self._codec = CODECS[hello.get("encoding", "json")]
+        self._take()
+
+    def _ask(self, whole: list[tuple[int, bytes]]) -> None:
+        """Start what was asked: calls and arrays each alone, receipts together, the rest together."""
+        first: list[tuple[int, Document]] = []
+        then: list[tuple[int, Document]] = []
+        for number, data in whole:
+            try:
+                document = self._codec.read(data)
+            except (SplittallyError, CanonicalError) as error:
+                self._write([(number, {"problem": problem_of(error).document()})])
+                continue
+            if type(document) is list or (type(document) is dict and "call" in document):
+                self._start(self._answer_alone(number, document), 1)
+            else:
+                is_intent = type(document) is dict and "intent_hash" not in document and "grant" in document
+                (then if is_intent else first).append((number, document))
+        for group in (first, then):
+            if group:
+                self._start(self._answer(group), len(group))
+
+    def _start(self, asked: Any, count: int) -> None:
+        self._on_the_way += count
+        task = self._loop.create_task(asked)
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._done(done, count))
+
+    def _done(self, task: "asyncio.Task[None]", count: int) -> None:
+        self._tasks.discard(task)
+        self._on_the_way -= count
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._loop.call_exception_handler(
+                {"message": "a frame could not be answered", "exception": error}
+            )
+            self._hang_up()
+            return
+        if self._is_paused and not self._is_ending:
+            self._take()
+        self._end_if_done()
+
+    # --- answers out -----------------------------------------------------------------------------
+
+    async def _answer(self, group: list[tuple[int, Document]]) -> None:
+        assert self._caller is not None
+        try:
+            answers: list[Any] = await self._service.run(self._caller, [document for _, document in group])
+            self._service.count("frames", "answered")
+        except Problem as problem:
+            answers = [{"problem": problem.document()}] * len(group)
+            self._service.count("frames", problem.code)
+        self._write([(number, answer) for (number, _), answer in zip(group, answers, strict=True)])
+
+    async def _answer_alone(self, number: int, document: Document) -> None:
+        assert self._caller is not None
+        try:
+            if type(document) is list:
+                answer: Any = await self._service.run(self._caller, document)
+            else:
+                answer = await self._call(document)
+        except (Problem, SplittallyError) as error:
+            problem = error if isinstance(error, Problem) else problem_of(error)
+            answer = {"problem": problem.document()}
+        self._write([(number, answer)])
+
+    async def _call(self, document: dict[str, Any]) -> Document:
+        assert self._caller is not None
+        name = document["call"]
+        operation = BY_NAME.get(name) if type(name) is str else None
+        if operation is None:
+            raise Problem(404, "not_found", f"there is no call of this name; there are {', '.join(BY_NAME)}")
+        fields = {key: value for key, value in document.items() if key != "call"}
+        return await call(self._service, self._caller, operation, fields)
+
+    def _write(self, answers: list[tuple[int, Document]]) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        out = bytearray()
+        for number, answer in answers:
+            data = self._codec.write(answer)
+            out += _HEAD.pack(len(data) + _ID_BYTES, number)
+            out += data
+        self._transport.write(bytes(out))
+
+    # --- its end ---------------------------------------------------------------------------------
+
+    def _flow(self) -> None:
+        """Read no more while too much is on its way, answers are not taken, or it is ending."""
+        should_pause = self._is_stuck or self._is_ending or self._on_the_way >= ON_THE_WAY_MAX
+        if self._transport is None or self._transport.is_closing() or should_pause == self._is_paused:
+            return
+        self._is_paused = should_pause
+        (self._transport.pause_reading if should_pause else self._transport.resume_reading)()
+
+    def _end_if_done(self) -> None:
+        if self._is_ending and not self._on_the_way and self._transport is not None:
+            self._transport.close()
+
+    def _refuse(self, number: int, problem: Problem) -> None:
+        self._buffer.clear()
+        self._write([(number, {"problem": problem.document()})])
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+def _text(hello: dict[str, Any], name: str) -> str | None:
+    value = hello.get(name)
+    if value is not None and not isinstance(value, str):
+        raise Problem(400, "invalid_input", f"`{name}` is a text")
+    return value

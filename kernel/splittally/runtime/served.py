@@ -1,0 +1,40 @@
+"""Where a world is served: the Unix socket in its folder, whatever the length of its path.
+
+Rule 1. A socket's address has at most 107 bytes. A longer one is named by way of the open folder.
+Rule 2. That there is a socket means nothing; that somebody answers there does.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SOCKET = "serve.sock"
+_ADDRESS_BYTES_MAX = 107
+
+
+@contextmanager
+def address_of(path: Path) -> Iterator[str]:
+    """The address of a socket file, good for as long as this lasts."""
+    if len(os.fsencode(path)) <= _ADDRESS_BYTES_MAX:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def connected(path: Path, timeout_s: float | None = None) -> socket.socket | None:
+    """A connection to the socket file at `path`; None where nobody serves there."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(timeout_s)
+    try:
+        with address_of(path) as address:
+            connection.connect(address)
+    except OSError:
+        connection.close()
+        return None
+    return connection
