@@ -4,6 +4,8 @@ Whoever adds a row adds a scene here: the set of scenes is the set of rows.
 """
 
 import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from splittally import Decision, KernelStopped, Receipt
@@ -479,3 +481,16 @@ def test_a_client_that_is_closed_begins_nothing_and_tells_what_runs():
                 client.effect("mail.send", {}, grant="mail").__enter__()
             call.used({"mails": 1})
         assert call.settlement.status == "settled"
+
+
+@pytest.mark.parametrize("form", ["with", "async with"])
+def test_a_kernel_that_is_closed_while_an_approval_is_waited_for_lets_nothing_run(form):
+    with world() as kernel:
+        client = connect(kernel, principal="agent", approval_timeout_s=30).open()
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(act, form, client, grant="asked")
+            while not kernel.state.reservations(phase="approval"):
+                time.sleep(0.002)
+            kernel.close()
+            got = waiting.result(30)
+        assert (type(got.error), got.call) == (KernelStopped, None)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from splittally import Receipt
-from splittally.client import AlreadyDone, NotDone, Refused, connect
+from splittally.client import AlreadyDone, NotDone, Refused, connect, course
 from splittally.client.keys import attempt_of, canonical_text, filled, key_bytes, read_template
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput, SplittallyError
@@ -161,3 +161,14 @@ def test_a_key_that_anything_else_ended_stays_used_up(cause):
         if cause == "late":  # it happened after all
             assert client.settle(Receipt(waiting.intent_hash, "ok", "a", {"mails": 1})).status == "late"
         assert type(act("with", client, grant="asked", key="k").error) is AlreadyDone
+
+
+def test_a_key_that_was_refused_ever_so_often_gives_its_last_answer(monkeypatch):
+    monkeypatch.setattr(course, "FOLLOWERS_MAX", 2)
+    with world(limit=0) as kernel:
+        with client_of(kernel) as (client, _):
+            for _ in range(5):
+                assert type(act("with", client, key="k").error) is Refused
+        with client_of(kernel) as (client, link):
+            last = act("with", client, key="k").error
+            assert (type(last), last.decision.duplicate, link.asked) == (Refused, True, ["Intent"] * 3)

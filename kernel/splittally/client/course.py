@@ -54,6 +54,7 @@ from splittally.runtime import new_attempt
 
 AGAIN = (OSError, Unreachable, ModuleNotCompiled)  # after these the same request may be answered
 AGAIN_AFTER_S = (0.05, 0.5, 2.0)
+FOLLOWERS_MAX = 1_000  # keys that are tried one after the other; then the old answer stands
 # The findings of what is known already, and what each is to a host.
 KNOWN: dict[str, type[Stopped]] = {
     "already_ended": AlreadyDone,
@@ -88,13 +89,14 @@ def _decide(asked: Asked, notes: Notes) -> Course[tuple[Asked, Decision]]:
     """What is asked, under the first key of its row of keys that is not used up, and the decision."""
     first = asked.key
     asked = _under(asked, notes.latest_key(first))
-    while True:
+    for last in (False,) * FOLLOWERS_MAX + (True,):
         decision = yield from _submit(asked, notes)
-        if not (yield from _is_used_up(decision)):
-            return asked, decision
+        if last or not (yield from _is_used_up(decision)):
+            break
         assert decision.intent_hash is not None
         asked = _under(asked, key_after(asked.key, decision.intent_hash))
         notes.keep_key(first, asked.key)
+    return asked, decision
 
 
 def _under(asked: Asked, key: bytes) -> Asked:

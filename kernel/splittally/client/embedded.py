@@ -5,7 +5,6 @@ Rule 2. A signal that interrupts a thread has what was asked called off, as a ca
 Rule 3. Nothing is asked from inside of the kernel: a stream that is collected there is told of later.
 """
 
-import asyncio
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -132,9 +131,6 @@ class Tasks:
 
     async def run(self, requests: Sequence[At]) -> list[Any]:
         answers: list[Any] = await self._kernel.run(list(requests))
-        for answer in answers:
-            if isinstance(answer, asyncio.CancelledError):  # the queue was closed under it
-                raise KernelStopped("this kernel is closed; open the world again")
         return answers
 
     async def outcome(self, intent_hash: bytes) -> Recorded | None:

@@ -69,9 +69,9 @@ ROWS = {ending.name: ending for ending in ENDINGS}
 LOST = frozenset(
     {
         "APIConnectionError", "ClientConnectionError", "ClientPayloadError", "ConnectTimeoutError",
-        "ConnectionClosed", "ConnectionError", "HTTPClientError", "IncompleteRead", "ProtocolError",
-        "ReadTimeoutError", "ServerTimeoutError", "Timeout", "TimeoutError", "TimeoutException",
-        "TransportError",
+        "ConnectionClosed", "ConnectionClosedError", "ConnectionError", "DeadlineExceeded", "IncompleteRead",
+        "MaxRetryError", "ProtocolError", "ReadTimeoutError", "ServerTimeoutError", "Timeout", "TimeoutError",
+        "TimeoutException", "TransportError",
     }
 )  # fmt: skip
 # Exceptions with which frameworks stop a run that goes on later, by the full name of their class.
