@@ -12,15 +12,14 @@ Rule 3. What a caller gave up is not decided, or what it holds is released as `n
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar, overload
 
-from splittally.core.errors import KernelStopped, SplittallyError
+from splittally.core.errors import SplittallyError
 from splittally.core.limits import GROUP_MAX, OPEN_HOLDS_MAX, QUEUE_MAX
-from splittally.edge.arguments import Mode, Several, listed, require, require_natural, require_several
+from splittally.edge.arguments import Mode, Several, listed, require_natural, require_several
 from splittally.edge.hashes import require_hash
 from splittally.edge.manifest import Source
 from splittally.edge.moments import When
@@ -37,21 +36,20 @@ from splittally.edge.records import (
     Settlement,
 )
 from splittally.runtime import Kernel, open_world
-from splittally.runtime.asking import Asking, raised
+from splittally.runtime.asking import raised
+from splittally.runtime.awaiting import Awaiting
 from splittally.runtime.clock import Clock
 from splittally.runtime.lineage import Level
 from splittally.runtime.preview import Preview
 from splittally.runtime.queries import Queries
-from splittally.runtime.record import Record
 from splittally.runtime.requests import RECEIPTS, REQUESTS, Answered, Change, asked_of
 from splittally.runtime.rows import Row
-from splittally.runtime.waits import PAUSE_SECONDS_MAX, Bell, Patience, wait_async
 from splittally.runtime.writer import Writer
 
 R = TypeVar("R")
 
 
-class AsyncKernel(Asking):
+class AsyncKernel(Awaiting):
     """The asyncio twin of `splittally.Kernel`: the same methods, awaited."""
 
     async def __aenter__(self) -> "AsyncKernel":
@@ -209,32 +207,6 @@ class AsyncKernel(Asking):
     async def outcome(self, intent_hash: bytes | str) -> Row | None:
         """What happened to an intent."""
         return await self._call(lambda: self._kernel.outcome(intent_hash))
-
-    async def wait(
-        self, intent_hash: bytes | str, timeout_s: float | None = None, *, ended: bool = False
-    ) -> Row | None:
-        """The outcome of an intent once it no longer waits for approval; see `Kernel.wait`."""
-        digest, world = require_hash(intent_hash), self._kernel._world
-        await wait_async(Patience(world, digest, timeout_s, ended), world, digest, self.tick)
-        return await self.outcome(digest)
-
-    async def watch(self, after_seq: int = -1) -> AsyncIterator[Record]:
-        """The durable frames after `after_seq`, verified, as they come; see `Kernel.watch`."""
-        require(after_seq, int, "after_seq", "the sequence of a frame")
-        seq, world, bell = max(-1, after_seq), self._kernel._world, Bell()
-        with world.signals.waking(bell.ring):
-            while not world.is_closed:
-                try:
-                    found = await self._call(partial(self._kernel._records_after, seq))
-                except KernelStopped:  # it is being closed, unless it could not go on
-                    if world.stopped:
-                        raise
-                    return
-                for record in found:
-                    seq = record.seq
-                    yield record
-                if not found:
-                    await bell.heard(PAUSE_SECONDS_MAX)
 
     async def trace(
         self,
