@@ -19,7 +19,7 @@ def play(tour: Tour) -> None:
     for scene in (
         making, value, settling, refusals, chain, endings, windows, cards, refunds, doubts, groups,
         policy, approvals, authority, budgets, governor, quorum, calendars, broken, capacity, credit,
-        invoices, prices, anchors,
+        invoices, prices, callers, anchors,
     ):  # fmt: skip
         tour.scene((scene.__doc__ or "").rstrip("."))
         scene(tour)
@@ -548,6 +548,28 @@ def prices(t: Tour) -> None:
     t.ask("priced2", "llm.generate", params, "priced", at=41 * DAY)
     t.ask("priced3", "llm.generate", {**params, "model": "n"}, "priced")
     t.settle("priced1", "ok", {"prompt_tokens": 500_000, "completion_tokens": 0})
+
+
+def callers(t: Tour) -> None:
+    """Who may reach the world where it is served: tokens that are issued, and what a manifest says."""
+    kept = {name: GRANTS[name] for name in ("llm", "meter", "mill")}
+    door = {"cap": "sys/native@1", "holder": "alice", "params": {"operations": ["token.*"]}}
+    robot = {"principal": "robot", "hash": "0b" * 32, "roles": ["operator"], "expires_ns": 10**18}
+    users = {"alice": {"uids": [1001, 1002], "roles": ["auditor"]}}
+    served = {**FIRST, "grants": {**kept, "door": door}, "tokens": {"deploy": robot}, "principals": users}
+    t.apply("m-served", served)
+    ann = {"name": "ann", "principal": "ann", "token_hash": b"\1" * 32}
+    t.native("token1", "token.issue", **ann, expires_ns=10**19 // 2)
+    t.native("token2", "token.issue", **ann)
+    t.native("token3", "token.issue", **ann | {"name": "other"})
+    t.native("token4", "token.issue", "alice", grant="door", **ann)
+    mine = {"name": "alice", "principal": "alice", "token_hash": b"\2" * 32, "roles": ["auditor"]}
+    t.native("token5", "token.issue", "alice", grant="door", **mine)
+    t.native("token6", "token.revoke", "alice", grant="door", name="ann")
+    t.native("token7", "token.revoke", name="ann")
+    t.native("token8", "token.revoke", name="deploy")
+    t.apply("m-served again", served)
+    t.apply("m-served no more", {**FIRST, "grants": kept})
 
 
 def anchors(t: Tour) -> None:

@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 from cddl_verifier import Validator
-from splittally.core import commands, events, findings, topups, types, zones
+from splittally.core import callers, commands, events, findings, topups, types, zones
 from splittally.core.canonical import decode, encode
 from splittally.core.evolve import DEFINITIONS
 from splittally.core.frames import (
@@ -32,7 +32,7 @@ RECORDS = "records-2"  # of the format that is written today
 STRUCTS = sorted(
     {
         thing
-        for module in (types, topups, zones, commands, events, findings)
+        for module in (callers, types, topups, zones, commands, events, findings)
         for thing in vars(module).values()
         if isinstance(thing, type) and issubclass(thing, msgspec.Struct) and thing is not msgspec.Struct
     },
@@ -118,10 +118,10 @@ def records_in(body):
 
 def test_definitions_in_the_golden_journal_are_of_their_table():
     rules = {
-        "accounts": "account-def", "budgets": "budget-def", "caps": "cap-def",
+        "accounts": "account-def", "bearers": "token", "budgets": "budget-def", "caps": "cap-def",
         "effects": "effect-def", "governor": "governor-def", "lenders": "lender", "modules": "module",
-        "manifests": "manifest-modules", "resources": "resource-def", "rules": "rules",
-        "spent": "governor-spent", "stated": "stated", "topups": "top-up", "zones": "zone",
+        "manifests": "manifest-modules", "principals": "principal", "resources": "resource-def",
+        "rules": "rules", "spent": "governor-spent", "stated": "stated", "topups": "top-up", "zones": "zone",
     }  # fmt: skip
     assert set(rules) == {*DEFINITIONS, "spent"}
     seen = set()

@@ -11,7 +11,7 @@ Rule 3. What a caller gave up is not decided, or what it holds is released as `n
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,6 @@ from splittally.core.errors import SplittallyError
 from splittally.core.limits import GROUP_MAX, OPEN_HOLDS_MAX, QUEUE_MAX
 from splittally.edge.arguments import Mode, Several, listed, require_natural, require_several
 from splittally.edge.hashes import require_hash
-from splittally.edge.manifest import Source
 from splittally.edge.moments import When
 from splittally.edge.records import (
     At,
@@ -37,10 +36,10 @@ from splittally.edge.records import (
 )
 from splittally.runtime import Kernel, open_world
 from splittally.runtime.asking import raised
+from splittally.runtime.asking_natives import AskingNatives
 from splittally.runtime.awaiting import Awaiting
 from splittally.runtime.clock import Clock
 from splittally.runtime.lineage import Level
-from splittally.runtime.preview import Preview
 from splittally.runtime.queries import Queries
 from splittally.runtime.requests import RECEIPTS, REQUESTS, Answered, Change, asked_of
 from splittally.runtime.rows import Row
@@ -49,7 +48,7 @@ from splittally.runtime.writer import Writer
 R = TypeVar("R")
 
 
-class AsyncKernel(Awaiting):
+class AsyncKernel(AskingNatives, Awaiting):
     """The asyncio twin of `splittally.Kernel`: the same methods, awaited."""
 
     async def __aenter__(self) -> "AsyncKernel":
@@ -152,49 +151,6 @@ class AsyncKernel(Awaiting):
     async def health(self) -> Row:
         """How the clock and the files of this world are."""
         return await self._call(self._kernel.health)
-
-    async def approve(
-        self, intent_hash: bytes | str, now_ns: int | None = None, reasons: Sequence[str] | None = None
-    ) -> Decision:
-        """Approve an intent that waits."""
-        return await self._call(lambda: self._kernel.approve(intent_hash, now_ns, reasons))
-
-    async def reject(self, intent_hash: bytes | str, now_ns: int | None = None) -> Decision:
-        """Reject an intent that waits."""
-        return await self._call(lambda: self._kernel.reject(intent_hash, now_ns))
-
-    async def native(
-        self,
-        kind: str,
-        grant: str | None = None,
-        now_ns: int | None = None,
-        under: str | None = None,
-        **params: Any,
-    ) -> Decision:
-        """Ask for a native effect."""
-        return await self._call(lambda: self._kernel.native(kind, grant, now_ns, under, **params))
-
-    async def apply(
-        self,
-        manifest: Source,
-        now_ns: int | None = None,
-        accept_modules: bool = False,
-        expect: bytes | str | None = None,
-        allow_revoke: bool = True,
-    ) -> Decision:
-        """Make the world what a manifest says."""
-        asked = (manifest, now_ns, accept_modules, expect, allow_revoke)
-        return await self._call(lambda: self._kernel.apply(*asked))
-
-    async def plan(
-        self, manifest: Source, now_ns: int | None = None, accept_modules: bool = False
-    ) -> Preview:
-        """What `apply` would answer and change, with nothing written."""
-        return await self._call(lambda: self._kernel.plan(manifest, now_ns, accept_modules))
-
-    async def preview(self, act: Callable[[Kernel], Decision], now_ns: int | None = None) -> Preview:
-        """What `act` would be answered now, and change, with nothing written; see `Kernel.preview`."""
-        return await self._call(lambda: self._kernel.preview(act, now_ns))
 
     async def decide(self, intent: Intent, now_ns: int | None = None) -> Decision:
         """What `submit` would answer now, with nothing written."""

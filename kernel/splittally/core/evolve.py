@@ -11,7 +11,9 @@ from typing import assert_never
 import msgspec
 
 from splittally.core.budget import evolve as plans
+from splittally.core.callers import BEARERS, PRINCIPALS, Principal, Token
 from splittally.core.canonical import decode
+from splittally.core.caps.callers import set_principal, set_token
 from splittally.core.events import (
     Anchored,
     Decided,
@@ -185,6 +187,13 @@ def _define(state: State, event: Defined) -> None:
     if event.table == TOPUPS:
         topup = msgspec.convert(decode(event.value), TopUp) if event.value else None
         ledger.set_topup(state.ledger, event.key, topup)
+        return
+    if event.table == BEARERS:
+        set_token(caps, event.key, msgspec.convert(decode(event.value), Token) if event.value else None)
+        return
+    if event.table == PRINCIPALS:
+        row = msgspec.convert(decode(event.value), Principal) if event.value else None
+        set_principal(caps, event.key, row)
         return
     definition = DEFINITIONS[event.table]
     table = state.table(definition)

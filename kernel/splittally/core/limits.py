@@ -62,6 +62,7 @@ BUDGET_DIMS_MAX = 64
 POLICY_RULES_MAX = 1_000
 ZONES_MAX = 600  # all that there are
 ZONE_TRANSITIONS_MAX = 2_000  # the longest list there is has about 200
+UIDS_MAX = 1_024  # users of one machine that act as one principal
 APPROVERS_MAX = 64  # of one rule: each answer of one of them is a record, and the hold keeps who has
 
 # --- price tables (spec/06-manifest.md) ---------------------------------------------------------

@@ -69,6 +69,7 @@ REASONS: dict[str, Reason] = {
     "approval_threshold": Reason("ledger", ASK_APPROVAL, "above this amount somebody must approve"),
     # --- native ---------------------------------------------------------------------------------
     "name_taken": Reason("native", REPLAN, "the name exists or was used before"),
+    "secret_taken": Reason("native", REPLAN, "another token has or had this secret"),
     "name_reserved": Reason("native", REPLAN, "names in `sys/` belong to the release"),
     "not_found": Reason("native", REPLAN, "what the effect names does not exist"),
     "not_admitted": Reason("native", REPLAN, "the module fails an admission check"),

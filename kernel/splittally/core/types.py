@@ -69,6 +69,11 @@ def is_id(text: object) -> bool:
     return type(text) is str and 0 < len(text) <= NAME_BYTES_MAX and _is_seen_id(text)
 
 
+def is_principal(text: object) -> bool:
+    """The name of who asks, which is the middle of the name of its host: `host/NAME@1`."""
+    return is_id(text) and is_name(f"host/{text}@1")
+
+
 @lru_cache(maxsize=4096)
 def _is_seen_id(text: str) -> bool:
     return is_seen(text) and len(text.encode()) <= NAME_BYTES_MAX and text[0] != " " != text[-1]

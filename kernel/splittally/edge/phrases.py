@@ -98,6 +98,7 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "approval_threshold": (f"{_LIMIT} may be passed only when somebody approves", *_LACKS),
     # --- native -----------------------------------------------------------------------------------
     "name_taken": ("the name {name} exists or was used before",),
+    "secret_taken": ("the secret of the token {name} is another's, or was revoked",),
     "name_reserved": ("{name} is a name of the release: names in `sys/` are",),
     "cannot_change": ("{field} is fixed when a thing is made", ": it is {needed}", ", not {value}"),
     "wider_than_parent": ("a child of {grant} is at most what {grant} is",),

@@ -15,6 +15,7 @@ from splittally.core.limits import (
     ZONES_MAX,
 )
 from splittally.core.native.budgets import CreateBudget
+from splittally.core.native.caller_terms import PrincipalTerms, TokenTerms, require_apart
 from splittally.core.native.money import SCALE_MAX
 from splittally.core.policy import ATTEMPTS, condition
 from splittally.core.types import (
@@ -29,6 +30,7 @@ from splittally.core.types import (
     is_id,
     is_kind,
     is_name,
+    is_principal,
 )
 from splittally.core.zones import Zone
 
@@ -109,7 +111,7 @@ class RuleTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         where, named = f"rule `{self.name}`", len(self.approvers)
         asks = self.decision == REQUIRE_APPROVAL or any(rate.over == "ask" for rate in self.rates)
         _require(asks, f"{where} asks nobody, so it has no `approvers` and no `approvals`")
-        _require(all(map(_is_principal, self.approvers)), f"the `approvers` of {where} are principals")
+        _require(all(map(is_principal, self.approvers)), f"the `approvers` of {where} are principals")
         _require(named == len(set(self.approvers)), f"{where} names one of its `approvers` twice")
         most = named or APPROVERS_MAX
         _require(named <= APPROVERS_MAX, f"at most {APPROVERS_MAX} `approvers`")
@@ -155,6 +157,8 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prices: list[bytes] | UnsetType = UNSET
     zones: dict[str, Zone] | UnsetType = UNSET
     budgets: list[CreateBudget] | UnsetType = UNSET
+    tokens: dict[str, TokenTerms] | UnsetType = UNSET
+    principals: dict[str, PrincipalTerms] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         _require(all(0 <= scale <= SCALE_MAX for scale in self.resources.values()), "a scale is 0 to 18")
@@ -172,6 +176,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             _require(name == "" or is_name(name), "a module is stated by a name like acme/mail@1")
         self._require_zones()
         self._require_budgets()
+        require_apart(self.tokens or {}, self.principals or {})
         _require(abs(self.offset_ns) <= 14 * 3600 * 10**9, "the offset from UTC is at most 14 hours")
         jump_ns = self.clock_jump_ns
         is_span = jump_ns == 0 or CLOCK_JUMP_NS_MIN <= jump_ns <= TIME_NS_MAX
@@ -191,10 +196,6 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _require(len(names) == len(set(names)), "two budgets have one name")
         twice = sorted(set(names) & {*self.accounts, *self.grants})
         _require(not twice, f"`{''.join(twice[:1])}` is a budget, and so no account or grant beside it")
-
-
-def _is_principal(name: str) -> bool:
-    return is_id(name) and is_name(f"host/{name}@1")
 
 
 def _require(holds: bool, message: str) -> None:
