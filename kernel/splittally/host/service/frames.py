@@ -17,7 +17,7 @@ Rule 5. A connection that ends gives up what it asked: intents are not decided, 
 import asyncio
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -76,8 +76,7 @@ class Frames(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a hello, for a while."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # that of uvloop is no subclass
         self._patience = self._loop.call_later(HELLO_SECONDS, self._hang_up)
 
     def connection_lost(self, error: Exception | None) -> None:
