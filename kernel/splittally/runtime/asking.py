@@ -18,6 +18,7 @@ from splittally.runtime.kernel import Kernel
 from splittally.runtime.writer import Waiting, Writer
 
 R = TypeVar("R")
+_MAY_BE_BUSY = (Intent, Group)  # not a union, which is made anew for every request that is looked at
 
 
 class Asking:
@@ -85,7 +86,7 @@ class Asking:
 
 
 def _may_be_busy(item: At) -> bool:
-    return isinstance(item.request, Intent | Group)
+    return isinstance(item.request, _MAY_BE_BUSY)
 
 
 def _busy(item: At) -> Any:

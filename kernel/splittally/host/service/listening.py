@@ -14,7 +14,7 @@ import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 import uvloop
@@ -24,6 +24,7 @@ from splittally.host.service.frames import Frames
 from splittally.host.service.hot import PEER_UID
 from splittally.host.service.http import app_of
 from splittally.host.service.service import Service
+from splittally.host.service.writing import Joining
 from splittally.runtime import open_world
 from splittally.runtime.served import SOCKET, address_of
 
@@ -54,6 +55,7 @@ class Door(HttpToolsProtocol):
         if len(self.connections) > CONNECTIONS_MAX:
             self.transport.close()
             return
+        self.transport = cast(asyncio.Transport, Joining(self.transport, self.loop))
         self._listen_for()
 
     def connection_lost(self, exc: Exception | None) -> None:

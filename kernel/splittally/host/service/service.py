@@ -23,6 +23,7 @@ from splittally.core.types import OPERATOR
 from splittally.edge.answer_lines import answer_json, finding_of, refused_change, refused_intent
 from splittally.edge.records import At, Decision
 from splittally.edge.request_lines import request_of
+from splittally.host.service.deadline import Deadline
 from splittally.host.service.problems import Problem, busy, problem_of
 from splittally.runtime.callers import Caller, caller_by_token, caller_by_uid
 from splittally.runtime.kernel import Kernel
@@ -45,6 +46,7 @@ class Service:
         self.owner_uid = owner_uid
         self.started = time.monotonic()
         self.counted: dict[tuple[str, str], int] = {}  # requests by face and outcome
+        self._deadline = Deadline(DEADLINE_S)
         self._writer = Writer(queue_max, LINGER_S)
         self._operator = AsyncKernel(kernel, self._writer)
         self._kernels: OrderedDict[str, AsyncKernel] = OrderedDict()
@@ -146,6 +148,8 @@ class Service:
     async def within(self, asked: Awaitable[R], deadline_s: float = DEADLINE_S) -> R:
         """The answer within a deadline; `Problem` 504 after it, and what nobody hears of is not held."""
         try:
+            if deadline_s == DEADLINE_S:
+                return await self._deadline.within(asked)
             async with asyncio.timeout(deadline_s):
                 return await asked
         except TimeoutError:
