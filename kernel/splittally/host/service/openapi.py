@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from splittally.host.service.documents import ANSWERS, Intent, Receipt
-from splittally.host.service.hot import MANY_MAX
 from splittally.host.service.operations import OPERATIONS, Operation
 from splittally.host.service.problems import MEDIA_TYPE, TITLES
+from splittally.host.service.service import MANY_MAX
 
 _REF = "#/components/schemas/{name}"
 _PROBLEMS = (400, 401, 403, 404, 413, 429, 500, 503, 504, 507)
