@@ -11,3 +11,11 @@ def served(memory):
         yield service
     assert service.process.returncode == 0
     assert "Traceback" not in service.stderr
+
+
+@pytest.fixture(autouse=True)
+def hung_up(request):
+    """No test leaves a client behind."""
+    yield
+    if "served" in request.fixturenames:
+        request.getfixturevalue("served").hang_up()

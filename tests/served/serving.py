@@ -87,8 +87,12 @@ class FrameClient:
         self.socket = unix(path, timeout)
         self._read, self._write = CODECS["json"]
         self._rest = b""
-        self.send(0, {"hello": "splittally/1", "encoding": encoding, **hello})
-        self.greeting = self.take()[1]
+        try:
+            self.send(0, {"hello": "splittally/1", "encoding": encoding, **hello})
+            self.greeting = self.take()[1]
+        except BaseException:
+            self.close()
+            raise
         self._read, self._write = CODECS[encoding]
 
     def send(self, number: int, document: Any) -> None:
@@ -127,6 +131,7 @@ class Served:
 
     def __init__(self, folder: Path, *options: str, **environ: str) -> None:
         self.folder, self.path = folder, folder / SOCKET
+        self._opened: list[Any] = []
         self._errors = (folder.parent / f"{folder.name}.stderr").open("w+b")
         words = command("-w", folder, "serve", "--http", "127.0.0.1:0", "--json", *options)
         self.process = subprocess.Popen(
@@ -145,7 +150,9 @@ class Served:
     # --- asking ----------------------------------------------------------------------------------
 
     def connection(self, timeout: float = 30) -> http.client.HTTPConnection:
-        return _OverUnix(self.path, timeout)
+        made = _OverUnix(self.path, timeout)
+        self._opened.append(made)
+        return made
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Told:
         """One request on a connection of its own; `_` in a header's name stands for `-`."""
@@ -160,7 +167,14 @@ class Served:
         return self.ask(method, path, body, splittally_principal=principal)
 
     def frames(self, encoding: str = "json", **hello: Any) -> FrameClient:
-        return FrameClient(self.path, encoding, **hello)
+        made = FrameClient(self.path, encoding, **hello)
+        self._opened.append(made)
+        return made
+
+    def hang_up(self) -> None:
+        """Close what clients of it left open."""
+        while self._opened:
+            self._opened.pop().close()
 
     def raw(self, data: bytes, timeout: float = 10, over_tcp: bool = False) -> bytes:
         """What is answered to these bytes until the connection ends or time is up."""
@@ -171,8 +185,8 @@ class Served:
 
     @contextmanager
     def opened(self, timeout: float = 10, over_tcp: bool = False) -> Iterator[socket.socket]:
-        made = socket.create_connection(("127.0.0.1", self.port), timeout) if over_tcp else unix(self.path, timeout)
-        with made:
+        where = ("127.0.0.1", self.port)
+        with socket.create_connection(where, timeout) if over_tcp else unix(self.path, timeout) as made:
             yield made
 
     # --- its process -------------------------------------------------------------------------------
@@ -205,6 +219,7 @@ class Served:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.hang_up()
         self.end()
         self._errors.close()
 

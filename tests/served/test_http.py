@@ -10,12 +10,19 @@ from splittally.host.service.service import MANY_MAX
 
 from tests.served.serving import LIMIT, asking, intent, lines, receipt
 
+
+def without_braces(path: str) -> str:
+    return path.replace("{", "").replace("}", "")
+
+
 PLAIN = ("/health", "/ready", "/metrics", "/openapi.json", "/v1/events")
 
 
 def test_requests_share_a_connection_and_each_gets_its_own_answer(served):
     connection = served.connection()
-    decision = asking(connection, "POST", "/v1/intents", intent("alice/llm"), {"splittally-principal": "alice"})
+    decision = asking(
+        connection, "POST", "/v1/intents", intent("alice/llm"), {"splittally-principal": "alice"}
+    )
     first = connection.sock
     hashed = decision.json["intent_hash"]
     assert decision.json["allowed"] is True
@@ -24,7 +31,6 @@ def test_requests_share_a_connection_and_each_gets_its_own_answer(served):
     outcome = asking(connection, "GET", f"/v1/intents/{hashed}")
     assert (outcome.json["status"], outcome.json["principal"]) == ("settled", "alice")
     assert connection.sock is first
-    connection.close()
 
 
 @pytest.mark.parametrize("path", [*PLAIN, "/v1/grants", "/v1/grants/own"])
@@ -38,7 +44,7 @@ def test_head_says_what_get_says_without_its_body_and_does_not_follow(served, pa
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        *(("POST" if x.method == "GET" else "GET", x.path.replace("{", "").replace("}", "")) for x in OPERATIONS),
+        *(("POST" if x.method == "GET" else "GET", without_braces(x.path)) for x in OPERATIONS),
         *(("DELETE", path) for path in (*PLAIN, "/v1/intents", "/v1/receipts", "/v1/run", "/v1/grants")),
     ],
 )
@@ -53,7 +59,9 @@ def test_a_method_that_a_path_has_not_is_a_problem_that_names_those_it_has(serve
         assert told.json["code"] == "method_not_allowed"
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/nothing", "/v1/grants/", "//v1/grants", "/v1/%00", "/%ff"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/", "/v1/nothing", "/v1/grants/", "//v1/grants", "/v1/%00", "/%ff"]
+)
 def test_a_path_that_is_none_is_a_problem_and_sends_nobody_elsewhere(served, path):
     told = served.ask("GET", path, host="elsewhere.example")
     assert told.status in (400, 404)
@@ -91,7 +99,9 @@ def test_requests_that_come_in_one_piece_are_answered_in_order(served):
     asked = [b"own", b"alice/llm", b"none", b"root"]
     last = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
     answer = served.raw(b"".join(one % name for name in asked) + last)
-    places = [answer.index(word) for word in (b'"key":"own"', b'"key":"alice/llm"', b"`none`", b'"key":"root"')]
+    places = [
+        answer.index(word) for word in (b'"key":"own"', b'"key":"alice/llm"', b"`none`", b'"key":"root"')
+    ]
     assert places == sorted(places)
     assert answer.count(b"HTTP/1.1 ") == 5
 
@@ -126,7 +136,9 @@ def test_an_array_within_its_bound_is_answered_and_one_above_it_is_not(served):
 
 
 def test_lines_are_answered_line_by_line_also_where_one_is_none_or_too_long(served):
-    body = lines([intent()]) + b"{\n" + b" " * (BODY_BYTES_MAX + 9) + b"x\n\n" + lines([{"kind": 5}, intent()])
+    body = (
+        lines([intent()]) + b"{\n" + b" " * (BODY_BYTES_MAX + 9) + b"x\n\n" + lines([{"kind": 5}, intent()])
+    )
     told = served.ask("POST", "/v1/run", body)
     answers = [json.loads(line) for line in told.body.splitlines()]
     assert [x.get("outcome") for x in answers] == ["allow", None, None, "deny", "allow"]
@@ -160,11 +172,13 @@ def test_fields_stand_in_one_place_and_are_of_their_type(served):
         assert served.ask("POST", path, body).status == 400
     for path in ("/v1/grants?limit=0", "/v1/grants?limit=1&limit=2", "/v1/grants?limit=x", "/v1/grants?x=1"):
         assert served.ask("GET", path).status == 400
-    assert served.ask("POST", f"/v1/intents/{hashed}/release", {"cause": "cancel"}).json["status"] == "released"
+    assert (
+        served.ask("POST", f"/v1/intents/{hashed}/release", {"cause": "cancel"}).json["status"] == "released"
+    )
 
 
 def test_who_sends_no_token_over_tcp_is_told_how_and_hears_nothing_else(served):
-    for method, path in (*((x.method, x.path.replace("{", "").replace("}", "")) for x in OPERATIONS),
+    for method, path in (*((x.method, without_braces(x.path)) for x in OPERATIONS),
                          ("POST", "/v1/intents"), ("GET", "/v1/events"),
                          ("POST", "/access/v1/evaluation")):  # fmt: skip
         asked = f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"

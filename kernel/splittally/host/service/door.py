@@ -193,12 +193,17 @@ class Door(HttpToolsProtocol):
             self.transport.abort()
 
     def on_response_complete(self) -> None:
-        """The next one; where it was the last, it is to be taken in time."""
+        """The next one; where it was the last, it is to be taken in time.
+
+        The rest of a body that nobody reads is passed over, so that its sender hears why.
+        """
         super().on_response_complete()
         if self.transport.is_closing():
             self.loop.call_later(TAKING_SECONDS, self.transport.abort)
         elif not self.pipeline and self._silence is None:
             self.silent[self] = None
+        elif not self.pipeline and self.expect_100_continue:  # whether it still sends it, nobody knows
+            self._let_go()
 
     def _let_go(self) -> None:
         """End, with a little time for what was written to be taken."""

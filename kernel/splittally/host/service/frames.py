@@ -20,17 +20,16 @@ Rule 6. Who sends half a frame has `HALF_SECONDS` for the rest, and who takes no
 import asyncio
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from splittally.core.canonical import decode as decode_cbor
 from splittally.core.canonical import encode as encode_cbor
 from splittally.core.errors import SplittallyError
 from splittally.core.limits import LINE_BYTES_MAX
-from splittally.edge.json_values import parse_json
-from splittally.host.service.hot import LONG_BYTES
-from splittally.host.service.operations import BY_NAME, call
+from splittally.host.service.bulk import LONG_BYTES, read_cbor, read_json
+from splittally.host.service.operations import BY_NAME, OPERATIONS, call
 from splittally.host.service.problems import Problem, problem_of
 from splittally.host.service.service import Service
 from splittally.runtime.callers import Caller
@@ -43,6 +42,7 @@ HELLO_SECONDS = 10.0
 HALF_SECONDS = 30.0
 TAKING_SECONDS = 60.0
 ENDING_SECONDS = 5.0
+LISTING = {operation.name for operation in OPERATIONS if operation.answer in ("Page", "Rows")}
 _HEAD = struct.Struct(">II")
 _ID_BYTES = 4
 _encode_json = msgspec.json.Encoder().encode
@@ -57,8 +57,8 @@ class Codec(msgspec.Struct, frozen=True):
 
 
 CODECS = {
-    "json": Codec(parse_json, _encode_json),
-    "cbor": Codec(decode_cbor, encode_cbor),
+    "json": Codec(read_json, _encode_json),
+    "cbor": Codec(read_cbor, encode_cbor),
 }
 
 
@@ -81,12 +81,12 @@ class Frames(asyncio.Protocol):
         self._taking: asyncio.TimerHandle | None = None
         self._can_write = asyncio.Event()
         self._can_write.set()
+        self._listing = asyncio.Lock()
 
     # --- what asyncio calls ----------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a hello, for a while."""
-        assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._patience = self._loop.call_later(HELLO_SECONDS, self._hang_up)
 
@@ -181,7 +181,7 @@ class Frames(asyncio.Protocol):
 
     def _greet(self, number: int, data: bytes) -> None:
         try:
-            hello = parse_json(data)
+            hello = read_json(data)
             if type(hello) is not dict or hello.get("hello") != HELLO:
                 raise Problem(400, "invalid_input", f'say {{"hello": "{HELLO}", "encoding": "json"}} first')
             codec = CODECS.get(_text(hello, "encoding") or "json")
@@ -254,8 +254,9 @@ class Frames(asyncio.Protocol):
 
     async def _answer_long(self, number: int, data: bytes) -> None:
         """The same of a document that takes its time to be read: the loop serves others meanwhile."""
+        assert self._caller is not None
         try:
-            document = await asyncio.to_thread(self._codec.read, data)
+            document = await self._service.beside(self._caller, partial(self._codec.read, data))
         except SplittallyError as error:
             self._write([(number, {"problem": problem_of(error).document()})])
             return
@@ -269,15 +270,23 @@ class Frames(asyncio.Protocol):
         try:
             if type(document) is list:
                 answer: Any = await self._service.run(self._caller, document)
+            elif str(document["call"]) in LISTING:
+                await self._answer_list(number, document)
+                return
             else:
-                await self._can_write.wait()  # what nobody takes is not read from the world
                 answer = await self._call(document)
         except Problem as problem:
             answer = {"problem": problem.document()}
-        if type(answer) is dict and "items" in answer:
-            self._write_bytes(await asyncio.to_thread(self._pack, [(number, answer)]))
-        else:
-            self._write([(number, answer)])
+        self._write([(number, answer)])
+
+    async def _answer_list(self, number: int, document: dict[str, Any]) -> None:
+        """A page: one after the other, each once the one before was taken, so that none piles up here."""
+        assert self._caller is not None
+        async with self._listing:
+            await self._can_write.wait()
+            answer = await self._call(document)
+            packing = partial(self._pack, [(number, answer)])
+            self._write_bytes(await self._service.beside(self._caller, packing))
 
     async def _call(self, document: dict[str, Any]) -> Document:
         assert self._caller is not None

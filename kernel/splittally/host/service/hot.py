@@ -10,8 +10,8 @@ Rule 1. A body has at most `BODY_BYTES_MAX` bytes, which is seen before more of 
 Rule 2. `Idempotency-Key` is the key of an intent that states none.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,13 +19,12 @@ from starlette.types import Receive, Scope, Send
 
 from splittally.core.errors import SplittallyError
 from splittally.core.limits import GROUP_MAX, LINE_BYTES_MAX
-from splittally.edge.json_values import parse_json
+from splittally.host.service.bulk import LONG_BYTES, read_json
 from splittally.host.service.problems import Problem
 from splittally.host.service.service import MANY_MAX, Service
 from splittally.runtime.callers import Caller
 
 BODY_BYTES_MAX = LINE_BYTES_MAX
-LONG_BYTES = 64 * 1024  # what is longer is read in a thread: the loop serves others meanwhile
 JSON, NDJSON = b"application/json", b"application/x-ndjson"
 PEER_UID = "splittally.peer_uid"  # in the scope of a request that came by the Unix socket
 RETRY_AFTER_SECONDS = b"1"
@@ -37,7 +36,7 @@ async def one_or_many(service: Service, scope: Scope, receive: Receive, send: Se
     """One request or an array of them, and the answer in the same shape."""
     headers: Headers = dict(scope["headers"])
     caller = caller_of(service, scope, headers)
-    asked = await document_of(await body_of(headers, receive))
+    asked = await document_of(service, caller, await body_of(headers, receive))
     if type(asked) is list:
         if len(asked) > MANY_MAX:
             text = f"an array has at most {MANY_MAX} requests; `/v1/run` takes any number"
@@ -75,7 +74,7 @@ async def run_lines(service: Service, scope: Scope, receive: Receive, send: Send
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", NDJSON)]})
     try:
         async for lines in _batches(receive):
-            answers = await service.run(caller, await _read_lines(lines))
+            answers = await service.run(caller, await _read_lines(service, caller, lines))
             body = b"".join(encode(answer) + b"\n" for answer in answers)
             await send({"type": "http.response.body", "body": body, "more_body": True})
         last = b""
@@ -84,22 +83,24 @@ async def run_lines(service: Service, scope: Scope, receive: Receive, send: Send
     await send({"type": "http.response.body", "body": last})
 
 
-async def _read_lines(lines: list[bytes | None]) -> list[Any]:
+async def _read_lines(service: Service, caller: Caller, lines: list[bytes | None]) -> list[Any]:
     """What lines say, an error in the place of one that cannot be read."""
     if sum(len(line or b"") for line in lines) <= LONG_BYTES:
         return [_read_line(line) for line in lines]
-    return await asyncio.to_thread(lambda: [_read_line(line) for line in lines])
+    return await service.beside(caller, lambda: [_read_line(line) for line in lines])
 
 
-async def document_of(raw: bytes) -> Any:
+async def document_of(service: Service, caller: Caller, raw: bytes) -> Any:
     """What JSON text says; `InvalidInput` where it is none."""
-    return parse_json(raw) if len(raw) <= LONG_BYTES else await asyncio.to_thread(parse_json, raw)
+    if len(raw) <= LONG_BYTES:
+        return read_json(raw)
+    return await service.beside(caller, partial(read_json, raw))
 
 
 def _read_line(line: bytes | None) -> Any:
     """What a line says; an error in its place where it cannot be read."""
     try:
-        return parse_json(line if line is not None else b" " * (LINE_BYTES_MAX + 1))
+        return read_json(line if line is not None else b" " * (LINE_BYTES_MAX + 1))
     except SplittallyError as error:
         return error
 
@@ -156,8 +157,6 @@ async def respond(send: Send, status: int, body: bytes, media: bytes) -> None:
         headers.append((b"allow", b"POST"))
     if status in (429, 503):
         headers.append((b"retry-after", RETRY_AFTER_SECONDS))
-    if status == 413:  # what was not read must not be taken for the next request
-        headers.append((b"connection", b"close"))
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -136,7 +136,7 @@ async def _answered(
     try:
         caller = caller_of(service, request.scope, headers)
         raw = await body_of(headers, request.receive) if request.method == "POST" else b""
-        body = await document_of(raw) if raw.strip() else None
+        body = await document_of(service, caller, raw) if raw.strip() else None
         if body is not None and type(body) is not dict:
             raise Problem(400, "invalid_input", "the body is a JSON object")
         answered = await answer(caller, body)
@@ -175,8 +175,6 @@ def _problem(problem: Problem, more: Mapping[str, str] | None = None) -> Respons
     headers = dict(more or {})
     if problem.status in (429, 503):
         headers["retry-after"] = RETRY_AFTER_SECONDS.decode()
-    if problem.status == 413:  # the rest of it is not waited for
-        headers["connection"] = "close"
     if problem.status == 401:
         headers["www-authenticate"] = "Bearer"
     return Response(encode(problem.document()), problem.status, headers, MEDIA_TYPE)

@@ -31,6 +31,7 @@ from splittally.runtime import open_world
 from splittally.runtime.served import SOCKET, address_of
 
 SHUTDOWN_SECONDS = 20
+KEEP_ALIVE_SECONDS = 75
 BACKLOG = 512
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -76,6 +77,7 @@ async def _serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     server = _Server(config)

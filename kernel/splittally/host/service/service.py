@@ -8,7 +8,7 @@ Rule 4. What waits is bounded and typed: intents that find the queue full are `b
         extensions are never refused for that.
 Rule 5. That somebody else holds a grant is told as that there is none.
 Rule 6. The loop never takes the world's lock: what does is asked of the writer, or read beside it
-        (`views.py`).
+        (`beside.py`).
 """
 
 import asyncio
@@ -25,9 +25,9 @@ from splittally.core.limits import QUEUE_MAX
 from splittally.core.types import OPERATOR
 from splittally.edge.records import At, Decision
 from splittally.edge.request_lines import request_of
+from splittally.host.service.beside import Threads
 from splittally.host.service.problems import Problem, busy, problem_of
 from splittally.host.service.telling import is_busy, may_see, told, veiled
-from splittally.host.service.views import Views
 from splittally.journal.frame import Head
 from splittally.runtime.callers import Caller, caller_by_token, caller_by_uid
 from splittally.runtime.kernel import Kernel
@@ -61,7 +61,7 @@ class Service:
         command = kernel._records_after(-1)[0].body.command
         assert isinstance(command, Open)
         self.world_id = command.world.hex()  # which it was given when it was made
-        self._views = Views()
+        self._threads = Threads()
         self._ticking: asyncio.Task[None] | None = None
 
     # --- its life ------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ class Service:
         self.end()
         if self._ticking is not None:
             self._ticking.cancel()
-        self._views.close()
+        self._threads.close()
         await self._operator.close()
 
     async def _tick(self) -> None:
@@ -196,9 +196,13 @@ class Service:
     async def look(self, caller: Caller, read: Callable[[Queries], R]) -> R:
         """What a view says, read beside the writer: it is kept waiting for one row at a time."""
         try:
-            return await self._views.read(caller.principal, lambda: read(self.kernel.state))
+            return await self.beside(caller, lambda: read(self.kernel.state))
         except SplittallyError as error:
             raise problem_of(error) from None
+
+    async def beside(self, caller: Caller, work: Callable[[], R]) -> R:
+        """What `work` gives, done in a thread when it is this caller's turn."""
+        return await self._threads.do(caller.principal, work)
 
     async def outcome(self, caller: Caller, intent_hash: str) -> Row | None:
         """What happened to an intent that the caller may see; None of any other."""
