@@ -65,8 +65,12 @@ class _OverUnix(http.client.HTTPConnection):
 def unix(path: Path, timeout: float = 30) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout)
-    with address_of(path) as address:
-        connection.connect(address)
+    try:
+        with address_of(path) as address:
+            connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
     return connection
 
 
@@ -75,9 +79,9 @@ def asking(connection: http.client.HTTPConnection, method: str, path: str, body:
     """One request on a connection that is kept."""
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     connection.request(method, path, data, dict(headers or {}))
-    response = connection.getresponse()
-    said = response.read()
-    return Told(response.status, {k.lower(): v for k, v in response.getheaders()}, said)
+    with connection.getresponse() as response:
+        said = response.read()
+        return Told(response.status, {k.lower(): v for k, v in response.getheaders()}, said)
 
 
 class FrameClient:
@@ -132,11 +136,12 @@ class Served:
     def __init__(self, folder: Path, *options: str, **environ: str) -> None:
         self.folder, self.path = folder, folder / SOCKET
         self._opened: list[Any] = []
-        self._errors = (folder.parent / f"{folder.name}.stderr").open("w+b")
+        self._errors = folder.parent / f"{folder.name}.stderr"
         words = command("-w", folder, "serve", "--http", "127.0.0.1:0", "--json", *options)
-        self.process = subprocess.Popen(
-            words, env=environment(**environ), stdout=subprocess.PIPE, stderr=self._errors
-        )
+        with self._errors.open("ab") as errors:
+            self.process = subprocess.Popen(
+                words, env=environment(**environ), stdout=subprocess.PIPE, stderr=errors
+            )
         out = self.process.stdout
         assert out is not None
         ready = select.select([out], [], [], READY_SECONDS)[0]
@@ -198,7 +203,7 @@ class Served:
 
     @property
     def stderr(self) -> str:
-        return Path(self._errors.name).read_text(errors="replace")
+        return self._errors.read_text(errors="replace")
 
     def end(self, number: int = signal.SIGTERM, timeout: float = 60) -> int:
         """Its exit code after a signal."""
@@ -221,7 +226,6 @@ class Served:
     def __exit__(self, *_: object) -> None:
         self.hang_up()
         self.end()
-        self._errors.close()
 
 
 def make_world(folder: Path, manifest: Mapping[str, Any] = MANIFEST) -> Path:

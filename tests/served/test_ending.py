@@ -6,14 +6,21 @@ import signal
 import socket
 import threading
 import time
+from functools import partial
 
 import pytest
 import splittally
-from splittally.core.errors import JournalOlder
-from splittally.host.service import head
+from splittally.core.errors import JournalOlder, WorldLocked
+from splittally.core.events import Held
+from splittally.host.service import head, listening
 
 from tests.cli_tools import process
 from tests.served.serving import Served, asking, frames_of, intent, make_world, receipt, until
+
+
+def held_in(frame):
+    """The intents that a frame holds for."""
+    return {event.intent_hash.hex() for event in frame.body.out if isinstance(event, Held)}
 
 
 def acknowledged(served, count, found):
@@ -81,7 +88,6 @@ def test_a_service_that_is_told_to_end_under_load_loses_nothing_it_answered(fold
     with splittally.open(world) as kernel:
         still = {digest.hex() for digest in kernel.state.reservations}
     assert told <= still
-    served._errors.close()
 
 
 def test_it_starts_again_at_once_and_the_new_one_is_reached(folder):
@@ -95,7 +101,6 @@ def test_it_starts_again_at_once_and_the_new_one_is_reached(folder):
             assert first.end() == 0
             assert second.ask("GET", "/health").status == 200
             first.hang_up()
-            first._errors.close()
 
 
 def test_followers_and_waits_do_not_hold_up_the_end(folder):
@@ -149,9 +154,8 @@ def test_a_request_that_is_on_its_way_when_it_ends_is_answered(folder):
         except (EOFError, OSError):
             pass
         assert served.end() == 0
-        decided = {event.intent_hash.hex() for frame in frames_of(served.folder) for event in frame.body.out
-                   if type(event).__name__ == "Held"}  # fmt: skip
-        assert {x["intent_hash"] for x in answered if x.get("allowed")} <= decided
+        held = set().union(*map(held_in, frames_of(served.folder)))
+        assert {x["intent_hash"] for x in answered if x.get("allowed")} <= held
 
 
 # --- the journal that is served ----------------------------------------------------------------
@@ -181,7 +185,7 @@ def test_an_older_copy_of_a_journal_is_not_served_and_the_refusal_says_how_to_go
         with splittally.open(folder / "copy") as kernel:
             for _ in range(9):
                 kernel.submit(splittally.Intent("llm.generate", intent()["params"], "own"))
-    with pytest.raises(JournalOlder, match="removing `serve.head`"):
+    with pytest.raises(JournalOlder, match=r"removing `serve\.head`"):
         head.refuse_behind(folder / "copy")
     told = process("-w", folder / "copy", "serve", "--json")
     assert told.code in (1, 3)
@@ -190,8 +194,13 @@ def test_an_older_copy_of_a_journal_is_not_served_and_the_refusal_says_how_to_go
     served_for(folder / "copy", 1)
 
 
-@pytest.mark.parametrize("said", [b"", b"{", b"[]", b'{"size": -1, "hash": ""}', b'{"size": "1", "hash": "00"}',
-                                  b'{"size": true, "hash": "00"}', b"\xff", b'{"size": 1e400, "hash": "zz"}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(b"", b"{", b"[]", b"\xff", b'{"size": -1, "hash": ""}', b'{"size": "1", "hash": "00"}'),
+        *(b'{"size": true, "hash": "00"}', b'{"size": 1e400, "hash": "zz"}', b'{"size": 1.5, "hash": "00"}'),
+    ],
+)
 def test_a_head_that_cannot_be_read_says_nothing(folder, said):
     world = make_world(folder / "world")
     (world / head.FILE).write_bytes(said)
@@ -209,12 +218,11 @@ def test_a_journal_that_went_on_without_a_service_is_served(folder):
 # --- starting ----------------------------------------------------------------------------------
 
 
-def test_a_world_that_is_served_is_not_served_twice_and_the_first_goes_on(folder):
+def test_a_world_that_is_served_is_not_served_twice_and_the_first_goes_on(folder, monkeypatch):
+    monkeypatch.setattr(listening, "open_world", partial(listening.open_world, lock_seconds=0.2))
     with Served(make_world(folder / "world")) as served:
-        with socket.socket(socket.AF_UNIX) as other:
-            other.bind(str(folder / "elsewhere"))
-        told = process("-w", served.folder, "serve", "--json")
-        assert told.code == 3
+        with pytest.raises(WorldLocked):
+            listening.serve(served.folder)
         assert served.ask("GET", "/health").status == 200
 
 
@@ -224,7 +232,6 @@ def test_a_socket_that_a_killed_service_left_is_in_nobodys_way(folder):
     first.ask("POST", "/v1/intents", intent())
     assert first.end(signal.SIGKILL) == -signal.SIGKILL
     first.hang_up()
-    first._errors.close()
     assert first.path.exists()
     with Served(world) as served:
         assert served.ask("GET", "/v1/reservations").json["items"]

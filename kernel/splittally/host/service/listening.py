@@ -46,13 +46,19 @@ def serve(
     address cannot be taken.
     """
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what clients do wrong is not ours to tell
+    with _signals_as_before():
+        _serve_locked(path, http, on_ready)
+
+
+def _serve_locked(
+    path: Path, http: tuple[str, int] | None, on_ready: Callable[[list[str]], None] | None
+) -> None:
     head.refuse_behind(path)
     kernel = open_world(path, create=False)
     try:
         service = Service(kernel, os.stat(path).st_uid)
         with (
             _listening(path / SOCKET, http) as sockets,
-            _signals_as_before(),
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             runner.run(_serve(path, service, sockets, on_ready))
