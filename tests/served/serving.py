@@ -1,5 +1,6 @@
 """What the tests of a served world share: a service in a process of its own, and small clients of it."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -8,6 +9,7 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -15,7 +17,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import splittally
+import uvloop
+from splittally import Kernel
 from splittally.core.canonical import decode, encode
+from splittally.host.service import listening
+from splittally.host.service.service import Service
 from splittally.runtime.reader import open_reader
 from splittally.runtime.served import SOCKET, address_of
 
@@ -130,29 +136,47 @@ class FrameClient:
         self.socket.close()
 
 
-class Served:
-    """`tally serve` on a folder, and what is told by it."""
+class Running:
+    """A service of an open world in a thread of this process, on a Unix socket in a folder."""
 
-    def __init__(self, folder: Path, *options: str, **environ: str) -> None:
-        self.folder, self.path = folder, folder / SOCKET
+    def __init__(self, kernel: Kernel, folder: Path, **options: Any) -> None:
+        self.service = Service(kernel, os.getuid(), **options)
+        self._server = listening.server_of(self.service)
+        self._clients = Clients(folder / SOCKET)
+        is_ready = threading.Event()
+
+        def serve() -> None:
+            with (
+                listening._listening(folder / SOCKET, None) as sockets,
+                asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+            ):
+                self.loop = runner.get_loop()
+                said = listening.run(folder, self.service, self._server, sockets, lambda _: is_ready.set())
+                runner.run(said)
+
+        self._thread = threading.Thread(target=serve)
+        self._thread.start()
+        assert is_ready.wait(READY_SECONDS)
+
+    def __enter__(self) -> "Clients":
+        return self._clients
+
+    def end_soon(self) -> None:
+        self._clients.hang_up()
+        self._server.should_exit = True
+
+    def __exit__(self, *_: object) -> None:
+        self.end_soon()
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+
+class Clients:
+    """Clients of a service, which `hang_up` closes."""
+
+    def __init__(self, path: Path, port: int = 0) -> None:
+        self.path, self.port = path, port
         self._opened: list[Any] = []
-        self._errors = folder.parent / f"{folder.name}.stderr"
-        words = command("-w", folder, "serve", "--http", "127.0.0.1:0", "--json", *options)
-        with self._errors.open("ab") as errors:
-            self.process = subprocess.Popen(
-                words, env=environment(**environ), stdout=subprocess.PIPE, stderr=errors
-            )
-        out = self.process.stdout
-        assert out is not None
-        ready = select.select([out], [], [], READY_SECONDS)[0]
-        line = out.readline() if ready else b""
-        if not line:
-            self.end()
-            raise RuntimeError(f"it does not serve: {self.stderr}")
-        self.addresses = json.loads(line)["serving"]
-        self.port = int(self.addresses[1].rsplit(":", 1)[1])
-
-    # --- asking ----------------------------------------------------------------------------------
 
     def connection(self, timeout: float = 30) -> http.client.HTTPConnection:
         made = _OverUnix(self.path, timeout)
@@ -194,7 +218,28 @@ class Served:
         with socket.create_connection(where, timeout) if over_tcp else unix(self.path, timeout) as made:
             yield made
 
-    # --- its process -------------------------------------------------------------------------------
+
+class Served(Clients):
+    """`tally serve` on a folder, and what is told by it."""
+
+    def __init__(self, folder: Path, *options: str, **environ: str) -> None:
+        super().__init__(folder / SOCKET)
+        self.folder = folder
+        self._errors = folder.parent / f"{folder.name}.stderr"
+        words = command("-w", folder, "serve", "--http", "127.0.0.1:0", "--json", *options)
+        with self._errors.open("ab") as errors:
+            self.process = subprocess.Popen(
+                words, env=environment(**environ), stdout=subprocess.PIPE, stderr=errors
+            )
+        out = self.process.stdout
+        assert out is not None
+        ready = select.select([out], [], [], READY_SECONDS)[0]
+        line = out.readline() if ready else b""
+        if not line:
+            self.end()
+            raise RuntimeError(f"it does not serve: {self.stderr}")
+        self.addresses = json.loads(line)["serving"]
+        self.port = int(self.addresses[1].rsplit(":", 1)[1])
 
     @property
     def rss_bytes(self) -> int:

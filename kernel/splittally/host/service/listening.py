@@ -61,19 +61,15 @@ def _serve_locked(
             _listening(path / SOCKET, http) as sockets,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            runner.run(_serve(path, service, sockets, on_ready))
+            runner.run(run(path, service, server_of(service), sockets, on_ready))
         if kernel._world.stopped:
             raise KernelStopped(f"{kernel._world.stopped}; serve the world again")
     finally:
         kernel.close()
 
 
-async def _serve(
-    path: Path,
-    service: Service,
-    sockets: list[socket.socket],
-    on_ready: Callable[[list[str]], None] | None,
-) -> None:
+def server_of(service: Service) -> "Server":
+    """What speaks for a service on its sockets; it ends once it `should_exit`."""
     door = type("Door", (Door,), {"service": service, "silent": {}})
     config = uvicorn.Config(
         app_of(service),
@@ -86,7 +82,17 @@ async def _serve(
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    server = _Server(config)
+    return Server(config)
+
+
+async def run(
+    path: Path,
+    service: Service,
+    server: "Server",
+    sockets: list[socket.socket],
+    on_ready: Callable[[list[str]], None] | None,
+) -> None:
+    """Serve the world in the folder `path` on these sockets until the server ends, and close it."""
     service.start()
     names = [_named(each) for each in sockets]
     beside = [
@@ -104,7 +110,7 @@ async def _serve(
         await _keep(path, service.head)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """One that ends as a process that was asked to, and not as one that was killed."""
 
     @contextmanager

@@ -47,9 +47,16 @@ R = TypeVar("R")
 class Service:
     """One world, open for writing, and those who ask it. `owner_uid` may name any principal."""
 
-    def __init__(self, kernel: Kernel, owner_uid: int, queue_max: int = QUEUE_MAX) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        owner_uid: int,
+        queue_max: int = QUEUE_MAX,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
         self.kernel = kernel
         self.owner_uid = owner_uid
+        self.deadline_s = deadline_s
         self.started = time.monotonic()
         self.counted: dict[tuple[str, str], int] = {}  # requests by face and outcome
         self._writer = Writer(queue_max, LINGER_S)
@@ -169,13 +176,14 @@ class Service:
         """An answer as this caller may know it: under a grant that is another's, as if there were none."""
         return veiled(caller, self.kernel._world.state.caps.grants, asked.request, answer)
 
-    async def within(self, asked: Awaitable[R], deadline_s: float = DEADLINE_S) -> R:
+    async def within(self, asked: Awaitable[R]) -> R:
         """The answer within a deadline; `Problem` 504 after it, and what nobody hears of is not held."""
         try:
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(self.deadline_s):
                 return await asked
         except TimeoutError:
-            raise Problem(504, "deadline", f"no decision within {deadline_s:g} s; ask again") from None
+            text = f"no decision within {self.deadline_s:g} s; ask again"
+            raise Problem(504, "deadline", text) from None
         except SplittallyError as error:
             raise problem_of(error) from None
 
