@@ -62,8 +62,9 @@ def told(answer: Any, document: Any = None) -> dict[str, Any]:
         return {"all": [told(each) for each in answer]}
     if isinstance(answer, SplittallyError):
         is_intent = isinstance(document, dict) and not document.keys().isdisjoint(("kind", "all", "first"))
-        refused = refused_intent if is_intent else refused_change
-        return {**refused(finding_of(answer)), "reason": str(answer)}
+        finding = finding_of(answer)
+        refused = {**refused_intent(finding), "allowed": False} if is_intent else refused_change(finding)
+        return {**refused, "reason": str(answer)}
     line = answer_json(answer)
     if type(answer) is Decision:
         line["allowed"] = answer.allowed
