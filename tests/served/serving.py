@@ -191,6 +191,7 @@ class Clients:
             return asking(connection, method, path, body, named)
         finally:
             connection.close()
+            self._opened.remove(connection)
 
     def as_(self, principal: str, method: str, path: str, body: Any = None) -> Told:
         return self.ask(method, path, body, splittally_principal=principal)

@@ -95,7 +95,7 @@ def _hot_paths() -> Document:
     lines = {"application/x-ndjson": {"schema": {"type": "string"}}}
     return {
         "/v1/intents": one_or_many(
-            "intents", INTENTS, ("Decision", "Decisions"), "ask for an effect, or for several"
+            "intents", INTENTS, ("Decision", "Decisions", "Refused"), "ask for an effect, or several"
         ),
         "/v1/receipts": one_or_many(
             "receipts", ("Receipt",), ("Settlement", "Refused"), "report what became of effects"
