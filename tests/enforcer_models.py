@@ -200,7 +200,7 @@ def cost_settle(
 OPERATIONS = words(
     "manifest.apply module.install grant.issue grant.amend grant.topup grant.revoke account.open "
     "resource.define ledger.issue ledger.transfer ledger.convert approval.answer reservation.release "
-    "settlement.refund outcome.attest metric.record"
+    "settlement.refund outcome.attest metric.record usage.record token.issue token.revoke"
 )
 STRATEGIC = ("budget.create", "budget.amend", "budget.split")
 

@@ -39,7 +39,7 @@ def questions_of(bodies: list[Body]) -> list[Asked]:
         answers = {x.question: x for x in body.seen if isinstance(x, Judged)}
         known = next((x for x in body.seen if isinstance(x, Known)), None)
         recall = _recall(decided, body.command)
-        for question in ask(state, body.at_ns, body.by, body.command, known, recall).questions:
+        for question in ask(state, body.at_ns, body.by, body.command, known, recall, body.seen).questions:
             judged = answers[question.hash]
             asked.append(
                 Asked(seq, body.command, question.module, question.data, judged.answer, judged.fault)

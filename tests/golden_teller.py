@@ -91,7 +91,7 @@ class Tour:
         at = fields.pop("at", None)
         digest = self.hashes.get(label, key_of(label))
         self._say(at, by, f"receipt of {label}: {status} {_short(payload)}{_rest(fields)}")
-        receipt = Receipt(digest, status, by, payload, **fields)
+        receipt = Receipt(digest, status, fields.pop("adapter_id", by), payload, **fields)
         answer: Settlement = self.kernel.as_principal(by).settle(receipt, now_ns=self._now(at))
         self._answered(answer.seq, answer.status, answer.violations, f" used {_short(answer.usage)}")
         return answer

@@ -5,7 +5,9 @@ One world, one given clock, three principals: the operator, `alice` who works, a
 
 from typing import Any
 
-from splittally.edge.records import Intent
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from splittally.edge.receipt_signatures import sign_receipt
+from splittally.edge.records import Intent, Receipt
 from splittally.sandbox.registry import builtin
 
 from tests.golden_manifests import DAY, FIRST, GRANTS, NATURAL_MAX, POLICY
@@ -19,7 +21,7 @@ def play(tour: Tour) -> None:
     for scene in (
         making, value, settling, refusals, chain, endings, windows, cards, refunds, doubts, groups,
         policy, approvals, authority, budgets, governor, quorum, calendars, broken, capacity, credit,
-        invoices, prices, anchors,
+        invoices, prices, callers, signatures, anchors,
     ):  # fmt: skip
         tour.scene((scene.__doc__ or "").rstrip("."))
         scene(tour)
@@ -548,6 +550,69 @@ def prices(t: Tour) -> None:
     t.ask("priced2", "llm.generate", params, "priced", at=41 * DAY)
     t.ask("priced3", "llm.generate", {**params, "model": "n"}, "priced")
     t.settle("priced1", "ok", {"prompt_tokens": 500_000, "completion_tokens": 0})
+
+
+def callers(t: Tour) -> None:
+    """Who may reach the world where it is served: tokens that are issued, and what a manifest says."""
+    kept = {name: GRANTS[name] for name in ("llm", "meter", "mill")}
+    door = {"cap": "sys/native@1", "holder": "alice", "params": {"operations": ["token.*"]}}
+    robot = {"principal": "robot", "hash": "0b" * 32, "roles": ["operator"], "expires_ns": 10**18}
+    users = {"alice": {"uids": [1001, 1002], "roles": ["auditor"]}}
+    served = {**FIRST, "grants": {**kept, "door": door}, "tokens": {"deploy": robot}, "principals": users}
+    t.apply("m-served", served)
+    ann = {"name": "ann", "principal": "ann", "token_hash": b"\1" * 32}
+    t.native("token1", "token.issue", **ann, expires_ns=10**19 // 2)
+    t.native("token2", "token.issue", **ann)
+    t.native("token3", "token.issue", **ann | {"name": "other"})
+    t.native("token4", "token.issue", "alice", grant="door", **ann)
+    mine = {"name": "alice", "principal": "alice", "token_hash": b"\2" * 32, "roles": ["auditor"]}
+    t.native("token5", "token.issue", "alice", grant="door", **mine)
+    t.native("token6", "token.revoke", "alice", grant="door", name="ann")
+    t.native("token7", "token.revoke", name="ann")
+    t.native("token8", "token.revoke", name="deploy")
+    t.apply("m-served again", served)
+    t.apply("m-served no more", {**FIRST, "grants": kept})
+
+
+def signatures(t: Tour) -> None:
+    """A receipt of a kind with adapters is taken when one of them signed it, and else refused."""
+    kept = {name: GRANTS[name] for name in ("llm", "meter", "mill")}
+    seed = key_of("mailer's key")
+    adapter = {"key": public_key(seed), "kinds": ["llm.generate", "mill.run"]}
+    for label in ("k6", "k8", "k9"):
+        t.release(label, "cancel")
+    t.ask("s1", "mill.run", {}, "mill")
+    t.apply("m-signed", {**FIRST, "grants": kept, "adapters": {"miller": adapter}}, allow_revoke=True)
+    t.ask("s2", "mill.run", {}, "mill")
+    t.ask("s3", "llm.generate", {"model": "m", "max_tokens": 20}, "llm")
+
+    def bring(
+        label: str, signed_as: str | None, payload: Any = None, cost: int = 10, by: str = "miller"
+    ) -> None:
+        said: dict[str, Any] = {"adapter_id": by, "cost_cents": cost}
+        if signed_as is not None:
+            honest = Receipt(t.hashes[signed_as], "ok", "miller", payload or {}, 10)
+            said["signature"] = sign_receipt(honest, seed).signature
+        t.settle(label, "ok", payload or {}, **said)
+
+    bring("s1", None)
+    bring("s1", None)
+    bring("s1", "s2")
+    bring("s1", "s1", cost=11)
+    bring("s1", "s1", by="joiner")
+    bring("s1", "s1")
+    bring("s1", "s1")
+    t.release("s2", "cancel")
+    bring("s2", None)
+    bring("s2", None)
+    bring("s2", "s2")
+    bring("s3", "s3", {"text": "z" * 25_000, "usage": {"prompt_tokens": 3, "completion_tokens": 4}})
+    t.apply("m-unsigned", {**FIRST, "grants": kept})
+
+
+def public_key(seed: bytes) -> bytes:
+    """The public key of a seed."""
+    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
 
 
 def anchors(t: Tour) -> None:

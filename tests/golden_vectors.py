@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from splittally.core.canonical import encode
 from splittally.core.caps.grants import GrantTerms, build_grant
 from splittally.core.caps.state import Caps
@@ -18,6 +19,9 @@ from splittally.core.limits import HASH_BYTES
 from splittally.core.rows import grant_row
 from splittally.core.types import CAP_ALL, ROOT, CapDef, EffectDef
 from splittally.edge.json_values import parse_json
+from splittally.edge.receipt_signatures import sign_receipt
+from splittally.edge.records import Receipt
+from splittally.edge.signed_parts import message_of_receipt, whole_payload
 
 from tests.golden_teller import key_of
 
@@ -177,6 +181,38 @@ def _terms_vector(terms: dict[str, Any], enforcer: bytes, schema: bytes) -> dict
     }
 
 
+def receipt_vectors() -> list[dict[str, Any]]:
+    """Receipts as their adapters sign them; `seed` is the private key, `payload` the canonical bytes."""
+    seed = key_of("receipts")
+    digest = bytes.fromhex(intent_vectors()[0]["intent_hash"])
+    receipts = [
+        Receipt(digest, "ok", "mailer@1", {"prompt_tokens": 10}),
+        Receipt(digest, "ok", "mailer@1", {"prompt_tokens": 10}, cost_cents=0),
+        Receipt(digest, "error", "mailer@1", b"no canonical bytes", 12, "vendors/mill"),
+        Receipt(digest, "unknown", "mailer@1"),
+    ]
+    return [_receipt_vector(seed, receipt) for receipt in receipts]
+
+
+def _receipt_vector(seed: bytes, receipt: Receipt) -> dict[str, Any]:
+    signature = sign_receipt(receipt, seed).signature
+    assert signature is not None
+    return {
+        "seed": seed.hex(),
+        "public": Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw().hex(),
+        "receipt": {
+            "intent_hash": receipt.intent_hash.hex(),
+            "status": receipt.status,
+            "adapter_id": receipt.adapter_id,
+            "cost_cents": receipt.cost_cents,
+            "pays_to": receipt.pays_to,
+        },
+        "payload": whole_payload(receipt.payload).hex(),
+        "message": message_of_receipt(receipt).hex(),
+        "signature": signature.hex(),
+    }
+
+
 def schema_hashes() -> dict[str, str]:
     """SHA-256 of each wire schema: a released file is never edited."""
     return {path.name: sha256(path.read_bytes()).hexdigest() for path in sorted(SCHEMAS.glob("*.cddl"))}
@@ -189,6 +225,7 @@ def write(folder: Path) -> None:
         "canonical": canonical_vectors(),
         "grant_hash": grant_vectors(),
         "intent_hash": intent_vectors(),
+        "receipts": receipt_vectors(),
         "schemas": schema_hashes(),
         "terms_hash": terms_vectors(),
     }

@@ -1,4 +1,4 @@
-"""The parts of the specification that are generated: the codes, the native effects, the lifecycles.
+"""The parts of the specification that are generated: codes, native effects, lifecycles, endings of calls.
 
 `python -m tests.golden` writes them; `tests/test_spec.py` fails when a page differs from its source.
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
+from splittally.client.endings import ENDINGS
 from splittally.core.findings import Finding
 from splittally.core.ledger import lifecycle
 from splittally.core.native import NATIVE
@@ -32,7 +33,7 @@ STAGES = {
     "governor": "Stage 8: should it happen now? A deferred or escalated intent is judged afresh next time.",
     "group": "Intents that are decided together.",
     "settle": "Violations: found when a hold is settled. They change no outcome; settling always ends a "
-    "hold.",
+    "hold. The first three are no such: for them the receipt is refused, and the hold stays as it was.",
 }
 
 # phase or status, what happens, phase or status after it
@@ -142,9 +143,23 @@ def lifecycle_shown(table: list[tuple[str, str, str]]) -> str:
     return "\n".join([*rows, "", *diagram, "```"])
 
 
+def endings_table() -> str:
+    """The table of endings: what a client tells the kernel, and what its host gets."""
+    rows = ["| when | row | what happened | the kernel is told | the host gets |", "|---|---|---|---|---|"]
+    for row in ENDINGS:
+        told = f"`{row.told}`" if row.told else "nothing"
+        rows.append(f"| {row.when} | `{row.name}` | {row.happened} | {told} | {row.host} |")
+    return "\n".join(rows)
+
+
 def generated() -> dict[str, str]:
     """The marked parts of pages that people write, by name."""
-    return {"native": native_table(), "hold": lifecycle_shown(HOLD), "grant": lifecycle_shown(GRANT)}
+    return {
+        "native": native_table(),
+        "hold": lifecycle_shown(HOLD),
+        "grant": lifecycle_shown(GRANT),
+        "endings": endings_table(),
+    }
 
 
 def with_parts(text: str) -> str:
@@ -160,7 +175,7 @@ def with_parts(text: str) -> str:
 def write(findings: Iterable[Finding]) -> None:
     """Rewrite the generated page and the generated parts of the others."""
     (SPEC / "10-codes.md").write_text(codes_page(findings), "utf-8")
-    for path in sorted(SPEC.glob("0*.md")):
+    for path in sorted(SPEC.glob("[0-9]*.md")):
         text = path.read_text("utf-8")
         if with_parts(text) != text:
             path.write_text(with_parts(text), "utf-8")

@@ -26,6 +26,10 @@ INPUTS = {
     ("Settle", "payload"): "what the receipt says, where no enforcer was asked about it",
     ("Settle", "sent"): "the hash of what the host sent, of which only a part is recorded",
     ("Settle", "sent_bytes"): "how long what the host sent was, where nothing is said of it",
+    (
+        "Settle",
+        "signature",
+    ): "a signature of a receipt that is refused without it, because its adapter is none",
     ("Settle", "cost_cents"): "what it cost, where no enforcer was asked about it",
     ("Settle", "pays_to"): "to whom, where nothing is paid",
     ("Tick", "items"): "how much is worked through at a time, where less was due",

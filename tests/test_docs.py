@@ -61,6 +61,21 @@ def test_every_block_of_a_page_does_what_the_page_prints(page, tmp_path):
             ],
         ),
         (
+            "client.py",
+            [
+                "p-1: refunded 500",
+                "p-2: LookupError",
+                "p-3: NotDone",
+                "p-4: TimeoutError",
+                "p-5: TimeoutError",
+                "p-1: not again, it is settled",
+                "p-4: not again, nobody knows what became of it",
+                "{'limit': 10000, 'reserved': 1000, 'spent': 500}",
+                "settled, {'cents': 500}",
+                "{'limit': 10000, 'reserved': 500, 'spent': 1000}",
+            ],
+        ),
+        (
             "auditor.py",
             [
                 "sound: 5 frames, 3 intents, 0 open",
@@ -80,7 +95,7 @@ def test_an_example_runs_and_shows_what_it_is_about(example, lines, tmp_path):
 
 def test_every_example_is_shown_by_a_guide_and_run_above():
     shown = "".join(page.read_text("utf-8") for page in GUIDES)
-    assert [path.name for path in EXAMPLES] == ["approval.py", "auditor.py", "retrying_host.py"]
+    assert [path.name for path in EXAMPLES] == ["approval.py", "auditor.py", "client.py", "retrying_host.py"]
     assert [path.name for path in EXAMPLES if f"(../examples/{path.name})" not in shown] == []
 
 

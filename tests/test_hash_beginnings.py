@@ -70,7 +70,8 @@ def test_a_beginning_is_taken_wherever_a_hash_is(folder, digits) -> None:
 @pytest.mark.req("X8-04")
 def test_digits_alone_are_a_hash_where_there_is_no_such_frame(tmp_path) -> None:
     folder = busy_world(tmp_path / "w")
-    asked = (run("-w", folder, "submit", text=intent("pool", 1)).json["intent_hash"] for _ in range(200))
+    lines = run("-w", folder, "submit", text=(intent("pool", 1) + "\n") * 200).lines
+    asked = [line["intent_hash"] for line in lines]
     whole = next(x for x in asked if x[:4].isdecimal() and int(x[:4]) > 500)
     assert (
         run("-w", folder, "--json", "show", whole[:4]).json == run("-w", folder, "--json", "show", whole).json
@@ -80,6 +81,8 @@ def test_digits_alone_are_a_hash_where_there_is_no_such_frame(tmp_path) -> None:
         told = run("-w", folder, command, "999999")
         assert told.code and "there is no frame 999999" in told.out + told.err
     assert run("-w", folder, "--json", "show", "3").json["seq"] == 3
+    for digits in {x[:3] for x in asked if x[:3].isdecimal() and int(x[:3]) > 250}:  # too few to begin a hash
+        assert "there is no frame" in run("-w", folder, "trace", digits).out
 
 
 @pytest.mark.req("X8-04")

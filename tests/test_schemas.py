@@ -10,11 +10,12 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 from cddl_verifier import Validator
-from splittally.core import commands, events, findings, topups, types, zones
+from splittally.core import callers, commands, events, findings, topups, types, zones
 from splittally.core.canonical import decode, encode
 from splittally.core.evolve import DEFINITIONS
 from splittally.core.frames import (
     HOLD_CHANGED_FIELDS,
+    KNOWN_FIELDS,
     LIMIT_CROSSED_FIELDS,
     MEMBER_FIELDS,
     RELEASE_FIELDS,
@@ -32,13 +33,14 @@ RECORDS = "records-2"  # of the format that is written today
 STRUCTS = sorted(
     {
         thing
-        for module in (types, topups, zones, commands, events, findings)
+        for module in (callers, types, topups, zones, commands, events, findings)
         for thing in vars(module).values()
         if isinstance(thing, type) and issubclass(thing, msgspec.Struct) and thing is not msgspec.Struct
     },
     key=lambda struct: struct.__name__,
 )
 FIELDS = {
+    commands.Known: KNOWN_FIELDS,
     commands.Release: RELEASE_FIELDS,
     commands.Settle: SETTLE_FIELDS,
     events.HoldChanged: HOLD_CHANGED_FIELDS,
@@ -118,10 +120,11 @@ def records_in(body):
 
 def test_definitions_in_the_golden_journal_are_of_their_table():
     rules = {
-        "accounts": "account-def", "budgets": "budget-def", "caps": "cap-def",
+        "accounts": "account-def", "adapters": "adapter-def", "bearers": "token", "budgets": "budget-def",
+        "caps": "cap-def",
         "effects": "effect-def", "governor": "governor-def", "lenders": "lender", "modules": "module",
-        "manifests": "manifest-modules", "resources": "resource-def", "rules": "rules",
-        "spent": "governor-spent", "stated": "stated", "topups": "top-up", "zones": "zone",
+        "manifests": "manifest-modules", "principals": "principal", "resources": "resource-def",
+        "rules": "rules", "spent": "governor-spent", "stated": "stated", "topups": "top-up", "zones": "zone",
     }  # fmt: skip
     assert set(rules) == {*DEFINITIONS, "spent"}
     seen = set()
@@ -353,7 +356,7 @@ FORMS = {  # of RFC 8610, which a tool that somebody may use cannot read; and wh
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", ["abi", "intent", RECORDS])
+@pytest.mark.parametrize("name", ["abi", "intent", "receipt", RECORDS])
 def test_the_schemas_use_only_forms_that_independent_tools_read(name, form):
     """Format 1 is frozen and keeps one of them, an empty byte string."""
     pattern, instead = FORMS[form]

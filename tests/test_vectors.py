@@ -9,6 +9,7 @@ from hashlib import sha256
 import pytest
 import splittally
 from blake3 import blake3
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from splittally import CanonicalError, Intent
 from splittally.core.canonical import decode, decode_plain, encode, encode_plain
 from splittally.edge.json_values import parse_json
@@ -64,6 +65,7 @@ def unspelled(value):
 CANONICAL = golden.read_vectors("canonical")
 INTENTS = golden.read_vectors("intent_hash")
 GRANTS = golden.read_vectors("grant_hash")
+RECEIPTS = golden.read_vectors("receipts")
 
 
 @pytest.mark.parametrize("vector", CANONICAL["values"], ids=lambda vector: vector["json"][:30])
@@ -113,6 +115,19 @@ def test_key_order_is_no_part_of_an_intent_and_the_grants_name_is():
     key = bytes.fromhex(first["idempotency_key"])
     assert parts[1][:-32] + key == parts[0]
     assert parts[2][:-32] + key != parts[0]
+
+
+@pytest.mark.parametrize("vector", RECEIPTS, ids=lambda vector: vector["signature"][:8])
+def test_the_signature_of_a_receipt_is_reproduced_by_an_independent_encoder(vector):
+    receipt, payload = vector["receipt"], bytes.fromhex(vector["payload"])
+    digest = blake3(payload, derive_key_context="splittally 1 payload").digest()
+    head = ["splittally 1 receipt", bytes.fromhex(receipt["intent_hash"])]
+    names = [receipt["status"], receipt["adapter_id"]]
+    message = plain_encode([*head, *names, digest, receipt["cost_cents"], receipt["pays_to"]])
+    assert message.hex() == vector["message"]
+    key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(vector["seed"]))
+    assert key.sign(message).hex() == vector["signature"]
+    assert key.public_key().public_bytes_raw().hex() == vector["public"]
 
 
 @pytest.mark.req("S4-94")

@@ -34,6 +34,7 @@ _MENU = {
     "Settlement": "splittally.edge.records",
     "SplittallyError": "splittally.core.errors",
     "new_attempt": "splittally.runtime",
+    "sign_receipt": "splittally.edge.receipt_signatures",
 }
 _GOVERNOR = (
     "BudgetDecision", "BudgetGovernor", "EscalationReason", "MemoryEnvelope", "SpendDigest", "check_budget",
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
         WorldLocked,
     )
     from splittally.core.findings import Finding
+    from splittally.edge.receipt_signatures import sign_receipt
     from splittally.edge.records import (
         At,
         Decision,
@@ -138,6 +140,7 @@ __all__ = [
     "check_budget",
     "new_attempt",
     "open",
+    "sign_receipt",
 ]
 
 

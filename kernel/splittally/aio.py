@@ -11,18 +11,16 @@ Rule 3. What a caller gave up is not decided, or what it holds is released as `n
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar, overload
 
-from splittally.core.errors import KernelStopped, SplittallyError
+from splittally.core.errors import SplittallyError
 from splittally.core.limits import GROUP_MAX, OPEN_HOLDS_MAX, QUEUE_MAX
-from splittally.edge.arguments import Mode, Several, listed, require, require_natural, require_several
+from splittally.edge.arguments import Mode, Several, listed, require_natural, require_several
 from splittally.edge.hashes import require_hash
-from splittally.edge.manifest import Source
 from splittally.edge.moments import When
 from splittally.edge.records import (
     At,
@@ -37,21 +35,20 @@ from splittally.edge.records import (
     Settlement,
 )
 from splittally.runtime import Kernel, open_world
-from splittally.runtime.asking import Asking, raised
+from splittally.runtime.asking import raised
+from splittally.runtime.asking_natives import AskingNatives
+from splittally.runtime.awaiting import Awaiting
 from splittally.runtime.clock import Clock
 from splittally.runtime.lineage import Level
-from splittally.runtime.preview import Preview
 from splittally.runtime.queries import Queries
-from splittally.runtime.record import Record
 from splittally.runtime.requests import RECEIPTS, REQUESTS, Answered, Change, asked_of
 from splittally.runtime.rows import Row
-from splittally.runtime.waits import PAUSE_SECONDS_MAX, Bell, Patience, wait_async
 from splittally.runtime.writer import Writer
 
 R = TypeVar("R")
 
 
-class AsyncKernel(Asking):
+class AsyncKernel(AskingNatives, Awaiting):
     """The asyncio twin of `splittally.Kernel`: the same methods, awaited."""
 
     async def __aenter__(self) -> "AsyncKernel":
@@ -155,49 +152,6 @@ class AsyncKernel(Asking):
         """How the clock and the files of this world are."""
         return await self._call(self._kernel.health)
 
-    async def approve(
-        self, intent_hash: bytes | str, now_ns: int | None = None, reasons: Sequence[str] | None = None
-    ) -> Decision:
-        """Approve an intent that waits."""
-        return await self._call(lambda: self._kernel.approve(intent_hash, now_ns, reasons))
-
-    async def reject(self, intent_hash: bytes | str, now_ns: int | None = None) -> Decision:
-        """Reject an intent that waits."""
-        return await self._call(lambda: self._kernel.reject(intent_hash, now_ns))
-
-    async def native(
-        self,
-        kind: str,
-        grant: str | None = None,
-        now_ns: int | None = None,
-        under: str | None = None,
-        **params: Any,
-    ) -> Decision:
-        """Ask for a native effect."""
-        return await self._call(lambda: self._kernel.native(kind, grant, now_ns, under, **params))
-
-    async def apply(
-        self,
-        manifest: Source,
-        now_ns: int | None = None,
-        accept_modules: bool = False,
-        expect: bytes | str | None = None,
-        allow_revoke: bool = True,
-    ) -> Decision:
-        """Make the world what a manifest says."""
-        asked = (manifest, now_ns, accept_modules, expect, allow_revoke)
-        return await self._call(lambda: self._kernel.apply(*asked))
-
-    async def plan(
-        self, manifest: Source, now_ns: int | None = None, accept_modules: bool = False
-    ) -> Preview:
-        """What `apply` would answer and change, with nothing written."""
-        return await self._call(lambda: self._kernel.plan(manifest, now_ns, accept_modules))
-
-    async def preview(self, act: Callable[[Kernel], Decision], now_ns: int | None = None) -> Preview:
-        """What `act` would be answered now, and change, with nothing written; see `Kernel.preview`."""
-        return await self._call(lambda: self._kernel.preview(act, now_ns))
-
     async def decide(self, intent: Intent, now_ns: int | None = None) -> Decision:
         """What `submit` would answer now, with nothing written."""
         return await self._call(lambda: self._kernel.decide(intent, now_ns))
@@ -209,32 +163,6 @@ class AsyncKernel(Asking):
     async def outcome(self, intent_hash: bytes | str) -> Row | None:
         """What happened to an intent."""
         return await self._call(lambda: self._kernel.outcome(intent_hash))
-
-    async def wait(
-        self, intent_hash: bytes | str, timeout_s: float | None = None, *, ended: bool = False
-    ) -> Row | None:
-        """The outcome of an intent once it no longer waits for approval; see `Kernel.wait`."""
-        digest, world = require_hash(intent_hash), self._kernel._world
-        await wait_async(Patience(world, digest, timeout_s, ended), world, digest, self.tick)
-        return await self.outcome(digest)
-
-    async def watch(self, after_seq: int = -1) -> AsyncIterator[Record]:
-        """The durable frames after `after_seq`, verified, as they come; see `Kernel.watch`."""
-        require(after_seq, int, "after_seq", "the sequence of a frame")
-        seq, world, bell = max(-1, after_seq), self._kernel._world, Bell()
-        with world.signals.waking(bell.ring):
-            while not world.is_closed:
-                try:
-                    found = await self._call(partial(self._kernel._records_after, seq))
-                except KernelStopped:  # it is being closed, unless it could not go on
-                    if world.stopped:
-                        raise
-                    return
-                for record in found:
-                    seq = record.seq
-                    yield record
-                if not found:
-                    await bell.heard(PAUSE_SECONDS_MAX)
 
     async def trace(
         self,

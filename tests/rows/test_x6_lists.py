@@ -160,7 +160,7 @@ def test_what_a_hold_draws_on_is_touched_by_who_answers_for_it(kind):
 
 def test_only_what_names_nothing_of_the_books_touches_nothing(kernel):
     """A new row must say what it touches: these are the ones that may say nothing."""
-    silent = {"module.install", "grant.topup", "grant.revoke", "clock.accept"}
+    silent = {"module.install", "grant.topup", "grant.revoke", "clock.accept", "token.issue", "token.revoke"}
     params = {"grant.topup": {"name": "x", "dim": "d", "amount": 1}, "grant.revoke": {"name": "x"}}
     held = {"approval.answer", "reservation.release", "outcome.attest", "settlement.refund"}
     assert set(NATIVE) - set(WITHIN) == silent | held | {"manifest.apply", "grant.amend", "usage.record"}

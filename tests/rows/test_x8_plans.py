@@ -43,6 +43,33 @@ def test_every_table_of_the_state_is_shown_or_says_why_it_is_not():
     assert sorted([*SHOWN, *FOLLOWS]) == sorted(table.name for table in TABLES)
 
 
+ROLES = st.lists(st.sampled_from(["auditor", "operator"]), unique=True)
+TOKEN = st.fixed_dictionaries(
+    {"principal": st.sampled_from(["ann", "bob"]), "roles": ROLES}, optional={"expires_ns": st.just(9)}
+)
+HASHES = st.permutations(["0a" * 32, "0b" * 32, "0c" * 32])
+CALLERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "tokens": st.builds(
+            lambda hashes, *terms: {
+                name: x | {"hash": hashes[at]}
+                for at, (name, x) in enumerate(zip("tu", terms, strict=True))
+                if x is not None
+            },
+            HASHES,
+            TOKEN,
+            st.none() | TOKEN,
+        ),
+        "principals": st.builds(
+            lambda uids, roles: {"ann": {"uids": uids, "roles": roles}},
+            st.lists(st.integers(0, 3), min_size=1, unique=True),
+            ROLES,
+        ),
+    },
+)
+
+
 @st.composite
 def pairs(draw):
     """Two manifests of one world, of which the second mostly can follow the first."""
@@ -64,10 +91,18 @@ def pairs(draw):
     modules = st.sampled_from([{}, {"modules": {"acme/m@1": "sys/CapAllowAll@1"}}])
     repeated = draw(st.booleans()) and draw(st.booleans())
     follows = first if repeated else {**second, "grants": grants}
-    return first, follows | draw(offsets) | draw(modules)
+    callers = [draw(CALLERS), draw(CALLERS)]
+    if repeated:
+        callers[1] = callers[0]
+    return first | callers[0], follows | callers[1] | draw(offsets) | draw(modules)
 
 
-SAID = {"rules": "policy", "revoked": "grants", "zones": "world"}  # tables that a plan calls otherwise
+SAID = {
+    "bearers": "tokens",
+    "rules": "policy",
+    "revoked": "grants",
+    "zones": "world",
+}  # tables that a plan calls otherwise
 UNSAID = {*FOLLOWS, "world"} - {"revoked"}  # `world` holds the time and the hash of the policy, too
 
 

@@ -1,7 +1,7 @@
 """Uses of the public face that a type checker must accept, with the types that it must see."""
 
-from collections.abc import Iterator
-from typing import assert_type
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, assert_type
 
 import splittally
 import splittally.aio
@@ -22,6 +22,7 @@ from splittally import (
     SplittallyError,
     new_attempt,
 )
+from splittally.client import AsyncClient, Call, Client, connect, effect, labels
 from splittally.runtime.queries import Queries
 
 HASH = bytes(32)
@@ -114,3 +115,61 @@ async def awaits() -> None:
         assert_type((await kernel.at(3)).seq, int)
         async for answers in kernel.stream([ASKED]):
             assert_type(answers, list[Decision])
+
+
+@effect("mail.send", grant="mail", key="welcome:{to}")
+def mail(to: str, copies: int = 1) -> str:
+    return to
+
+
+@effect("mail.send", grant="mail", dispatch=False, labels={"run": "7"})
+async def mail_later(to: str) -> int:
+    return 7
+
+
+@effect("mail.send", lambda arguments: {"n": arguments["many"]}, grant="mail", approval_timeout_s=None)
+def mails(many: int) -> Iterator[int]:
+    yield from range(many)
+
+
+@effect("mail.send", grant="mail", pauses=(KeyError, "their.Pause"))
+async def mails_later() -> AsyncIterator[str]:
+    yield "one"
+
+
+class Mailer:
+    @effect("mail.send", grant="mail", used=lambda _: {"mails": 1})
+    def send(self, to: str) -> bool:
+        return True
+
+
+def calls(kernel: Kernel) -> None:
+    assert_type(mail("ann", copies=2), str)
+    assert_type(mails(2), Iterator[int])
+    assert_type(Mailer().send("ann"), bool)
+    with connect(kernel, principal="agent", approval_timeout_s=None) as client, labels(run="7"):
+        assert_type(client, Client)
+        with client.effect("mail.send", {"to": "ann"}, grant="mail", key=bytes(32)) as call:
+            assert_type(call, Call)
+            call.used({"mails": 1}, cost_cents=5)
+            assert_type(call.result("answer"), str)
+            assert_type(call.payload, dict[str, Any] | None)
+        assert_type(client.submit(ASKED), Decision)
+        assert_type(client.settle(USED), Settlement)
+        assert_type(client.release(HASH), HoldChange)
+        assert_type(client.approve(HASH), Decision)
+        assert_type(client.aio, AsyncClient)
+        assert_type(client.unsettled, tuple[Receipt | Release, ...])
+
+
+async def calls_later() -> None:
+    assert_type(await mail_later("ann"), int)
+    async for text in mails_later():
+        assert_type(text, str)
+    async with connect("world") as client:
+        assert_type(client, AsyncClient)
+        async with client.effect("mail.send", grant="mail") as call:
+            assert_type(call, Call)
+        assert_type(await client.submit(ASKED), Decision)
+        assert_type(client.sync, Client)
+    assert_type(await connect("world"), AsyncClient)

@@ -4,6 +4,7 @@ import splittally
 import splittally.aio
 from splittally import Extend, Group, Intent, Kernel, Receipt
 from splittally.aio import AsyncKernel
+from splittally.client import connect, effect
 
 HASH = bytes(32)
 ASKED = Intent("llm.generate", {}, "g")
@@ -64,3 +65,33 @@ async def awaits(kernel: AsyncKernel) -> None:
     (await kernel.decide(ASKED)).finding  # wrong
     await kernel.tick("now")  # wrong
     await splittally.aio.open("world", queue_max="few")  # wrong
+
+
+@effect("mail.send", grant="mail")
+def mail(to: str) -> str:
+    return to
+
+
+@effect("mail.send", grant="mail")
+async def mail_later(to: str) -> int:
+    return 7
+
+
+def calls(kernel: Kernel) -> None:
+    mail(5)  # wrong
+    mail()  # wrong
+    mail("ann").nothing  # wrong
+    mail_later("ann").real  # wrong
+    effect("mail.send")  # wrong
+    effect("mail.send", grant="mail", keys="k")  # wrong
+    effect("mail.send", grant="mail", dispatch="never")  # wrong
+    connect(5)  # wrong
+    connect(kernel, principal=5)  # wrong
+    with connect(kernel) as client:
+        client.effect("mail.send", grant=5)  # wrong
+        client.submit({})  # wrong
+        client.aio.submit(ASKED).allowed  # wrong
+        with client.effect("mail.send", grant="mail") as call:
+            call.used(5)  # wrong
+            call.cost_cents = "5"  # wrong
+            call.nothing  # wrong

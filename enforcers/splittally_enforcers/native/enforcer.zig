@@ -16,7 +16,7 @@ const operations = [_][]const u8{
     "manifest.apply", "module.install",  "grant.issue",         "grant.amend",       "grant.topup",
     "grant.revoke",   "account.open",    "resource.define",     "ledger.issue",      "ledger.transfer",
     "ledger.convert", "approval.answer", "reservation.release", "settlement.refund", "outcome.attest",
-    "metric.record",  "usage.record",
+    "metric.record",  "usage.record",    "token.issue",         "token.revoke",
 };
 const strategic = [_][]const u8{ "budget.create", "budget.amend", "budget.split" };
 

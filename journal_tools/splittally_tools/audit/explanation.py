@@ -202,7 +202,7 @@ def _then(
 ) -> list[dict[str, Any]]:
     """What happened afterwards, when and by whom: the legs of these grants, what is seen of findings."""
     later: list[tuple[int, Any]] = [*found.changes, *found.endings, *found.refunds]
-    later += [(seq, posted) for seq, posted in found.postings]
+    later += [*found.refusals, *found.postings]
     told = []
     for seq, event in sorted(later, key=lambda pair: pair[0]):
         if isinstance(event, Released):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from splittally.core.abi import CheckVerdict, Fault, Question, SettleVerdict, read_check, read_settle
 from splittally.core.ask import Recall
 from splittally.core.canonical import decode
-from splittally.core.commands import Admitted, Judged, Known
+from splittally.core.commands import Admitted, Judged, Known, Settle, Verified
 from splittally.core.errors import InvalidInput, JournalDamaged
 from splittally.core.frames import Body
 from splittally.core.hashing import hash_module
@@ -62,12 +62,14 @@ class RecordedJudge(Judge):
         self.asked: dict[tuple[bytes, str], tuple[Question, Judged | None]] = {}
         self._answers: dict[bytes, Judged] = {}
         self._admitted: dict[bytes, Admitted] = {}
+        self._verified: dict[bytes, Verified] = {}
 
     def read(self, body: Body) -> None:
         """Take the evidence of this frame in the place of that of the one before."""
         self.asked = {}
         self._answers = {seen.question: seen for seen in body.seen if isinstance(seen, Judged)}
         self._admitted = {seen.module: seen for seen in body.seen if isinstance(seen, Admitted)}
+        self._verified = {seen.key: seen for seen in body.seen if isinstance(seen, Verified)}
 
     def answer(self, state: State, question: Question) -> Judged:
         found = self._answers.get(question.hash)
@@ -77,6 +79,9 @@ class RecordedJudge(Judge):
     def admit(self, wasm: bytes) -> Admitted:
         digest = hash_module(wasm)
         return self._admitted.get(digest, Admitted(digest, ""))
+
+    def verify(self, key: bytes, command: Settle) -> Verified:
+        return self._verified.get(key, Verified(key, False))
 
 
 class RecordedHistory(History):

@@ -24,6 +24,7 @@ from splittally_tools.audit.against_checkpoint import AgainstCheckpoint
 from splittally_tools.audit.conservation import Conservation
 from splittally_tools.audit.projections import IndexRuns, SavedStates
 from splittally_tools.audit.records import Intents, Records, intent_of
+from splittally_tools.audit.signatures import Signatures
 
 PROGRESS_FRAMES = 1_024
 Progress = Callable[[int], None]
@@ -89,6 +90,7 @@ class _Walk:
         self.progress = progress
         self.boundaries, self.at_boundary = boundaries, at_boundary
         self.records, self.intents, self.money = Records(), Intents(), Conservation()
+        self.signatures = Signatures()
         self.snapshots = SavedStates(reader.snapshots)
         self.runs = IndexRuns(reader.folder / "index")
         self.against = AgainstCheckpoint(checkpoint) if checkpoint is not None else None
@@ -121,6 +123,9 @@ class _Walk:
         """What the kernel asks of every command before it decides, in the state before the frame."""
         body = record.body
         if fault := fault_of(state, body.at_ns, body.by, body.command):
+            text = f"frame {record.seq} is none that a kernel records: {fault}"
+            raise JournalDamaged(text, seq=record.seq, intent_hash=intent_of(body.command))
+        if fault := self.signatures.fault_of(state, body):
             text = f"frame {record.seq} is none that a kernel records: {fault}"
             raise JournalDamaged(text, seq=record.seq, intent_hash=intent_of(body.command))
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 from splittally.core.reasons import ASK_APPROVAL
+from splittally.core.signatures import refusal_in
 from splittally.core.types import APPROVAL, OPEN, RUNNING, UNKNOWN
 from splittally.edge.hashes import require_hash
 from splittally.edge.json_values import printable
 from splittally.edge.phrases import ADVICE
+from splittally.edge.sentences import sentence
 from splittally.edge.wording import HASH_DIGITS, Wording
 
 from splittally_tools.audit.explanation import explain as explain_intent
@@ -116,6 +118,10 @@ def _told(later: dict[str, Any], wording: Wording) -> Iterator[str]:
                 word(later[x]) if later[x] else "what is in flight" for x in ("debit", "credit")
             )
             yield f"{amount} went from {source} to {target}"
+        case "noted":
+            refusal = refusal_in(later["facts"])
+            why = f"{sentence(refusal, wording)} ({printable(refusal.code)})"
+            yield f"a receipt that {by} brought was refused: {why}"
         case "hold_changed":
             due = f", until {wording.moment(int(later['due_ns']))}" if later["due_ns"] else ""
             yield f"made {later['phase']} by {by}{due}"

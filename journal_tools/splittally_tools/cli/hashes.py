@@ -71,9 +71,10 @@ def whole(reader: Reader, text: str, *known: Known) -> str:
 
 def whole_or_sequence(reader: Reader, text: str, *known: Known) -> str | int:
     """The same, or the sequence of a frame where the text is one."""
-    is_number = text.isascii() and text.isdecimal() and len(text) <= _SEQUENCE_DIGITS
-    if is_number and (int(text) < reader.head.size or not any(each(reader, text) for each in known)):
-        return int(text)
+    if text.isascii() and text.isdecimal() and len(text) <= _SEQUENCE_DIGITS:
+        begins = int(text) >= reader.head.size and is_beginning(text)
+        if not begins or not any(each(reader, text) for each in known):
+            return int(text)
     return whole(reader, text, *known)
 
 

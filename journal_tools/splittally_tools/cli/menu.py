@@ -51,8 +51,15 @@ MENU: dict[str, Entry] = {
     "doctor": Entry(
         OPERATORS, _CLI + "doctor", "doctor", "what is wrong here, and the command that mends it"
     ),
+    "check-policy": Entry(
+        OPERATORS,
+        _CLI + "check_policy",
+        "check_policy",
+        "what a manifest does when things fail, before it does",
+    ),
     "tick": Entry(OPERATORS, _CLI + "effects", "tick", "work through what is due"),
     "native": Entry(OPERATORS, _CLI + "native", "native", "effects that the kernel finishes itself"),
+    "token": Entry(OPERATORS, _CLI + "token", "token", "who may reach the world where it is served"),
     "upgrade": Entry(OPERATORS, _CLI + "upgrade", "upgrade", "record this release's caps, kinds and modules"),
     "salvage": Entry(OPERATORS, _CLI + "salvage", "salvage", "save what is sound of a damaged world"),
     "drain": Entry(OPERATORS, _CLI + "drain", "drain", "run a queue of jobs, one unattended pass at a time"),

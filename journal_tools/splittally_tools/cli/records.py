@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 from splittally.core.errors import InvalidInput
-from splittally.core.events import Decided, Released, Settled
+from splittally.core.events import Decided, Noted, Released, Settled
+from splittally.core.types import REFUSED_RECEIPT
 from splittally.edge.arguments import require_frame
 from splittally.edge.json_values import printable
 from splittally.edge.moments import Moment
@@ -111,6 +112,8 @@ def _line(record: Record, wording: Wording) -> str:
                 told.append(f"settled {wording.hash(event.intent_hash)}, used {usage or 'nothing'}")
             case Released():
                 told.append(f"released {wording.hash(event.intent_hash)} ({event.cause})")
+            case Noted() if event.subject == REFUSED_RECEIPT:
+                told.append(f"receipt of {wording.hash(event.intent_hash)} refused ({event.facts['code']})")
             case _:
                 told.append(type_of(event))
     kinds = sorted({member.kind for member in getattr(body.command, "members", ())})

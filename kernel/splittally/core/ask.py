@@ -6,6 +6,8 @@ Rule 2. A Settle asks what its Check asked, read back from the frame that decide
         params that were in force, also where their grant is forgotten.
 """
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from splittally.core.abi import (
@@ -18,10 +20,11 @@ from splittally.core.abi import (
 )
 from splittally.core.caps.prices import asked_template
 from splittally.core.caps.state import Caps, Chain
-from splittally.core.commands import DROPPED, Command, Known, Member, Open, Settle, Submit
+from splittally.core.commands import DROPPED, Command, Evidence, Known, Member, Open, Settle, Submit
 from splittally.core.native import NATIVE
 from splittally.core.native.manifest import read_manifest
 from splittally.core.receipts import is_charged, legs_of, spoken_of
+from splittally.core.signatures import key_wanted, refusal_of
 from splittally.core.state import State
 
 
@@ -64,6 +67,14 @@ def wants_known(state: State, command: Command) -> bytes:
     return b"" if target in state.ledger.holds else target
 
 
+def wants_verified(state: State, principal: str, command: Command, known: Known | None) -> bytes:
+    """The key under which the signature of a receipt must be verified; empty for none."""
+    if type(command) is not Settle:
+        return b""
+    ended = spoken_of(state, principal, command.intent_hash, known)
+    return b"" if ended is None else key_wanted(state.caps, ended.kind, command)
+
+
 def wants_params(state: State, known: Known) -> list[bytes]:
     """The cap params of an intent that ended which the state has no more, by hash, each once."""
     named = {ended.leg.params: None for ended in known.legs if ended.leg.params not in state.caps.blobs}
@@ -85,14 +96,20 @@ def rests_on(state: State, command: Command) -> object:
 
 
 def ask(
-    state: State, now_ns: int, principal: str, command: Command, known: Known | None, recall: Recall | None
+    state: State,
+    now_ns: int,
+    principal: str,
+    command: Command,
+    known: Known | None,
+    recall: Recall | None,
+    seen: Sequence[Evidence] = (),
 ) -> Needs:
-    """The questions of this command in the state as it stands at `now_ns`."""
+    """The questions of this command in the state as it stands at `now_ns`; none of a refused receipt."""
     match command:
         case Submit():
             return _ask_submit(state, now_ns, principal, command)
         case Settle() if recall is not None:
-            return Needs(_ask_settle(state, principal, command, known, recall), [])
+            return Needs(_ask_settle(state, principal, command, known, recall, seen), [])
         case Open() if command.release:
             return Needs([], read_manifest(command.release).wasm)
         case _:
@@ -145,10 +162,17 @@ def _check_questions(caps: Caps, chain: Chain, now_ns: int, member: Member) -> l
 
 
 def _ask_settle(
-    state: State, principal: str, command: Settle, known: Known | None, recall: Recall
+    state: State,
+    principal: str,
+    command: Settle,
+    known: Known | None,
+    recall: Recall,
+    seen: Sequence[Evidence],
 ) -> list[Question]:
     ended = spoken_of(state, principal, command.intent_hash, known)
     if ended is None or not is_charged(ended, command) or command.fits in DROPPED:
+        return []
+    if state.caps.adapters and refusal_of(state.caps, ended.kind, command, seen) is not None:
         return []
     origin = origin_part(recall.origin_kind, recall.origin_name)
     receipt = receipt_part(command.status, command.adapter, command.payload, command.cost_cents)

@@ -3,7 +3,8 @@
 Rule 1. A command carries everything a decision needs besides the state: params, receipts, keys. Time
         and principal stand beside it in the frame's body.
 Rule 2. Evidence is what was not in the state: an enforcer's answer, what the index knew of an ended
-        intent, the result of admitting a module. Nothing else may influence a decision.
+        intent, the result of admitting a module, whether a signature holds. Nothing else may influence a
+        decision.
 """
 
 from msgspec import Struct
@@ -60,7 +61,8 @@ class Settle(Struct, frozen=True, array_like=True, gc=False, tag=2):
     `fits` is what the edge said of the payload: `ok`, `misfit` (not of the receipt schema), `too_large`,
     or `withheld` (a misfit that may hold a secret). The last two were dropped: every leg charges what it
     reserved. Where the edge left something out, `sent` is the hash of the whole payload and `sent_bytes` its
-    size; else they say nothing.
+    size; so they are where the receipt is signed, and else they say nothing. `signature` is that of the
+    adapter, empty where there is none (`core/signatures.py`).
     """
 
     intent_hash: bytes
@@ -72,6 +74,7 @@ class Settle(Struct, frozen=True, array_like=True, gc=False, tag=2):
     fits: str
     sent: bytes = b""
     sent_bytes: int = 0
+    signature: bytes = b""
 
 
 class Release(Struct, frozen=True, array_like=True, gc=False, tag=3):
@@ -150,7 +153,8 @@ class Known(Struct, frozen=True, array_like=True, gc=False, tag=1):
     """What the index and the frames that it names say of an intent that is no longer open.
 
     `status` is `settled`, `released`, or empty where the intent was never held; `cause` is a release
-    cause; `late` says whether a late receipt was charged already.
+    cause; `late` says whether a late receipt was charged already. `refused` are the codes for which receipts
+    of it were refused and recorded.
     """
 
     intent_hash: bytes
@@ -165,6 +169,7 @@ class Known(Struct, frozen=True, array_like=True, gc=False, tag=1):
     legs: list[KnownLeg]
     draws: list[Draw]
     paid: list[Paid]
+    refused: list[str] = []
 
 
 class Admitted(Struct, frozen=True, array_like=True, gc=False, tag=2):
@@ -174,4 +179,11 @@ class Admitted(Struct, frozen=True, array_like=True, gc=False, tag=2):
     failed: str
 
 
-Evidence = Judged | Known | Admitted
+class Verified(Struct, frozen=True, array_like=True, gc=False, tag=3):
+    """Whether a receipt's signature is one of its message under this public key."""
+
+    key: bytes
+    holds: bool
+
+
+Evidence = Judged | Known | Admitted | Verified

@@ -11,7 +11,9 @@ from typing import assert_never
 import msgspec
 
 from splittally.core.budget import evolve as plans
+from splittally.core.callers import BEARERS, PRINCIPALS, Principal, Token
 from splittally.core.canonical import decode
+from splittally.core.caps.callers import set_principal, set_token
 from splittally.core.events import (
     Anchored,
     Decided,
@@ -43,7 +45,7 @@ from splittally.core.ledger.state import TOPUPS
 from splittally.core.ledger.windows import window_start
 from splittally.core.state import DEFINITIONS, State
 from splittally.core.topups import TopUp
-from splittally.core.types import APPROVAL, LABELS
+from splittally.core.types import APPROVAL, LABELS, REFUSED_RECEIPT
 
 
 def remember(state: State, at_ns: int, principal: str, events: list[Event]) -> None:
@@ -124,6 +126,9 @@ def _note(state: State, event: Noted) -> None:
     if event.subject == LABELS:
         ledger.label(state.ledger, event.intent_hash, event.facts)
         return
+    if event.subject == REFUSED_RECEIPT:
+        ledger.refuse_receipt(state.ledger, event.intent_hash, event.facts["code"])
+        return
     hold = state.ledger.holds.get(event.intent_hash)
     waits = hold is not None and hold.phase == APPROVAL
     governor.note(state.governed, event, governed_windows(state, state.now_ns), hold is not None, waits)
@@ -185,6 +190,13 @@ def _define(state: State, event: Defined) -> None:
     if event.table == TOPUPS:
         topup = msgspec.convert(decode(event.value), TopUp) if event.value else None
         ledger.set_topup(state.ledger, event.key, topup)
+        return
+    if event.table == BEARERS:
+        set_token(caps, event.key, msgspec.convert(decode(event.value), Token) if event.value else None)
+        return
+    if event.table == PRINCIPALS:
+        row = msgspec.convert(decode(event.value), Principal) if event.value else None
+        set_principal(caps, event.key, row)
         return
     definition = DEFINITIONS[event.table]
     table = state.table(definition)

@@ -35,7 +35,8 @@ from splittally.core.types import Leg
 # of format 1, the tag included
 RELEASE_FIELDS, HOLD_CHANGED_FIELDS, SETTLE_FIELDS, WINDOW_ROLLED_FIELDS = 4, 4, 8, 7
 MEMBER_FIELDS, LIMIT_CROSSED_FIELDS, COUNT_FIELDS = 11, 8, 5
-CHARGE_FIELDS, REFUND_LEG_FIELDS, KNOWN_LEG_FIELDS = 8, 3, 3  # of format 1
+CHARGE_FIELDS, REFUND_LEG_FIELDS, KNOWN_LEG_FIELDS, KNOWN_FIELDS = 8, 3, 3, 13  # of format 1
+SIGNATURE_AT = 1 + Settle.__struct_fields__.index("signature")
 WINDOW_ENDS_FORMAT = 2  # from it on a window is named by its end, too
 
 
@@ -71,8 +72,8 @@ def body_rows(
             if not row[-1]:
                 row.pop()  # one field came later
     elif type(command) is Settle:
-        if not command.sent and not command.sent_bytes:
-            del cmd[SETTLE_FIELDS:]
+        if not command.signature:
+            del cmd[SETTLE_FIELDS if not command.sent and not command.sent_bytes else SIGNATURE_AT :]
     elif type(command) is Release:
         leave_out(cmd, RELEASE_FIELDS)
     if Known in map(type, seen):
@@ -98,10 +99,18 @@ def _leave_out_of_legs(struct: type[Struct], fields: int) -> Callable[[list[Any]
     return shorten
 
 
+_shorten_known_legs = _leave_out_of_legs(Known, KNOWN_LEG_FIELDS)
+
+
+def _shorten_known(row: list[Any]) -> None:
+    leave_out(row, KNOWN_FIELDS)
+    _shorten_known_legs(row)
+
+
 _SHORTENED: dict[type, Callable[[list[Any]], None]] = {
     GrantSet: lambda row: shorten_grant(row[1]),
     HoldChanged: lambda row: leave_out(row, HOLD_CHANGED_FIELDS),
-    Known: _leave_out_of_legs(Known, KNOWN_LEG_FIELDS),
+    Known: _shorten_known,
     Refunded: _leave_out_of_legs(Refunded, REFUND_LEG_FIELDS),
     LimitCrossed: lambda row: leave_out(row, LIMIT_CROSSED_FIELDS),
     Settled: _leave_out_of_legs(Settled, CHARGE_FIELDS),

@@ -23,6 +23,7 @@ _PAYLOAD = blake3(derive_key_context="splittally 1 payload")
 _VALUE = blake3(derive_key_context="splittally 1 value")
 _NAME = blake3(derive_key_context="splittally 1 name")
 _PLAN = blake3(derive_key_context="splittally 1 plan")
+_TOKEN = blake3(derive_key_context="splittally 1 token")
 
 
 def hash_intent(data: bytes) -> bytes:
@@ -87,3 +88,7 @@ def hash_name(data: bytes) -> bytes:
 
 def hash_plan(data: bytes) -> bytes:
     return _PLAN.copy().update(data).digest()
+
+
+def hash_token(data: bytes) -> bytes:
+    return _TOKEN.copy().update(data).digest()

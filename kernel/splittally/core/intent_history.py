@@ -15,6 +15,7 @@ from splittally.core.events import (
     Decided,
     Held,
     HoldChanged,
+    Noted,
     Posted,
     Refunded,
     Released,
@@ -24,7 +25,18 @@ from splittally.core.events import (
 from splittally.core.findings import has_code
 from splittally.core.frames import Body
 from splittally.core.native.approvals import APPROVE, REJECT
-from splittally.core.types import APPROVAL, DENY, FINAL, OPEN, RELEASED, RESERVED, SETTLED, Draw, Leg
+from splittally.core.types import (
+    APPROVAL,
+    DENY,
+    FINAL,
+    OPEN,
+    REFUSED_RECEIPT,
+    RELEASED,
+    RESERVED,
+    SETTLED,
+    Draw,
+    Leg,
+)
 
 
 class Answered(NamedTuple):
@@ -51,6 +63,7 @@ class Trace(NamedTuple):
     refunds: list[tuple[int, Refunded]]
     postings: list[tuple[int, Posted]]
     answers: list[Answered]
+    refusals: list[tuple[int, Noted]]
 
     @property
     def is_final(self) -> bool:
@@ -143,6 +156,7 @@ def trace(intent_hash: bytes, bodies: Iterable[tuple[int, Body]]) -> Trace | Non
                             refunds=[],
                             postings=[],
                             answers=[],
+                            refusals=[],
                         )
                 case Held() if found is not None:
                     found = found._replace(held=event)
@@ -157,6 +171,8 @@ def trace(intent_hash: bytes, bodies: Iterable[tuple[int, Body]]) -> Trace | Non
                     found.endings.append((seq, event))
                 case Refunded() if found is not None:
                     found.refunds.append((seq, event))
+                case Noted(subject=subject) if found is not None and subject == REFUSED_RECEIPT:
+                    found.refusals.append((seq, event))
                 case Posted() if found is not None:
                     found.postings.append((seq, event))
     return found
@@ -195,6 +211,7 @@ def known_of(found: Trace) -> Known:
         legs=legs,
         draws=draws,
         paid=_paid(found, draws),
+        refused=[noted.facts["code"] for _, noted in found.refusals],
     )
 
 

@@ -21,6 +21,9 @@ KEY_BYTES = 32
 ATTEMPT_BYTES = 16
 WORLD_BYTES = 16  # the id of a world
 HASH_BYTES = 32
+SIGNATURE_BYTES = 64  # Ed25519, RFC 8032
+PUBLIC_KEY_BYTES = 32
+SEED_BYTES = 32  # of a private key
 LABELS_MAX = 16  # of one intent; a trace, a run, a session, a user and some tags
 LABEL_NAME_BYTES_MAX = 64
 LABEL_BYTES_MAX = 256  # of a label's text; ids of every tracer fit
@@ -62,6 +65,9 @@ BUDGET_DIMS_MAX = 64
 POLICY_RULES_MAX = 1_000
 ZONES_MAX = 600  # all that there are
 ZONE_TRANSITIONS_MAX = 2_000  # the longest list there is has about 200
+ADAPTERS_MAX = 64  # who signs receipts: a team has ten, and each receipt looks through them
+ADAPTER_KINDS_MAX = 64  # of one adapter; a gateway carries all kinds of a world
+UIDS_MAX = 1_024  # users of one machine that act as one principal
 APPROVERS_MAX = 64  # of one rule: each answer of one of them is a record, and the hold keeps who has
 
 # --- price tables (spec/06-manifest.md) ---------------------------------------------------------

@@ -20,7 +20,7 @@ class MemberReply(Struct, frozen=True, gc=False):
 
 
 class SettleReply(Struct, frozen=True, gc=False):
-    """What became of a receipt: settled, held, late, duplicate or not_found.
+    """What became of a receipt: settled, held, late, duplicate, not_found or refused.
 
     `findings` are the limits that it reached and that only tell.
     """

@@ -69,6 +69,7 @@ REASONS: dict[str, Reason] = {
     "approval_threshold": Reason("ledger", ASK_APPROVAL, "above this amount somebody must approve"),
     # --- native ---------------------------------------------------------------------------------
     "name_taken": Reason("native", REPLAN, "the name exists or was used before"),
+    "secret_taken": Reason("native", REPLAN, "another token has or had this secret"),
     "name_reserved": Reason("native", REPLAN, "names in `sys/` belong to the release"),
     "not_found": Reason("native", REPLAN, "what the effect names does not exist"),
     "not_admitted": Reason("native", REPLAN, "the module fails an admission check"),
@@ -115,6 +116,9 @@ REASONS: dict[str, Reason] = {
     # --- group ----------------------------------------------------------------------------------
     "group_member_refused": Reason("group", REPLAN, "another intent of the group was refused"),
     # --- settling -------------------------------------------------------------------------------
+    "receipt_unsigned": Reason("settle", "", "the receipt must be signed and is not, so it was refused"),
+    "receipt_foreign": Reason("settle", "", "no adapter of this name signs receipts of this kind"),
+    "receipt_forged": Reason("settle", "", "the signature is none of this receipt under its adapter's key"),
     "usage_exceeds_reserve": Reason("settle", "", "more was used than a bounded dimension reserved"),
     "counter_saturated": Reason("settle", "", "the counter stopped at 2^64-1"),
     "unfunded": Reason("settle", "", "the account could not pay all that was used"),

@@ -5,7 +5,9 @@ Rule 2. They belong to the intent's own principal or an adapter of its kind; to 
         there.
 Rule 3. A receipt for a released intent is late: charged once, to the counters it was reserved in. Of a grant
         that is forgotten since, the record has the charge, and no counter has.
-Rule 4. One attempt starts an effect. What it started, it alone may call off; nobody else knows that nothing
+Rule 4. A receipt that must be signed and is not is refused before anything else is asked of it, also where it
+        is late or a duplicate: it changes nothing (`signatures.py`).
+Rule 5. One attempt starts an effect. What it started, it alone may call off; nobody else knows that nothing
         happened.
 
 Example. Two hosts hear that an intent was approved. Both ask to dispatch it: attempt `a` hears `dispatched`,
@@ -37,6 +39,7 @@ from splittally.core.ledger.state import Hold
 from splittally.core.ledger.tick import release_hold
 from splittally.core.limits import PAYLOAD_BYTES_MAX
 from splittally.core.outcome import HoldReply, SettleReply, Step
+from splittally.core.signatures import refusal_of, refuse
 from splittally.core.state import State
 from splittally.core.types import (
     APPROVAL,
@@ -82,6 +85,10 @@ def step_settle(state: State, now_ns: int, principal: str, command: Settle, seen
     ended = spoken_of(state, principal, intent_hash, known)
     if ended is None:
         return Step([], [SettleReply(intent_hash=intent_hash, status="not_found", usage={}, violations=[])])
+    if state.caps.adapters:
+        refusal = refusal_of(state.caps, ended.kind, command, seen)
+        if refusal is not None:
+            return refuse(state, command, ended, refusal)
     if isinstance(ended, Hold) and command.status == STATUS_UNKNOWN:
         return _mark_unknown(state, now_ns, intent_hash, ended)
     if not is_charged(ended, command):

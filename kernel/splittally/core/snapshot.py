@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from splittally.core.canonical import decode_record_at, encode_record
+from splittally.core.caps.callers import rebuild_callers
 from splittally.core.caps.names import require_names
 from splittally.core.caps.state import GRANTS
 from splittally.core.errors import CanonicalError
@@ -91,6 +92,7 @@ def _load_state(data: bytes, is_dumped: bool) -> State:
     state.ledger.rebuild_agenda()
     state.ledger.rebuild_sums()
     rebuild_keys(state.ledger)
+    rebuild_callers(state.caps)
     for hold in state.ledger.holds.values():
         governor.reserve(state.governed, hold.legs[0].reserve, 1)
     return state

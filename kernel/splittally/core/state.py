@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from splittally.core.asks import Ask
 from splittally.core.budget.state import Fired, Firing, Measure, Plans, Solution
 from splittally.core.calendars import Calendar
+from splittally.core.callers import Principal, Token
 from splittally.core.caps.state import Caps
 from splittally.core.governor.state import Governed
 from splittally.core.governor.terms import GovernorTerms
@@ -23,6 +24,7 @@ from splittally.core.types import (
     POLICY_SCOPE,
     TELL,
     AccountDef,
+    AdapterDef,
     BudgetDef,
     CapDef,
     EffectDef,
@@ -59,9 +61,11 @@ class Table(NamedTuple):
 
 TABLES = (
     Table("accounts", "ledger", str, AccountDef, is_defined=True),
+    Table("adapters", "caps", str, AdapterDef, LATER, is_defined=True),
     Table("appointments", "ledger", tuple[int, int], int, LATER),
     Table("asked", "ledger", bytes, list[Ask], LATER),
     Table("balances", "ledger", tuple[str, str], int),
+    Table("bearers", "caps", str, Token, LATER, is_defined=True),
     Table("blobs", "caps", bytes, bytes),
     Table("budgets", "plans", str, BudgetDef, LATER, is_defined=True),
     Table("caps", "caps", str, CapDef, is_defined=True),
@@ -83,6 +87,8 @@ TABLES = (
     Table("metrics", "plans", tuple[str, str], Measure, LATER),
     Table("modules", "caps", str, bytes, is_defined=True),
     Table("moved", "ledger", tuple[str, str, str, int], tuple[str, int], LATER),
+    Table("principals", "caps", str, Principal, LATER, is_defined=True),
+    Table("refused", "ledger", bytes, list[str], LATER),
     Table("resources", "ledger", str, ResourceDef, is_defined=True),
     Table("revoked", "caps", str, str),
     Table("revoked_at", "caps", str, int, LATER),
@@ -144,6 +150,8 @@ class State:
         child = self.fork()
         for table in TABLES:
             setattr(getattr(child, table.domain), table.name, dict(self.table(table).items()))
+        child.caps.token_names = dict(self.caps.token_names.items())
+        child.caps.uids = dict(self.caps.uids.items())
         books = child.ledger
         books.drawn, books.issued = dict(self.ledger.drawn), dict(self.ledger.issued)
         books.raised, books.keys = dict(self.ledger.raised), self.ledger.keys.copy()

@@ -69,12 +69,18 @@ def is_id(text: object) -> bool:
     return type(text) is str and 0 < len(text) <= NAME_BYTES_MAX and _is_seen_id(text)
 
 
+def is_principal(text: object) -> bool:
+    """The name of who asks, which is the middle of the name of its host: `host/NAME@1`."""
+    return is_id(text) and is_name(f"host/{text}@1")
+
+
 @lru_cache(maxsize=4096)
 def _is_seen_id(text: str) -> bool:
     return is_seen(text) and len(text.encode()) <= NAME_BYTES_MAX and text[0] != " " != text[-1]
 
 
 LABELS = "labels"  # the subject under which the labels of what is held are noted
+REFUSED_RECEIPT = "refused_receipt"  # the subject under which it is noted why a receipt was refused
 
 
 class Limit(Struct, frozen=True, array_like=True, gc=False):
@@ -158,6 +164,14 @@ class EffectDef(Struct, frozen=True, array_like=True, gc=False):
     adapters: list[str]
     params_bytes_max: int
     price_key: str = ""
+
+
+class AdapterDef(Struct, frozen=True, array_like=True, gc=False):
+    """Who signs the receipts of these kinds: its name, as receipts give it, and its Ed25519 public key."""
+
+    name: str
+    key: bytes
+    kinds: list[str]
 
 
 class ResourceDef(Struct, frozen=True, array_like=True, gc=False):

@@ -42,6 +42,7 @@ from splittally.core.limits import (
     NAME_BYTES_MAX,
     NATIVE_PARAMS_BYTES_MAX,
     PAYLOAD_BYTES_MAX,
+    SIGNATURE_BYTES,
     TEXT_BYTES_MAX,
     TICK_ITEMS_MAX,
     TIME_NS_MAX,
@@ -219,6 +220,11 @@ def _receipt_fault(command: Settle) -> str:
         return "a payload fits, does not fit, or was dropped"
     if len(command.sent) not in (0, HASH_BYTES) or bool(command.sent) != (command.sent_bytes > 0):
         return "of what was sent there are a hash and a size, or neither"
+    if len(command.payload) > PAYLOAD_BYTES_MAX:
+        return "a payload is too large"
+    if command.signature:
+        is_whole = len(command.signature) == SIGNATURE_BYTES and adapter and command.sent
+        return "" if is_whole else f"a signature has {SIGNATURE_BYTES} bytes, an adapter and a payload's hash"
     if command.sent and command.fits not in (FITS, TOO_LARGE):
         return "what was sent is named where some of it was left out"
-    return "a payload is too large" if len(command.payload) > PAYLOAD_BYTES_MAX else ""
+    return ""

@@ -23,6 +23,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from splittally.core.callers import BEARERS
 from splittally.core.canonical import encode
 from splittally.core.hashing import hash_plan
 from splittally.core.overlay import Overlay
@@ -41,7 +42,7 @@ from splittally.edge.stated_rows import (
 )
 
 ADDED, CHANGED, REMOVED, REVOKED = "added", "changed", "removed", "revoked"
-NAMED = {"rules": POLICY}  # tables that people know by another name
+NAMED = {BEARERS: "tokens", "rules": POLICY}  # tables that people know by another name
 ORDER = "order"
 DIGEST = "digest"  # of a row, where no term that people state tells it from the other
 _BARE = re.compile(r"[A-Za-z0-9_-]+")

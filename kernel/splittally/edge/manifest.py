@@ -24,7 +24,9 @@ from splittally.core.native.manifest_terms import Manifest
 from splittally.core.state import State
 from splittally.core.types import CAP_ANY_TYPE, CapDef, Limit, is_name
 from splittally.core.zones import Zone
+from splittally.edge.adapter_terms import spelled_adapters
 from splittally.edge.amounts import Amounts, scales_of
+from splittally.edge.caller_terms import spelled_principals, spelled_tokens
 from splittally.edge.cap_params import require_known
 from splittally.edge.governor_terms import spelled_governor
 from splittally.edge.grant_terms import SchemaOf
@@ -61,7 +63,10 @@ TABLES = (
     "governor",
     "budgets",
     "prices",
+    "tokens",
+    "principals",
     "world",
+    "adapters",
 )
 EFFECT_KEYS = ("cap_type", "params_schema", "receipt_schema", "adapters", "params_bytes_max", "price_key")
 CAP_KEYS = ("enforcer", "params_schema", "cap_type")
@@ -140,8 +145,14 @@ class _Reader:
             **({"stated": self.stated} if self.stated else {}),
             **({"zones": {key: to_builtins(x) for key, x in self.zones.items()}} if self.zones else {}),
         }
+        if "adapters" in self.document:
+            params["adapters"] = spelled_adapters(self._table("adapters"))
         if "budgets" in self.document:
             params["budgets"] = spelled_budgets(self._table("budgets"), self.amounts)
+        if "tokens" in self.document:
+            params["tokens"] = spelled_tokens(self._table("tokens"))
+        if "principals" in self.document:
+            params["principals"] = spelled_principals(self._table("principals"))
         if self.priced.tables:
             params["prices"] = [self.priced.tables[digest] for digest in sorted(self.priced.tables)]
         try:

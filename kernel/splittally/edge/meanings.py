@@ -127,6 +127,10 @@ def _owner(path: Path, before: Any, after: Any, entry: Tree) -> str:
     return "the manifest owns it now: one that leaves it out revokes it" if after == "manifest" else ""
 
 
+def _token_owner(path: Path, before: Any, after: Any, entry: Tree) -> str:
+    return "the manifest owns it now: one that leaves it out takes it away" if after else ""
+
+
 def _rule(path: Path, before: Any, after: Any, entry: Tree) -> str:
     return (_NEW_RULE if before is None else _NO_RULE).get(str(entry.get("decision")), "")
 
@@ -145,12 +149,66 @@ def _governor(path: Path, before: Any, after: Any, entry: Tree) -> str:
     return "less: a governor is asked" if before is None else "more: no governor is asked any more"
 
 
+def _adapter(path: Path, before: Any, after: Any, entry: Tree) -> str:
+    kinds = few(entry["kinds"])
+    if before is None:
+        return f"less: receipts of {kinds} are taken only where an adapter of their kind signed them"
+    return f"more: receipts of {kinds} need its signature no more, and none where no other adapter signs them"
+
+
+def _signs(path: Path, before: Any, after: Any, entry: Tree) -> str:
+    listed = _lists(before, after)
+    return f"{listed}: whose receipts it signs" if listed else ""
+
+
+def _token(path: Path, before: Any, after: Any, entry: Tree) -> str:
+    acts = f"with its secret acts as `{entry['principal']}`"
+    return f"less: nobody {acts}" if after is None else f"more: who comes {acts}{_in_roles(entry)}"
+
+
+def _acts_as(path: Path, before: Any, after: Any, entry: Tree) -> str:
+    return f"who comes with its secret acts as `{after}`, and no longer as `{before}`"
+
+
+def _users(path: Path, before: Any, after: Any, entry: Tree) -> str:
+    uids = few([str(uid) for uid in entry["uids"]])
+    return (
+        f"less: {uids} acts as it no longer"
+        if after is None
+        else f"more: {uids} acts as it{_in_roles(entry)}"
+    )
+
+
+def _uids(path: Path, before: Any, after: Any, entry: Tree) -> str:
+    gained, lost = _parted(before, after)
+    said = [f"more: {few(gained)} acts as it"] if gained else []
+    return ", ".join([*said, f"less: {few(lost)} no longer does"] if lost else said)
+
+
+def _roles(path: Path, before: Any, after: Any, entry: Tree) -> str:
+    gained, lost = _parted(before, after)
+    said = [f"is {few(gained)}"] if gained else []
+    return ", ".join([*said, f"is no longer {few(lost)}"] if lost else said)
+
+
+def _in_roles(entry: Tree) -> str:
+    return f" and is {few(entry['roles'])}" if entry["roles"] else ""
+
+
+def _parted(before: list[Any], after: list[Any]) -> tuple[list[str], list[str]]:
+    """What a list has after and had not before, and the other way round."""
+    return [str(x) for x in after if x not in before], [str(x) for x in before if x not in after]
+
+
 def _says(text: str) -> Say:
     return lambda path, before, after, entry: text
 
 
 _SAYS: dict[tuple[str, str], Say] = {
     ("accounts", "debt_limit"): _larger("how far it may go below zero"),
+    ("adapters", ""): _adapter,
+    ("adapters", "key"): _says("receipts are signed with another key, also those of intents that are open"),
+    ("adapters", "kinds"): _signs,
     ("caps", "enforcer"): _says("another module judges"),
     ("caps", "params_schema"): _says("the params of its grants are judged by another schema"),
     ("effects", "params_schema"): _says("its params are judged by another schema"),
@@ -181,6 +239,16 @@ _SAYS: dict[tuple[str, str], Say] = {
     ("policy", "decision"): _decision,
     ("policy", "order"): _order,
     ("policy", "rates"): _limit,
+    ("principals", ""): _users,
+    ("principals", "roles"): _roles,
+    ("principals", "uids"): _uids,
+    ("tokens", ""): _token,
+    ("tokens", "expires_ns"): _later,
+    ("tokens", "hash"): _says("another secret: with the one before nobody is let in any more"),
+    ("tokens", "revoked"): lambda path, before, after, entry: "less: it lets nobody in" if after else "",
+    ("tokens", "principal"): _acts_as,
+    ("tokens", "roles"): _roles,
+    ("tokens", "stated"): _token_owner,
     ("world", "offset_ns"): _says("days begin at another time, and the windows that are open end now"),
     ("world", "timezone"): _says("days begin at another time, and the windows that are open end now"),
 }

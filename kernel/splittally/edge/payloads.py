@@ -6,6 +6,8 @@ Rule 2. A payload is cut where its effect's schema says so (`schema/cut.py`). Th
         was sent stand beside what is left of it.
 Rule 3. What does not fit a schema with secrets is dropped: it may hold one. So is what is still too large,
         with its hash and size.
+Rule 4. Of a signed receipt hash and size of what was sent always stand there: its signature covers the hash,
+        and what is recorded may be other bytes, which were cut or normalized.
 """
 
 from typing import Any, NamedTuple
@@ -17,6 +19,7 @@ from splittally.core.hashing import hash_payload
 from splittally.core.limits import PAYLOAD_BYTES_MAX, SENT_BYTES_MAX
 from splittally.edge.host_values import plain
 from splittally.edge.schema.params import ParamsSchema
+from splittally.edge.signed_parts import whole_payload
 
 
 class Payload(NamedTuple):
@@ -47,6 +50,15 @@ def seal_payload(schema: ParamsSchema, payload: Any) -> Payload:
     if len(data) > PAYLOAD_BYTES_MAX:
         return _dropped(whole or data)
     return Payload(data, FITS, *_of_sent(whole))
+
+
+def with_whole(kept: Payload, payload: Any) -> Payload:
+    """What is recorded of a signed payload: the same, with the hash and the size of the whole."""
+    try:
+        whole = whole_payload(payload)
+    except CanonicalError:  # values of a host's own, so only their normal form can have been signed
+        whole = kept.data or whole_payload(None)
+    return Payload(kept.data, kept.fits, *_of_sent(whole))
 
 
 def _fitting(schema: ParamsSchema, value: Any) -> tuple[bytes, bytes]:

@@ -98,6 +98,7 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "approval_threshold": (f"{_LIMIT} may be passed only when somebody approves", *_LACKS),
     # --- native -----------------------------------------------------------------------------------
     "name_taken": ("the name {name} exists or was used before",),
+    "secret_taken": ("the secret of the token {name} is another's, or was revoked",),
     "name_reserved": ("{name} is a name of the release: names in `sys/` are",),
     "cannot_change": ("{field} is fixed when a thing is made", ": it is {needed}", ", not {value}"),
     "wider_than_parent": ("a child of {grant} is at most what {grant} is",),
@@ -157,6 +158,9 @@ SENTENCES: dict[str, tuple[str, ...]] = {
         " ({outcome:text})",
     ),
     # --- settling ---------------------------------------------------------------------------------
+    "receipt_unsigned": ("a receipt of {kind} must be signed by an adapter, and this one is not",),
+    "receipt_foreign": ("no adapter {adapter} signs receipts of {kind}",),
+    "receipt_forged": ("the signature is not that of {adapter} for this receipt",),
     "usage_exceeds_reserve": (
         "under {grant} more was used than was reserved",
         ": {usage:amount}",

@@ -49,7 +49,8 @@ class Receipt(Struct, frozen=True):
     """What became of an effect: `status` is ok, error, timeout, or unknown (the host cannot tell).
 
     `payload` is a mapping of the data model, or bytes that are canonical CBOR already.
-    `cost_cents` is a natural; `pays_to` names one of the payees that the grant lists.
+    `cost_cents` is a natural; `pays_to` names one of the payees that the grant lists. `signature` is that of
+    the adapter (`splittally.sign_receipt`), which a kind with registered adapters asks for.
     """
 
     intent_hash: bytes
@@ -58,6 +59,7 @@ class Receipt(Struct, frozen=True):
     payload: Any = None
     cost_cents: int | None = None
     pays_to: str | None = None
+    signature: bytes | None = None
 
 
 class Findings(tuple[Finding, ...]):
@@ -139,10 +141,11 @@ class Refused(SplittallyError):
 
 
 class Settlement(Struct, frozen=True, gc=False):
-    """The answer to a receipt: `status` is settled, held, late, duplicate or not_found.
+    """The answer to a receipt: `status` is settled, held, late, duplicate, not_found or refused.
 
     `usage` is the leaf's; `violation` the first of `violations`, or None. `findings` are no violations: the
-    limits that only tell and that this receipt reached.
+    limits that only tell and that this receipt reached. A receipt is refused where its signature is missing
+    or none of its adapter's: nothing was changed, and `violation` says which.
     """
 
     seq: int | None

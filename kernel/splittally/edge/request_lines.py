@@ -27,7 +27,8 @@ INTENT_KEYS = (
     "now_ns",
 )  # fmt: skip
 RECEIPT_KEYS = (
-    "intent_hash", "status", "adapter_id", "payload", "payload_cbor", "cost_cents", "pays_to", "now_ns",
+    "intent_hash", "status", "adapter_id", "payload", "payload_cbor", "cost_cents", "pays_to", "signature",
+    "now_ns",
 )  # fmt: skip
 CHANGE_KEYS = {
     "release": ("release", "cause", "order", "attempt", "now_ns"),
@@ -118,6 +119,7 @@ def receipt_of(document: Mapping[str, Any], now_ns: int | None) -> At:
         payload=payload,
         cost_cents=document.get("cost_cents"),
         pays_to=document.get("pays_to"),
+        signature=_hex(document, "signature"),
     )
     return At(_time(document, now_ns), receipt)
 

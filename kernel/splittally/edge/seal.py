@@ -35,9 +35,10 @@ from splittally.edge.identity import sealed_attempt, sealed_expiry, sealed_key, 
 from splittally.edge.labels import NO_LABELS, sealed_labels
 from splittally.edge.native_params import seal_native
 from splittally.edge.offers import keyed_offers
-from splittally.edge.payloads import DROPPED, Payload, seal_payload
+from splittally.edge.payloads import DROPPED, Payload, seal_payload, with_whole
 from splittally.edge.records import Dispatch, Extend, Group, Intent, Receipt, Release, Request
 from splittally.edge.schema.params import ANY_PARAMS, ParamsSchema
+from splittally.edge.signed_parts import sealed_signature
 from splittally.edge.sizes import require_name, require_params_size, require_size
 
 Entropy = Callable[[int], bytes]
@@ -156,7 +157,10 @@ class Sealer:
         pays_to = receipt.pays_to
         if pays_to is not None:
             require_name("pays_to", pays_to)
+        signature = sealed_signature(receipt)
         payload = self._seal_payload(state, kind_of(digest), receipt.payload)
+        if signature:
+            payload = with_whole(payload, receipt.payload)
         return Settle(
             intent_hash=digest,
             status=receipt.status,
@@ -167,6 +171,7 @@ class Sealer:
             fits=payload.fits,
             sent=payload.sent,
             sent_bytes=payload.sent_bytes,
+            signature=signature,
         )
 
     def _seal_params(self, state: State, effect: EffectDef, params: Any) -> bytes:

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from splittally.core.callers import BEARERS, PRINCIPALS, Token
 from splittally.core.canonical import decode, encode
 from splittally.core.governor.state import GOVERNOR
 from splittally.core.governor.terms import GovernorTerms
@@ -50,6 +51,7 @@ FOLLOWS = {
     "metrics": "what was measured",
     "moved": "where the use of a window went that an edit ended: its limit shows",
     "solutions": "what solvers said",
+    "refused": "of open intents",
     "revoked": "which grants are void: the grants show it",
     "revoked_at": "when grants were made void",
     "spent": "what was used",
@@ -167,6 +169,19 @@ def _governor(state: State, terms: GovernorTerms) -> Tree:
     return tree | {"caps": {f"{cap.resource} per {cap.per}": {"amount": cap.amount} for cap in terms.caps}}
 
 
+def _token(state: State, token: Token) -> Tree:
+    """A token; `stated` says that it is a manifest's, which an apply takes away."""
+    tree = _plain(state, token)
+    del tree["token_hash"], tree["grant"], tree["is_revoked"]
+    return tree | {
+        "hash": token.token_hash,
+        "expires_ns": token.expires_ns or None,
+        "revoked": token.is_revoked,
+        "stated": not token.grant,
+        "under": token.grant,
+    }
+
+
 def _zone(state: State, zone: Zone) -> Tree:
     data = encode([zone.first_s, zone.at_s, zone.offsets_s, zone.rule])
     return {"name": zone.name, "version": zone.version, "data": hash_plan(data)}
@@ -185,12 +200,15 @@ def _budget(state: State, budget: BudgetDef) -> Tree:
 
 SHOWN: dict[str, Read] = {
     "accounts": _account,
+    "adapters": _plain,
+    BEARERS: _token,
     "budgets": _budget,
     "caps": _plain,
     "effects": _plain,
     GOVERNOR: _governor,
     "grants": _grant,
     "modules": _module,
+    PRINCIPALS: _plain,
     "resources": _plain,
     "rules": _rule,
     "stated": _stated,

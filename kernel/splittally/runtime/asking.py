@@ -27,6 +27,11 @@ class Asking:
         self._kernel = kernel
         self._writer = writer
 
+    @property
+    def sync(self) -> Kernel:
+        """The same world and principal for threads."""
+        return self._kernel
+
     async def _request(self, item: At) -> Any:
         (answer,) = await self._group([item])
         if isinstance(answer, Exception):

@@ -13,6 +13,7 @@ import msgspec
 from splittally.core.snapshot import state_root, tables
 from splittally.core.state import State
 from splittally.edge.wording import Wording, wording_of
+from splittally.runtime.callers import token_row
 from splittally.runtime.governor_views import governor_row
 from splittally.runtime.rows import Row
 from splittally.runtime.table import K, R, Table
@@ -93,6 +94,19 @@ class Definitions:
     def caps(self) -> Rows:
         """The caps that are defined, with the hash of the module that judges each."""
         return self._definitions(lambda: self._current().caps.caps)
+
+    @property
+    def tokens(self) -> Rows:
+        """The tokens by which the served world is reached: by name, as they stand at the logical time."""
+        return self._table(
+            lambda: self._current().caps.bearers.keys(),
+            lambda name: token_row(self._current(), name, self._current().now_ns),
+        )
+
+    @property
+    def principals(self) -> Rows:
+        """As whom users of the machine act on the socket: uids and roles, by the name of the principal."""
+        return self._definitions(lambda: self._current().caps.principals)
 
     def _definitions(self, table: Callable[[], dict[str, Any]]) -> Rows:
         def find(name: str) -> Row | None:

@@ -11,12 +11,13 @@ from splittally.core.ask import Recall
 from splittally.core.caps.names import digest_of
 from splittally.core.commands import Command, Known, Member, Submit
 from splittally.core.errors import JournalDamaged
-from splittally.core.events import INDEXED, Defined, Event, GrantRevoked, GrantSet
+from splittally.core.events import INDEXED, Defined, Event, GrantRevoked, GrantSet, Noted
 from splittally.core.frames import Body, read_body, read_command
 from splittally.core.intent import key_digest
 from splittally.core.intent_history import Trace, known_of, own_members, trace
 from splittally.core.ledger.state import Hold
 from splittally.core.limits import RECALL_FRAMES_MAX
+from splittally.core.types import REFUSED_RECEIPT
 from splittally.journal.frame import Frame, open_frame
 from splittally.journal.index import Index
 from splittally.journal.store import Store
@@ -134,6 +135,8 @@ def index_events(index: Index, seq: int, command: Command, out: list[Event]) -> 
             key = event.intent_hash  # type: ignore[union-attr]
         elif kind in NAMED:
             key = _key_of(event)
+        elif kind is Noted and event.subject == REFUSED_RECEIPT:  # type: ignore[union-attr]
+            key = event.intent_hash  # type: ignore[union-attr]
         if key and key not in done:
             done.add(key)
             index.put(key, seq)

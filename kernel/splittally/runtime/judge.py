@@ -2,16 +2,21 @@
 
 Rule 1. A question names its module by hash; the bytes of that hash are what is asked.
 Rule 2. An answer is bytes or the class of a fault. What it means is read in the core (`abi.py`).
+Rule 3. Whether a receipt's signature holds is asked here, too, because the core knows no cryptography.
 """
 
 from collections.abc import Callable
+from importlib import import_module
 
 from splittally.core.abi import Fault, Question
-from splittally.core.commands import Admitted, Judged
+from splittally.core.commands import Admitted, Judged, Settle, Verified
 from splittally.core.errors import NotAdmitted
 from splittally.core.hashing import hash_module
+from splittally.core.signatures import message_of
 from splittally.core.state import State
 from splittally.sandbox import Sandbox, admit
+
+_SIGNATURES = "splittally.edge.receipt_signatures"  # loaded with the first of them: most worlds have none
 
 
 class Judge:
@@ -38,6 +43,11 @@ class Judge:
         if isinstance(answer, Fault):
             return Judged(question.hash, b"", answer.cls)
         return Judged(question.hash, answer, "")
+
+    def verify(self, key: bytes, command: Settle) -> Verified:
+        """Whether a receipt's signature holds under this public key."""
+        signatures = import_module(_SIGNATURES)
+        return Verified(key, signatures.is_signature(key, command.signature, message_of(command)))
 
     def admit(self, wasm: bytes) -> Admitted:
         """Whether a module is admitted, and if not, by which check."""

@@ -5,7 +5,7 @@ Rule 2. Every method acts for one principal (`as_principal`), who may use only t
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -13,31 +13,26 @@ from msgspec.structs import replace
 
 from splittally.core.errors import InvalidInput
 from splittally.core.findings import has_code
-from splittally.core.native import NATIVE
-from splittally.core.native.approvals import APPROVE, REJECT
-from splittally.core.types import CAP_NATIVE_TYPE, OPERATOR, RELEASED, ROOT, is_id, is_name
+from splittally.core.types import OPERATOR, RELEASED, is_principal
 from splittally.edge.arguments import require, require_natural
-from splittally.edge.dimensions import warned
 from splittally.edge.hashes import require_hash
 from splittally.edge.moments import When
-from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Intent, Release, worded
+from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Intent, Release
 from splittally.runtime.charges import Book
 from splittally.runtime.health import health_row
 from splittally.runtime.history import History
 from splittally.runtime.lineage import Level, trace
+from splittally.runtime.natives import Natives
 from splittally.runtime.opening import upgrade
 from splittally.runtime.pipeline import commit, commit_if_running, tick
-from splittally.runtime.planning import Planning
 from splittally.runtime.queries import Queries
 from splittally.runtime.record import Record
 from splittally.runtime.rows import Row, outcome_row
 from splittally.runtime.streams import answers_for, use
 from splittally.runtime.waits import Patience, records_after, wait, watch
 
-GRANTING = ("grant.issue", "grant.amend", "grant.topup")  # what makes or changes the grant that it names
 
-
-class Kernel(Planning):
+class Kernel(Natives):
     """One open world, for one principal."""
 
     def __enter__(self) -> "Kernel":
@@ -82,7 +77,7 @@ class Kernel(Planning):
 
     def as_principal(self, name: str) -> "Kernel":
         """A view of the same world that may use only the grants `name` holds."""
-        if not is_id(name) or not is_name(f"host/{name}@1"):
+        if not is_principal(name):
             raise InvalidInput("a principal's name is letters, digits and `._:-`", field="principal")
         return Kernel(self._world, name)
 
@@ -135,50 +130,6 @@ class Kernel(Planning):
         request = Extend(require_hash(intent_hash), expires_ns)
         answer: HoldChange = self._one(At(now_ns, request))
         return answer
-
-    def approve(
-        self, intent_hash: bytes | str, now_ns: int | None = None, reasons: Sequence[str] | None = None
-    ) -> Decision:
-        """Approve an intent that waits: every reason that is yours to answer, or those that `reasons` names.
-
-        The finding `approval_answered` tells what `became` of it: `open`, `approval` where more must
-        approve, or `released` where it may no longer be done. Approving what is open changes nothing.
-        """
-        return self._answer(intent_hash, APPROVE, now_ns, reasons)
-
-    def reject(self, intent_hash: bytes | str, now_ns: int | None = None) -> Decision:
-        """Reject an intent that waits, which releases its hold."""
-        return self._answer(intent_hash, REJECT, now_ns, None)
-
-    def _answer(
-        self, intent_hash: bytes | str, answer: str, now_ns: int | None, reasons: Sequence[str] | None
-    ) -> Decision:
-        more: dict[str, Any] = {} if reasons is None else {"reasons": list(reasons)}
-        digest = require_hash(intent_hash)
-        return self.native("approval.answer", intent_hash=digest, answer=answer, now_ns=now_ns, **more)
-
-    def native(
-        self,
-        kind: str,
-        grant: str | None = None,
-        now_ns: int | None = None,
-        under: str | None = None,
-        **params: Any,
-    ) -> Decision:
-        """Ask for a native effect, such as `native("ledger.issue", resource=..., amount=..., to=...)`.
-
-        It is asked under the grant `under`; without one under the root grant by the operator, and under the
-        principal's first native grant by anybody else. `grant` says the same, but for an effect that has a
-        param of this name, as `usage.record` has.
-        """
-        if grant is not None and kind in NATIVE and hasattr(NATIVE[kind].params, "grant"):
-            params["grant"] = grant
-            grant = None
-        with self._lock:
-            asked = Intent(kind, params, under or grant or self._native_grant())
-            decision = self.submit(asked, now_ns=now_ns)
-            granted = [params["name"]] if decision.allowed and kind in GRANTING else []
-            return worded(warned(decision, self._world.state, granted), self._world.wording)
 
     def tick(self, now_ns: int | None = None) -> int:
         """Work through what is due by now; how many frames that took."""
@@ -284,16 +235,6 @@ class Kernel(Planning):
         if any(kernel._world is not world for kernel, _ in asked):
             raise InvalidInput("requests of several worlds are answered world by world", field="kernel")
         return answers_for(world, [(kernel._principal, item) for kernel, item in asked])
-
-    def _native_grant(self) -> str:
-        if self._principal == OPERATOR:
-            return ROOT
-        caps = self._world.state.caps
-        for name in sorted(caps.grants):
-            grant = caps.grants[name]
-            if grant.holder == self._principal and caps.caps[grant.cap].cap_type == CAP_NATIVE_TYPE:
-                return name
-        return ROOT
 
     def _past(self) -> History:
         return self._world.history

@@ -25,9 +25,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from splittally.core.ask import Needs, ask, wants_known, wants_params, wants_recall
+from splittally.core.ask import Needs, ask, wants_known, wants_params, wants_recall, wants_verified
 from splittally.core.canonical import UNENCODABLE
-from splittally.core.commands import Command, Evidence, Submit, Tick
+from splittally.core.commands import Command, Evidence, Settle, Submit, Tick
 from splittally.core.errors import InvalidInput
 from splittally.core.events import MAPPED, Event
 from splittally.core.evolve import remember
@@ -187,8 +187,11 @@ def _gather(
     recall = history.recall(target, state.ledger.holds.get(target)) if target else None
     if recall is not None and known is not None and (forgotten := wants_params(state, known)):
         recall = replace(recall, params_of=history.params_of(forgotten))
-    needs: Needs = ask(state, now_ns, principal, command, known, recall)
     seen: list[Evidence] = [known] if known is not None else []
+    if state.caps.adapters and (key := wants_verified(state, principal, command, known)):
+        assert type(command) is Settle
+        seen.append(judge.verify(key, command))
+    needs: Needs = ask(state, now_ns, principal, command, known, recall, seen)
     seen += [judge.admit(wasm) for wasm in needs.modules]
     seen += [judge.answer(state, question) for question in needs.questions]
     return seen

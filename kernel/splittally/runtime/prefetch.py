@@ -16,7 +16,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from splittally.core.ask import ask, rests_on, wants_recall
+from splittally.core.ask import ask, rests_on, wants_recall, wants_verified
 from splittally.core.commands import Command, Evidence, Submit
 from splittally.core.limits import GROUP_MAX
 from splittally.core.native import NATIVE
@@ -81,6 +81,8 @@ def prefetch(world: World, principal: str, batch: list[Sealed]) -> None:
         now_ns = max(now_ns, sealed.said_ns)
         if command is None or _is_known(world, command, done):
             continue
+        if state.caps.adapters and wants_verified(state, principal, command, None):
+            continue  # what is asked rests on its signature
         try:
             target = wants_recall(command)
             recall = world.history.recall(target, state.ledger.holds.get(target)) if target else None

@@ -5,11 +5,9 @@ Rule 2. What falls due while somebody waits, such as the end of an approval, hap
         wait works through it where the runtime reads the clock.
 """
 
-import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 
 from splittally.core.errors import InvalidInput
 from splittally.core.types import APPROVAL
@@ -66,41 +64,6 @@ def wait(patience: Patience, world: World, intent_hash: bytes, tick: Callable[[]
                 tick()
         if world.is_closed:
             return
-
-
-async def wait_async(
-    patience: Patience, world: World, intent_hash: bytes, tick: Callable[[], Awaitable[object]]
-) -> None:
-    """The same for a task; `tick` gives something to await."""
-    bell = Bell()
-    while not patience.is_over(phase := patience.phase):
-        with world.signals.waking(bell.ring, intent_hash, phase):
-            is_still = patience.phase == phase and not world.is_closed
-            if is_still and not await bell.heard(patience.pause_s()):
-                await tick()
-        if world.is_closed:
-            return
-
-
-class Bell:
-    """Wakes one task from any thread."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._event = asyncio.Event()
-
-    def ring(self) -> None:
-        """Wake the task; a loop that is gone waits for nothing."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._event.set)
-
-    async def heard(self, timeout_s: float) -> bool:
-        """Whether it rang since it was last heard, or does in this time."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), timeout_s)
-        has_rung = self._event.is_set()
-        self._event.clear()
-        return has_rung
 
 
 def records_after(world: World, seq: int) -> list[Record]:

@@ -37,6 +37,7 @@ from splittally.core.types import (
     is_name,
     is_per,
     is_plain,
+    is_principal,
 )
 
 DOUBTS = ("payer", "payee")
@@ -126,7 +127,7 @@ class GrantTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         _require(is_name(self.cap), f"`{self.cap}` is not a name such as sys/llm.basic@1")
-        _require(is_id(self.holder) and is_name(f"host/{self.holder}@1"), "`holder` is a principal's name")
+        _require(is_principal(self.holder), "`holder` is a principal's name")
         budget = self.budget or {}
         _require(len(budget) <= BUDGET_DIMS_MAX, f"a budget has at most {BUDGET_DIMS_MAX} dimensions")
         _require(len(self.limits) <= LIMITS_PER_GRANT_MAX, f"at most {LIMITS_PER_GRANT_MAX} limits")

@@ -9,11 +9,13 @@ Rule 2. A name once revoked is never used again. The last that were stand in `re
 from typing import NamedTuple
 
 from splittally.core.abi import CheckTemplate, check_template
+from splittally.core.callers import Principal, Token
 from splittally.core.canonical import decode, encode_record
 from splittally.core.caps.names import NO_NAMES, has_name
 from splittally.core.events import Authority
 from splittally.core.hashing import hash_terms
 from splittally.core.limits import CHAIN_GRANTS_MAX, PRICE_TABLES_KEPT_MAX
+from splittally.core.overlay import Overlay
 from splittally.core.periods import is_keyed
 from splittally.core.prices import PriceTable, read_table
 from splittally.core.rows import grant_row
@@ -23,6 +25,7 @@ from splittally.core.types import (
     CAP_NATIVE,
     CAP_NATIVE_TYPE,
     LIFE,
+    AdapterDef,
     CapDef,
     EffectDef,
     Grant,
@@ -101,10 +104,12 @@ class Chain(NamedTuple):
 class Caps:
     """The tables of definitions and grants."""
 
-    __slots__ = ("blobs", "caps", "chains", "effects", "forgotten", "grants", "manifests", "modules",
-                 "price_tables", "revoked", "revoked_at", "rules", "stated")  # fmt: skip
+    __slots__ = ("adapters", "bearers", "blobs", "caps", "chains", "effects", "forgotten", "grants",
+                 "manifests", "modules", "price_tables", "principals", "revoked", "revoked_at", "rules",
+                 "stated", "token_names", "uids")  # fmt: skip
 
     def __init__(self) -> None:
+        self.adapters: dict[str, AdapterDef] = {}  # who signs receipts
         self.blobs: dict[bytes, bytes] = {}
         self.modules: dict[str, bytes] = {}
         self.manifests: dict[str, dict[str, bytes]] = {}  # hash in hex -> the modules it names
@@ -116,6 +121,10 @@ class Caps:
         self.revoked_at: dict[str, int] = {}  # of the last of these, in which frame
         self.forgotten: dict[str, bytes] = {}  # `grants` -> the names of those that are (`names.py`)
         self.rules: dict[str, list[Rule]] = {}
+        self.bearers: dict[str, Token] = {}  # token by name
+        self.token_names: dict[bytes, str] = {}  # hash of a token's secret -> its name, derived
+        self.principals: dict[str, Principal] = {}
+        self.uids: dict[int, str] = {}  # uid -> the principal that has it, derived
         self.chains: dict[tuple[str, str], Chain] = {}
         self.price_tables: dict[bytes, PriceTable] = {}
 
@@ -124,6 +133,7 @@ class Caps:
         child = Caps()
         child.chains = self.chains.copy()
         child.price_tables = self.price_tables  # by hash, so they are the same in every fork
+        child.token_names, child.uids = Overlay(self.token_names), Overlay(self.uids)
         return child
 
     def chain(self, leaf: str, kind: str) -> Chain:
@@ -176,6 +186,13 @@ class Caps:
         if name not in self.grants:
             return self.is_forgotten(name)
         return any(grant.name in self.revoked for grant in self.ancestors(name))
+
+    def is_live(self, name: str, now_ns: int) -> bool:
+        """Whether neither the grant nor one above it was revoked, forgotten or has expired."""
+        return name in self.grants and all(
+            grant.name not in self.revoked and not (grant.expiry_ns and now_ns >= grant.expiry_ns)
+            for grant in self.ancestors(name)
+        )
 
     def is_forgotten(self, name: str) -> bool:
         """Whether a grant of this name was revoked so long ago that nothing else of it stands."""

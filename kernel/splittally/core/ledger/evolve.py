@@ -74,6 +74,12 @@ def label(ledger: Ledger, intent_hash: bytes, labels: dict[str, str]) -> None:
     ledger.labels[intent_hash] = labels
 
 
+def refuse_receipt(ledger: Ledger, intent_hash: bytes, code: str) -> None:
+    """Remember why a receipt of an intent was refused, as long as it is held."""
+    if intent_hash in ledger.holds:
+        ledger.refused[intent_hash] = [*ledger.refused.get(intent_hash, ()), code]
+
+
 def change_hold(ledger: Ledger, event: HoldChanged, now_ns: int, principal: str) -> None:
     """Move a hold to another phase or due time; remember who started its effect, and who answered what."""
     old = ledger.holds[event.intent_hash]
@@ -111,6 +117,8 @@ def _answer(ledger: Ledger, event: HoldChanged, principal: str) -> None:
 
 def settle(ledger: Ledger, event: Settled) -> None:
     """End the hold, where there is one, and charge each leg."""
+    if ledger.refused:
+        ledger.refused.pop(event.intent_hash, None)
     ended = ledger.holds.pop(event.intent_hash, None)
     ledger.started.pop(event.intent_hash, None)
     ledger.asked.pop(event.intent_hash, None)
@@ -135,6 +143,8 @@ def settle(ledger: Ledger, event: Settled) -> None:
 
 def release(ledger: Ledger, event: Released) -> None:
     """End a hold and free what it reserved."""
+    if ledger.refused:
+        ledger.refused.pop(event.intent_hash, None)
     ended = ledger.holds.pop(event.intent_hash)
     ledger.started.pop(event.intent_hash, None)
     ledger.asked.pop(event.intent_hash, None)

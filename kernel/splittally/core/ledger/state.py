@@ -102,7 +102,7 @@ class Ledger:
 
     __slots__ = ("accounts", "agenda", "agenda_is_shared", "appointments", "asked", "balances", "counters",
                  "drawn", "holds", "inflight", "issued", "keyed", "keys", "labels", "lenders", "lent",
-                 "moved", "raised", "resources", "slices", "started", "topups", "windows",
+                 "moved", "raised", "refused", "resources", "slices", "started", "topups", "windows",
                  "zones")  # fmt: skip
 
     def __init__(self) -> None:
@@ -127,6 +127,7 @@ class Ledger:
         self.started: dict[bytes, tuple[bytes, int]] = {}  # intent -> who dispatched it, and when
         self.asked: dict[bytes, list[Ask]] = {}  # intent that waits -> why, unless plainly
         self.labels: dict[bytes, dict[str, str]] = {}  # of the open holds whose intents have some
+        self.refused: dict[bytes, list[str]] = {}  # intent that is held -> why receipts of it were refused
         self.appointments: dict[tuple[int, int], int] = {}  # seq, position -> due time, of other domains
         self.agenda: list[Due] = []
         self.agenda_is_shared = False

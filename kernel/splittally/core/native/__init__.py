@@ -7,6 +7,7 @@ from splittally.core.native import (
     amendments,
     approvals,
     budgets,
+    callers,
     clocks,
     grants,
     holds,
@@ -31,6 +32,7 @@ NATIVE: dict[str, Native] = {
     **budgets.ROWS,
     **solutions.ROWS,
     **splits.ROWS,
+    **callers.ROWS,
     **usage.ROWS,
 }
 

@@ -14,7 +14,7 @@ from splittally.core.budget.plan import Plan
 from splittally.core.canonical import encode
 from splittally.core.findings import Finding, find
 from splittally.core.limits import PLAN_BYTES_MAX
-from splittally.core.native.authority import check_adoption, is_live
+from splittally.core.native.authority import check_adoption
 from splittally.core.native.money import check_scales
 from splittally.core.native.plans import plan_of
 from splittally.core.native.row import NativeCall
@@ -54,7 +54,7 @@ def check_plan(state: State, call: NativeCall, plan: Plan, parent: str, adopter:
 def adopter_of_split(state: State, call: NativeCall, budget: BudgetDef, plan: Plan) -> str:
     """The grant under which the plan of a split stands: who adopted it before, or else who asks."""
     old = budget.adopted_by
-    is_good = is_live(state, old, call.now_ns) and not check_adoption(state, old, plan, call.now_ns)
+    is_good = state.caps.is_live(old, call.now_ns) and not check_adoption(state, old, plan, call.now_ns)
     return old if is_good else call.grant
 
 

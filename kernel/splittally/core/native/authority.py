@@ -48,7 +48,7 @@ def may_ask(state: State, name: str, operation: str, resource: str, account: str
 
     A grant that covers only what it delegates gives none, nor does one whose own enforcer must be asked.
     """
-    if not is_live(state, name, now_ns):
+    if not state.caps.is_live(name, now_ns):
         return False
     for grant in state.caps.ancestors(name):
         if grant.cap not in (CAP_ALL, CAP_NATIVE):
@@ -58,14 +58,6 @@ def may_ask(state: State, name: str, operation: str, resource: str, account: str
         ):
             return False
     return True
-
-
-def is_live(state: State, name: str, now_ns: int) -> bool:
-    """Whether neither the grant nor one above it was revoked or has expired."""
-    return all(
-        grant.name not in state.caps.revoked and not (grant.expiry_ns and now_ns >= grant.expiry_ns)
-        for grant in state.caps.ancestors(name)
-    )
 
 
 def _lists_operation(state: State, grant: Grant, operation: str) -> bool:

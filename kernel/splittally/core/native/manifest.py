@@ -20,7 +20,9 @@ from splittally.core.events import Defined, Event, GrantRevoked
 from splittally.core.evolve import evolve, governed_windows
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_manifest, hash_module, hash_prices, hash_schema
+from splittally.core.native.callers import caller_events, check_callers
 from splittally.core.native.grants import change_events, check_accounts, check_change, revoke_events
+from splittally.core.native.manifest_adapters import adapter_events, check_adapters
 from splittally.core.native.manifest_budgets import check_budgets, stated_budget_events, stated_budgets
 from splittally.core.native.manifest_rules import governor_events, policy_events
 from splittally.core.native.manifest_terms import Manifest
@@ -49,10 +51,12 @@ def _check_manifest(state: State, call: NativeCall, manifest: Manifest) -> list[
     findings += check_debts(state, manifest.accounts)
     findings += _check_references(state, manifest)
     findings += check_tables(manifest.prices or ())
+    findings += check_callers(state, manifest, call.now_ns)
     if findings:
         return findings
     defined = _defined(state, manifest)
-    findings = check_zones(defined, [rate.limit() for rule in manifest.policy for rate in rule.rates])
+    findings = check_adapters(defined, manifest.adapters or {})
+    findings += check_zones(defined, [rate.limit() for rule in manifest.policy for rate in rule.rates])
     for name in _vanishing(defined, manifest):
         evolve(defined, GrantRevoked(name, MANIFEST), "", 0)
     findings += check_budgets(defined, call, manifest)
@@ -190,8 +194,10 @@ def manifest_events(state: State, call: NativeCall, manifest: Manifest) -> list[
             _extend(fork, events, grant_events(fork.caps, grant, terms.params, None))
         else:
             _extend(fork, events, change_events(fork, old, grant, terms.params, now_ns))
+    _extend(fork, events, adapter_events(fork, manifest.adapters or {}))
     _extend(fork, events, policy_events(fork, manifest, now_ns))
     _extend(fork, events, governor_events(fork, manifest, now_ns, governed_windows(state, now_ns)))
+    _extend(fork, events, caller_events(fork, manifest))
     if events and manifest.modules:
         digest = hash_manifest(encode(msgspec.to_builtins(manifest, builtin_types=(bytes,))))
         events.append(Defined("manifests", digest.hex(), encode(manifest.modules)))

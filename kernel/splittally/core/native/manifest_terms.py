@@ -6,6 +6,7 @@ from splittally.core.caps.grants import GrantTerms, LimitTerms
 from splittally.core.errors import ExpressionError
 from splittally.core.governor.terms import GovernorTerms
 from splittally.core.limits import (
+    ADAPTERS_MAX,
     APPROVERS_MAX,
     CLOCK_JUMP_NS,
     CLOCK_JUMP_NS_MIN,
@@ -15,6 +16,8 @@ from splittally.core.limits import (
     ZONES_MAX,
 )
 from splittally.core.native.budgets import CreateBudget
+from splittally.core.native.caller_terms import PrincipalTerms, TokenTerms, require_apart
+from splittally.core.native.manifest_adapters import AdapterTerms
 from splittally.core.native.money import SCALE_MAX
 from splittally.core.policy import ATTEMPTS, condition
 from splittally.core.types import (
@@ -29,6 +32,7 @@ from splittally.core.types import (
     is_id,
     is_kind,
     is_name,
+    is_principal,
 )
 from splittally.core.zones import Zone
 
@@ -109,7 +113,7 @@ class RuleTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         where, named = f"rule `{self.name}`", len(self.approvers)
         asks = self.decision == REQUIRE_APPROVAL or any(rate.over == "ask" for rate in self.rates)
         _require(asks, f"{where} asks nobody, so it has no `approvers` and no `approvals`")
-        _require(all(map(_is_principal, self.approvers)), f"the `approvers` of {where} are principals")
+        _require(all(map(is_principal, self.approvers)), f"the `approvers` of {where} are principals")
         _require(named == len(set(self.approvers)), f"{where} names one of its `approvers` twice")
         most = named or APPROVERS_MAX
         _require(named <= APPROVERS_MAX, f"at most {APPROVERS_MAX} `approvers`")
@@ -155,6 +159,9 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prices: list[bytes] | UnsetType = UNSET
     zones: dict[str, Zone] | UnsetType = UNSET
     budgets: list[CreateBudget] | UnsetType = UNSET
+    tokens: dict[str, TokenTerms] | UnsetType = UNSET
+    principals: dict[str, PrincipalTerms] | UnsetType = UNSET
+    adapters: dict[str, AdapterTerms] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         _require(all(0 <= scale <= SCALE_MAX for scale in self.resources.values()), "a scale is 0 to 18")
@@ -172,6 +179,10 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             _require(name == "" or is_name(name), "a module is stated by a name like acme/mail@1")
         self._require_zones()
         self._require_budgets()
+        require_apart(self.tokens or {}, self.principals or {})
+        adapters = self.adapters or {}
+        _require(len(adapters) <= ADAPTERS_MAX, f"at most {ADAPTERS_MAX} adapters")
+        _require(all(map(is_id, adapters)), "an adapter's name is printable text")
         _require(abs(self.offset_ns) <= 14 * 3600 * 10**9, "the offset from UTC is at most 14 hours")
         jump_ns = self.clock_jump_ns
         is_span = jump_ns == 0 or CLOCK_JUMP_NS_MIN <= jump_ns <= TIME_NS_MAX
@@ -191,10 +202,6 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _require(len(names) == len(set(names)), "two budgets have one name")
         twice = sorted(set(names) & {*self.accounts, *self.grants})
         _require(not twice, f"`{''.join(twice[:1])}` is a budget, and so no account or grant beside it")
-
-
-def _is_principal(name: str) -> bool:
-    return is_id(name) and is_name(f"host/{name}@1")
 
 
 def _require(holds: bool, message: str) -> None:

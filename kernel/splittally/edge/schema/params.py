@@ -84,6 +84,10 @@ class ParamsSchema:
             self._require_fit(normal, data)
         return data
 
+    def keeps(self, size: int) -> bool:
+        """Whether a receipt of so many bytes that fits is recorded as it was sent, byte for byte."""
+        return self._takes_all and (self.cut_above is None or size <= self.cut_above)
+
     def cut(self, value: Any) -> Any:
         """What `x-cut` keeps of a value, the same object where that is all of it."""
         return kept(value, self.root)

@@ -64,6 +64,7 @@ class Receipt(Struct, forbid_unknown_fields=True):
     payload_cbor: Annotated[str, Meta(pattern="^([0-9a-fA-F]{2})*$")] | UnsetType = UNSET
     cost_cents: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
     pays_to: Text | UnsetType = UNSET
+    signature: Annotated[str, Meta(pattern="^[0-9a-fA-F]{128}$")] | UnsetType = UNSET
     now_ns: Nanoseconds | UnsetType = UNSET
 
 

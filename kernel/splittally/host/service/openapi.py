@@ -112,56 +112,49 @@ def _hot_paths() -> Document:
 
 
 def _plain_paths() -> Document:
-    def read(summary: str, media: str, schema: Document, security: bool = False) -> Document:
-        said: Document = {
-            "summary": summary,
-            "responses": {
-                "200": {"description": summary, "content": {media: {"schema": schema}}},
-                **_problems(),
-            },
-        }
-        if not security:
-            said["security"] = []
-        return {"get": said}
-
     row: Document = {"type": "object"}
-    after = {
-        "name": "after",
-        "in": "query",
-        "schema": {"type": "integer", "minimum": -1, "maximum": 2**53},
-    }
-    events = read("the frames as they come", "text/event-stream", {"type": "string"}, security=True)
-    events["get"]["parameters"] = [after]
-    part = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
-    action = {
-        "type": "object",
-        "properties": {"name": {"type": "string"}, "properties": {"type": "object"}},
-        "required": ["name"],
-    }
-    asked = {
-        "type": "object",
-        "properties": {"subject": part, "resource": part, "action": action},
-        "required": ["subject", "resource", "action"],
-    }
-    told = {"type": "object", "properties": {"decision": {"type": "boolean"}}, "required": ["decision"]}
-    ready = read("whether it takes requests", "application/json", row)
-    ready["get"]["responses"]["503"] = {
-        "description": "not now",
-        "content": {"application/json": {"schema": row}},
-    }
     return {
-        "/v1/events": events,
-        "/health": read("whether it runs", "application/json", row),
-        "/ready": ready,
-        "/metrics": read("figures for Prometheus", "text/plain", {"type": "string"}),
-        "/access/v1/evaluation": {
-            "post": {
-                "operationId": "evaluation",
-                "summary": "AuthZEN 1.0: what would be decided",
-                "requestBody": _body(asked, is_required=True),
-                "responses": _responses(told),
-            }
-        },
+        "/v1/events": _events(),
+        "/health": _read("whether it runs", "application/json", row),
+        "/ready": _ready(row),
+        "/metrics": _read("figures for Prometheus", "text/plain", {"type": "string"}),
+        "/access/v1/evaluation": {"post": _evaluation()},
+    }
+
+
+def _read(summary: str, media: str, schema: Document) -> Document:
+    """A path that anybody reads."""
+    answered = {"description": summary, "content": {media: {"schema": schema}}}
+    return {"get": {"summary": summary, "security": [], "responses": {"200": answered, **_problems()}}}
+
+
+def _events() -> Document:
+    said = _read("the frames as they come", "text/event-stream", {"type": "string"})
+    bounds = {"type": "integer", "minimum": -1, "maximum": 2**53}
+    del said["get"]["security"]
+    said["get"]["parameters"] = [{"name": "after", "in": "query", "schema": bounds}]
+    return said
+
+
+def _ready(row: Document) -> Document:
+    said = _read("whether it takes requests", "application/json", row)
+    not_now = {"description": "not now", "content": {"application/json": {"schema": row}}}
+    said["get"]["responses"]["503"] = not_now
+    return said
+
+
+def _evaluation() -> Document:
+    part = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
+    fields = {"name": {"type": "string"}, "properties": {"type": "object"}}
+    action = {"type": "object", "properties": fields, "required": ["name"]}
+    parts = {"subject": part, "resource": part, "action": action}
+    asked = {"type": "object", "properties": parts, "required": sorted(parts)}
+    told = {"type": "object", "properties": {"decision": {"type": "boolean"}}, "required": ["decision"]}
+    return {
+        "operationId": "evaluation",
+        "summary": "AuthZEN 1.0: what would be decided",
+        "requestBody": _body(asked, is_required=True),
+        "responses": _responses(told),
     }
 
 

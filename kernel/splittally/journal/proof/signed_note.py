@@ -3,8 +3,8 @@
 Rule 1. The text is nothing until a signature of a key that the reader chose has been verified.
 Rule 2. A signature of another key is ignored; one of a known key that does not verify refuses the note.
 Rule 3. A private key is a PEM file that only its owner can read. It is never written over.
-Rule 4. A public key of low order is none: whoever has it need not sign. Ed25519 accepts signatures under such
-        a key that fit many texts, so it is refused where a key is read and where a note is verified.
+Rule 4. A public key of low order is refused where a key is read and where a note is verified
+        (`core/public_keys.py`).
 """
 
 import base64
@@ -26,17 +26,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from splittally.core.errors import InvalidInput
+from splittally.core.public_keys import is_weak
 from splittally.journal import disk
 
 ED25519 = b"\x01"  # the signature type that stands in key ids and key texts
 NOTE_BYTES_MAX = 64 * 1024
 _DASH = "\N{EM DASH} "
-
-# The y of the eight points of low order on edwards25519, as the integer that stands in a key beside the sign
-# of x. The order of the point is 1, 2, 4 and 8; RFC 8032, 5.1.
-_PRIME = 2**255 - 19
-_ORDER_8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
-LOW_ORDER_Y = frozenset((1, _PRIME - 1, 0, _ORDER_8, _PRIME - _ORDER_8))
 
 
 class VerifierKey(NamedTuple):
@@ -67,12 +62,6 @@ def parse_key(text: str) -> VerifierKey:
     if is_weak(key.public):
         raise InvalidInput("this key is of low order: signatures under it show nothing", field="key")
     return key
-
-
-def is_weak(public: bytes) -> bool:
-    """Whether this public key is a point of low order, or its y is not below the prime."""
-    y = int.from_bytes(public, "little") % 2**255  # without the sign of x
-    return y >= _PRIME or y in LOW_ORDER_Y
 
 
 def is_name(name: str) -> bool:
