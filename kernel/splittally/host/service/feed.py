@@ -23,11 +23,12 @@ from msgspec import json
 from splittally.core.commands import Submit
 from splittally.host.service.problems import Problem
 from splittally.host.service.service import Service
+from splittally.runtime.awaiting import Bell
 from splittally.runtime.callers import Caller
 from splittally.runtime.frame_documents import frame_json, tagged_json, type_of
 from splittally.runtime.queries import Queries
 from splittally.runtime.record import Record
-from splittally.runtime.waits import RECORDS_MAX, Bell
+from splittally.runtime.waits import RECORDS_MAX
 
 BEAT_SECONDS = 15.0  # so that what stands between keeps the connection
 
