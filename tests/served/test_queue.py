@@ -1,17 +1,22 @@
 """What waits: bounded and typed, receipts first, nothing held for who gave up, nobody delayed by a view."""
 
+import asyncio
 import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import splittally
+from hypothesis import given
+from hypothesis import strategies as st
 from splittally import Intent
 from splittally.core.events import Released
+from splittally.host.service.beside import EACH_MAX, Threads
+from splittally.host.service.shares import Shares
 
-from tests.served.serving import MANIFEST, Running, Served, asking, intent, lines, receipt, until
+from tests.served.serving import MANIFEST, Running, Served, asking, intent, lines, make_world, receipt, until
 
 LIMITED = {**MANIFEST, "grants": {"own": {**MANIFEST["grants"]["own"], "budget": {"tokens": 100}}}}
 
@@ -197,3 +202,114 @@ def test_who_lists_twenty_thousand_holds_delays_nobody(memory):
         assert waits[-1] < 0.5, waits[-5:]
         assert {count for name, count in listed if name == "bob"} == {20_000}
         assert {count for name, count in listed if name == "alice"} == {1}
+
+
+# --- nobody has all of it ----------------------------------------------------------------------
+
+
+names, weights, verbs = st.sampled_from("ab"), st.integers(1, 7), st.sampled_from("tgc")  # take, give, cancel
+
+
+@given(st.integers(1, 5), st.lists(st.tuples(names, weights, verbs), max_size=40))
+def test_shares_let_in_as_much_as_a_model_does(most, steps):
+    """The model: for each name a list of what is in, and one of what waits; the first that fits goes in."""
+
+    async def drive():
+        shares, taken, waiting = Shares(most), {"a": [], "b": []}, {"a": [], "b": []}
+
+        def go_on(name):
+            while waiting[name] and (not taken[name] or sum(taken[name]) + waiting[name][0][0] <= most):
+                taken[name].append(waiting[name].pop(0)[0])
+
+        for name, weight, step in steps:
+            if step == "t":
+                task = asyncio.ensure_future(shares.take(name, weight))
+                waiting[name].append((weight, task))
+                go_on(name)
+            elif step == "g" and taken[name]:
+                given = taken[name].pop(0)
+                go_on(name)
+                shares.give(name, given)
+            elif step == "c" and waiting[name]:
+                waiting[name].pop(-1)[1].cancel()
+                go_on(name)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            for each in "ab":
+                assert shares.waiting(each) == sum(weight for weight, _ in waiting[each])
+                assert not any(task.done() for _, task in waiting[each])
+        for name in "ab":
+            while taken[name]:
+                shares.give(name, taken[name].pop(0))
+                go_on(name)
+                await asyncio.sleep(0)
+        assert not shares._shares
+
+    asyncio.run(drive())
+
+
+def test_threads_are_not_taken_by_who_asks_and_goes(folder):
+    """A thread cannot be called back, so whoever gave up has no other meanwhile."""
+
+    async def drive():
+        threads, release, running = Threads(), threading.Event(), []
+
+        def work():
+            running.append(1)
+            release.wait(10)
+
+        for _ in range(20):
+            task = asyncio.ensure_future(threads.do("mallory", work))
+            await asyncio.sleep(0.005)
+            task.cancel()
+        assert len(running) == EACH_MAX
+        assert await asyncio.wait_for(threads.do("alice", lambda: 7), 5) == 7
+        release.set()
+        assert await asyncio.wait_for(threads.do("mallory", lambda: 8), 5) == 8
+        threads.close()
+
+    asyncio.run(drive())
+
+
+def test_who_floods_the_queue_keeps_nobody_else_waiting(folder):
+    """Alice has thousands of intents on their way, and some that are only judged; Bob has one."""
+    with Served(make_world(folder / "world")) as served:
+        packed = []
+        for _ in range(12):
+            alice = served.frames(principal="alice")
+            ask = intent("alice/llm", 1)
+            asked = [alice.packed(n, [ask] * 900) for n in range(30)]
+            asked += [alice.packed(99, {"call": "decide", "intent": ask})] * 200
+            alice.socket.setblocking(False)
+            with suppress(BlockingIOError):
+                alice.socket.send(b"".join(asked))
+            packed.append(alice)
+        time.sleep(0.3)
+        connection, waits = served.connection(), []
+        for _ in range(20):
+            begun = time.monotonic()
+            told = asking(
+                connection, "POST", "/v1/intents", intent("bob/llm"), {"splittally-principal": "bob"}
+            )
+            assert told.json["allowed"]
+            told = asking(connection, "POST", "/v1/receipts", receipt(told.json["intent_hash"]),
+                          {"splittally-principal": "bob"})  # fmt: skip
+            assert told.json["status"] == "settled"
+            waits.append(time.monotonic() - begun)
+        waits.sort()
+        assert waits[len(waits) // 2] < 0.5, waits
+
+
+def test_more_than_a_principal_may_have_waiting_is_answered_busy_and_its_receipts_are_not(folder):
+    with running(folder) as (kernel, clients):
+        held = clients.ask("POST", "/v1/intents", intent()).json["intent_hash"]
+        with ThreadPoolExecutor(20) as pool, kept_busy(kernel):
+            asked = [pool.submit(clients.frames().ask, [intent(tokens=0)] * 250) for _ in range(14)]
+            until(lambda: any(each.done() for each in asked))
+            settled = pool.submit(clients.ask, "POST", "/v1/receipts", receipt(held))
+            time.sleep(0.1)
+        outcomes = [x for each in asked for x in each.result(20)]
+        busy = [x for x in outcomes if x["findings"] and x["findings"][0]["code"] == "busy"]
+        assert busy
+        assert len(busy) < len(outcomes)
+        assert settled.result(20).json["status"] == "settled"

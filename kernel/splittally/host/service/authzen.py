@@ -29,9 +29,7 @@ async def evaluation(service: Service, caller: Caller, asked: Any) -> dict[str, 
             raise Problem(403, "forbidden", f"you ask as `{caller.principal}` and may name nobody else")
         caller = Caller(principal, ())
     params = action.get("properties", {})
-    asked = At(None, Intent(kind, params, grant))
-    decision = await service.within(service.asking(caller).decide(asked.request))
-    decision = service.veiled(caller, asked, decision)
+    decision = await service.judged(caller, At(None, Intent(kind, params, grant)))
     context = {
         "outcome": decision.outcome,
         "reason": decision.reason,

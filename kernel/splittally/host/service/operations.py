@@ -119,8 +119,7 @@ async def _decide(service: Service, caller: Caller, asked: Decide) -> Document:
         raise problem_of(error) from None
     if not isinstance(at.request, Intent):
         raise Problem(400, "invalid_input", "an intent is decided here; groups and receipts are not")
-    answer = await service.within(service.asking(caller).decide(at.request, at.now_ns))
-    return told(service.veiled(caller, at, answer))
+    return told(await service.judged(caller, At(at.now_ns, at.request)))
 
 
 async def _native(service: Service, caller: Caller, asked: Native) -> Document:

@@ -5,7 +5,7 @@ Rule 2. Who acts for several principals asks in each one's name; whose grants ma
         decides.
 Rule 3. A caller sees its own intents and the grants that it holds; operators and auditors see all.
 Rule 4. What waits is bounded and typed: intents that find the queue full are `busy`. Receipts, releases and
-        extensions are never refused for that.
+        extensions are never refused for that. Nobody has more than a share of the queue (`turns.py`).
 Rule 5. That somebody else holds a grant is told as that there is none.
 Rule 6. The loop never takes the world's lock: what does is asked of the writer, or read beside it
         (`beside.py`).
@@ -23,11 +23,12 @@ from splittally.core.commands import Open
 from splittally.core.errors import SplittallyError
 from splittally.core.limits import QUEUE_MAX
 from splittally.core.types import OPERATOR
-from splittally.edge.records import At, Decision
+from splittally.edge.records import At, Decision, Intent
 from splittally.edge.request_lines import request_of
 from splittally.host.service.beside import Threads
 from splittally.host.service.problems import Problem, busy, problem_of
 from splittally.host.service.telling import is_busy, may_see, told, veiled
+from splittally.host.service.turns import Turns
 from splittally.journal.frame import Head
 from splittally.runtime.callers import Caller, caller_by_token, caller_by_uid
 from splittally.runtime.kernel import Kernel
@@ -69,6 +70,7 @@ class Service:
         assert isinstance(command, Open)
         self.world_id = command.world.hex()  # which it was given when it was made
         self._threads = Threads()
+        self._turns = Turns(self._writer)
         self._ticking: asyncio.Task[None] | None = None
 
     # --- its life ------------------------------------------------------------------------------
@@ -153,7 +155,7 @@ class Service:
             raise Problem(413, "too_many", f"an array has at most {MANY_MAX} requests")
         read = [_read(document) for document in documents]
         asked = [each for each in read if isinstance(each, At)]
-        answers = iter(await self.within(kernel.run(asked)) if asked else ())
+        answers = iter(await self.within(self._turns.run(caller.principal, kernel, asked)) if asked else ())
         return [
             told(self.veiled(caller, each, next(answers)) if isinstance(each, At) else each, document)
             for each, document in zip(read, documents, strict=True)
@@ -165,12 +167,18 @@ class Service:
         asked = _read(document)
         if isinstance(asked, SplittallyError):
             raise problem_of(asked)
-        (answer,) = await self.within(kernel.run([asked]))
+        (answer,) = await self.within(self._turns.run(caller.principal, kernel, [asked]))
         if isinstance(answer, SplittallyError):
             raise problem_of(answer)
         if isinstance(answer, Decision) and answer.seq is None and is_busy(answer):
             raise busy()
         return told(self.veiled(caller, asked, answer), document)
+
+    async def judged(self, caller: Caller, asked: At[Intent]) -> Decision:
+        """What would be decided now, with nothing written."""
+        answer = await self.within(self._turns.decide(caller.principal, self.asking(caller), asked))
+        decision: Decision = self.veiled(caller, asked, answer)
+        return decision
 
     def veiled(self, caller: Caller, asked: At, answer: Any) -> Any:
         """An answer as this caller may know it: under a grant that is another's, as if there were none."""
