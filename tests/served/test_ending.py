@@ -1,6 +1,7 @@
 """How a service ends, and starts again: nothing that was answered is lost, and no older copy is served."""
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -10,12 +11,23 @@ from functools import partial
 
 import pytest
 import splittally
-from splittally.core.errors import JournalOlder, WorldLocked
+from splittally.core.errors import DiskFull, JournalOlder, KernelStopped, NoWorld, WorldLocked
 from splittally.core.events import Held
 from splittally.host.service import head, listening
 
 from tests.cli_tools import process
-from tests.served.serving import Served, asking, frames_of, intent, make_world, receipt, until
+from tests.served.serving import (
+    MANIFEST,
+    Clients,
+    Running,
+    Served,
+    asking,
+    frames_of,
+    intent,
+    make_world,
+    receipt,
+    until,
+)
 
 
 def held_in(frame):
@@ -253,3 +265,64 @@ def test_a_long_path_is_served_as_a_short_one(folder):
     with Served(make_world(deep / "world")) as served:
         hashed = served.ask("POST", "/v1/intents", intent()).json["intent_hash"]
         assert served.ask("POST", "/v1/receipts", receipt(hashed)).json["status"] == "settled"
+
+
+# --- while it runs -----------------------------------------------------------------------------
+
+
+def test_how_far_a_world_is_served_is_written_while_it_is(folder, monkeypatch):
+    monkeypatch.setattr(head, "HEAD_SECONDS", 0.05)
+    kernel = splittally.open(folder / "world", clock="given")
+    kernel.apply(MANIFEST)
+    with Running(kernel, folder / "world") as clients:
+        for _ in range(2):
+            clients.ask("POST", "/v1/intents", intent())
+            size = clients.ask("GET", "/health").json["seq"] + 1
+            until(lambda size=size: json.loads((folder / "world" / head.FILE).read_bytes())["size"] == size)
+
+
+def test_a_world_that_stopped_ends_its_service_so_that_the_next_goes_on(folder, monkeypatch):
+    """Its state is ahead of its journal; opened again it is not."""
+    world, served = make_world(folder / "world"), []
+
+    def opened(path, **options):
+        kernel = splittally.open(path, **options)
+        served.append(kernel._world)
+        return kernel
+
+    def full(*_):
+        raise DiskFull("the disk is full")
+
+    answers = []
+
+    def ask():
+        until(lambda: (world / "serve.sock").exists())
+        clients = Clients(world / "serve.sock")
+        assert clients.ask("POST", "/v1/intents", intent()).status == 200
+        monkeypatch.setattr(served[0].store, "append", full)
+        answers.extend(clients.ask("POST", "/v1/intents", intent()) for _ in range(2))
+
+    monkeypatch.setattr(listening, "open_world", opened)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    with pytest.raises(KernelStopped, match="serve the world again"):
+        listening.serve(world)
+    asking.join(20)
+    assert [x.status for x in answers] == [507, 503]
+    assert not (world / "serve.sock").exists()
+    monkeypatch.undo()
+    with splittally.open(world) as kernel:
+        assert len(kernel.state.reservations) == 1
+
+
+def test_signals_are_as_before_once_it_has_ended(folder):
+    before = [signal.getsignal(each) for each in listening.SIGNALS]
+    with pytest.raises(NoWorld):
+        listening.serve(folder / "nothing")
+    world = make_world(folder / "world")
+    ended = threading.Thread(target=lambda: (until((world / "serve.sock").exists), time.sleep(0.3),
+                                             os.kill(os.getpid(), signal.SIGTERM)))  # fmt: skip
+    ended.start()
+    listening.serve(world)
+    ended.join(20)
+    assert [signal.getsignal(each) for each in listening.SIGNALS] == before

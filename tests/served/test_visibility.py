@@ -336,3 +336,18 @@ def test_a_secret_that_nobody_has_is_refused_also_for_the_owner(served):
     assert client.greeting["problem"]["status"] == 401
     with pytest.raises((EOFError, ConnectionError)):
         client.take()
+
+
+def test_a_user_of_the_machine_whom_the_world_does_not_know_is_nobody():
+    with world_of_two() as (kernel, _):
+        service = Service(kernel, 1_000)
+        for named in (None, "alice", "operator"):
+            for uid in (None, 0, 1_001):
+                with pytest.raises(Problem) as refused:
+                    service.caller_of(uid, None, named)
+                assert (refused.value.status, refused.value.code) == (401, "unauthenticated")
+            told = service.caller_of(1_000, None, named)
+            assert told.principal == (named or "operator")
+            assert told.may_see_all == (named != "alice")
+        service._threads.close()
+        service._writer.close()
