@@ -25,7 +25,7 @@ import uvloop
 from splittally import Intent, aio
 from splittally.core.limits import GROUP_MAX
 from splittally.host.service import serve
-from splittally.host.service.service import told
+from splittally.host.service.telling import told
 from splittally.runtime.served import SOCKET, connected
 
 from splittally_tools.bench import face_load
