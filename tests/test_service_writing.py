@@ -16,6 +16,9 @@ class Taking:
     def write(self, data):
         self.asked.append(bytes(data))
 
+    def is_closing(self):
+        return not {"closed", "aborted"}.isdisjoint(self.asked)
+
     def close(self):
         self.asked.append("closed")
 
@@ -50,3 +53,15 @@ def test_what_was_written_before_a_connection_is_closed_is_sent_first():
         return taking.asked
 
     assert asyncio.run(written()) == [b"headbody", "closed", "aborted"]
+
+
+def test_nothing_is_written_to_a_connection_that_was_cut_off_meanwhile():
+    async def written():
+        taking = Taking()
+        joining = Joining(taking, asyncio.get_running_loop())
+        joining.write(b"head")
+        joining.abort()
+        await asyncio.sleep(0)
+        return taking.asked
+
+    assert asyncio.run(written()) == ["aborted"]

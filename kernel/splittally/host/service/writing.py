@@ -4,6 +4,7 @@ A write to a connection is a call of the system, and wakes whoever reads. The se
 response and its body apart.
 
 Rule 1. What is written stays here until the step of the loop ends, or the connection is closed.
+        Where the connection is gone by then, nobody hears it.
 Rule 2. Everything else the transport does by itself.
 """
 
@@ -34,7 +35,6 @@ class Joining:
         return getattr(self._transport, name)
 
     def _flush(self) -> None:
-        if self._parts:
-            data = b"".join(self._parts)
-            self._parts.clear()
-            self._transport.write(data)
+        parts, self._parts = self._parts, []
+        if parts and not self._transport.is_closing():
+            self._transport.write(b"".join(parts))
