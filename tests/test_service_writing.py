@@ -4,7 +4,7 @@ import asyncio
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from splittally.host.service.writing import Joining
+from splittally.host.service.writing import HELD_BYTES_MAX, Joining
 
 
 class Taking:
@@ -65,3 +65,19 @@ def test_nothing_is_written_to_a_connection_that_was_cut_off_meanwhile():
         return taking.asked
 
     assert asyncio.run(written()) == ["aborted"]
+
+
+@given(st.lists(st.binary(min_size=1, max_size=HELD_BYTES_MAX), max_size=12))
+def test_what_is_much_is_written_before_the_step_ends(parts):
+    """Else who writes without end would never hear that nobody takes it."""
+
+    async def written():
+        taking = Taking()
+        joining = Joining(taking, asyncio.get_running_loop())
+        for at, part in enumerate(parts, 1):
+            joining.write(part)
+            assert sum(map(len, parts[:at])) - sum(map(len, taking.asked)) <= HELD_BYTES_MAX
+        await asyncio.sleep(0)
+        return b"".join(taking.asked)
+
+    assert asyncio.run(written()) == b"".join(parts)
