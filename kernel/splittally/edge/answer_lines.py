@@ -30,8 +30,8 @@ def answer_json(answer: Answer) -> dict[str, Any]:
                 "seq": answer.seq,
                 "intent_hash": answer.intent_hash.hex() if answer.intent_hash else None,
                 "outcome": answer.outcome,
-                "findings": [finding_json(finding) for finding in answer.findings],
-                "reserve": readable(answer.reserve),
+                "findings": [finding_json(finding) for finding in answer.findings] if answer.findings else [],
+                "reserve": _amounts(answer.reserve),
                 "duplicate": answer.duplicate,
             }
             if answer.attempt is not None:
@@ -54,6 +54,11 @@ def answer_json(answer: Answer) -> dict[str, Any]:
                 "status": answer.status,
                 "due_ns": answer.due_ns,
             }
+
+
+def _amounts(amounts: dict[str, int]) -> dict[str, Any]:
+    """What `readable` makes of amounts, for the answer that every intent gets."""
+    return {name: n if n <= 2**53 else str(n) for name, n in amounts.items()}
 
 
 def readable(value: Any) -> Any:

@@ -3,13 +3,14 @@
 Rule 1. Everything that waits when a commit ends shares the next one; receipts go before intents.
 Rule 2. What a caller gave up while it waited is not decided. Where it was decided meanwhile, what it holds
         is released as `not_dispatched` before anything that came later is decided: nobody knows of it.
-Rule 3. Where the last commit had company, the next one lingers for it, at most `linger_s`.
+Rule 3. Where the last commit had company, the next one lingers until it is full: while more comes within
+        `linger_s`, and `LINGERS_MAX` times that at most. Who reads requests and who decides them would take
+        the interpreter from each other meanwhile, which costs both more than a commit.
 Rule 4. Receipts, releases and extensions always go on: what they say is true whoever waits.
 """
 
 import asyncio
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,7 +23,7 @@ from splittally.core.types import ADMITTED
 from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Receipt, Release, Request
 from splittally.runtime.kernel import Kernel
 
-LINGER_BELOW = 32  # so many that wait make a group that is worth a commit
+LINGERS_MAX = 16
 
 
 class Waiting:
@@ -59,6 +60,10 @@ class Waiting:
         return list(self.work) if self.is_wanted else [item for item in self.work if is_kept(item)]
 
 
+def _size(waiting: Waiting) -> int:
+    return 1 if callable(waiting.work) else len(waiting.work)
+
+
 def is_kept(item: At) -> bool:
     """Whether a request goes on although nobody waits for its answer."""
     return isinstance(item.request, Receipt | Release | Extend)
@@ -71,6 +76,7 @@ class Writer:
         self._queue_max = queue_max
         self._linger_s = linger_s
         self._had_company = False
+        self._is_lingering = False  # so it need not be woken
         self._first: deque[Waiting] = deque()  # receipts, releases: they free what others wait for
         self._then: deque[Waiting] = deque()
         self._unknown: list[tuple[Kernel, At]] = []  # releases of what nobody knows of
@@ -87,7 +93,8 @@ class Writer:
             if not is_first and len(self._then) >= self._queue_max:
                 return False
             (self._first if is_first else self._then).append(waiting)
-            self._wake.notify()
+            if not self._is_lingering or self.size >= GROUP_MAX:
+                self._wake.notify()
         return True
 
     @property
@@ -134,13 +141,25 @@ class Writer:
                     self._wake.wait()
                 if self._is_closing and not (self._first or self._then or self._unknown):
                     return
-                is_early = self._had_company and len(self._first) + len(self._then) < LINGER_BELOW
-            if is_early and self._linger_s:
-                time.sleep(self._linger_s)
+                self._linger()
             group = self._take()
             self._release_unknown()
             self._answer(group)
             self._release_unknown()
+
+    def _linger(self) -> None:
+        """Wait for what fills a commit, as long as it comes."""
+        if not self._linger_s or not self._had_company:
+            return
+        self._is_lingering = True
+        for _ in range(LINGERS_MAX):
+            before = self.size
+            if self._is_closing or sum(map(_size, self._first)) + sum(map(_size, self._then)) >= GROUP_MAX:
+                break
+            self._wake.wait(self._linger_s)
+            if self.size == before:
+                break
+        self._is_lingering = False
 
     def _take(self) -> list[Waiting]:
         """What the next commit answers: receipts first."""
@@ -150,7 +169,7 @@ class Writer:
             for queue in (self._first, self._then):
                 while queue and size < GROUP_MAX:
                     group.append(queue.popleft())
-                    size += len(group[-1].work) if isinstance(group[-1].work, Sequence) else 1
+                    size += _size(group[-1])
         self._had_company = len(group) > 1
         return group
 

@@ -26,6 +26,7 @@ from splittally.core.types import OPERATOR
 from splittally.edge.records import At, Decision, Intent
 from splittally.edge.request_lines import request_of
 from splittally.host.service.beside import Threads
+from splittally.host.service.deadline import Deadline
 from splittally.host.service.problems import Problem, busy, problem_of
 from splittally.host.service.telling import is_busy, may_see, told, veiled
 from splittally.host.service.turns import Turns
@@ -60,6 +61,7 @@ class Service:
         self.deadline_s = deadline_s
         self.started = time.monotonic()
         self.counted: dict[tuple[str, str], int] = {}  # requests by face and outcome
+        self._deadline = Deadline(deadline_s)
         self._writer = Writer(queue_max, LINGER_S)
         self._operator = AsyncKernel(kernel, self._writer)
         self._kernels: OrderedDict[str, AsyncKernel] = OrderedDict()
@@ -187,8 +189,7 @@ class Service:
     async def within(self, asked: Awaitable[R]) -> R:
         """The answer within a deadline; `Problem` 504 after it, and what nobody hears of is not held."""
         try:
-            async with asyncio.timeout(self.deadline_s):
-                return await asked
+            return await self._deadline.within(asked)
         except TimeoutError:
             text = f"no decision within {self.deadline_s:g} s; ask again"
             raise Problem(504, "deadline", text) from None
