@@ -15,8 +15,9 @@ from splittally.edge.hashes import require_hash
 from splittally.runtime.clock import GIVEN
 from splittally.runtime.reader import open_reader
 from splittally.runtime.rows import Row
-from splittally.wire.calls import calls_to, is_awaited
+from splittally.wire.calls import calls_to
 from splittally.wire.errors import AnswerLost, ConnectionLost, NotServed, RefusedByService
+from splittally.wire.exchanges import is_awaited
 
 from splittally_tools.cli.effects import emit_outcome, not_found
 from splittally_tools.cli.exit_codes import DONE, REFUSED

@@ -13,14 +13,12 @@ Rule 4. Many requests go as arrays, in order, as many as fit into a frame; what 
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from splittally.core.errors import InvalidInput, SplittallyError
-from splittally.core.limits import GROUP_MAX
-from splittally.core.types import APPROVAL
+from splittally.core.errors import SplittallyError
 from splittally.edge.answer_lines import told
 from splittally.edge.hashes import require_hash
 from splittally.edge.json_values import parse_json
@@ -29,9 +27,19 @@ from splittally.runtime.rows import Row
 from splittally.runtime.served import SOCKET, connected
 from splittally.wire.documents import Answered, Document, answer_of, data_of, may_be_repeated
 from splittally.wire.errors import AnswerLost, ConnectionLost, NotServed, error_of
+from splittally.wire.exchanges import (
+    ANSWER_BYTES_MAX,
+    ANSWER_SECONDS,
+    PIECE_BYTES,
+    WAIT_SLICE_SECONDS,
+    arrays,
+    is_awaited,
+    lost,
+    row_of,
+    within_a_frame,
+)
 from splittally.wire.frames import (
     CODECS,
-    FRAME_BYTES_MAX,
     ID_MAX,
     Codec,
     Frame,
@@ -40,12 +48,6 @@ from splittally.wire.frames import (
     pack,
     take,
 )
-
-ANSWER_SECONDS = 60.0  # the service itself gives up earlier, and says so
-ANSWER_BYTES_MAX = 64 * 1024 * 1024  # a page of rows, each as large as they are
-ARRAY_BYTES_MAX = FRAME_BYTES_MAX - 16  # the head of a frame, and that of an array
-WAIT_SLICE_SECONDS = 30.0  # of a longer wait, asked again and again: a service waits for a minute at most
-_PIECE_BYTES = 1 << 18
 
 
 class Calls:
@@ -87,10 +89,10 @@ class Calls:
         sendable: list[tuple[int, bytes]] = []
         for place, item in enumerate(requests):
             try:
-                sendable.append((place, _within_a_frame(data_of(item))))
+                sendable.append((place, within_a_frame(data_of(item))))
             except SplittallyError as error:
                 answers[place] = error
-        for several in _arrays(sendable):
+        for several in arrays(sendable):
             asked = [requests[place] for place, _ in several]
             data = self._codec.array([data for _, data in several])
             found = _or_raise(self._told(data, None, all(map(may_be_repeated, asked))))
@@ -104,7 +106,7 @@ class Calls:
 
     def told(self, document: Any, answer_s: float | None = None) -> Any:
         """The same, and `{"problem": ...}` where there is one."""
-        return self._told(_within_a_frame(self._codec.write(document)), answer_s, False)
+        return self._told(within_a_frame(self._codec.write(document)), answer_s, False)
 
     def told_each(self, documents: list[Document]) -> list[Document]:
         """The answers to documents of requests, in order; for each its problem where there is none."""
@@ -112,10 +114,10 @@ class Calls:
         sendable: list[tuple[int, bytes]] = []
         for place, document in enumerate(documents):
             try:
-                sendable.append((place, _within_a_frame(self._codec.write(document))))
+                sendable.append((place, within_a_frame(self._codec.write(document))))
             except SplittallyError as error:
                 answers[place] = told(error, document)
-        for several in _arrays(sendable):
+        for several in arrays(sendable):
             data = self._codec.array([data for _, data in several])
             found = self._told(data, None, False)
             each = found if isinstance(found, list) else [found] * len(several)
@@ -136,7 +138,7 @@ class Calls:
 
     def outcome(self, intent_hash: bytes | str) -> Row | None:
         """What happened to an intent; None where there is none, or none that this principal may see."""
-        return _row(self._look("outcome", intent_hash=require_hash(intent_hash).hex()))
+        return row_of(self._look("outcome", intent_hash=require_hash(intent_hash).hex()))
 
     def wait(
         self, intent_hash: bytes | str, timeout_s: float | None = None, *, ended: bool = False
@@ -147,7 +149,7 @@ class Calls:
         while True:
             left = WAIT_SLICE_SECONDS if until is None else max(0.0, until - time.monotonic())
             slice_s = min(left, WAIT_SLICE_SECONDS)
-            row = _row(self._look("wait", intent_hash=digest, timeout_s=slice_s, ended=ended))
+            row = row_of(self._look("wait", intent_hash=digest, timeout_s=slice_s, ended=ended))
             if row is None or not is_awaited(row, ended) or (until is not None and left <= slice_s):
                 return row
 
@@ -215,7 +217,7 @@ class Calls:
             return self._received(self._number)
         except OSError as error:
             self._hang_up()
-            raise _lost(not isinstance(error, TimeoutError)) from error
+            raise lost(not isinstance(error, TimeoutError)) from error
         except BaseException:
             self._hang_up()
             raise
@@ -231,7 +233,7 @@ class Calls:
                 if found[0].number != number:
                     raise OSError("an answer to nothing that was asked")
                 return found[0].data
-            piece = self._socket.recv(_PIECE_BYTES)
+            piece = self._socket.recv(PIECE_BYTES)
             if not piece:
                 raise OSError("the service hung up")
             self._buffer += piece
@@ -272,48 +274,7 @@ def calls_to(
     return Calls(lambda: connected(path, answer_s), said, CODECS[encoding], answer_s)
 
 
-def is_awaited(row: Row, ended: bool) -> bool:
-    """Whether what is waited for is still to come."""
-    return bool(row["phase"]) if ended else row["phase"] == APPROVAL
-
-
 def _or_raise(document: Any) -> Any:
     if type(document) is dict and "problem" in document:
         raise error_of(document["problem"])
     return document
-
-
-def _row(document: Document | None) -> Row | None:
-    if document is None:
-        return None
-    named = {name: bytes.fromhex(document[name]) for name in ("intent_hash", "attempt") if document.get(name)}
-    return Row({**document, **named})
-
-
-def _within_a_frame(data: bytes) -> bytes:
-    if len(data) > ARRAY_BYTES_MAX:
-        text = f"a request to a service has at most {ARRAY_BYTES_MAX} bytes"
-        raise InvalidInput(text, bytes_max=ARRAY_BYTES_MAX)
-    return data
-
-
-def _arrays(sendable: list[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
-    """What fits into one frame, and into one commit."""
-    several: list[tuple[int, bytes]] = []
-    size = 0
-    for place, data in sendable:
-        if several and (len(several) == GROUP_MAX or size + len(data) > ARRAY_BYTES_MAX):
-            yield several
-            several, size = [], 0
-        several.append((place, data))
-        size += len(data)
-    if several:
-        yield several
-
-
-def _lost(hung_up: bool) -> AnswerLost:
-    how = "the service was gone" if hung_up else "time was up"
-    text = (
-        f"{how} before the answer came, so this was done or was not: look with `tally log` and `tally outcome"
-    )
-    return AnswerLost(f"{text} HASH`, or send it again where it has a key", hung_up=hung_up)

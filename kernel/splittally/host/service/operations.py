@@ -190,6 +190,10 @@ async def _upgrade(service: Service, caller: Caller, asked: Nothing) -> Document
     return {"seq": await service.within(service.asking(caller).upgrade())}
 
 
+async def _me(service: Service, caller: Caller, asked: Nothing) -> Document:
+    return {"principal": caller.principal, "roles": list(caller.roles), "world": service.world_id}
+
+
 TABLES = ("grants", "counters", "reservations", "accounts", "budgets", "resources")
 INTENT = "/v1/intents/{intent_hash}"
 OPERATIONS: tuple[Operation, ...] = (
@@ -207,6 +211,7 @@ OPERATIONS: tuple[Operation, ...] = (
         Operation(x[:-1], "GET", f"/v1/{x}/{{name}}", HOST, Named, "Row", _row_of(x), f"one of the {x}")
         for x in TABLES
     ),
+    Operation("me", "GET", "/v1/me", HOST, Nothing, "Row", _me, "who the caller is here"),
     Operation("spend", "GET", "/v1/spend", HOST, Spend, "Rows", _spend, "who spent what, from charges"),
     Operation("journal", "GET", "/v1/journal", AUDITOR, Journal, "Page", _journal, "frames, page by page"),
     Operation("apply", "POST", "/v1/manifest", OWNER, Apply, DECISION, _apply, "make the world what it says"),
