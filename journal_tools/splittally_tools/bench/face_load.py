@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 import msgspec
-from splittally.host.service.frames import HELLO
+from splittally.wire.frames import HELLO
 
 from splittally_tools.bench.workload import KIND, params
 

@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 import uvloop
 from splittally import Intent, aio
 from splittally.core.limits import GROUP_MAX
-from splittally.host.service import serve
-from splittally.host.service.telling import told
+from splittally.edge.answer_lines import told
+from splittally.host.service.listening import serve
 from splittally.runtime.served import SOCKET, connected
 
 from splittally_tools.bench import face_load

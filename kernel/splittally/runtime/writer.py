@@ -19,9 +19,9 @@ from typing import Any
 
 from splittally.core.errors import KernelStopped, SplittallyError
 from splittally.core.limits import GROUP_MAX
-from splittally.core.types import ADMITTED
-from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Receipt, Release, Request
+from splittally.edge.records import At, Extend, Receipt, Release
 from splittally.runtime.kernel import Kernel
+from splittally.runtime.undone import taken_back
 
 LINGERS_MAX = 16
 
@@ -116,11 +116,7 @@ class Writer:
     def give_back(self, kernel: Kernel, asked: Sequence[At], answers: list[Any]) -> None:
         """Release what answers hold or started that nobody learns of."""
         with self._wake:
-            for item, answer in zip(asked, answers, strict=False):
-                for each in answer if isinstance(answer, list) else [answer]:
-                    release = _undone(item.request, each)
-                    if release is not None:
-                        self._unknown.append((kernel, At(None, release)))
+            self._unknown += [(kernel, release) for release in taken_back(asked, answers)]
             self._wake.notify()
             is_alone = not self._thread.is_alive()
         if is_alone:
@@ -212,16 +208,6 @@ class Writer:
         if releases:
             with suppress(SplittallyError):
                 Kernel.run_for(releases)
-
-
-def _undone(request: Request, answer: object) -> Release | None:
-    """The release of what this answer holds or started; None where it did neither."""
-    match answer:
-        case Decision(seq=int(), intent_hash=bytes(digest), duplicate=False) if answer.outcome in ADMITTED:
-            return Release(digest, "not_dispatched")
-        case HoldChange(status="dispatched") if isinstance(request, Dispatch):
-            return Release(answer.intent_hash, "not_dispatched", attempt=request.attempt)
-    return None
 
 
 def _set_answers(answered: list[Waiting]) -> None:

@@ -15,6 +15,7 @@ Time = Annotated[int, Meta(ge=0, le=2**63 - 1, description="logical time in nano
 Limit = Annotated[int, Meta(ge=1, le=PAGE_MAX)]
 Seq = Annotated[int, Meta(ge=-1, le=2**63 - 1)]
 Seconds = Annotated[float, Meta(ge=0, le=WAIT_SECONDS_MAX)]
+File = Annotated[Any, Meta(description="the bytes of a file, as hex", extra_json_schema={"type": "string"})]
 Document = dict[str, Any]
 
 
@@ -125,11 +126,11 @@ class Journal(Fields, frozen=True):
 
 
 class Apply(Fields, frozen=True):
-    """A manifest: a document, or a text of TOML or JSON with the files that it names, each as hex."""
+    """A manifest: a document, or a text of TOML or JSON; and the files that it names, by those names."""
 
     manifest: Document | str
     form: Literal["json", "toml"] = "json"
-    files: dict[str, str] = {}
+    files: dict[str, File] = {}
     accept_modules: bool = False
     expect: Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$")] | None = None
     allow_revoke: bool = False

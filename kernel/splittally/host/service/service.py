@@ -23,12 +23,13 @@ from splittally.core.commands import Open
 from splittally.core.errors import SplittallyError
 from splittally.core.limits import QUEUE_MAX
 from splittally.core.types import OPERATOR
+from splittally.edge.answer_lines import Say, readable, told
 from splittally.edge.records import At, Decision, Intent
 from splittally.edge.request_lines import request_of
 from splittally.host.service.beside import Threads
 from splittally.host.service.deadline import Deadline
 from splittally.host.service.problems import Problem, busy, problem_of
-from splittally.host.service.telling import is_busy, may_see, told, veiled
+from splittally.host.service.telling import is_busy, may_see, veiled
 from splittally.host.service.turns import Turns
 from splittally.journal.frame import Head
 from splittally.runtime.callers import Caller, caller_by_token, caller_by_uid
@@ -150,7 +151,9 @@ class Service:
 
     # --- requests ------------------------------------------------------------------------------
 
-    async def run(self, caller: Caller, documents: Sequence[Any]) -> list[dict[str, Any]]:
+    async def run(
+        self, caller: Caller, documents: Sequence[Any], say: Say = readable
+    ) -> list[dict[str, Any]]:
         """The answers to documents of requests, in order; one that cannot be read is answered so."""
         kernel = self.asking(caller)
         if len(documents) > MANY_MAX:
@@ -159,7 +162,7 @@ class Service:
         asked = [each for each in read if isinstance(each, At)]
         answers = iter(await self.within(self._turns.run(caller.principal, kernel, asked)) if asked else ())
         return [
-            told(self.veiled(caller, each, next(answers)) if isinstance(each, At) else each, document)
+            told(self.veiled(caller, each, next(answers)) if isinstance(each, At) else each, document, say)
             for each, document in zip(read, documents, strict=True)
         ]
 
