@@ -67,7 +67,7 @@ def test_nothing_is_written_to_a_connection_that_was_cut_off_meanwhile():
     assert asyncio.run(written()) == ["aborted"]
 
 
-@given(st.lists(st.binary(min_size=1, max_size=HELD_BYTES_MAX), max_size=12))
+@given(st.lists(st.integers(1, HELD_BYTES_MAX).map(bytes), max_size=12))
 def test_what_is_much_is_written_before_the_step_ends(parts):
     """Else who writes without end would never hear that nobody takes it."""
 
