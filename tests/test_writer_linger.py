@@ -54,7 +54,7 @@ def test_who_comes_while_the_writer_lingers_shares_the_commit():
 
         async with Lingering(LONG) as kernel:
             return await kernel.commits_of(
-                asyncio.gather(*(later(kernel.twin, LONG * at / 3) for at in range(6)))
+                asyncio.gather(*(later(kernel.twin, LONG * at / 8) for at in range(6)))
             )
 
     commits, decisions = asyncio.run(drive())

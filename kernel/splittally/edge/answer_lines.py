@@ -65,8 +65,10 @@ def answer_json(answer: Answer, say: Say = readable) -> dict[str, Any]:
                 "seq": answer.seq,
                 "intent_hash": say(answer.intent_hash) if answer.intent_hash else None,
                 "outcome": answer.outcome,
-                "findings": [finding_json(finding, say) for finding in answer.findings],
-                "reserve": say(answer.reserve),
+                "findings": [finding_json(finding, say) for finding in answer.findings]
+                if answer.findings
+                else [],
+                "reserve": _amounts(answer.reserve) if say is readable else answer.reserve,
                 "duplicate": answer.duplicate,
             }
             if answer.attempt is not None:
@@ -89,6 +91,11 @@ def answer_json(answer: Answer, say: Say = readable) -> dict[str, Any]:
                 "status": answer.status,
                 "due_ns": answer.due_ns,
             }
+
+
+def _amounts(amounts: dict[str, int]) -> dict[str, Any]:
+    """What `readable` makes of amounts, for the answer that every intent gets."""
+    return {name: n if n <= 2**53 else str(n) for name, n in amounts.items()}
 
 
 def finding_of(error: SplittallyError) -> Finding:

@@ -3,9 +3,7 @@
 Rule 1. Everything that waits when a commit ends shares the next one; receipts go before intents.
 Rule 2. What a caller gave up while it waited is not decided. Where it was decided meanwhile, what it holds
         is released as `not_dispatched` before anything that came later is decided: nobody knows of it.
-Rule 3. Where the last commit had company, the next one lingers until it is full: while more comes within
-        `linger_s`, and `LINGERS_MAX` times that at most. Who reads requests and who decides them would take
-        the interpreter from each other meanwhile, which costs both more than a commit.
+Rule 3. Where the last commit had company, the next one lingers for it until it is full, `linger_s` at most.
 Rule 4. Receipts, releases and extensions always go on: what they say is true whoever waits.
 """
 
@@ -22,8 +20,6 @@ from splittally.core.limits import GROUP_MAX
 from splittally.edge.records import At, Extend, Receipt, Release
 from splittally.runtime.kernel import Kernel
 from splittally.runtime.undone import taken_back
-
-LINGERS_MAX = 16
 
 
 class Waiting:
@@ -144,18 +140,12 @@ class Writer:
             self._release_unknown()
 
     def _linger(self) -> None:
-        """Wait for what fills a commit, as long as it comes."""
-        if not self._linger_s or not self._had_company:
-            return
-        self._is_lingering = True
-        for _ in range(LINGERS_MAX):
-            before = self.size
-            if self._is_closing or sum(map(_size, self._first)) + sum(map(_size, self._then)) >= GROUP_MAX:
-                break
+        """Wait a little for what fills a commit."""
+        is_full = sum(map(_size, self._first)) + sum(map(_size, self._then)) >= GROUP_MAX
+        if self._linger_s and self._had_company and not self._is_closing and not is_full:
+            self._is_lingering = True
             self._wake.wait(self._linger_s)
-            if self.size == before:
-                break
-        self._is_lingering = False
+            self._is_lingering = False
 
     def _take(self) -> list[Waiting]:
         """What the next commit answers: receipts first."""
