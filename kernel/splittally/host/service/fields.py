@@ -105,7 +105,7 @@ class Named(Fields, frozen=True):
 
 
 class Spend(Fields, frozen=True):
-    """Groups, by comma, and what is counted."""
+    """Groups, by comma, and what is counted; `labels` is `name=text`, by comma."""
 
     by: Name = "grant"
     since: Name | None = None
@@ -116,6 +116,7 @@ class Spend(Fields, frozen=True):
     kind: Name | None = None
     resource: Name | None = None
     outcome: Name | None = None
+    labels: Name | None = None
 
 
 class Journal(Fields, frozen=True):

@@ -16,6 +16,7 @@ import msgspec
 from splittally.core.errors import InvalidInput, SplittallyError
 from splittally.core.types import OPERATOR, ROOT
 from splittally.edge.answer_lines import Say, finding_json, readable, told
+from splittally.edge.labels import parse_labels
 from splittally.edge.records import Answer, At, Intent
 from splittally.edge.request_lines import request_of
 from splittally.host.service.feed import page_of_frames
@@ -148,7 +149,8 @@ def _row_of(table: str) -> Callable[[Service, Caller, Named], Awaitable[Document
 
 async def _spend(service: Service, caller: Caller, asked: Spend) -> Document:
     query = msgspec.structs.asdict(asked)
-    by = query.pop("by").split(",")
+    by, labels = query.pop("by").split(","), query.pop("labels")
+    query["labels"] = parse_labels(labels.split(",")) if labels else None
     if not caller.may_see_all:
         query["principal"] = caller.principal
 
