@@ -315,7 +315,7 @@ def allow_world(path):
 
 def test_two_processes_that_write_in_a_loop_have_the_world_in_turn(folder):
     """One opens the world anew for each intent, the other never stops sending lines; nobody starves."""
-    path, seconds = folder / "w", 6
+    path, seconds = folder / "w", 3
     allow_world(path)
     stream = co_process(path)
     assert asked(stream) == "allow"
@@ -339,7 +339,7 @@ def test_two_processes_that_write_in_a_loop_have_the_world_in_turn(folder):
 
 
 def test_a_loop_of_submits_and_a_loop_that_opens_the_world_are_both_served(folder):
-    path, seconds = folder / "w", 6
+    path, seconds = folder / "w", 3
     allow_world(path)
     ends = time.time() + seconds
     arguments = [str(path), str(ends), reserves({"tokens": 1}).hex()]
