@@ -23,8 +23,10 @@ compared whole; of what commands print only the lines shown must be there, in th
 
 import os
 import re
+import select
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +34,7 @@ from tests.cli_tools import ROOT, SOURCES
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"^# ([\w.-]+\.(?:py|toml|json|sh))\n")
+BLOCK_SECONDS_MAX = 180
 STYLED = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 SHELL = """set -e
 if [ -f "$KEPT/exports" ]; then . "$KEPT/exports"; cd "$(cat "$KEPT/folder")"; fi
@@ -124,16 +127,19 @@ def _run(arguments: list[str], folder: Path, scratch: Path, where: str) -> str:
         stderr=theirs,
     )
     os.close(theirs)
-    printed = b""
-    while piece := _read(mine):
+    printed, until = b"", time.monotonic() + BLOCK_SECONDS_MAX
+    while piece := _read(mine, until):
         printed += piece
     os.close(mine)
+    assert time.monotonic() < until, f"{where} keeps its terminal: let what stands in the background go of it"
     said = STYLED.sub("", printed.decode("utf-8")).replace("\r\n", "\n")
     assert process.wait() == 0, f"{where}:\n{said}"
     return said
 
 
-def _read(terminal: int) -> bytes:
+def _read(terminal: int, until: float) -> bytes:
+    if not select.select([terminal], [], [], max(0.0, until - time.monotonic()))[0]:
+        return b""
     try:
         return os.read(terminal, 1 << 16)
     except OSError:  # the last that held the other end has gone

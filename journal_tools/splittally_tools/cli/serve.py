@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from signal import SIG_IGN, SIGTERM, signal
 
 import click
 
@@ -44,4 +45,5 @@ def serve(session: Session, http: tuple[str, int] | None) -> int:
         sys.stdout.flush()
 
     import_module("splittally.host.service").serve(session.folder, http, tell)
+    signal(SIGTERM, SIG_IGN)  # it has ended: asked once more, it does not end otherwise
     return DONE

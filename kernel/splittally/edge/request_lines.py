@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from splittally.core.errors import InvalidInput
-from splittally.core.limits import TIME_NS_MAX
+from splittally.core.limits import MEMBERS_MAX, TIME_NS_MAX
 from splittally.edge.json_values import parse_json
 from splittally.edge.offers import key_places
 from splittally.edge.records import At, Dispatch, Extend, Group, Intent, Origin, Receipt, Release
+from splittally.edge.sizes import require_size
 
 KeyOf = Callable[[int], bytes | None]  # for a member that has no key, by its place; None: one is drawn
 INTENT_KEYS = (
@@ -128,6 +129,7 @@ def _group(document: Mapping[str, Any], mode: str, now_ns: int | None, key_of: K
     members = document[mode]
     if not isinstance(members, list):
         raise InvalidInput(f"`{mode}` is an array of intents", field=mode)
+    require_size("intents", len(members), MEMBERS_MAX, "intents")
     intents = []
     places = key_places([x.get("grant") if isinstance(x, Mapping) else None for x in members])
     for at, member in enumerate(members):

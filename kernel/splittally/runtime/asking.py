@@ -55,12 +55,12 @@ class Asking:
 
     async def _group(self, items: list[At]) -> list[Any]:
         """The answers to what is decided together."""
-        others = [item for item in items if not _may_be_busy(item)]
+        others = [item for item in items if not may_be_busy(item)]
         answers = await self._put(items, is_first=len(others) == len(items))
         if answers is not None:
             return answers
         rest = iter(await self._put(others, is_first=True) or () if others else ())
-        return [_busy(item) if _may_be_busy(item) else next(rest) for item in items]
+        return [busy_answer(item) if may_be_busy(item) else next(rest) for item in items]
 
     async def _call(self, work: Callable[[], R], is_kept: bool = False) -> R:
         given = await self._put(work, is_first=True, is_kept=is_kept)
@@ -84,11 +84,13 @@ class Asking:
             raise
 
 
-def _may_be_busy(item: At) -> bool:
+def may_be_busy(item: At) -> bool:
+    """Whether a request is refused where the queue is full."""
     return isinstance(item.request, Intent | Group)
 
 
-def _busy(item: At) -> Any:
+def busy_answer(item: At) -> Any:
+    """What it is answered then."""
     return answer_refused(item.request, Refused(find("busy")))
 
 

@@ -4,11 +4,13 @@ Rule 1. A table is a window on the state: each look-up is of the state as it is 
         moment: nothing in it changes, and changing it changes nothing. Where a row is a table itself, as in
         `state.counters`, it is a window again.
 Rule 2. Commands wait while a row is built or keys are copied, never while a caller goes through them.
-Rule 3. Keys come in their order; a page names the key after which the next begins.
+Rule 3. Keys come in their order; a page names the key after which the next begins. It sorts no more keys than
+        it gives: sorting a million holds up every thread of the process.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from heapq import nsmallest
 from typing import Any, Generic, TypeVar, overload
 
 K = TypeVar("K")
@@ -77,8 +79,10 @@ class Table(Mapping[K, R], Generic[K, R]):
 
     def page(self, after: K | None = None, limit: int = PAGE_ROWS) -> list[tuple[K, R]]:
         """At most `limit` rows whose keys come after `after`, in order; the first ones where it is None."""
-        keys = [key for key in self if after is None or after < key]  # type: ignore[operator]
-        rows = ((key, self.get(key)) for key in keys[:limit])
+        with self._still:
+            keys = list(self._keys())
+        coming = (key for key in keys if after is None or after < key)  # type: ignore[operator]
+        rows = ((key, self.get(key)) for key in nsmallest(limit, coming))  # type: ignore[type-var]
         return [(key, row) for key, row in rows if row is not None]
 
     def __call__(self, **fields: Any) -> dict[K, R]:

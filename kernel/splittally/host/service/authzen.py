@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from splittally.edge.answer_lines import finding_json
-from splittally.edge.records import Intent
+from splittally.edge.records import At, Intent
 from splittally.host.service.problems import Problem
 from splittally.host.service.service import Service
 from splittally.runtime.callers import Caller
@@ -29,7 +29,7 @@ async def evaluation(service: Service, caller: Caller, asked: Any) -> dict[str, 
             raise Problem(403, "forbidden", f"you ask as `{caller.principal}` and may name nobody else")
         caller = Caller(principal, ())
     params = action.get("properties", {})
-    decision = await service.within(service.asking(caller).decide(Intent(kind, params, grant)))
+    decision = await service.judged(caller, At(None, Intent(kind, params, grant)))
     context = {
         "outcome": decision.outcome,
         "reason": decision.reason,

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from splittally.core.limits import MEMBERS_MAX
+
 Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 HashIn = Annotated[str, Meta(pattern="^([0-9a-fA-F]{2}){32}$")]
 Attempt = Annotated[str, Meta(pattern="^([0-9a-fA-F]{2}){16}$")]
@@ -13,14 +15,14 @@ Amounts = dict[str, int | str]  # minor units; text beyond 2^53
 Labels = dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=256)]]
 
 
-class Origin(Struct):
+class Origin(Struct, forbid_unknown_fields=True):
     """Where an intent comes from."""
 
     kind: Literal["plan", "reducer"]
     name: Text
 
 
-class Intent(Struct):
+class Intent(Struct, forbid_unknown_fields=True):
     """An effect that is asked for."""
 
     kind: Text
@@ -35,7 +37,24 @@ class Intent(Struct):
     now_ns: Nanoseconds | UnsetType = UNSET
 
 
-class Receipt(Struct):
+Members = Annotated[list[Intent], Meta(min_length=1, max_length=MEMBERS_MAX)]
+
+
+class All(Struct, forbid_unknown_fields=True):
+    """Effects of which all are allowed or none."""
+
+    all: Members
+    now_ns: Nanoseconds | UnsetType = UNSET
+
+
+class First(Struct, forbid_unknown_fields=True):
+    """Effects of which the first that is allowed is."""
+
+    first: Members
+    now_ns: Nanoseconds | UnsetType = UNSET
+
+
+class Receipt(Struct, forbid_unknown_fields=True):
     """What became of an effect."""
 
     intent_hash: HashIn
@@ -72,6 +91,12 @@ class Decision(Struct):
     advice: str | UnsetType = UNSET
 
 
+class Decisions(Struct):
+    """The answers to the members of `all`."""
+
+    all: list[Decision]
+
+
 class Settlement(Struct):
     """The answer to a receipt."""
 
@@ -93,6 +118,16 @@ class HoldChange(Struct):
     status: str
     due_ns: int | str | None
     reason: str | UnsetType = UNSET
+
+
+class Refused(Struct):
+    """The answer to a receipt or a change in a list that could not be read."""
+
+    seq: None
+    intent_hash: None
+    status: Literal["invalid"]
+    findings: list[Finding]
+    reason: str
 
 
 class Outcome(Struct):
@@ -147,5 +182,17 @@ class Problem(Struct):
 
 ANSWERS: dict[str, type[Struct]] = {
     kind.__name__: kind
-    for kind in (Decision, Settlement, HoldChange, Outcome, Row, Page, Rows, Plan, Problem)
+    for kind in (
+        Decision,
+        Decisions,
+        Settlement,
+        HoldChange,
+        Refused,
+        Outcome,
+        Row,
+        Page,
+        Rows,
+        Plan,
+        Problem,
+    )
 }

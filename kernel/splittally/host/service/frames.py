@@ -10,23 +10,26 @@ Rule 2. Every frame after it is a request document (spec/02), an array of them, 
         answer, an array of answers, or {"problem": ...}.
 Rule 3. A length is looked at before the bytes are kept. At most `ON_THE_WAY_MAX` requests are on their way;
         then, and while answers are not taken, no more is read. Nobody else waits for that.
-Rule 4. What came in one piece is decided together, receipts before intents.
+Rule 4. What came in one piece is decided together; receipts, releases, extensions and dispatches before
+        intents.
 Rule 5. A connection that ends gives up what it asked: intents are not decided, or released.
+Rule 6. Who sends half a frame has `HALF_SECONDS` for the rest, and who takes no answer `TAKING_SECONDS`; then
+        the connection ends.
 """
 
 import asyncio
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from splittally.core.canonical import decode as decode_cbor
 from splittally.core.canonical import encode as encode_cbor
-from splittally.core.errors import CanonicalError, SplittallyError
+from splittally.core.errors import SplittallyError
 from splittally.core.limits import LINE_BYTES_MAX
-from splittally.edge.json_values import parse_json
-from splittally.host.service.operations import BY_NAME, call
+from splittally.host.service.bulk import LONG_BYTES, read_cbor, read_json
+from splittally.host.service.operations import BY_NAME, OPERATIONS, call
 from splittally.host.service.problems import Problem, problem_of
 from splittally.host.service.service import Service
 from splittally.runtime.callers import Caller
@@ -36,6 +39,10 @@ HELLO_BYTES_MAX = 4_096
 FRAME_BYTES_MAX = LINE_BYTES_MAX
 ON_THE_WAY_MAX = 256
 HELLO_SECONDS = 10.0
+HALF_SECONDS = 30.0
+TAKING_SECONDS = 60.0
+ENDING_SECONDS = 5.0
+LISTING = {operation.name for operation in OPERATIONS if operation.answer in ("Page", "Rows")}
 _HEAD = struct.Struct(">II")
 _ID_BYTES = 4
 _encode_json = msgspec.json.Encoder().encode
@@ -50,8 +57,8 @@ class Codec(msgspec.Struct, frozen=True):
 
 
 CODECS = {
-    "json": Codec(parse_json, _encode_json),
-    "cbor": Codec(decode_cbor, encode_cbor),
+    "json": Codec(read_json, _encode_json),
+    "cbor": Codec(read_cbor, encode_cbor),
 }
 
 
@@ -70,33 +77,43 @@ class Frames(asyncio.Protocol):
         self._tasks: set[asyncio.Task[None]] = set()
         self._on_the_way = 0
         self._is_paused = self._is_ending = self._is_stuck = False
-        self._patience: asyncio.TimerHandle | None = None
+        self._patience: asyncio.TimerHandle | None = None  # for a hello, or for the rest of a frame
+        self._taking: asyncio.TimerHandle | None = None
+        self._can_write = asyncio.Event()
+        self._can_write.set()
+        self._listing = asyncio.Lock()
 
     # --- what asyncio calls ----------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a hello, for a while."""
-        assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._patience = self._loop.call_later(HELLO_SECONDS, self._hang_up)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Give up what nobody hears of any more."""
-        if self._patience is not None:
-            self._patience.cancel()
+        self._be_patient(None)
+        if self._taking is not None:
+            self._taking.cancel()
         for task in self._tasks:
             task.cancel()
+        self._buffer.clear()
         self._on_end(self)
 
     def pause_writing(self) -> None:
         """Answers are not taken: read no more."""
         self._is_stuck = True
+        self._can_write.clear()
+        self._taking = self._loop.call_later(TAKING_SECONDS, self._cut_off)
         self._flow()
 
     def resume_writing(self) -> None:
         """They are taken again."""
         self._is_stuck = False
-        self._flow()
+        self._can_write.set()
+        if self._taking is not None:
+            self._taking.cancel()
+        self._take()
 
     def data_received(self, data: bytes) -> None:
         """Take what is whole; keep what is not."""
@@ -104,72 +121,102 @@ class Frames(asyncio.Protocol):
         self._take()
 
     def shutdown(self) -> None:
-        """Answer what is on its way, then end."""
+        """Answer what is on its way, then end; who takes no answers is not waited for."""
         self._is_ending = True
+        self._can_write.set()
         self._flow()
+        if self._is_stuck:
+            self._loop.call_later(ENDING_SECONDS, self._cut_off)
         self._end_if_done()
 
     # --- frames in -------------------------------------------------------------------------------
 
     def _take(self) -> None:
+        """Take the frames that are whole and find room; then it is seen whether more may be read."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        is_known, room = self._caller is not None, self._room()
+        whole = self._whole(room if is_known else 1, FRAME_BYTES_MAX if is_known else HELLO_BYTES_MAX)
+        if whole is None:
+            return
+        if is_known and whole:
+            self._be_patient(None)
+            self._ask(whole)
+            if len(whole) == room:  # the rest has its turn after what others sent
+                self._loop.call_soon(self._take)
+        elif whole:
+            self._greet(*whole[0])
+        if is_known and self._room():
+            self._be_patient(HALF_SECONDS if self._buffer else None)
+        self._flow()
+
+    def _room(self) -> int:
+        return 0 if self._is_stuck or self._is_ending else ON_THE_WAY_MAX - self._on_the_way
+
+    def _whole(self, room: int, bytes_max: int) -> list[tuple[int, bytes]] | None:
+        """The ids and documents of at most so many frames, taken from the buffer; None of one too long."""
         whole: list[tuple[int, bytes]] = []
         at, buffer = 0, self._buffer
-        room = ON_THE_WAY_MAX - self._on_the_way
         while len(buffer) - at >= _HEAD.size and len(whole) < room:
             length, number = _HEAD.unpack_from(buffer, at)
-            most = FRAME_BYTES_MAX if self._caller is not None else HELLO_BYTES_MAX
-            if not _ID_BYTES <= length <= most:
-                self._refuse(number, Problem(413, "input.too_large", f"a frame has 4 to {most} bytes here"))
-                return
+            if not _ID_BYTES <= length <= bytes_max:
+                text = f"a frame has {_ID_BYTES} to {bytes_max} bytes here"
+                self._refuse(number, Problem(413, "input.too_large", text))
+                return None
             end = at + _ID_BYTES + length
             if len(buffer) < end:
                 break
             whole.append((number, bytes(buffer[at + _HEAD.size : end])))
             at = end
-            if self._caller is None:
-                break
         del buffer[:at]
-        if self._caller is None:
-            if whole:
-                self._greet(*whole[0])
-        elif whole:
-            self._ask(whole)
-        self._flow()
+        return whole
+
+    def _be_patient(self, seconds: float | None) -> None:
+        """Hang up in so many seconds; never where it is None. Time that runs already runs on."""
+        if seconds is None and self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        elif seconds is not None and self._patience is None:
+            self._patience = self._loop.call_later(seconds, self._hang_up)
 
     def _greet(self, number: int, data: bytes) -> None:
         try:
-            hello = parse_json(data)
+            hello = read_json(data)
             if type(hello) is not dict or hello.get("hello") != HELLO:
                 raise Problem(400, "invalid_input", f'say {{"hello": "{HELLO}", "encoding": "json"}} first')
-            if hello.get("encoding", "json") not in CODECS:
+            codec = CODECS.get(_text(hello, "encoding") or "json")
+            if codec is None:
                 raise Problem(400, "invalid_input", "`encoding` is json or cbor")
             named, secret = (_text(hello, name) for name in ("principal", "token"))
             self._caller = self._service.caller_of(self._peer_uid, secret, named)
         except (SplittallyError, Problem) as error:
             self._refuse(number, error if isinstance(error, Problem) else problem_of(error))
             return
-        if self._patience is not None:
-            self._patience.cancel()
+        self._be_patient(None)
         answer = {"hello": HELLO, "principal": self._caller.principal, "world": self._service.world_id}
         self._write([(number, answer)])
-        self._codec = CODECS[hello.get("encoding", "json")]
+        self._codec = codec
         self._take()
 
     def _ask(self, whole: list[tuple[int, bytes]]) -> None:
         """Start what was asked: calls and arrays each alone, receipts together, the rest together."""
         first: list[tuple[int, Document]] = []
         then: list[tuple[int, Document]] = []
+        refused: list[tuple[int, Document]] = []
         for number, data in whole:
+            if len(data) > LONG_BYTES:
+                self._start(self._answer_long(number, data), 1)
+                continue
             try:
                 document = self._codec.read(data)
-            except (SplittallyError, CanonicalError) as error:
-                self._write([(number, {"problem": problem_of(error).document()})])
+            except SplittallyError as error:
+                refused.append((number, {"problem": problem_of(error).document()}))
                 continue
-            if type(document) is list or (type(document) is dict and "call" in document):
+            if _stands_alone(document):
                 self._start(self._answer_alone(number, document), 1)
             else:
-                is_intent = type(document) is dict and "intent_hash" not in document and "grant" in document
-                (then if is_intent else first).append((number, document))
+                (first if _goes_first(document) else then).append((number, document))
+        self._write(refused)
         for group in (first, then):
             if group:
                 self._start(self._answer(group), len(group))
@@ -189,7 +236,7 @@ class Frames(asyncio.Protocol):
             )
             self._hang_up()
             return
-        if self._is_paused and not self._is_ending:
+        if self._is_paused:
             self._take()
         self._end_if_done()
 
@@ -205,17 +252,41 @@ class Frames(asyncio.Protocol):
             self._service.count("frames", problem.code)
         self._write([(number, answer) for (number, _), answer in zip(group, answers, strict=True)])
 
+    async def _answer_long(self, number: int, data: bytes) -> None:
+        """The same of a document that takes its time to be read: the loop serves others meanwhile."""
+        assert self._caller is not None
+        try:
+            document = await self._service.beside(self._caller, partial(self._codec.read, data))
+        except SplittallyError as error:
+            self._write([(number, {"problem": problem_of(error).document()})])
+            return
+        if _stands_alone(document):
+            await self._answer_alone(number, document)
+        else:
+            await self._answer([(number, document)])
+
     async def _answer_alone(self, number: int, document: Document) -> None:
         assert self._caller is not None
         try:
             if type(document) is list:
                 answer: Any = await self._service.run(self._caller, document)
+            elif str(document["call"]) in LISTING:
+                await self._answer_list(number, document)
+                return
             else:
                 answer = await self._call(document)
-        except (Problem, SplittallyError) as error:
-            problem = error if isinstance(error, Problem) else problem_of(error)
+        except Problem as problem:
             answer = {"problem": problem.document()}
         self._write([(number, answer)])
+
+    async def _answer_list(self, number: int, document: dict[str, Any]) -> None:
+        """A page: one after the other, each once the one before was taken, so that none piles up here."""
+        assert self._caller is not None
+        async with self._listing:
+            await self._can_write.wait()
+            answer = await self._call(document)
+            packing = partial(self._pack, [(number, answer)])
+            self._write_bytes(await self._service.beside(self._caller, packing))
 
     async def _call(self, document: dict[str, Any]) -> Document:
         assert self._caller is not None
@@ -227,28 +298,34 @@ class Frames(asyncio.Protocol):
         return await call(self._service, self._caller, operation, fields)
 
     def _write(self, answers: list[tuple[int, Document]]) -> None:
-        if self._transport is None or self._transport.is_closing():
-            return
+        if answers:
+            self._write_bytes(self._pack(answers))
+
+    def _pack(self, answers: list[tuple[int, Document]]) -> bytes:
         out = bytearray()
         for number, answer in answers:
             data = self._codec.write(answer)
             out += _HEAD.pack(len(data) + _ID_BYTES, number)
             out += data
-        self._transport.write(bytes(out))
+        return bytes(out)
+
+    def _write_bytes(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
 
     # --- its end ---------------------------------------------------------------------------------
 
     def _flow(self) -> None:
         """Read no more while too much is on its way, answers are not taken, or it is ending."""
-        should_pause = self._is_stuck or self._is_ending or self._on_the_way >= ON_THE_WAY_MAX
+        should_pause = not self._room()
         if self._transport is None or self._transport.is_closing() or should_pause == self._is_paused:
             return
         self._is_paused = should_pause
         (self._transport.pause_reading if should_pause else self._transport.resume_reading)()
 
     def _end_if_done(self) -> None:
-        if self._is_ending and not self._on_the_way and self._transport is not None:
-            self._transport.close()
+        if self._is_ending and not self._on_the_way:
+            self._hang_up()
 
     def _refuse(self, number: int, problem: Problem) -> None:
         self._buffer.clear()
@@ -256,8 +333,24 @@ class Frames(asyncio.Protocol):
         self._hang_up()
 
     def _hang_up(self) -> None:
+        """End, with a little time for what was written to be taken."""
         if self._transport is not None:
             self._transport.close()
+            self._loop.call_later(ENDING_SECONDS, self._cut_off)
+
+    def _cut_off(self) -> None:
+        """End at once: what was written and is not taken is dropped."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _stands_alone(document: Document) -> bool:
+    return type(document) is list or (type(document) is dict and "call" in document)
+
+
+def _goes_first(document: Document) -> bool:
+    """Whether this ends, keeps or starts what is held; what cannot be read is told so with these."""
+    return type(document) is dict and document.keys().isdisjoint(("kind", "all", "first"))
 
 
 def _text(hello: dict[str, Any], name: str) -> str | None:

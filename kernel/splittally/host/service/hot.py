@@ -6,10 +6,12 @@
 
 Rule 1. A body has at most `BODY_BYTES_MAX` bytes, which is seen before more of it is kept. The lines of
         `/v1/run` have no end: they are answered batch by batch, and no more is read meanwhile.
+        A problem amid them, such as a deadline, is the last line: `{"problem": {...}}`.
 Rule 2. `Idempotency-Key` is the key of an intent that states none.
 """
 
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,14 +19,12 @@ from starlette.types import Receive, Scope, Send
 
 from splittally.core.errors import SplittallyError
 from splittally.core.limits import GROUP_MAX, LINE_BYTES_MAX
-from splittally.edge.json_values import parse_json
+from splittally.host.service.bulk import LONG_BYTES, read_json
 from splittally.host.service.problems import Problem
-from splittally.host.service.service import Service
+from splittally.host.service.service import MANY_MAX, Service
 from splittally.runtime.callers import Caller
 
 BODY_BYTES_MAX = LINE_BYTES_MAX
-MANY_MAX = 1_000  # requests in one array
-TOO_MANY = f"an array has at most {MANY_MAX} requests; `/v1/run` takes any number"
 JSON, NDJSON = b"application/json", b"application/x-ndjson"
 PEER_UID = "splittally.peer_uid"  # in the scope of a request that came by the Unix socket
 RETRY_AFTER_SECONDS = b"1"
@@ -36,12 +36,11 @@ async def one_or_many(service: Service, scope: Scope, receive: Receive, send: Se
     """One request or an array of them, and the answer in the same shape."""
     headers: Headers = dict(scope["headers"])
     caller = caller_of(service, scope, headers)
-    asked = parse_json(await body_of(headers, receive))
+    asked = await document_of(service, caller, await body_of(headers, receive))
     if type(asked) is list:
         if len(asked) > MANY_MAX:
-            raise Problem(
-                413, "too_many", f"an array has at most {MANY_MAX} requests; `/v1/run` takes any number"
-            )
+            text = f"an array has at most {MANY_MAX} requests; `/v1/run` takes any number"
+            raise Problem(413, "too_many", text)
         answer: Any = await service.run(caller, [_fitting(scope["path"], each) for each in asked])
     else:
         key = headers.get(b"idempotency-key")
@@ -73,18 +72,35 @@ async def run_lines(service: Service, scope: Scope, receive: Receive, send: Send
     caller = caller_of(service, scope, headers)
     service.asking(caller)  # before the first line is promised an answer
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", NDJSON)]})
-    async for lines in _batches(receive):
-        read = [_read_line(line) for line in lines]
-        answers = await service.run(caller, read)
-        body = b"".join(encode(answer) + b"\n" for answer in answers)
-        await send({"type": "http.response.body", "body": body, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+    try:
+        async for lines in _batches(receive):
+            answers = await service.run(caller, await _read_lines(service, caller, lines))
+            body = b"".join(encode(answer) + b"\n" for answer in answers)
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        last = b""
+    except Problem as problem:  # the answer has begun: it is its last line
+        last = encode({"problem": problem.document()}) + b"\n"
+    await send({"type": "http.response.body", "body": last})
+
+
+async def _read_lines(service: Service, caller: Caller, lines: list[bytes | None]) -> list[Any]:
+    """What lines say, an error in the place of one that cannot be read."""
+    if sum(len(line or b"") for line in lines) <= LONG_BYTES:
+        return [_read_line(line) for line in lines]
+    return await service.beside(caller, lambda: [_read_line(line) for line in lines])
+
+
+async def document_of(service: Service, caller: Caller, raw: bytes) -> Any:
+    """What JSON text says; `InvalidInput` where it is none."""
+    if len(raw) <= LONG_BYTES:
+        return read_json(raw)
+    return await service.beside(caller, partial(read_json, raw))
 
 
 def _read_line(line: bytes | None) -> Any:
     """What a line says; an error in its place where it cannot be read."""
     try:
-        return parse_json(line if line is not None else b" " * (LINE_BYTES_MAX + 1))
+        return read_json(line if line is not None else b" " * (LINE_BYTES_MAX + 1))
     except SplittallyError as error:
         return error
 
@@ -135,12 +151,12 @@ def _too_large() -> Problem:
 
 
 async def respond(send: Send, status: int, body: bytes, media: bytes) -> None:
-    """A whole response."""
+    """A whole response of a route that takes POST."""
     headers = [(b"content-type", media), (b"content-length", b"%d" % len(body))]
+    if status == 405:
+        headers.append((b"allow", b"POST"))
     if status in (429, 503):
         headers.append((b"retry-after", RETRY_AFTER_SECONDS))
-    if status == 413:  # what was not read must not be taken for the next request
-        headers.append((b"connection", b"close"))
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

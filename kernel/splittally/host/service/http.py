@@ -5,7 +5,7 @@ Rule 1. Who asks is found before anything else: by a bearer token, or by the uid
 Rule 2. A decision is 200, whatever it says. Everything else is a problem document.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,14 +16,14 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from splittally.core.errors import SplittallyError
-from splittally.edge.json_values import parse_json
 from splittally.host.service.authzen import evaluation
-from splittally.host.service.feed import events
+from splittally.host.service.feed import cursor, events
 from splittally.host.service.hot import (
     JSON,
     RETRY_AFTER_SECONDS,
     body_of,
     caller_of,
+    document_of,
     encode,
     one_or_many,
     respond,
@@ -36,10 +36,13 @@ from splittally.host.service.problems import MEDIA_TYPE, Problem, problem_of
 from splittally.host.service.service import Service
 from splittally.runtime.callers import Caller
 
+EVENTS = "text/event-stream"
+
 
 def app_of(service: Service) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """The ASGI app of a service."""
     rest = Starlette(routes=_routes(service), exception_handlers={HTTPException: _refused})
+    rest.router.redirect_slashes = False  # an address that a client's headers made up is sent nobody
     hot = {"/v1/intents": one_or_many, "/v1/receipts": one_or_many, "/v1/run": run_lines}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,21 +71,21 @@ def _routes(service: Service) -> list[Route]:
         try:
             caller = caller_of(service, request.scope, dict(request.scope["headers"]))
             after = request.headers.get("last-event-id") or request.query_params.get("after") or "-1"
-            if not after.removeprefix("-").isdecimal() or len(after) > 18:
-                raise Problem(400, "invalid_input", "`after` is the sequence of a frame")
-            seq = await service.seq_before(after)
+            seq = cursor(service, after)
         except Problem as problem:
             return _problem(problem)
-        feed = events(service, caller, seq)
-        return StreamingResponse(feed, media_type="text/event-stream", headers={"cache-control": "no-store"})
+        headers = {"cache-control": "no-store"}
+        if request.method == "HEAD":
+            return Response(headers=headers, media_type=EVENTS)
+        return StreamingResponse(events(service, caller, seq), media_type=EVENTS, headers=headers)
 
     async def health(request: Request) -> Response:
-        return _json({"status": "ok", "seq": service.kernel.state.seq - 1})
+        return _json({"status": "ok", "seq": service.head.size - 1})
 
     async def ready(request: Request) -> Response:
-        row = await service.within(service.reading.health())
-        is_ready = not service.is_closing and row["state"] != "jumped"
-        return _json({"ready": is_ready, "clock": row["state"]}, 200 if is_ready else 503)
+        clock = service.clock_state
+        is_ready = not service.is_closing and clock != "jumped"
+        return _json({"ready": is_ready, "clock": clock}, 200 if is_ready else 503)
 
     async def described(request: Request) -> Response:
         return _json(document())
@@ -107,12 +110,19 @@ def _routes(service: Service) -> list[Route]:
 def _route(service: Service, operation: Operation) -> Route:
     async def endpoint(request: Request) -> Response:
         async def answer(caller: Caller, body: Any) -> Any:
+            if request.method == "POST" and request.query_params:
+                raise Problem(400, "invalid_input", "the fields of a POST stand in its body")
             given = {**request.query_params, **(body or {}), **request.path_params}
-            return await call(service, caller, operation, given)
+            if len(given) < len(request.query_params.multi_items()) + len(body or ()) + len(
+                request.path_params
+            ):
+                raise Problem(400, "invalid_input", "a field stands twice in this request")
+            return await call(service, caller, operation, given, is_text=request.method != "POST")
 
         return await _answered(service, request, answer, operation.name)
 
-    return Route(operation.path, _guarded(endpoint), methods=[operation.method], name=operation.name)
+    path = operation.path.replace("{name}", "{name:path}")  # names of accounts have slashes
+    return Route(path, _guarded(endpoint), methods=[operation.method], name=operation.name)
 
 
 async def _answered(
@@ -125,8 +135,8 @@ async def _answered(
     headers = dict(request.scope["headers"])
     try:
         caller = caller_of(service, request.scope, headers)
-        raw = b"" if request.method == "GET" else await body_of(headers, request.receive)
-        body = parse_json(raw) if raw.strip() else None
+        raw = await body_of(headers, request.receive) if request.method == "POST" else b""
+        body = await document_of(service, caller, raw) if raw.strip() else None
         if body is not None and type(body) is not dict:
             raise Problem(400, "invalid_input", "the body is a JSON object")
         answered = await answer(caller, body)
@@ -152,7 +162,8 @@ async def _refused(request: Request, error: Exception) -> Response:
     """What Starlette refuses by itself: a path that is none, a method that a path has not."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        return _problem(Problem(405, "method_not_allowed", f"`{request.url.path}` takes another method"))
+        text = f"`{request.url.path}` takes another method"
+        return _problem(Problem(405, "method_not_allowed", text), error.headers)
     return _problem(Problem(404, "not_found", "there is no such path; `/openapi.json` has them all"))
 
 
@@ -160,8 +171,10 @@ def _json(value: Any, status: int = 200) -> Response:
     return Response(encode(value), status, media_type=JSON.decode())
 
 
-def _problem(problem: Problem) -> Response:
-    headers = {"retry-after": RETRY_AFTER_SECONDS.decode()} if problem.status in (429, 503) else {}
+def _problem(problem: Problem, more: Mapping[str, str] | None = None) -> Response:
+    headers = dict(more or {})
+    if problem.status in (429, 503):
+        headers["retry-after"] = RETRY_AFTER_SECONDS.decode()
     if problem.status == 401:
         headers["www-authenticate"] = "Bearer"
     return Response(encode(problem.document()), problem.status, headers, MEDIA_TYPE)

@@ -1,112 +1,39 @@
 """Where a service listens, and how it starts and ends.
 
-Rule 1. `DIR/serve.sock` speaks HTTP and frames: the first byte of a frame is below the first letter of any
-        method. A TCP port speaks HTTP alone.
-Rule 2. Only who has the world's lock makes the socket; one that a dead process left is removed.
-Rule 3. A connection that says nothing whole for `SILENCE_SECONDS` is closed; so are those beyond
-        `CONNECTIONS_MAX`. Neither delays another.
-Rule 4. On SIGTERM or SIGINT nothing new is taken, what was decided is answered, and the world is closed.
+Rule 1. `DIR/serve.sock` speaks HTTP and frames (`door.py`). A TCP port speaks HTTP alone.
+Rule 2. Only who has the world's lock makes the socket; one that a dead process left is removed. It is removed
+        before the lock is let go.
+Rule 3. On SIGTERM or SIGINT nothing new is taken, what was decided is answered, and the world is closed. It
+        ends by itself, too, where the world stopped: opened again it goes on.
 """
 
 import asyncio
+import logging
 import os
+import signal
 import socket
-import struct
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from splittally.host.service.frames import Frames
-from splittally.host.service.hot import PEER_UID
+from splittally.core.errors import KernelStopped, WorldError
+from splittally.host.service import head
+from splittally.host.service.door import Door
 from splittally.host.service.http import app_of
 from splittally.host.service.service import Service
+from splittally.journal.frame import Head
 from splittally.runtime import open_world
 from splittally.runtime.served import SOCKET, address_of
 
-CONNECTIONS_MAX = 1_000
-SILENCE_SECONDS = 30.0
 SHUTDOWN_SECONDS = 20
+KEEP_ALIVE_SECONDS = 75
 BACKLOG = 512
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
-
-
-class Door(HttpToolsProtocol):
-    """HTTP on one connection, or frames where its first byte says so."""
-
-    service: Service
-
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
-        self._peer_uid: int | None = None
-        self._frames: Frames | None = None
-        self._silence: asyncio.TimerHandle | None = None
-        self._is_begun = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Whose it is, and whether there is room for it."""
-        super().connection_made(transport)  # type: ignore[arg-type]
-        self.service.connections = len(self.connections)
-        self._peer_uid = _peer_uid(transport.get_extra_info("socket"))
-        if len(self.connections) > CONNECTIONS_MAX:
-            self.transport.close()
-            return
-        self._listen_for()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of it."""
-        self._hush()
-        super().connection_lost(exc)
-        self.service.connections = len(self.connections)
-
-    def data_received(self, data: bytes) -> None:
-        """HTTP, unless the first byte is that of a frame."""
-        if not self._is_begun:
-            self._is_begun = True
-            if data[0] < 0x20 and self._peer_uid is not None:
-                self._become_frames(data)
-                return
-        super().data_received(data)
-
-    def _become_frames(self, data: bytes) -> None:
-        self._hush()
-        self.connections.discard(self)
-        frames = Frames(self.service, self._peer_uid, self.connections.discard)
-        self.connections.add(frames)  # type: ignore[arg-type]
-        self.transport.set_protocol(frames)
-        frames.connection_made(self.transport)
-        frames.data_received(data)
-
-    def on_message_begin(self) -> None:
-        """A request begins: it is to be whole in time."""
-        super().on_message_begin()
-        self.scope[PEER_UID] = self._peer_uid  # type: ignore[literal-required]
-        self._listen_for()
-
-    def on_message_complete(self) -> None:
-        """It is whole."""
-        self._hush()
-        super().on_message_complete()
-
-    def _listen_for(self) -> None:
-        self._hush()
-        self._silence = self.loop.call_later(SILENCE_SECONDS, self.transport.close)
-
-    def _hush(self) -> None:
-        if self._silence is not None:
-            self._silence.cancel()
-            self._silence = None
-
-
-def _peer_uid(connection: socket.socket | None) -> int | None:
-    """The uid at the other end of a Unix socket; None where it is none."""
-    if connection is None or connection.family != socket.AF_UNIX:
-        return None
-    said = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(said)[1])
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def serve(
@@ -114,30 +41,36 @@ def serve(
 ) -> None:
     """Serve the world at `path` until a signal ends it; `on_ready` hears where it listens.
 
-    Raises `WorldLocked` where somebody writes it, `NoWorld`, `JournalDamaged`, and `OSError` where an address
-    is taken.
+    Raises `WorldLocked` where somebody writes it, `NoWorld`, `JournalDamaged`, `JournalOlder` where what was
+    served is missing, `KernelStopped` where the world stopped while it was served, and `WorldError` where an
+    address cannot be taken.
     """
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what clients do wrong is not ours to tell
+    with _signals_as_before():
+        _serve_locked(path, http, on_ready)
+
+
+def _serve_locked(
+    path: Path, http: tuple[str, int] | None, on_ready: Callable[[list[str]], None] | None
+) -> None:
+    head.refuse_behind(path)
     kernel = open_world(path, create=False)
     try:
         service = Service(kernel, os.stat(path).st_uid)
-        sockets = [_bound(path / SOCKET)]
-        try:
-            if http is not None:
-                sockets.append(_bound_tcp(*http))
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_serve(service, sockets, on_ready))
-        finally:
-            (path / SOCKET).unlink(missing_ok=True)
-            for each in sockets:
-                each.close()
+        with (
+            _listening(path / SOCKET, http) as sockets,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            runner.run(run(path, service, server_of(service), sockets, on_ready))
+        if kernel._world.stopped:
+            raise KernelStopped(f"{kernel._world.stopped}; serve the world again")
     finally:
         kernel.close()
 
 
-async def _serve(
-    service: Service, sockets: list[socket.socket], on_ready: Callable[[list[str]], None] | None
-) -> None:
-    door = type("Door", (Door,), {"service": service})
+def server_of(service: Service) -> "Server":
+    """What speaks for a service on its sockets; it ends once it `should_exit`."""
+    door = type("Door", (Door,), {"service": service, "silent": {}})
     config = uvicorn.Config(
         app_of(service),
         http=door,
@@ -146,37 +79,115 @@ async def _serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    server = uvicorn.Server(config)
-    service.start()
-    telling = asyncio.get_running_loop().create_task(_tell(server, service, sockets, on_ready))
-    try:
-        await server.serve(sockets)
-    finally:
-        telling.cancel()
-        await service.close()
+    return Server(config)
 
 
-async def _tell(
-    server: uvicorn.Server,
+async def run(
+    path: Path,
     service: Service,
+    server: "Server",
     sockets: list[socket.socket],
     on_ready: Callable[[list[str]], None] | None,
 ) -> None:
-    """Say where it listens, once it does; and that it is closing, so that those who follow end."""
+    """Serve the world in the folder `path` on these sockets until the server ends, and close it."""
+    service.start()
+    names = [_named(each) for each in sockets]
+    beside = [
+        asyncio.create_task(_tell(server, partial(on_ready, names) if on_ready is not None else None)),
+        asyncio.create_task(_end(server, service)),
+        asyncio.create_task(_keep_head(path, service)),
+    ]
+    try:
+        await server.serve(sockets)
+    finally:
+        for task in beside:
+            task.cancel()
+        (path / SOCKET).unlink(missing_ok=True)  # while the world is ours: the next one makes its own
+        await service.close()
+        await _keep(path, service.head)
+
+
+class Server(uvicorn.Server):
+    """One that ends as a process that was asked to, and not as one that was killed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals end it, and go on to be heard until its world is closed."""
+        if threading.current_thread() is threading.main_thread():
+            for each in SIGNALS:
+                signal.signal(each, self.handle_exit)
+        yield
+
+
+@contextmanager
+def _signals_as_before() -> Iterator[None]:
+    before = {each: signal.getsignal(each) for each in SIGNALS}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+async def _tell(server: uvicorn.Server, on_ready: Callable[[], None] | None) -> None:
+    """Say that it listens, once it does."""
     while not server.started:
         await asyncio.sleep(0.01)
     if on_ready is not None:
-        on_ready([_named(each) for each in sockets])
+        on_ready()
+
+
+async def _end(server: uvicorn.Server, service: Service) -> None:
+    """End with the world; and say that it is ending, so that those who follow and wait end."""
     while not server.should_exit:
         await asyncio.sleep(0.1)
-    service.is_closing = True
+        server.should_exit |= bool(service.kernel._world.stopped)
+    service.end()
+
+
+async def _keep_head(path: Path, service: Service) -> None:
+    """Say now and then how far the world is, where it went on."""
+    kept = 0
+    while True:
+        if service.head.size > kept:
+            kept = service.head.size
+            await _keep(path, service.head)
+        await asyncio.sleep(head.HEAD_SECONDS)
+
+
+async def _keep(path: Path, found: Head) -> None:
+    with suppress(WorldError):  # a full disk: what is answered is in the journal
+        await asyncio.to_thread(head.keep, path, found)
 
 
 def _named(listening: socket.socket) -> str:
     name = listening.getsockname()
     return f"unix:{name}" if isinstance(name, str) else f"http://{name[0]}:{name[1]}"
+
+
+@contextmanager
+def _listening(path: Path, http: tuple[str, int] | None) -> Iterator[list[socket.socket]]:
+    """The sockets of a world; `WorldError` where one cannot be had."""
+    sockets: list[socket.socket] = []
+    try:
+        sockets.append(_bound(path))
+        if http is not None:
+            sockets.append(_bound_tcp(*http))
+    except OSError as error:
+        where = f"`{path}`" if not sockets else "`{}:{}`".format(*http or ())
+        for each in sockets:
+            each.close()
+            path.unlink(missing_ok=True)
+        raise WorldError(f"{where} cannot be listened at: {error.strerror}") from None
+    try:
+        yield sockets
+    finally:
+        for each in sockets:
+            each.close()
 
 
 def _bound(path: Path) -> socket.socket:

@@ -1,18 +1,20 @@
 """The OpenAPI 3.1 document of a service, from the table of operations and the types of their fields."""
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 import msgspec
 
-from splittally.host.service.documents import ANSWERS, Intent, Receipt
-from splittally.host.service.hot import MANY_MAX
+from splittally.host.service.documents import ANSWERS, All, First, Intent, Receipt
 from splittally.host.service.operations import OPERATIONS, Operation
 from splittally.host.service.problems import MEDIA_TYPE, TITLES
+from splittally.host.service.service import MANY_MAX
 
 _REF = "#/components/schemas/{name}"
+INTENTS = ("Intent", "All", "First")
 _PROBLEMS = (400, 401, 403, 404, 413, 429, 500, 503, 504, 507)
 Document = dict[str, Any]
 
@@ -20,7 +22,7 @@ Document = dict[str, Any]
 @cache
 def document() -> Document:
     """The document, as `/openapi.json` gives it."""
-    answers = [*ANSWERS.values(), Intent, Receipt]
+    answers = [*ANSWERS.values(), Intent, All, First, Receipt]
     fields = [operation.fields for operation in OPERATIONS]
     every, components = msgspec.json.schema_components([*answers, *fields], ref_template=_REF)
     shapes = dict(zip(fields, every[len(answers) :], strict=True))
@@ -32,7 +34,7 @@ def document() -> Document:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Splittally", "version": version("splittally"), "license": {"name": "Apache-2.0"}},
-        "security": [{"token": []}],
+        "security": [{"token": []}, {}],  # the second by the Unix socket, where the uid says who asks
         "paths": {**_hot_paths(), **paths, **_plain_paths()},
         "components": {
             "schemas": used,
@@ -77,23 +79,27 @@ def _said(operation: Operation, shape: Document) -> Document:
 
 
 def _hot_paths() -> Document:
-    def one_or_many(name: str, answer: str, summary: str) -> Document:
-        schema = {"$ref": _REF.format(name=name)}
-        told = {"$ref": _REF.format(name=answer)}
-        several = {"type": "array", "items": schema, "maxItems": MANY_MAX}
+    def one_or_many(name: str, forms: Sequence[str], answers: Sequence[str], summary: str) -> Document:
+        one = {"anyOf": [{"$ref": _REF.format(name=each)} for each in forms]}
+        told = {"anyOf": [{"$ref": _REF.format(name=each)} for each in answers]}
+        several = {"type": "array", "items": one, "maxItems": MANY_MAX}
         return {
             "post": {
-                "operationId": name.lower() + "s",
+                "operationId": name,
                 "summary": summary,
-                "requestBody": _body({"oneOf": [schema, several]}, is_required=True),
-                "responses": _responses({"oneOf": [told, {"type": "array", "items": {"type": "object"}}]}),
+                "requestBody": _body({"anyOf": [*one["anyOf"], several]}, is_required=True),
+                "responses": _responses({"anyOf": [*told["anyOf"], {"type": "array", "items": told}]}),
             }
         }
 
     lines = {"application/x-ndjson": {"schema": {"type": "string"}}}
     return {
-        "/v1/intents": one_or_many("Intent", "Decision", "ask for an effect, or for several"),
-        "/v1/receipts": one_or_many("Receipt", "Settlement", "report what became of effects"),
+        "/v1/intents": one_or_many(
+            "intents", INTENTS, ("Decision", "Decisions", "Refused"), "ask for an effect, or several"
+        ),
+        "/v1/receipts": one_or_many(
+            "receipts", ("Receipt",), ("Settlement", "Refused"), "report what became of effects"
+        ),
         "/v1/run": {
             "post": {
                 "operationId": "run",

@@ -1,7 +1,7 @@
 """Views for a caller: by key, or page by page, and only what the caller may see.
 
 Rule 1. A page has at most `PAGE_MAX` rows and names where the next begins; nothing gives a whole table.
-Rule 2. A row that the caller may not see is as one that is not there.
+Rule 2. A row that the caller may not see is as one that is not there (`own_queries.py`).
 """
 
 from collections.abc import Callable, Mapping
@@ -10,75 +10,41 @@ from typing import Any
 from splittally.edge.answer_lines import readable
 from splittally.host.service.problems import not_found
 from splittally.runtime.callers import Caller
+from splittally.runtime.own_queries import OwnQueries
 from splittally.runtime.queries import Queries
 from splittally.runtime.table import Table
 
 PAGE_ROWS, PAGE_MAX = 100, 1_000
-Seen = Callable[[Caller, Queries, str, Any], bool]
-
-
-def _own_grant(caller: Caller, state: Queries, key: str, row: Any) -> bool:
-    return bool(row.holder == caller.principal)
-
-
-def _own_intent(caller: Caller, state: Queries, key: Any, row: Any) -> bool:
-    return bool(row.principal == caller.principal)
-
-
-def _of_own_grant(caller: Caller, state: Queries, key: str, row: Any) -> bool:
-    grant = state.grants.get(key)
-    return grant is not None and grant.holder == caller.principal
-
-
-def _drawn_on(caller: Caller, state: Queries, key: str, row: Any) -> bool:
-    """An account of a grant that the caller holds."""
-    return any(key in _accounts(grant) for grant in state.grants.values() if grant.holder == caller.principal)
-
-
-def _accounts(grant: Any) -> set[str]:
-    payers = {payer.account for several in grant.payers.values() for payer in several}
-    return {*grant.draws_on.values(), *payers}
-
-
-def _nobody(caller: Caller, state: Queries, key: str, row: Any) -> bool:
-    return False
-
-
-TABLES: dict[str, tuple[Callable[[Queries], Table[Any, Any]], Seen]] = {
-    "grants": (lambda state: state.grants, _own_grant),
-    "counters": (lambda state: state.counters, _of_own_grant),
-    "reservations": (lambda state: state.reservations, _own_intent),
-    "accounts": (lambda state: state.accounts, _drawn_on),
-    "budgets": (lambda state: state.budgets, _nobody),
-    "resources": (lambda state: state.resources, lambda *_: True),
+TABLES: dict[str, Callable[[Queries], Table[Any, Any]]] = {
+    "grants": lambda state: state.grants,
+    "counters": lambda state: state.counters,
+    "reservations": lambda state: state.reservations,
+    "accounts": lambda state: state.accounts,
+    "budgets": lambda state: state.budgets,
+    "resources": lambda state: state.resources,
 }
+
+
+def seen_by(caller: Caller, state: Queries) -> Queries:
+    """The views as this caller may see them."""
+    return state if caller.may_see_all else OwnQueries(state, caller.principal)
 
 
 def page(
     state: Queries, caller: Caller, table: str, after: str | None = None, limit: int = PAGE_ROWS
 ) -> dict[str, Any]:
     """`items`, each with its `key`, and `next`, the key after which the next page begins, or null."""
-    find, may_see = TABLES[table]
-    rows, start = find(state), None if after is None else _key(table, after)
-    items: list[dict[str, Any]] = []
-    while True:
-        found = rows.page(start, limit)
-        for key, row in found:
-            start = key
-            if caller.may_see_all or may_see(caller, state, key, row):
-                items.append({"key": readable(key), **row_json(row)})
-                if len(items) == limit:
-                    return {"items": items, "next": readable(key)}
-        if len(found) < limit:
-            return {"items": items, "next": None}
+    rows = TABLES[table](seen_by(caller, state))
+    found = rows.page(None if after is None else _key(table, after), limit)
+    items = [{"key": readable(key), **row_json(row)} for key, row in found]
+    return {"items": items, "next": items[-1]["key"] if len(items) == limit else None}
 
 
 def row(state: Queries, caller: Caller, table: str, name: str) -> dict[str, Any]:
     """One row; `Problem` 404 where there is none that the caller may see."""
-    find, may_see = TABLES[table]
     key = _key(table, name)
-    found = find(state).get(key)
-    if found is None or not (caller.may_see_all or may_see(caller, state, key, found)):
+    found = TABLES[table](seen_by(caller, state)).get(key)
+    if found is None:
         raise not_found(f"{table.removesuffix('s')} `{name}`")
     return {"key": readable(key), **row_json(found)}
 

@@ -24,10 +24,9 @@ TITLES = {
     403: "this caller may not ask that",
     404: "there is nothing of this name here",
     405: "this path has no such method",
-    406: "the answer has no such form",
     409: "the request does not fit what is there",
     413: "the request is too large",
-    415: "the request has no form that is read here",
+    431: "the head of the request is too large",
     429: "too much waits; ask again later",
     500: "the service failed",
     503: "the world cannot be written now",
@@ -70,9 +69,10 @@ def problem_of(error: SplittallyError) -> Problem:
     """The problem that an error is."""
     facts = {name: value for name, value in error.facts.items() if name not in _FACTS_LEFT_OUT}
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    if status == 400 and "bytes_max" in facts:
+    code = "input.too_large" if "bytes_max" in facts else str(error.facts.get("code", error.code))
+    if status == 400 and code == "input.too_large":
         status = 413
-    return Problem(status, str(error.facts.get("code", error.code)), str(error), facts)
+    return Problem(status, code, str(error), facts)
 
 
 def not_found(what: str) -> Problem:

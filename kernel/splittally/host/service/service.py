@@ -5,14 +5,17 @@ Rule 2. Who acts for several principals asks in each one's name; whose grants ma
         decides.
 Rule 3. A caller sees its own intents and the grants that it holds; operators and auditors see all.
 Rule 4. What waits is bounded and typed: intents that find the queue full are `busy`. Receipts, releases and
-        extensions are never refused for that.
+        extensions are never refused for that. Nobody has more than a share of the queue (`turns.py`).
+Rule 5. That somebody else holds a grant is told as that there is none.
+Rule 6. The loop never takes the world's lock: what does is asked of the writer, or read beside it
+        (`beside.py`).
 """
 
 import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cached_property
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from splittally.aio import AsyncKernel
@@ -20,18 +23,23 @@ from splittally.core.commands import Open
 from splittally.core.errors import SplittallyError
 from splittally.core.limits import QUEUE_MAX
 from splittally.core.types import OPERATOR
-from splittally.edge.answer_lines import answer_json, finding_of, refused_change, refused_intent
-from splittally.edge.records import At, Decision
+from splittally.edge.records import At, Decision, Intent
 from splittally.edge.request_lines import request_of
+from splittally.host.service.beside import Threads
 from splittally.host.service.problems import Problem, busy, problem_of
+from splittally.host.service.telling import is_busy, may_see, told, veiled
+from splittally.host.service.turns import Turns
+from splittally.journal.frame import Head
 from splittally.runtime.callers import Caller, caller_by_token, caller_by_uid
 from splittally.runtime.kernel import Kernel
 from splittally.runtime.queries import Queries
 from splittally.runtime.record import Record
+from splittally.runtime.rows import Row
 from splittally.runtime.writer import Writer
 
 LINGER_S = 0.0005
 DEADLINE_S = 30.0
+MANY_MAX = 1_000  # requests in one array
 PRINCIPALS_KEPT = 1_024
 TICK_SECONDS_MAX = 1.0
 R = TypeVar("R")
@@ -40,16 +48,29 @@ R = TypeVar("R")
 class Service:
     """One world, open for writing, and those who ask it. `owner_uid` may name any principal."""
 
-    def __init__(self, kernel: Kernel, owner_uid: int, queue_max: int = QUEUE_MAX) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        owner_uid: int,
+        queue_max: int = QUEUE_MAX,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
         self.kernel = kernel
         self.owner_uid = owner_uid
+        self.deadline_s = deadline_s
         self.started = time.monotonic()
         self.counted: dict[tuple[str, str], int] = {}  # requests by face and outcome
         self._writer = Writer(queue_max, LINGER_S)
         self._operator = AsyncKernel(kernel, self._writer)
         self._kernels: OrderedDict[str, AsyncKernel] = OrderedDict()
-        self.is_closing = False
+        self.closing = asyncio.Event()
         self.connections = 0
+        self.clock_state = str(kernel.health()["state"])
+        command = kernel._records_after(-1)[0].body.command
+        assert isinstance(command, Open)
+        self.world_id = command.world.hex()  # which it was given when it was made
+        self._threads = Threads()
+        self._turns = Turns(self._writer)
         self._ticking: asyncio.Task[None] | None = None
 
     # --- its life ------------------------------------------------------------------------------
@@ -58,21 +79,29 @@ class Service:
         """Work through what falls due, from now on; to be called in the loop that serves."""
         self._ticking = asyncio.get_running_loop().create_task(self._tick())
 
+    def end(self) -> None:
+        """Nothing is waited for any more: who follows and who waits is told what is so now."""
+        self.closing.set()
+        self.kernel._world.signals.closed()
+
     async def close(self) -> None:
         """Answer what is queued, then close the world."""
-        self.is_closing = True
+        self.end()
         if self._ticking is not None:
             self._ticking.cancel()
+        self._threads.close()
         await self._operator.close()
 
     async def _tick(self) -> None:
         """What falls due happens at its time, although nobody asks."""
         world = self.kernel._world
-        while True:
+        while not world.stopped:
             await asyncio.sleep(TICK_SECONDS_MAX)
             due = world.state.ledger.agenda[:1]
-            if due and world.clock.kind != "given" and due[0].due_ns <= time.time_ns():
-                await self._operator.tick()
+            with suppress(SplittallyError):  # the clock stands, or the world stopped: requests hear of it
+                if due and world.clock.kind != "given" and due[0].due_ns <= time.time_ns():
+                    await self._operator.tick()
+                self.clock_state = str((await self._operator.health())["state"])
 
     # --- who asks ------------------------------------------------------------------------------
 
@@ -122,11 +151,13 @@ class Service:
     async def run(self, caller: Caller, documents: Sequence[Any]) -> list[dict[str, Any]]:
         """The answers to documents of requests, in order; one that cannot be read is answered so."""
         kernel = self.asking(caller)
+        if len(documents) > MANY_MAX:
+            raise Problem(413, "too_many", f"an array has at most {MANY_MAX} requests")
         read = [_read(document) for document in documents]
         asked = [each for each in read if isinstance(each, At)]
-        answers = iter(await self.within(kernel.run(asked)) if asked else ())
+        answers = iter(await self.within(self._turns.run(caller.principal, kernel, asked)) if asked else ())
         return [
-            told(next(answers) if isinstance(each, At) else each, document)
+            told(self.veiled(caller, each, next(answers)) if isinstance(each, At) else each, document)
             for each, document in zip(read, documents, strict=True)
         ]
 
@@ -136,32 +167,71 @@ class Service:
         asked = _read(document)
         if isinstance(asked, SplittallyError):
             raise problem_of(asked)
-        (answer,) = await self.within(kernel.run([asked]))
+        (answer,) = await self.within(self._turns.run(caller.principal, kernel, [asked]))
         if isinstance(answer, SplittallyError):
             raise problem_of(answer)
         if isinstance(answer, Decision) and answer.seq is None and is_busy(answer):
             raise busy()
-        return told(answer, document)
+        return told(self.veiled(caller, asked, answer), document)
 
-    async def within(self, asked: Awaitable[R], deadline_s: float = DEADLINE_S) -> R:
+    async def judged(self, caller: Caller, asked: At[Intent]) -> Decision:
+        """What would be decided now, with nothing written."""
+        answer = await self.within(self._turns.decide(caller.principal, self.asking(caller), asked))
+        decision: Decision = self.veiled(caller, asked, answer)
+        return decision
+
+    def veiled(self, caller: Caller, asked: At, answer: Any) -> Any:
+        """An answer as this caller may know it: under a grant that is another's, as if there were none."""
+        return veiled(caller, self.kernel._world.state.caps.grants, asked.request, answer)
+
+    async def within(self, asked: Awaitable[R]) -> R:
         """The answer within a deadline; `Problem` 504 after it, and what nobody hears of is not held."""
         try:
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(self.deadline_s):
                 return await asked
         except TimeoutError:
-            raise Problem(504, "deadline", f"no decision within {deadline_s:g} s; ask again") from None
+            text = f"no decision within {self.deadline_s:g} s; ask again"
+            raise Problem(504, "deadline", text) from None
         except SplittallyError as error:
             raise problem_of(error) from None
 
-    async def look(self, read: Callable[[Queries], R]) -> R:
+    async def wait(self, intent_hash: str, timeout_s: float, ended: bool) -> None:
+        """Until an intent no longer waits for approval, or has ended, or time is up, or the service ends."""
+        waiting = asyncio.ensure_future(self._operator.wait(intent_hash, timeout_s, ended=ended))
+        ending = asyncio.ensure_future(self.closing.wait())
+        try:
+            await asyncio.wait((waiting, ending), return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                await waiting
+        except SplittallyError as error:
+            raise problem_of(error) from None
+        finally:
+            waiting.cancel()
+            ending.cancel()
+
+    async def look(self, caller: Caller, read: Callable[[Queries], R]) -> R:
         """What a view says, read beside the writer: it is kept waiting for one row at a time."""
         try:
-            return await asyncio.to_thread(read, self.kernel.state)
+            return await self.beside(caller, lambda: read(self.kernel.state))
         except SplittallyError as error:
             raise problem_of(error) from None
 
+    async def beside(self, caller: Caller, work: Callable[[], R]) -> R:
+        """What `work` gives, done in a thread when it is this caller's turn."""
+        return await self._threads.do(caller.principal, work)
+
+    async def outcome(self, caller: Caller, intent_hash: str) -> Row | None:
+        """What happened to an intent that the caller may see; None of any other."""
+        found = await self.look(caller, lambda _: self.kernel.outcome(intent_hash))
+        return found if found is not None and may_see(caller, found) else None
+
+    def is_own(self, caller: Caller, intent_hash: bytes) -> bool:
+        """Whether the caller asked for an intent; it takes the world's lock."""
+        found = self.kernel.outcome(intent_hash)
+        return found is not None and may_see(caller, found)
+
     def records_after(self, seq: int, limit: int) -> list[Record]:
-        """At most `limit` durable frames after a sequence."""
+        """At most `limit` durable frames after a sequence; it takes the world's lock."""
         found: list[Record] = []
         while len(found) < limit:
             more = self.kernel._records_after(found[-1].seq if found else seq)
@@ -170,22 +240,11 @@ class Service:
             found += more
         return found[:limit]
 
-    async def seq_before(self, after: str) -> int:
-        """The sequence after which a feed begins; of a negative number so many frames back from the end."""
-        seq = int(after)
-        return seq if seq >= -1 else self.kernel.state.seq + seq - 1
-
-    def asked_by(self, intent_hash: bytes) -> str | None:
-        """Who asked for an intent; None where no frame decides it."""
-        found = self.kernel.outcome(intent_hash)
-        return None if found is None else str(found.principal)
-
-    @cached_property
-    def world_id(self) -> str:
-        """The id that the world was given when it was made, as hex."""
-        command = self.records_after(-1, 1)[0].body.command
-        assert isinstance(command, Open)
-        return command.world.hex()
+    @property
+    def head(self) -> Head:
+        """How many frames are durable, and the hash of the last."""
+        head: Head = self.kernel._world.store.head
+        return head
 
     @property
     def waiting(self) -> int:
@@ -193,9 +252,9 @@ class Service:
         return self._writer.size
 
     @property
-    def reading(self) -> AsyncKernel:
-        """The kernel for what changes nothing."""
-        return self._operator
+    def is_closing(self) -> bool:
+        """Whether nothing new is taken."""
+        return self.closing.is_set()
 
     def count(self, face: str, outcome: str) -> None:
         """Count what was answered, for `/metrics`."""
@@ -209,29 +268,3 @@ def _read(document: Any) -> At | SplittallyError:
         return request_of(document)
     except SplittallyError as error:
         return error
-
-
-def is_busy(decision: Decision) -> bool:
-    """Whether an intent found the queue full."""
-    return any(finding.code == "busy" for finding in decision.findings)
-
-
-def told(answer: Any, document: Any = None) -> dict[str, Any]:
-    """An answer as its document, with what a host asks first: may it act, and why not.
-
-    An error is told in the shape of what was asked.
-    """
-    if isinstance(answer, list):
-        return {"all": [told(each) for each in answer]}
-    if isinstance(answer, SplittallyError):
-        is_intent = isinstance(document, dict) and not document.keys().isdisjoint(("kind", "all", "first"))
-        refused = refused_intent if is_intent else refused_change
-        return {**refused(finding_of(answer)), "reason": str(answer)}
-    line = answer_json(answer)
-    if type(answer) is Decision:
-        line["allowed"] = answer.allowed
-        if answer.findings:
-            line["reason"], line["advice"] = answer.reason, answer.advice
-    elif reason := answer.reason:
-        line["reason"] = reason
-    return line

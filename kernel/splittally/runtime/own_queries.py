@@ -1,0 +1,81 @@
+"""What one principal may see of a state: its grants and what they count, its open intents, its accounts.
+
+Rule 1. What is another's is as if it were not there: it is in no table, and no key finds it.
+Rule 2. An account is one's own where a grant that one holds draws on it or pays from it. Budgets are read by
+        operators; resources by everybody.
+Rule 3. Whose a row is, is asked of the state before the row is built.
+"""
+
+from collections.abc import Iterable
+
+from splittally.core.types import Grant
+from splittally.runtime.grant_views import grant_row
+from splittally.runtime.ledger_views import account_row, hold_row
+from splittally.runtime.queries import Queries
+from splittally.runtime.rows import Row
+from splittally.runtime.table import Table
+
+
+class OwnQueries(Queries):
+    """The views of `queries`, for one principal."""
+
+    def __init__(self, queries: Queries, principal: str) -> None:
+        super().__init__(queries._current, queries._still, queries._history, queries._book)
+        self._principal = principal
+
+    @property
+    def grants(self) -> Table[str, Row]:
+        """The grants that the principal holds."""
+        return self._table(
+            lambda: [grant.name for grant in self._held()],
+            lambda name: grant_row(self._current(), name) if self._holds(name) else None,
+        )
+
+    @property
+    def counters(self) -> Table[str, Table[str, Row]]:
+        """Life counters of those grants."""
+        every = super().counters
+        return self._table(
+            lambda: [grant.name for grant in self._held() if every.get(grant.name) is not None],
+            lambda name: every.get(name) if self._holds(name) else None,
+        )
+
+    @property
+    def reservations(self) -> Table[bytes, Row]:
+        """What the principal asked for and is open."""
+        holds = self._current().ledger.holds
+
+        def find(digest: bytes) -> Row | None:
+            hold = holds.get(digest)
+            is_own = hold is not None and hold.by == self._principal
+            return hold_row(self._current(), digest) if is_own else None
+
+        return self._table(lambda: [key for key, hold in holds.items() if hold.by == self._principal], find)
+
+    @property
+    def accounts(self) -> Table[str, Row]:
+        """The accounts that those grants draw on."""
+
+        def find(name: str) -> Row | None:
+            return account_row(self._current(), name) if name in self._drawn_on() else None
+
+        return self._table(self._drawn_on, find)
+
+    @property
+    def budgets(self) -> Table[str, Row]:
+        """None."""
+        return self._table(list, lambda name: None)
+
+    def _holds(self, name: str) -> bool:
+        grant = self._current().caps.grants.get(name)
+        return grant is not None and grant.holder == self._principal
+
+    def _held(self) -> Iterable[Grant]:
+        return (x for x in self._current().caps.grants.values() if x.holder == self._principal)
+
+    def _drawn_on(self) -> set[str]:
+        drawn: set[str] = set()
+        for grant in self._held():
+            drawn |= {*grant.draws_on.values()}
+            drawn |= {payer.account for several in grant.payers.values() for payer in several}
+        return drawn

@@ -1,0 +1,1 @@
+"""A world that is served: the same answers on every face, whoever else asks what."""
