@@ -3,10 +3,13 @@
 import json
 import subprocess
 import sys
+from itertools import accumulate
 
 import pytest
 from splittally.core.limits import GROUP_MAX, HASH_BYTES
+from splittally_tools.bench import face_load
 from splittally_tools.bench.baseline import Baseline
+from splittally_tools.bench.faces import Face
 from splittally_tools.bench.sample import take_sample
 from splittally_tools.bench.stages import STAGES, stages_of
 from splittally_tools.bench.stats import Contestant, Series, interleaved, ratio
@@ -16,6 +19,14 @@ KEYS = {
     "decisions_per_s", "decisions_floor_per_s", "decisions_ratio", "pairs_per_s", "pairs_floor_per_s",
     "pairs_ratio", "depth3_ratio", "fold_frames_per_s", "rejudge_frames_per_s", "p99_ms", "fdatasync_us",
     "bytes_per_open_hold", "open_seconds", "cost_many_over_few",
+}  # fmt: skip
+FACE_KEYS = {
+    f"{face}{number}"
+    for face in ("http", "ndjson", "frames")
+    for number in (
+        "_face_ratio", "_face_ratio_least", "_face_ratio_most", "_per_s", "_in_process_per_s", "_echo_per_s",
+        "_us", "_in_process_us", "_echo_us",
+    )
 }  # fmt: skip
 
 
@@ -28,13 +39,47 @@ def test_the_report_for_programs_is_one_object_with_every_number():
     done = tally_bench("--quick", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert set(found) >= KEYS
+    assert set(found) >= KEYS | FACE_KEYS
     assert all(found[key] > 0 for key in KEYS - {"bytes_per_open_hold"})
     assert found["codec"] in ("cbrrr", "cbor2")
     assert found["holds_many"] > found["holds_few"] > 0
     for name in ("decisions", "pairs"):
         spread = found["ratios"][name]
         assert spread["least"] <= found[f"{name}_ratio"] <= spread["most"]
+
+
+def test_the_faces_of_a_service_are_measured_alone_and_against_an_echo():
+    done = tally_bench("--faces", "--quick", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert set(found) == FACE_KEYS
+    assert all(found[key] > 0 for key in FACE_KEYS if "_ratio" not in key)  # a face may seem to be free
+    for face in ("http", "ndjson", "frames"):
+        least, most = found[f"{face}_face_ratio_least"], found[f"{face}_face_ratio_most"]
+        assert least <= found[f"{face}_face_ratio"] <= most
+        assert found[f"{face}_echo_us"] < found[f"{face}_us"]  # an echo decides nothing
+
+
+def test_the_face_is_what_a_request_costs_beyond_the_same_in_process():
+    series = Face(Series("served"), Series("in_process"), Series("echo"))
+    for slowness in (1, 2, 10):  # a machine that gets busier slows all three
+        for one, microseconds in zip(series, (150, 100, 40), strict=True):
+            one.enter(1_000, 1.0, slowness * microseconds * 1e-3)
+    assert series.ratios == pytest.approx([1.25] * 3)
+
+
+@pytest.mark.parametrize(
+    ("ends", "answers"),
+    [
+        (face_load.ends_of_posts, [b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n{ }\n"]),
+        (face_load.ends_of_lines, [b"HTTP/1.1 200 OK\r\n\r\n4\r\n{ }\n\r\n0\r\n\r\n"]),
+        (face_load.ends_of_frames, [face_load.frames(1)[0], face_load.hello(), face_load.frames(1)[0]]),
+    ],
+)
+def test_an_answer_counts_once_it_is_whole(ends, answers):
+    buffer, wholes = b"".join(answers), list(accumulate(map(len, answers)))
+    for size in range(len(buffer) + 1):
+        assert ends(bytearray(buffer[:size])) == [end for end in wholes if end <= size]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """One world under both faces: threads and tasks at once, one writer, one winner for each key."""
 
 import asyncio
+import re
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -179,9 +180,9 @@ def test_where_no_kernel_is_nothing_is_made(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("address", ["unix:/run/tally.sock", "http://localhost:1", "https://tally.example"])
+@pytest.mark.parametrize("address", ["unix:/run/tally.sock", "http://localhost:1", "https://localhost:1"])
 def test_a_service_is_unreachable_in_words(address):
-    with pytest.raises(Unreachable, match="own process"), connect(address, token="t"):
+    with pytest.raises(Unreachable, match=re.escape(address)), connect(address, token="t"):
         pass
 
 

@@ -38,11 +38,21 @@ def world(limit: int = LIMIT, **options: Any) -> Iterator[Kernel]:
 
 
 @contextmanager
+def embedded(kernel: Kernel) -> Iterator[Link]:
+    """The link of the agent to a kernel of this process."""
+    yield Embedded(kernel.as_principal("agent"))
+
+
+ways = [embedded]  # how a client reaches its kernel: the last one counts
+
+
+@contextmanager
 def client_of(kernel: Kernel, **options: Any) -> Iterator[tuple[Client, "Faulty"]]:
     """A client of the agent, and the link that it goes over."""
-    link = Faulty(Embedded(kernel.as_principal("agent")))
-    with connect(link, **options) as client:
-        yield client, link
+    with ways[-1](kernel) as way:
+        link = Faulty(way)
+        with connect(link, **options) as client:
+            yield client, link
 
 
 class Faulty:
@@ -61,6 +71,9 @@ class Faulty:
 
     def close(self) -> None:
         self.link.close()
+
+    async def close_async(self) -> None:
+        await self.link.close_async()
 
     def meet(self, name: str, given: Any) -> None:
         self.asked += [type(item.request).__name__ for item in given] if name == "run" else [name]

@@ -8,9 +8,8 @@ from tempfile import TemporaryDirectory
 import splittally
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from splittally.edge.answer_lines import readable
+from splittally.edge.answer_lines import readable, told
 from splittally.edge.request_lines import request_of
-from splittally.host.service.telling import told
 
 from tests.served.serving import MANIFEST, Running, intent, lines, receipt
 

@@ -23,6 +23,7 @@ LABELS = {
     "depth3": "decisions, chain of 3",
     "depth3_three_calls": "the same, floor of 3 calls",
 }
+FACES = {"http": "single posts", "ndjson": "lines of JSON", "frames": "pipelined frames"}
 
 
 def document(measured: Measured) -> dict[str, Any]:
@@ -58,8 +59,8 @@ def _rounded(value: Ratio) -> dict[str, float]:
     return {name: round(part, 4) for name, part in value._asdict().items()}
 
 
-def show(measured: Measured, out: Page) -> None:
-    """The report for people."""
+def show(measured: Measured, served: dict[str, Any], out: Page) -> None:
+    """The report for people; of the faces, where they could be measured."""
     found = document(measured)
     say(out, f"codec {found['codec']}, fdatasync {found['fdatasync_us']:,.0f} µs, groups of 64, in turns")
     out.print(_ratio_table(measured))
@@ -76,6 +77,8 @@ def show(measured: Measured, out: Page) -> None:
         f"{found['cost_many_over_few']:.2f} × the cost of a decision at {found['holds_few']:,}",
     )
     say(out, f"open      {found['open_frames']:,} frames from a snapshot in {found['open_seconds']:.3f} s")
+    if served:
+        out.print(face_table(served))
 
 
 def _ratio_table(measured: Measured) -> Any:
@@ -94,6 +97,22 @@ def _ratio_table(measured: Measured) -> Any:
             )
         )
     heads = ("", "kernel /s", "min – max", "floor /s", "min – max", "ratio", "min – max", "on processor")
+    return people.table(heads, rows)
+
+
+def face_table(served: dict[str, Any]) -> Any:
+    """What the faces of a service cost, for people: rates, and microseconds of the processor a request."""
+    rows = [
+        _row(
+            label,
+            f"{served[f'{name}_per_s']:,.0f}",
+            *(f"{served[f'{name}{what}_us']:.1f}" for what in ("", "_in_process", "_echo")),
+            f"{served[f'{name}_face_ratio']:.2f}",
+            f"{served[f'{name}_face_ratio_least']:.2f} – {served[f'{name}_face_ratio_most']:.2f}",
+        )
+        for name, label in FACES.items()
+    ]
+    heads = ("", "served /s", "served µs", "in process µs", "echo µs", "face / echo", "min – max")
     return people.table(heads, rows)
 
 

@@ -90,8 +90,13 @@ def outcome(session: Session, intent_hash: str) -> int:
         row, wording = reader.outcome(intent_hash), reader.state.wording
     if row is None:
         return not_found(session, intent_hash)
-    emit(session, outcome_json(row), lambda out: _show_outcome(out, row, wording))
+    emit_outcome(session, row, wording)
     return DONE
+
+
+def emit_outcome(session: Session, row: Row, wording: Wording) -> None:
+    """Says what became of an intent."""
+    emit(session, outcome_json(row), lambda out: _show_outcome(out, row, wording))
 
 
 def outcome_json(row: Row) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from splittally.core.errors import (
     SplittallyError,
     WorldError,
 )
+from splittally.wire.errors import RefusedByService
 
 from splittally_tools.cli.session import Session
 from splittally_tools.cli.watched import Watched, silence
@@ -83,7 +84,7 @@ def code_of(error: SplittallyError) -> int:
     match error:
         case WorldError():
             return ENVIRONMENT
-        case JournalDamaged() | InvalidManifest() | NotAdmitted():
+        case JournalDamaged() | InvalidManifest() | NotAdmitted() | RefusedByService():
             return REFUSED
         case _:
             return USAGE

@@ -31,6 +31,11 @@ def is_beginning(text: str) -> bool:
     return _BEGINNING.fullmatch(text) is not None
 
 
+def is_whole(text: object) -> bool:
+    """Whether this is the text of a whole hash."""
+    return isinstance(text, str) and _WHOLE.fullmatch(text) is not None
+
+
 def intents(reader: Reader, beginning: str) -> list[bytes]:
     """The intents whose hashes begin so."""
     return [x for x in reader.index_keys(beginning) if reader.trace(x) is not None]

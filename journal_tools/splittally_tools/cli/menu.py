@@ -39,6 +39,8 @@ MENU: dict[str, Entry] = {
     "decide": Entry(HOSTS, _CLI + "effects", "decide", "what `submit` would answer; writes nothing"),
     "outcome": Entry(HOSTS, _CLI + "effects", "outcome", "what became of an intent"),
     "dispatch": Entry(HOSTS, _CLI + "effects", "dispatch", "start an effect; the first attempt wins"),
+    "wait": Entry(HOSTS, _CLI + "waiting", "wait", "wait until an intent was answered, or has ended"),
+    "host": Entry(HOSTS, _CLI + "host_lines", "host", "requests of any kind and calls, one JSON line each"),
     "release": Entry(HOSTS, _CLI + "effects", "release", "end a reservation without a receipt"),
     "extend": Entry(HOSTS, _CLI + "effects", "extend", "move a reservation's expiry"),
     "init": Entry(OPERATORS, _CLI + "worlds", "init", "make a world"),

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 import click
-from splittally import runtime
 from splittally.core.errors import InvalidInput
 from splittally.core.periods import rolling_ns
 from splittally.core.state import State
@@ -13,6 +12,8 @@ from splittally.edge.moments import Moment, read_moment
 from splittally.runtime.moments import last_ns
 from splittally.runtime.queries import Queries
 from splittally.runtime.reader import Reader
+
+from splittally_tools.cli.writing import Writing
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -64,7 +65,7 @@ def queries_at(reader: Reader, at: Moment | None) -> Queries:
     return reader.state if at is None else reader.at(at)
 
 
-def expiry_of(kernel: "runtime.Kernel", text: str, given_ns: int | None) -> int:
+def expiry_of(kernel: Writing, text: str, given_ns: int | None) -> int:
     """A time to come, in nanoseconds: the end of a day or a time by the world's clock, or a span from now."""
     if text.startswith("+"):
         length_ns = rolling_ns(text[1:])
@@ -75,7 +76,7 @@ def expiry_of(kernel: "runtime.Kernel", text: str, given_ns: int | None) -> int:
     return last_ns(moment, lambda: kernel.state.wording.calendar)
 
 
-def _now_ns(kernel: "runtime.Kernel", given_ns: int | None) -> int:
+def _now_ns(kernel: Writing, given_ns: int | None) -> int:
     health = kernel.health()
     now_ns: int = max(given_ns or 0, health["now_ns"], health["clock_ns"] or 0)
     return now_ns

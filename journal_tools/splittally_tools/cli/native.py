@@ -13,7 +13,6 @@ from splittally.core.native import NATIVE
 from splittally.edge.answer_lines import answer_json
 from splittally.edge.json_values import printable
 from splittally.edge.records import Decision
-from splittally.runtime import Kernel
 from splittally.runtime.preview import change_json
 
 from splittally_tools.cli.answers import code_of_answer, show_answer
@@ -28,10 +27,11 @@ from splittally_tools.cli.output import Page, emit, say
 from splittally_tools.cli.replacing import CONFIRM, DRY_RUN, confirmed, emit_plan, planned, previewed
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.understood import understood
+from splittally_tools.cli.writing import Writing
 
 SEPARATE = ("manifest.apply",)  # has a command of its own, which reads files
 AMENDING = ("grant.amend",)  # changes what stands, so what differs is shown
-Act = Callable[[Kernel], Decision]
+Act = Callable[[Writing], Decision]
 
 
 @click.group(cls=Commands)
@@ -62,7 +62,7 @@ def _command(kind: str) -> click.Command:
             if said:
                 _put(params, field.path, field.parse(name, said))
 
-        def act(kernel: Kernel) -> Decision:
+        def act(kernel: Writing) -> Decision:
             told = counted(params, kernel.state.resources)
             return kernel.native(kind, under=under, now_ns=session.now_ns, **told)
 

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from splittally.core.errors import WorldLocked
 from splittally.edge.wording import Wording
 from splittally.runtime.salvage import Salvaged
 from splittally.runtime.salvage import salvage as salvage_world
+from splittally.runtime.served import is_served
 
 from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.interrupts import whole
@@ -25,9 +27,11 @@ FOLDER = click.Path(path_type=Path)
 def salvage(session: Session, damaged: Path, new: Path, dry_run: bool) -> int:
     """Write the frames of WORLD before the first that is lost into a new world, the folder NEW.
 
-    WORLD is only read: let nobody write it meanwhile, or afterwards. What comes after a lost frame is not
-    taken. The exit code is 1 when something was lost, 0 when nothing was.
+    WORLD is only read: let nobody write it meanwhile, or afterwards. One that is served is refused. What
+    comes after a lost frame is not taken. The exit code is 1 when something was lost, 0 when nothing was.
     """
+    if is_served(damaged):
+        raise WorldLocked(f"the world at `{damaged}` is being served; stop `tally serve` first")
     with whole():
         found = salvage_world(damaged, None if dry_run else new)
     document = _document(found, new, dry_run)

@@ -5,6 +5,8 @@ from importlib import import_module
 from signal import SIG_IGN, SIGTERM, signal
 
 import click
+from splittally.core.errors import WorldLocked
+from splittally.runtime.served import SOCKET, is_served
 
 from splittally_tools.cli.exit_codes import DONE
 from splittally_tools.cli.output import to_line
@@ -44,6 +46,9 @@ def serve(session: Session, http: tuple[str, int] | None) -> int:
                 click.echo(f"serving {session.folder} at {address}")
         sys.stdout.flush()
 
-    import_module("splittally.host.service").serve(session.folder, http, tell)
+    if is_served(session.folder):
+        address = session.folder / SOCKET
+        raise WorldLocked(f"the world at `{session.folder}` is served already, at `{address}`")
+    import_module("splittally.host.service.listening").serve(session.folder, http, tell)
     signal(SIGTERM, SIG_IGN)  # it has ended: asked once more, it does not end otherwise
     return DONE

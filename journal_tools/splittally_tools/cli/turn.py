@@ -4,11 +4,12 @@ Rule 1. The world is opened when a line comes and given back when the lines paus
         meanwhile. What was answered is durable before that.
 Rule 2. Where somebody waits for the world, a stream that does not pause gives it back, too, after
         `TURN_SECONDS`, and stands behind who waits.
+Rule 3. A world that is served nobody has to give back: it is asked through its service.
 """
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from splittally import runtime
 from splittally.edge.wording import Wording
@@ -18,6 +19,7 @@ from splittally.runtime.folder import require_world
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.open_world import writer_of
 from splittally_tools.cli.session import Session
+from splittally_tools.cli.writing import Writing
 
 TURN_SECONDS = 0.5
 
@@ -28,7 +30,7 @@ class Turns:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._folder: Path = session.folder
-        self._kernel: runtime.Kernel | None = None
+        self._kernel: Writing | None = None
         self._since = 0.0
         require_world(self._folder)
 
@@ -40,15 +42,19 @@ class Turns:
             self._kernel = writer_of(self._session)
             self._since = time.monotonic()
 
+    @property
+    def kernel(self) -> Writing:
+        """The world that `begin` opened."""
+        assert self._kernel is not None
+        return self._kernel
+
     def run(self, requests: "list[runtime.At]") -> list[Any]:
         """The answers of the world that `begin` opened."""
-        assert self._kernel is not None
-        return self._kernel.run(requests)
+        return self.kernel.run(requests)
 
     def wording(self) -> Wording:
         """How the values of that world are said."""
-        assert self._kernel is not None
-        return self._kernel.state.wording
+        return self.kernel.state.wording
 
     def end(self) -> None:
         """Give the world back; does nothing when it is not open."""
@@ -57,12 +63,14 @@ class Turns:
             with whole():
                 kernel.close()
 
-    def __enter__(self) -> "Turns":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.end()
 
     def _is_over(self) -> bool:
+        if not isinstance(self._kernel, runtime.Kernel):
+            return False
         has_had = time.monotonic() - self._since
         return has_had >= TURN_SECONDS and is_waited_for(self._folder / "lock")

@@ -7,21 +7,23 @@ Rule 2. A debt limit is one number for every resource of its account, so it is s
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from splittally import runtime
 from splittally.core.canonical import decode
 from splittally.core.commands import Submit
 from splittally.edge.records import Decision
 from splittally.edge.wording import Wording
-from splittally.runtime.reader import read_store
+
+from splittally_tools.cli.open_world import frames_of
+from splittally_tools.cli.writing import Writing
 
 MAPS = ("budget", "usage", "amounts")
 
 
-def understood(kernel: "runtime.Kernel", decision: Decision) -> str:
+def understood(kernel: Writing, decision: Decision) -> str:
     """The amounts of a native effect that was recorded, in words; empty where there are none."""
     if decision.seq is None:
         return ""
-    command = read_store(kernel).record(decision.seq).body.command
+    with frames_of(kernel) as frames:
+        command = frames.record(decision.seq).body.command
     assert isinstance(command, Submit)
     params = decode(command.members[0].params)
     terms = params.get("terms")

@@ -12,7 +12,7 @@ from splittally.core.errors import WorldExists
 from splittally.core.types import ALLOW, DENY
 from splittally.edge.answer_lines import answer_json
 from splittally.edge.records import Decision, worded
-from splittally.runtime import Kernel, open_world
+from splittally.runtime import open_world
 from splittally.runtime.folder import is_world
 from splittally.runtime.preview import Preview, change_json, refusals
 from splittally.runtime.reader import open_reader
@@ -33,6 +33,7 @@ from splittally_tools.cli.replacing import (
     revocation_agreed,
 )
 from splittally_tools.cli.session import Session, shared
+from splittally_tools.cli.writing import Writing
 
 
 @click.command()
@@ -89,7 +90,7 @@ def apply(
     Where a name that MANIFEST states means another module now, what was made by it keeps the old one.
     """
 
-    def act(kernel: Kernel, **said: Any) -> Decision:
+    def act(kernel: Writing, **said: Any) -> Decision:
         return kernel.apply(manifest, now_ns=session.now_ns, accept_modules=accept_modules, **said)
 
     with planned(session, act) as plan:

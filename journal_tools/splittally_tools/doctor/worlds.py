@@ -15,6 +15,7 @@ from splittally.core.types import APPROVAL, ROOT
 from splittally.runtime.folder import is_world
 from splittally.runtime.health import BEHIND, JUMPED
 from splittally.runtime.reader import Reader, open_reader
+from splittally.runtime.served import SOCKET, is_served
 
 from splittally_tools.audit.upgrades import release_of
 from splittally_tools.doctor.finding import DAMAGE, GOOD, NOTE, WARNING, Finding
@@ -42,7 +43,7 @@ def check_world(folder: Path) -> list[Finding]:
 def _checked(reader: Reader, folder: Path, tally: str) -> Iterator[Finding]:
     state = reader.folded
     yield Finding("journal", GOOD, f"{reader.head.size} frames open and fold; `{tally} verify` proves them")
-    yield _writer(folder / "lock")
+    yield _served(folder) if is_served(folder) else _writer(folder / "lock")
     yield from _health(reader, tally)
     yield _release(reader, tally)
     yield _statistics(reader, folder, tally)
@@ -52,6 +53,13 @@ def _checked(reader: Reader, folder: Path, tally: str) -> Iterator[Finding]:
         [digest for digest, hold in state.ledger.holds.items() if hold.phase == APPROVAL], "approvals", tally
     )
     yield _exhausted(reader, tally)
+
+
+def _served(folder: Path) -> Finding:
+    """Where it is served; its commands go there."""
+    return Finding(
+        "writer", GOOD, f"the world is served at `{folder / SOCKET}`, and every command asks there"
+    )
 
 
 def _writer(lock: Path) -> Finding:

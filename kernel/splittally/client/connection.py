@@ -83,6 +83,9 @@ class Link(Protocol):
     def close(self) -> None:
         """Answer what was asked, then let go of what this link opened itself."""
 
+    async def close_async(self) -> None:
+        """The same for a task."""
+
 
 def drive(course: Course[T], connection: Connection) -> T:
     """What a course comes to, in this thread."""

@@ -5,6 +5,7 @@ Rule 2. A signal that interrupts a thread has what was asked called off, as a ca
 Rule 3. Nothing is asked from inside of the kernel: a stream that is collected there is told of later.
 """
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -56,6 +57,10 @@ class Embedded:
                 self._writer.close()
             if self._closes:
                 self._kernel.close()
+
+    async def close_async(self) -> None:
+        """The same for a task."""
+        await asyncio.to_thread(self.close)
 
 
 class Threads:

@@ -79,7 +79,7 @@ class Session:
         try:
             await _whole(asyncio.ensure_future(drive_async(tell_again(self.notes), self.link.tasks)))
         finally:
-            await asyncio.to_thread(self.link.close)
+            await self.link.close_async()
 
     def _require_open(self) -> None:
         if self.is_closed:

@@ -3,7 +3,8 @@
 Rule 1. Who opens a world closes it: a folder is opened and closed here, a kernel that was handed over is
         left as it was. A link is closed with its client.
 Rule 2. A folder is not made: a name that is misspelt must not become an empty world.
-Rule 3. The seam for services is `to_service`: it gives a `Link`, and nothing else here knows of addresses.
+Rule 3. A folder whose world is being served is asked by its service. `to_service` gives a `Link`, and nothing
+        else here knows of addresses.
 """
 
 from pathlib import Path
@@ -12,11 +13,18 @@ from splittally.aio import AsyncKernel
 from splittally.client.connection import Link
 from splittally.client.embedded import Embedded
 from splittally.client.errors import Unreachable
+from splittally.client.served import Served
 from splittally.core.errors import InvalidInput
 from splittally.runtime import Kernel, open_world
+from splittally.runtime.served import is_served
+from splittally.wire.calls import calls_to
+from splittally.wire.errors import ConnectionLost, NotServed
+from splittally.wire.http_calls import HttpCalls
+from splittally.wire.tasks import task_calls_to
 
 Target = str | Path | Kernel | AsyncKernel | Link
-ADDRESSES = ("unix:", "http:", "https:")
+UNIX = "unix:"
+ADDRESSES = (UNIX, "http:", "https:")
 
 
 def link_to(target: Target, principal: str | None, token: str | None) -> Link:
@@ -36,6 +44,8 @@ def link_to(target: Target, principal: str | None, token: str | None) -> Link:
         case Kernel():
             return Embedded(_as(target, principal))
         case str() | Path():
+            if is_served(Path(target)):
+                return to_service(f"{UNIX}{target}", principal, None)
             kernel = open_world(target, create=False)
             try:
                 return Embedded(_as(kernel, principal), closes=True)
@@ -51,10 +61,16 @@ def link_to(target: Target, principal: str | None, token: str | None) -> Link:
 
 
 def to_service(address: str, principal: str | None, token: str | None) -> Link:
-    """A link to a service; this release has none."""
-    raise Unreachable(
-        f"`{address}`: this release connects to worlds of its own process only", address=address
-    )
+    """A link to the service at an address: `unix:` with a world's folder or socket file, or `http`."""
+    try:
+        if address.startswith(UNIX):
+            path = Path(address.removeprefix(UNIX))
+            return Served(
+                lambda: calls_to(path, principal, token), lambda: task_calls_to(path, principal, token)
+            )
+        return Served(lambda: HttpCalls(address, principal, token))
+    except (NotServed, ConnectionLost) as error:
+        raise Unreachable(f"`{address}`: {error}", address=address) from error
 
 
 def _as(kernel: Kernel, principal: str | None) -> Kernel:

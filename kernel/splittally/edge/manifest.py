@@ -9,7 +9,7 @@ Rule 3. A manifest that is unchanged means what it meant: a name by which a modu
 
 from collections.abc import Callable, Mapping
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import msgspec
@@ -32,8 +32,9 @@ from splittally.edge.governor_terms import spelled_governor
 from splittally.edge.grant_terms import SchemaOf
 from splittally.edge.json_values import parse_json
 from splittally.edge.limit_terms import spelled_limit
-from splittally.edge.manifest_files import Carried, is_by_people, load
+from splittally.edge.manifest_files import Carried, is_by_people, table_in
 from splittally.edge.manifest_names import refuse_misspelt
+from splittally.edge.manifest_places import Beside, Place, Stated
 from splittally.edge.payers import spelled_payers
 from splittally.edge.permission import complete_terms
 from splittally.edge.plans import spelled_budgets
@@ -51,7 +52,8 @@ from splittally.edge.quantities import (
 )
 from splittally.edge.world_terms import read_world
 
-Source = str | Path | Mapping[str, Any]  # a path to `.toml` or `.json`, or a mapping of the same shape
+# A path to `.toml` or `.json`, a mapping of the same shape, or a manifest that came with its files.
+Source = str | Path | Mapping[str, Any] | Stated
 TABLES = (
     "resources",
     "accounts",
@@ -83,37 +85,46 @@ def read_manifest_document(
 ) -> tuple[dict[str, Any], list[Finding]]:
     """The params of `manifest.apply`, and the names that mean other modules now (`module_renamed`).
 
-    `source` is a path to `.toml` or `.json`, or a mapping of the same shape. `accept_modules` takes the
-    modules that names mean now. `InvalidManifest` says what is wrong and where.
+    `source` is a path to `.toml` or `.json`, a mapping of the same shape, or either with a place for its
+    files. `accept_modules` takes the modules that names mean now. `InvalidManifest` says what is wrong and
+    where.
     """
-    if not isinstance(source, Mapping | str | PathLike):
+    if not isinstance(source, Mapping | str | PathLike | Stated):
         raise InvalidManifest(f"a manifest is a path or a mapping, not {type(source).__name__}")
-    if isinstance(source, Mapping):
-        document, folder, by_people = dict(source), Path(), False
+    place, stated = source if isinstance(source, Stated) else _stated(source)
+    if isinstance(stated, Mapping):
+        document, by_people = dict(stated), False
     else:
-        document, folder = load(Path(source)), Path(source).parent
-        by_people = is_by_people(Path(source))
-    reader = _Reader(document, folder, state, schema_of, accept_modules, by_people)
+        document, by_people = table_in(place, stated), is_by_people(PurePath(stated))
+    reader = _Reader(document, place, state, schema_of, accept_modules, by_people)
     return reader.read(), reader.renamed
+
+
+def _stated(source: str | Path | Mapping[str, Any]) -> Stated:
+    """A manifest of this machine, with the files beside it; for a mapping those of the current folder."""
+    if isinstance(source, Mapping):
+        return Stated(Beside(Path()), source)
+    path = Path(source)
+    return Stated(Beside(path.parent), path.name)
 
 
 class _Reader:
     def __init__(
         self,
         document: dict[str, Any],
-        folder: Path,
+        place: Place,
         state: State,
         schema_of: SchemaOf,
         accept_modules: bool,
         by_people: bool,
     ) -> None:
         self.document = document
-        self.folder = folder
+        self.place = place
         self.state = state
         self.schema_of = schema_of
         self.accept_modules = accept_modules
         self.by_people = by_people
-        self.carried = Carried(folder, state)
+        self.carried = Carried(place, state)
         self.zones: dict[str, Zone] = {}
         self.stated: dict[str, str] = {}
         self.renamed: list[Finding] = []
@@ -182,7 +193,7 @@ class _Reader:
         return natural(where, self._said(where, lambda: self.amounts.debt_limit(entry.get("debt_limit", 0))))
 
     def _prices_file(self, path: str) -> tuple[dict[str, Any], bool]:
-        return load(self.folder / path), is_by_people(Path(path))
+        return table_in(self.place, path), is_by_people(PurePath(path))
 
     def _effect(self, kind: str, entry: Any) -> dict[str, Any]:
         where = f"effects.{kind}"
@@ -278,7 +289,7 @@ class _Reader:
             raise InvalidManifest(f"`{where}`: {error}", field=where) from error
 
     def _permission(self, text: str) -> Any:
-        return parse_json(text) if text.lstrip().startswith("{") else load(self.folder / text)
+        return parse_json(text) if text.lstrip().startswith("{") else table_in(self.place, text)
 
     def _cap_params(self, where: str, cap: str, params: Any, caps: Mapping[str, Any]) -> bytes:
         stated = caps.get(cap) or asdict(self.state.caps.caps.get(cap, NO_CAP))

@@ -6,7 +6,7 @@ Rule 1. What the world has already does not travel again.
 import re
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from splittally.core.errors import InvalidManifest, SplittallyError
@@ -15,6 +15,7 @@ from splittally.core.limits import ENFORCER_BYTES_MAX, HASH_BYTES, NATIVE_PARAMS
 from splittally.core.state import State
 from splittally.core.types import is_name
 from splittally.edge.json_values import parse_json
+from splittally.edge.manifest_places import Beside, Place
 from splittally.edge.near import meant
 from splittally.edge.quantities import refuse_unknown
 from splittally.edge.schema.params import ParamsSchema
@@ -24,30 +25,42 @@ _HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 def load(path: Path) -> dict[str, Any]:
     """The table in a TOML or JSON file; `InvalidManifest` where it cannot be read."""
+    return table_in(Beside(path.parent), path.name)
+
+
+def table_in(place: Place, name: str) -> dict[str, Any]:
+    """The same of a file in a place."""
+    shown = place.shown(name)
     try:
-        if not path.is_file():
-            raise InvalidManifest(f"there is no file `{path}`", path=str(path))
-        if path.stat().st_size > NATIVE_PARAMS_BYTES_MAX:
-            raise InvalidManifest(f"`{path}` is larger than {NATIVE_PARAMS_BYTES_MAX} bytes", path=str(path))
-        text = path.read_text("utf-8")
-        document = parse_json(text) if path.suffix == ".json" else tomllib.loads(text)
+        size = place.size(name)
+        if size is None:
+            raise InvalidManifest(f"there is no file `{shown}`", path=shown)
+        if size > NATIVE_PARAMS_BYTES_MAX:
+            raise InvalidManifest(f"`{shown}` is larger than {NATIVE_PARAMS_BYTES_MAX} bytes", path=shown)
+        text = _newlines(place.read(name).decode("utf-8"))
+        document = parse_json(text) if PurePath(name).suffix == ".json" else tomllib.loads(text)
     except (OSError, ValueError, SplittallyError) as error:
-        raise InvalidManifest(f"`{path}` cannot be read: {error}", path=str(path)) from error
+        raise InvalidManifest(f"`{shown}` cannot be read: {error}", path=shown) from error
     if not isinstance(document, dict):
-        raise InvalidManifest(f"`{path}` is not a table", path=str(path))
+        raise InvalidManifest(f"`{shown}` is not a table", path=shown)
     return document
 
 
-def is_by_people(path: Path) -> bool:
+def _newlines(text: str) -> str:
+    """A text as editors of every system mean it: `\n` ends a line."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def is_by_people(path: PurePath) -> bool:
     """Whether a person writes the numbers of a file: of TOML, while JSON is a program's (D-29)."""
     return path.suffix != ".json"
 
 
 class Carried:
-    """The modules and schemas of one manifest; `folder` is where its files lie."""
+    """The modules and schemas of one manifest; `place` is where its files lie."""
 
-    def __init__(self, folder: Path, state: State) -> None:
-        self.folder = folder
+    def __init__(self, place: Place, state: State) -> None:
+        self.place = place
         self.state = state
         self.wasm: dict[bytes, bytes] = {}
         self.schemas: dict[bytes, bytes] = {}
@@ -72,17 +85,22 @@ class Carried:
             return digest
         if _HASH.fullmatch(source):
             return bytes.fromhex(source)
-        path = self.folder / source
+        return self._carry(self._file(where, source))
+
+    def _file(self, where: str, name: str) -> bytes:
+        """The bytes of a module in a file."""
+        shown = self.place.shown(name)
         try:
-            if not path.is_file():
-                text = f"`{where}`: there is no file `{path}`; `tally enforcer build DIR` makes a module"
+            size = self.place.size(name)
+            if size is None:
+                text = f"`{where}`: there is no file `{shown}`; `tally enforcer build DIR` makes a module"
                 raise InvalidManifest(text, field=where)
-            if path.stat().st_size > ENFORCER_BYTES_MAX:
-                text = f"`{where}`: `{path}` is larger than {ENFORCER_BYTES_MAX} bytes"
+            if size > ENFORCER_BYTES_MAX:
+                text = f"`{where}`: `{shown}` is larger than {ENFORCER_BYTES_MAX} bytes"
                 raise InvalidManifest(text, field=where)
-            return self._carry(path.read_bytes())
-        except OSError as error:
-            raise InvalidManifest(f"`{where}`: `{path}` cannot be read", field=where) from error
+            return self.place.read(name)
+        except (OSError, ValueError) as error:
+            raise InvalidManifest(f"`{where}`: `{shown}` cannot be read", field=where) from error
 
     def named(self, name: str) -> bytes | None:
         """The module that a name means now: in this manifest, else in the world."""
@@ -117,7 +135,7 @@ class Carried:
         if source is None:
             return b""
         if isinstance(source, str):
-            source = load(self.folder / source)
+            source = table_in(self.place, source)
         try:
             schema = ParamsSchema.load(source)
         except SplittallyError as error:

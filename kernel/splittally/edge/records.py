@@ -63,9 +63,13 @@ class Receipt(Struct, frozen=True):
 
 
 class Findings(tuple[Finding, ...]):
-    """Findings that know how their world says values, for `reason`; equal to a tuple of the same."""
+    """Findings that know how their world says values, for `reason`; equal to a tuple of the same.
+
+    `text` is how somebody who knows that world said them, where they came from there.
+    """
 
     wording: Wording = Wording()
+    text: str = ""
 
     @classmethod
     def said(cls, findings: Iterable[Finding], wording: Wording) -> "Findings":
@@ -74,10 +78,23 @@ class Findings(tuple[Finding, ...]):
         made.wording = wording
         return made
 
+    @classmethod
+    def told(cls, findings: Iterable[Finding], text: str) -> "Findings":
+        """These findings as they were told, with the text that came with them."""
+        made = cls(findings)
+        made.text = text
+        return made
+
 
 def wording_in(findings: tuple[Finding, ...]) -> Wording:
     """How the values of findings are said: as their world does, or in minor units where they know of none."""
     return findings.wording if isinstance(findings, Findings) else Wording()
+
+
+def words_for(findings: tuple[Finding, ...]) -> str:
+    """Why, in the words that came with these findings, or else in those of the world that they know."""
+    told = findings.text if isinstance(findings, Findings) else ""
+    return told or sentences(findings, wording_in(findings))
 
 
 class Decision(Struct, frozen=True, gc=False):
@@ -108,7 +125,7 @@ class Decision(Struct, frozen=True, gc=False):
     @property
     def reason(self) -> str:
         """Why, for people: what was found, in words; empty for a plain allow (`edge/sentences.py`)."""
-        return sentences(self.findings, wording_in(self.findings)) if self.findings else ""
+        return words_for(self.findings) if self.findings else ""
 
     @property
     def advice(self) -> str:
@@ -159,10 +176,12 @@ class Settlement(Struct, frozen=True, gc=False):
     @property
     def reason(self) -> str:
         """What there is to say about it, for people: violations, limits reached; empty where all is plain."""
-        told = (*self.violations, *self.findings)
-        if not told:
+        first = self.violations or self.findings
+        if not first:
             return NO_SETTLEMENT.get(self.status, "")
-        return sentences(told, wording_in(self.violations or self.findings))
+        if isinstance(first, Findings) and first.text:
+            return first.text
+        return sentences((*self.violations, *self.findings), wording_in(first))
 
 
 class HoldChange(Struct, frozen=True):

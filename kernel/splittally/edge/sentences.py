@@ -50,7 +50,7 @@ def sentences(findings: Iterable[Finding], wording: Wording) -> str:
 def advice(findings: Iterable[Finding], intent_hash: bytes | None) -> str:
     """What to do next, each advice once and in the order to follow; empty where there is none."""
     told = [finding.facts.get(name) for finding in findings for name in ("then", "next")]
-    words = [ADVICE[str(word)] for word in dict.fromkeys(told) if str(word) in ADVICE]
+    words = [ADVICE[word] for word in dict.fromkeys(x for x in told if type(x) is str) if word in ADVICE]
     return "; ".join(words).format(hash=short_hash(intent_hash) if intent_hash else "HASH")
 
 

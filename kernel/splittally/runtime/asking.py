@@ -18,6 +18,7 @@ from splittally.runtime.kernel import Kernel
 from splittally.runtime.writer import Waiting, Writer
 
 R = TypeVar("R")
+_MAY_BE_BUSY = (Intent, Group)  # not a union, which is made anew for every request that is looked at
 
 
 class Asking:
@@ -86,7 +87,7 @@ class Asking:
 
 def may_be_busy(item: At) -> bool:
     """Whether a request is refused where the queue is full."""
-    return isinstance(item.request, Intent | Group)
+    return isinstance(item.request, _MAY_BE_BUSY)
 
 
 def busy_answer(item: At) -> Any:

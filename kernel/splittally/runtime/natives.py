@@ -58,10 +58,7 @@ class Natives(Planning):
 
         `roles` are `operator` and `auditor`. The secret is None where the answer is no.
         """
-        require(roles, (list, tuple), "roles", "a list of roles")
-        secret, token_hash = new_secret()
-        params: dict[str, Any] = {"name": name, "principal": principal, "token_hash": token_hash}
-        params |= {"roles": list(roles)} | ({} if expires_ns is None else {"expires_ns": expires_ns})
+        secret, params = drawn_token(name, principal, roles, expires_ns)
         decision = self.native("token.issue", now_ns=now_ns, under=under, **params)
         return IssuedToken(decision, secret if decision.allowed else None)
 
@@ -95,3 +92,15 @@ class Natives(Planning):
             if grant.holder == self._principal and caps.caps[grant.cap].cap_type == CAP_NATIVE_TYPE:
                 return name
         return ROOT
+
+
+def drawn_token(
+    name: str, principal: str, roles: Sequence[str], expires_ns: int | None
+) -> tuple[str, dict[str, Any]]:
+    """A fresh secret, and the params of `token.issue` that have its hash."""
+    require(roles, (list, tuple), "roles", "a list of roles")
+    secret, token_hash = new_secret()
+    params: dict[str, Any] = {"name": name, "principal": principal, "token_hash": token_hash}
+    return secret, params | {"roles": list(roles)} | (
+        {} if expires_ns is None else {"expires_ns": expires_ns}
+    )

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SOCKET = "serve.sock"
+LOOK_SECONDS = 5.0
 _ADDRESS_BYTES_MAX = 107
 
 
@@ -25,6 +26,14 @@ def address_of(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{folder}/{path.name}"
     finally:
         os.close(folder)
+
+
+def is_served(folder: Path) -> bool:
+    """Whether somebody serves the world in this folder."""
+    connection = connected(folder / SOCKET, LOOK_SECONDS)
+    if connection is not None:
+        connection.close()
+    return connection is not None
 
 
 def connected(path: Path, timeout_s: float | None = None) -> socket.socket | None:

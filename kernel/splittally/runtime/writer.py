@@ -3,13 +3,12 @@
 Rule 1. Everything that waits when a commit ends shares the next one; receipts go before intents.
 Rule 2. What a caller gave up while it waited is not decided. Where it was decided meanwhile, what it holds
         is released as `not_dispatched` before anything that came later is decided: nobody knows of it.
-Rule 3. Where the last commit had company, the next one lingers for it, at most `linger_s`.
+Rule 3. Where the last commit had company, the next one lingers for it until it is full, `linger_s` at most.
 Rule 4. Receipts, releases and extensions always go on: what they say is true whoever waits.
 """
 
 import asyncio
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,11 +17,9 @@ from typing import Any
 
 from splittally.core.errors import KernelStopped, SplittallyError
 from splittally.core.limits import GROUP_MAX
-from splittally.core.types import ADMITTED
-from splittally.edge.records import At, Decision, Dispatch, Extend, HoldChange, Receipt, Release, Request
+from splittally.edge.records import At, Extend, Receipt, Release
 from splittally.runtime.kernel import Kernel
-
-LINGER_BELOW = 32  # so many that wait make a group that is worth a commit
+from splittally.runtime.undone import taken_back
 
 
 class Waiting:
@@ -59,6 +56,10 @@ class Waiting:
         return list(self.work) if self.is_wanted else [item for item in self.work if is_kept(item)]
 
 
+def _size(waiting: Waiting) -> int:
+    return 1 if callable(waiting.work) else len(waiting.work)
+
+
 def is_kept(item: At) -> bool:
     """Whether a request goes on although nobody waits for its answer."""
     return isinstance(item.request, Receipt | Release | Extend)
@@ -71,6 +72,7 @@ class Writer:
         self._queue_max = queue_max
         self._linger_s = linger_s
         self._had_company = False
+        self._is_lingering = False  # so it need not be woken
         self._first: deque[Waiting] = deque()  # receipts, releases: they free what others wait for
         self._then: deque[Waiting] = deque()
         self._unknown: list[tuple[Kernel, At]] = []  # releases of what nobody knows of
@@ -87,7 +89,8 @@ class Writer:
             if not is_first and len(self._then) >= self._queue_max:
                 return False
             (self._first if is_first else self._then).append(waiting)
-            self._wake.notify()
+            if not self._is_lingering or self.size >= GROUP_MAX:
+                self._wake.notify()
         return True
 
     @property
@@ -109,11 +112,7 @@ class Writer:
     def give_back(self, kernel: Kernel, asked: Sequence[At], answers: list[Any]) -> None:
         """Release what answers hold or started that nobody learns of."""
         with self._wake:
-            for item, answer in zip(asked, answers, strict=False):
-                for each in answer if isinstance(answer, list) else [answer]:
-                    release = _undone(item.request, each)
-                    if release is not None:
-                        self._unknown.append((kernel, At(None, release)))
+            self._unknown += [(kernel, release) for release in taken_back(asked, answers)]
             self._wake.notify()
             is_alone = not self._thread.is_alive()
         if is_alone:
@@ -134,13 +133,19 @@ class Writer:
                     self._wake.wait()
                 if self._is_closing and not (self._first or self._then or self._unknown):
                     return
-                is_early = self._had_company and len(self._first) + len(self._then) < LINGER_BELOW
-            if is_early and self._linger_s:
-                time.sleep(self._linger_s)
+                self._linger()
             group = self._take()
             self._release_unknown()
             self._answer(group)
             self._release_unknown()
+
+    def _linger(self) -> None:
+        """Wait a little for what fills a commit."""
+        is_full = sum(map(_size, self._first)) + sum(map(_size, self._then)) >= GROUP_MAX
+        if self._linger_s and self._had_company and not self._is_closing and not is_full:
+            self._is_lingering = True
+            self._wake.wait(self._linger_s)
+            self._is_lingering = False
 
     def _take(self) -> list[Waiting]:
         """What the next commit answers: receipts first."""
@@ -150,7 +155,7 @@ class Writer:
             for queue in (self._first, self._then):
                 while queue and size < GROUP_MAX:
                     group.append(queue.popleft())
-                    size += len(group[-1].work) if isinstance(group[-1].work, Sequence) else 1
+                    size += _size(group[-1])
         self._had_company = len(group) > 1
         return group
 
@@ -193,16 +198,6 @@ class Writer:
         if releases:
             with suppress(SplittallyError):
                 Kernel.run_for(releases)
-
-
-def _undone(request: Request, answer: object) -> Release | None:
-    """The release of what this answer holds or started; None where it did neither."""
-    match answer:
-        case Decision(seq=int(), intent_hash=bytes(digest), duplicate=False) if answer.outcome in ADMITTED:
-            return Release(digest, "not_dispatched")
-        case HoldChange(status="dispatched") if isinstance(request, Dispatch):
-            return Release(answer.intent_hash, "not_dispatched", attempt=request.attempt)
-    return None
 
 
 def _set_answers(answered: list[Waiting]) -> None:

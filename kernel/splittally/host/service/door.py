@@ -13,7 +13,7 @@ import asyncio
 import socket
 import struct
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -22,6 +22,7 @@ from splittally.host.service.frames import ENDING_SECONDS, TAKING_SECONDS, Frame
 from splittally.host.service.hot import PEER_UID, encode
 from splittally.host.service.problems import MEDIA_TYPE, Problem
 from splittally.host.service.service import Service
+from splittally.host.service.writing import Joining
 
 CONNECTIONS_MAX = 1_000
 SILENCE_SECONDS = 30.0
@@ -70,6 +71,7 @@ class Door(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Whose it is; where there is no room for it, the one that has been silent longest goes."""
         super().connection_made(transport)  # type: ignore[arg-type]
+        self.transport = cast(asyncio.Transport, Joining(self.transport, self.loop))
         self.flow = Flow(self)
         self._peer_uid = _peer_uid(transport.get_extra_info("socket"))
         if len(self.connections) > CONNECTIONS_MAX:

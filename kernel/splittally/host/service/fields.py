@@ -15,6 +15,7 @@ Time = Annotated[int, Meta(ge=0, le=2**63 - 1, description="logical time in nano
 Limit = Annotated[int, Meta(ge=1, le=PAGE_MAX)]
 Seq = Annotated[int, Meta(ge=-1, le=2**63 - 1)]
 Seconds = Annotated[float, Meta(ge=0, le=WAIT_SECONDS_MAX)]
+File = Annotated[Any, Meta(description="the bytes of a file, as hex", extra_json_schema={"type": "string"})]
 Document = dict[str, Any]
 
 
@@ -104,7 +105,7 @@ class Named(Fields, frozen=True):
 
 
 class Spend(Fields, frozen=True):
-    """Groups, by comma, and what is counted."""
+    """Groups, by comma, and what is counted; `labels` is `name=text`, by comma."""
 
     by: Name = "grant"
     since: Name | None = None
@@ -115,6 +116,7 @@ class Spend(Fields, frozen=True):
     kind: Name | None = None
     resource: Name | None = None
     outcome: Name | None = None
+    labels: Name | None = None
 
 
 class Journal(Fields, frozen=True):
@@ -125,11 +127,11 @@ class Journal(Fields, frozen=True):
 
 
 class Apply(Fields, frozen=True):
-    """A manifest: a document, or a text of TOML or JSON with the files that it names, each as hex."""
+    """A manifest: a document, or a text of TOML or JSON; and the files that it names, by those names."""
 
     manifest: Document | str
     form: Literal["json", "toml"] = "json"
-    files: dict[str, str] = {}
+    files: dict[str, File] = {}
     accept_modules: bool = False
     expect: Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$")] | None = None
     allow_revoke: bool = False

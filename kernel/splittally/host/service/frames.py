@@ -1,6 +1,6 @@
 """Frames on the Unix socket: requests and answers with ids, many on their way at once, in JSON or CBOR.
 
-    u32 length | u32 id | document          both big-endian; the length counts the id and the document
+How they lie in the bytes is in `splittally.wire.frames`.
 
 Rule 1. The first frame is a hello, in JSON: {"hello": "splittally/1", "encoding": "json" or "cbor",
         "principal"?, "token"?}. It is answered with its id; what is wrong in it is a problem, and the
@@ -18,47 +18,37 @@ Rule 6. Who sends half a frame has `HALF_SECONDS` for the rest, and who takes no
 """
 
 import asyncio
-import struct
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import msgspec
-
-from splittally.core.canonical import encode as encode_cbor
 from splittally.core.errors import SplittallyError
-from splittally.core.limits import LINE_BYTES_MAX
 from splittally.host.service.bulk import LONG_BYTES, read_cbor, read_json
-from splittally.host.service.operations import BY_NAME, OPERATIONS, call
+from splittally.host.service.operations import OPERATIONS, called
 from splittally.host.service.problems import Problem, problem_of
 from splittally.host.service.service import Service
 from splittally.runtime.callers import Caller
+from splittally.wire.frames import (
+    CODECS,
+    FRAME_BYTES_MAX,
+    HELLO,
+    HELLO_BYTES_MAX,
+    Document,
+    Frame,
+    WrongLength,
+    pack,
+    take,
+)
 
-HELLO = "splittally/1"
-HELLO_BYTES_MAX = 4_096
-FRAME_BYTES_MAX = LINE_BYTES_MAX
 ON_THE_WAY_MAX = 256
 HELLO_SECONDS = 10.0
 HALF_SECONDS = 30.0
 TAKING_SECONDS = 60.0
 ENDING_SECONDS = 5.0
 LISTING = {operation.name for operation in OPERATIONS if operation.answer in ("Page", "Rows")}
-_HEAD = struct.Struct(">II")
-_ID_BYTES = 4
-_encode_json = msgspec.json.Encoder().encode
-Document = Any
-
-
-class Codec(msgspec.Struct, frozen=True):
-    """How documents are read and written."""
-
-    read: Callable[[bytes], Document]
-    write: Callable[[Document], bytes]
-
-
-CODECS = {
-    "json": Codec(read_json, _encode_json),
-    "cbor": Codec(read_cbor, encode_cbor),
+GUARDED = {  # what strangers send is measured before it is read
+    "json": CODECS["json"]._replace(read=read_json),
+    "cbor": CODECS["cbor"]._replace(read=read_cbor),
 }
 
 
@@ -72,7 +62,7 @@ class Frames(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
-        self._codec = CODECS["json"]
+        self._codec = GUARDED["json"]
         self._caller: Caller | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._on_the_way = 0
@@ -153,23 +143,13 @@ class Frames(asyncio.Protocol):
     def _room(self) -> int:
         return 0 if self._is_stuck or self._is_ending else ON_THE_WAY_MAX - self._on_the_way
 
-    def _whole(self, room: int, bytes_max: int) -> list[tuple[int, bytes]] | None:
-        """The ids and documents of at most so many frames, taken from the buffer; None of one too long."""
-        whole: list[tuple[int, bytes]] = []
-        at, buffer = 0, self._buffer
-        while len(buffer) - at >= _HEAD.size and len(whole) < room:
-            length, number = _HEAD.unpack_from(buffer, at)
-            if not _ID_BYTES <= length <= bytes_max:
-                text = f"a frame has {_ID_BYTES} to {bytes_max} bytes here"
-                self._refuse(number, Problem(413, "input.too_large", text))
-                return None
-            end = at + _ID_BYTES + length
-            if len(buffer) < end:
-                break
-            whole.append((number, bytes(buffer[at + _HEAD.size : end])))
-            at = end
-        del buffer[:at]
-        return whole
+    def _whole(self, room: int, bytes_max: int) -> list[Frame] | None:
+        """At most so many frames, taken from the buffer; None where one is too long."""
+        try:
+            return take(self._buffer, bytes_max, room)
+        except WrongLength as error:
+            self._refuse(error.number, Problem(413, "input.too_large", str(error)))
+            return None
 
     def _be_patient(self, seconds: float | None) -> None:
         """Hang up in so many seconds; never where it is None. Time that runs already runs on."""
@@ -184,7 +164,7 @@ class Frames(asyncio.Protocol):
             hello = read_json(data)
             if type(hello) is not dict or hello.get("hello") != HELLO:
                 raise Problem(400, "invalid_input", f'say {{"hello": "{HELLO}", "encoding": "json"}} first')
-            codec = CODECS.get(_text(hello, "encoding") or "json")
+            codec = GUARDED.get(_text(hello, "encoding") or "json")
             if codec is None:
                 raise Problem(400, "invalid_input", "`encoding` is json or cbor")
             named, secret = (_text(hello, name) for name in ("principal", "token"))
@@ -198,7 +178,7 @@ class Frames(asyncio.Protocol):
         self._codec = codec
         self._take()
 
-    def _ask(self, whole: list[tuple[int, bytes]]) -> None:
+    def _ask(self, whole: list[Frame]) -> None:
         """Start what was asked: calls and arrays each alone, receipts together, the rest together."""
         first: list[tuple[int, Document]] = []
         then: list[tuple[int, Document]] = []
@@ -245,7 +225,9 @@ class Frames(asyncio.Protocol):
     async def _answer(self, group: list[tuple[int, Document]]) -> None:
         assert self._caller is not None
         try:
-            answers: list[Any] = await self._service.run(self._caller, [document for _, document in group])
+            answers: list[Any] = await self._service.run(
+                self._caller, [document for _, document in group], self._codec.say
+            )
             self._service.count("frames", "answered")
         except Problem as problem:
             answers = [{"problem": problem.document()}] * len(group)
@@ -269,12 +251,12 @@ class Frames(asyncio.Protocol):
         assert self._caller is not None
         try:
             if type(document) is list:
-                answer: Any = await self._service.run(self._caller, document)
+                answer: Any = await self._service.run(self._caller, document, self._codec.say)
             elif str(document["call"]) in LISTING:
                 await self._answer_list(number, document)
                 return
             else:
-                answer = await self._call(document)
+                answer = await called(self._service, self._caller, document, self._codec.say)
         except Problem as problem:
             answer = {"problem": problem.document()}
         self._write([(number, answer)])
@@ -284,18 +266,9 @@ class Frames(asyncio.Protocol):
         assert self._caller is not None
         async with self._listing:
             await self._can_write.wait()
-            answer = await self._call(document)
+            answer = await called(self._service, self._caller, document, self._codec.say)
             packing = partial(self._pack, [(number, answer)])
             self._write_bytes(await self._service.beside(self._caller, packing))
-
-    async def _call(self, document: dict[str, Any]) -> Document:
-        assert self._caller is not None
-        name = document["call"]
-        operation = BY_NAME.get(name) if type(name) is str else None
-        if operation is None:
-            raise Problem(404, "not_found", f"there is no call of this name; there are {', '.join(BY_NAME)}")
-        fields = {key: value for key, value in document.items() if key != "call"}
-        return await call(self._service, self._caller, operation, fields)
 
     def _write(self, answers: list[tuple[int, Document]]) -> None:
         if answers:
@@ -304,9 +277,7 @@ class Frames(asyncio.Protocol):
     def _pack(self, answers: list[tuple[int, Document]]) -> bytes:
         out = bytearray()
         for number, answer in answers:
-            data = self._codec.write(answer)
-            out += _HEAD.pack(len(data) + _ID_BYTES, number)
-            out += data
+            out += pack(number, self._codec.write(answer))
         return bytes(out)
 
     def _write_bytes(self, data: bytes) -> None:

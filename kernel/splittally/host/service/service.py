@@ -23,11 +23,13 @@ from splittally.core.commands import Open
 from splittally.core.errors import SplittallyError
 from splittally.core.limits import QUEUE_MAX
 from splittally.core.types import OPERATOR
+from splittally.edge.answer_lines import Say, readable, told
 from splittally.edge.records import At, Decision, Intent
 from splittally.edge.request_lines import request_of
 from splittally.host.service.beside import Threads
+from splittally.host.service.deadline import Deadline
 from splittally.host.service.problems import Problem, busy, problem_of
-from splittally.host.service.telling import is_busy, may_see, told, veiled
+from splittally.host.service.telling import is_busy, may_see, veiled
 from splittally.host.service.turns import Turns
 from splittally.journal.frame import Head
 from splittally.runtime.callers import Caller, caller_by_token, caller_by_uid
@@ -60,6 +62,7 @@ class Service:
         self.deadline_s = deadline_s
         self.started = time.monotonic()
         self.counted: dict[tuple[str, str], int] = {}  # requests by face and outcome
+        self._deadline = Deadline(deadline_s)
         self._writer = Writer(queue_max, LINGER_S)
         self._operator = AsyncKernel(kernel, self._writer)
         self._kernels: OrderedDict[str, AsyncKernel] = OrderedDict()
@@ -148,7 +151,9 @@ class Service:
 
     # --- requests ------------------------------------------------------------------------------
 
-    async def run(self, caller: Caller, documents: Sequence[Any]) -> list[dict[str, Any]]:
+    async def run(
+        self, caller: Caller, documents: Sequence[Any], say: Say = readable
+    ) -> list[dict[str, Any]]:
         """The answers to documents of requests, in order; one that cannot be read is answered so."""
         kernel = self.asking(caller)
         if len(documents) > MANY_MAX:
@@ -157,7 +162,7 @@ class Service:
         asked = [each for each in read if isinstance(each, At)]
         answers = iter(await self.within(self._turns.run(caller.principal, kernel, asked)) if asked else ())
         return [
-            told(self.veiled(caller, each, next(answers)) if isinstance(each, At) else each, document)
+            told(self.veiled(caller, each, next(answers)) if isinstance(each, At) else each, document, say)
             for each, document in zip(read, documents, strict=True)
         ]
 
@@ -187,8 +192,7 @@ class Service:
     async def within(self, asked: Awaitable[R]) -> R:
         """The answer within a deadline; `Problem` 504 after it, and what nobody hears of is not held."""
         try:
-            async with asyncio.timeout(self.deadline_s):
-                return await asked
+            return await self._deadline.within(asked)
         except TimeoutError:
             text = f"no decision within {self.deadline_s:g} s; ask again"
             raise Problem(504, "deadline", text) from None

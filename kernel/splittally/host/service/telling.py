@@ -1,4 +1,4 @@
-"""What a caller is told of an answer: its document, and nothing of what is another's.
+"""What a caller is told of an answer: nothing of what is another's. Its document is made in the edge.
 
 Rule 1. A caller sees its own intents; operators and auditors see all.
 Rule 2. That somebody else holds a grant is told as that there is none. Root stands in every world, so it is
@@ -8,10 +8,8 @@ Rule 2. That somebody else holds a grant is told as that there is none. Root sta
 from collections.abc import Mapping
 from typing import Any
 
-from splittally.core.errors import SplittallyError
 from splittally.core.findings import Finding, find, has_code
 from splittally.core.types import ROOT, Grant
-from splittally.edge.answer_lines import answer_json, finding_of, refused_change, refused_intent
 from splittally.edge.records import Decision, Group, Intent, Request
 from splittally.edge.seal import Refused
 from splittally.runtime.answers import answer_refused
@@ -51,25 +49,3 @@ def _looked_at_grants(answer: Any) -> bool:
 def is_busy(decision: Decision) -> bool:
     """Whether an intent found the queue full."""
     return any(finding.code == "busy" for finding in decision.findings)
-
-
-def told(answer: Any, document: Any = None) -> dict[str, Any]:
-    """An answer as its document, with what a host asks first: may it act, and why not.
-
-    An error is told in the shape of what was asked.
-    """
-    if isinstance(answer, list):
-        return {"all": [told(each) for each in answer]}
-    if isinstance(answer, SplittallyError):
-        is_intent = isinstance(document, dict) and not document.keys().isdisjoint(("kind", "all", "first"))
-        finding = finding_of(answer)
-        refused = {**refused_intent(finding), "allowed": False} if is_intent else refused_change(finding)
-        return {**refused, "reason": str(answer)}
-    line = answer_json(answer)
-    if type(answer) is Decision:
-        line["allowed"] = answer.allowed
-        if answer.findings:
-            line["reason"], line["advice"] = answer.reason, answer.advice
-    elif reason := answer.reason:
-        line["reason"] = reason
-    return line

@@ -1,0 +1,32 @@
+"""The chapter on the service says every operation as it is, and spend is counted by labels."""
+
+import splittally
+from splittally import Intent, Receipt
+from splittally.host.service.operations import OPERATIONS
+
+from tests.cli_tools import ROOT
+from tests.served.serving import MANIFEST, Running
+
+CHAPTER = (ROOT / "spec" / "17-service.md").read_text("utf-8")
+
+
+def test_the_table_of_the_chapter_is_the_table_of_operations():
+    rows = [line for line in CHAPTER.splitlines() if line.startswith("| `") and line.count("|") == 6]
+    said = []
+    for row in OPERATIONS:
+        fields = ", ".join(f"`{name}`" for name in row.fields.__struct_fields__) or "-"
+        said.append(f"| `{row.name}` | `{row.method} {row.path}` | {row.who} | {fields} | {row.summary} |")
+    assert rows == said
+
+
+def test_spend_is_counted_by_labels(tmp_path):
+    with splittally.open(None, clock="given") as kernel, Running(kernel, tmp_path) as clients:
+        assert kernel.apply(MANIFEST).allowed
+        for run, tokens in (("7", 3), ("8", 5)):
+            asked = Intent("llm.generate", {"max_tokens": 10}, "own", labels={"run": run, "user": "x"})
+            held = kernel.submit(asked)
+            used = {"prompt_tokens": 0, "completion_tokens": tokens}
+            assert kernel.settle(Receipt(held.intent_hash, "ok", "a", used)).status == "settled"
+        told = clients.ask("GET", "/v1/spend?by=grant&labels=run=7,user=x").json["items"]
+        assert [row["charged"] for row in told] == [3]
+        assert clients.ask("GET", "/v1/spend?labels=nothing").status == 400
