@@ -65,7 +65,7 @@ def environment(**extra: str) -> dict[str, str]:
 def process(*args: object, **extra: str) -> Ran:
     """`tally` in a process of its own."""
     done = subprocess.run(
-        command(*args), env=environment(**extra), capture_output=True, text=True, timeout=60, check=False
+        command(*args), env=environment(**extra), capture_output=True, text=True, timeout=300, check=False
     )
     return Ran(done.returncode, done.stdout, done.stderr)
 

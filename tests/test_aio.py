@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from splittally import Decision, Group, Intent, KernelStopped, Receipt, SplittallyError, aio
 
+from tests.rows.worlds import few
+
 MANIFEST = {"grants": {"cap": {"cap": "sys/llm.basic@1", "budget": {"tokens": 6_400}}}}
 ASK = Intent("llm.generate", {"model": "m", "max_tokens": 50}, "cap")
 USED = {"prompt_tokens": 1, "completion_tokens": 2}
@@ -122,6 +124,7 @@ def form(answer):
     return [form(each) for each in answer] if isinstance(answer, list) else len(answer)
 
 
+@few
 @given(asking())
 def test_both_faces_answer_alike_and_a_busy_one_in_the_same_form(asked):
     """Who moves from one face to the other, or meets a full queue, unpacks the same answers."""

@@ -130,20 +130,20 @@ def show_intents_match_jobs(folder, seconds, chance):
 
 
 @pytest.mark.req("S3-66", "X3-18")
-def test_killed_drains_lose_no_job_and_run_none_twice(tmp_path, chance):
-    show_no_job_is_lost(tmp_path, SECONDS, chance)
+def test_killed_drains_lose_no_job_and_run_none_twice(folder, chance):
+    show_no_job_is_lost(folder, SECONDS, chance)
 
 
-def test_killed_drains_over_a_kernel_leave_no_reservation_but_those_of_unknown_jobs(tmp_path, chance):
-    show_intents_match_jobs(tmp_path, SECONDS, chance)
+def test_killed_drains_over_a_kernel_leave_no_reservation_but_those_of_unknown_jobs(folder, chance):
+    show_intents_match_jobs(folder, SECONDS, chance)
 
 
-def test_with_an_idempotent_runner_every_job_is_done(tmp_path, chance):
-    fill(tmp_path, JOBS)
-    kills = kill_often(tmp_path, SECONDS / 2, retry="retry", chance=chance)
-    with finish(tmp_path, retry_dispatched=True) as queue:
+def test_with_an_idempotent_runner_every_job_is_done(folder, chance):
+    fill(folder, JOBS)
+    kills = kill_often(folder, SECONDS / 2, retry="retry", chance=chance)
+    with finish(folder, retry_dispatched=True) as queue:
         assert {job.status for job in queue.jobs()} == {"done"}
-        assert sum(starts(tmp_path).values()) <= len(queue.jobs()) + kills
+        assert sum(starts(folder).values()) <= len(queue.jobs()) + kills
 
 
 @pytest.mark.soak

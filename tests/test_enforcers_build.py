@@ -54,8 +54,13 @@ def test_a_released_module_is_shipped_as_it_was_and_never_built(
         folder = HERE / build.MODULES[name]
         assert sorted(path.name for path in folder.glob("*.*")) == ["README.md", "enforcer.wasm"]
         assert hash_module(build.committed_modules()[name]).hex() == digest
+    built = []
+    monkeypatch.setattr(build, "compile_source", lambda *asked: built.append(asked))
+    monkeypatch.setattr(build, "MODULES", {name: build.MODULES[name] for name in build.RELEASED})
+    assert build.build_all(HERE, HERE) == {name: build.committed_modules()[name] for name in build.RELEASED}
     monkeypatch.setitem(build.RELEASED, name, "0" * 64)
     assert build.main(["--check"]) == 1
+    assert built == []
     assert f"{name} is not the one that was released" in capsys.readouterr().err
 
 

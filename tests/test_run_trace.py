@@ -1,14 +1,13 @@
 """`tally run-trace`: the whole job, as a user runs it."""
 
 import csv
-import json
-import os
-import subprocess
-import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from splittally_tools.run_trace.rows import HEADER
+
+from tests.cli_tools import process, run
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "fixtures" / "traces" / "sample.csv"
@@ -17,17 +16,21 @@ STAGES = {"edge", "caps", "enforcer", "ledger", "policy", "group"}
 ROW = "2023-11-16 18:17:03.9799600,4808,10"
 
 
-def tally(*arguments, **environment):
-    command = [sys.executable, "-m", "splittally_tools", "run-trace", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=300, check=False, env=os.environ | environment
-    )
+def tally(*arguments):
+    return run("run-trace", *arguments)
 
 
-def report(*arguments, **environment):
-    done = tally("--json", *arguments, **environment)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def report(*arguments):
+    done = tally("--json", *arguments)
+    assert done.code == 0, done.err
+    return done.json
+
+
+def report_of_a_process(*arguments, **environment):
+    """The same of a process of its own, which has the memory and the settings that are looked at."""
+    done = process("run-trace", "--json", *arguments, **environment)
+    assert done.code == 0, done.err
+    return done.json
 
 
 @pytest.fixture(scope="module")
@@ -96,19 +99,21 @@ def test_damaged_lines_of_the_sample_are_reported_by_number_and_skipped(sample):
 
 
 def test_people_get_a_table_per_agent_the_rate_and_a_last_line_that_says_verified():
-    done = tally(SAMPLE, "--agents", 3)
-    lines = done.stdout.splitlines()
-    assert done.returncode == 0
+    done = process("run-trace", SAMPLE, "--agents", 3)
+    lines = done.out.splitlines()
+    assert done.code == 0
     assert "line 202 skipped: the header is repeated" in lines
     assert sum(line.startswith("agent-3 ") for line in lines) == 2
     assert any(line.startswith("rate ") for line in lines) and any(line.startswith("team ") for line in lines)
     assert lines[-1].startswith("verified: ")
-    assert done.stderr == ""
+    assert done.err == ""
 
 
 def test_the_same_file_and_seed_write_the_same_journal_whatever_the_process():
     heads = {
-        report(SAMPLE, "--no-verify", PYTHONHASHSEED=seed, TZ=zone, LC_ALL=locale)["world"]["head_hash"]
+        report_of_a_process(SAMPLE, "--no-verify", PYTHONHASHSEED=seed, TZ=zone, LC_ALL=locale)["world"][
+            "head_hash"
+        ]
         for seed, zone, locale in (("0", "UTC", "C"), ("4711", "Pacific/Chatham", "C.UTF-8"))
     }
     assert len(heads) == 1
@@ -120,7 +125,7 @@ def test_another_seed_or_another_fleet_writes_another_journal(sample):
 
 
 def test_memory_does_not_grow_with_the_length_of_the_trace():
-    short, long = (report(SAMPLE, "--no-verify", "--repeat", copies) for copies in (2, 12))
+    short, long = (report_of_a_process(SAMPLE, "--no-verify", "--repeat", copies) for copies in (2, 12))
     assert long["calls"]["made"] == 12 * 598
     grown = long["memory"]["rss_anon_peak_bytes"] - short["memory"]["rss_anon_peak_bytes"]
     assert grown < 16 * 1024 * 1024  # the journal of these 6,000 calls more is larger than that
@@ -147,15 +152,19 @@ def test_a_kept_world_stays_and_is_not_written_over(tmp_path):
     assert (world / "journal").is_dir()
     assert found["world"]["folder"] == str(world)
     again = tally(SAMPLE, "-w", world)
-    assert again.returncode == 3
-    assert "holds a world already" in again.stderr
+    assert again.code == 3
+    assert "holds a world already" in again.err
 
 
-def test_the_temporary_world_is_removed_unless_it_is_to_be_kept(tmp_path):
-    assert tally(SAMPLE, "--no-verify", TMPDIR=str(tmp_path)).returncode == 0
-    assert list(tmp_path.iterdir()) == []
-    found = report(SAMPLE, "--no-verify", "--keep", TMPDIR=str(tmp_path))
-    assert Path(found["world"]["folder"]).is_relative_to(tmp_path)
+def test_the_temporary_world_is_removed_unless_it_is_to_be_kept(tmp_path, monkeypatch):
+    trace, temporary = tmp_path / "one.csv", tmp_path / "temporary"
+    trace.write_bytes(HEADER + b"\r\n" + ROW.encode())
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    assert tally(trace, "--no-verify").code == 0
+    assert list(temporary.iterdir()) == []
+    found = report(trace, "--no-verify", "--keep")
+    assert Path(found["world"]["folder"]).is_relative_to(temporary)
     assert Path(found["world"]["folder"], "journal").is_dir()
 
 
@@ -173,24 +182,24 @@ def test_a_file_without_a_usable_row_is_refused_with_the_reason(tmp_path, conten
     path = tmp_path / "trace.csv"
     path.write_bytes(content)
     done = tally(path)
-    assert done.returncode == code
-    assert said in done.stderr and "Traceback" not in done.stderr
-    assert "\x1b" not in done.stderr
+    assert done.code == code
+    assert said in done.err
+    assert "\x1b" not in done.err
 
 
 @pytest.mark.parametrize(
     "arguments", [("missing.csv",), (ROOT,), (SAMPLE, "--agents", 0), (SAMPLE, "--repeat", -1)]
 )
 def test_a_missing_file_and_impossible_numbers_are_usage_errors(arguments):
-    assert tally(*arguments).returncode == 2
+    assert tally(*arguments).code == 2
 
 
 def test_copies_that_would_end_after_the_last_time_are_refused(tmp_path):
     path = tmp_path / "trace.csv"
     path.write_text(f"{HEADER.decode()}\n{ROW}\n2223-11-16 18:17:03,1,1\n")
     done = tally(path, "--repeat", 2)
-    assert done.returncode == 2
-    assert "2262" in done.stderr
+    assert done.code == 2
+    assert "2262" in done.err
 
 
 @pytest.mark.skipif(not PUBLISHED.exists(), reason="the published trace is not beside the repository")

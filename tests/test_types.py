@@ -4,7 +4,9 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import splittally
@@ -13,43 +15,55 @@ from splittally import At, Extend, Group, Intent, InvalidInput, Receipt, Release
 
 ROOT = Path(__file__).parent.parent
 TYPED = ROOT / "tests" / "typed"
+NAMES = ("right.py", "wrong.py")
 PATHS = [str(ROOT / name) for name in ("kernel", "enforcers", "journal_tools")]
 HASH = bytes(32)
 ASKED = Intent("kind", {}, "root")
 
 
-def told_by_mypy(name: str, tmp_path: Path) -> dict[int, str]:
-    """Line -> what mypy says is wrong with it."""
-    config = tmp_path / "mypy.ini"
-    config.write_text(
-        f"[mypy]\nstrict = True\nmypy_path = {':'.join(PATHS)}\n"
-        "[mypy-wasmtime.*,lmdb.*,jsonschema_rs.*,cbrrr.*,tzdata.*]\nignore_missing_imports = True\n"
+@cache
+def told_by_mypy() -> dict[str, dict[int, str]]:
+    """File -> line -> what mypy says is wrong with it; what it found of other files is kept between runs."""
+    with TemporaryDirectory() as folder:
+        config = Path(folder) / "mypy.ini"
+        config.write_text(
+            f"[mypy]\nstrict = True\nmypy_path = {':'.join(PATHS)}\n"
+            "[mypy-wasmtime.*,lmdb.*,jsonschema_rs.*,cbrrr.*,tzdata.*]\nignore_missing_imports = True\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-m", "mypy", "--config-file", config, "--cache-dir", ROOT / "out" / "mypy",
+             "--no-error-summary", *(TYPED / name for name in NAMES)],
+            capture_output=True, text=True, check=False, cwd=folder,
+        )  # fmt: skip
+    told = re.findall(r"(\w+\.py):(\d+): error: (.*)", done.stdout)
+    assert {name for name, _, _ in told} <= set(NAMES) and bool(told) == bool(done.returncode), (
+        done.stdout + done.stderr
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--config-file", config, "--no-error-summary", TYPED / name],
-        capture_output=True, text=True, check=False, cwd=tmp_path,
-    )  # fmt: skip
-    told = re.findall(rf"{name}:(\d+): error: (.*)", done.stdout)
-    assert bool(told) == bool(done.returncode), done.stdout + done.stderr
-    return {int(line): text for line, text in told}
+    return {name: {int(line): text for named, line, text in told if named == name} for name in NAMES}
 
 
-def told_by_pyright(name: str, tmp_path: Path) -> dict[int, str]:
-    """Line -> what pyright says is wrong with it."""
-    (tmp_path / name).write_text((TYPED / name).read_text("utf-8"), "utf-8")
-    config = tmp_path / "pyrightconfig.json"
-    config.write_text(json.dumps({"include": [name], "extraPaths": PATHS}))
-    done = subprocess.run(
-        [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "-p", config],
-        capture_output=True, text=True, check=False, cwd=tmp_path,
-    )  # fmt: skip
+@cache
+def told_by_pyright() -> dict[str, dict[int, str]]:
+    """File -> line -> what pyright says is wrong with it."""
+    with TemporaryDirectory() as folder:
+        for name in NAMES:
+            (Path(folder) / name).write_text((TYPED / name).read_text("utf-8"), "utf-8")
+        config = Path(folder) / "pyrightconfig.json"
+        config.write_text(json.dumps({"include": list(NAMES), "extraPaths": PATHS}))
+        done = subprocess.run(
+            [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "-p", config],
+            capture_output=True, text=True, check=False, cwd=folder,
+        )  # fmt: skip
     assert done.returncode in (0, 1), done.stdout + done.stderr
     found = json.loads(done.stdout)
-    assert found["summary"]["filesAnalyzed"] == 1
+    assert found["summary"]["filesAnalyzed"] == len(NAMES)
     return {
-        each["range"]["start"]["line"] + 1: each["message"]
-        for each in found["generalDiagnostics"]
-        if each["severity"] == "error"
+        name: {
+            each["range"]["start"]["line"] + 1: each["message"]
+            for each in found["generalDiagnostics"]
+            if each["severity"] == "error" and Path(each["file"]).name == name
+        }
+        for name in NAMES
     }
 
 
@@ -58,17 +72,17 @@ CHECKERS = pytest.mark.parametrize("told_by", [told_by_mypy, told_by_pyright], i
 
 @pytest.mark.req("X8-09")
 @CHECKERS
-def test_right_uses_are_accepted_with_the_types_that_they_have(told_by, tmp_path):
-    assert told_by("right.py", tmp_path) == {}
+def test_right_uses_are_accepted_with_the_types_that_they_have(told_by):
+    assert told_by()["right.py"] == {}
 
 
 @pytest.mark.req("X8-09")
 @CHECKERS
-def test_wrong_uses_are_refused_each_on_its_line(told_by, tmp_path):
+def test_wrong_uses_are_refused_each_on_its_line(told_by):
     lines = (TYPED / "wrong.py").read_text("utf-8").splitlines()
     wrong = {at for at, line in enumerate(lines, 1) if line.endswith("# wrong")}
     assert len(wrong) > 40
-    assert set(told_by("wrong.py", tmp_path)) == wrong
+    assert set(told_by()["wrong.py"]) == wrong
 
 
 # --- at run time --------------------------------------------------------------------------------

@@ -166,6 +166,7 @@ def test_an_audit_stops_at_the_frame_and_intent_that_come_out_otherwise(tmp_path
         ended = settle(kernel, decision.intent_hash, {"tokens": 33})
         at = ended.seq if lie == "settle" else decision.seq
         held(kernel, {"tokens": 2})
+    monkeypatch.undo()
     if lie == "check":
         assert tally(path, "verify")[0] == 0
     code, told = tally(path, "verify", "--rejudge")

@@ -360,7 +360,7 @@ def test_a_crash_at_any_step_loses_no_frame_and_leaves_nothing_that_is_believed_
             settle(kernel, held(kernel, {"tokens": 1}), {"tokens": 1})
         save_snapshot(kernel)
         first = kernel.submit(KEYED)
-        for _ in range(9):  # more rows than before, so the runs are merged
+        for _ in range(30):  # more rows than before, so the runs are merged
             settle(kernel, held(kernel, {"tokens": 1}), {"tokens": 1})
         named = kernel._world.index.digests
         size, root, opened = kernel.state.seq, kernel.state.root, kernel._world

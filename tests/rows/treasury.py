@@ -4,6 +4,7 @@
 burns, and a governor. A step is a name, two amounts and a choice; most are refused, each with a typed answer.
 """
 
+from hashlib import sha256
 from typing import Any
 
 import hypothesis.strategies as st
@@ -197,6 +198,13 @@ class World:
             "outcome.attest": {"intent_hash": self.open(at, "unknown"), "happened": at % 3 > 0}
             | ({"usage": {"A": one, "B": two}} if at % 2 else {}),
             "clock.accept": {"up_to_ns": at},
+            "token.issue": {
+                "name": f"t{at % 9}",
+                "principal": "ann",
+                "token_hash": sha256(b"%d" % at).digest(),
+            }
+            | ({"expires_ns": self.kernel.state.now_ns + one} if 0 < one < 2**53 else {}),
+            "token.revoke": {"name": f"t{at % 9}"},
             "usage.record": {"grant": grant, "usage": {"A": one, "calls": two} if at % 3 else {"B": two}},
             "settlement.refund": {"intent_hash": self.any(at), "amounts": {"A": one, "B": two, "calls": two}}
             if at % 2

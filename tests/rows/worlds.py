@@ -21,6 +21,7 @@ from hypothesis import settings
 from splittally import Intent, Receipt
 from wasmtime import wat2wasm
 
+from tests.cli_tools import run
 from tests.golden_questions import bodies_of
 
 ROOT = Path(__file__).parent.parent.parent
@@ -317,9 +318,22 @@ def run_python(*arguments: str, **options: Any) -> subprocess.CompletedProcess[s
 
 
 def tally(folder: Path | None, *arguments: str, stdin: str | None = None) -> tuple[int, Any]:
-    """Exit code and document (a list for a stream) of `tally --json`."""
-    where = () if folder is None else ("-w", str(folder))
-    done = run_python("-m", "splittally_tools", *where, "--json", *arguments, input=stdin)
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert lines or done.returncode == 0, done.stderr
-    return done.returncode, lines[0] if len(lines) == 1 else lines
+    """Exit code and document (a list for a stream) of `tally --json`, asked in this process."""
+    done = run(*_world_and(folder), "--json", *arguments, text=stdin or "")
+    return _told(done.code, done.out, done.err)
+
+
+def tally_elsewhere(folder: Path | None, *arguments: str) -> tuple[int, Any]:
+    """The same in a fresh process: for a world that is open here, or a kernel that was changed here."""
+    done = run_python("-m", "splittally_tools", *_world_and(folder), "--json", *arguments)
+    return _told(done.returncode, done.stdout, done.stderr)
+
+
+def _world_and(folder: Path | None) -> tuple[str, ...]:
+    return () if folder is None else ("-w", str(folder))
+
+
+def _told(code: int, out: str, err: str) -> tuple[int, Any]:
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert lines or code == 0, err
+    return code, lines[0] if len(lines) == 1 else lines
