@@ -20,6 +20,7 @@ import splittally
 import uvloop
 from splittally import Kernel
 from splittally.core.canonical import decode, encode
+from splittally.edge.answer_lines import readable
 from splittally.host.service import listening
 from splittally.host.service.service import Service
 from splittally.runtime.reader import open_reader
@@ -40,7 +41,7 @@ MANIFEST = {
 HEAD = struct.Struct(">II")
 CODECS = {
     "json": (json.loads, lambda value: json.dumps(value).encode()),
-    "cbor": (decode, encode),
+    "cbor": (lambda data: readable(decode(data)), encode),  # whose hashes are bytes
 }
 READY_SECONDS = 60
 
