@@ -17,6 +17,7 @@ OTHERS = {
     "drain": {"lane", "status", "under"},  # what a job gets, how it ended, the grant it is asked under
     "prices": {"resource"},
     "enforcer": {"kind", "dim"},
+    "check-policy": {"grant", "scenario"},  # of a manifest that no world has
     "token": {"principal", "under"},  # for whom, and under which grant, one is issued or revoked
 }
 ARGUMENTS = {"trace": ["accounts/team"], "grants": [], "drain queue": ["--queue", "QUEUE"]}

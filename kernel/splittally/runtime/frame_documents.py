@@ -6,7 +6,7 @@ Rule 1. Nothing is left out, except that `brief` shows bytes beyond `BRIEF_BYTES
 Rule 2. A record is shown as an object; command, event and evidence have a `type` in front.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from blake3 import blake3
 from msgspec import Struct
@@ -137,5 +137,12 @@ def _definition(data: bytes) -> Any:
     return said if is_read else _digest(data)
 
 
+class _Long(NamedTuple):
+    """Bytes that are too long to show: how many they are, and their hash."""
+
+    bytes: int
+    blake3: str
+
+
 def _digest(data: bytes) -> dict[str, Any]:
-    return {"bytes": len(data), "blake3": blake3(data).hexdigest()}
+    return _Long(len(data), blake3(data).hexdigest())._asdict()

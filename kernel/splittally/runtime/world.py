@@ -203,6 +203,7 @@ class World:
             if is_whole and self.state.size - self.snapshot_size >= SNAPSHOT_CLOSE_FRAMES:
                 self.save_projections()
         finally:
+            self.index.close()
             self.store.close()
             if self.writer_lock is not None:
                 self.writer_lock.release()

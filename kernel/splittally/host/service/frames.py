@@ -1,6 +1,4 @@
-"""Frames on the Unix socket: requests and answers with ids, many on their way at once, in JSON or CBOR.
-
-How they lie in the bytes is in `splittally.wire.frames`.
+"""Frames on the Unix socket: requests and answers with ids, many on their way at once (`wire/frames.py`).
 
 Rule 1. The first frame is a hello, in JSON: {"hello": "splittally/1", "encoding": "json" or "cbor",
         "principal"?, "token"?}. It is answered with its id; what is wrong in it is a problem, and the
