@@ -146,7 +146,11 @@ def test_params_are_made_of_arguments_where_a_kind_wants_them_otherwise():
         assert asked == [{"server": "s", "arguments": {"to": "ann"}}, {"fixed": 1}]
 
 
-@pytest.mark.parametrize("wrong", [object(), float("nan"), {1, 2}, datetime.timedelta(1), 2**70], ids=lambda wrong: type(wrong).__name__)
+@pytest.mark.parametrize(
+    "wrong",
+    [object(), float("nan"), {1, 2}, datetime.timedelta(1), 2**70],
+    ids=lambda wrong: type(wrong).__name__,
+)
 def test_what_has_no_value_is_refused_and_the_body_does_not_run(wrong):
     with world() as kernel, client_of(kernel) as (client, link):
         ran = []

@@ -26,8 +26,10 @@ class Patience:
     """How long one wait lasts, and whether what it waits for is still to come."""
 
     def __init__(self, world: World, intent_hash: bytes, timeout_s: float | None, is_for_end: bool) -> None:
-        if timeout_s is not None and not require(timeout_s, (int, float), "timeout_s", "a number of seconds") >= 0:
-            raise InvalidInput("`timeout_s` is a number of seconds, not negative", field="timeout_s")
+        if timeout_s is not None:
+            require(timeout_s, (int, float), "timeout_s", "a number of seconds")
+            if not timeout_s >= 0:
+                raise InvalidInput("`timeout_s` is a number of seconds, not negative", field="timeout_s")
         self._world = world
         self._intent_hash = intent_hash
         self._end = None if timeout_s is None else time.monotonic() + timeout_s
