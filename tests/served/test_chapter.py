@@ -30,3 +30,11 @@ def test_spend_is_counted_by_labels(tmp_path):
         told = clients.ask("GET", "/v1/spend?by=grant&labels=run=7,user=x").json["items"]
         assert [row["charged"] for row in told] == [3]
         assert clients.ask("GET", "/v1/spend?labels=nothing").status == 400
+
+
+def test_a_caller_learns_who_it_is(tmp_path):
+    with splittally.open(None, clock="given") as kernel, Running(kernel, tmp_path) as clients:
+        assert clients.ask("GET", "/v1/me").json["roles"] == ["operator"]
+        me = clients.as_("alice", "GET", "/v1/me").json
+        assert (me["principal"], me["roles"]) == ("alice", [])
+        assert clients.frames(principal="alice").ask({"call": "me"}) == me

@@ -78,7 +78,7 @@ HASHED = [x for x in OPERATIONS if "intent_hash" in x.fields.__struct_fields__]
 TABLES = [x for x in OPERATIONS if x.answer == "Page" and x.name != "journal"]
 ROWS = [x for x in OPERATIONS if x.path.endswith("/{name}")]
 UNDER = {"decide", "native"}
-ALONE = {"spend"}
+ALONE = {"spend", "me"}  # each has a test of its own
 FOR_OTHERS = [x for x in OPERATIONS if x.who != "host"]
 MORE = {
     "extend": {"expires_ns": 10**12},

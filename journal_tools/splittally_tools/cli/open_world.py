@@ -62,7 +62,7 @@ def service_of(session: Session) -> Writing | None:
     return served
 
 
-def _opened(session: Session, lock_seconds: float) -> runtime.Kernel:
+def _opened(session: Session, lock_seconds: float) -> "runtime.Kernel":
     kernel = runtime.open_world(session.folder, create=False, lock_seconds=lock_seconds)
     session.is_writing = True
     try:
