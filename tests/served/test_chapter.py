@@ -1,11 +1,14 @@
 """The chapter on the service says every operation as it is, and spend is counted by labels."""
 
+import os
+import subprocess
+
 import splittally
 from splittally import Intent, Receipt
 from splittally.host.service.operations import OPERATIONS
 
-from tests.cli_tools import ROOT
-from tests.served.serving import MANIFEST, Running
+from tests.cli_tools import ROOT, command, environment
+from tests.served.serving import MANIFEST, Running, make_world
 
 CHAPTER = (ROOT / "spec" / "17-service.md").read_text("utf-8")
 
@@ -30,6 +33,16 @@ def test_spend_is_counted_by_labels(tmp_path):
         told = clients.ask("GET", "/v1/spend?by=grant&labels=run=7,user=x").json["items"]
         assert [row["charged"] for row in told] == [3]
         assert clients.ask("GET", "/v1/spend?labels=nothing").status == 400
+
+
+def test_without_its_packages_a_service_says_what_to_install(tmp_path):
+    """As where the extra is not installed: a module of that name that is none stands first."""
+    folder = make_world(tmp_path / "w")
+    (tmp_path / "uvicorn.py").write_text("raise ModuleNotFoundError('no uvicorn here')\n")
+    environ = environment()
+    environ["PYTHONPATH"] = os.pathsep.join([str(tmp_path), environ.get("PYTHONPATH", "")])
+    ran = subprocess.run(command("-w", folder, "serve"), env=environ, capture_output=True, text=True)
+    assert (ran.returncode, "splittally[serve]" in ran.stderr, "Traceback" in ran.stderr) == (3, True, False)
 
 
 def test_a_caller_learns_who_it_is(tmp_path):

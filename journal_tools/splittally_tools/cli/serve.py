@@ -5,7 +5,7 @@ from importlib import import_module
 from signal import SIG_IGN, SIGTERM, signal
 
 import click
-from splittally.core.errors import WorldLocked
+from splittally.core.errors import WorldError, WorldLocked
 from splittally.runtime.served import SOCKET, is_served
 
 from splittally_tools.cli.exit_codes import DONE
@@ -49,6 +49,10 @@ def serve(session: Session, http: tuple[str, int] | None) -> int:
     if is_served(session.folder):
         address = session.folder / SOCKET
         raise WorldLocked(f"the world at `{session.folder}` is served already, at `{address}`")
-    import_module("splittally.host.service.listening").serve(session.folder, http, tell)
+    try:
+        listening = import_module("splittally.host.service.listening")
+    except ImportError as error:
+        raise WorldError("a service needs more packages: `pip install 'splittally[serve]'`") from error
+    listening.serve(session.folder, http, tell)
     signal(SIGTERM, SIG_IGN)  # it has ended: asked once more, it does not end otherwise
     return DONE
