@@ -46,13 +46,17 @@ def serve(session: Session, http: tuple[str, int] | None) -> int:
                 click.echo(f"serving {session.folder} at {address}")
         sys.stdout.flush()
 
-    if is_served(session.folder):
-        address = session.folder / SOCKET
-        raise WorldLocked(f"the world at `{session.folder}` is served already, at `{address}`")
     try:
         listening = import_module("splittally.host.service.listening")
     except ImportError as error:
         raise WorldError("a service needs more packages: `pip install 'splittally[serve]'`") from error
-    listening.serve(session.folder, http, tell)
+    try:
+        listening.serve(session.folder, http, tell)
+    except WorldLocked as error:  # one that was just ending has been waited for
+        if is_served(session.folder):
+            address = session.folder / SOCKET
+            text = f"the world at `{session.folder}` is served already, at `{address}`"
+            raise WorldLocked(text, **error.facts) from error
+        raise
     signal(SIGTERM, SIG_IGN)  # it has ended: asked once more, it does not end otherwise
     return DONE
