@@ -1,8 +1,11 @@
 """A client over a service is one over a kernel of its own process: the same endings, nothing left behind."""
 
 import asyncio
+import json
 import signal
+import socket
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -11,6 +14,7 @@ from splittally.client import Refused, SettleFailed, Unreachable, connect, cours
 from splittally.client.endings import ACTED, ASKED, ROWS
 from splittally.client.ways import to_service
 from splittally.runtime.reader import open_reader
+from splittally.wire.http_calls import HttpCalls
 
 from tests.cli_tools import run
 from tests.client import worlds
@@ -133,6 +137,32 @@ def test_who_is_not_known_is_told_and_who_is_not_there_is_unreachable(tmp_path):
     for target in (address, f"unix:{folder}"):
         with pytest.raises(Unreachable):
             connect(target, token="t").open()
+
+
+def test_a_connection_that_was_ended_while_idle_is_made_anew():
+    """As a proxy or a service ends one that nobody used for a while."""
+    asked, body = [], json.dumps({"principal": "agent"}).encode()
+    head = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    missing = json.dumps({"status": 404, "code": "not_found", "detail": "none"}).encode()
+
+    def serve(listening):
+        for status, said in ((b"200 OK", body), (b"404 Not Found", missing)):
+            with listening.accept()[0] as connection:
+                asked.append(connection.recv(1 << 16).split(b" ")[:2])
+                connection.sendall(head % (status, len(said)) + said)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=serve, args=(listening,))
+        server.start()
+        calls = HttpCalls(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        try:
+            assert calls.principal == "agent"
+            time.sleep(0.2)  # the end of the first connection arrives
+            assert calls.outcome(bytes(32)) is None
+        finally:
+            calls.close()
+            server.join(LONG_S)
+    assert [path for _, path in asked] == [b"/v1/me", b"/v1/intents/" + b"00" * 32]
 
 
 def test_a_service_that_ends_in_the_middle_costs_no_receipt(tmp_path):

@@ -24,7 +24,7 @@ from splittally.edge.answer_lines import readable
 from splittally.host.service import listening
 from splittally.host.service.service import Service
 from splittally.runtime.reader import open_reader
-from splittally.runtime.served import SOCKET, address_of
+from splittally.runtime.served import SOCKET, connected
 
 from tests.cli_tools import command, environment
 
@@ -70,15 +70,11 @@ class _OverUnix(http.client.HTTPConnection):
 
 
 def unix(path: Path, timeout: float = 30) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(timeout)
-    try:
-        with address_of(path) as address:
-            connection.connect(address)
-    except OSError:
-        connection.close()
-        raise
-    return connection
+    """A connection to a socket file; `ConnectionRefusedError` where nobody serves there."""
+    made = connected(path, timeout)
+    if made is None:
+        raise ConnectionRefusedError(path)
+    return made
 
 
 def asking(connection: http.client.HTTPConnection, method: str, path: str, body: Any = None,

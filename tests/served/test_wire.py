@@ -264,7 +264,7 @@ def test_nobody_serves_where_nobody_serves(tmp_path):
 
 
 @contextmanager
-def breaking(path, *scripts):
+def breaking(path, *scripts, ended=None):
     """A socket where each connection is greeted, and then plays its script: what it answers to each frame,
     None to hang up."""
     listening = socket.socket(socket.AF_UNIX)
@@ -287,6 +287,8 @@ def breaking(path, *scripts):
                     if answer is None:
                         break
                     connection.sendall(pack(frames[0].number, answer))
+            if ended is not None:
+                ended.set()
 
     thread = threading.Thread(target=play, daemon=True)
     thread.start()
@@ -341,7 +343,9 @@ def test_one_that_is_only_slow_is_not_asked_twice(tmp_path):
 
 
 def test_a_connection_that_ended_while_idle_is_made_anew(tmp_path):
-    with breaking(tmp_path, [HELLO], [HELLO, ALLOW]), calls_to(tmp_path) as calls:
+    ended = threading.Event()
+    with breaking(tmp_path, [HELLO], [HELLO, ALLOW], ended=ended), calls_to(tmp_path) as calls:
+        assert ended.wait(5)
         assert calls.run([asked()])[0].allowed
 
 

@@ -19,7 +19,7 @@ from splittally.wire.frames import HELLO
 from splittally_tools.bench.workload import KIND, params
 
 HTTP_CONNECTIONS = 64
-NDJSON_CONNECTIONS, LINES = 4, 500
+NDJSON_CONNECTIONS = 4
 FRAME_CONNECTIONS, FRAME_DEPTH = 8, 32
 ALLOWED = b'"allowed":true'
 HEAD = struct.Struct(">II")

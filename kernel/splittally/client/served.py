@@ -153,6 +153,9 @@ class FrameTasks:
             await way[1].settled()
             way[0].close()
 
+    def let_go(self) -> None:
+        """A loop that ends lets go of its connection itself."""
+
 
 class ThreadTasks:
     """Connections of threads, for tasks."""
@@ -180,6 +183,10 @@ class ThreadTasks:
     async def close(self) -> None:
         """Returns once what was given up is given back."""
         await self._giving.settled()
+
+    def let_go(self) -> None:
+        """Begin nothing more."""
+        self._pool.shutdown(wait=False)
 
     async def _in_thread(self, work: Callable[[], R]) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
@@ -209,6 +216,7 @@ class Served:
 
     def close(self) -> None:
         """Hang up."""
+        self._tasks.let_go()
         self._threads.close()
 
     async def close_async(self) -> None:

@@ -7,8 +7,9 @@ Rule 1. A token is stated by the hash of its secret. What stands in the place of
 from collections.abc import Mapping
 from typing import Any
 
-from splittally.core.errors import InvalidManifest
+from splittally.core.errors import InvalidInput, InvalidManifest
 from splittally.core.limits import HASH_BYTES
+from splittally.edge.hashes import require_hash
 from splittally.edge.quantities import array, instant, refuse_unknown, table
 
 TOKEN_KEYS = ("principal", "hash", "roles", "expires", "expires_ns")
@@ -34,19 +35,14 @@ def _token(where: str, entry: Any) -> dict[str, Any]:
 
 
 def _hash(where: str, value: Any) -> bytes:
-    if type(value) is str:
-        try:
-            value = bytes.fromhex(value)
-        except ValueError:
-            value = b""
-    if type(value) is not bytes or len(value) != HASH_BYTES:
-        digits = 2 * HASH_BYTES
+    try:
+        return require_hash(value)
+    except InvalidInput:
         raise InvalidManifest(
-            f"`{where}` is the hash of a secret, {digits} hex digits, and never the secret: "
+            f"`{where}` is the hash of a secret, {2 * HASH_BYTES} hex digits, and never the secret: "
             "`tally token new` draws both",
             field=where,
-        )
-    return value
+        ) from None
 
 
 def spelled_principals(principals: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,13 +43,8 @@ def draw(place: int) -> bytes | None:
     return None
 
 
-def read_request(text: str | bytes, now_ns: int | None = None) -> At:
-    """The request of any kind on a line, at the time that it says, or else at this one."""
-    return request_of(parse_json(text), now_ns)
-
-
 def request_of(value: Any, now_ns: int | None = None) -> At:
-    """The same from a document that was parsed already."""
+    """The request of any kind in a document, at the time that it says, or else at this one."""
     document = _mapping(value, "a request is a map: an intent, a group, a receipt, a dispatch, ...")
     if "kind" in document or "all" in document or "first" in document:
         return intents_of(document, now_ns, draw)

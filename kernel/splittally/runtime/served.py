@@ -28,6 +28,11 @@ def address_of(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
+def socket_of(world: Path) -> Path:
+    """The socket file of the world in this folder; a socket file is its own."""
+    return world if world.suffix == ".sock" else world / SOCKET
+
+
 def is_served(folder: Path) -> bool:
     """Whether somebody serves the world in this folder."""
     connection = connected(folder / SOCKET, LOOK_SECONDS)

@@ -12,30 +12,33 @@ Rule 4. Many requests go as arrays, in order, as many as fit into a frame; what 
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from splittally.core.errors import SplittallyError
 from splittally.edge.answer_lines import told
 from splittally.edge.hashes import require_hash
 from splittally.edge.json_values import parse_json
 from splittally.edge.records import At, Decision
 from splittally.runtime.rows import Row
-from splittally.runtime.served import SOCKET, connected
+from splittally.runtime.served import connected, socket_of
 from splittally.wire.documents import Answered, Document, answer_of, data_of, may_be_repeated
 from splittally.wire.errors import AnswerLost, ConnectionLost, NotServed, error_of
 from splittally.wire.exchanges import (
     ANSWER_BYTES_MAX,
     ANSWER_SECONDS,
     PIECE_BYTES,
-    WAIT_SLICE_SECONDS,
     arrays,
+    encoded,
     is_awaited,
+    is_gone,
+    itself,
     lost,
+    nothing_where_missing,
+    or_raise,
     row_of,
+    slices,
     within_a_frame,
 )
 from splittally.wire.frames import (
@@ -85,24 +88,18 @@ class Calls:
 
     def run(self, requests: Sequence[At]) -> list[Answered]:
         """The answers to requests of any kind, in order; an error where one could not be asked. In CBOR."""
-        answers: list[Any] = [None] * len(requests)
-        sendable: list[tuple[int, bytes]] = []
-        for place, item in enumerate(requests):
-            try:
-                sendable.append((place, within_a_frame(data_of(item))))
-            except SplittallyError as error:
-                answers[place] = error
+        answers, sendable = encoded(requests, lambda item: within_a_frame(data_of(item)), itself)
         for several in arrays(sendable):
             asked = [requests[place] for place, _ in several]
             data = self._codec.array([data for _, data in several])
-            found = _or_raise(self._told(data, None, all(map(may_be_repeated, asked))))
+            found = or_raise(self._told(data, None, all(map(may_be_repeated, asked))))
             for (place, _), document in zip(several, found, strict=True):
                 answers[place] = answer_of(document)
         return answers
 
     def ask(self, document: Any, answer_s: float | None = None) -> Any:
         """The answer to one document: a request, an array of them, or a call; its problem as an error."""
-        return _or_raise(self.told(document, answer_s))
+        return or_raise(self.told(document, answer_s))
 
     def told(self, document: Any, answer_s: float | None = None) -> Any:
         """The same, and `{"problem": ...}` where there is one."""
@@ -110,13 +107,7 @@ class Calls:
 
     def told_each(self, documents: list[Document]) -> list[Document]:
         """The answers to documents of requests, in order; for each its problem where there is none."""
-        answers: list[Document] = [{}] * len(documents)
-        sendable: list[tuple[int, bytes]] = []
-        for place, document in enumerate(documents):
-            try:
-                sendable.append((place, within_a_frame(self._codec.write(document))))
-            except SplittallyError as error:
-                answers[place] = told(error, document)
+        answers, sendable = encoded(documents, lambda each: within_a_frame(self._codec.write(each)), told)
         for several in arrays(sendable):
             data = self._codec.array([data for _, data in several])
             found = self._told(data, None, False)
@@ -145,13 +136,11 @@ class Calls:
     ) -> Row | None:
         """The same once it no longer waits for an approval, or with `ended` once it has ended."""
         digest = require_hash(intent_hash).hex()
-        until = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            left = WAIT_SLICE_SECONDS if until is None else max(0.0, until - time.monotonic())
-            slice_s = min(left, WAIT_SLICE_SECONDS)
+        for slice_s in slices(timeout_s):
             row = row_of(self._look("wait", intent_hash=digest, timeout_s=slice_s, ended=ended))
-            if row is None or not is_awaited(row, ended) or (until is not None and left <= slice_s):
-                return row
+            if row is None or not is_awaited(row, ended):
+                break
+        return row
 
     def approve(self, intent_hash: bytes | str, reasons: Sequence[str] | None = None) -> Decision:
         """Approve an intent that waits."""
@@ -165,19 +154,16 @@ class Calls:
         return decision
 
     def _look(self, name: str, **fields: Any) -> Document | None:
-        try:
-            document: Document = self.call(name, **fields)
-        except SplittallyError as error:
-            if error.code == "not_found":
-                return None
-            raise
-        return document
+        with nothing_where_missing():
+            found: Document = self.call(name, **fields)
+            return found
+        return None
 
     # --- one exchange ----------------------------------------------------------------------------
 
     def _told(self, data: bytes, answer_s: float | None, is_repeatable: bool) -> Any:
         with self._lock:
-            if self._socket is None or self._is_gone():
+            if self._socket is None or is_gone(self._socket):
                 self._hang_up()
                 self._greet()
             try:
@@ -238,17 +224,6 @@ class Calls:
                 raise OSError("the service hung up")
             self._buffer += piece
 
-    def _is_gone(self) -> bool:
-        """Whether the service hung up meanwhile."""
-        assert self._socket is not None
-        self._socket.setblocking(False)
-        try:
-            return not self._socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-
     def _hang_up(self) -> None:
         made, self._socket = self._socket, None
         self._buffer.clear()
@@ -269,12 +244,5 @@ def calls_to(
     Documents are in CBOR, in which hashes are bytes and records whole, or in JSON for who hands them on.
     Raises `NotServed` where nobody serves there, and what the service says to whom it does not know.
     """
-    path = world if world.name.endswith(".sock") else world / SOCKET
-    said = hello(encoding, principal, token)
+    path, said = socket_of(world), hello(encoding, principal, token)
     return Calls(lambda: connected(path, answer_s), said, CODECS[encoding], answer_s)
-
-
-def _or_raise(document: Any) -> Any:
-    if type(document) is dict and "problem" in document:
-        raise error_of(document["problem"])
-    return document

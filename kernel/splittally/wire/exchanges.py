@@ -1,13 +1,23 @@
-"""What every way to a service has in common: its bounds, what fits into a frame, how an outcome is read."""
+"""What every way to a service has in common: its bounds, what fits into a frame, how answers are read.
 
-from collections.abc import Iterator
+Rule 1. A request that has no bytes has its error as its answer; the others are asked.
+Rule 2. A wait is asked in slices, each as long as a service waits.
+"""
 
-from splittally.core.errors import InvalidInput
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from splittally.core.errors import InvalidInput, SplittallyError
 from splittally.core.limits import GROUP_MAX
 from splittally.core.types import APPROVAL
+from splittally.edge.records import At
 from splittally.runtime.rows import Row
 from splittally.wire.documents import Document
-from splittally.wire.errors import AnswerLost
+from splittally.wire.errors import AnswerLost, error_of
 from splittally.wire.frames import FRAME_BYTES_MAX
 
 ANSWER_SECONDS = 60.0  # the service itself gives up earlier, and says so
@@ -15,6 +25,59 @@ ANSWER_BYTES_MAX = 64 * 1024 * 1024  # a page of rows, each as large as they are
 ARRAY_BYTES_MAX = FRAME_BYTES_MAX - 16  # the head of a frame, and that of an array
 WAIT_SLICE_SECONDS = 30.0  # of a longer wait, asked again and again: a service waits for a minute at most
 PIECE_BYTES = 1 << 18
+
+
+def encoded(
+    asked: Sequence[Any], encode: Callable[[Any], bytes], told: Callable[[SplittallyError, Any], Any]
+) -> tuple[list[Any], list[tuple[int, bytes]]]:
+    """Room for the answers, and what can be sent, each with its place; `told` answers what cannot."""
+    answers: list[Any] = [None] * len(asked)
+    sendable: list[tuple[int, bytes]] = []
+    for place, each in enumerate(asked):
+        try:
+            sendable.append((place, encode(each)))
+        except SplittallyError as error:
+            answers[place] = told(error, each)
+    return answers, sendable
+
+
+def itself(error: SplittallyError, asked: At) -> SplittallyError:
+    """An error as the answer to a request."""
+    return error
+
+
+def or_raise(document: Any) -> Any:
+    """What was answered, unless it is a problem."""
+    if type(document) is dict and "problem" in document:
+        raise error_of(document["problem"])
+    return document
+
+
+@contextmanager
+def nothing_where_missing() -> Iterator[None]:
+    """What is looked at may be missing: then nothing comes of it."""
+    try:
+        yield
+    except SplittallyError as error:
+        if error.code != "not_found":
+            raise
+
+
+def slices(timeout_s: float | None) -> Iterator[float]:
+    """How long each slice of a wait is, until time is up."""
+    until = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        left_s = WAIT_SLICE_SECONDS if until is None else max(0.0, until - time.monotonic())
+        yield min(left_s, WAIT_SLICE_SECONDS)
+        if until is not None and left_s <= WAIT_SLICE_SECONDS:
+            return
+
+
+def is_gone(connection: socket.socket) -> bool:
+    """Whether a connection on which nothing is on its way was ended from the other side."""
+    looking = select.poll()
+    looking.register(connection, select.POLLIN)
+    return bool(looking.poll(0))
 
 
 def is_awaited(row: Row, ended: bool) -> bool:

@@ -1,39 +1,39 @@
 """A service asked over HTTP, from wherever it is: what `calls.py` asks, one thread at a time.
 
 Rule 1. Each request is one exchange; many requests go as lines (NDJSON).
-Rule 2. A connection that was kept and is gone is made anew where nothing was sent; else `AnswerLost`.
+Rule 2. A connection that was kept and was ended meanwhile is made anew; one that breaks once something was
+        sent raises `AnswerLost`.
 """
 
 import http.client
 import ssl
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from splittally.core.errors import InvalidInput, SplittallyError
-from splittally.edge.answer_lines import readable
+from splittally.core.errors import InvalidInput
 from splittally.edge.hashes import require_hash
 from splittally.edge.json_values import json_form, parse_json
 from splittally.edge.records import At, Decision
 from splittally.runtime.rows import Row
 from splittally.wire.documents import Answered, Document, answer_of, document_of
 from splittally.wire.errors import ConnectionLost, error_of
-from splittally.wire.exchanges import ANSWER_SECONDS, WAIT_SLICE_SECONDS, is_awaited, lost, row_of
+from splittally.wire.exchanges import (
+    ANSWER_SECONDS,
+    WAIT_SLICE_SECONDS,
+    encoded,
+    is_awaited,
+    is_gone,
+    itself,
+    lost,
+    nothing_where_missing,
+    row_of,
+    slices,
+)
 
 LINE_TYPE, JSON_TYPE = "application/x-ndjson", "application/json"
-_HASHES = (
-    "intent_hash",
-    "release",
-    "extend",
-    "dispatch",
-    "attempt",
-    "idempotency_key",
-    "payload_cbor",
-    "signature",
-)
 
 
 class HttpCalls:
@@ -63,13 +63,9 @@ class HttpCalls:
 
     def run(self, requests: Sequence[At]) -> list[Answered]:
         """The answers to requests of any kind, in order; an error where one could not be asked."""
-        answers: list[Any] = [None] * len(requests)
-        lines: list[tuple[int, bytes]] = []
-        for place, item in enumerate(requests):
-            try:
-                lines.append((place, msgspec.json.encode(_in_json(document_of(item)))))
-            except SplittallyError as error:
-                answers[place] = error
+        answers, lines = encoded(
+            requests, lambda item: msgspec.json.encode(_in_json(document_of(item))), itself
+        )
         if lines:
             body = b"\n".join(line for _, line in lines)
             told = self._exchange("POST", "/v1/run", body, LINE_TYPE).splitlines()
@@ -88,14 +84,12 @@ class HttpCalls:
     ) -> Row | None:
         """The same once it no longer waits for an approval, or with `ended` once it has ended."""
         path = f"/v1/intents/{require_hash(intent_hash).hex()}/wait"
-        until = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            left = WAIT_SLICE_SECONDS if until is None else max(0.0, until - time.monotonic())
-            slice_s = min(left, WAIT_SLICE_SECONDS)
+        for slice_s in slices(timeout_s):
             asked = urlencode({"timeout_s": slice_s, "ended": str(ended).lower()})
             row = row_of(self._look(f"{path}?{asked}"))
-            if row is None or not is_awaited(row, ended) or (until is not None and left <= slice_s):
-                return row
+            if row is None or not is_awaited(row, ended):
+                break
+        return row
 
     def approve(self, intent_hash: bytes | str, reasons: Sequence[str] | None = None) -> Decision:
         """Approve an intent that waits."""
@@ -112,12 +106,10 @@ class HttpCalls:
         return answer
 
     def _look(self, path: str) -> Document | None:
-        try:
-            return self._get(path)
-        except SplittallyError as error:
-            if error.code == "not_found":
-                return None
-            raise
+        with nothing_where_missing():
+            found: Document = self._get(path)
+            return found
+        return None
 
     def _get(self, path: str) -> Document:
         document: Document = parse_json(self._exchange("GET", path, None, None))
@@ -127,22 +119,19 @@ class HttpCalls:
 
     def _exchange(self, method: str, path: str, body: bytes | None, media: str | None) -> bytes:
         headers = self._headers if media is None else {**self._headers, "Content-Type": media}
-        for is_last in (self._connection is None, True):
-            try:
-                return self._answered(method, path, body, headers)
-            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
-                self.close()  # a connection that was kept may have been closed before anything was read
-                if is_last or method != "GET":
-                    raise lost(hung_up=True) from error
-            except (http.client.HTTPException, OSError) as error:
-                self.close()
-                if isinstance(error, ConnectionRefusedError):
-                    raise ConnectionLost(f"nobody answers at {self._host}; nothing was asked") from error
-                raise lost(hung_up=not isinstance(error, TimeoutError)) from error
-            except BaseException:
-                self.close()
-                raise
-        raise AssertionError("the last round answers or raises")
+        kept = self._connection
+        if kept is not None and kept.sock is not None and is_gone(kept.sock):
+            self.close()
+        try:
+            return self._answered(method, path, body, headers)
+        except (http.client.HTTPException, OSError) as error:
+            self.close()
+            if isinstance(error, ConnectionRefusedError):
+                raise ConnectionLost(f"nobody answers at {self._host}; nothing was asked") from error
+            raise lost(hung_up=not isinstance(error, TimeoutError)) from error
+        except BaseException:
+            self.close()
+            raise
 
     def _answered(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
         if self._connection is None:
@@ -151,7 +140,7 @@ class HttpCalls:
         response = self._connection.getresponse()
         data = response.read()
         if response.status >= 400:
-            raise error_of(parse_json(data))
+            raise error_of(parse_json(data))  # the connection goes with it
         return data
 
     def _made(self) -> http.client.HTTPConnection:
@@ -164,10 +153,10 @@ class HttpCalls:
 
 def _in_json(document: Document) -> Document:
     """A request in JSON: its own hashes and keys as hex, bytes in params as the edge reads them."""
-    said = {}
+    said: Document = {}
     for name, value in document.items():
         if name in ("all", "first"):
             said[name] = [_in_json(each) for each in value]
         else:
-            said[name] = readable(value) if name in _HASHES else json_form(value)
+            said[name] = value.hex() if type(value) is bytes else json_form(value)
     return said

@@ -7,28 +7,31 @@ Rule 3. A connection that breaks fails what is on its way with `AnswerLost`; the
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from splittally.core.errors import SplittallyError
 from splittally.edge.hashes import require_hash
 from splittally.edge.json_values import parse_json
 from splittally.edge.records import At, Decision
 from splittally.runtime.rows import Row
-from splittally.runtime.served import SOCKET, connected
+from splittally.runtime.served import connected, socket_of
 from splittally.wire.documents import Answered, Document, answer_of, data_of
-from splittally.wire.errors import ConnectionLost, NotServed, error_of
+from splittally.wire.errors import ConnectionLost, NotServed
 from splittally.wire.exchanges import (
     ANSWER_BYTES_MAX,
     ANSWER_SECONDS,
     PIECE_BYTES,
-    WAIT_SLICE_SECONDS,
     arrays,
+    encoded,
     is_awaited,
+    itself,
     lost,
+    nothing_where_missing,
+    or_raise,
     row_of,
+    slices,
     within_a_frame,
 )
 from splittally.wire.frames import CODECS, ID_MAX, WrongLength, hello, pack, take
@@ -87,7 +90,7 @@ class _Line:
 
 
 class TaskCalls:
-    """A connection for one principal, for the tasks of one loop; made by `task_calls_to`."""
+    """A connection for one principal, for the tasks of one loop, made with the first request."""
 
     def __init__(self, connect: Callable[[], socket.socket | None], said: bytes) -> None:
         self._connect = connect
@@ -96,11 +99,6 @@ class TaskCalls:
         self._greeting = asyncio.Lock()
         self._number = 0
         self.principal = ""
-
-    async def open(self) -> "TaskCalls":
-        """The connection, once it is greeted."""
-        await self._greeted()
-        return self
 
     def close(self) -> None:
         """Hang up."""
@@ -111,13 +109,7 @@ class TaskCalls:
 
     async def run(self, requests: Sequence[At]) -> list[Answered]:
         """The answers to requests of any kind, in order; an error where one could not be asked."""
-        answers: list[Any] = [None] * len(requests)
-        sendable: list[tuple[int, bytes]] = []
-        for place, item in enumerate(requests):
-            try:
-                sendable.append((place, within_a_frame(data_of(item))))
-            except SplittallyError as error:
-                answers[place] = error
+        answers, sendable = encoded(requests, lambda item: within_a_frame(data_of(item)), itself)
         for several in arrays(sendable):
             told = await self.ask(_CBOR.array([data for _, data in several]))
             for (place, _), document in zip(several, told, strict=True):
@@ -128,11 +120,7 @@ class TaskCalls:
         """The document that answers one."""
         line = await self._greeted()
         self._number = self._number % ID_MAX + 1
-        async with asyncio.timeout(ANSWER_SECONDS * 2):
-            document = _CBOR.read(await line.ask(self._number, data))
-        if type(document) is dict and "problem" in document:
-            raise error_of(document["problem"])
-        return document
+        return or_raise(_CBOR.read(await _in_time(line.ask(self._number, data))))
 
     async def call(self, name: str, **fields: Any) -> Any:
         """The document that an operation of the service answers; fields that are None are not said."""
@@ -149,14 +137,12 @@ class TaskCalls:
         self, intent_hash: bytes | str, timeout_s: float | None = None, *, ended: bool = False
     ) -> Row | None:
         """The same once it no longer waits for an approval, or with `ended` once it has ended."""
-        digest, loop = require_hash(intent_hash).hex(), asyncio.get_running_loop()
-        until = None if timeout_s is None else loop.time() + timeout_s
-        while True:
-            left = WAIT_SLICE_SECONDS if until is None else max(0.0, until - loop.time())
-            slice_s = min(left, WAIT_SLICE_SECONDS)
+        digest = require_hash(intent_hash).hex()
+        for slice_s in slices(timeout_s):
             row = row_of(await self._look("wait", intent_hash=digest, timeout_s=slice_s, ended=ended))
-            if row is None or not is_awaited(row, ended) or (until is not None and left <= slice_s):
-                return row
+            if row is None or not is_awaited(row, ended):
+                break
+        return row
 
     async def approve(self, intent_hash: bytes | str, reasons: Sequence[str] | None = None) -> Decision:
         """Approve an intent that waits."""
@@ -173,13 +159,10 @@ class TaskCalls:
         return decision
 
     async def _look(self, name: str, **fields: Any) -> Document | None:
-        try:
-            document: Document = await self.call(name, **fields)
-        except SplittallyError as error:
-            if error.code == "not_found":
-                return None
-            raise
-        return document
+        with nothing_where_missing():
+            found: Document = await self.call(name, **fields)
+            return found
+        return None
 
     async def _greeted(self) -> _Line:
         async with self._greeting:
@@ -192,16 +175,25 @@ class TaskCalls:
         if made is None:
             raise NotServed("nobody serves the world any more; `tally serve` does")
         line = _Line(made)
-        async with asyncio.timeout(ANSWER_SECONDS):
-            answer = parse_json(await line.ask(_HELLO_ID, self._said))
-        if "problem" in answer:
+        try:
+            answer = or_raise(parse_json(await _in_time(line.ask(_HELLO_ID, self._said))))
+        except BaseException:
             line.hang_up()
-            raise error_of(answer["problem"])
+            raise
         self.principal = str(answer["principal"])
         return line
 
 
+async def _in_time(answer: Awaitable[bytes]) -> bytes:
+    """An answer; `AnswerLost` where it does not come."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS * 2):
+            return await answer
+    except TimeoutError:
+        raise lost(hung_up=False) from None
+
+
 def task_calls_to(world: Path, principal: str | None = None, token: str | None = None) -> TaskCalls:
-    """A connection to the service of the world in this folder, or at this socket file; `open` it first."""
-    path = world if world.name.endswith(".sock") else world / SOCKET
+    """A connection to the service of the world in this folder, or at this socket file."""
+    path = socket_of(world)
     return TaskCalls(lambda: connected(path, ANSWER_SECONDS), hello("cbor", principal, token))

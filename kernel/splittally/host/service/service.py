@@ -33,6 +33,7 @@ from splittally.host.service.telling import is_busy, may_see, veiled
 from splittally.host.service.turns import Turns
 from splittally.journal.frame import Head
 from splittally.runtime.callers import Caller, caller_by_token, caller_by_uid
+from splittally.runtime.clock import GIVEN
 from splittally.runtime.kernel import Kernel
 from splittally.runtime.queries import Queries
 from splittally.runtime.record import Record
@@ -102,7 +103,7 @@ class Service:
             await asyncio.sleep(TICK_SECONDS_MAX)
             due = world.state.ledger.agenda[:1]
             with suppress(SplittallyError):  # the clock stands, or the world stopped: requests hear of it
-                if due and world.clock.kind != "given" and due[0].due_ns <= time.time_ns():
+                if due and world.clock.kind != GIVEN and due[0].due_ns <= time.time_ns():
                     await self._operator.tick()
                 self.clock_state = str((await self._operator.health())["state"])
 
@@ -132,7 +133,7 @@ class Service:
 
     def _now_ns(self) -> int:
         world = self.kernel._world
-        return world.state.now_ns if world.clock.kind == "given" else max(time.time_ns(), world.state.now_ns)
+        return world.state.now_ns if world.clock.kind == GIVEN else max(time.time_ns(), world.state.now_ns)
 
     def asking(self, caller: Caller) -> AsyncKernel:
         """The kernel as this caller's principal; `Problem` where the caller may only read."""
