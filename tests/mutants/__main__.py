@@ -21,6 +21,7 @@ from tests.mutants import PROJECT, Mutant, mutants
 
 SOURCES = ("kernel", "enforcers", "journal_tools")
 COPIED = (*SOURCES, "tests")  # tests that start a process look for the sources beside themselves
+TOLD_EACH = 50  # so often it says how far it is
 SECONDS_MAX = 120  # a breakage that never ends is noticed, too
 NOTICED, SURVIVED, BROKEN_TEST = "noticed", "survived", "its test fails without it"
 
@@ -49,6 +50,8 @@ def main() -> int:
                 verdicts.append(said)
                 if said != NOTICED:
                     print(f"{said}: {mutant.name}\n    {mutant.file}  {mutant.test}", flush=True)
+                if len(verdicts) % TOLD_EACH == 0:
+                    print(f"{len(verdicts)} of {len(chosen)}", file=sys.stderr, flush=True)
     report(chosen, verdicts, time.monotonic() - began)
     return 0 if set(verdicts) <= {NOTICED} else 1
 
