@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from cddl_verifier import Validator
 from splittally.core import callers, commands, events, findings, topups, types, zones
+from splittally.core.budget import rows
 from splittally.core.canonical import decode, encode
 from splittally.core.evolve import DEFINITIONS
 from splittally.core.frames import (
@@ -33,7 +34,7 @@ RECORDS = "records-2"  # of the format that is written today
 STRUCTS = sorted(
     {
         thing
-        for module in (callers, types, topups, zones, commands, events, findings)
+        for module in (callers, rows, types, topups, zones, commands, events, findings)
         for thing in vars(module).values()
         if isinstance(thing, type) and issubclass(thing, msgspec.Struct) and thing is not msgspec.Struct
     },
@@ -121,7 +122,8 @@ def records_in(body):
 def test_definitions_in_the_golden_journal_are_of_their_table():
     rules = {
         "accounts": "account-def", "adapters": "adapter-def", "bearers": "token", "budgets": "budget-def",
-        "caps": "cap-def",
+        "caps": "cap-def", "consumed": "consumed-intent", "digests": "digest",
+        "proposals": "proposal",
         "effects": "effect-def", "governor": "governor-def", "lenders": "lender", "modules": "module",
         "manifests": "manifest-modules", "principals": "principal", "resources": "resource-def",
         "rules": "rules", "spent": "governor-spent", "stated": "stated", "topups": "top-up", "zones": "zone",

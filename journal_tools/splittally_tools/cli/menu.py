@@ -88,7 +88,7 @@ MENU: dict[str, Entry] = {
     "spend": Entry(
         FINANCE, _CLI + "spend", "spend", "who spent what: by grant, principal, label, day and more"
     ),
-    "budgets": Entry(FINANCE, _CLI + "budgets", "budgets", "plans, stages, funds and solutions"),
+    "budgets": Entry(FINANCE, _CLI + "budgets.menu", "budgets", "plans, stages, funds and solutions"),
     "stats": Entry(FINANCE, _CLI + "statistics", "stats", "sums of postings by window, from a store beside"),
     "prices": Entry(FINANCE, _CLI + "prices", "prices", "take over a public list of what models cost"),
     "offers": Entry(FINANCE, _CLI + "offers", "offers", "rank offers by weighted criteria"),

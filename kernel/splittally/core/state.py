@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from splittally.core.asks import Ask
+from splittally.core.budget.rows import Digest, Proposal
 from splittally.core.budget.state import Fired, Firing, Measure, Plans, Solution
 from splittally.core.calendars import Calendar
 from splittally.core.callers import Principal, Token
@@ -69,7 +70,9 @@ TABLES = (
     Table("blobs", "caps", bytes, bytes),
     Table("budgets", "plans", str, BudgetDef, LATER, is_defined=True),
     Table("caps", "caps", str, CapDef, is_defined=True),
+    Table("consumed", "plans", str, bytes, LATER, is_defined=True),
     Table("counters", "ledger", tuple[str, str, str, int], Counter),
+    Table("digests", "plans", str, Digest, LATER, is_defined=True),
     Table("effects", "caps", str, EffectDef, is_defined=True),
     Table("failures", "governed", bytes, str, LATER),
     Table("fired", "plans", tuple[bytes, int], list[Fired], LATER),
@@ -88,6 +91,7 @@ TABLES = (
     Table("modules", "caps", str, bytes, is_defined=True),
     Table("moved", "ledger", tuple[str, str, str, int], tuple[str, int], LATER),
     Table("principals", "caps", str, Principal, LATER, is_defined=True),
+    Table("proposals", "plans", str, Proposal, LATER, is_defined=True),
     Table("refused", "ledger", bytes, list[str], LATER),
     Table("resources", "ledger", str, ResourceDef, is_defined=True),
     Table("revoked", "caps", str, str),

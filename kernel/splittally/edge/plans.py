@@ -10,16 +10,24 @@ from typing import Any
 
 from msgspec.structs import fields
 
-from splittally.core.budget.plan import Constraint, Conversion, Formula, Line, Metric, Plan, PlanRule
+from splittally.core.budget.parts import Constraint, Conversion, Line, Metric
+from splittally.core.budget.plan import FundingLimit, Plan, Work
+from splittally.core.budget.rules import Formula, PlanRule
 from splittally.core.errors import InvalidInput, InvalidManifest, SplittallyError
 from splittally.core.native.budgets import CreateBudget
 from splittally.core.native.money import SCALE_MAX
 from splittally.edge.amounts import Amounts
 from splittally.edge.quantities import refuse_unknown, table
 
-PARTS = {"lines": Line, "metrics": Metric, "conversions": Conversion, "formulas": Formula}
-LISTS = {"constraints": Constraint, "rules": PlanRule}
-AMOUNTS = {"lines": "amount", "constraints": "minimum"}  # the field of a part that is an amount
+PARTS = {
+    "lines": Line, "metrics": Metric, "conversions": Conversion, "formulas": Formula, "work": Work,
+}  # fmt: skip
+LISTS = {"constraints": Constraint, "rules": PlanRule, "funding_limits": FundingLimit}
+AMOUNTS = {
+    "lines": "amount",
+    "constraints": "minimum",
+    "work": "pays",
+}  # the field of a part that is an amount
 
 
 def spelled_budgets(entries: Mapping[str, Any], amounts: Amounts) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ import msgspec
 
 from splittally.core.budget.check import gaps, stage_of
 from splittally.core.budget.horizon import at_horizon, days_left
-from splittally.core.budget.plan import TOTAL, Plan, worth
+from splittally.core.budget.parts import TOTAL, worth
+from splittally.core.budget.plan import Plan
 from splittally.core.ledger.moves import spendable
 from splittally.core.native.plans import plan_of
 from splittally.core.state import State
@@ -98,7 +99,7 @@ def exact(value: Fraction) -> int | str:
 
 
 def _metric(state: State, plan: Plan, name: str, metric: str) -> dict[str, Any]:
-    row: dict[str, Any] = msgspec.structs.asdict(plan.metrics[metric])
+    row: dict[str, Any] = msgspec.to_builtins(plan.metrics[metric])
     measure = state.plans.metrics.get((name, metric))
     return row | {"value": measure.value if measure else None, "count": measure.count if measure else 0}
 

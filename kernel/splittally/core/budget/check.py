@@ -9,7 +9,8 @@ Rule 3. The stage follows from funding and constraints: planning before the firs
 from collections.abc import Callable
 from typing import NamedTuple
 
-from splittally.core.budget.plan import FULL, PARTIAL, Constraint, Plan, read_plan
+from splittally.core.budget.parts import FULL, PARTIAL, Constraint
+from splittally.core.budget.plan import Plan, read_plan
 from splittally.core.budget.state import Plans
 from splittally.core.findings import Finding, find
 

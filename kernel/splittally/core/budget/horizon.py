@@ -8,7 +8,8 @@ Rule 3. Days of the calendar pass whatever is spent.
 
 from fractions import Fraction
 
-from splittally.core.budget.plan import TOTAL, Line, Plan
+from splittally.core.budget.parts import TOTAL, Line
+from splittally.core.budget.plan import Plan
 
 DAY_NS = 86_400 * 10**9
 

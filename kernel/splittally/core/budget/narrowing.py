@@ -5,7 +5,8 @@ Rule 2. A minimum may rise and never fall; a constraint may move to the tier tha
 Rule 3. Every widening is named.
 """
 
-from splittally.core.budget.plan import FULL, PARTIAL, Plan
+from splittally.core.budget.parts import FULL, PARTIAL
+from splittally.core.budget.plan import Plan
 from splittally.core.findings import Finding, find
 
 

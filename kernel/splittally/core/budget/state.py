@@ -7,9 +7,15 @@ Rule 3. A firing is keyed by the sequence and place of the event that made it fa
 
 from msgspec import Struct
 
+from splittally.core.budget.rows import Digest, Proposal
 from splittally.core.types import BudgetDef, Cell
 
 FiringKey = tuple[int, int]
+
+
+def of_budget(budget: str, name: str) -> str:
+    """The key of what a budget has under a name of its own."""
+    return f"{budget}#{name}"
 
 
 class Measure(Struct, frozen=True, array_like=True, gc=False):
@@ -60,10 +66,13 @@ class Fired(Struct, frozen=True, array_like=True, gc=False):
 class Plans:
     """The tables of budgets."""
 
-    __slots__ = ("budgets", "fired", "firings", "metrics", "solutions")
+    __slots__ = ("budgets", "consumed", "digests", "fired", "firings", "metrics", "proposals", "solutions")
 
     def __init__(self) -> None:
         self.budgets: dict[str, BudgetDef] = {}
+        self.consumed: dict[str, bytes] = {}  # `of_budget`: what counts once -> the intent that brought it
+        self.digests: dict[str, Digest] = {}  # `of_budget`: a metric that states its period
+        self.proposals: dict[str, Proposal] = {}  # `of_budget`: its name
         self.metrics: dict[tuple[str, str], Measure] = {}
         self.solutions: dict[str, Solution] = {}
         self.firings: dict[FiringKey, Firing] = {}

@@ -16,7 +16,7 @@ from splittally.core.budget.plan import Plan
 from splittally.core.budget.shares import shared
 from splittally.core.canonical import encode
 from splittally.core.caps.grants import GrantTerms, build_grant, check_new_name, check_terms, grant_events
-from splittally.core.events import Defined, Event
+from splittally.core.events import Defined, Event, LimitSet
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_schema
 from splittally.core.ledger.moves import Move, refused_moves
@@ -29,7 +29,7 @@ from splittally.core.native.parts import part_events
 from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_of, touches_plan
 from splittally.core.native.row import NOTHING, Native, NativeCall, Touches
 from splittally.core.state import State
-from splittally.core.types import BUDGETS, CAP_SPEND, OPERATOR, ROOT, BudgetDef, Grant, Lender, is_id
+from splittally.core.types import BUDGETS, CAP_SPEND, LIFE, OPERATOR, ROOT, BudgetDef, Grant, Lender, is_id
 
 
 class CreateBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"debit": "from"}):
@@ -194,6 +194,7 @@ def create_events(state: State, call: NativeCall, params: CreateBudget) -> list[
     events.append(Defined("budgets", budget.name, _budget_value(budget)))
     terms = _charter_terms(state, call, params, plan)
     events += grant_events(state.caps, build_grant(budget.name, terms, call.principal), terms.params, None)
+    events += _counting_events(state, budget, plan)
     for resource, weights in sorted(plan.allocations.items()):
         whole = params.amount if resource == params.resource else 0
         parts = shared(whole, weights)
@@ -229,6 +230,16 @@ def _reserved_events(state: State, budget: BudgetDef, plan: Plan) -> list[Event]
     return [Defined("accounts", name, account_value(name, 0))]
 
 
+def _counting_events(state: State, budget: BudgetDef, plan: Plan) -> list[Event]:
+    """Counters of the charter that limit nothing, where the plan reads what was spent."""
+    counted = [name for name in sorted(plan.resources) if plan.counts_spend]
+    return [
+        LimitSet(budget.grant, name, LIFE, 0, -1)
+        for name in counted
+        if (budget.grant, name, LIFE, 0) not in state.ledger.counters
+    ]
+
+
 def _budget_value(budget: BudgetDef) -> bytes:
     return encode(msgspec.to_builtins(budget, builtin_types=(bytes,)))
 
@@ -255,6 +266,7 @@ def adopt_events(state: State, call: NativeCall, old: BudgetDef, plan: Plan, ado
         return []
     budget = replace(old, schema=hash_schema(data), version=old.version + 1, adopted_by=adopter)
     events = definition_events(state, plan) + _reserved_events(state, old, plan)
+    events += _counting_events(state, old, plan)
     events.append(Defined("budgets", budget.name, _budget_value(budget)))
     return events + calendar_events(state, budget, plan, call.intent_hash, call.now_ns)
 

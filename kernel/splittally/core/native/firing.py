@@ -7,23 +7,15 @@ Rule 3. A firing that cannot be carried out is recorded as skipped with its find
 Rule 4. Its deposits make other rules fall due, at most `CASCADE_DEPTH_MAX` deep.
 """
 
-from typing import Any
-
 from msgspec.structs import replace
 
 from splittally.core import expr
 from splittally.core.amounts import fits
 from splittally.core.budget.evolve import DONE, SKIPPED, WAITING
-from splittally.core.budget.plan import (
-    ALLOCATIONS,
-    Convert,
-    Plan,
-    PlanRule,
-    Transfer,
-    amount_of,
-    condition_of,
-    worth,
-)
+from splittally.core.budget.expressions import amount_of, condition_of
+from splittally.core.budget.parts import worth
+from splittally.core.budget.plan import Plan
+from splittally.core.budget.rules import ALLOCATIONS, Convert, PlanRule, Transfer
 from splittally.core.budget.shares import shared
 from splittally.core.budget.state import Firing
 from splittally.core.events import Event, RuleFired
@@ -34,6 +26,7 @@ from splittally.core.limits import CASCADE_DEPTH_MAX
 from splittally.core.native.authority import check_adoption
 from splittally.core.native.grants import raised_events
 from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_findings, plan_of
+from splittally.core.native.reading import reading_of
 from splittally.core.state import State
 from splittally.core.types import BudgetDef
 
@@ -112,6 +105,7 @@ def carry_out(state: State, firing: Firing, now_ns: int) -> list[Event]:
     rule = next(rule for rule in plan.rules if rule.name == firing.rule)
     postings: list[Event] = []
     for action in rule.do:
+        assert isinstance(action, Transfer | Convert)
         for posted in _postings(fork, budget, plan, action, firing):
             evolve(fork, posted, "", 0)
             postings.append(posted)
@@ -144,35 +138,18 @@ def _part_of_rule(state: State, budget: BudgetDef, firing: Firing) -> Plan:
 def _require_condition(state: State, budget: BudgetDef, rule: PlanRule, firing: Firing, now_ns: int) -> None:
     if not rule.when:
         return
-    held = condition_of(rule.when).evaluate(context_of(state, budget, firing, now_ns))
+    held = condition_of(rule.when).evaluate(reading_of(state, budget, firing, now_ns))
     if isinstance(held, expr.ExprFault):
         raise Skipped(find("rule_skipped", rule=rule.name, reason="fault", fault=held.code))
     if not held:
         raise Skipped(find("rule_skipped", rule=rule.name, reason="condition"))
 
 
-def context_of(state: State, budget: BudgetDef, firing: Firing | None, now_ns: int) -> dict[str, Any]:
-    """What an expression of a plan reads: the names of `plan.NAMES`."""
-    plan = plan_of(state, budget)
-    cause = {"amount": firing.amount, "dim": firing.dim} if firing else {"amount": 0, "dim": ""}
-    return {
-        "cause": cause,
-        "balance": {name: state.ledger.balances.get((budget.name, name), 0) for name in plan.resources},
-        "metric": {
-            name: state.plans.metrics[budget.name, name].value
-            for name in plan.metrics
-            if (budget.name, name) in state.plans.metrics
-        },
-        "input": {},
-        "now_ns": now_ns,
-    }
-
-
 def _postings(
     fork: State, budget: BudgetDef, plan: Plan, action: Transfer | Convert, firing: Firing
 ) -> list[Event]:
     """What one action posts; nothing for an amount of 0."""
-    amount = amount_of(action.amount).evaluate(context_of(fork, budget, firing, fork.now_ns))
+    amount = amount_of(action.amount).evaluate(reading_of(fork, budget, firing, fork.now_ns))
     if isinstance(amount, expr.ExprFault):
         raise Skipped(find("rule_skipped", rule=firing.rule, reason="fault", fault=amount.code))
     if not fits(amount):

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from msgspec import UNSET, Struct, UnsetType
 
 from splittally.core.amounts import fits
-from splittally.core.budget.plan import require_rate, worth
+from splittally.core.budget.parts import require_rate, worth
 from splittally.core.canonical import encode
 from splittally.core.events import Defined, Event
 from splittally.core.findings import Finding, find

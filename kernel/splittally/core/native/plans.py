@@ -13,7 +13,8 @@ from typing import Any
 from splittally.core.amounts import shown
 from splittally.core.budget.check import PLANNING, Debit, check_plans, gaps, stage_of
 from splittally.core.budget.evolve import DONE, DUE
-from splittally.core.budget.plan import ALLOCATIONS, ON_DEPOSIT, ON_METRIC, Plan, Transfer, read_plan
+from splittally.core.budget.plan import Plan, read_plan
+from splittally.core.budget.rules import ALLOCATIONS, ON_DEPOSIT, ON_METRIC, Transfer
 from splittally.core.events import Decided, Defined, Event, Measured, Posted, RuleFired, Settled
 from splittally.core.evolve import evolve
 from splittally.core.findings import Finding, find

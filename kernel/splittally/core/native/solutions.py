@@ -9,12 +9,13 @@ from msgspec import Struct
 
 from splittally.core import expr
 from splittally.core.amounts import in_model
-from splittally.core.budget.plan import Plan, amount_of
+from splittally.core.budget.expressions import amount_of
+from splittally.core.budget.plan import Plan
 from splittally.core.events import Event, Measured, Solved
 from splittally.core.findings import Finding, find
 from splittally.core.limits import PLAN_ITEMS_MAX
-from splittally.core.native.firing import context_of
 from splittally.core.native.plans import metric_events, plan_of, touches_budget
+from splittally.core.native.reading import reading_of
 from splittally.core.native.row import Native, NativeCall
 from splittally.core.state import State
 from splittally.core.types import BudgetDef, Cell, is_id
@@ -83,13 +84,13 @@ def _check_solve(state: State, call: NativeCall, params: SolveBudget) -> list[Fi
 def _evaluated(state: State, call: NativeCall, params: SolveBudget, budget: BudgetDef) -> dict[str, object]:
     """Each formula's value, or its fault."""
     plan: Plan = plan_of(state, budget)
-    context = context_of(state, budget, None, call.now_ns) | {"input": params.input}
+    context = reading_of(state, budget, None, call.now_ns, params.input)
     return {name: amount_of(plan.formulas[name].value).evaluate(context) for name in sorted(plan.formulas)}
 
 
 def _make_solve(state: State, call: NativeCall, params: SolveBudget) -> list[Event]:
     budget = state.plans.budgets[params.budget]
-    context = context_of(state, budget, None, call.now_ns)
+    context = reading_of(state, budget, None, call.now_ns)
     cells = params.cells
     if not cells:
         formulas = plan_of(state, budget).formulas

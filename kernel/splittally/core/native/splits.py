@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from splittally.core.amounts import fits
 from splittally.core.budget.evolve import DONE, SKIPPED, WAITING
-from splittally.core.budget.plan import Plan, is_part, require_shares
+from splittally.core.budget.parts import is_part, require_shares
+from splittally.core.budget.plan import Plan
 from splittally.core.budget.shares import shared
 from splittally.core.caps.grants import GrantTerms, build_grant, check_new_name, check_terms
 from splittally.core.events import Event

@@ -1,4 +1,4 @@
-"""`budgets`: plans, stages, funds and solutions at one sequence; `--export` writes a plan to a file.
+"""`budgets show`: plans, stages, funds and solutions at one sequence; `--export` writes a plan to a file.
 
 Rule 1. A plan that is exported and created elsewhere has the same hash: that is its identity.
 """
@@ -12,8 +12,8 @@ from splittally.core.errors import InvalidInput
 from splittally.edge.moments import Moment
 from splittally.edge.wording import Wording
 
-from splittally_tools.cli.budget_sheet import show_budget
-from splittally_tools.cli.budget_words import with_units
+from splittally_tools.cli.budgets.sheet import show_budget
+from splittally_tools.cli.budgets.words import with_units
 from splittally_tools.cli.exit_codes import DONE
 from splittally_tools.cli.moments import at_option, queries_at
 from splittally_tools.cli.open_world import reader_of
@@ -37,7 +37,7 @@ PARTS = ("schema", "solution", "input")
 @wide_option
 @shared
 @click.pass_obj
-def budgets(
+def show(
     session: Session,
     name: str | None,
     per: str,
@@ -56,7 +56,7 @@ def budgets(
     if name is None and (part or cell or file):
         raise InvalidInput("say which budget: `tally budgets NAME`", field="name")
     if name is None:
-        emit(session, {**head, "budgets": rows}, lambda out: _show(out, rows, wording, wide))
+        emit(session, {**head, "budgets": rows}, lambda out: _list(out, rows, wording, wide))
         return DONE
     if name not in rows:
         raise InvalidInput(f"there is no budget `{name}`; `tally budgets` lists them", field="name")
@@ -85,7 +85,7 @@ def _cell(row: dict[str, Any], name: str, cell: str) -> dict[str, Any]:
     return {"name": cell, **solution["cells"][cell], **about, "input": row["input"]}
 
 
-def _show(out: Page, rows: Mapping[str, Any], wording: Wording, wide: bool) -> None:
+def _list(out: Page, rows: Mapping[str, Any], wording: Wording, wide: bool) -> None:
     lines = [
         (
             name,

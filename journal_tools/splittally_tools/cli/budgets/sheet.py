@@ -12,7 +12,7 @@ from typing import Any
 
 from splittally.edge.wording import Wording, short_hash
 
-from splittally_tools.cli.budget_words import with_units
+from splittally_tools.cli.budgets.words import with_units
 from splittally_tools.cli.output import Figure, Page, say, table, word
 
 REST = ("metrics", "expected", "waiting", "solution", "input")
