@@ -11,7 +11,7 @@ PEOPLE = ("ann", "bob", "carl", "dora")
 
 @contextmanager
 def company(child=None, parent=None, funds=10_000, **terms):
-    """`budgets/top` with funds and `budgets/top-kid` below it; each of `PEOPLE` may ask for any native effect.
+    """`budgets/top` with funds and `budgets/top-kid` below it; each of `PEOPLE` may ask for native effects.
 
     `terms` are params of the native grants by principal, as `ann={"operations": ["budget.vote"]}`.
     """

@@ -44,7 +44,12 @@ def test_recorded_prices_project_a_shortfall_that_the_parent_sees_and_the_child_
         done(kernel, "ledger.transfer", resource="USD", amount=10_000, to=KID, **{"from": TOP})
         done(kernel, "metric.record", budget=KID, metric="price", value=230)
         (short,) = kernel.state.budgets[TOP].shortfalls
-        assert (short["budget"], short["needed"], short["has"], short["missing"]) == (KID, 11_500, 10_000, 1_500)
+        assert (short["budget"], short["needed"], short["has"], short["missing"]) == (
+            KID,
+            11_500,
+            10_000,
+            1_500,
+        )
         allowed(kernel, "ann", "budget.request", name="articles", formula="needed", title="50 articles")
         asked = row(kernel, "articles")
         assert (asked["title"], asked["amount"], asked["resource"]) == ("50 articles", 1_500, "USD")
@@ -114,7 +119,9 @@ def test_nothing_is_granted_twice_beyond_what_was_asked_or_by_whom_may_not_pay()
         allowed(kernel, "ann", "budget.request", name="r", resource="USD", amount=100)
         much = by(kernel, "bob", "budget.reply", name="r", act="grant", amount=101)
         assert codes(much) == ["more_than_asked"]
-        assert codes(by(kernel, "bob", "budget.reply", name="r", act="offer", amount=101)) == ["more_than_asked"]
+        assert codes(by(kernel, "bob", "budget.reply", name="r", act="offer", amount=101)) == [
+            "more_than_asked"
+        ]
         stranger = by(kernel, "dora", "budget.reply", name="r", act="grant")
         assert codes(stranger) == ["account_not_covered"]
         assert codes(by(kernel, "dora", "budget.reply", name="r", act="refuse")) == ["operation_not_covered"]
@@ -144,7 +151,9 @@ def test_a_budget_without_a_parent_is_funded_from_the_account_that_is_stated():
         allowed(kernel, "ann", "budget.request", TOP, name="r", resource="USD", amount=100)
         assert codes(by(kernel, "bob", "budget.reply", TOP, name="r", act="grant")) == ["not_found"]
         allowed(kernel, "bob", "budget.reply", TOP, name="r", act="offer", amount=40, **{"from": KID})
-        assert codes(by(kernel, "ann", "budget.reply", TOP, name="r", act="accept")) == ["insufficient_balance"]
+        assert codes(by(kernel, "ann", "budget.reply", TOP, name="r", act="accept")) == [
+            "insufficient_balance"
+        ]
         allowed(kernel, "bob", "budget.reply", TOP, name="r", act="refuse")
 
 

@@ -2,7 +2,8 @@
 
 Rule 1. A part that only one of them changed is as that one has it. One that both changed alike is so.
 Rule 2. A part that both changed otherwise is a conflict, and is named. Nothing is guessed.
-Rule 3. Parts are the keys of a plan, and within lines, metrics and the like their entries by name.
+Rule 3. Parts are the keys of a plan, and within lines, metrics and the like their entries by name. A quorum, a
+        contingency and an overdraft are each one part.
 
 Example. Version 1 has the line `ads`. A draft of it adds the line `rent`; meanwhile version 2 changed the
 title. Merged: the new title and both lines. Had version 2 added a line `rent` of its own with another
@@ -18,6 +19,9 @@ from splittally.core.budget.plan import Plan
 
 _NONE = object()  # in the place of what is not there
 _NAMED = ("constraints", "rules")  # lists whose entries have names
+_MAPS = (
+    "resources", "lines", "metrics", "allocations", "conversions", "formulas", "surplus", "work", *_NAMED,
+)  # fmt: skip
 
 
 class Merged(NamedTuple):
@@ -34,8 +38,7 @@ def merged(base: Plan, ours: Plan, theirs: Plan) -> Merged:
     if conflicts:
         return Merged(None, conflicts)
     for name in _NAMED:
-        if name in whole:
-            whole[name] = list(whole[name].values())
+        whole[name] = list(whole[name].values())
     try:
         plan = msgspec.convert(whole, Plan, strict=True)
         plan.require_valid()
@@ -47,9 +50,8 @@ def merged(base: Plan, ours: Plan, theirs: Plan) -> Merged:
 def _tree(plan: Plan) -> dict[str, Any]:
     tree: dict[str, Any] = msgspec.to_builtins(plan, builtin_types=(bytes,))
     for name in _NAMED:
-        if name in tree:
-            tree[name] = {entry["name"]: entry for entry in tree[name]}
-    return tree
+        tree[name] = {entry["name"]: entry for entry in tree.get(name, [])}
+    return dict.fromkeys(_MAPS, {}) | tree
 
 
 def _merged(
@@ -64,8 +66,8 @@ def _merged(
             picked = here
         elif here == was:
             picked = there
-        elif not where and isinstance(here, dict) and isinstance(there, dict):
-            picked = _merged(f"{path}.", was if isinstance(was, dict) else {}, here, there, found)
+        elif not where and name in _MAPS:
+            picked = _merged(f"{path}.", was, here, there, found)
         else:
             found.append(path)
             continue
