@@ -28,7 +28,7 @@ def show_budget(out: Page, row: dict[str, Any], wording: Wording) -> None:
     out.print(table(("resource", "balance", "in flight", "spendable"), _funds(row, wording)))
     if row["lines"]:
         out.print(table(("line", "per", "planned", "held for it", "share"), _lines(row["lines"], wording)))
-    for kept in row["schema"]["constraints"]:
+    for kept in row["schema"].get("constraints", ()):
         least = wording.amount(kept["minimum"], kept["resource"])
         say(out, f"keeps at least {least} ({kept['name']}, for the tier {kept['tier']})")
     for gap in row["missing"]:
