@@ -41,7 +41,7 @@ class Model:
         if who != "ann" and (act == "withdraw" or (kind == "f" and act == "accept")):
             return "not_proposer"
         if who == "ann" and (act in ("offer", "grant") or (act == "refuse" and kind == "f")):
-            return "operation_not_covered"
+            return "authority_lacking"
         if kind == "f" and act in ("offer", "grant") and amount > ASKED:
             return "more_than_asked"
         return self.done(name, kind, act, amount)

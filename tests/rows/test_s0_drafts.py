@@ -57,7 +57,7 @@ def test_a_draft_is_merged_by_who_may_amend_and_by_nobody_else():
     with company(dora={"operations": ["budget.reply", "budget.propose"]}) as kernel:
         assert branch(kernel, "ads", plan(lines={"ads": ADS})).allowed
         refused = by(kernel, "dora", "budget.reply", TOP, name="ads", act="accept")
-        assert codes(refused) == ["operation_not_covered"]
+        assert codes(refused) == ["authority_lacking"]
         assert refused.findings[0].facts["operation"] == "budget.amend"
         allowed(kernel, "ann", "budget.reply", TOP, name="ads", act="accept")
         assert (amounts(kernel), kernel.state.budgets[TOP].adopted_by) == ({"ads": 10}, "ann/native")
@@ -117,14 +117,12 @@ def test_what_a_quorum_decides_is_done_by_the_grant_that_adopted_the_plan_or_not
         allowed(kernel, "dora", "budget.propose", TOP, name="p", **spend)
         allowed(kernel, "ann", "budget.vote", TOP, name="p", vote="agree")
         refused = by(kernel, "bob", "budget.vote", TOP, name="p", vote="agree")
-        assert codes(refused) == ["operation_not_covered"]
+        assert codes(refused) == ["authority_lacking"]
         assert refused.findings[0].facts["operation"] == "budget.split"
         assert branch(kernel, "ads", {**schema, "lines": {"ads": ADS}}).allowed
         allowed(kernel, "ann", "budget.vote", TOP, name="ads", vote="agree")
         done(kernel, "grant.revoke", name="carl/amends")
-        assert codes(by(kernel, "bob", "budget.vote", TOP, name="ads", vote="agree")) == [
-            "operation_not_covered"
-        ]
+        assert codes(by(kernel, "bob", "budget.vote", TOP, name="ads", vote="agree")) == ["authority_lacking"]
 
 
 def test_a_draft_that_pays_whom_its_adopter_may_not_is_not_voted_in():

@@ -124,7 +124,7 @@ def test_nothing_is_granted_twice_beyond_what_was_asked_or_by_whom_may_not_pay()
         ]
         stranger = by(kernel, "dora", "budget.reply", name="r", act="grant")
         assert codes(stranger) == ["account_not_covered"]
-        assert codes(by(kernel, "dora", "budget.reply", name="r", act="refuse")) == ["operation_not_covered"]
+        assert codes(by(kernel, "dora", "budget.reply", name="r", act="refuse")) == ["authority_lacking"]
         assert codes(by(kernel, "bob", "budget.reply", name="r", act="withdraw")) == ["not_proposer"]
         assert codes(by(kernel, "ann", "budget.reply", name="r", act="accept")) == ["act_unfit"]
         allowed(kernel, "dora", "budget.reply", name="r", act="comment", note="please")
@@ -142,7 +142,7 @@ def test_an_offer_is_worth_what_its_authority_and_its_account_are_when_it_is_acc
         allowed(kernel, "bob", "budget.reply", name="r", act="offer", amount=9_500)
         done(kernel, "grant.revoke", name="bob/native")
         refused = by(kernel, "ann", "budget.reply", name="r", act="accept")
-        assert set(codes(refused)) == {"operation_not_covered"}
+        assert set(codes(refused)) == {"authority_lacking"}
         assert (held(kernel, KID), row(kernel, "r")["status"]) == (0, "open")
 
 
@@ -251,3 +251,12 @@ def test_a_review_is_talked_about_and_answered_once():
         assert said(kernel, "care") == [("bob", "comment", 0), ("carl", "accept", 0)]
         assert codes(by(kernel, "bob", "budget.reply", name="care", act="refuse")) == ["proposal_ended"]
         assert codes(by(kernel, "bob", "budget.vote", name="care", vote="agree")) == ["act_unfit"]
+
+
+def test_who_may_vote_is_told_how_the_votes_stand():
+    with company(parent=BOARD, bob={"operations": ["budget.vote"]}) as kernel:
+        spend = {"what": "spend", "part": "p", "holder": "dora", "resource": "USD", "amount": 400}
+        allowed(kernel, "ann", "budget.propose", TOP, name="p", **spend)
+        allowed(kernel, "ann", "budget.vote", TOP, name="p", vote="agree")
+        told = allowed(kernel, "bob", "budget.vote", TOP, name="p", vote="object").findings[0].facts
+        assert (told["agree"], told["object"], told["needed"], told["became"]) == (1, 1, 2, "open")

@@ -107,7 +107,7 @@ REASONS: dict[str, Reason] = {
     "proposals_full": Reason("native", REPLAN, "as many proposals, steps or votes stand as may"),
     "act_unfit": Reason("native", REPLAN, "this kind of proposal has no such act, or not now"),
     "not_proposer": Reason("native", ESCALATE, "only who proposed it may do this"),
-    "operation_not_covered": Reason("native", ESCALATE, "a grant does not cover what would be done"),
+    "authority_lacking": Reason("native", ESCALATE, "a grant does not cover what would be done"),
     "already_voted": Reason("native", REPLAN, "nobody votes twice"),
     "not_in_quorum": Reason("native", ESCALATE, "the plan's quorum does not name this principal"),
     "quorum_missing": Reason("native", REPLAN, "the plan has no quorum that could decide"),

@@ -2,8 +2,8 @@
 
 Rule 1. A part that only one of them changed is as that one has it. One that both changed alike is so.
 Rule 2. A part that both changed otherwise is a conflict, and is named. Nothing is guessed.
-Rule 3. Parts are the keys of a plan, and within lines, metrics and the like their entries by name. A quorum, a
-        contingency and an overdraft are each one part.
+Rule 3. Parts are the keys of a plan, and within lines, metrics and the like their entries by name. A quorum,
+        a contingency and an overdraft are each one part.
 
 Example. Version 1 has the line `ads`. A draft of it adds the line `rent`; meanwhile version 2 changed the
 title. Merged: the new title and both lines. Had version 2 added a line `rent` of its own with another
@@ -51,7 +51,7 @@ def _tree(plan: Plan) -> dict[str, Any]:
     tree: dict[str, Any] = msgspec.to_builtins(plan, builtin_types=(bytes,))
     for name in _NAMED:
         tree[name] = {entry["name"]: entry for entry in tree.get(name, [])}
-    return dict.fromkeys(_MAPS, {}) | tree
+    return {name: {} for name in _MAPS} | tree
 
 
 def _merged(

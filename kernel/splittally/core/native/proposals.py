@@ -125,4 +125,4 @@ def check_covered(
     """Whether a grant and all above it are live and cover an operation on this account now."""
     if may_ask(state, grant, operation, resource, account, now_ns):
         return []
-    return [find("operation_not_covered", grant=grant, operation=operation, account=account)]
+    return [find("authority_lacking", grant=grant, operation=operation, account=account)]
