@@ -141,6 +141,7 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "proposal_ended": ("{proposal} has ended: it is {status:text}",),
     "proposal_answered": (
         "the proposal {proposal} is now {became:text}",
+        ": {amount:amount} are granted",
         "; {agree} agree",
         " of {needed} who must",
     ),

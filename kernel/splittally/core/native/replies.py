@@ -203,10 +203,12 @@ def _tell_reply(state: State, call: NativeCall, params: Reply) -> list[Finding]:
     assert row is not None
     rule = LIFECYCLE[row.kind, params.act]
     facts = {"budget": params.budget, "proposal": row.name}
-    told = [find("proposal_answered", **facts, became=rule.ends or row.status)]
+    became = rule.ends or row.status
     if row.kind != FUND or params.act not in (GRANT, ACCEPT):
-        return told
+        return [find("proposal_answered", **facts, became=became)]
     funding = _funding(state, call, budget, row, params)
+    given = {"resource": row.resource, "amount": funding.move.amount}
+    told = [find("proposal_answered", **facts, became=became, **given)]
     if funding.percent < PERCENT:
         limited = {"resource": row.resource, "needed": row.amount, "available": funding.move.amount}
         told.append(find("funding_limited", **facts, percent=funding.percent, **limited))
