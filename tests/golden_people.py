@@ -26,7 +26,7 @@ def people(t: Tour) -> None:
     t.native("coop", "budget.create", budget=TOP, schema={"resources": {"USD": 2}})
     t.native("coop-fund", "ledger.issue", resource="USD", amount=1_000, to=TOP)
     t.native("shop", "budget.create", budget=KID, parent=TOP, schema=PLAN)
-    for name, params in (("ann", {}), ("bob", {"operations": ["budget.*"]})):
+    for name, params in (("ann", {}), ("bob", {"operations": ["budget.*"], "rank": "tactical"})):
         terms = {"cap": "sys/native@1", "holder": name, "params": params}
         t.native(f"{name}/native", "grant.issue", name=f"{name}/native", terms=terms)
     requests(t)

@@ -260,3 +260,17 @@ def test_who_may_vote_is_told_how_the_votes_stand():
         allowed(kernel, "ann", "budget.vote", TOP, name="p", vote="agree")
         told = allowed(kernel, "bob", "budget.vote", TOP, name="p", vote="object").findings[0].facts
         assert (told["agree"], told["object"], told["needed"], told["became"]) == (1, 1, 2, "open")
+
+
+def test_who_may_only_act_tactically_speaks_and_votes_and_decides_nothing():
+    with company(bob={"rank": "tactical"}) as kernel:
+        allowed(kernel, "ann", "budget.request", name="r", resource="USD", amount=10)
+        schema = {"resources": BOTH, "title": "new"}
+        allowed(kernel, "bob", "budget.propose", name="new", what="amend", schema=schema)
+        allowed(kernel, "bob", "budget.reply", name="r", act="comment", note="fine")
+        allowed(kernel, "bob", "budget.vote", vote="agree")
+        for name, act in (("r", "grant"), ("r", "refuse"), ("new", "accept"), ("new", "refuse")):
+            refused = by(kernel, "bob", "budget.reply", name=name, act=act)
+            assert codes(refused) == ["authority_lacking"]
+            assert refused.findings[0].facts["rank"] == "tactical"
+        assert codes(by(kernel, "bob", "budget.amend", schema=schema)) == ["rank_too_low"]

@@ -148,7 +148,11 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "proposals_full": ("{budget} has as many {field:text} as may be", ": {most}"),
     "act_unfit": ("{act:text} is no act on {proposal}", ", which is of kind {kind:text}"),
     "not_proposer": ("{principal} did not propose {proposal}", ": {proposer} did"),
-    "authority_lacking": ("{grant} does not cover {operation:text}", " on {account}"),
+    "authority_lacking": (
+        "{grant} does not cover {operation:text}",
+        " on {account}",
+        ": its rank is {rank:text}",
+    ),
     "already_voted": ("{principal} has voted on {proposal} already", ": {vote:text}"),
     "not_in_quorum": ("the quorum of {budget} does not name {principal}", "; it names {available:few}"),
     "quorum_missing": ("the plan of {budget} has no `quorum` that could decide",),

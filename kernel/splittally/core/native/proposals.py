@@ -15,16 +15,17 @@ from splittally.core.budget.parts import is_part
 from splittally.core.budget.proposals import AGREE, ASKED, OPEN, VERSION, has_ended
 from splittally.core.budget.rows import Proposal, Step
 from splittally.core.budget.state import of_budget
-from splittally.core.canonical import encode
+from splittally.core.canonical import decode, encode
 from splittally.core.events import Defined, Event
 from splittally.core.findings import Finding, find
 from splittally.core.limits import PROPOSALS_ENDED_MAX, PROPOSALS_OPEN_MAX, TEXT_BYTES_MAX
 from splittally.core.native.authority import may_ask
 from splittally.core.native.row import NativeCall
 from splittally.core.state import State
-from splittally.core.types import BudgetDef
+from splittally.core.types import CAP_NATIVE, BudgetDef
 
 PROPOSALS = "proposals"
+TACTICAL = "tactical"
 
 
 def require_new_name(name: str) -> None:
@@ -122,7 +123,13 @@ def recorded(state: State, row: Proposal) -> list[Event]:
 def check_covered(
     state: State, grant: str, operation: str, resource: str, account: str, now_ns: int
 ) -> list[Finding]:
-    """Whether a grant and all above it are live and cover an operation on this account now."""
-    if may_ask(state, grant, operation, resource, account, now_ns):
-        return []
-    return [find("authority_lacking", grant=grant, operation=operation, account=account)]
+    """Whether a grant and all above it are live and cover an operation on this account now.
+
+    What people decide for good is strategic, whichever effect it is asked by (D-20).
+    """
+    facts = {"grant": grant, "operation": operation, "account": account}
+    if not may_ask(state, grant, operation, resource, account, now_ns):
+        return [find("authority_lacking", **facts)]
+    params = [state.caps.cap_params(x) for x in state.caps.ancestors(grant) if x.cap == CAP_NATIVE]
+    is_low = any(decode(each).get("rank") == TACTICAL for each in params)
+    return [find("authority_lacking", **facts, rank=TACTICAL)] if is_low else []
