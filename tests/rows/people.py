@@ -10,7 +10,7 @@ PEOPLE = ("ann", "bob", "carl", "dora")
 
 
 @contextmanager
-def company(child=None, parent=None, funds=10_000, **terms):
+def company(child=None, parent=None, funds=10_000, path=None, **terms):
     """`budgets/top` with funds and `budgets/top-kid` below it; each of `PEOPLE` may ask for native effects.
 
     `terms` are params of the native grants by principal, as `ann={"operations": ["budget.vote"]}`.
@@ -19,7 +19,7 @@ def company(child=None, parent=None, funds=10_000, **terms):
         f"{name}/native": {"cap": "sys/native@1", "holder": name, "params": terms.get(name, {})}
         for name in PEOPLE
     }
-    with applied({"resources": BOTH, "accounts": {LOG: {}}, "grants": grants}) as kernel:
+    with applied({"resources": BOTH, "accounts": {LOG: {}}, "grants": grants}, path) as kernel:
         plan = {"resources": BOTH}
         done(kernel, "budget.create", budget=TOP, schema={**plan, **(parent or {})}, pays_to=[LOG])
         done(kernel, "budget.create", budget=KID, schema={**plan, **(child or {})}, parent=TOP, pays_to=[LOG])

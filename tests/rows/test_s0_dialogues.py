@@ -3,9 +3,10 @@
 import hypothesis.strategies as st
 from hypothesis import given
 from splittally import Intent
-from splittally_tools.testing import assert_conserved
+from splittally_tools.testing import assert_conserved, assert_replays
 
-from tests.rows.budgets import held
+from tests.cli_tools import run
+from tests.rows.budgets import BOTH, held
 from tests.rows.people import KID, PEOPLE, TOP, allowed, by, company, row
 from tests.rows.worlds import codes, few
 
@@ -139,3 +140,20 @@ def test_two_grants_of_one_request_in_one_record_are_one_too_many():
         answers = kernel.as_principal("bob").submit(twice, mode="all")
         assert not any(answer.allowed for answer in answers)
         assert (held(kernel, KID), row(kernel, "r")["status"]) == (0, "open")
+
+
+def test_a_dialogue_is_replayed_and_judged_again_to_the_same_bytes(tmp_path):
+    spend = {"what": "spend", "part": "p", "holder": "dora", "resource": "USD", "amount": PART}
+    with company(parent=BOARD, funds=FUNDS, path=tmp_path / "w") as kernel:
+        allowed(kernel, "ann", "budget.request", name="r", resource="USD", amount=ASKED)
+        allowed(kernel, "bob", "budget.reply", name="r", act="offer", amount=10)
+        allowed(kernel, "ann", "budget.reply", name="r", act="accept")
+        allowed(kernel, "ann", "budget.propose", TOP, name="p", **spend)
+        schema = {"resources": BOTH, "title": "new", **BOARD}
+        allowed(kernel, "bob", "budget.propose", TOP, name="d", what="amend", schema=schema)
+        for name in ("p", "d"):
+            allowed(kernel, "ann", "budget.vote", TOP, name=name, vote="agree")
+            allowed(kernel, "bob", "budget.vote", TOP, name=name, vote="agree")
+        assert_replays(kernel)
+    ran = run("-w", tmp_path / "w", "verify", "--rejudge")
+    assert ran.code == 0, ran

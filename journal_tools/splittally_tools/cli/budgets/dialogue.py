@@ -16,10 +16,12 @@ AGREE = "agree"
 
 
 def of_proposal(budget: str, name: str) -> Callable[[Writing], dict[str, Any]]:
-    """Reads the proposal as it is after the effect; without a name that of the version in force."""
+    """Reads the proposal as it is after the effect, where it is to be seen; without a name the version's."""
 
     def read(kernel: Writing) -> dict[str, Any]:
-        row = kernel.state.budgets[budget]
+        row = kernel.state.budgets.get(budget)
+        if row is None:
+            return {"budget": budget}
         known = name or f"version/{row['version']}"
         found = row["proposals"].get(known)
         return {"budget": budget, "proposal": known, **({"row": found} if found is not None else {})}
