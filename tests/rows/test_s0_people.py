@@ -1,5 +1,6 @@
 """What people and budgets ask of each other: requests, answers, votes, drafts and reviews."""
 
+import msgspec
 import pytest
 from splittally import Intent
 from splittally_tools.testing import assert_conserved
@@ -274,3 +275,15 @@ def test_who_may_only_act_tactically_speaks_and_votes_and_decides_nothing():
             assert codes(refused) == ["authority_lacking"]
             assert refused.findings[0].facts["rank"] == "tactical"
         assert codes(by(kernel, "bob", "budget.amend", schema=schema)) == ["rank_too_low"]
+
+
+@pytest.mark.req("S0-113")
+def test_a_review_that_a_rule_opened_without_a_word_is_shown_and_answered():
+    with company() as kernel:
+        allowed(kernel, "ann", "budget.propose", name="care", what="review", title="three complaints")
+        rows = kernel._world.state.plans.proposals
+        (key,) = rows
+        rows[key] = msgspec.structs.replace(rows[key], by="", steps=[])
+        assert (row(kernel, "care")["description"], row(kernel, "care")["steps"]) == ("", [])
+        allowed(kernel, "bob", "budget.reply", name="care", act="refuse", note="no")
+        assert (said(kernel, "care"), row(kernel, "care")["status"]) == ([("bob", "refuse", 0)], "refused")

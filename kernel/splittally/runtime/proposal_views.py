@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from splittally.core.budget.check import gaps
 from splittally.core.budget.projections import NEEDED
 from splittally.core.budget.proposals import (
     ACCEPT,
     AGREE,
+    ASKED,
     FUND,
     GRANT,
     LIFECYCLE,
@@ -28,7 +28,7 @@ from splittally.core.budget.proposals import (
 from splittally.core.budget.rows import Proposal
 from splittally.core.findings import Finding
 from splittally.core.native.plans import plan_of
-from splittally.core.native.projecting import Projection, projected
+from splittally.core.native.projecting import Projection, gaps_of, projected
 from splittally.core.native.proposals import proposal_of, proposals_of
 from splittally.core.state import State
 from splittally.core.types import BudgetDef
@@ -54,18 +54,19 @@ def proposal_row(state: State, budget: BudgetDef, row: Proposal) -> dict[str, An
         "by": row.by,
         "at_ns": row.at_ns,
         "title": row.title,
-        "description": row.steps[0].note,
+        "description": next((step.note for step in row.steps if step.act == ASKED), ""),
         "version": row.base,
-        "steps": [msgspec.structs.asdict(step) for step in row.steps[1:]],
+        "steps": [msgspec.structs.asdict(step) for step in row.steps if step.act != ASKED],
+        "basis": row.basis,
         "can": _open_acts(row, budget),
     }
     if row.kind == FUND:
-        shown |= {"resource": row.resource, "amount": row.amount, "basis": row.basis}
+        shown |= {"resource": row.resource, "amount": row.amount}
         shown |= {"granted": _granted(row), "now": _now(state, budget, row)}
     if row.part:
         shown |= {"part": row.part, "holder": row.holder, "resource": row.resource, "amount": row.amount}
     if row.schema:
-        shown |= {"schema_hash": row.schema, "basis": row.basis}
+        shown["schema_hash"] = row.schema
     if row.kind in VOTED_ON:
         shown |= {"votes": dict(sorted(row.votes.items())), "tally": _tally(state, budget, row.votes)}
     return shown
@@ -118,10 +119,8 @@ def _shortfalls(state: State, budget: BudgetDef) -> list[dict[str, Any]]:
 
 
 def _lacking(state: State, child: BudgetDef) -> list[dict[str, Any]]:
-    plan, balances = plan_of(state, child), state.ledger.balances
-    rows: list[dict[str, Any]] = [
-        {"budget": child.name, **gap} for gap in gaps(child.name, plan, lambda *key: balances.get(key))
-    ]
+    plan = plan_of(state, child)
+    rows: list[dict[str, Any]] = [{"budget": child.name, **gap} for gap in gaps_of(state, child)]
     solution = state.plans.solutions.get(child.name)
     given = {
         name: solution.input.get("input", {}) if solution else {}

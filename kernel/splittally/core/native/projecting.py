@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from splittally.core import expr
+from splittally.core.budget.check import gaps
 from splittally.core.budget.expressions import amount_of
 from splittally.core.budget.projections import reads_of
 from splittally.core.findings import Finding, find
@@ -49,6 +50,12 @@ def projected(
     if isinstance(value, expr.ExprFault):
         return find("formula_fault", budget=budget.name, cell=formula, fault=value.code)
     return Projection(formula, known.unit, value, has_of(state, budget, known.unit))
+
+
+def gaps_of(state: State, budget: BudgetDef) -> list[dict[str, Any]]:
+    """What each constraint of the plan in force lacks now, as the budget shows it."""
+    balances = state.ledger.balances
+    return [dict(gap) for gap in gaps(budget.name, plan_of(state, budget), lambda *key: balances.get(key))]
 
 
 def has_of(state: State, budget: BudgetDef, resource: str) -> int:

@@ -111,13 +111,18 @@ def recorded(state: State, row: Proposal) -> list[Event]:
     version = state.plans.budgets[row.budget].version
     others = [other for other in proposals_of(state, row.budget) if other.name != row.name]
     ended = [other for other in [*others, row] if has_ended(other, version)]
-    oldest = sorted(ended, key=lambda other: (other.steps[-1].at_ns, other.name))
+    oldest = sorted(ended, key=lambda other: (_last_ns(other), other.name))
     events += [
         Defined(PROPOSALS, of_budget(other.budget, other.name), b"")
         for other in oldest[: max(0, len(ended) - PROPOSALS_ENDED_MAX)]
         if other.name != row.name
     ]
     return events
+
+
+def _last_ns(row: Proposal) -> int:
+    """When the last was said of it; a review that a rule opened begins without a word."""
+    return row.steps[-1].at_ns if row.steps else row.at_ns
 
 
 def check_covered(

@@ -11,14 +11,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from splittally.core.amounts import fits, in_model
-from splittally.core.budget.check import gaps
 from splittally.core.budget.proposals import FUND
 from splittally.core.budget.rows import Proposal
 from splittally.core.events import Event
 from splittally.core.findings import Finding, find
 from splittally.core.limits import PLAN_ITEMS_MAX
 from splittally.core.native.plans import plan_of, touches_budget
-from splittally.core.native.projecting import projected, read_by, recorded_metric
+from splittally.core.native.projecting import gaps_of, projected, read_by, recorded_metric
 from splittally.core.native.proposals import (
     check_opening,
     proposed,
@@ -88,7 +87,7 @@ def _asked(
     basis: dict[str, Any] = {"version": budget.version}
     resource, missing = params.resource, 0
     if params.constraint:
-        gap = _gap(state, budget, params.constraint)
+        gap = next((x for x in gaps_of(state, budget) if x["constraint"] == params.constraint), None)
         if gap is None:
             return find("nothing_missing", budget=budget.name, constraint=params.constraint)
         basis |= gap
@@ -107,13 +106,6 @@ def _asked(
     for metric in params.metrics:
         basis["reads"] = basis.get("reads", {}) | recorded_metric(state, budget, metric, call.now_ns)
     return resource, amount, basis
-
-
-def _gap(state: State, budget: BudgetDef, constraint: str) -> dict[str, Any] | None:
-    """What a constraint lacks now, as the budget shows it."""
-    balances = state.ledger.balances
-    found = gaps(budget.name, plan_of(state, budget), lambda *key: balances.get(key))
-    return next((dict(gap) for gap in found if gap["constraint"] == constraint), None)
 
 
 def _make_request(state: State, call: NativeCall, params: RequestFunds) -> list[Event]:
