@@ -97,6 +97,10 @@ REASONS: dict[str, Reason] = {
     "allocations_unequal": Reason("native", REPLAN, "the parts of a split do not sum to the whole"),
     "plan_widened": Reason("native", REPLAN, "an amended plan is wider than the one in force"),
     "formula_fault": Reason("native", REPLAN, "a formula of the plan cannot be evaluated"),
+    "recorded_before": Reason("native", REPLAN, "what counts once was recorded, and is not counted again"),
+    "value_out_of_bounds": Reason("native", REPLAN, "a value is outside the bounds of its metric"),
+    "segment_missing": Reason("native", REPLAN, "a record lacks a key that its metric requires"),
+    "metric_computed": Reason("native", REPLAN, "a composite metric is computed and takes no value"),
     "rule_skipped": Reason("native", "", "a rule fell due and could not be carried out"),
     "cascade_bounded": Reason("native", "", "rules fired for this cause already, and do not fire again"),
     # --- plan -----------------------------------------------------------------------------------
