@@ -8,7 +8,7 @@ from hypothesis import given
 from splittally import Intent, Receipt
 from splittally.core.events import Defined, Measured
 
-from tests.rows.budgets import A, B, create, done
+from tests.rows.budgets import A, B, done
 from tests.rows.worlds import applied, codes, few, recorded
 
 SCALES = {"USD": 2, "Hours": 0}
@@ -99,7 +99,8 @@ def test_a_metric_object_is_consumed_once_and_marked_and_the_second_counts_nothi
         assert kernel.state.budgets[B].metrics == before
         assert len(recorded(kernel, Measured)) == len(OBJECT)
         assert review(kernel, once="another one").allowed
-        create(kernel, {"metrics": {"code_quality": {"description": "d", "nature": "output"}}}, A)
+        other = {"resources": SCALES, "metrics": {"code_quality": GROWTH["metrics"]["code_quality"]}}
+        done(kernel, "budget.create", budget=A, schema=other)
         done(kernel, "metric.record", budget=A, metric="code_quality", value=1, once="repository")
 
 

@@ -82,7 +82,7 @@ class _History:
         )
 
     def _measure(self, body: Body, event: Measured, asked: bytes) -> None:
-        params = _params(body, asked)
+        params = recorded_params(body, asked)
         self.values.append(
             {
                 "value": event.value,
@@ -106,8 +106,8 @@ def _with_asked(body: Body) -> Iterator[tuple[Event, bytes]]:
         yield event, asked
 
 
-def _params(body: Body, asked: bytes) -> dict[str, Any]:
-    """The params of the intent that recorded a value, where the frame has it."""
+def recorded_params(body: Body, asked: bytes) -> dict[str, Any]:
+    """The params of the intent that recorded a value; empty where the frame has none, as of a rule."""
     members = body.command.members if isinstance(body.command, Submit) else []
     found = next((x for x in members if x.intent_hash == asked and x.kind == RECORD), None)
     params: dict[str, Any] = decode(found.params) if found is not None else {}

@@ -1,11 +1,11 @@
 """What a threshold says when it is reached: that it is enough, or that it is too much (D-27).
 
-Rule 1. `enough`: the value is as good as the threshold asks, and more of it serves nothing. Attention should
-        move on: to what it frees, and to the other metrics that are not good enough, by their priority.
+Rule 1. `enough`: the value is as good as the threshold asks, and more of it serves nothing. Attention moves
+        on: to what it frees, and to the other metrics that are not good enough, by their priority.
 Rule 2. `excess`: the value has passed a threshold that has a `follow_up`, which comes first now. At the
         threshold itself there is no signal.
 Rule 3. A metric with a `follow_up` is a cap, not a goal: it says `enough` only where it frees something, too.
-Rule 4. A signal is a reading and no fact: it is gone with the value, or with the period, that made it. Whoever
+Rule 4. A signal is a reading and no fact: it is gone with the value, or with the period, that made it. Who
         reads a world in which nothing was recorded since sees until when it holds.
 
 Example. `outreach` is capped at 20 a week and frees 4 hours; `quality` and `docs` come next. 20 of 20:

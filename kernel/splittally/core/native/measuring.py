@@ -104,7 +104,7 @@ def check_values(
 
 
 def _check_value(name: str, metric: Metric, value: int) -> list[Finding]:
-    """Whether a metric takes values, and this one. Whoever may record hears the bounds: no budget is named."""
+    """Whether a metric takes values, and this one. Who may record hears the bounds: no budget is named."""
     if metric.weights is not UNSET:
         return [find("metric_computed", metric=name)]
     bounds = {"minimum": metric.minimum, "maximum": metric.maximum}
