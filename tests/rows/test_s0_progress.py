@@ -166,3 +166,49 @@ def test_an_article_costs_three_hundred_and_takes_five_days():
         cells = {name: cell["value"] for name, cell in row.solution["cells"].items()}
         assert cells == {"average_cost_per_article": 300, "time_to_completion": 5}
         assert row.metrics["articles"]["per_unit"] == {"EUR": 0, "USD": 300}
+
+
+# --- as people read it --------------------------------------------------------------------------------
+
+
+def test_the_sheet_says_what_is_enough_what_is_too_much_and_what_will_come_too_late(tmp_path):
+    path = tmp_path / "w"
+    metrics = {
+        "outreach": {
+            "description": "people written to in a week",
+            "nature": "capped",
+            "threshold": 20,
+            "per": "week",
+            "reads": "sum",
+            "frees": {"resource": "EUR", "amount": 4},
+        },
+        "tickets": {
+            "description": "support tickets",
+            "nature": "capped",
+            "threshold": 100,
+            "follow_up": "fix root causes",
+        },
+        "quality": {"description": "of the product", "nature": "output", "target": 9, "priority": 1},
+    }
+    schema = {
+        "resources": BOTH,
+        "metrics": metrics,
+        "lines": {"hours": {"resource": "EUR", "amount": 300}},
+        "starts_ns": 0,
+        "ends_ns": 20 * DAY,
+    }
+    with applied({"resources": BOTH}, path=path) as kernel:
+        done(kernel, "budget.create", budget=B, schema=schema)
+        for metric, value in (("outreach", 20), ("tickets", 101), ("quality", 3)):
+            record(kernel, metric, value, now_ns=10 * DAY)
+        deposit(kernel, 100, resource="EUR")
+    told = run("-w", path, "budgets", B)
+    assert told.code == 0, "a plan without constraints has a sheet, too"
+    for text in (
+        "outreach is good enough: 20 of 20; 4 EUR are free; next: quality; until 1970-01-12",
+        "tickets has passed its cap: 101 of 100; fix root causes",
+        "hours at 10 EUR a day: insufficient by 100 EUR at the plan's end",
+        "funded overall: 33 %",
+        "people written to in a week",
+    ):
+        assert text in told.out
