@@ -27,15 +27,16 @@ ValueOf = Callable[[str], int | None]  # what a metric says now
 def signals(metrics: Mapping[str, Metric], value_of: ValueOf) -> list[dict[str, Any]]:
     """What the thresholds of a plan say now, by metric."""
     said: list[dict[str, Any]] = []
+    values = {name: value_of(name) for name in metrics}  # once: a composite reads many others
     for name, metric in sorted(metrics.items()):
-        value = value_of(name)
+        value = values[name]
         if value is None or metric.threshold is None:
             continue
         is_cap = metric.follow_up is not UNSET
         told = {"metric": name, "value": value, "threshold": metric.threshold}
         if is_enough(metric, value) and (metric.frees or not is_cap):
             freed = {metric.frees.resource: metric.frees.amount} if metric.frees else {}
-            said.append({"signal": ENOUGH, **told, "frees": freed, "next": _next(metrics, name, value_of)})
+            said.append({"signal": ENOUGH, **told, "frees": freed, "next": _next(metrics, name, values)})
         if is_cap and value > metric.threshold:
             said.append({"signal": EXCESS, **told, "follow_up": metric.follow_up})
     return said
@@ -48,11 +49,11 @@ def is_enough(metric: Metric, value: int | None) -> bool:
     return value <= metric.threshold if metric.kind == MINIMISE else value >= metric.threshold
 
 
-def _next(metrics: Mapping[str, Metric], name: str, value_of: ValueOf) -> list[str]:
+def _next(metrics: Mapping[str, Metric], name: str, values: Mapping[str, int | None]) -> list[str]:
     """The other metrics with a priority that are not good enough, the most urgent first."""
     wanted = [
         (int(metric.priority), other)
         for other, metric in metrics.items()
-        if other != name and metric.priority is not UNSET and not is_enough(metric, value_of(other))
+        if other != name and metric.priority is not UNSET and not is_enough(metric, values[other])
     ]
     return [other for _, other in sorted(wanted)]
