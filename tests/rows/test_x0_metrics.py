@@ -3,7 +3,9 @@
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
+from splittally.core.canonical import decode
 from splittally.core.events import Defined, Measured
+from splittally.runtime.reader import read_store
 
 from tests.rows.budgets import BOTH, DAY, B, create, done, ended, held, pays, world
 from tests.rows.worlds import codes, few, recorded
@@ -85,6 +87,16 @@ def test_a_plain_metric_is_one_event_as_ever():
         assert record(kernel, 3, source="x", segments={"team": "a"}).allowed
         assert len(recorded(kernel, Defined)) == before
         assert recorded(kernel, Measured) == [Measured(B, "m", 3)]
+
+
+def test_what_is_not_stated_is_not_in_the_bytes_so_plain_requests_keep_their_hashes():
+    """A default that were written would change the intent hash of every record of an older release."""
+    with world() as kernel:
+        create(kernel, {"metrics": {"m": {"description": "d", "nature": "output"}}})
+        assert record(kernel, 3).allowed
+        made, plain = [decode(x.body.command.members[0].params) for x in read_store(kernel).records(2)]
+        assert plain == {"budget": B, "metric": "m", "value": 3}
+        assert "initial" not in made
 
 
 def test_each_value_of_an_object_makes_the_rules_of_its_metric_due_and_they_read_the_digest():

@@ -7,7 +7,7 @@ Rule 3. A child holds at most what its parent may hold, and its charter stands b
 """
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from splittally.core.amounts import fits, in_model
@@ -51,7 +51,7 @@ class CreateBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     resource: str = ""
     amount: int = 0
     debit: str = ""
-    initial: dict[str, int] = {}
+    initial: dict[str, int] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if not is_id(self.budget) or not self.budget.startswith(BUDGETS) or self.budget == BUDGETS:
@@ -69,7 +69,8 @@ class CreateBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("`amount` and `debt_limit` are naturals below 2^64")
         if bool(self.amount) != bool(self.resource) or bool(self.amount) != bool(self.debit):
             raise ValueError("funding is an `amount` of a `resource` `from` an account, or none of them")
-        if len(self.initial) > PLAN_ITEMS_MAX or not all(map(in_model, self.initial.values())):
+        initial = self.initial or {}
+        if len(initial) > PLAN_ITEMS_MAX or not all(map(in_model, initial.values())):
             raise ValueError(f"`initial` is at most {PLAN_ITEMS_MAX} integers of the data model by metric")
 
 
@@ -106,7 +107,7 @@ def check_create(state: State, call: NativeCall, params: CreateBudget) -> list[F
         return findings
     plan = _plan(state, params)
     findings = check_plan(state, call, plan, params.parent, call.grant)
-    findings += check_values(params.budget, plan, params.initial)
+    findings += check_values(params.budget, plan, params.initial or {})
     findings += check_debts(state, {params.budget: params.debt_limit}) + _check_funding(state, params, plan)
     findings += check_credit(state, call, params.debt_limit, plan.resources, _above(state, call, params))
     findings = findings or _check_both(state, call, params, plan)
@@ -209,7 +210,7 @@ def create_events(state: State, call: NativeCall, params: CreateBudget) -> list[
     fork.plans.budgets[budget.name] = budget
     fork.caps.blobs[digest] = plan_bytes(plan)
     events += calendar_events(fork, budget, plan, call.intent_hash, call.now_ns)
-    events += measured_events(fork, budget, params.initial, call.intent_hash, call.now_ns)
+    events += measured_events(fork, budget, params.initial or {}, call.intent_hash, call.now_ns)
     return events + [move.posted(call.grant, call.intent_hash) for move in _funding(params)]
 
 

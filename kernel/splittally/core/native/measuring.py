@@ -16,7 +16,7 @@ Example. `stars` counts per week and `reads` the sum. 3 and 4 on Monday, 5 a wee
 from collections.abc import Mapping
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from splittally.core.amounts import in_model
 from splittally.core.budget.parts import TOTAL, Metric
@@ -40,36 +40,40 @@ class RecordMetric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A value of a metric of a budget, in the metric's unit, or `values` of several as one metric object.
 
     `segments` say whose values they are, `source` links to what was measured, and `once` is the identity of
-    what must not count twice: the object, or a period that was ingested.
+    what must not count twice: the object, or a period that was ingested. What is not stated is not in the
+    bytes, so that a plain record has the hash that it always had.
     """
 
     budget: str
-    metric: str = ""
-    value: int | None = None
-    values: dict[str, int] = {}
-    segments: dict[str, str] = {}
-    source: str = ""
-    once: str = ""
+    metric: str | UnsetType = UNSET
+    value: int | UnsetType = UNSET
+    values: dict[str, int] | UnsetType = UNSET
+    segments: dict[str, str] | UnsetType = UNSET
+    source: str | UnsetType = UNSET
+    once: str | UnsetType = UNSET
 
     def __post_init__(self) -> None:
-        is_one, is_object = bool(self.metric) and self.value is not None, bool(self.values)
-        if is_one == is_object or (is_object and (self.metric or self.value is not None)):
+        stated = [x is not UNSET for x in (self.metric, self.value, self.values)]
+        if stated not in ([True, True, False], [False, False, True]) or not self.recorded:
             raise ValueError("a record is a `metric` with its `value`, or `values` by metric")
-        if len(self.values) > PLAN_ITEMS_MAX or len(self.segments) > PLAN_ITEMS_MAX:
+        segments = self.segments or {}
+        if len(self.recorded) > PLAN_ITEMS_MAX or len(segments) > PLAN_ITEMS_MAX:
             raise ValueError(f"at most {PLAN_ITEMS_MAX} values and segments")
         if not all(map(in_model, self.recorded.values())):
             raise ValueError("`value` is an integer of the data model")
-        if not all(map(is_id, [*self.segments, *self.segments.values()])):
+        if not all(map(is_id, [*segments, *segments.values()])):
             raise ValueError("`segments` are names by their keys")
-        if len(self.source.encode()) > TEXT_BYTES_MAX:
+        if len((self.source or "").encode()) > TEXT_BYTES_MAX:
             raise ValueError(f"`source` has at most {TEXT_BYTES_MAX} bytes")
-        if self.once and not is_id(self.once):
+        if self.once is not UNSET and not is_id(self.once):
             raise ValueError("`once` is a name")
 
     @property
     def recorded(self) -> dict[str, int]:
         """The values by metric."""
-        return self.values if self.value is None else {self.metric: self.value}
+        if self.metric is not UNSET and self.value is not UNSET:
+            return {self.metric: self.value}
+        return self.values or {}
 
 
 def _check_metric(state: State, call: NativeCall, params: RecordMetric) -> list[Finding]:
@@ -80,7 +84,7 @@ def _check_metric(state: State, call: NativeCall, params: RecordMetric) -> list[
     if before is not None:
         return [find("recorded_before", budget=budget.name, name=params.once, intent_hash=before)]
     plan = plan_of(state, budget)
-    findings = check_values(budget.name, plan, params.recorded, params.segments)
+    findings = check_values(budget.name, plan, params.recorded, params.segments or NO_SEGMENTS)
     return findings or _check_sums(state, budget, plan, params.recorded, call.now_ns)
 
 
