@@ -130,6 +130,17 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "conversion_uncovered": ("the counter-account {account} would give more than it has", *_LACKS),
     "allocations_unequal": ("the parts of a split of {budget} do not sum to the whole",),
     "plan_widened": ("the amended plan is wider than the one in force", ": {field:text}", " {name}"),
+    "recorded_before": (
+        "{name} was recorded for {budget} and is not counted again",
+        ": intent {intent_hash}",
+    ),
+    "value_out_of_bounds": (
+        "{value} is outside the bounds of {metric}",
+        "; it is at least {minimum}",
+        "; it is at most {maximum}",
+    ),
+    "segment_missing": ("a record of {metric} says its {segment}",),
+    "metric_computed": ("{metric} is computed from other metrics and takes no value",),
     "rule_skipped": ("the rule {rule} fell due and could not be carried out", ": {reason:text}"),
     "nothing_missing": ("{budget} lacks nothing by this", ": {constraint}", ": {formula}"),
     "more_than_asked": ("{proposal} asks for {available:amount}", ", and not for {needed:amount}"),
