@@ -14,6 +14,8 @@ from splittally.core.budget.parts import TOTAL, worth
 from splittally.core.budget.plan import Plan
 from splittally.core.ledger.moves import spendable
 from splittally.core.native.plans import plan_of
+from splittally.core.native.rates import rate_now
+from splittally.core.native.reading import reading_of
 from splittally.core.state import State
 from splittally.core.types import BudgetDef
 
@@ -39,7 +41,7 @@ def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL
         "spendable": {x: spendable(state.ledger, name, x) for x in held},
         "lines": {x: _line(state, plan, name, x, per) for x in sorted(plan.lines)},
         "metrics": {x: _metric(state, plan, name, x) for x in sorted(plan.metrics)},
-        "expected": _expected(plan, held),
+        "expected": _expected(state, budget, plan, held),
         "waiting": [
             {"item": list(key), "rule": firing.rule, "dim": firing.dim, "amount": firing.amount}
             for key, firing in sorted(state.plans.firings.items())
@@ -104,15 +106,23 @@ def _metric(state: State, plan: Plan, name: str, metric: str) -> dict[str, Any]:
     return row | {"value": measure.value if measure else None, "count": measure.count if measure else 0}
 
 
-def _expected(plan: Plan, held: dict[str, int]) -> list[dict[str, Any]]:
-    """What the plan's conversions would bring for what is held, apart from what is there already."""
+def _expected(state: State, budget: BudgetDef, plan: Plan, held: dict[str, int]) -> list[dict[str, Any]]:
+    """What the plan's conversions would bring for what is held, apart from what is there already.
+
+    Of a rate that floats the one of now stands beside it, and why where that is the stated one.
+    """
+    reading = reading_of(state, budget, None, state.now_ns)
+    rates = {name: rate_now(plan, name, reading) for name in sorted(plan.conversions)}
     return [
         {
             "conversion": name,
-            "gives": x.gives,
-            "held": held[x.gives],
-            "gets": x.gets,
-            "expected": worth(held[x.gives], x.rate),
+            "gives": plan.conversions[name].gives,
+            "held": held[plan.conversions[name].gives],
+            "gets": plan.conversions[name].gets,
+            "expected": worth(held[plan.conversions[name].gives], rate.pair),
+            **{
+                key: x for finding in rate.findings for key, x in finding.facts.items() if key != "conversion"
+            },
         }
-        for name, x in sorted(plan.conversions.items())
+        for name, rate in rates.items()
     ]

@@ -30,6 +30,7 @@ class Entry(NamedTuple):
 READ, PLAN, PEOPLE = "Read", "Plans and funds", "Between people"
 COMMANDS: dict[str, Entry] = {
     "show": Entry(READ, "show", "how budgets stand: plan, stage, funds, solution"),
+    "entries": Entry(READ, "entries", "what its rules did, with formulas and inputs"),
     "fund": Entry(PLAN, "fund", "move funds to a budget"),
 }
 
