@@ -120,9 +120,7 @@ def _expected(state: State, budget: BudgetDef, plan: Plan, held: dict[str, int])
             "held": held[plan.conversions[name].gives],
             "gets": plan.conversions[name].gets,
             "expected": worth(held[plan.conversions[name].gives], rate.pair),
-            **{
-                key: x for finding in rate.findings for key, x in finding.facts.items() if key != "conversion"
-            },
+            **(rate.findings[0].facts if rate.findings else {}),
         }
         for name, rate in rates.items()
     ]

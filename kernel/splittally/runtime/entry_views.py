@@ -5,7 +5,8 @@ Rule 1. Everything is derived from the journal: the state before a firing is fol
         of any plan is explained alike.
 Rule 2. What is told of an expression is its text, what it read, by name, and what it gave. Who has these can
         compute every amount by hand.
-Rule 3. A condition that held stands beside the actions; a firing that was skipped has its finding in the record.
+Rule 3. A condition that held stands beside the actions; a firing that was skipped has its finding in the
+        record.
 
 Example. `do = [{transfer, amount = "cause.amount * 70 / 100"}]` and a profit of 1,000 is told as
 
