@@ -9,14 +9,14 @@ Rule 3. What does not fire is recorded once for each rule, and the first of thes
         (`cascade_bounded`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from splittally.core.amounts import fits, shown
 from splittally.core.budget.evolve import DUE, NAMED_ONLY, SKIPPED, rule_of
-from splittally.core.budget.state import Fired
+from splittally.core.budget.state import Fired, FiringKey
 from splittally.core.events import Event, RuleFired
 from splittally.core.findings import find
 from splittally.core.limits import CASCADE_FIRINGS_MAX, CASCADE_NAMED_MAX
@@ -29,8 +29,16 @@ RESOURCE, METRIC = "resource", "metric"  # what a rule falls due by
 # b: b1 and b2 fall due with 1. a2 pays b: they are due still, now with 2. b1 pays a: a1 and a2 were worked
 # through, so both are recorded as skipped, the first with the finding that names the two. b2 pays a: they are
 # named already, and nothing is recorded.
-def within_cascade(state: State, due: list[RuleFired], values: Sequence[RuleFired] = ()) -> list[Event]:
-    """The events of rules that fall due by deposits and by values of metrics, kept within their cascades."""
+def within_cascade(
+    state: State,
+    due: list[RuleFired],
+    values: Sequence[RuleFired] = (),
+    worked: Collection[FiringKey] = (),
+) -> list[Event]:
+    """The events of rules that fall due by deposits and by values of metrics, kept within their cascades.
+
+    `worked` are firings that the same record ends: what it brings comes too late for them.
+    """
     events: list[Event] = []
     bounded: list[tuple[RuleFired, str]] = []
     cascades: dict[bytes, _Cascade] = {}
@@ -45,7 +53,8 @@ def within_cascade(state: State, due: list[RuleFired], values: Sequence[RuleFire
             cascade.firings += 1
             events.append(replace(event, item=[cascade.firings]))
             continue
-        grown = _grown(state, known, event, what) if known is not None else None
+        is_late = known is None or (known.seq, known.position) in worked
+        grown = None if known is None or is_late else _grown(state, known, event, what)
         if grown is not None:
             events.append(grown)
         elif (known is None or not known.is_named) and cascade.named < CASCADE_NAMED_MAX:

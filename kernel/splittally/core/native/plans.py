@@ -20,12 +20,13 @@ from splittally.core.budget.rules import (
     ALLOCATIONS,
     ON_DEPOSIT,
     ON_METRIC,
+    Convert,
     Issue,
     PlanRule,
     RecordValue,
     Transfer,
 )
-from splittally.core.budget.state import of_budget
+from splittally.core.budget.state import FiringKey, of_budget
 from splittally.core.events import Decided, Defined, Event, Measured, Posted, RuleFired, Settled
 from splittally.core.evolve import evolve
 from splittally.core.findings import Finding, find
@@ -109,7 +110,22 @@ def credit_events(state: State, events: list[Event], now_ns: int) -> list[Event]
             x.name for x in _standing(state, budget, plan) if x.on == ON_DEPOSIT and x.of in ("", resource)
         ]
         due += [_due(budget, rule, cause, now_ns, resource, shown(amount), depth) for rule in rules]
-    return within_cascade(state, due, _recorded_by_rules(after, events, now_ns))
+    return within_cascade(state, due, _recorded_by_rules(after, events, now_ns), _worked(after, events))
+
+
+def _worked(after: State, events: list[Event]) -> set[FiringKey]:
+    """The firings that these events end, of rules that do more than transfer and convert.
+
+    What the others convert for their own trigger is added to them though they are done, and stays so: worlds
+    have recorded it.
+    """
+    done = [x for x in events if type(x) is RuleFired and x.status == DONE]
+    return {
+        (event.item[0], event.item[1])
+        for event in done
+        for rule in plan_of(after, after.plans.budgets[event.budget]).rules
+        if rule.name == event.rule and not all(isinstance(x, Transfer | Convert) for x in rule.do)
+    }
 
 
 def _recorded_by_rules(after: State, events: list[Event], now_ns: int) -> list[RuleFired]:
