@@ -1,8 +1,14 @@
 """What rules that act may not do: issue without authority, record what is not there, overflow, go round."""
 
 import pytest
+from msgspec.structs import replace
+from splittally.core.errors import JournalDamaged
+from splittally.core.events import Posted, RuleFired
 from splittally.core.limits import ISSUED_MAX
+from splittally.core.state import State
 from splittally.runtime.reader import read_store
+from splittally.runtime.recover import apply_events
+from splittally_tools.audit.conservation import Conservation
 from splittally_tools.testing.journal_walk import Walk
 
 from tests.rows.budgets import LOG, B, deposit, done, ended, held
@@ -217,3 +223,29 @@ def test_a_review_does_not_take_the_name_of_what_is_asked_already():
 
 def as_dict(row):
     return {name: getattr(row, name) for name in row.__struct_fields__}
+
+
+@pytest.mark.req("S0-127")
+@pytest.mark.parametrize(
+    "other",
+    [{}, {"resource": USD}, {"credit": LOG}, {"debit": "external/bank"}, {"intent_hash": bytes(32)}],
+)
+def test_the_audit_lets_value_in_by_a_rule_that_issues_it_to_its_budget_and_by_nothing_else(other):
+    """A forged posting beside the firing is damage, whichever part of it is another."""
+    with world("T") as kernel:
+        done(kernel, "account.open", account="external/bank")
+        plan = {**EARNED, "resources": {"T": 0, USD: 0}}
+        done(kernel, "budget.create", budget=B, schema=plan)
+        measure(kernel, "m", 1)
+        reader, audit, state = read_store(kernel), Conservation(), State()
+        for record in reader.records():
+            body = record.body
+            apply_events(state, body.at_ns, body.by, body.out, record.seq)
+            out = [replace(x, **other) if isinstance(x, Posted) and x.credit == B else x for x in body.out]
+            seen = record._replace(body=replace(body, out=out))
+            if other and any(isinstance(x, RuleFired) and x.status == "done" for x in out):
+                with pytest.raises(JournalDamaged, match="without an issue"):
+                    audit.see(seen, state)
+                return
+            audit.see(seen, state)
+        assert not other and held(kernel, B, "T") == 1

@@ -17,7 +17,7 @@ of `admin` without a list, and it governs nothing else.
 from typing import Any
 
 from splittally.core.budget.plan import Plan
-from splittally.core.budget.rules import Issue
+from splittally.core.budget.rules import issued_by
 from splittally.core.canonical import decode
 from splittally.core.caps.narrowing import check_narrowing
 from splittally.core.caps.state import native_lists
@@ -102,7 +102,7 @@ def check_adoption(state: State, name: str, plan: Plan, now_ns: int) -> list[Fin
             findings.append(find("account_not_yours", **facts, floats=conversion.floats))
     findings += [
         find("account_not_yours", account=ISSUER, resource=resource)
-        for resource in _issued(plan)
+        for resource in issued_by(plan.rules)
         if not may_ask(state, name, ISSUE, resource, ISSUER, now_ns)
     ]
     touched = touches_plan(plan)
@@ -115,11 +115,6 @@ def check_adoption(state: State, name: str, plan: Plan, now_ns: int) -> list[Fin
         if not all(listed.holds_resource(resource) for listed in lists):
             findings.append(find("account_not_yours", resource=resource))
     return findings
-
-
-def _issued(plan: Plan) -> list[str]:
-    """What the rules of a plan issue, sorted."""
-    return sorted({action.resource for rule in plan.rules for action in rule.do if type(action) is Issue})
 
 
 def _binds_rates(state: State, name: str) -> bool:

@@ -21,10 +21,10 @@ from splittally.core.budget.rules import (
     ON_DEPOSIT,
     ON_METRIC,
     Convert,
-    Issue,
     PlanRule,
     RecordValue,
     Transfer,
+    issued_by,
 )
 from splittally.core.budget.state import FiringKey, of_budget
 from splittally.core.events import Decided, Defined, Event, Measured, Posted, RuleFired, Settled
@@ -54,7 +54,7 @@ def touches_plan(plan: Plan) -> Touches:
     """What adopting a plan touches: its resources and counter-accounts, whom its rules pay, the issuer."""
     paid = [action.to for rule in plan.rules for action in rule.do if isinstance(action, Transfer)]
     counters = [conversion.counter for conversion in plan.conversions.values()]
-    counters += [ISSUER] if any(type(action) is Issue for rule in plan.rules for action in rule.do) else []
+    counters += [ISSUER] if issued_by(plan.rules) else []
     return Touches(accounts=counters, payees=paid, resources=[*plan.resources])
 
 
