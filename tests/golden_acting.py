@@ -1,4 +1,4 @@
-"""A scene of the tour: rules that issue, record, convert at floating rates, open reviews, solve, fire once."""
+"""A scene of the tour: rules that issue, record, convert at floating rates, ask people, solve, fire once."""
 
 from typing import Any
 
