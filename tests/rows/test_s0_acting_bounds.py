@@ -2,10 +2,13 @@
 
 import pytest
 from msgspec.structs import replace
+from splittally.core.budget.state import of_budget
 from splittally.core.errors import JournalDamaged
 from splittally.core.events import Posted, RuleFired
 from splittally.core.limits import ISSUED_MAX
+from splittally.core.native.plans import once_key
 from splittally.core.state import State
+from splittally.core.types import is_id
 from splittally.runtime.reader import read_store
 from splittally.runtime.recover import apply_events
 from splittally_tools.audit.conservation import Conservation
@@ -68,6 +71,12 @@ def test_who_adopts_a_rule_that_issues_must_be_allowed_to_issue(params, found):
             assert held(kernel, B, "T") == 1
         else:  # and so may nobody issue by hand
             assert not kernel.as_principal("ann").native("ledger.issue", grant="ann", **asked).allowed
+
+
+def test_no_name_that_people_choose_uses_a_rule_up():
+    """What is recorded under an identity of the host's stands in the same table."""
+    assert is_id("rule:bonus")
+    assert not is_id(once_key(B, "bonus").removeprefix(of_budget(B, "")))
 
 
 def test_an_amendment_cannot_smuggle_an_issue_in():

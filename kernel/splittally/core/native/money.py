@@ -1,7 +1,7 @@
 """Native effects on resources and accounts: define, open, issue, transfer.
 
-Rule 1. Only an issue debits an `external/` account, and nothing draws on one: `ledger.issue`, and the rules of
-        plans whose adopter may issue (`actions.py`).
+Rule 1. Only an issue debits an `external/` account, and nothing draws on one: `ledger.issue`, and the rules
+        of plans whose adopter may issue (`actions.py`).
 Rule 2. Whether values may move is asked of one function (`ledger/moves.py`), here as at every other door.
 Rule 3. What is issued and what may be owed is bounded (`ISSUED_MAX`, `DEBTS_MAX`), so that no payment
         that is due can ever overflow a balance. What one external account takes back lets no other give more.

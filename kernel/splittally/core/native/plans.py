@@ -237,8 +237,11 @@ def is_used_up(state: State, budget: str, rule: str) -> bool:
 
 
 def once_key(budget: str, rule: str) -> str:
-    """Under which name it is remembered that a rule which fires once did."""
-    return of_budget(budget, f"rule:{rule}")
+    """Under which name it is remembered that a rule which fires once did.
+
+    No name that people choose ends in a space, so nothing else that counts once can use a rule up.
+    """
+    return of_budget(budget, f"rule:{rule} ")
 
 
 def calendar_events(
