@@ -13,8 +13,8 @@ from splittally.core.events import Measured, RuleFired
 from splittally.core.snapshot import state_root
 from splittally.runtime.recover import fold
 
+from tests.rows.acting import create, issues, measure, measured, pays, records, rule, world
 from tests.rows.budgets import LOG, B, deposit, held
-from tests.rows.test_s0_acting import create, issues, measure, measured, pays, records, rule, world
 from tests.rows.worlds import few, recorded
 
 NAMES = "abc"

@@ -14,8 +14,7 @@ from splittally.runtime.recover import apply_events
 from splittally_tools.audit.conservation import Conservation
 from splittally_tools.testing.journal_walk import Walk
 
-from tests.rows.budgets import LOG, B, deposit, done, ended, held
-from tests.rows.test_s0_acting import (
+from tests.rows.acting import (
     USD,
     create,
     issues,
@@ -28,6 +27,7 @@ from tests.rows.test_s0_acting import (
     value,
     world,
 )
+from tests.rows.budgets import LOG, B, deposit, done, ended, held
 from tests.rows.worlds import applied, codes
 
 ISSUER = "external/issuer"

@@ -16,8 +16,8 @@ from splittally.runtime.reader import read_store
 from tests.cli_tools import run
 from tests.expr_maker import text_of
 from tests.expr_model import Model, ModelFault
+from tests.rows.acting import USD, create, issues, measure, pays, records, rule, world
 from tests.rows.budgets import LOG, B, deposit, done, held
-from tests.rows.test_s0_acting import USD, create, issues, measure, pays, records, rule, world
 from tests.rows.worlds import few
 
 LEAVES = [("balance", USD), ("balance", "T"), ("metric", "m"), ("metric", "n"), ("cause", "amount")]

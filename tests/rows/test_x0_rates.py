@@ -6,8 +6,8 @@ from hypothesis import given
 from splittally.core.events import Decided, RuleFired
 from splittally.core.limits import WEIGHT_MAX
 
+from tests.rows.acting import create, measure, rule, world
 from tests.rows.budgets import LOG, MARKET, B, deposit, done, ended, held
-from tests.rows.test_s0_acting import create, measure, rule, world
 from tests.rows.worlds import applied, codes, few, recorded
 
 CR, HOURS = "CREDITS", "GPUH"
