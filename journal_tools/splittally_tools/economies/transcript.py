@@ -199,7 +199,8 @@ class Transcript:
                     self._amount(state, item[a], item[b])
                     for a, b in (("gives", "held"), ("gets", "expected"))
                 )
-                yield "", f"expected by {item['conversion']}: {gets} for {gives}"
+                rate = f", at {item['rate'][0]} for {item['rate'][1]}" if "rate" in item else ""
+                yield "", f"expected by {item['conversion']}: {gets} for {gives}{rate}"
             for cell, item in (row.solution or {"cells": {}})["cells"].items():
                 yield "", f"cell {cell}: {self._amount(state, item['unit'], item['value'])}"
             for item in row.waiting:

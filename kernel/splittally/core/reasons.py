@@ -94,6 +94,8 @@ REASONS: dict[str, Reason] = {
     "budgets_kept": Reason("native", "", "budgets that the manifest does not state stay as they are"),
     "conversion_uncovered": Reason("native", TOP_UP, "the counter-account holds less than it would give"),
     "conversion_too_small": Reason("native", REPLAN, "at this rate the amount gives nothing"),
+    "rate_moved": Reason("native", REPLAN, "the plan's conversion has another rate now"),
+    "rate_floated": Reason("native", "", "the rate of a conversion floats, and this one was used"),
     "allocations_unequal": Reason("native", REPLAN, "the parts of a split do not sum to the whole"),
     "plan_widened": Reason("native", REPLAN, "an amended plan is wider than the one in force"),
     "formula_fault": Reason("native", REPLAN, "a formula of the plan cannot be evaluated"),

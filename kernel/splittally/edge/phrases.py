@@ -128,6 +128,8 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "module_renamed": ("{name} means another module now; {entry:text} keeps what it meant",),
     "budgets_kept": ("budgets that the manifest does not state stay as they are", ": {budgets:few}"),
     "conversion_uncovered": ("the counter-account {account} would give more than it has", *_LACKS),
+    "rate_moved": ("{conversion} gives {needed:text} now", ", and not {value:text}"),
+    "rate_floated": ("{conversion} was carried out at the rate {rate:text}", ": {reason:text}"),
     "allocations_unequal": ("the parts of a split of {budget} do not sum to the whole",),
     "plan_widened": ("the amended plan is wider than the one in force", ": {field:text}", " {name}"),
     "recorded_before": (

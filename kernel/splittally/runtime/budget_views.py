@@ -13,6 +13,8 @@ from splittally.core.budget.parts import TOTAL, worth
 from splittally.core.budget.plan import Plan
 from splittally.core.ledger.moves import spendable
 from splittally.core.native.plans import plan_of
+from splittally.core.native.rates import rate_now
+from splittally.core.native.reading import reading_of
 from splittally.core.state import State
 from splittally.core.types import BudgetDef
 from splittally.runtime.metric_views import exact, funded, measured_line, metric_row, paces, signal_rows
@@ -44,7 +46,7 @@ def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL
         "pace": paces(state, plan, lines),
         "metrics": {x: metric_row(state, budget, plan, x) for x in sorted(plan.metrics)},
         "signals": signal_rows(state, budget, plan),
-        "expected": _expected(plan, held),
+        "expected": _expected(state, budget, plan, held),
         "waiting": [
             {"item": list(key), "rule": firing.rule, "dim": firing.dim, "amount": firing.amount}
             for key, firing in sorted(state.plans.firings.items())
@@ -103,15 +105,21 @@ def _filled(state: State, plan: Plan, name: str, line_name: str) -> int:
     return rest if is_last else min(plan.lines[line_name].amount, rest)
 
 
-def _expected(plan: Plan, held: dict[str, int]) -> list[dict[str, Any]]:
-    """What the plan's conversions would bring for what is held, apart from what is there already."""
+def _expected(state: State, budget: BudgetDef, plan: Plan, held: dict[str, int]) -> list[dict[str, Any]]:
+    """What the plan's conversions would bring for what is held, apart from what is there already.
+
+    Of a rate that floats the one of now stands beside it, and why where that is the stated one.
+    """
+    reading = reading_of(state, budget, None, state.now_ns)
+    rates = {name: rate_now(plan, name, reading) for name in sorted(plan.conversions)}
     return [
         {
             "conversion": name,
-            "gives": x.gives,
-            "held": held[x.gives],
-            "gets": x.gets,
-            "expected": worth(held[x.gives], x.rate),
+            "gives": plan.conversions[name].gives,
+            "held": held[plan.conversions[name].gives],
+            "gets": plan.conversions[name].gets,
+            "expected": worth(held[plan.conversions[name].gives], rate.pair),
+            **(rate.findings[0].facts if rate.findings else {}),
         }
-        for name, x in sorted(plan.conversions.items())
+        for name, rate in rates.items()
     ]
