@@ -130,6 +130,18 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "conversion_uncovered": ("the counter-account {account} would give more than it has", *_LACKS),
     "allocations_unequal": ("the parts of a split of {budget} do not sum to the whole",),
     "plan_widened": ("the amended plan is wider than the one in force", ": {field:text}", " {name}"),
+    "cell_unknown": ("the plan of {budget} has no cell {cell}",),
+    "cell_unit": ("the cell {cell} of {budget} is in another unit", ": it is in {needed}"),
+    "cell_negative": ("the share {cell} of {budget} is below zero",),
+    "cells_unequal": (
+        "the shares of {resource:text} do not sum to what {budget} has",
+        ": they are {value:amount}",
+        " and it has {needed:amount}",
+    ),
+    "cell_decided": ("a formula decides the cell {cell} of {budget}", ": it is {needed}", ", not {value}"),
+    "cells_stale": ("the books of {budget} are others than those that the proposal was made from",),
+    "cells_unsolvable": ("{budget} is unsolvable while a hard constraint is unmet: nothing is allocated",),
+    "no_allocation": ("{budget} is unsolvable now, which is no error: its solution allocates nothing",),
     "rule_skipped": ("the rule {rule} fell due and could not be carried out", ": {reason:text}"),
     # --- plan, policy, governor, group ------------------------------------------------------------
     "planning_stage": ("the budget {budget} is not funded enough to operate",),

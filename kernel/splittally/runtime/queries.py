@@ -32,6 +32,7 @@ from splittally.runtime.ledger_views import (
     resource_row,
 )
 from splittally.runtime.rows import Row
+from splittally.runtime.solution_views import cell_row
 from splittally.runtime.spend import GRANT, SpendQuery, require_groups, spend
 from splittally.runtime.table import Table
 
@@ -180,6 +181,10 @@ class Queries(Definitions):
             lambda: self._current().plans.budgets.keys(),
             lambda name: self._budget_row(name, per),
         )
+
+    def cell(self, budget: str, name: str) -> Row | None:
+        """One cell of a budget's solution: {name, value, unit, version, solver, seq}; None where none is."""
+        return cell_row(self._current(), budget, name)
 
     def _budget_row(self, name: str, per: str) -> Row | None:
         state = self._current()

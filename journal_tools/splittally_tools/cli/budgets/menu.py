@@ -30,6 +30,7 @@ class Entry(NamedTuple):
 READ, PLAN, PEOPLE = "Read", "Plans and funds", "Between people"
 COMMANDS: dict[str, Entry] = {
     "show": Entry(READ, "show", "how budgets stand: plan, stage, funds, solution"),
+    "solve": Entry(PLAN, "solve", "bring solutions up to date, or propose one"),
     "fund": Entry(PLAN, "fund", "move funds to a budget"),
 }
 
