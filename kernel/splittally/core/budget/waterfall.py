@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from msgspec import UNSET
 
-from splittally.core.budget.equations import UNALLOCATED, cell_of
+from splittally.core.budget.equations import UNALLOCATED, cell_of, cells_read
 from splittally.core.budget.plan import PERCENT, Plan
 from splittally.core.budget.shares import shared
 from splittally.core.limits import WEIGHT_MAX
@@ -27,14 +27,14 @@ LAST = WEIGHT_MAX + 1  # behind every priority that a line may state
 def own_solver(plan: Plan) -> str:
     """The solver of a plan where nobody names one.
 
-    It is the waterfall where the plan says how its lines are filled (by `priority`, `contingency` or
-    `surplus`) or has lines and no formulas, and else the formulas alone.
+    It is the waterfall where the plan has lines and says how they are filled (`priority`, `contingency` or
+    `surplus`), or a formula reads one of their cells, or there is no formula; and else the formulas alone.
     """
     lines = [line for line in plan.lines.values() if not line.calendar]
-    says_how = (
-        plan.contingency is not None or bool(plan.surplus) or any(x.priority is not UNSET for x in lines)
-    )
-    return WATERFALL if lines and (says_how or not plan.formulas) else FORMULAS
+    is_ordered = any(line.priority is not UNSET for line in lines)
+    says_how = is_ordered or plan.contingency is not None or bool(plan.surplus)
+    reads = any(set(cells_read(x.value)) - set(plan.formulas) for x in plan.formulas.values())
+    return WATERFALL if lines and (says_how or reads or not plan.formulas) else FORMULAS
 
 
 def allocation_cells(plan: Plan) -> list[tuple[str, str]]:

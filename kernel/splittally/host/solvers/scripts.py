@@ -52,9 +52,13 @@ def ask_script(file: Path, question: Mapping[str, Any]) -> Proposal:
     if done.returncode:
         said = done.stderr.strip()[-SAID_MAX:]
         raise InvalidInput(f"`{file}` ended with status {done.returncode}: {said}", field="script")
+    try:
+        cells = table_in(done.stdout)
+    except InvalidInput as error:
+        raise InvalidInput(f"`{file}` printed no table: {error}", field="script") from error
     return Proposal(
         solver=solver,
-        cells=table_in(done.stdout),
+        cells=cells,
         input=dict(question["input"]),
         input_hash=bytes.fromhex(question["input_hash"]),
     )
