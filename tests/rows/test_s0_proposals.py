@@ -6,6 +6,7 @@ import sys
 import pytest
 from splittally.core.limits import CELLS_MAX
 
+from tests.cli_tools import run
 from tests.rows.budgets import LOG, B, create, deposit, done, pays, world
 from tests.rows.test_s0_solvers import LINES, formulas, measures, usd, values
 from tests.rows.worlds import applied, codes, tally
@@ -368,6 +369,35 @@ def test_of_two_candidates_the_one_that_drives_no_metric_at_the_cost_of_another_
     both["A"]["metrics"] = {"reach": 300}
     (folder / "both.json").write_text(json.dumps(both), "utf-8")
     assert tally(folder / "w", "budgets", "solve", B, "--candidates", str(folder / "both.json"))[0] == 2
+
+
+def test_a_plan_without_lines_or_metrics_has_nothing_for_a_program_and_takes_any_candidate(folder):
+    pytest.importorskip("highspy")
+    funded(folder / "w", {}, USD=1_000).close()
+    (folder / "lp.json").write_text(json.dumps(BAKERY), "utf-8")
+    assert tally(folder / "w", "budgets", "solve", B, "--lp", str(folder / "lp.json"))[0] == 2
+    (folder / "c.json").write_text(json.dumps({"A": {"cells": {"x": 1}, "metrics": {}}}), "utf-8")
+    code, told = tally(folder / "w", "budgets", "solve", B, "--candidates", str(folder / "c.json"))
+    assert (code, told["solution"]["cells"]) == (0, {"x": {"value": 1, "unit": ""}})
+
+
+def test_people_see_a_column_with_units_and_what_it_was_solved_from(folder):
+    funded(folder / "w", USD=100_000).close()
+    dry = run("-w", folder / "w", "budgets", "solve", B, "--dry-run")
+    assert [
+        line.split() for line in dry.out.splitlines() if line.startswith(("rent", "ads", "unallocated.USD"))
+    ] == [
+        ["ads.USD", "3.00", "USD"],
+        ["rent.USD", "6.00", "USD"],
+        ["unallocated.USD", "986.00", "USD"],
+    ]
+    assert run("-w", folder / "w", "budgets", "solve", B).code == 0
+    told = run("-w", folder / "w", "budgets", "solve", B, "--cell", "rent.USD=1.00 USD")
+    assert (told.code, "stays in force" in told.out) == (1, True)
+    sheet = run("-w", folder / "w", "budgets", B).out
+    assert "solved by waterfall@1 for operator" in sheet
+    assert "986.00 USD" in sheet
+    assert run("-w", folder / "w", "budgets", "solve", "--all").out.startswith("solved 1 of 1")
 
 
 # --- the command --------------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def _made(asked: Sources, question: dict[str, Any]) -> Proposal:
         return solve_program(parse_json(asked.lp.read_bytes()), question)
     assert asked.candidates is not None
     found = read_candidates(parse_json(asked.candidates.read_bytes()))
-    best = prefer(msgspec.convert(question["schema"]["metrics"], dict[str, Metric]), found)
+    best = prefer(msgspec.convert(question["schema"].get("metrics", {}), dict[str, Metric]), found)
     books = bytes.fromhex(question["input_hash"])
     return Proposal(
         solver=f"candidate:{best}", cells=found[best].cells, input=question["input"], input_hash=books

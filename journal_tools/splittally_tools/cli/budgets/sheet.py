@@ -12,10 +12,11 @@ from typing import Any
 
 from splittally.edge.wording import Wording, short_hash
 
+from splittally_tools.cli.budgets.column import show_column
 from splittally_tools.cli.budgets.words import with_units
 from splittally_tools.cli.output import Figure, Page, say, table, word
 
-REST = ("metrics", "expected", "waiting", "solution", "input")
+REST = ("metrics", "expected", "waiting")
 
 
 def show_budget(out: Page, row: dict[str, Any], wording: Wording) -> None:
@@ -28,7 +29,7 @@ def show_budget(out: Page, row: dict[str, Any], wording: Wording) -> None:
     out.print(table(("resource", "balance", "in flight", "spendable"), _funds(row, wording)))
     if row["lines"]:
         out.print(table(("line", "per", "planned", "held for it", "share"), _lines(row["lines"], wording)))
-    for kept in row["schema"]["constraints"]:
+    for kept in row["schema"].get("constraints", ()):
         least = wording.amount(kept["minimum"], kept["resource"])
         say(out, f"keeps at least {least} ({kept['name']}, for the tier {kept['tier']})")
     for gap in row["missing"]:
@@ -36,6 +37,11 @@ def show_budget(out: Page, row: dict[str, Any], wording: Wording) -> None:
     for title in REST:
         if row[title]:
             say(out, f"{title}: {word(with_units(row[title], wording))}")
+    if row["solution"]:
+        told = row["solution"]
+        say(out, f"solved by {told['solver']} for {told['by']}, seq {told['seq']}, plan {told['version']}")
+        show_column(out, told, wording)
+        say(out, f"  from {word(row['input'])}")
 
 
 def _funds(row: dict[str, Any], wording: Wording) -> list[tuple[object, ...]]:

@@ -14,16 +14,16 @@ import click
 from splittally.core.errors import InvalidInput
 from splittally.edge.answer_lines import answer_json
 from splittally.edge.records import Decision
-from splittally.edge.wording import Wording
 from splittally.runtime.queries import Queries
 
 from splittally_tools.cli.answers import code_of_answer, show_answer
 from splittally_tools.cli.budgets.asking import under_option
+from splittally_tools.cli.budgets.column import show_column
 from splittally_tools.cli.budgets.proposing import Sources, proposed
 from splittally_tools.cli.exit_codes import DONE, REFUSED
 from splittally_tools.cli.interrupts import whole
 from splittally_tools.cli.open_world import writer_of
-from splittally_tools.cli.output import Figure, Page, emit, say, table
+from splittally_tools.cli.output import Page, emit, say
 from splittally_tools.cli.replacing import DRY_RUN, previewed
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.writing import Writing
@@ -76,7 +76,7 @@ def solve(
     def show(out: Page) -> None:
         show_answer(out, decision, wording)
         if decision.allowed and solution is not None:
-            out.print(table(("cell", "value"), _column(solution, wording)))
+            show_column(out, solution, wording)
         elif solution is not None:
             say(out, f"  the solution of {solution['solver']}, seq {solution['seq']}, stays in force")
 
@@ -86,14 +86,6 @@ def solve(
 
 def _row(state: Queries, name: str) -> Mapping[str, Any] | None:
     return state.budgets.get(name)
-
-
-def _column(solution: Mapping[str, Any], wording: Wording) -> list[tuple[object, ...]]:
-    """The cells as a column, each with its unit."""
-    return [
-        (name, Figure(wording.amount(cell["value"], cell["unit"]) if cell["unit"] else str(cell["value"])))
-        for name, cell in solution["cells"].items()
-    ]
 
 
 def _every(session: Session, under: str | None) -> int:

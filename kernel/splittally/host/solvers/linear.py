@@ -69,7 +69,7 @@ def solve_program(document: Any, question: Mapping[str, Any]) -> Proposal:
 def _require(program: Program, question: Mapping[str, Any]) -> None:
     """`InvalidInput` for what the plan does not have."""
     for name, project in sorted(program.projects.items()):
-        if name not in question["schema"]["lines"]:
+        if name not in question["schema"].get("lines", {}):
             raise InvalidInput(f"the project `{name}` is no line of the plan", field="lp")
         for unit, amount in sorted(project.uses.items()):
             if unit not in question["balance"]:
