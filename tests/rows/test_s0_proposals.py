@@ -5,6 +5,8 @@ import sys
 
 import pytest
 from splittally.core.limits import CELLS_MAX
+from splittally.core.native.solving import Problem, solved
+from splittally.core.types import Cell
 
 from tests.cli_tools import run
 from tests.rows.budgets import LOG, B, create, deposit, done, pays, world
@@ -135,6 +137,23 @@ def test_a_plan_without_lines_takes_as_many_cells_of_any_name_as_a_proposal_may_
         create(kernel, {})
         assert propose(kernel, [[f"c{at}", -at, "hours"] for at in range(CELLS_MAX)]).allowed
         assert kernel.state.cell(B, "c7").value == -7
+
+
+def test_no_host_gets_around_the_check_and_records_from_before_it_mean_what_they_did():
+    with world() as kernel:
+        create(kernel, PLAN)
+        deposit(kernel, 1_000)
+        for checked in (False, True, None):
+            told = propose(kernel, [["yacht.USD", 5, "USD"], ["twice", 1, "USD"]], checked=checked)
+            assert "cell_unknown" in codes(told)
+        state = kernel._world.state
+        cells = [Cell("yacht", 5, ""), Cell("twice", 1, "")]
+        old = Problem(state.plans.budgets[B], "ann", cells)
+        assert solved(state, old, 0)[:2] == (
+            cells,
+            {"balance": {"USD": 1_000, "EUR": 0}, "metric": {}, "input": {}},
+        )
+        assert solved(state, old, 0).findings == []
 
 
 @pytest.mark.req("X0-18")

@@ -3,7 +3,8 @@
 Rule 1. Cells are a list of [name, value, unit], or a map of names to values. A value is an integer of minor
         units, text with its unit, or `{value, unit}`.
 Rule 2. The unit of a cell that states none is that of the cell of this name in the plan in force.
-Rule 3. Where neither a solver nor cells are stated, the solver is the plan's own, and is written out.
+Rule 3. Cells are always `checked`, whatever is stated.
+Rule 4. Where neither a solver nor cells are stated, the solver is the plan's own, and is written out.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,9 @@ from splittally.edge.amounts import Amounts, scales_of
 
 def spell_solution(state: State, params: dict[str, Any]) -> None:
     """Writes out the solver and the cells of the params, as they are meant in this state."""
+    params.pop("checked", None)
+    if params.get("cells"):
+        params["checked"] = True
     name = params.get("budget")
     budget = state.plans.budgets.get(name) if isinstance(name, str) else None
     if budget is None:

@@ -39,7 +39,8 @@ class RecordMetric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class SolveBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A solution: by a built-in `solver` over `input`, or the `cells` that another one proposes.
 
-    `input_hash` is of the books that a proposal was made from: others by now, and it is refused.
+    `input_hash` is of the books that a proposal was made from: others by now, and it is refused. The edge
+    writes `checked` beside cells; records from before that was done do not have it, and mean what they did.
     """
 
     budget: str
@@ -47,6 +48,7 @@ class SolveBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     cells: list[Cell] = []
     solver: str = FORMULAS
     input_hash: bytes | UnsetType = UNSET
+    checked: bool | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if len(self.cells) > CELLS_MAX or len(self.input) > PLAN_ITEMS_MAX:
@@ -78,7 +80,7 @@ def _make_metric(state: State, call: NativeCall, params: RecordMetric) -> list[E
 
 
 def _problem(budget: BudgetDef, params: SolveBudget) -> Problem:
-    return Problem(budget, params.solver, params.cells, params.input)
+    return Problem(budget, params.solver, params.cells, params.input, params.checked is True)
 
 
 def _check_solve(state: State, call: NativeCall, params: SolveBudget) -> list[Finding]:

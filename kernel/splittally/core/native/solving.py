@@ -36,6 +36,7 @@ class Problem(NamedTuple):
     solver: str
     cells: list[Cell] = NO_CELLS
     input: Mapping[str, int] = NO_INPUT
+    is_checked: bool = False  # whether its own cells are compared with the plan
 
 
 class Solving(NamedTuple):
@@ -62,7 +63,8 @@ def solved(state: State, problem: Problem, now_ns: int) -> Solving:
     budget, plan = problem.budget, plan_of(state, problem.budget)
     reading = reading_of(state, budget, None, now_ns, problem.input)
     read = {"balance": reading["balance"], "metric": reading["metric"], "input": dict(problem.input)}
-    if problem.solver == FORMULAS or not is_allocated(plan):
+    is_free = bool(problem.cells) and not problem.is_checked
+    if problem.solver == FORMULAS or not is_allocated(plan) or is_free:
         return _unallocated(plan, problem, reading, read)
     there, flying = held(state, budget, plan), in_flight(state, budget, plan)
     stage = stage_of(budget.name, plan, lambda *key: state.ledger.balances.get(key))
@@ -100,7 +102,7 @@ def _unallocated(plan: Plan, problem: Problem, reading: Reading, read: dict[str,
     if not problem.cells:
         return _with_formulas(plan, problem, reading, {}, [])._replace(read=read)
     findings: list[Finding] = []
-    if any(cell.name in plan.formulas for cell in problem.cells):
+    if problem.is_checked and any(cell.name in plan.formulas for cell in problem.cells):
         findings = _with_formulas(plan, problem, reading, {}, []).findings
     return Solving(problem.cells, read, findings, [])
 
