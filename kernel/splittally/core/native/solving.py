@@ -132,8 +132,9 @@ def _evaluated(plan: Plan, reading: Reading, known: dict[str, int]) -> tuple[dic
         value = amount_of(texts[name]).evaluate(reading)
         if isinstance(value, expr.ExprFault):
             faults[name] = value.code
-        else:
-            values[name] = reading.cells[name] = value
+            continue
+        assert type(value) is int
+        values[name] = reading.cells[name] = value
     return values, dict(sorted(faults.items()))
 
 
