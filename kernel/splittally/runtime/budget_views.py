@@ -19,6 +19,7 @@ from splittally.core.state import State
 from splittally.core.types import BudgetDef
 from splittally.runtime.metric_views import exact, funded, measured_line, metric_row, paces, signal_rows
 from splittally.runtime.proposal_views import people_rows
+from splittally.runtime.solution_views import books_row
 
 
 def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL) -> dict[str, Any]:
@@ -36,6 +37,7 @@ def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL
         "schema": msgspec.to_builtins(plan),
         "solution": _solution(solution) if solution else None,
         "input": solution.input if solution else None,
+        "books": books_row(state, name),
         "stage": stage_of(name, plan, lambda *key: _balance(state, *key)),
         "missing": gaps(name, plan, lambda *key: _balance(state, *key)),
         "balances": held,

@@ -33,6 +33,7 @@ from splittally.runtime.ledger_views import (
 )
 from splittally.runtime.metric_history import metric_history
 from splittally.runtime.rows import Row
+from splittally.runtime.solution_views import cell_row
 from splittally.runtime.spend import GRANT, SpendQuery, require_groups, spend
 from splittally.runtime.table import Table
 
@@ -190,6 +191,10 @@ class Queries(Definitions):
         if self._book is None:
             raise InvalidInput("a history is read from a journal, and this state has none", field="metric")
         return metric_history(self._book(), self._current(), budget, metric)
+
+    def cell(self, budget: str, name: str) -> Row | None:
+        """One cell of a budget's solution: {name, value, unit, version, solver, seq}; None where none is."""
+        return cell_row(self._current(), budget, name)
 
     def _budget_row(self, name: str, per: str) -> Row | None:
         state = self._current()

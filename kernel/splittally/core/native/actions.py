@@ -33,6 +33,7 @@ from splittally.core.budget.rules import (
     Transfer,
 )
 from splittally.core.budget.state import Firing, of_budget
+from splittally.core.budget.waterfall import own_solver
 from splittally.core.canonical import encode
 from splittally.core.events import Defined, Event, RuleFired
 from splittally.core.evolve import evolve
@@ -115,9 +116,8 @@ def _acted(act: _Act, action: AnyAction) -> Acted:
         case Review():
             return Acted(action, 0, reading, _reviewed(act, action), [])
         case Solve():
-            return Acted(
-                action, 0, reading, _by_door(act, "budget.solve", SolveBudget(budget=act.budget.name)), []
-            )
+            solve = SolveBudget(budget=act.budget.name, solver=own_solver(act.plan))
+            return Acted(action, 0, reading, _by_door(act, "budget.solve", solve), [])
         case RecordValue():
             value = _evaluated(act, action.value, reading)
             params = RecordMetric(budget=act.budget.name, metric=action.metric, value=value)
