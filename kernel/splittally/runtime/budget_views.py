@@ -8,14 +8,15 @@ from typing import Any
 
 import msgspec
 
-from splittally.core.budget.check import gaps, stage_of
 from splittally.core.budget.horizon import at_horizon, days_left
 from splittally.core.budget.parts import TOTAL, worth
 from splittally.core.budget.plan import Plan
 from splittally.core.ledger.moves import spendable
 from splittally.core.native.plans import plan_of
+from splittally.core.native.standing import standings_now
 from splittally.core.state import State
 from splittally.core.types import BudgetDef
+from splittally.runtime.stage_views import stage_rows
 
 
 def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL) -> dict[str, Any]:
@@ -32,8 +33,7 @@ def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL
         "schema": msgspec.to_builtins(plan),
         "solution": _solution(solution) if solution else None,
         "input": solution.input if solution else None,
-        "stage": stage_of(name, plan, lambda *key: _balance(state, *key)),
-        "missing": gaps(name, plan, lambda *key: _balance(state, *key)),
+        **stage_rows(state, name),
         "balances": held,
         "in_flight": flying,
         "spendable": {x: spendable(state.ledger, name, x) for x in held},
@@ -46,6 +46,17 @@ def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL
             if (firing.budget, firing.status) == (name, "waiting")
         ],
         "parts": sorted(x for x, grant in state.caps.grants.items() if grant.parent == budget.grant),
+    }
+
+
+def declared_row(state: State, name: str) -> dict[str, Any]:
+    """A budget as everybody may read it: what it is, its plan and its stage, and no figure of its funds."""
+    budget = state.plans.budgets[name]
+    schema = msgspec.to_builtins(plan_of(state, budget))
+    return {
+        **_identity(budget),
+        "schema": schema,
+        "stage": standings_now(state, name, state.now_ns).stage,
     }
 
 

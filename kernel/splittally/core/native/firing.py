@@ -25,8 +25,9 @@ from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.limits import CASCADE_DEPTH_MAX
 from splittally.core.native.authority import check_adoption
 from splittally.core.native.grants import raised_events
-from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_findings, plan_of
+from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_of
 from splittally.core.native.reading import reading_of
+from splittally.core.native.standing import plan_findings
 from splittally.core.state import State
 from splittally.core.types import BudgetDef
 
@@ -161,7 +162,7 @@ def _postings(
             moves = [Move(budget.name, action.to, action.resource or firing.dim, amount)]
         case Convert():
             moves = conversion_moves(budget, plan, action.conversion, amount)
-    findings = refused_moves(fork.ledger, moves) or plan_findings(fork, moves)
+    findings = refused_moves(fork.ledger, moves) or plan_findings(fork, moves, fork.now_ns)
     if findings:
         raise Skipped(findings[0])
     return [move.posted(budget.adopted_by, firing.cause) for move in moves]
