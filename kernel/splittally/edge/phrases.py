@@ -130,12 +130,29 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "conversion_uncovered": ("the counter-account {account} would give more than it has", *_LACKS),
     "allocations_unequal": ("the parts of a split of {budget} do not sum to the whole",),
     "plan_widened": ("the amended plan is wider than the one in force", ": {field:text}", " {name}"),
+    "permission_fails": (
+        "{grant} could not be used up under the amended plan",
+        ": {needed:amount} are left of it",
+        " and {available:amount} could be posted",
+        " because of {constraint}",
+    ),
     "rule_skipped": ("the rule {rule} fell due and could not be carried out", ": {reason:text}"),
     # --- plan, policy, governor, group ------------------------------------------------------------
-    "planning_stage": ("the budget {budget} is not funded enough to operate",),
+    "planning_stage": ("the budget {budget} is not funded enough to operate", ": {missing:gaps}"),
     "constraint_unmet": (
         "{constraint} of {budget}, which keeps {minimum:amount}, would no longer hold",
         *_LACKS,
+    ),
+    "condition_unmet": ("{constraint} of {budget} would no longer hold", ": {holds:text}"),
+    "constraint_fault": ("{constraint} of {budget} cannot be evaluated", ": {fault:text}"),
+    "part_blocked": (
+        "{constraint} of {budget} is not met and stops the part {part}",
+        ": {shortage:amount} are missing",
+    ),
+    "part_closed": (
+        "in stage {stage:text} of {budget} only some of its parts may act",
+        ": {available:few}",
+        "; for the others: {missing:gaps}",
     ),
     "policy_denied": ("the rule {name} of the policy denies this",),
     "policy_fault": ("the condition of the rule {name} cannot be evaluated", ": {fault:text}"),

@@ -79,8 +79,10 @@ class OwnQueries(Queries):
         return self._table(lambda: self._may_read(self._current().plans.budgets.values()), find)
 
     def _may_read(self, budgets: Iterable[BudgetDef]) -> list[str]:
-        """Those whose plans are public, or below whose charters, or at them, the principal holds a live grant."""
-        state, private, readable = self._current(), [], []
+        """Those whose plans are public, or at or below whose charters the principal holds a live grant."""
+        state = self._current()
+        private: list[BudgetDef] = []
+        readable: list[BudgetDef] = []
         for budget in budgets:
             (private if plan_of(state, budget).private else readable).append(budget)
         held = (grant.name for grant in self._held() if self._is_held(grant.name)) if private else ()

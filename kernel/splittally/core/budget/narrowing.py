@@ -1,6 +1,7 @@
 """What an amended plan may do: readers of the old one keep working, and limits only tighten (D-16).
 
-Rule 1. What the old plan has stays: resources with their decimals, lines, metrics, conversions, formulas, work.
+Rule 1. What the old plan has stays: resources with their decimals, lines, metrics, conversions, formulas,
+        work orders.
 Rule 2. A minimum may rise and never fall; a constraint may move to the tier that binds earlier.
 Rule 3. What a constraint asks in words stays as it is, because nobody can tell which of two expressions binds
         more. It may block more parts, or let fewer act, and never the other way.
