@@ -16,7 +16,14 @@ from typing import Any, NamedTuple
 
 from msgspec import UNSET
 
-from splittally.core.budget.constraints import Sight, Standing, gap_of, standing_of, used_by_opened
+from splittally.core.budget.constraints import (
+    Sight,
+    Standing,
+    gap_of,
+    reads_funds,
+    standing_of,
+    used_by_opened,
+)
 from splittally.core.budget.parts import FULL, PARTIAL, Constraint
 from splittally.core.budget.plan import Plan, read_plan
 from splittally.core.budget.state import Plans
@@ -41,34 +48,36 @@ class Debit(NamedTuple):
 
 
 class Standings(NamedTuple):
-    """A budget's stage, and how each constraint of its plan stands, in their order."""
+    """A budget's stage, how each constraint of its plan stands, in order, and those that are not met."""
 
     budget: str
     stage: str
     each: list[tuple[Constraint, Standing]]
+    unmet: list[tuple[Constraint, Standing]]
 
     @property
     def gaps(self) -> list[dict[str, Any]]:
-        """Every constraint that is not met, with what is missing."""
-        return [gap_of(x, standing) for x, standing in self.each if not standing.is_met]
+        """What is missing for every constraint that is not met."""
+        return [gap_of(x, standing) for x, standing in self.unmet]
 
 
 def standings_of(budget: str, plan: Plan, sight: Sight) -> Standings:
     """How a budget stands now."""
     reading = sight.reading(budget, NOTHING, False)
     each = [(x, standing_of(budget, x, sight, reading)) for x in plan.constraints]
-    return Standings(budget, _stage(budget, plan, each, sight), each)
+    unmet = [entry for entry in each if not entry[1].is_met]
+    return Standings(budget, _stage(budget, plan, unmet, sight), each, unmet)
 
 
-def _stage(budget: str, plan: Plan, each: list[tuple[Constraint, Standing]], sight: Sight) -> str:
+def _stage(budget: str, plan: Plan, unmet: list[tuple[Constraint, Standing]], sight: Sight) -> str:
     """planning, partial or full: constraints that block parts take no part in it."""
     if all(sight.balance_of(budget, resource) is None for resource in plan.resources):
         return PLANNING
-    tiers = {x.tier for x, _ in each if not x.blocks}
-    unmet = {x.tier for x, standing in each if not x.blocks and not standing.is_met}
-    if PARTIAL in unmet or (FULL in unmet and PARTIAL not in tiers):
-        return PLANNING
-    return PARTIAL if FULL in unmet else FULL
+    short = {x.tier for x, _ in unmet if not x.blocks}
+    if not short:
+        return FULL
+    has_partial = any(x.tier == PARTIAL and not x.blocks for x in plan.constraints)
+    return PARTIAL if has_partial and PARTIAL not in short else PLANNING
 
 
 def check_plans(plans: Plans, debits: list[Debit], sight: Sight, plan_of: PlanOf) -> list[Finding]:
@@ -92,14 +101,13 @@ def check_part(stand: Standings, part: str) -> list[Finding]:
     if stand.stage == PLANNING:
         return [find("planning_stage", budget=stand.budget, stage=PLANNING, missing=stand.gaps)]
     findings = []
-    opened = sorted({part for x, _ in stand.each for part in x.opens or ()})
-    if stand.stage == PARTIAL and opened and part not in opened:
-        facts = {"budget": stand.budget, "stage": stand.stage, "part": part, "available": opened}
-        findings.append(find("part_closed", **facts, missing=stand.gaps))
-    for x, standing in stand.each:
-        if part in (x.blocks or ()) and not standing.is_met:
-            findings.append(_blocked(stand, part, x, standing))
-    return findings
+    if stand.stage == PARTIAL:
+        opened = sorted({part for x, _ in stand.each for part in x.opens or ()})
+        if opened and part not in opened:
+            facts = {"budget": stand.budget, "stage": stand.stage, "part": part, "available": opened}
+            findings.append(find("part_closed", **facts, missing=stand.gaps))
+    stopping = [entry for entry in stand.unmet if part in (entry[0].blocks or ())]
+    return findings + [_blocked(stand, part, x, standing) for x, standing in stopping]
 
 
 def _blocked(stand: Standings, part: str, x: Constraint, standing: Standing) -> Finding:
@@ -117,46 +125,41 @@ def _blocked(stand: Standings, part: str, x: Constraint, standing: Standing) -> 
 
 
 def _check_floors(stand: Standings, debits: list[Debit], sight: Sight) -> list[Finding]:
+    """Every constraint for everybody that would not hold once this is taken.
+
+    Where only the whole plan needs it, stage partial does not keep it; an opened part may use what opened it.
+    """
     asked: dict[str, int] = {}
     for debit in debits:
         asked[debit.resource] = asked.get(debit.resource, 0) + debit.amount
-    part, is_spent = debits[0].part, debits[0].is_spent
-    after = sight.reading(stand.budget, asked, is_spent)
-    findings = [
-        _floor(stand, x, part, asked.get(x.resource, 0), sight, after)
-        for x, _ in stand.each
-        if not _is_left_alone(stand, x, part, asked, sight)
-    ]
-    return [finding for finding in findings if finding is not None]
+    part, is_partial = debits[0].part, stand.stage == PARTIAL
+    after = sight.reading(stand.budget, asked, debits[0].is_spent)
+    findings = []
+    for x, now in stand.each:
+        if x.blocks or (is_partial and x.tier == FULL) or (x.opens and _is_opened(stand, x, part, sight)):
+            continue
+        is_moved = reads_funds(str(x.needs or x.holds or ""))
+        then = standing_of(stand.budget, x, sight, after) if is_moved else now
+        if then.fault or asked.get(x.resource, 0) > then.there - then.needed:
+            findings.append(_broken(stand, part, x, then, asked.get(x.resource, 0), sight))
+    return findings
 
 
-def _is_left_alone(
-    stand: Standings, x: Constraint, part: str, asked: Mapping[str, int], sight: Sight
-) -> bool:
-    """Whether a commitment cannot break this constraint, or need not keep it in this stage."""
-    if x.blocks or x.participants is not UNSET or (stand.stage == PARTIAL and x.tier == FULL):
-        return True
-    if part in (x.opens or ()):
-        return sight.used_by(f"{stand.budget}/{part}", x.resource) is not None
-    return x.needs is UNSET and x.holds is UNSET and not asked.get(x.resource)
+def _is_opened(stand: Standings, x: Constraint, part: str, sight: Sight) -> bool:
+    """Whether what a part spends counts as there for the constraint that opens it: somebody counts it."""
+    return part in (x.opens or ()) and sight.used_by(f"{stand.budget}/{part}", x.resource) is not None
 
 
-def _floor(
-    stand: Standings, x: Constraint, part: str, needed: int, sight: Sight, after: Mapping[str, Any]
-) -> Finding | None:
-    """What a constraint says once `needed` of its resource was taken; its expressions read what is then."""
-    then = standing_of(stand.budget, x, sight, after)
+def _broken(stand: Standings, part: str, x: Constraint, then: Standing, needed: int, sight: Sight) -> Finding:
+    """What a constraint says that would not hold once `needed` of its resource was taken."""
     facts: dict[str, Any] = {"budget": stand.budget, "constraint": x.name}
     if x.needs is not UNSET or x.holds is not UNSET or x.opens:
         facts |= {"stage": stand.stage, "part": part}
     if then.fault:
         return find("constraint_fault", **facts, fault=then.fault)
     if x.holds is not UNSET:
-        return None if then.is_met else find("condition_unmet", **facts, holds=x.holds)
-    left = then.there - then.needed
-    if needed <= left:
-        return None
-    used = used_by_opened(stand.budget, x, sight)
+        return find("condition_unmet", **facts, holds=x.holds)
+    used, left = used_by_opened(stand.budget, x, sight), then.there - then.needed
     facts |= {"resource": x.resource, "minimum": then.needed, "balance": then.there - used, "needed": needed}
     facts |= {"used": used} if x.opens else {}
     return find("constraint_unmet", **facts, available=max(0, left), shortage=needed - left)

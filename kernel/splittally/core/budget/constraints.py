@@ -9,6 +9,7 @@ there, so it is met, and others may take 3,000.
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from msgspec import UNSET
@@ -53,20 +54,29 @@ class Standing(NamedTuple):
 
 def standing_of(budget: str, x: Constraint, sight: Sight, reading: Mapping[str, Any]) -> Standing:
     """How a constraint stands by these names."""
-    if x.participants is not UNSET:
-        return Standing(x.participants, sight.active_in(budget, tuple(x.blocks or ())))
+    if x.resource:
+        there = sight.balance_of(budget, x.resource) or 0
+        if x.opens:
+            there += used_by_opened(budget, x, sight)
+        if x.needs is UNSET:
+            return Standing(x.minimum, there)
+        needed = amount_of(str(x.needs)).evaluate(reading)
+        return Standing(0, there, needed.code) if isinstance(needed, ExprFault) else Standing(needed, there)
     if x.holds is not UNSET:
         return _condition(str(x.holds), reading)
-    there = (sight.balance_of(budget, x.resource) or 0) + used_by_opened(budget, x, sight)
-    if x.needs is UNSET:
-        return Standing(x.minimum, there)
-    needed = amount_of(str(x.needs)).evaluate(reading)
-    return Standing(0, there, needed.code) if isinstance(needed, ExprFault) else Standing(needed, there)
+    assert x.participants is not UNSET
+    return Standing(x.participants, sight.active_in(budget, tuple(x.blocks or ())))
 
 
 def _condition(text: str, reading: Mapping[str, Any]) -> Standing:
     holds = condition_of(text).evaluate(reading)
     return Standing(1, 0, holds.code) if isinstance(holds, ExprFault) else Standing(1, int(holds))
+
+
+@lru_cache(maxsize=4096)
+def reads_funds(text: str) -> bool:
+    """Whether an expression may give something else once value was taken from the account."""
+    return any(name in text for name in ("balance", "spent", "surplus"))
 
 
 def used_by_opened(budget: str, x: Constraint, sight: Sight) -> int:

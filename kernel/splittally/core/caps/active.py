@@ -5,6 +5,8 @@ Rule 2. Which grants stand where is derived once and kept until a grant changes;
         asked each time.
 """
 
+from bisect import bisect_right
+
 from splittally.core.caps.state import Caps
 
 
@@ -16,11 +18,12 @@ def active_below(caps: Caps, top: str, parts: tuple[str, ...], now_ns: int) -> i
     ends = caps.active.get((top, parts))
     if ends is None:
         ends = caps.active[top, parts] = _ends_below(caps, top, {f"{top}/{part}" for part in parts})
-    return sum(1 for end_ns in ends.values() if not end_ns or now_ns < end_ns)
+    forever = bisect_right(ends, 0)
+    return forever + len(ends) - max(forever, bisect_right(ends, now_ns))
 
 
-def _ends_below(caps: Caps, top: str, names: set[str]) -> dict[str, int]:
-    """Each principal with a grant there that was not revoked, and when the last of them ends; 0 for never."""
+def _ends_below(caps: Caps, top: str, names: set[str]) -> list[int]:
+    """When the last grant of each principal there ends that was not revoked, in order; 0 for never."""
     ends: dict[str, int] = {}
     for name, grant in caps.grants.items():
         chain = caps.ancestors(name)
@@ -30,4 +33,4 @@ def _ends_below(caps: Caps, top: str, names: set[str]) -> dict[str, int]:
         end_ns = min((above.expiry_ns for above in chain if above.expiry_ns), default=0)
         before = ends.get(grant.holder, end_ns)
         ends[grant.holder] = max(before, end_ns) if before and end_ns else 0
-    return ends
+    return sorted(ends.values())

@@ -126,7 +126,7 @@ class Caps:
         self.principals: dict[str, Principal] = {}
         self.uids: dict[int, str] = {}  # uid -> the principal that has it, derived
         self.chains: dict[tuple[str, str], Chain] = {}
-        self.active: dict[tuple[str, tuple[str, ...]], dict[str, int]] = {}  # derived (`active.py`)
+        self.active: dict[tuple[str, tuple[str, ...]], list[int]] = {}  # derived (`active.py`)
         self.price_tables: dict[bytes, PriceTable] = {}
 
     def fork(self) -> "Caps":

@@ -66,6 +66,9 @@ def sight_of(state: State, now_ns: int) -> Sight:
     """What a check of plans reads of this state at `now_ns`."""
     balances, counters, budgets = state.ledger.balances, state.ledger.counters, state.plans.budgets
 
+    def balance_of(account: str, resource: str) -> int | None:
+        return balances.get((account, resource))
+
     def used_by(grant: str, resource: str) -> int | None:
         counter = counters.get((grant, resource, LIFE, 0))
         return None if counter is None else counter.reserved + counter.spent - counter.refunded
@@ -77,4 +80,4 @@ def sight_of(state: State, now_ns: int) -> Sight:
         read = reading_of(state, budgets[budget], None, now_ns)
         return read.after(taken, is_spent) if taken else read
 
-    return Sight(lambda *key: balances.get(key), used_by, active_in, reading)
+    return Sight(balance_of, used_by, active_in, reading)
