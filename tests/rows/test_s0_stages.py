@@ -259,7 +259,7 @@ def test_four_of_five_participants_stop_their_category_and_a_fifth_opens_it():
         (gap,) = row(kernel).missing
         assert (gap["have"], gap["needed"], row(kernel).blocked) == (4, 5, {"research": ["five"]})
         (found,) = post(kernel, 1, "research").findings
-        assert (found.code, found.facts["balance"], found.facts["minimum"]) == ("part_blocked", 4, 5)
+        assert (found.code, found.facts["have"], found.facts["needed"]) == ("part_blocked", 4, 5)
         assert post(kernel, 1, "sales").allowed
         issue(kernel, "cards/eva", parent="cards/ann", holder="eva")
         assert post(kernel, 1, "research").allowed

@@ -27,7 +27,8 @@ from splittally.core.budget.constraints import (
 from splittally.core.budget.parts import FULL, PARTIAL, Constraint
 from splittally.core.budget.plan import Plan, read_plan
 from splittally.core.budget.state import Plans
-from splittally.core.findings import Finding, find
+from splittally.core.findings import Finding, advising, find
+from splittally.core.reasons import ESCALATE
 
 PLANNING = "planning"
 PlanOf = Callable[[bytes], bytes]  # the bytes of the plan with this hash
@@ -111,13 +112,16 @@ def check_part(stand: Standings, part: str) -> list[Finding]:
 
 
 def _blocked(stand: Standings, part: str, x: Constraint, standing: Standing) -> Finding:
+    """Which gate stops a part, and what is missing; only of an amount more funds are the advice."""
     facts: dict[str, Any] = {"budget": stand.budget, "stage": stand.stage, "part": part, "constraint": x.name}
     if standing.fault:
-        return find("part_blocked", **facts, fault=standing.fault)
+        return advising(find("part_blocked", **facts, fault=standing.fault), ESCALATE)
     if x.holds is not UNSET:
-        return find("part_blocked", **facts, holds=x.holds)
-    facts |= {"resource": x.resource} if x.resource else {}
-    facts |= {"minimum": standing.needed, "balance": standing.there, "shortage": standing.missing}
+        return advising(find("part_blocked", **facts, holds=x.holds), ESCALATE)
+    facts["shortage"] = standing.missing
+    if not x.resource:
+        return advising(find("part_blocked", **facts, needed=standing.needed, have=standing.there), ESCALATE)
+    facts |= {"resource": x.resource, "minimum": standing.needed, "balance": standing.there}
     return find("part_blocked", **facts)
 
 
