@@ -53,6 +53,9 @@ def least(name, minimum, resource="USD", **more):
     return {"name": name, "resource": resource, "minimum": minimum, **more}
 
 
+SALARIES = least("salaries", 30_000, tier="partial", opens=["salaries"])
+
+
 def gaps(kernel):
     return {x["constraint"]: x.get("missing", (x.get("have"), x.get("needed"))) for x in row(kernel).missing}
 
@@ -191,6 +194,19 @@ def test_a_card_below_a_part_is_of_that_part_and_one_beside_it_is_not():
         assert [codes(x) for x in answers] == [["part_blocked"], []]
 
 
+def test_who_does_not_hold_the_charter_hears_which_constraint_stops_a_part_and_no_figure():
+    with world() as kernel:
+        create(kernel, [RUNWAY, SALARIES, least("launch", 10**6)], metrics={"burn": BURN})
+        fund(kernel, 50_000)
+        record(kernel, "burn", 20_000)
+        issue(kernel, f"{B}/hiring", holder="eve")
+        intent = Intent("task.post", {"result": "w", "amounts": {"USD": 30_001}}, f"{B}/hiring")
+        found = kernel.as_principal("eve").submit(intent).findings
+        assert [x.code for x in found] == ["part_closed", "part_blocked", "constraint_unmet"]
+        assert all(type(value) is str for x in found for value in x.facts.values())
+        assert {x.facts.get("constraint") for x in found} == {None, "runway", "salaries"}
+
+
 def test_what_an_expression_cannot_say_is_unmet_and_its_fault_stands_in_the_gap():
     with world() as kernel:
         holds = {"name": "soil", "holds": "metric.carbon > 3", "blocks": ["shared"]}
@@ -300,9 +316,6 @@ def test_in_planning_a_task_is_refused_with_the_stage_and_simulations_work():
         assert kernel.state.budgets[B].stage == "planning"
         assert kernel.decide(Intent("task.post", {"result": "x", "amounts": {"USD": 1}}, B)).outcome == "deny"
         done(kernel, "budget.solve", budget=B)
-
-
-SALARIES = least("salaries", 30_000, tier="partial", opens=["salaries"])
 
 
 @pytest.mark.req("S0-52")

@@ -82,13 +82,10 @@ def _stage(budget: str, plan: Plan, unmet: list[tuple[Constraint, Standing]], si
 
 
 def check_plans(plans: Plans, debits: list[Debit], sight: Sight, plan_of: PlanOf) -> list[Finding]:
-    """What the budgets that are debited say; empty where none is."""
+    """What the budgets say whose accounts these are; empty where nothing is debited."""
     findings: list[Finding] = []
     for account in sorted({debit.account for debit in debits if debit.amount}):
-        budget = plans.budgets.get(account)
-        if budget is None:
-            continue
-        plan = read_plan(plan_of(budget.schema))
+        plan = read_plan(plan_of(plans.budgets[account].schema))
         stand = standings_of(account, plan, sight)
         own = [debit for debit in debits if debit.account == account]
         findings += check_part(stand, own[0].part)
