@@ -1,4 +1,4 @@
-"""Scenes of the tour: constraints that block, open and count, and a permission that an amendment makes fail."""
+"""Scenes of the tour: constraints that block, open and count, and an amendment that a permission fails by."""
 
 from typing import Any
 

@@ -463,6 +463,24 @@ def test_a_floor_by_an_expression_holds_after_the_commitment_whatever_it_reads(f
             assert (found.code, found.facts["fault"]) == ("constraint_fault", "zero_divisor")
 
 
+def test_a_request_rests_on_a_gap_that_is_an_amount_and_on_no_other():
+    soil = {"name": "soil", "holds": "metric.burn < 0", "blocks": ["x"]}
+    with world() as kernel:
+        create(
+            kernel,
+            [RUNWAY, soil, {"name": "two", "participants": 9, "blocks": ["x"]}],
+            metrics={"burn": BURN},
+        )
+        fund(kernel, 100)
+        asked = {"budget": B, "name": "more"}
+        for name in ("runway", "soil", "two"):  # nobody measured what a month costs
+            told = kernel.native("budget.request", constraint=name, **asked)
+            assert codes(told) == ["nothing_missing"]
+        record(kernel, "burn", 50)
+        assert kernel.native("budget.request", constraint="runway", **asked).allowed
+        assert row(kernel).proposals["more"]["amount"] == 200
+
+
 HOSTILE = [
     ({"needs": "1 +"}, "at character"),
     ({"needs": "true"}, "at character"),

@@ -16,6 +16,7 @@ from splittally.core.native.plans import plan_of
 from splittally.core.native.standing import standings_now
 from splittally.core.state import State
 from splittally.core.types import BudgetDef
+from splittally.runtime.proposal_views import people_rows
 from splittally.runtime.stage_views import stage_rows
 
 
@@ -46,6 +47,7 @@ def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL
             if (firing.budget, firing.status) == (name, "waiting")
         ],
         "parts": sorted(x for x, grant in state.caps.grants.items() if grant.parent == budget.grant),
+        **people_rows(state, budget),
     }
 
 

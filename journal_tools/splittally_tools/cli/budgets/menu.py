@@ -31,6 +31,12 @@ READ, PLAN, PEOPLE = "Read", "Plans and funds", "Between people"
 COMMANDS: dict[str, Entry] = {
     "show": Entry(READ, "show", "how budgets stand: plan, stage, funds, solution"),
     "fund": Entry(PLAN, "fund", "move funds to a budget"),
+    "request": Entry(PEOPLE, "request", "ask for more funds, with what that rests on"),
+    "propose": Entry(PEOPLE, "propose", "propose a part for somebody, or a review"),
+    "branch": Entry(PEOPLE, "branch", "propose a draft of the plan"),
+    "vote": Entry(PEOPLE, "vote", "agree, object or abstain"),
+    "answer": Entry(PEOPLE, "answer", "answer a proposal or a rule that waits, or comment"),
+    "merge": Entry(PEOPLE, "merge", "put a draft of the plan in force"),
 }
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from msgspec import UNSET
 
+from splittally.core.amounts import shown
 from splittally.core.budget.expressions import amount_of, condition_of
 from splittally.core.budget.parts import Constraint
 from splittally.core.expr import ExprFault
@@ -87,7 +88,11 @@ def used_by_opened(budget: str, x: Constraint, sight: Sight) -> int:
 def gap_of(x: Constraint, standing: Standing) -> dict[str, Any]:
     """What is missing for a constraint that is not met: an amount, principals, or a condition."""
     if x.resource:
-        gap: dict[str, Any] = {"constraint": x.name, "resource": x.resource, "missing": standing.missing}
+        gap: dict[str, Any] = {
+            "constraint": x.name,
+            "resource": x.resource,
+            "missing": shown(standing.missing),
+        }
         if x.needs is not UNSET:
             gap |= {"needs": x.needs, "needed": standing.needed, "have": standing.there}
     elif x.participants is not UNSET:

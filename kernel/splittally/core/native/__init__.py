@@ -9,14 +9,18 @@ from splittally.core.native import (
     budgets,
     callers,
     clocks,
+    drafts,
     grants,
     holds,
     manifest,
     modules,
     money,
+    replies,
+    requests,
     solutions,
     splits,
     usage,
+    votes,
 )
 from splittally.core.native.row import Native, NativeCall
 
@@ -34,6 +38,10 @@ NATIVE: dict[str, Native] = {
     **splits.ROWS,
     **callers.ROWS,
     **usage.ROWS,
+    **requests.ROWS,
+    **drafts.ROWS,
+    **votes.ROWS,
+    **replies.ROWS,
 }
 
 __all__ = ["NATIVE", "Native", "NativeCall"]
