@@ -128,6 +128,8 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "module_renamed": ("{name} means another module now; {entry:text} keeps what it meant",),
     "budgets_kept": ("budgets that the manifest does not state stay as they are", ": {budgets:few}"),
     "conversion_uncovered": ("the counter-account {account} would give more than it has", *_LACKS),
+    "rate_moved": ("{conversion} gives {needed:text} now", ", and not {value:text}"),
+    "rate_floated": ("{conversion} was carried out at the rate {rate:text}", ": {reason:text}"),
     "allocations_unequal": ("the parts of a split of {budget} do not sum to the whole",),
     "plan_widened": ("the amended plan is wider than the one in force", ": {field:text}", " {name}"),
     "permission_fails": (
@@ -136,6 +138,17 @@ SENTENCES: dict[str, tuple[str, ...]] = {
         " and {available:amount} could be posted",
         " because of {constraint}",
     ),
+    "recorded_before": (
+        "{name} was recorded for {budget} and is not counted again",
+        ": intent {intent_hash}",
+    ),
+    "value_out_of_bounds": (
+        "{value} is outside the bounds of {metric}",
+        "; it is at least {minimum}",
+        "; it is at most {maximum}",
+    ),
+    "segment_missing": ("a record of {metric} says its {segment}",),
+    "metric_computed": ("{metric} is computed from other metrics and takes no value",),
     "rule_skipped": ("the rule {rule} fell due and could not be carried out", ": {reason:text}"),
     "nothing_missing": ("{budget} lacks nothing by this", ": {constraint}", ": {formula}"),
     "more_than_asked": ("{proposal} asks for {available:amount}", ", and not for {needed:amount}"),

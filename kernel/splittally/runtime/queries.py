@@ -31,6 +31,7 @@ from splittally.runtime.ledger_views import (
     raised_by,
     resource_row,
 )
+from splittally.runtime.metric_history import metric_history
 from splittally.runtime.rows import Row
 from splittally.runtime.spend import GRANT, SpendQuery, require_groups, spend
 from splittally.runtime.table import Table
@@ -180,6 +181,15 @@ class Queries(Definitions):
             lambda: self._current().plans.budgets.keys(),
             lambda name: self._budget_row(name, per),
         )
+
+    def metric_history(self, budget: str, metric: str) -> Row:
+        """Every value of a budget's metric with the version of its definition, and who wrote which when.
+
+        It reads the journal once. `InvalidInput` where there never was such a metric.
+        """
+        if self._book is None:
+            raise InvalidInput("a history is read from a journal, and this state has none", field="metric")
+        return metric_history(self._book(), self._current(), budget, metric)
 
     def _budget_row(self, name: str, per: str) -> Row | None:
         state = self._current()

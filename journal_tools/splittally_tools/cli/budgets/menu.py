@@ -30,6 +30,8 @@ class Entry(NamedTuple):
 READ, PLAN, PEOPLE = "Read", "Plans and funds", "Between people"
 COMMANDS: dict[str, Entry] = {
     "show": Entry(READ, "show", "how budgets stand: plan, stage, funds, solution"),
+    "metric": Entry(READ, "metric", "the values of a metric, each with its definition"),
+    "entries": Entry(READ, "entries", "what its rules did, with formulas and inputs"),
     "fund": Entry(PLAN, "fund", "move funds to a budget"),
     "request": Entry(PEOPLE, "request", "ask for more funds, with what that rests on"),
     "propose": Entry(PEOPLE, "propose", "propose a part for somebody, or a review"),

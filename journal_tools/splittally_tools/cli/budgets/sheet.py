@@ -13,10 +13,11 @@ from typing import Any
 from splittally.edge.gaps import gap_text
 from splittally.edge.wording import Wording, short_hash
 
+from splittally_tools.cli.budgets.measures import show_measures
 from splittally_tools.cli.budgets.words import with_units
 from splittally_tools.cli.output import Figure, Page, say, table, word
 
-REST = ("metrics", "expected", "waiting", "solution", "input")
+REST = ("expected", "waiting", "solution", "input")
 
 
 def show_budget(out: Page, row: dict[str, Any], wording: Wording) -> None:
@@ -34,6 +35,7 @@ def show_budget(out: Page, row: dict[str, Any], wording: Wording) -> None:
     for gap in row["missing"]:
         say(out, gap_text(gap, wording), "red")
     _people(out, row, wording)
+    show_measures(out, row, wording)
     for title in REST:
         if row[title]:
             say(out, f"{title}: {word(with_units(row[title], wording))}")

@@ -1,4 +1,4 @@
-"""Native effects on what budgets know: record a metric, solve.
+"""The native effect on what budgets solve.
 
 Rule 1. Solving moves nothing and changes no plan. The same input gives the same solution.
 Rule 2. The built-in solver evaluates the plan's formulas in exact integers. Whoever brings cells of their
@@ -11,28 +11,16 @@ from splittally.core import expr
 from splittally.core.amounts import in_model
 from splittally.core.budget.expressions import amount_of
 from splittally.core.budget.plan import Plan
-from splittally.core.events import Event, Measured, Solved
+from splittally.core.events import Event, Solved
 from splittally.core.findings import Finding, find
 from splittally.core.limits import PLAN_ITEMS_MAX
-from splittally.core.native.plans import metric_events, plan_of, touches_budget
+from splittally.core.native.plans import plan_of, touches_budget
 from splittally.core.native.reading import reading_of
 from splittally.core.native.row import Native, NativeCall
 from splittally.core.state import State
 from splittally.core.types import BudgetDef, Cell, is_id
 
 FORMULAS = "formulas"
-
-
-class RecordMetric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A value of a metric of a budget, in the metric's unit."""
-
-    budget: str
-    metric: str
-    value: int
-
-    def __post_init__(self) -> None:
-        if not in_model(self.value):
-            raise ValueError("`value` is an integer of the data model")
 
 
 class SolveBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,19 +41,6 @@ class SolveBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             raise ValueError("each cell and input has a name of its own")
         if not all(map(in_model, [*self.input.values(), *(y.value for y in self.cells)])):
             raise ValueError("cells and inputs are integers of the data model")
-
-
-def _check_metric(state: State, call: NativeCall, params: RecordMetric) -> list[Finding]:
-    budget = state.plans.budgets.get(params.budget)
-    if budget is None:
-        return [find("not_found", budget=params.budget)]
-    known = params.metric in plan_of(state, budget).metrics
-    return [] if known else [find("not_found", metric=params.metric, budget=params.budget)]
-
-
-def _make_metric(state: State, call: NativeCall, params: RecordMetric) -> list[Event]:
-    measured = Measured(params.budget, params.metric, params.value)
-    return [measured, *metric_events(state, measured, call.intent_hash, call.now_ns)]
 
 
 def _check_solve(state: State, call: NativeCall, params: SolveBudget) -> list[Finding]:
@@ -108,8 +83,5 @@ def _integer(value: object) -> int:
 ROWS = {
     "budget.solve": Native(
         SolveBudget, touches_budget, _check_solve, _make_solve, "bring a budget's solution up to date"
-    ),
-    "metric.record": Native(
-        RecordMetric, touches_budget, _check_metric, _make_metric, "record a value of a metric"
     ),
 }
