@@ -35,7 +35,7 @@ from splittally.core.governor.state import GOVERNOR
 from splittally.core.ledger.check import check_accounts, draw_moves
 from splittally.core.native import NATIVE, Native, NativeCall
 from splittally.core.native.authority import check_authority
-from splittally.core.native.plans import plan_findings
+from splittally.core.native.standing import NO_CHAIN, plan_findings
 from splittally.core.policy import NO_STAGE, PolicyInput, check_policy
 from splittally.core.reasons import RETRY_AFTER, TOP_UP
 from splittally.core.reservation import (
@@ -273,7 +273,8 @@ def _check_plans(case: Candidate) -> StageResult:
         moves = draw_moves(case.reservation.draws)
     else:
         moves = native.moves(case.params) if native.moves is not None else []
-    findings = plan_findings(state, moves)
+    chain = [link.grant for link in case.chain.links] if native is None else NO_CHAIN
+    findings = plan_findings(state, moves, case.now_ns, chain)
     return StageResult(DENY, findings) if findings else PASSED
 
 

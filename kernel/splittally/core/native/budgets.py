@@ -24,6 +24,7 @@ from splittally.core.limits import BUDGET_NAME_BYTES_MAX, PLAN_ITEMS_MAX
 from splittally.core.native.adoption import check_plan, plan_bytes
 from splittally.core.native.authority import scope_of
 from splittally.core.native.credit import backs, check_credit
+from splittally.core.native.failing import newly_failing, says_more
 from splittally.core.native.measuring import check_values, measured_events
 from splittally.core.native.money import account_events, account_value, check_debts, resource_value
 from splittally.core.native.parts import part_events
@@ -260,7 +261,16 @@ def _check_amend(state: State, call: NativeCall, params: AmendBudget) -> list[Fi
     if budget is None:
         return [find("not_found", budget=params.budget)]
     findings = check_plan(state, call, params.schema, budget.parent, call.grant)
-    return findings + check_narrower(plan_of(state, budget), params.schema)
+    findings += check_narrower(plan_of(state, budget), params.schema)
+    return findings + _tell_amend(state, call, params) if findings else []
+
+
+def _tell_amend(state: State, call: NativeCall, params: AmendBudget) -> list[Finding]:
+    """The permissions that the new plan makes fail, where either plan says more of its constraints."""
+    budget = state.plans.budgets[params.budget]
+    if not (says_more(plan_of(state, budget)) or says_more(params.schema)):
+        return []
+    return newly_failing(state, budget, params.schema, call.now_ns)
 
 
 def _make_amend(state: State, call: NativeCall, params: AmendBudget) -> list[Event]:
@@ -306,6 +316,11 @@ ROWS = {
         moves=_funding,
     ),
     "budget.amend": Native(
-        AmendBudget, _touches_amend, _check_amend, _make_amend, "give a budget a narrower plan"
+        AmendBudget,
+        _touches_amend,
+        _check_amend,
+        _make_amend,
+        "give a budget a narrower plan",
+        tell=_tell_amend,
     ),
 }
