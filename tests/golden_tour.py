@@ -10,7 +10,12 @@ from splittally.edge.receipt_signatures import sign_receipt
 from splittally.edge.records import Intent, Receipt
 from splittally.sandbox.registry import builtin
 
+from tests.golden_acting import acting
 from tests.golden_manifests import DAY, FIRST, GRANTS, NATURAL_MAX, POLICY
+from tests.golden_metrics import metrics
+from tests.golden_people import people
+from tests.golden_solvers import solvers
+from tests.golden_stages import stages
 from tests.golden_teller import DAY_ONE, SECOND, Tour, key_of
 
 EMPTY_MODULE = b"\0asm\1\0\0\0"
@@ -21,7 +26,7 @@ def play(tour: Tour) -> None:
     for scene in (
         making, value, settling, refusals, chain, endings, windows, cards, refunds, doubts, groups,
         policy, approvals, authority, budgets, governor, quorum, calendars, broken, capacity, credit,
-        invoices, prices, callers, signatures, anchors,
+        invoices, prices, callers, signatures, stages, metrics, solvers, acting, people, anchors,
     ):  # fmt: skip
         tour.scene((scene.__doc__ or "").rstrip("."))
         scene(tour)
