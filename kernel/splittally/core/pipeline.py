@@ -10,7 +10,8 @@ Stages 1 and 2, seal and known, come before a command is decided (`runtime/pipel
 
     3 caps      every grant of the chain exists, is live, covers the kind and what it touches
     4 enforcer  what may it cost at most? One answer for each leg
-    5 ledger    every limit of every leg, every account drawn on, what a native effect reaches and finds wrong
+    5 ledger    every limit of every leg, every account drawn on with what its overdraft gives, what a native
+                effect reaches and finds wrong
     6 plan      the plans of the budgets whose accounts are debited still hold
     7 policy    the first rule that matches
     8 governor  should it happen now?
@@ -33,8 +34,10 @@ from splittally.core.governing import governed
 from splittally.core.governor.check import UNGOVERNED
 from splittally.core.governor.state import GOVERNOR
 from splittally.core.ledger.check import check_accounts, draw_moves
+from splittally.core.ledger.moves import Move
 from splittally.core.native import NATIVE, Native, NativeCall
 from splittally.core.native.authority import check_authority
+from splittally.core.native.overdraft import NOTHING_GIVEN, Given, give
 from splittally.core.native.plans import plan_findings
 from splittally.core.policy import NO_STAGE, PolicyInput, check_policy
 from splittally.core.reasons import RETRY_AFTER, TOP_UP
@@ -70,7 +73,8 @@ class Candidate(Struct, gc=False):
     """One intent on its way through the stages; a stage fills in what the later ones rest on.
 
     `seen` is the evidence, each leg's answer in the order of the chain. `call` and `params` are there for a
-    native effect. `rule` and `counted` are what policy said.
+    native effect. `given` is what overdrafts gave, which `state` then has. `rule` and `counted` are what
+    policy said.
     """
 
     state: State
@@ -84,6 +88,7 @@ class Candidate(Struct, gc=False):
     params: Any = None
     estimates: list[dict[str, int]] = []
     reservation: Reservation = NO_RESERVATION
+    given: Given = NOTHING_GIVEN
     rule: int = NO_STAGE
     counted: list[Count] = []
     asks: list[Ask] = []
@@ -201,11 +206,13 @@ def _admit(case: Candidate, outcome: str, findings: list[Finding], events: list[
 
 def _effects(case: Candidate, at: int, outcome: str) -> list[Event]:
     """What an admitted intent does: it is held, or a native effect is finished at once."""
+    given, planned = case.given.events, case.reservation
     if case.native is None:
-        return hold_events(case.now_ns, case.chain, case.member, at, outcome, case.reservation, case.asks)
+        held = hold_events(case.now_ns, case.chain, case.member, at, outcome, planned, case.asks)
+        return given + held if given else held
     assert case.call is not None
-    charged = native_charge_events(case.state.ledger, case.member, case.reservation)
-    return charged + case.native.make(case.state, case.call, case.params)
+    charged = native_charge_events(case.state.ledger, case.member, planned)
+    return given + charged + case.native.make(case.state, case.call, case.params)
 
 
 # --- the stages -------------------------------------------------------------------------------------
@@ -248,7 +255,11 @@ def _check_ledger(case: Candidate) -> StageResult:
     state = case.state
     planned = plan_reservation(state, case.now_ns, case.principal, case.chain, case.member, case.estimates)
     case.reservation = planned
+    if state.plans.budgets:
+        given = case.given = give(state, case.now_ns, case.member.intent_hash, _moves(case), planned.legs)
+        state = case.state = given.state or state
     shortfalls = check_accounts(state.ledger, planned.draws) if planned.draws else []
+    shortfalls = shortfalls + case.given.findings if case.given.findings else shortfalls
     if case.native is not None and case.call is not None:
         beyond = check_authority(state, case.call, case.native.touches(state, case.call, case.params))
         shortfalls = shortfalls + (beyond or case.native.check(state, case.call, case.params))
@@ -265,15 +276,18 @@ def _check_ledger(case: Candidate) -> StageResult:
     return StageResult(outcome, findings + shortfalls, events, asks=asks)
 
 
+def _moves(case: Candidate) -> list[Move]:
+    """What an intent takes from accounts: what it draws, or what a native effect moves."""
+    if case.native is None:
+        return draw_moves(case.reservation.draws)
+    return case.native.moves(case.params) if case.native.moves is not None else []
+
+
 def _check_plans(case: Candidate) -> StageResult:
-    state, native = case.state, case.native
+    state = case.state
     if not state.plans.budgets or case.is_above_rules:
         return PASSED
-    if native is None:
-        moves = draw_moves(case.reservation.draws)
-    else:
-        moves = native.moves(case.params) if native.moves is not None else []
-    findings = plan_findings(state, moves)
+    findings = plan_findings(state, _moves(case))
     return StageResult(DENY, findings) if findings else PASSED
 
 

@@ -91,6 +91,13 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     ),
     "amount_overflow": ("an amount would pass 2^64-1 minor units", ": {needed:amount}"),
     "insufficient_balance": ("{account} holds too little {resource:text}", *_LACKS),
+    "overdraft_locked": (
+        "{needed:amount} would come from the overdraft of {budget}, and its {reason:text} keeps it shut",
+        " ({fault:text})",
+        ": it read {metric}",
+    ),
+    "overdraft_exceeded": ("the overdraft of {budget} gives no more", *_LACKS),
+    "overdraft_uncovered": ("{account} would give more {resource:text} than it has", *_LACKS),
     "payee_missing": ("{resource:text} would be drawn and no grant of the chain says who is paid",),
     "payee_unlisted": ("{account} is not listed as one who may be paid", "; listed are {available}"),
     "limit_approaching": (f"{_LIMIT} is reached", ": it is {limit:amount}"),
@@ -127,9 +134,14 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "carried_over": ("open reservations were carried over the change", ": {count}"),
     "module_renamed": ("{name} means another module now; {entry:text} keeps what it meant",),
     "budgets_kept": ("budgets that the manifest does not state stay as they are", ": {budgets:few}"),
+    "overdraft_unbacked": ("an overdraft of {resource:text} comes from a parent budget, and there is none",),
     "conversion_uncovered": ("the counter-account {account} would give more than it has", *_LACKS),
     "allocations_unequal": ("the parts of a split of {budget} do not sum to the whole",),
     "plan_widened": ("the amended plan is wider than the one in force", ": {field:text}", " {name}"),
+    "migration_unmapped": (
+        "{name} of {field:text} goes nowhere in the new plan: map it, or to nothing to leave it behind",
+        ": {reason:text}",
+    ),
     "rule_skipped": ("the rule {rule} fell due and could not be carried out", ": {reason:text}"),
     # --- plan, policy, governor, group ------------------------------------------------------------
     "planning_stage": ("the budget {budget} is not funded enough to operate",),

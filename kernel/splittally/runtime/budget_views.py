@@ -16,6 +16,7 @@ from splittally.core.ledger.moves import spendable
 from splittally.core.native.plans import plan_of
 from splittally.core.state import State
 from splittally.core.types import BudgetDef
+from splittally.runtime.work_views import charter_row
 
 
 def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL) -> dict[str, Any]:
@@ -45,6 +46,7 @@ def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL
             for key, firing in sorted(state.plans.firings.items())
             if (firing.budget, firing.status) == (name, "waiting")
         ],
+        **charter_row(state, budget),
         "parts": sorted(x for x, grant in state.caps.grants.items() if grant.parent == budget.grant),
     }
 

@@ -2,9 +2,12 @@
 
 Rule 1. What the old plan has stays: resources with their decimals, lines, metrics, conversions, formulas.
 Rule 2. A minimum may rise and never fall; a constraint may move to the tier that binds earlier.
-Rule 3. Every widening is named.
+Rule 3. What a target lets be spent may fall and never rise, and an overdraft may shrink, keeping its
+        condition.
+Rule 4. Every widening is named.
 """
 
+from splittally.core.budget.charter import spend_targets
 from splittally.core.budget.parts import FULL, PARTIAL
 from splittally.core.budget.plan import Plan
 from splittally.core.findings import Finding, find
@@ -37,4 +40,23 @@ def check_narrower(old: Plan, new: Plan) -> list[Finding]:
             findings.append(find("plan_widened", field="constraints", name=was.name, needed=was.tier))
     if new.allocations != old.allocations:
         findings.append(find("cannot_change", field="allocations"))
+    return findings + _wider_spend(old, new)
+
+
+def _wider_spend(old: Plan, new: Plan) -> list[Finding]:
+    """Where more might be spent than before: by a target, or by an overdraft."""
+    now = spend_targets(new)
+    findings = [
+        find("plan_widened", field="metrics", name=name, needed=-most, value=-now.get(name, -1))
+        for name, most in spend_targets(old).items()
+        if name in new.metrics and not 0 <= now.get(name, -1) <= most
+    ]
+    had, has = old.overdraft, new.overdraft
+    if has is None:
+        return findings
+    is_same = had is not None and (had.resource, had.when) == (has.resource, has.when)
+    if had is None or not is_same or has.amount > had.amount:
+        needed = had.amount if had is not None else 0
+        facts = {"needed": needed, "value": has.amount}
+        findings.append(find("plan_widened", field="overdraft", name=has.resource, **facts))
     return findings

@@ -12,6 +12,7 @@ from splittally.core.native import (
     grants,
     holds,
     manifest,
+    migration,
     modules,
     money,
     solutions,
@@ -32,6 +33,7 @@ NATIVE: dict[str, Native] = {
     **budgets.ROWS,
     **solutions.ROWS,
     **splits.ROWS,
+    **migration.ROWS,
     **callers.ROWS,
     **usage.ROWS,
 }

@@ -6,16 +6,25 @@ Rule 2. Planning, funding and authority stay apart: amending moves nothing and g
 Rule 3. A child holds at most what its parent may hold, and its charter stands below the parent's.
 """
 
-import msgspec
+from collections.abc import Mapping
+
 from msgspec import Struct
 from msgspec.structs import replace
 
 from splittally.core.amounts import fits
+from splittally.core.budget.charter import charter_limits
 from splittally.core.budget.narrowing import check_narrower
 from splittally.core.budget.plan import Plan
 from splittally.core.budget.shares import shared
 from splittally.core.canonical import encode
-from splittally.core.caps.grants import GrantTerms, build_grant, check_new_name, check_terms, grant_events
+from splittally.core.caps.grants import (
+    GrantTerms,
+    build_grant,
+    check_new_name,
+    check_terms,
+    grant_events,
+    terms_of,
+)
 from splittally.core.events import Defined, Event, LimitSet
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_schema
@@ -24,10 +33,12 @@ from splittally.core.limits import BUDGET_NAME_BYTES_MAX
 from splittally.core.native.adoption import check_plan, plan_bytes
 from splittally.core.native.authority import scope_of
 from splittally.core.native.credit import backs, check_credit
+from splittally.core.native.grants import change_events
 from splittally.core.native.money import account_events, account_value, check_debts, resource_value
 from splittally.core.native.parts import part_events
 from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_of, touches_plan
 from splittally.core.native.row import NOTHING, Native, NativeCall, Touches
+from splittally.core.rows import budget_row
 from splittally.core.state import State
 from splittally.core.types import BUDGETS, CAP_SPEND, LIFE, OPERATOR, ROOT, BudgetDef, Grant, Lender, is_id
 
@@ -158,6 +169,7 @@ def _charter_terms(state: State, call: NativeCall, params: CreateBudget, plan: P
     return GrantTerms(
         cap=CAP_SPEND,
         params=encode({"resources": sorted(plan.resources)}),
+        budget=charter_limits(plan) or None,
         parent=parent,
         holder=params.holder,
         draws_on=dict.fromkeys(sorted(plan.resources), params.budget),
@@ -175,8 +187,13 @@ def _check_parts(state: State, charter: str, plan: Plan) -> list[Finding]:
     return findings + [find("name_taken", name=name) for name in twice]
 
 
-def create_events(state: State, call: NativeCall, params: CreateBudget) -> list[Event]:
-    """Account, plan, charter and parts of a budget in which `check_create` found nothing, and its funding."""
+def create_events(
+    state: State, call: NativeCall, params: CreateBudget, funds: Mapping[str, int] | None = None
+) -> list[Event]:
+    """Account, plan, charter and parts of a budget in which `check_create` found nothing, and its funding.
+
+    `funds` are what it gets otherwise in the same record, by resource: its parts share that, too.
+    """
     plan = _plan(state, params)
     digest = hash_schema(plan_bytes(plan))
     budget = BudgetDef(
@@ -191,12 +208,12 @@ def create_events(state: State, call: NativeCall, params: CreateBudget) -> list[
     events = definition_events(state, plan)
     events += account_events(budget.name, params.debt_limit, _lender(state, call, params, plan))
     events += _reserved_events(state, budget, plan)
-    events.append(Defined("budgets", budget.name, _budget_value(budget)))
+    events.append(Defined("budgets", budget.name, budget_value(budget)))
     terms = _charter_terms(state, call, params, plan)
     events += grant_events(state.caps, build_grant(budget.name, terms, call.principal), terms.params, None)
     events += _counting_events(state, budget, plan)
     for resource, weights in sorted(plan.allocations.items()):
-        whole = params.amount if resource == params.resource else 0
+        whole = (params.amount if resource == params.resource else 0) + (funds or {}).get(resource, 0)
         parts = shared(whole, weights)
         events += part_events(state, call, terms, budget.name, resource, parts, {})
     fork = state.fork()
@@ -232,7 +249,8 @@ def _reserved_events(state: State, budget: BudgetDef, plan: Plan) -> list[Event]
 
 def _counting_events(state: State, budget: BudgetDef, plan: Plan) -> list[Event]:
     """Counters of the charter that limit nothing, where the plan reads what was spent."""
-    counted = [name for name in sorted(plan.resources) if plan.counts_spend]
+    limited = charter_limits(plan)
+    counted = [name for name in sorted(plan.resources) if plan.counts_spend and name not in limited]
     return [
         LimitSet(budget.grant, name, LIFE, 0, -1)
         for name in counted
@@ -240,8 +258,19 @@ def _counting_events(state: State, budget: BudgetDef, plan: Plan) -> list[Event]
     ]
 
 
-def _budget_value(budget: BudgetDef) -> bytes:
-    return encode(msgspec.to_builtins(budget, builtin_types=(bytes,)))
+def _limiting_events(state: State, budget: BudgetDef, plan: Plan, now_ns: int) -> list[Event]:
+    """The charter with the limits that the new plan gives it, where they are others than the old plan's."""
+    was, limits = charter_limits(plan_of(state, budget)), charter_limits(plan)
+    if was == limits or state.caps.is_revoked(budget.grant):
+        return []
+    old = state.caps.grants[budget.grant]
+    kept = {name: amount for name, amount in (old.budget or {}).items() if name not in was}
+    terms = replace(terms_of(state.caps, old), budget={**kept, **limits} or None)
+    return change_events(state, old, build_grant(old.name, terms, old.made_by), terms.params, now_ns)
+
+
+def budget_value(budget: BudgetDef) -> bytes:
+    return encode(budget_row(budget))
 
 
 # --- amend and split --------------------------------------------------------------------------------
@@ -267,7 +296,8 @@ def adopt_events(state: State, call: NativeCall, old: BudgetDef, plan: Plan, ado
     budget = replace(old, schema=hash_schema(data), version=old.version + 1, adopted_by=adopter)
     events = definition_events(state, plan) + _reserved_events(state, old, plan)
     events += _counting_events(state, old, plan)
-    events.append(Defined("budgets", budget.name, _budget_value(budget)))
+    events.append(Defined("budgets", budget.name, budget_value(budget)))
+    events += _limiting_events(state, old, plan, call.now_ns)
     return events + calendar_events(state, budget, plan, call.intent_hash, call.now_ns)
 
 
