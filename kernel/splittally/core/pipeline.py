@@ -18,32 +18,30 @@ Stages 1 and 2, seal and known, come before a command is decided (`runtime/pipel
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from splittally.core.abi import CheckVerdict, Fault, read_check
 from splittally.core.asks import Ask
+from splittally.core.candidate import PASSED, Candidate, StageResult
 from splittally.core.canonical import decode
 from splittally.core.caps.check import check_chain, check_lists
 from splittally.core.caps.state import Chain
 from splittally.core.commands import Admitted, Evidence, Judged, Known, Member
-from splittally.core.events import Count, Decided, Event, Noted
+from splittally.core.events import Decided, Event, Noted
 from splittally.core.findings import Finding, advising, find, shown_facts
 from splittally.core.governing import governed
 from splittally.core.governor.check import UNGOVERNED
 from splittally.core.governor.state import GOVERNOR
-from splittally.core.ledger.check import check_accounts, draw_moves
-from splittally.core.ledger.moves import Move
-from splittally.core.native import NATIVE, Native, NativeCall
+from splittally.core.ledger.check import check_accounts
+from splittally.core.native import NATIVE, NativeCall
 from splittally.core.native.authority import check_authority
-from splittally.core.native.overdraft import NOTHING_GIVEN, Given, give
+from splittally.core.native.overdraft import give
 from splittally.core.native.plans import plan_findings
 from splittally.core.policy import NO_STAGE, PolicyInput, check_policy
 from splittally.core.reasons import RETRY_AFTER, TOP_UP
 from splittally.core.reservation import (
-    NO_FINDINGS,
-    Reservation,
     hold_events,
     native_charge_events,
     plan_reservation,
@@ -51,52 +49,6 @@ from splittally.core.reservation import (
 from splittally.core.state import State
 from splittally.core.types import ADMITTED, ALLOW, DENY, REQUIRE_APPROVAL, ROOT, strictest
 from splittally.core.visibility import seen_by
-
-NO_EVENTS: list[Event] = []
-NO_RESERVATION = Reservation(legs=[], limit_checks=[], draws=[], payee_findings=NO_FINDINGS)
-
-
-class StageResult(Struct, frozen=True, gc=False):
-    """An outcome and why, what admitting would record, what is recorded either way, and who is asked."""
-
-    outcome: str
-    findings: list[Finding] = NO_FINDINGS
-    admitted: list[Event] = NO_EVENTS
-    always: list[Event] = NO_EVENTS
-    asks: list[Ask] = []
-
-
-PASSED = StageResult(ALLOW)
-
-
-class Candidate(Struct, gc=False):
-    """One intent on its way through the stages; a stage fills in what the later ones rest on.
-
-    `seen` is the evidence, each leg's answer in the order of the chain. `call` and `params` are there for a
-    native effect. `given` is what overdrafts gave, which `state` then has. `rule` and `counted` are what
-    policy said.
-    """
-
-    state: State
-    now_ns: int
-    principal: str
-    member: Member
-    chain: Chain
-    seen: list[Evidence]
-    native: Native | None = None
-    call: NativeCall | None = None
-    params: Any = None
-    estimates: list[dict[str, int]] = []
-    reservation: Reservation = NO_RESERVATION
-    given: Given = NOTHING_GIVEN
-    rule: int = NO_STAGE
-    counted: list[Count] = []
-    asks: list[Ask] = []
-
-    @property
-    def is_above_rules(self) -> bool:
-        """Whether no plan, policy or governor is asked: so nothing can lock the operator out."""
-        return self.native is not None and self.member.grant == ROOT
 
 
 class IntentDecision(Struct, frozen=True, gc=False):
@@ -256,7 +208,7 @@ def _check_ledger(case: Candidate) -> StageResult:
     planned = plan_reservation(state, case.now_ns, case.principal, case.chain, case.member, case.estimates)
     case.reservation = planned
     if state.plans.budgets:
-        given = case.given = give(state, case.now_ns, case.member.intent_hash, _moves(case), planned.legs)
+        given = case.given = give(state, case.now_ns, case.member.intent_hash, case.moves, planned.legs)
         state = case.state = given.state or state
     shortfalls = check_accounts(state.ledger, planned.draws) if planned.draws else []
     shortfalls = shortfalls + case.given.findings if case.given.findings else shortfalls
@@ -276,18 +228,11 @@ def _check_ledger(case: Candidate) -> StageResult:
     return StageResult(outcome, findings + shortfalls, events, asks=asks)
 
 
-def _moves(case: Candidate) -> list[Move]:
-    """What an intent takes from accounts: what it draws, or what a native effect moves."""
-    if case.native is None:
-        return draw_moves(case.reservation.draws)
-    return case.native.moves(case.params) if case.native.moves is not None else []
-
-
 def _check_plans(case: Candidate) -> StageResult:
     state = case.state
     if not state.plans.budgets or case.is_above_rules:
         return PASSED
-    findings = plan_findings(state, _moves(case))
+    findings = plan_findings(state, case.moves)
     return StageResult(DENY, findings) if findings else PASSED
 
 

@@ -15,20 +15,21 @@ from splittally.edge.wording import Wording, short_hash
 from splittally_tools.cli.budgets.words import with_units
 from splittally_tools.cli.output import Figure, Page, say, table, word
 
-REST = ("metrics", "expected", "waiting", "solution", "input")
+REST = ("metrics", "targets", "work", "overdraft", "expected", "waiting", "solution", "input")
 
 
 def show_budget(out: Page, row: dict[str, Any], wording: Wording) -> None:
     """The sheet of a budget, whose amounts a world says as `wording` does."""
     plan = f"plan {row['version']} ({short_hash(row['schema_hash'])})"
     say(out, f"{row['name']}: {row['stage']}, {plan}, adopted by {row['adopted_by']}")
-    for title, value in (("below", row["parent"]), ("grants below it", row["parts"])):
+    beside = ("below", "parent"), ("grants below it", "parts"), ("replaced by", "replaced_by")
+    for title, value in ((title, row[key]) for title, key in beside):
         if value:
             say(out, f"  {title}: {word(value)}")
     out.print(table(("resource", "balance", "in flight", "spendable"), _funds(row, wording)))
     if row["lines"]:
         out.print(table(("line", "per", "planned", "held for it", "share"), _lines(row["lines"], wording)))
-    for kept in row["schema"]["constraints"]:
+    for kept in row["schema"].get("constraints", ()):
         least = wording.amount(kept["minimum"], kept["resource"])
         say(out, f"keeps at least {least} ({kept['name']}, for the tier {kept['tier']})")
     for gap in row["missing"]:

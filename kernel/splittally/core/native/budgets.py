@@ -23,24 +23,23 @@ from splittally.core.caps.grants import (
     check_new_name,
     check_terms,
     grant_events,
-    terms_of,
 )
-from splittally.core.events import Defined, Event, LimitSet
+from splittally.core.events import Defined, Event
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_schema
 from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.limits import BUDGET_NAME_BYTES_MAX
 from splittally.core.native.adoption import check_plan, plan_bytes
 from splittally.core.native.authority import scope_of
+from splittally.core.native.charters import counting_events, limiting_events
 from splittally.core.native.credit import backs, check_credit
-from splittally.core.native.grants import change_events
 from splittally.core.native.money import account_events, account_value, check_debts, resource_value
 from splittally.core.native.parts import part_events
 from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_of, touches_plan
 from splittally.core.native.row import NOTHING, Native, NativeCall, Touches
 from splittally.core.rows import budget_row
 from splittally.core.state import State
-from splittally.core.types import BUDGETS, CAP_SPEND, LIFE, OPERATOR, ROOT, BudgetDef, Grant, Lender, is_id
+from splittally.core.types import BUDGETS, CAP_SPEND, OPERATOR, ROOT, BudgetDef, Grant, Lender, is_id
 
 
 class CreateBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"debit": "from"}):
@@ -211,7 +210,7 @@ def create_events(
     events.append(Defined("budgets", budget.name, budget_value(budget)))
     terms = _charter_terms(state, call, params, plan)
     events += grant_events(state.caps, build_grant(budget.name, terms, call.principal), terms.params, None)
-    events += _counting_events(state, budget, plan)
+    events += counting_events(state, budget, plan)
     for resource, weights in sorted(plan.allocations.items()):
         whole = (params.amount if resource == params.resource else 0) + (funds or {}).get(resource, 0)
         parts = shared(whole, weights)
@@ -247,28 +246,6 @@ def _reserved_events(state: State, budget: BudgetDef, plan: Plan) -> list[Event]
     return [Defined("accounts", name, account_value(name, 0))]
 
 
-def _counting_events(state: State, budget: BudgetDef, plan: Plan) -> list[Event]:
-    """Counters of the charter that limit nothing, where the plan reads what was spent."""
-    limited = charter_limits(plan)
-    counted = [name for name in sorted(plan.resources) if plan.counts_spend and name not in limited]
-    return [
-        LimitSet(budget.grant, name, LIFE, 0, -1)
-        for name in counted
-        if (budget.grant, name, LIFE, 0) not in state.ledger.counters
-    ]
-
-
-def _limiting_events(state: State, budget: BudgetDef, plan: Plan, now_ns: int) -> list[Event]:
-    """The charter with the limits that the new plan gives it, where they are others than the old plan's."""
-    was, limits = charter_limits(plan_of(state, budget)), charter_limits(plan)
-    if was == limits or state.caps.is_revoked(budget.grant):
-        return []
-    old = state.caps.grants[budget.grant]
-    kept = {name: amount for name, amount in (old.budget or {}).items() if name not in was}
-    terms = replace(terms_of(state.caps, old), budget={**kept, **limits} or None)
-    return change_events(state, old, build_grant(old.name, terms, old.made_by), terms.params, now_ns)
-
-
 def budget_value(budget: BudgetDef) -> bytes:
     return encode(budget_row(budget))
 
@@ -295,9 +272,9 @@ def adopt_events(state: State, call: NativeCall, old: BudgetDef, plan: Plan, ado
         return []
     budget = replace(old, schema=hash_schema(data), version=old.version + 1, adopted_by=adopter)
     events = definition_events(state, plan) + _reserved_events(state, old, plan)
-    events += _counting_events(state, old, plan)
+    events += counting_events(state, old, plan)
     events.append(Defined("budgets", budget.name, budget_value(budget)))
-    events += _limiting_events(state, old, plan, call.now_ns)
+    events += limiting_events(state, old, plan, call.now_ns)
     return events + calendar_events(state, budget, plan, call.intent_hash, call.now_ns)
 
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from splittally.core import expr
+from splittally.core.amounts import fits
 from splittally.core.budget.charter import charter_limits, spend_targets
 from splittally.core.budget.expressions import condition_of
 from splittally.core.budget.plan import Overdraft, Plan
@@ -67,7 +68,7 @@ def check_overdraft(state: State, plan: Plan, parent: str, adopter: str, now_ns:
         return [find("overdraft_unbacked", resource=resource)]
     most = charter_limits(plan).get(resource, 0)
     findings = []
-    if most > NATURAL_MAX:
+    if not fits(most):
         findings.append(find("amount_overflow", resource=resource, needed=most, available=NATURAL_MAX))
     if adopter != ROOT and not may_ask(state, adopter, TAKE, resource, parent, now_ns):
         findings.append(find("account_not_yours", account=parent, resource=resource))
