@@ -2,10 +2,13 @@
 
 import hypothesis.strategies as st
 import pytest
+import splittally
 from hypothesis import given
 from splittally import Intent, Receipt
 from splittally.core.events import Noted, Posted
+from splittally.core.snapshot import dump_state, load_state, state_root
 
+from tests.cli_tools import run
 from tests.rows.budgets import LOG, create, deposit, done, ended, held, world
 from tests.rows.worlds import codes, few, recorded
 
@@ -245,6 +248,25 @@ def test_an_amended_plan_shrinks_its_overdraft_and_never_widens_it():
         measured(kernel, 90)
         assert codes(spend(kernel, 10_101)) == ["insufficient_balance", "overdraft_exceeded"]
         assert spend(kernel, 10_100).allowed
+
+
+def test_what_was_drawn_and_what_was_replaced_stand_in_the_journal_and_in_its_snapshot(tmp_path):
+    path = tmp_path / "world"
+    with splittally.open(path, clock="given") as kernel:
+        kernel.apply({"resources": {"USD": 0}, "accounts": {LOG: {}}}, now_ns=1)
+        magazine(kernel)
+        child(kernel)
+        measured(kernel, 90)
+        assert spend(kernel, 10_400).allowed
+        done(kernel, "budget.migrate", budget=SISTER, source=CHILD, schema=plan())
+        rows = [dict(kernel.state.budgets[name]) for name in (CHILD, SISTER)]
+        state = kernel._world.state
+        assert state_root(load_state(dump_state(state))) == state_root(state)
+    assert [row["overdraft"]["drawn"] for row in rows] == [400, 400]
+    assert (rows[0]["replaced_by"], rows[1]["replaced_by"]) == (SISTER, "")
+    assert run("-w", path, "verify").code == 0
+    with splittally.open(path, clock="given") as kernel:
+        assert [dict(kernel.state.budgets[name]) for name in (CHILD, SISTER)] == rows
 
 
 STEPS = st.lists(

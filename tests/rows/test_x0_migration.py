@@ -168,6 +168,18 @@ def test_who_may_not_take_over_the_budget_does_not_migrate_it():
         assert held(kernel, OLD) == 400
 
 
+def test_a_tactical_grant_works_within_plans_and_replaces_none():
+    with world() as kernel:
+        press(kernel, plan("a"))
+        for rank in ("strategic", "tactical"):
+            params = {"operations": ["budget.migrate"], "rank": rank}
+            done(kernel, "grant.issue", name=rank, terms={"cap": "sys/native@1", "params": params})
+        told = kernel.native("budget.migrate", under="tactical", budget=NEW, source=OLD, schema=plan("a"))
+        assert "out_of_reach" in codes(told)
+        told = kernel.native("budget.migrate", under="strategic", budget=NEW, source=OLD, schema=plan("a"))
+        assert told.allowed, told
+
+
 NAMES = st.sets(st.sampled_from("abcd"), max_size=4)
 
 

@@ -101,7 +101,7 @@ def exact(value: Fraction) -> int | str:
 
 
 def _metric(state: State, plan: Plan, name: str, metric: str) -> dict[str, Any]:
-    row: dict[str, Any] = msgspec.to_builtins(plan.metrics[metric])
+    row: dict[str, Any] = msgspec.to_builtins(plan.metrics[metric]) | {"nature": plan.metrics[metric].kind}
     measure = state.plans.metrics.get((name, metric))
     return row | {"value": measure.value if measure else None, "count": measure.count if measure else 0}
 

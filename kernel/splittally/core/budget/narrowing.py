@@ -40,23 +40,24 @@ def check_narrower(old: Plan, new: Plan) -> list[Finding]:
             findings.append(find("plan_widened", field="constraints", name=was.name, needed=was.tier))
     if new.allocations != old.allocations:
         findings.append(find("cannot_change", field="allocations"))
-    return findings + _wider_spend(old, new)
+    return findings + _wider_targets(old, new) + _wider_overdraft(old, new)
 
 
-def _wider_spend(old: Plan, new: Plan) -> list[Finding]:
-    """Where more might be spent than before: by a target, or by an overdraft."""
+def _wider_targets(old: Plan, new: Plan) -> list[Finding]:
+    """Where a target would let more be spent than before, or limits nothing any more."""
     now = spend_targets(new)
-    findings = [
-        find("plan_widened", field="metrics", name=name, needed=-most, value=-now.get(name, -1))
+    return [
+        find("plan_widened", field="metrics", name=name, needed=-most)
         for name, most in spend_targets(old).items()
-        if name in new.metrics and not 0 <= now.get(name, -1) <= most
+        if name in new.metrics and (name not in now or now[name] > most)
     ]
+
+
+def _wider_overdraft(old: Plan, new: Plan) -> list[Finding]:
     had, has = old.overdraft, new.overdraft
-    if has is None:
-        return findings
+    if has is None or has == had:
+        return []
     is_same = had is not None and (had.resource, had.when) == (has.resource, has.when)
-    if had is None or not is_same or has.amount > had.amount:
-        needed = had.amount if had is not None else 0
-        facts = {"needed": needed, "value": has.amount}
-        findings.append(find("plan_widened", field="overdraft", name=has.resource, **facts))
-    return findings
+    if had is not None and is_same and has.amount <= had.amount:
+        return []
+    return [find("plan_widened", field="overdraft", name=has.resource)]
