@@ -5,12 +5,13 @@ import pytest
 import splittally
 from hypothesis import given
 from splittally import Intent, Receipt
+from splittally.core.commands import Known
 from splittally.core.events import Noted, Posted
 from splittally.core.snapshot import dump_state, load_state, state_root
 
 from tests.cli_tools import run
 from tests.rows.budgets import LOG, create, deposit, done, ended, held, world
-from tests.rows.worlds import codes, few, recorded
+from tests.rows.worlds import bodies, codes, few, recorded
 
 PARENT, CHILD, SISTER = "budgets/magazine", "budgets/content", "budgets/video"
 QUALITY = {"quality": {"description": "share of the articles that readers finish, in %", "nature": "output"}}
@@ -21,9 +22,9 @@ def plan(**more):
     return {"resources": {"USD": 0}, "metrics": QUALITY, "overdraft": OVERDRAFT} | more
 
 
-def child(kernel, name=CHILD, base=10_000, **more):
+def child(kernel, name=CHILD, base=10_000, pays_to=(LOG,), **more):
     funds = {"resource": "USD", "amount": base, "from": PARENT} if base else {}
-    about = {"budget": name, "parent": PARENT, "pays_to": [LOG], "schema": plan(**more)}
+    about = {"budget": name, "parent": PARENT, "pays_to": list(pays_to), "schema": plan(**more)}
     return done(kernel, "budget.create", **about, **funds)
 
 
@@ -222,17 +223,20 @@ def test_every_door_draws_the_same_and_a_dry_run_draws_nothing():
 
 
 def test_what_an_overdraft_gives_is_no_deposit_and_no_payment_of_the_task():
-    rule = {"name": "r", "on": "deposit", "do": []}
+    rule, walt = {"name": "r", "on": "deposit", "do": []}, "people/walt"
     with world() as kernel:
+        done(kernel, "account.open", account=walt)
         magazine(kernel)
-        child(kernel, base=0, rules=[rule])
+        child(kernel, base=0, rules=[rule], pays_to=[walt])
         measured(kernel, 90)
         decision = spend(kernel, 100)
         assert ended(kernel) == []
         kernel.settle(Receipt(decision.intent_hash, "ok", payload={}))
-        assert (held(kernel, LOG), ended(kernel)) == (100, [])
+        assert (held(kernel, walt), ended(kernel)) == (100, [])
         done(kernel, "settlement.refund", intent_hash=decision.intent_hash, amounts={"USD": 40})
-        assert (held(kernel, LOG), held(kernel, CHILD), held(kernel, PARENT)) == (60, 40, 19_900)
+        assert (held(kernel, walt), held(kernel, CHILD), held(kernel, PARENT)) == (60, 40, 19_900)
+        told = [x for body in bodies(kernel) for x in body.seen if isinstance(x, Known)]
+        assert [(x.payee, x.amount) for known in told for x in known.paid] == [(walt, 100)]
 
 
 def test_an_amended_plan_shrinks_its_overdraft_and_never_widens_it():
