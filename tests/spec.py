@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 from splittally.client.endings import ENDINGS
+from splittally.core.budget.proposals import LIFECYCLE
 from splittally.core.findings import Finding
 from splittally.core.ledger import lifecycle
 from splittally.core.native import NATIVE
@@ -143,6 +144,16 @@ def lifecycle_shown(table: list[tuple[str, str, str]]) -> str:
     return "\n".join([*rows, "", *diagram, "```"])
 
 
+def dialogue_table() -> str:
+    """Which act fits which kind of proposal, who may do it, and as what the proposal ends."""
+    rows = ["| kind | act | who may | ends as |", "|---|---|---|---|"]
+    for (kind, act), rule in LIFECYCLE.items():
+        operation = f"`{rule.who.operation}`" if rule.who.operation else "anybody"
+        who = "who proposed it" if rule.who.is_author else operation
+        rows.append(f"| `{kind}` | `{act}` | {who} | {rule.ends or '-'} |")
+    return "\n".join(rows)
+
+
 def endings_table() -> str:
     """The table of endings: what a client tells the kernel, and what its host gets."""
     rows = ["| when | row | what happened | the kernel is told | the host gets |", "|---|---|---|---|---|"]
@@ -159,6 +170,7 @@ def generated() -> dict[str, str]:
         "hold": lifecycle_shown(HOLD),
         "grant": lifecycle_shown(GRANT),
         "endings": endings_table(),
+        "dialogue": dialogue_table(),
     }
 
 

@@ -39,6 +39,7 @@ def mine() -> list[str]:
         "05-ledger.md",
         "06-manifest.md",
         "10-codes.md",
+        "11-budgets.md",
         "16-client.md",
     ]
 

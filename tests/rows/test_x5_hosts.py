@@ -103,6 +103,8 @@ def test_no_hold_is_extended_after_it_ended_however_it_did(ended, tmp_path):
 @given(
     most=st.integers(0, 300), asked=st.lists(st.tuples(st.integers(0, 40), st.integers(1, 500)), max_size=8)
 )
+@example(most=0, asked=[(0, 100), (0, 200), (0, 100)])  # put off, and back again: it falls due once
+@example(most=50, asked=[(30, 70)])  # its longest time counts from when it was made
 def test_a_hold_is_never_extended_past_what_its_grants_allow(most, asked):
     with world({"top": {"hold_ns_max": most}, "g": {"parent": "top"}}) as kernel:
         digest = held(kernel, {"tokens": 1}, expires_ns=60)

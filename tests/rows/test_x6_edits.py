@@ -5,11 +5,12 @@ import pytest
 import splittally
 from hypothesis import given
 from splittally import Intent
+from splittally.core.events import LimitSet
 from splittally.core.governor.cap_changes import spent_rows
 from splittally.core.governor.state import Governed
 from splittally.core.governor.terms import CapOnSpend, GovernorTerms
 
-from tests.rows.worlds import codes, few
+from tests.rows.worlds import codes, few, recorded
 
 DAY = 86_400 * 10**9
 PERS = ("60s", "hour", "day", "week", "month")
@@ -153,7 +154,9 @@ def test_an_edit_reaches_no_window_of_another_name_or_period(kernel, kind, per):
 
     assert kernel.apply(stated(5)).allowed
     assert [ask(name) for name in ("ggg", "gg")] == ["allow"] * 2
+    before = recorded(kernel, LimitSet)
     assert kernel.apply(stated(4)).allowed  # of `g` none is open
+    assert recorded(kernel, LimitSet) == before
     assert ask("g") == "allow"
     assert kernel.apply(stated(1)).allowed
     assert [ask(name) for name in ("ggg", "gg", "g")] == ["allow", "allow", "deny"]

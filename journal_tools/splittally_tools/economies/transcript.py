@@ -29,7 +29,7 @@ WIDTH = 100
 MARGIN = " " * 8
 FLIGHT = "in flight"
 SHOWN_APART = (Posted, RuleFired, HoldChanged, Released)
-NO_AMOUNT = ("retry_after", "version", "seq")
+NO_AMOUNT = ("percent", "retry_after", "version", "seq")
 
 
 class Transcript:

@@ -89,6 +89,10 @@ ACTIONS_PER_RULE_MAX = 16
 CASCADE_DEPTH_MAX = 8  # rules that make rules fall due
 CASCADE_FIRINGS_MAX = 256  # of rules by deposits, for one cause at one time: 16 budgets of 16 rules
 CASCADE_NAMED_MAX = 256  # rules that are named because they do not fire
+PROPOSALS_OPEN_MAX = 64  # of one budget: more than people answer
+PROPOSALS_ENDED_MAX = 64  # of one budget, the last; the journal has all of them
+PROPOSAL_STEPS_MAX = 32  # comments and offers: each records the row anew. What ends it always fits
+PROPOSAL_VOTES_MAX = 256  # of one proposal, as many as a quorum may need
 WEIGHT_MAX = 10**9  # of a share, and of a side of a rate's fraction: products stay far below 2^128
 
 # --- accounts: together they keep every balance inside -2^63 ... 2^64-1 -----------------------------

@@ -2,7 +2,8 @@
 
 Rule 1. Who holds the root grant sees everything. Anybody else sees amounts of grants that they hold, of the
         accounts on which such a grant of the chain draws or from which it may take, and of budgets whose
-        charter they hold. Caps on spend and the rates of policy rules are the world's.
+        charter they hold. What was said of a proposal is seen by who may speak of it. Caps on spend and the
+        rates of policy rules are the world's.
 Rule 2. What is not seen keeps its code, its advice, its names and the date at which its window ends
         (`resets`), and loses every number and list. What an enforcer of somebody else's grant says in words
         goes, too: the words have its numbers in them.
@@ -26,6 +27,12 @@ _RULE = "rule"  # its place in the policy is a name
 # Sums over what everybody does.
 _OF_THE_WORLD = ("over_daily_cap", "over_weekly_cap", "amount_overflow", "rate_exceeded")
 
+# What was said between people, found only for who may say something there.
+_OF_A_DIALOGUE = (
+    "funding_limited", "more_than_asked", "not_in_quorum", "plan_moved", "proposal_answered",
+    "proposals_full",
+)  # fmt: skip
+
 
 def seen_by(state: State, principal: str, chain: Chain, now_ns: int, finding: Finding) -> Finding:
     """A finding as this principal, who asks under this chain, may see it."""
@@ -46,6 +53,8 @@ def _is_visible(state: State, principal: str, chain: Chain, now_ns: int, finding
     if any(has_code(finding, code) for code in _OF_THE_WORLD):
         return False
     if finding.stage == "policy" or finding.stage == "caps":
+        return True
+    if any(has_code(finding, code) for code in _OF_A_DIALOGUE):
         return True
     if finding.code == "payee_unlisted":
         listing = next((link.grant for link in chain.links if link.grant.pays_to), None)

@@ -143,6 +143,32 @@ SENTENCES: dict[str, tuple[str, ...]] = {
         ": {reason:text}",
     ),
     "rule_skipped": ("the rule {rule} fell due and could not be carried out", ": {reason:text}"),
+    "nothing_missing": ("{budget} lacks nothing by this", ": {constraint}", ": {formula}"),
+    "more_than_asked": ("{proposal} asks for {available:amount}", ", and not for {needed:amount}"),
+    "funding_limited": (
+        "the plan of {budget} lets {percent} % of a request be granted now",
+        ": {available:amount}",
+        " of {needed:amount}",
+    ),
+    "proposal_ended": ("{proposal} has ended: it is {status:text}",),
+    "proposal_answered": (
+        "the proposal {proposal} is now {became:text}",
+        ": {amount:amount} are granted",
+        "; {agree} agree",
+        " of {needed} who must",
+    ),
+    "proposals_full": ("{budget} has as many {field:text} as may be", ": {most}"),
+    "act_unfit": ("{act:text} is no act on {proposal}", ", which is of kind {kind:text}"),
+    "not_proposer": ("{principal} did not propose {proposal}", ": {proposer} did"),
+    "authority_lacking": (
+        "{grant} does not cover {operation:text}",
+        " on {account}",
+        ": its rank is {rank:text}",
+    ),
+    "already_voted": ("{principal} has voted on {proposal} already", ": {vote:text}"),
+    "not_in_quorum": ("the quorum of {budget} does not name {principal}", "; it names {available:few}"),
+    "quorum_missing": ("the plan of {budget} has no `quorum` that could decide",),
+    "plan_moved": ("the plan of {budget} changed where the draft does", ": {conflicts:few}"),
     # --- plan, policy, governor, group ------------------------------------------------------------
     "planning_stage": ("the budget {budget} is not funded enough to operate",),
     "constraint_unmet": (

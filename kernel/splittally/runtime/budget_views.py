@@ -16,6 +16,7 @@ from splittally.core.ledger.moves import spendable
 from splittally.core.native.plans import plan_of
 from splittally.core.state import State
 from splittally.core.types import BudgetDef
+from splittally.runtime.proposal_views import people_rows
 from splittally.runtime.work_views import charter_row
 
 
@@ -48,6 +49,7 @@ def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL
         ],
         **charter_row(state, budget),
         "parts": sorted(x for x, grant in state.caps.grants.items() if grant.parent == budget.grant),
+        **people_rows(state, budget),
     }
 
 

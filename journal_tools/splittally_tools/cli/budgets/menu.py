@@ -38,6 +38,12 @@ COMMANDS: dict[str, Entry] = {
     "amend": Entry(PLAN, "amend", "give a budget a narrower plan"),
     "split": Entry(PLAN, "split", "split a pool into parts"),
     "fund": Entry(PLAN, "fund", "move funds to a budget"),
+    "request": Entry(PEOPLE, "request", "ask for more funds, with what that rests on"),
+    "propose": Entry(PEOPLE, "propose", "propose a part for somebody, or a review"),
+    "branch": Entry(PEOPLE, "branch", "propose a draft of the plan"),
+    "vote": Entry(PEOPLE, "vote", "agree, object or abstain"),
+    "answer": Entry(PEOPLE, "answer", "answer a proposal or a rule that waits, or comment"),
+    "merge": Entry(PEOPLE, "merge", "put a draft of the plan in force"),
 }
 
 

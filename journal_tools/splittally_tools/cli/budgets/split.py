@@ -1,5 +1,7 @@
 """`budgets split`: parts of a pool, by shares that sum to the whole or by amounts."""
 
+from typing import Any
+
 import click
 from splittally.core.errors import InvalidInput
 
@@ -32,7 +34,8 @@ def split(
     `tally budgets split budgets/team USD ann=60 eve=40`
     """
     said = _pairs("PART=SHARE", parts)
-    params = {"budget": name, "resource": resource, "holders": _pairs("PART=PRINCIPAL", holders)}
+    params: dict[str, Any] = {"budget": name, "resource": resource}
+    params["holders"] = _pairs("PART=PRINCIPAL", holders)
     params |= {"amounts": said} if amounts else {"shares": {key: _share(key, x) for key, x in said.items()}}
     params |= {"whole": whole} if whole is not None else {}
     return asked(session, "budget.split", params, under)

@@ -9,15 +9,19 @@ from splittally.core.native import (
     budgets,
     callers,
     clocks,
+    drafts,
     grants,
     holds,
     manifest,
     migration,
     modules,
     money,
+    replies,
+    requests,
     solutions,
     splits,
     usage,
+    votes,
 )
 from splittally.core.native.row import Native, NativeCall
 
@@ -36,6 +40,10 @@ NATIVE: dict[str, Native] = {
     **migration.ROWS,
     **callers.ROWS,
     **usage.ROWS,
+    **requests.ROWS,
+    **drafts.ROWS,
+    **votes.ROWS,
+    **replies.ROWS,
 }
 
 __all__ = ["NATIVE", "Native", "NativeCall"]

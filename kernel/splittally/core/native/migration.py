@@ -21,20 +21,21 @@ from msgspec.structs import replace
 from splittally.core.budget.charter import charter_limits
 from splittally.core.budget.plan import Plan
 from splittally.core.budget.state import of_budget
-from splittally.core.canonical import decode, encode
+from splittally.core.canonical import encode
 from splittally.core.events import Defined, Event, LimitSet, Measured, Noted, Solved
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, spendable
 from splittally.core.native.budgets import CreateBudget, budget_value, check_create, create_events
 from splittally.core.native.overdraft import given_so_far
 from splittally.core.native.plans import plan_of, touches_plan
+from splittally.core.native.proposals import check_covered
 from splittally.core.native.reading import spent_of
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.state import State
-from splittally.core.types import CAP_NATIVE, LIFE, OVERDRAFT, BudgetDef, is_id
+from splittally.core.types import LIFE, OVERDRAFT, BudgetDef, is_id
 
 FIELDS = ("metrics", "lines", "cells")
-STRATEGIC, TACTICAL = "strategic", "tactical"  # what a native grant's `rank` may be
+MIGRATE = "budget.migrate"
 
 
 class Mapped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,7 +86,8 @@ def _check(state: State, call: NativeCall, params: MigrateBudget) -> list[Findin
         return [find("cannot_change", budget=source.name, field="replaced_by", **facts)]
     if state.caps.is_revoked(source.grant):
         return [find("revoked", grant=source.grant, order="")]
-    old, findings = plan_of(state, source), _check_rank(state, call)
+    old = plan_of(state, source)
+    findings = check_covered(state, call.grant, MIGRATE, "", source.name, call.now_ns)
     for field in FIELDS:
         findings += _unmapped(
             field, _names(state, source, old, field), _names(state, source, params.schema, field), params
@@ -96,16 +98,6 @@ def _check(state: State, call: NativeCall, params: MigrateBudget) -> list[Findin
         if move.resource not in params.schema.resources
     ]
     return findings or check_create(state, call, _created(state, params))
-
-
-def _check_rank(state: State, call: NativeCall) -> list[Finding]:
-    """Whether every native grant of the chain may change plans, which replacing one does."""
-    natives = [grant for grant in state.caps.ancestors(call.grant) if grant.cap == CAP_NATIVE]
-    return [
-        find("out_of_reach", grant=grant.name, needed=STRATEGIC, value=TACTICAL)
-        for grant in natives
-        if decode(state.caps.cap_params(grant)).get("rank") == TACTICAL
-    ]
 
 
 def _names(state: State, source: BudgetDef, plan: Plan, field: str) -> list[str]:
@@ -223,7 +215,5 @@ def _touches(state: State, call: NativeCall, params: MigrateBudget) -> Touches:
 
 
 ROWS = {
-    "budget.migrate": Native(
-        MigrateBudget, _touches, _check, _make, "replace a budget by one with another plan"
-    ),
+    MIGRATE: Native(MigrateBudget, _touches, _check, _make, "replace a budget by one with another plan"),
 }
