@@ -4,7 +4,9 @@ Rule 1. Books of our own are kept from the events alone, and compared with the s
         each account that moved, and per resource what is in flight. Their sum is zero by construction.
 Rule 2. Each posting is asked of the function that every door of the kernel asks (`core/ledger/moves.py`), on
         the books as the events before it leave them. So what the kernel let happen is never called damage.
-Rule 3. What is in flight belongs to open intents and is what they drew. What else must stand is the list that
+Rule 3. Value comes in by `ledger.issue`, or by a rule of the plan in force that issues this resource to its
+        own budget from the issuer.
+Rule 4. What is in flight belongs to open intents and is what they drew. What else must stand is the list that
         the models of tests use, too (`core/ledger/invariants.py`).
 """
 
@@ -12,15 +14,19 @@ from collections import Counter
 
 import msgspec
 from splittally.core.amounts import Balance
+from splittally.core.budget.evolve import DONE
+from splittally.core.budget.plan import read_plan
+from splittally.core.budget.rules import issued_by
 from splittally.core.canonical import decode
 from splittally.core.commands import Submit
 from splittally.core.errors import JournalDamaged
-from splittally.core.events import Defined, Posted
+from splittally.core.events import Defined, Posted, RuleFired
 from splittally.core.findings import Finding
 from splittally.core.ledger.invariants import Refunds, broken_invariants
 from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.ledger.state import Ledger
 from splittally.core.state import DEFINITIONS, State
+from splittally.core.types import ISSUER, BudgetDef
 from splittally.runtime.record import Record
 
 FRAMES_BETWEEN = 65_536  # between two comparisons of whole tables
@@ -36,18 +42,25 @@ class Conservation:
         self._flying: Counter[tuple[bytes, str]] = Counter()  # by intent
         self._aloft: Counter[str] = Counter()  # by resource
         self._refunds = Refunds()
+        self._plans: dict[str, bytes] = {}  # which plan each budget has
 
     def see(self, record: Record, state: State) -> None:
         """Looks at what a record moves, event by event, and compares it with the `state` after it."""
         postings = []
+        fired: list[RuleFired] = []
         for event in record.body.out:
             for broken in self._refunds.see(event):
                 raise _unequal(record.seq, *broken)
             match event:
                 case Defined() if event.table in DEFINED:
                     self._define(event)
+                case Defined(table="budgets"):
+                    self._plans[event.key] = msgspec.convert(decode(event.value), BudgetDef).schema
+                case RuleFired() if event.status == DONE:
+                    fired.append(event)
                 case Posted():
-                    self._post(record, event)
+                    by_issue = _issues(record, event.intent_hash) or self._issued_by(fired, event, state)
+                    self._post(record.seq, event, by_issue)
                     postings.append(event)
         for posting in postings:
             self._compare(record.seq, posting, state)
@@ -58,12 +71,23 @@ class Conservation:
         table = self._books.accounts if event.table == "accounts" else self._books.resources
         table[event.key] = msgspec.convert(decode(event.value), DEFINITIONS[event.table].row)
 
-    def _post(self, record: Record, posting: Posted) -> None:
+    def _issued_by(self, fired: list[RuleFired], posting: Posted, state: State) -> bool:
+        """Whether a rule that fired before in this record issues what is posted, to its own budget."""
+        if posting.debit != ISSUER:
+            return False
+        data = state.caps.blobs.get(self._plans.get(posting.credit, b""))
+        return data is not None and any(
+            (x.cause, x.budget) == (posting.intent_hash, posting.credit)
+            and posting.resource in issued_by(read_plan(data).rules, x.rule)
+            for x in fired
+        )
+
+    def _post(self, seq: int, posting: Posted, by_issue: bool) -> None:
         resource, amount = posting.resource, posting.amount
         move = Move(posting.debit, posting.credit, resource, amount)
-        refused = refused_moves(self._books, [move], by_issue=_issues(record, posting.intent_hash))
+        refused = refused_moves(self._books, [move], by_issue=by_issue)
         if refused:
-            raise JournalDamaged(f"frame {record.seq} {_told(refused[0])}", seq=record.seq)
+            raise JournalDamaged(f"frame {seq} {_told(refused[0])}", seq=seq)
         for account, change in ((posting.debit, -amount), (posting.credit, amount)):
             if account:
                 key = (account, resource)
@@ -74,7 +98,7 @@ class Conservation:
                 if not self._flying[posting.intent_hash, resource]:
                     del self._flying[posting.intent_hash, resource]
         if self._flying[posting.intent_hash, resource] < 0:
-            raise JournalDamaged(f"frame {record.seq} moves `{resource}` that was not there", seq=record.seq)
+            raise JournalDamaged(f"frame {seq} moves `{resource}` that was not there", seq=seq)
 
     def _compare(self, seq: int, posting: Posted, state: State) -> None:
         books, resource = state.ledger, posting.resource

@@ -4,8 +4,7 @@ Rule 1. Every answer names the frame that it is of, and how many frames of the j
 Rule 2. `show` needs no journal: without one it answers what was read, and how far it is behind is unknown.
 """
 
-from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,11 @@ import click
 from msgspec import Struct
 from msgspec.structs import asdict
 from splittally.core.calendars import Calendar
-from splittally.core.errors import JournalDamaged, WorldError
 from splittally.core.events import Measured
-from splittally.core.limits import TIME_NS_MAX
-from splittally.core.types import CALENDAR_WINDOWS, EXTERNAL
+from splittally.core.types import EXTERNAL
 from splittally.edge.moments import Moment
 from splittally.edge.wording import Wording
-from splittally.runtime.moments import first_ns, frame_at, last_ns, refuse_backward, time_of
+from splittally.runtime.moments import refuse_backward
 from splittally.runtime.named import ACCOUNTS, RESOURCES, Names
 
 from splittally_tools.cli.exit_codes import DONE, REFUSED
@@ -29,20 +26,25 @@ from splittally_tools.cli.moments import since_option, until_option
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Figure, Page, emit, say, table, word
 from splittally_tools.cli.session import Session, shared
+from splittally_tools.cli.statistics_metrics import discard, metric
+from splittally_tools.cli.statistics_shown import (
+    bounds_of,
+    head_of_store,
+    in_file,
+    journal_of,
+    local,
+    path_of,
+    standing,
+)
+from splittally_tools.statistics.calendar import WINDOWS
 from splittally_tools.statistics.feed import (
-    FILE,
     Difference,
     Fed,
     first_difference,
     rebuild,
-    require_same,
     update,
 )
-from splittally_tools.statistics.store import Cursor, Statistics, StatisticsDamaged, open_statistics
-
-_in_file = click.option(
-    "--file", type=click.Path(dir_okay=False, path_type=Path), help=f"The store (WORLD/{FILE})."
-)
+from splittally_tools.statistics.store import Statistics, open_statistics
 
 MEASURED = Names(
     "resource",
@@ -62,48 +64,32 @@ def stats() -> None:
 
 @stats.command(name="update")
 @shared
-@_in_file
+@in_file
 @click.pass_obj
 def update_command(session: Session, file: Path | None) -> int:
     """Reads the frames that came since; makes the store where there is none."""
     with reader_of(session) as reader:
-        path = _path(session, file)
+        path = path_of(session, file)
         return _told(session, path, update(reader, path), reader.refresh().size)
 
 
 @stats.command(name="rebuild")
 @shared
-@_in_file
+@in_file
 @click.pass_obj
 def rebuild_command(session: Session, file: Path | None) -> int:
     """Makes the store anew from the first frame, whatever is there."""
     with reader_of(session) as reader:
-        path = _path(session, file)
+        path = path_of(session, file)
         return _told(session, path, rebuild(reader, path), reader.refresh().size)
 
 
-def _path(session: Session, file: Path | None) -> Path:
-    return session.folder / FILE if file is None else file
-
-
 def _told(session: Session, path: Path, fed: Fed, size: int) -> int:
-    head = _head(fed.cursor, size)
+    head = head_of_store(fed.cursor, size)
     document = {**head, "frames": fed.frames, "postings": fed.postings, "file": str(path)}
-    text = f"{fed.frames} frames read, {fed.postings} postings; {_standing(head)}"
+    text = f"{fed.frames} frames read, {fed.postings} postings; {standing(head)}"
     emit(session, document, lambda out: say(out, text))
     return DONE
-
-
-def _head(cursor: Cursor, size: int | None) -> dict[str, Any]:
-    """The frame that an answer is of, and how many frames of the journal came after it."""
-    behind = None if size is None else size - cursor.size
-    return {"seq": cursor.size - 1, "now_ns": cursor.now_ns, "behind": behind}
-
-
-def _standing(head: dict[str, Any]) -> str:
-    if head["behind"] is None:
-        return f"as of frame {head['seq']}; the journal cannot be read"
-    return f"as of frame {head['seq']}, {head['behind']} behind the journal"
 
 
 # --- check --------------------------------------------------------------------------------------
@@ -111,13 +97,13 @@ def _standing(head: dict[str, Any]) -> str:
 
 @stats.command()
 @shared
-@_in_file
+@in_file
 @click.pass_obj
 def check(session: Session, file: Path | None) -> int:
     """Compares the store with the ledger at the store's frame; names the first difference."""
-    with reader_of(session) as reader, open_statistics(_path(session, file)) as statistics:
+    with reader_of(session) as reader, open_statistics(path_of(session, file)) as statistics:
         cursor, found = first_difference(reader, statistics)
-        head = _head(cursor, reader.refresh().size)
+        head = head_of_store(cursor, reader.refresh().size)
     document = {**head, "equal": found is None, "difference": found and _difference(found)}
     emit(session, document, lambda out: _show_check(out, document))
     return DONE if found is None else REFUSED
@@ -131,12 +117,12 @@ def _difference(found: Difference) -> dict[str, Any]:
 def _show_check(out: Page, document: dict[str, Any]) -> None:
     found = document["difference"]
     if found is None:
-        say(out, f"equal to the ledger; {_standing(document)}", "green")
+        say(out, f"equal to the ledger; {standing(document)}", "green")
         return
     say(
         out,
         f"{found['what'].replace('_', ' ')} of {word(found['key'])}: the ledger says"
-        f" {word(found['ledger'])}, the statistics {word(found['statistics'])}; {_standing(document)}",
+        f" {word(found['ledger'])}, the statistics {word(found['statistics'])}; {standing(document)}",
         "red",
     )
     say(out, "the ledger is right; make the statistics anew with `tally stats rebuild`")
@@ -147,10 +133,10 @@ def _show_check(out: Page, document: dict[str, Any]) -> None:
 
 @stats.command()
 @shared
-@_in_file
+@in_file
 @by_name("--account", ACCOUNTS, "Only this account.")
 @by_name("--resource", MEASURED, "Only this resource, or metric of a budget.")
-@click.option("--per", type=click.Choice(CALENDAR_WINDOWS), help="Also sums by window of this kind.")
+@click.option("--per", type=click.Choice(WINDOWS), help="Also sums by window of this kind.")
 @since_option("windows")
 @until_option("windows")
 @click.pass_obj
@@ -169,48 +155,21 @@ def show(
     """
     if per is None and (since or until):
         raise click.UsageError("say which windows: `--per day` beside `--since` and `--until`")
-    path = _path(session, file)
+    path = path_of(session, file)
     with open_statistics(path) as statistics, statistics.held_still():
         cursor = statistics.cursor
-        size, wording = _journal(session, cursor, path)
+        size, wording = journal_of(session, cursor, path)
         document = {
-            **_head(cursor, size),
+            **head_of_store(cursor, size),
             "accounts": _accounts(statistics, account, resource),
         }
         if per is not None:
-            kept = cursor.kept
-            refuse_backward(since, until, lambda: kept.calendar)
-            since_ns = since and kept.start(per, _bounded(session, since, first_ns, kept.calendar))
-            until_ns = until and _bounded(session, until, last_ns, kept.calendar)
-            found = statistics.totals(per, account, resource, since_ns, until_ns)
+            refuse_backward(since, until, lambda: cursor.kept.calendar)
+            bounds = bounds_of(session, cursor.kept, per, since, until)
+            found = statistics.totals(per, account, resource, *bounds)
             document["windows"] = [{**key._asdict(), **asdict(total)} for key, total in found]
     emit(session, document, lambda out: _show(out, document, wording, cursor.kept.calendar))
     return DONE
-
-
-def _bounded(
-    session: Session, moment: Moment, end: Callable[[Moment, Callable[[], Calendar]], int], calendar: Calendar
-) -> int:
-    """One end of a moment in nanoseconds, as windows have them; of a sequence the time of the frame."""
-    if moment.seq is not None:
-        with reader_of(session) as reader:
-            return time_of(reader.store, frame_at(reader.store, moment, lambda: calendar))
-    return min(max(end(moment, lambda: calendar), 0), TIME_NS_MAX)
-
-
-def _journal(session: Session, cursor: Cursor, path: Path) -> tuple[int | None, Wording]:
-    """How long the journal is, None where it cannot be read, and how its world says amounts.
-
-    `StatisticsDamaged` if it is another journal.
-    """
-    try:
-        with reader_of(session) as reader:
-            require_same(reader, cursor, path)
-            return reader.head.size, reader.state.wording
-    except StatisticsDamaged:
-        raise
-    except (WorldError, JournalDamaged):
-        return None, Wording()
 
 
 def _accounts(statistics: Statistics, account: str | None, resource: str | None) -> dict[str, Any]:
@@ -248,16 +207,15 @@ def _show(out: Page, document: dict[str, Any], wording: Wording, calendar: Calen
             (
                 row["account"],
                 row["direction"],
-                _local(row["start_ns"], calendar),
+                local(row["start_ns"], calendar),
                 row["count"],
                 *figures((row[name] for name in columns), row["resource"]),
             )
             for row in document["windows"]
         ]
         out.print(table(("account", "direction", "from", "count", *columns), windows))
-    say(out, _standing(document), "dim")
+    say(out, standing(document), "dim")
 
 
-def _local(start_ns: int, calendar: Calendar) -> str:
-    moment = datetime(1970, 1, 1) + timedelta(microseconds=calendar.local(start_ns) // 1_000)
-    return moment.strftime("%Y-%m-%d %H:%M")
+for _command in (metric, discard):
+    stats.add_command(_command)

@@ -6,7 +6,8 @@ Rule 2. What a rule or a Tick did stands below the step before which it was work
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
 from typing import Any
 
 from splittally.core.calendars import Calendar
@@ -185,13 +186,21 @@ class Transcript:
                     yield "", f"line {line}: planned {planned} {per}, held {filled}"
             for metric, item in row.metrics.items():
                 target = "" if item["target"] is None else f", target {item['target']}"
-                yield "", f"metric {metric}: {item['value']}, {item['nature']}{target}"
+                yield "", f"metric {metric}: {item['value']}, {item['nature']}{target}{_reached(item)}"
+                for unit, cost in item.get("per_unit", {}).items():
+                    floor = self._amount(state, unit, Fraction(cost).__floor__())
+                    about = "" if Fraction(cost).denominator == 1 else "about "
+                    yield "", f"one of {metric} took {about}{floor}"
+            for signal in row.signals:
+                if signal.get("follow_up") or signal.get("frees") or signal.get("next"):
+                    yield "", f"signal {signal['signal']} of {signal['metric']}"
             for item in row.expected:
                 gives, gets = (
                     self._amount(state, item[a], item[b])
                     for a, b in (("gives", "held"), ("gets", "expected"))
                 )
-                yield "", f"expected by {item['conversion']}: {gets} for {gives}"
+                rate = f", at {item['rate'][0]} for {item['rate'][1]}" if "rate" in item else ""
+                yield "", f"expected by {item['conversion']}: {gets} for {gives}{rate}"
             for cell, item in (row.solution or {"cells": {}})["cells"].items():
                 yield "", f"cell {cell}: {self._amount(state, item['unit'], item['value'])}"
             for item in row.waiting:
@@ -228,6 +237,16 @@ class Transcript:
 
     def _amount(self, state: State, unit: str, amount: Any) -> str:
         return self._said(state).amount(amount, unit) if type(amount) is int else f"{amount} {unit}".rstrip()
+
+
+def _reached(metric: Mapping[str, Any]) -> str:
+    """How far a metric has come to its target, where it has one."""
+    at = metric["progress"]
+    if metric["target"] is None or at is None:
+        return ""
+    if not at["is_met"]:
+        return f", {at['missing']} missing"
+    return f", met, surplus {at['surplus']}" if at["surplus"] else ", met"
 
 
 def _brief(params: Any) -> Any:

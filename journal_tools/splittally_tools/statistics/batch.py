@@ -2,7 +2,8 @@
 
 Rule 1. A posting counts once in each kind of window, for the account that gave (`out`) and for the one
         that got (`in`). What is in flight is no account and has no windows of its own.
-        A value of a budget's metric counts as `measured`, under the budget and the metric.
+        A value of a budget's metric counts as `measured`, under the budget and the metric, in minutes, too;
+        one that carries segments counts also under them.
 Rule 2. In flight is what the open holds of an account drew; its balance has already paid it.
 Rule 3. Windows stand in the world's zone, or at its offset, as it was at the frame.
 """
@@ -12,13 +13,16 @@ from typing import NamedTuple
 
 from msgspec import Struct
 from splittally.core.canonical import decode
-from splittally.core.events import Defined, Held, Measured, Posted, Released, Settled
+from splittally.core.events import Decided, Defined, Held, Measured, Posted, Released, Settled
 from splittally.core.types import CALENDAR_WINDOWS, Draw
+from splittally.runtime.metric_history import recorded_params
 from splittally.runtime.record import Record
 
-from splittally_tools.statistics.calendar import Kept
+from splittally_tools.statistics.calendar import WINDOWS, Kept
+from splittally_tools.statistics.digests import Digest, Digests, Place, add_digest, key_of_segments
 
 UTC = Kept()
+FRAME_EVENTS = 1 << 20  # more than a frame can hold: where a value stands in a journal is one number
 IN, OUT, MEASURED = "in", "out", "measured"
 
 
@@ -66,6 +70,7 @@ class Batch:
         self.kept = kept
         self.postings = 0
         self.totals: dict[Key, Total] = {}
+        self.digests: Digests = {}
         self.moved: dict[tuple[str, str], int] = {}
         self.accounts: dict[str, Account | None] = {}
         self.drawn: dict[bytes, list[Draw]] = {}
@@ -77,12 +82,15 @@ class Batch:
             return
         assert record.seq == self.size
         self.size, self.hash, self.now_ns = record.seq + 1, record.hash, record.body.at_ns
-        for event in record.body.out:
+        asked = b""
+        for position, event in enumerate(record.body.out):
             match event:
+                case Decided():
+                    asked = event.intent_hash
                 case Posted():
                     self._post(event)
                 case Measured():
-                    self._count(event.budget, event.metric, MEASURED, event.value)
+                    self._measure(record, event, asked, position)
                 case Held() if event.draws:
                     self.drawn[event.intent_hash] = event.draws
                 case Settled() | Released():
@@ -106,19 +114,38 @@ class Batch:
             self.moved[place] = self.moved.get(place, 0) + sign * event.amount
             self._count(account, event.resource, direction, event.amount)
 
-    def _count(self, account: str, resource: str, direction: str, amount: int) -> None:
+    def _measure(self, record: Record, event: Measured, asked: bytes, position: int) -> None:
+        """A value of a metric, also under the segments that the record of it carries."""
+        value = event.value
+        self._count(event.budget, event.metric, MEASURED, value, WINDOWS)
+        segments = recorded_params(record.body, asked).get("segments")
+        if not segments:
+            return
+        once = Digest(1, value, value, value, value, record.seq * FRAME_EVENTS + position)
+        said = key_of_segments(segments)
+        for per, start_ns in _starts(self.now_ns, self.kept, WINDOWS):
+            add_digest(self.digests, Place(event.budget, event.metric, said, per, start_ns), once)
+
+    def _count(
+        self,
+        account: str,
+        resource: str,
+        direction: str,
+        amount: int,
+        windows: tuple[str, ...] = CALENDAR_WINDOWS,
+    ) -> None:
         """One more amount in each kind of window."""
         once = Total(count=1, sum=amount, min=amount, max=amount, last=amount)
-        for per, start_ns in _starts(self.now_ns, self.kept):
+        for per, start_ns in _starts(self.now_ns, self.kept, windows):
             key = Key(account=account, resource=resource, direction=direction, per=per, start_ns=start_ns)
             before = self.totals.get(key)
             self.totals[key] = once if before is None else before.then(once)
 
 
 @lru_cache(maxsize=16)  # a frame asks for the same ones twice a posting
-def _starts(now_ns: int, kept: Kept) -> list[tuple[str, int]]:
-    """Each kind of window and the start of the one that holds `now_ns`."""
-    return [(per, kept.start(per, now_ns)) for per in CALENDAR_WINDOWS]
+def _starts(now_ns: int, kept: Kept, windows: tuple[str, ...]) -> list[tuple[str, int]]:
+    """Each of these kinds of window and the start of the one that holds `now_ns`."""
+    return [(per, kept.start(per, now_ns)) for per in windows]
 
 
 def _account(value: bytes) -> Account | None:

@@ -17,12 +17,12 @@ from splittally_tools.statistics.batch import Account, Batch
 from splittally_tools.statistics.store import (
     Cursor,
     Statistics,
-    StatisticsDamaged,
     is_ours,
     open_statistics,
     remove,
     replace,
 )
+from splittally_tools.statistics.transactions import StatisticsDamaged
 
 FILE = "statistics.sqlite"
 BATCH_FRAMES = 4_096  # frames of one transaction
@@ -102,8 +102,16 @@ def first_difference(reader: Reader, statistics: Statistics) -> tuple[Cursor, Di
             "balance": statistics.balances(),
             "in_flight": statistics.in_flight(),
             "window": dict(statistics.totals()),
+            "segment": dict(statistics.all_digests()),
         }
+        discarded = statistics.discarded()
     right = _expected(reader, cursor.size)
+    for what in ("window", "segment"):  # what was discarded is no difference
+        right[what] = {
+            key: row
+            for key, row in right[what].items()
+            if key.start_ns >= discarded.get(key.per, key.start_ns)
+        }
     for what, rows in right.items():
         for key in sorted(rows.keys() | held[what].keys()):
             ours, theirs = rows.get(key), held[what].get(key)
@@ -130,4 +138,5 @@ def _expected(reader: Reader, size: int) -> dict[str, dict[Any, Any]]:
         "balance": dict(ledger.balances),
         "in_flight": flying,
         "window": batch.totals,
+        "segment": batch.digests,
     }

@@ -9,19 +9,20 @@ Rule 3. Amounts are kept as decimal text: they pass 2^63, and SQLite's integers 
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from msgspec.structs import astuple
-from splittally.core.errors import DiskFull, JournalDamaged, WorldError, WorldLocked
 from splittally.runtime.record import Record
 
 from splittally_tools.statistics.batch import Account, Batch, Key, Total
-from splittally_tools.statistics.calendar import Kept
+from splittally_tools.statistics.calendar import WINDOWS, Kept
+from splittally_tools.statistics.digests import Digest, Place
+from splittally_tools.statistics.transactions import NoStatistics, StatisticsDamaged, told, transaction
 
 APPLICATION_ID = 0x54414C59  # `TALY`, at byte 68 of the file
-VERSION = 2
+VERSION = 3
 WAIT_SECONDS = 10.0
 _HEADER = b"SQLite format 3\x00"
 _BESIDE = ("-journal", "-wal", "-shm")  # what SQLite leaves beside a file after a crash
@@ -36,20 +37,13 @@ CREATE TABLE draws (intent_hash BLOB, place INTEGER, account TEXT NOT NULL, reso
 CREATE TABLE totals (account TEXT, resource TEXT, direction TEXT, per TEXT, start_ns INTEGER,
     count INTEGER NOT NULL, sum TEXT NOT NULL, min TEXT NOT NULL, max TEXT NOT NULL, last TEXT NOT NULL,
     PRIMARY KEY (account, resource, direction, per, start_ns)) STRICT, WITHOUT ROWID;
+CREATE TABLE digests (budget TEXT, metric TEXT, segments TEXT, per TEXT, start_ns INTEGER,
+    count INTEGER NOT NULL, sum TEXT NOT NULL, min TEXT NOT NULL, max TEXT NOT NULL, last TEXT NOT NULL,
+    last_at INTEGER NOT NULL,
+    PRIMARY KEY (budget, metric, segments, per, start_ns)) STRICT, WITHOUT ROWID;
+CREATE TABLE discarded (per TEXT PRIMARY KEY, before_ns INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO cursor VALUES (1, 0, x'', 0, 0, x'');
 """
-
-
-class NoStatistics(WorldError):
-    """There is no file of statistics at this path."""
-
-    code = "no_statistics"
-
-
-class StatisticsDamaged(JournalDamaged):
-    """The file is not what was written, or not of this journal; `tally stats rebuild` makes it anew."""
-
-    code = "statistics_damaged"
 
 
 class Cursor(NamedTuple):
@@ -76,7 +70,7 @@ class Statistics:
 
     def take(self, records: Iterable[Record]) -> Batch:
         """Add frames that follow each other from the cursor or before it; what they came to."""
-        with _told(self.path), _transaction(self.db, "IMMEDIATE"):
+        with told(self.path), transaction(self.db, "IMMEDIATE"):
             before = self._cursor()
             batch = Batch(before.size, before.kept)
             for record in records:
@@ -93,6 +87,11 @@ class Statistics:
             count, *amounts = astuple(merged)
             row = (*key, count, *map(str, amounts))
             db.execute("INSERT OR REPLACE INTO totals VALUES (?,?,?,?,?,?,?,?,?,?)", row)
+        for where, digest in batch.digests.items():
+            known = self._digests("budget=? AND metric=? AND segments=? AND per=? AND start_ns=?", where)
+            count, *sums, at = astuple(known[0][1].with_(digest) if known else digest)
+            row = (*where, count, *map(str, sums), at)
+            db.execute("INSERT OR REPLACE INTO digests VALUES (?,?,?,?,?,?,?,?,?,?,?)", row)
         for place, moved in batch.moved.items():
             rows = db.execute("SELECT amount FROM balances WHERE account=? AND resource=?", place).fetchall()
             amount = moved + (int(rows[0][0]) if rows else 0)
@@ -116,18 +115,43 @@ class Statistics:
             (batch.size, batch.hash, batch.now_ns, *batch.kept),
         )
 
+    def discard(self, finer_than: str, older_ns: int) -> dict[str, int]:
+        """Drop windows finer than these that began so long before the cursor; how many of each kind.
+
+        What the frames said of them is in the coarser windows: both were written in one transaction. The
+        finer windows of one coarser window go together.
+        """
+        dropped = {}
+        with told(self.path), transaction(self.db, "IMMEDIATE"):
+            cursor = self._cursor()
+            before_ns = cursor.kept.start(finer_than, cursor.now_ns - older_ns)
+            for per in WINDOWS[: WINDOWS.index(finer_than)]:
+                counts = [
+                    self.db.execute(
+                        f"DELETE FROM {table} WHERE per=? AND start_ns<?", (per, before_ns)
+                    ).rowcount
+                    for table in ("totals", "digests")
+                ]
+                self.db.execute(
+                    "INSERT INTO discarded VALUES (?,?) ON CONFLICT (per) DO UPDATE SET"
+                    " before_ns=max(before_ns, excluded.before_ns)",
+                    (per, before_ns),
+                )
+                dropped[per] = sum(counts)
+        return dropped
+
     # --- reading -------------------------------------------------------------------------------
 
     @contextmanager
     def held_still(self) -> Iterator[None]:
         """What is read inside is of one cursor, whoever writes meanwhile."""
-        with _told(self.path), _transaction(self.db, "DEFERRED"):
+        with told(self.path), transaction(self.db, "DEFERRED"):
             yield
 
     @property
     def cursor(self) -> Cursor:
         """How far the journal was read."""
-        with _told(self.path):
+        with told(self.path):
             return self._cursor()
 
     def _cursor(self) -> Cursor:
@@ -139,20 +163,20 @@ class Statistics:
 
     def accounts(self) -> dict[str, Account]:
         """Accounts by name, as they are defined."""
-        with _told(self.path):
+        with told(self.path):
             rows = self.db.execute("SELECT account, kind, debt_limit FROM accounts ORDER BY account")
             return {name: Account(kind, int(limit)) for name, kind, limit in rows}
 
     def balances(self) -> dict[tuple[str, str], int]:
         """Balances by account and resource."""
-        with _told(self.path):
+        with told(self.path):
             rows = self.db.execute("SELECT account, resource, amount FROM balances ORDER BY 1, 2")
             return {(account, resource): int(amount) for account, resource, amount in rows}
 
     def in_flight(self) -> dict[tuple[str, str], int]:
         """What open holds drew, by account and resource."""
         found: dict[tuple[str, str], int] = {}
-        with _told(self.path):
+        with told(self.path):
             for account, resource, amount in self.db.execute(
                 "SELECT account, resource, amount FROM draws ORDER BY 1, 2"
             ):
@@ -176,8 +200,33 @@ class Statistics:
             ("start_ns<=?", until_ns),
         )
         said = [(condition, value) for condition, value in wanted if value is not None]
-        with _told(self.path):
+        with told(self.path):
             return self._totals(" AND ".join(text for text, _ in said) or "1", [value for _, value in said])
+
+    def digests(
+        self, budget: str, metric: str, per: str, since_ns: int | None = None, until_ns: int | None = None
+    ) -> list[tuple[Place, Digest]]:
+        """The digests of a metric's segments in windows of one kind that start in these times, by key."""
+        bounds = (-(2**63) if since_ns is None else since_ns, 2**63 - 1 if until_ns is None else until_ns)
+        condition = "budget=? AND metric=? AND per=? AND start_ns BETWEEN ? AND ?"
+        with told(self.path):
+            return self._digests(condition, (budget, metric, per, *bounds))
+
+    def all_digests(self) -> dict[Place, Digest]:
+        """Every digest of segments."""
+        with told(self.path):
+            return dict(self._digests("1", ()))
+
+    def _digests(self, condition: str, values: Iterable[Any]) -> list[tuple[Place, Digest]]:
+        rows = self.db.execute(
+            f"SELECT * FROM digests WHERE {condition} ORDER BY 1, 2, 3, 5, 4", tuple(values)
+        )
+        return [(Place(*row[:5]), Digest(*map(int, row[5:]))) for row in rows]
+
+    def discarded(self) -> dict[str, int]:
+        """Of each kind of window before when none is kept."""
+        with told(self.path):
+            return dict(self.db.execute("SELECT per, before_ns FROM discarded ORDER BY per").fetchall())
 
     def _totals(self, condition: str, values: Iterable[Any]) -> list[tuple[Key, Total]]:
         rows = self.db.execute(
@@ -196,13 +245,13 @@ def open_statistics(path: Path, *, create: bool = False) -> Iterator[Statistics]
         raise NoStatistics(
             f"there are no statistics at `{path}`; make them with `tally stats update`", path=str(path)
         )
-    with _told(path):
+    with told(path):
         mode = "rwc" if create else "rw"
         db = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=WAIT_SECONDS, isolation_level=None
         )
     try:
-        with _told(path):
+        with told(path):
             _prepare(path, db, create)
         yield Statistics(path, db)
     finally:
@@ -211,7 +260,7 @@ def open_statistics(path: Path, *, create: bool = False) -> Iterator[Statistics]
 
 def _prepare(path: Path, db: sqlite3.Connection, create: bool) -> None:
     if create:
-        with _transaction(db, "IMMEDIATE"):
+        with transaction(db, "IMMEDIATE"):
             if not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
                 db.execute(f"PRAGMA application_id={APPLICATION_ID}")
                 db.execute(f"PRAGMA user_version={VERSION}")
@@ -248,39 +297,3 @@ def is_ours(path: Path) -> bool:
     with open(path, "rb") as file:
         head = file.read(72)
     return not head or (head.startswith(_HEADER) and head[68:] == APPLICATION_ID.to_bytes(4, "big"))
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection, kind: str) -> Iterator[None]:
-    db.execute(f"BEGIN {kind}")
-    try:
-        yield
-    except BaseException:
-        with suppress(sqlite3.Error):
-            db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """SQLite's errors as ours, which say what to do."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        name = getattr(error, "sqlite_errorname", "") or ""
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            raise WorldLocked(f"`{path}` is being written; try again", path=str(path)) from error
-        if name.startswith("SQLITE_FULL"):
-            raise DiskFull(f"no room to write `{path}`", path=str(path)) from error
-        if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_PERM")):
-            raise WorldError(f"`{path}` cannot be used: {error}", path=str(path)) from error
-        raise _damaged(path) from error
-    except (ValueError, TypeError) as error:  # a cell that is no number
-        raise _damaged(path) from error
-
-
-def _damaged(path: Path) -> StatisticsDamaged:
-    return StatisticsDamaged(
-        f"the statistics at `{path}` are damaged; make them anew with `tally stats rebuild`", path=str(path)
-    )

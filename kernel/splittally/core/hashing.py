@@ -24,6 +24,7 @@ _VALUE = blake3(derive_key_context="splittally 1 value")
 _NAME = blake3(derive_key_context="splittally 1 name")
 _PLAN = blake3(derive_key_context="splittally 1 plan")
 _TOKEN = blake3(derive_key_context="splittally 1 token")
+_BOOKS = blake3(derive_key_context="splittally 1 books")
 
 
 def hash_intent(data: bytes) -> bytes:
@@ -92,3 +93,7 @@ def hash_plan(data: bytes) -> bytes:
 
 def hash_token(data: bytes) -> bytes:
     return _TOKEN.copy().update(data).digest()
+
+
+def hash_books(data: bytes) -> bytes:
+    return _BOOKS.copy().update(data).digest()

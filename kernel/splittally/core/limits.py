@@ -84,6 +84,7 @@ PRICED_TEMPLATES_KEPT_MAX = 2_048  # of one grant and kind: a model each
 PLAN_ITEMS_MAX = 256  # lines, metrics, constraints, rules, formulas: each list of a plan
 BUDGET_NAME_BYTES_MAX = 96  # so that the names of its parts and its reserved account are names too
 PART_NAME_BYTES_MAX = 31
+CELLS_MAX = 1_024  # of a proposal: lines, what is left of each resource, and formulas
 PLAN_BYTES_MAX = 64 * 1024  # a plan is read by people
 ACTIONS_PER_RULE_MAX = 16
 CASCADE_DEPTH_MAX = 8  # rules that make rules fall due

@@ -28,6 +28,7 @@ KERNEL = ""  # the principal of what the kernel does by itself
 CLOCKS = ("host", "given")
 SYS = "sys/"
 EXTERNAL = "external/"
+ISSUER = "external/issuer"  # whom an issue debits where nobody else is named
 BUDGETS = "budgets/"
 POLICY_SCOPE = "policy/"  # of the counters of policy rules, so no grant may be called so
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 import msgspec
+from msgspec import UnsetType
 
 from splittally.core.canonical import encode
 from splittally.core.errors import InvalidInput
@@ -19,6 +20,7 @@ from splittally.edge.grant_terms import SchemaOf, seal_patch, seal_terms, standi
 from splittally.edge.periods import PERIOD_KEYS, spelled_per
 from splittally.edge.plans import amounts_of_plan, spelled_plan
 from splittally.edge.quantities import instant, refuse_unknown
+from splittally.edge.solutions import spell_solution
 
 MORE_KEYS = {"grant.topup": ("until", *PERIOD_KEYS)}  # other names of params, which only people use
 
@@ -42,6 +44,8 @@ def seal_native(state: State, kind: str, params: Any, schema_of: SchemaOf) -> by
         )
     if kind == "grant.topup":
         _spell_topup(spelled, standing)
+    if kind == "budget.solve":
+        spell_solution(state, spelled)
     _spell_amounts(state, spelled)
     typed = native.read(encode(spelled))
     return encode(msgspec.to_builtins(typed, builtin_types=(bytes,)))
@@ -76,7 +80,7 @@ def _spell_topup(params: dict[str, Any], standing: set[tuple[str, str]]) -> None
 
 
 def _spell(name: str, value: Any, hint: Any) -> Any:
-    if hint is bytes and type(value) is str:
+    if hint in (bytes, bytes | UnsetType) and type(value) is str:
         try:
             return bytes.fromhex(value)
         except ValueError:

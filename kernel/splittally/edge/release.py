@@ -12,10 +12,9 @@ from splittally.core.caps.rules import COMPILING_MODULE, RUNNING_MODULE
 from splittally.core.hashing import hash_module, hash_schema
 from splittally.core.limits import LONG_PARAMS_BYTES_MAX, NATIVE_PARAMS_BYTES_MAX, PARAMS_BYTES_MAX
 from splittally.core.native import NATIVE
-from splittally.core.native.money import ISSUER
 from splittally.core.release_kinds import PRICE_KEYS, RELEASE_KINDS
 from splittally.core.state import State
-from splittally.core.types import CAP_ALL, CAP_ANY_TYPE, CAP_NATIVE_TYPE, CAP_SPEND, CAP_SPEND_TYPE
+from splittally.core.types import CAP_ALL, CAP_ANY_TYPE, CAP_NATIVE_TYPE, CAP_SPEND, CAP_SPEND_TYPE, ISSUER
 from splittally.edge.release_receipts import receipt_schema
 
 LLM = "sys/CapEnforceLlm@1"

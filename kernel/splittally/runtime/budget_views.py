@@ -3,7 +3,6 @@
 Rule 1. Everything is derived from one state; nothing here is recorded or decides.
 """
 
-from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -14,9 +13,13 @@ from splittally.core.budget.parts import TOTAL, worth
 from splittally.core.budget.plan import Plan
 from splittally.core.ledger.moves import spendable
 from splittally.core.native.plans import plan_of
+from splittally.core.native.rates import rate_now
+from splittally.core.native.reading import reading_of
 from splittally.core.state import State
 from splittally.core.types import BudgetDef
+from splittally.runtime.metric_views import exact, funded, measured_line, metric_row, paces, signal_rows
 from splittally.runtime.proposal_views import people_rows
+from splittally.runtime.solution_views import books_row
 from splittally.runtime.work_views import charter_row
 
 
@@ -29,19 +32,24 @@ def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL
     plan = plan_of(state, budget)
     held = {resource: _balance(state, name, resource) or 0 for resource in sorted(plan.resources)}
     solution = state.plans.solutions.get(name)
+    lines = {x: _line(state, plan, name, x, per) for x in sorted(plan.lines)}
     return {
         **_identity(budget),
         "schema": msgspec.to_builtins(plan),
         "solution": _solution(solution) if solution else None,
         "input": solution.input if solution else None,
+        "books": books_row(state, name),
         "stage": stage_of(name, plan, lambda *key: _balance(state, *key)),
         "missing": gaps(name, plan, lambda *key: _balance(state, *key)),
         "balances": held,
         "in_flight": flying,
         "spendable": {x: spendable(state.ledger, name, x) for x in held},
-        "lines": {x: _line(state, plan, name, x, per) for x in sorted(plan.lines)},
-        "metrics": {x: _metric(state, plan, name, x) for x in sorted(plan.metrics)},
-        "expected": _expected(plan, held),
+        "lines": lines,
+        "funded": funded(plan, lines),
+        "pace": paces(state, plan, lines),
+        "metrics": {x: metric_row(state, budget, plan, x) for x in sorted(plan.metrics)},
+        "signals": signal_rows(state, budget, plan),
+        "expected": _expected(state, budget, plan, held),
         "waiting": [
             {"item": list(key), "rule": firing.rule, "dim": firing.dim, "amount": firing.amount}
             for key, firing in sorted(state.plans.firings.items())
@@ -80,15 +88,19 @@ def _line(state: State, plan: Plan, name: str, line_name: str, per: str) -> dict
     }
     if line.calendar:
         return row | {"left": days_left(plan, line, state.now_ns)}
-    filled = _filled(state, plan, name, line_name)
-    return row | {"filled": filled, "share": exact(Fraction(filled, line.amount)) if line.amount else "1"}
+    filled = 0 if line.metric else _filled(state, plan, name, line_name)
+    return row | measured_line(state, state.plans.budgets[name], plan, line_name, filled)
 
 
 def _filled(state: State, plan: Plan, name: str, line_name: str) -> int:
     """What the budget holds for a line: lines of one resource fill in the order of their names."""
     resource = plan.lines[line_name].resource
     rest = sum(_balance(state, account, resource) or 0 for account in (name, f"{name}/reserved"))
-    same = sorted(x for x, line in plan.lines.items() if line.resource == resource and not line.calendar)
+    same = sorted(
+        x
+        for x, line in plan.lines.items()
+        if line.resource == resource and not line.calendar and not line.metric
+    )
     for other in same:
         if other == line_name:
             break
@@ -97,26 +109,21 @@ def _filled(state: State, plan: Plan, name: str, line_name: str) -> int:
     return rest if is_last else min(plan.lines[line_name].amount, rest)
 
 
-def exact(value: Fraction) -> int | str:
-    """An integer where it is one, else `numerator/denominator`."""
-    return int(value) if value.denominator == 1 else f"{value.numerator}/{value.denominator}"
+def _expected(state: State, budget: BudgetDef, plan: Plan, held: dict[str, int]) -> list[dict[str, Any]]:
+    """What the plan's conversions would bring for what is held, apart from what is there already.
 
-
-def _metric(state: State, plan: Plan, name: str, metric: str) -> dict[str, Any]:
-    row: dict[str, Any] = msgspec.to_builtins(plan.metrics[metric]) | {"nature": plan.metrics[metric].kind}
-    measure = state.plans.metrics.get((name, metric))
-    return row | {"value": measure.value if measure else None, "count": measure.count if measure else 0}
-
-
-def _expected(plan: Plan, held: dict[str, int]) -> list[dict[str, Any]]:
-    """What the plan's conversions would bring for what is held, apart from what is there already."""
+    Of a rate that floats the one of now stands beside it, and why where that is the stated one.
+    """
+    reading = reading_of(state, budget, None, state.now_ns)
+    rates = {name: rate_now(plan, name, reading) for name in sorted(plan.conversions)}
     return [
         {
             "conversion": name,
-            "gives": x.gives,
-            "held": held[x.gives],
-            "gets": x.gets,
-            "expected": worth(held[x.gives], x.rate),
+            "gives": plan.conversions[name].gives,
+            "held": held[plan.conversions[name].gives],
+            "gets": plan.conversions[name].gets,
+            "expected": worth(held[plan.conversions[name].gives], rate.pair),
+            **(rate.findings[0].facts if rate.findings else {}),
         }
-        for name, x in sorted(plan.conversions.items())
+        for name, rate in rates.items()
     ]

@@ -11,7 +11,7 @@ from splittally.core.evolve import governed_windows
 from splittally.core.governor.check import lane_mib, spent_and_reserved
 from splittally.core.state import State
 from splittally.core.types import ESCALATE
-from splittally.runtime.budget_views import exact
+from splittally.runtime.metric_views import exact
 from splittally.runtime.rows import Row
 
 

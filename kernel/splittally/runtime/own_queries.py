@@ -13,6 +13,7 @@ from splittally.runtime.grant_views import grant_row
 from splittally.runtime.ledger_views import account_row, hold_row
 from splittally.runtime.queries import Queries
 from splittally.runtime.rows import Row
+from splittally.runtime.solution_views import is_public
 from splittally.runtime.table import Table
 
 
@@ -65,6 +66,10 @@ class OwnQueries(Queries):
     def budgets(self) -> Table[str, Row]:
         """None."""
         return self._table(list, lambda name: None)
+
+    def cell(self, budget: str, name: str) -> Row | None:
+        """One cell of a solution, which anybody may read whose plan is not private."""
+        return super().cell(budget, name) if is_public(self._current(), budget) else None
 
     def _holds(self, name: str) -> bool:
         grant = self._current().caps.grants.get(name)

@@ -31,7 +31,9 @@ from splittally.runtime.ledger_views import (
     raised_by,
     resource_row,
 )
+from splittally.runtime.metric_history import metric_history
 from splittally.runtime.rows import Row
+from splittally.runtime.solution_views import cell_row
 from splittally.runtime.spend import GRANT, SpendQuery, require_groups, spend
 from splittally.runtime.table import Table
 
@@ -180,6 +182,19 @@ class Queries(Definitions):
             lambda: self._current().plans.budgets.keys(),
             lambda name: self._budget_row(name, per),
         )
+
+    def metric_history(self, budget: str, metric: str) -> Row:
+        """Every value of a budget's metric with the version of its definition, and who wrote which when.
+
+        It reads the journal once. `InvalidInput` where there never was such a metric.
+        """
+        if self._book is None:
+            raise InvalidInput("a history is read from a journal, and this state has none", field="metric")
+        return metric_history(self._book(), self._current(), budget, metric)
+
+    def cell(self, budget: str, name: str) -> Row | None:
+        """One cell of a budget's solution: {name, value, unit, version, solver, seq}; None where none is."""
+        return cell_row(self._current(), budget, name)
 
     def _budget_row(self, name: str, per: str) -> Row | None:
         state = self._current()

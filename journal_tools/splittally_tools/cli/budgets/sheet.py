@@ -12,10 +12,12 @@ from typing import Any
 
 from splittally.edge.wording import Wording, short_hash
 
+from splittally_tools.cli.budgets.column import show_column
+from splittally_tools.cli.budgets.measures import show_measures
 from splittally_tools.cli.budgets.words import with_units
 from splittally_tools.cli.output import Figure, Page, say, table, word
 
-REST = ("metrics", "targets", "work", "overdraft", "expected", "waiting", "solution", "input")
+REST = ("targets", "work", "overdraft", "expected", "waiting")
 
 
 def show_budget(out: Page, row: dict[str, Any], wording: Wording) -> None:
@@ -35,9 +37,15 @@ def show_budget(out: Page, row: dict[str, Any], wording: Wording) -> None:
     for gap in row["missing"]:
         say(out, f"missing: {wording.amount(gap['missing'], gap['resource'])} ({gap['constraint']})", "red")
     _people(out, row, wording)
+    show_measures(out, row, wording)
     for title in REST:
         if row[title]:
             say(out, f"{title}: {word(with_units(row[title], wording))}")
+    if row["solution"]:
+        told = row["solution"]
+        say(out, f"solved by {told['solver']} for {told['by']}, seq {told['seq']}, plan {told['version']}")
+        show_column(out, told, wording)
+        say(out, f"  from {word(row['input'])}")
 
 
 def _people(out: Page, row: dict[str, Any], wording: Wording) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from splittally.core.amounts import fits
+from splittally.core.budget.equations import require_equations
 from splittally.core.budget.expressions import require, require_condition
 from splittally.core.budget.parts import Constraint, Conversion, Line, Metric, require_shares
 from splittally.core.budget.rules import (
@@ -152,6 +153,8 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
             require(
                 all(x in self.conversions for x in converts), f"rule `{rule.name}` has no such conversion"
             )
+        formulas = {name: formula.value for name, formula in self.formulas.items()}
+        require_equations(formulas, self.lines, self.resources)
         for name, metric in self.metrics.items():
             for other in metric.weights or ():
                 is_simple = other in self.metrics and self.metrics[other].weights is UNSET

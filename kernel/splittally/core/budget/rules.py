@@ -4,6 +4,8 @@ Rule 1. An amount and a condition are expressions; one that does not compile is 
 Rule 2. A rule posts only from its own budget's accounts, and by the plan's conversions.
 """
 
+from collections.abc import Iterable
+
 from msgspec import UNSET, Struct, UnsetType
 
 from splittally.core.budget.expressions import require, require_amount, require_condition
@@ -114,6 +116,12 @@ class PlanRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         require(len(self.do) <= ACTIONS_PER_RULE_MAX, f"at most {ACTIONS_PER_RULE_MAX} actions a rule")
         if self.when:
             require_condition(self.when)
+
+
+def issued_by(rules: Iterable[PlanRule], name: str = "") -> list[str]:
+    """The resources that rules issue, or that the one of this name does, sorted and each once."""
+    chosen = [rule for rule in rules if name in ("", rule.name)]
+    return sorted({action.resource for rule in chosen for action in rule.do if isinstance(action, Issue)})
 
 
 class Formula(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

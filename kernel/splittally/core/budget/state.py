@@ -15,7 +15,7 @@ FiringKey = tuple[int, int]
 
 def of_budget(budget: str, name: str) -> str:
     """The key of what a budget has under a name of its own."""
-    return f"{budget}#{name}"
+    return f"{budget}\n{name}"
 
 
 class Measure(Struct, frozen=True, array_like=True, gc=False):

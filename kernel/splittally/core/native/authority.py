@@ -17,6 +17,7 @@ of `admin` without a list, and it governs nothing else.
 from typing import Any
 
 from splittally.core.budget.plan import Plan
+from splittally.core.budget.rules import issued_by
 from splittally.core.canonical import decode
 from splittally.core.caps.narrowing import check_narrowing
 from splittally.core.caps.state import native_lists
@@ -24,9 +25,9 @@ from splittally.core.findings import Finding, find
 from splittally.core.native.plans import touches_plan
 from splittally.core.native.row import NativeCall, Touches
 from splittally.core.state import State
-from splittally.core.types import CAP_ALL, CAP_NATIVE, CAP_NATIVE_TYPE, ROOT, Grant
+from splittally.core.types import CAP_ALL, CAP_NATIVE, CAP_NATIVE_TYPE, ISSUER, ROOT, Grant
 
-LEND, TAKE, CONVERT = "grant.issue", "ledger.transfer", "ledger.convert"
+LEND, TAKE, CONVERT, ISSUE = "grant.issue", "ledger.transfer", "ledger.convert", "ledger.issue"
 
 
 # --- what a chain governs ---------------------------------------------------------------------------
@@ -84,8 +85,9 @@ def _lists_account(state: State, grant: Grant, resource: str, account: str) -> b
 def check_adoption(state: State, name: str, plan: Plan, now_ns: int) -> list[Finding]:
     """Everything in a plan that the chain of the grant which adopts it may not do: its rules act for it.
 
-    Its counter-accounts must be ones from which the chain may convert, at the plan's rate; whom its rules pay
-    and what it counts in must be listed.
+    Its counter-accounts must be ones from which the chain may convert, at the plan's rate, which may not
+    float where the chain lists rates. What its rules issue the chain may issue; whom they pay and what the
+    plan counts in must be listed.
     """
     if name == ROOT:
         return []
@@ -96,6 +98,13 @@ def check_adoption(state: State, name: str, plan: Plan, now_ns: int) -> list[Fin
             findings.append(find("account_not_yours", **facts))
         elif not _lists_rate(state, name, conversion.gives, conversion.gets, conversion.rate):
             findings.append(find("account_not_yours", **facts, rate=conversion.rate))
+        elif conversion.floats and _binds_rates(state, name):
+            findings.append(find("account_not_yours", **facts, floats=conversion.floats))
+    findings += [
+        find("account_not_yours", account=ISSUER, resource=resource)
+        for resource in issued_by(plan.rules)
+        if not may_ask(state, name, ISSUE, resource, ISSUER, now_ns)
+    ]
     touched = touches_plan(plan)
     natives = [grant for grant in state.caps.ancestors(name) if grant.cap == CAP_NATIVE]
     lists = [native_lists(state.caps.cap_params(grant)) for grant in natives]
@@ -106,6 +115,12 @@ def check_adoption(state: State, name: str, plan: Plan, now_ns: int) -> list[Fin
         if not all(listed.holds_resource(resource) for listed in lists):
             findings.append(find("account_not_yours", resource=resource))
     return findings
+
+
+def _binds_rates(state: State, name: str) -> bool:
+    """Whether a native grant of a chain lists the rates at which it converts."""
+    natives = [grant for grant in state.caps.ancestors(name) if grant.cap == CAP_NATIVE]
+    return any(decode(state.caps.cap_params(grant)).get("rates") for grant in natives)
 
 
 def _lists_rate(state: State, name: str, gives: str, gets: str, rate: list[int]) -> bool:

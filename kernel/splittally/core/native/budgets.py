@@ -8,10 +8,10 @@ Rule 3. A child holds at most what its parent may hold, and its charter stands b
 
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from splittally.core.amounts import fits
+from splittally.core.amounts import fits, in_model
 from splittally.core.budget.charter import charter_limits
 from splittally.core.budget.narrowing import check_narrower
 from splittally.core.budget.plan import Plan
@@ -28,11 +28,12 @@ from splittally.core.events import Defined, Event
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_schema
 from splittally.core.ledger.moves import Move, refused_moves
-from splittally.core.limits import BUDGET_NAME_BYTES_MAX
+from splittally.core.limits import BUDGET_NAME_BYTES_MAX, PLAN_ITEMS_MAX
 from splittally.core.native.adoption import check_plan, plan_bytes
 from splittally.core.native.authority import scope_of
 from splittally.core.native.charters import counting_events, limiting_events
 from splittally.core.native.credit import backs, check_credit
+from splittally.core.native.measuring import check_values, measured_events
 from splittally.core.native.money import account_events, account_value, check_debts, resource_value
 from splittally.core.native.parts import part_events
 from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_of, touches_plan
@@ -45,7 +46,8 @@ from splittally.core.types import BUDGETS, CAP_SPEND, OPERATOR, ROOT, BudgetDef,
 class CreateBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"debit": "from"}):
     """A budget with this plan, or with that of a `template`; `amount` of `resource` comes `from` an account.
 
-    `holder` gets the charter, a grant of the budget's name that draws on its account.
+    `holder` gets the charter, a grant of the budget's name that draws on its account. `initial` values of its
+    metrics are recorded with it, and fit its plan.
     """
 
     budget: str
@@ -59,6 +61,7 @@ class CreateBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     resource: str = ""
     amount: int = 0
     debit: str = ""
+    initial: dict[str, int] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if not is_id(self.budget) or not self.budget.startswith(BUDGETS) or self.budget == BUDGETS:
@@ -76,6 +79,9 @@ class CreateBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("`amount` and `debt_limit` are naturals below 2^64")
         if bool(self.amount) != bool(self.resource) or bool(self.amount) != bool(self.debit):
             raise ValueError("funding is an `amount` of a `resource` `from` an account, or none of them")
+        initial = self.initial or {}
+        if len(initial) > PLAN_ITEMS_MAX or not all(map(in_model, initial.values())):
+            raise ValueError(f"`initial` is at most {PLAN_ITEMS_MAX} integers of the data model by metric")
 
 
 class AmendBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,6 +117,7 @@ def check_create(state: State, call: NativeCall, params: CreateBudget) -> list[F
         return findings
     plan = _plan(state, params)
     findings = check_plan(state, call, plan, params.parent, call.grant)
+    findings += check_values(params.budget, plan, params.initial or {})
     findings += check_debts(state, {params.budget: params.debt_limit}) + _check_funding(state, params, plan)
     findings += check_credit(state, call, params.debt_limit, plan.resources, _above(state, call, params))
     findings = findings or _check_both(state, call, params, plan)
@@ -219,6 +226,7 @@ def create_events(
     fork.plans.budgets[budget.name] = budget
     fork.caps.blobs[digest] = plan_bytes(plan)
     events += calendar_events(fork, budget, plan, call.intent_hash, call.now_ns)
+    events += measured_events(fork, budget, params.initial or {}, call.intent_hash, call.now_ns)
     return events + [move.posted(call.grant, call.intent_hash) for move in _funding(params)]
 
 

@@ -2,41 +2,33 @@
 
 Rule 1. Its authority is the grant under which its version of the plan was adopted, with its chain as that
         stands now.
-Rule 2. It posts only from its own budget's accounts, and from the counter-accounts of the plan's conversions.
+Rule 2. What its actions come to stands in `actions.py`.
 Rule 3. A firing that cannot be carried out is recorded as skipped with its finding and not tried again.
-Rule 4. Its deposits make other rules fall due, at most `CASCADE_DEPTH_MAX` deep.
+Rule 4. Its deposits and its values make other rules fall due, at most `CASCADE_DEPTH_MAX` deep.
+Rule 5. A rule that fires once is used up by the first firing that is carried out, in every later version of
+        the plan, too. One that was skipped used nothing: the next cause may bring what was not to be had.
 """
 
 from msgspec.structs import replace
 
 from splittally.core import expr
-from splittally.core.amounts import fits
 from splittally.core.budget.evolve import DONE, SKIPPED, WAITING
-from splittally.core.budget.expressions import amount_of, condition_of
-from splittally.core.budget.parts import worth
+from splittally.core.budget.expressions import condition_of
 from splittally.core.budget.plan import Plan
-from splittally.core.budget.rules import ALLOCATIONS, Convert, PlanRule, Transfer
+from splittally.core.budget.rules import ALLOCATIONS, Convert, PlanRule
 from splittally.core.budget.shares import shared
 from splittally.core.budget.state import Firing
-from splittally.core.events import Event, RuleFired
-from splittally.core.evolve import evolve
+from splittally.core.canonical import encode
+from splittally.core.events import Defined, Event, RuleFired
 from splittally.core.findings import Finding, find
-from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.limits import CASCADE_DEPTH_MAX
+from splittally.core.native.actions import Skipped, acts
 from splittally.core.native.authority import check_adoption
 from splittally.core.native.grants import raised_events
-from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_findings, plan_of
+from splittally.core.native.plans import calendar_events, is_used_up, once_key, plan_of
 from splittally.core.native.reading import reading_of
 from splittally.core.state import State
 from splittally.core.types import BudgetDef
-
-
-class Skipped(Exception):
-    """A firing that is not carried out, and why."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(finding.code)
-        self.finding = finding
 
 
 def fire(state: State, key: tuple[int, int], now_ns: int) -> list[Event]:
@@ -53,10 +45,18 @@ def fire(state: State, key: tuple[int, int], now_ns: int) -> list[Event]:
         if rule is not None and rule.approval:
             events = [told(firing, key, WAITING)]
         else:
-            events = [told(firing, key, DONE), *carry_out(state, firing, now_ns)]
+            events = done_events(state, firing, key, now_ns)
     except Skipped as skipped:
         events = [told(firing, key, SKIPPED, [skipped.finding])]
-    return [*events, *_again(state, firing, now_ns)]
+    is_over = (
+        rule is not None and rule.once and (is_used_up(state, budget.name, rule.name) or is_done(events))
+    )
+    return events if is_over else [*events, *_again(state, firing, now_ns)]
+
+
+def is_done(events: list[Event]) -> bool:
+    """Whether these events say that a firing was carried out."""
+    return any(type(event) is RuleFired and event.status == DONE for event in events)
 
 
 def give_up(state: State, key: tuple[int, int], now_ns: int) -> list[Event]:
@@ -94,22 +94,26 @@ def told(
     )
 
 
-def carry_out(state: State, firing: Firing, now_ns: int) -> list[Event]:
-    """The events of a rule's actions; `Skipped` if one fails."""
+def done_events(state: State, firing: Firing, key: tuple[int, int], now_ns: int) -> list[Event]:
+    """The events of a firing that is carried out, which says first that it is; `Skipped` if one action fails.
+
+    With it stand the rates that float. A rule that fires once is used up from then on.
+    """
     budget = state.plans.budgets[firing.budget]
     plan = plan_of(state, budget)
     fork = state.fork()
     fork.now_ns = now_ns
     if firing.rule == ALLOCATIONS:
-        return _raise_parts(fork, budget, plan, firing)
+        return [told(firing, key, DONE), *_raise_parts(fork, budget, plan, firing)]
     rule = next(rule for rule in plan.rules if rule.name == firing.rule)
-    postings: list[Event] = []
-    for action in rule.do:
-        assert isinstance(action, Transfer | Convert)
-        for posted in _postings(fork, budget, plan, action, firing):
-            evolve(fork, posted, "", 0)
-            postings.append(posted)
-    return postings
+    events: list[Event] = []
+    findings: list[Finding] = []
+    for acted in acts(fork, budget, plan, rule, firing):
+        events += acted.events
+        findings += acted.findings
+    if rule.once:
+        events.append(Defined("consumed", once_key(budget.name, rule.name), encode(firing.cause)))
+    return [told(firing, key, DONE, findings), *events]
 
 
 def require_live(state: State, budget: BudgetDef, firing: Firing, now_ns: int) -> None:
@@ -123,6 +127,8 @@ def require_live(state: State, budget: BudgetDef, firing: Firing, now_ns: int) -
             raise Skipped(find("revoked", grant=grant.name, order=state.caps.revoked[grant.name]))
         if grant.expiry_ns and now_ns >= grant.expiry_ns:
             raise Skipped(find("expired", grant=grant.name, expiry_ns=grant.expiry_ns))
+    if is_used_up(state, budget.name, firing.rule):
+        raise Skipped(find("rule_skipped", rule=firing.rule, reason="once"))
     for finding in check_adoption(state, budget.adopted_by, _part_of_rule(state, budget, firing), now_ns):
         raise Skipped(finding)
 
@@ -143,38 +149,6 @@ def _require_condition(state: State, budget: BudgetDef, rule: PlanRule, firing: 
         raise Skipped(find("rule_skipped", rule=rule.name, reason="fault", fault=held.code))
     if not held:
         raise Skipped(find("rule_skipped", rule=rule.name, reason="condition"))
-
-
-def _postings(
-    fork: State, budget: BudgetDef, plan: Plan, action: Transfer | Convert, firing: Firing
-) -> list[Event]:
-    """What one action posts; nothing for an amount of 0."""
-    amount = amount_of(action.amount).evaluate(reading_of(fork, budget, firing, fork.now_ns))
-    if isinstance(amount, expr.ExprFault):
-        raise Skipped(find("rule_skipped", rule=firing.rule, reason="fault", fault=amount.code))
-    if not fits(amount):
-        raise Skipped(find("rule_skipped", rule=firing.rule, reason="amount", amount=amount))
-    if not amount:
-        return []
-    match action:
-        case Transfer():
-            moves = [Move(budget.name, action.to, action.resource or firing.dim, amount)]
-        case Convert():
-            moves = conversion_moves(budget, plan, action.conversion, amount)
-    findings = refused_moves(fork.ledger, moves) or plan_findings(fork, moves)
-    if findings:
-        raise Skipped(findings[0])
-    return [move.posted(budget.adopted_by, firing.cause) for move in moves]
-
-
-def conversion_moves(budget: BudgetDef, plan: Plan, name: str, amount: int) -> list[Move]:
-    """The two sides of a conversion of the plan: what the budget gives, and what it gets."""
-    conversion = plan.conversions[name]
-    kept = budget.name + RESERVED_ACCOUNT if conversion.keeps else conversion.counter
-    return [
-        Move(budget.name, kept, conversion.gives, amount),
-        Move(conversion.counter, budget.name, conversion.gets, worth(amount, conversion.rate), is_got=True),
-    ]
 
 
 def _raise_parts(fork: State, budget: BudgetDef, plan: Plan, firing: Firing) -> list[Event]:

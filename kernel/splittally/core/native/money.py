@@ -1,11 +1,10 @@
-"""Native effects on resources and accounts: define, open, issue, transfer, convert.
+"""Native effects on resources and accounts: define, open, issue, transfer.
 
-Rule 1. Only `ledger.issue` debits an `external/` account, and nothing else draws on one.
+Rule 1. Only an issue debits an `external/` account, and nothing draws on one: `ledger.issue`, and the rules
+        of plans whose adopter may issue (`actions.py`).
 Rule 2. Whether values may move is asked of one function (`ledger/moves.py`), here as at every other door.
 Rule 3. What is issued and what may be owed is bounded (`ISSUED_MAX`, `DEBTS_MAX`), so that no payment
         that is due can ever overflow a balance. What one external account takes back lets no other give more.
-Rule 4. A conversion is two transfers with a counter-account that must hold what it gives. What is got is
-        rounded down; the remainder stays with the counter-account.
 """
 
 from collections.abc import Iterable
@@ -13,7 +12,6 @@ from collections.abc import Iterable
 from msgspec import UNSET, Struct, UnsetType
 
 from splittally.core.amounts import fits
-from splittally.core.budget.parts import require_rate, worth
 from splittally.core.canonical import encode
 from splittally.core.events import Defined, Event
 from splittally.core.findings import Finding, find
@@ -22,10 +20,9 @@ from splittally.core.limits import DEBTS_MAX, ISSUED_MAX, TEXT_BYTES_MAX
 from splittally.core.native.credit import backs, check_credit
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.state import State
-from splittally.core.types import EXTERNAL, ROOT, Lender, is_id
+from splittally.core.types import EXTERNAL, ISSUER, ROOT, Lender, is_id
 
 SCALE_MAX = 18
-ISSUER = "external/issuer"
 
 
 class DefineResource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,34 +60,8 @@ class IssueMoney(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     note: str | UnsetType = UNSET
 
     def __post_init__(self) -> None:
-        _require_amount(self.amount)
+        require_positive(self.amount)
         require_note(self.note)
-
-
-class ConvertMoney(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"debit": "from"}):
-    """One resource for another at a stated rate, `[got, given]`, in minor units of each.
-
-    `from` gives `amount` of `resource` to `counter`, which gives `to` the worth of it in `gets`.
-    """
-
-    resource: str
-    amount: int
-    gets: str
-    rate: list[int]
-    counter: str
-    debit: str
-    to: str
-    note: str | UnsetType = UNSET
-
-    def __post_init__(self) -> None:
-        _require_amount(self.amount)
-        require_rate(self.rate)
-        require_note(self.note)
-
-    @property
-    def got(self) -> int:
-        """What the amount is worth at the rate, rounded down."""
-        return worth(self.amount, self.rate)
 
 
 class TransferMoney(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"debit": "from"}):
@@ -103,11 +74,12 @@ class TransferMoney(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     note: str | UnsetType = UNSET
 
     def __post_init__(self) -> None:
-        _require_amount(self.amount)
+        require_positive(self.amount)
         require_note(self.note)
 
 
-def _require_amount(amount: int) -> None:
+def require_positive(amount: int) -> None:
+    """Raises `ValueError` unless this may be moved."""
     if not amount or not fits(amount):
         raise ValueError("`amount` is a positive natural below 2^64")
 
@@ -188,37 +160,27 @@ def _move(params: IssueMoney | TransferMoney) -> list[Move]:
     return [Move(params.debit, params.to, params.resource, params.amount)]
 
 
-def _conversion(params: ConvertMoney) -> list[Move]:
-    return [
-        Move(params.debit, params.counter, params.resource, params.amount),
-        Move(params.counter, params.to, params.gets, params.got, is_got=True),
-    ]
-
-
 def _check_issue(state: State, call: NativeCall, params: IssueMoney) -> list[Finding]:
-    findings = refused_moves(state.ledger, _move(params), by_issue=True)
+    return refused_issue(state, _move(params)[0])
+
+
+def refused_issue(state: State, move: Move) -> list[Finding]:
+    """Everything that keeps value from entering the world by this move, whoever asks for it."""
+    findings = refused_moves(state.ledger, [move], by_issue=True)
     unknown = [finding for finding in findings if finding.code == "not_found"]
     if unknown:
         return unknown
-    if not params.debit.startswith(EXTERNAL):
-        return [find("external_account", account=params.debit, needed=EXTERNAL)]
-    kept = max(0, state.ledger.balances.get((params.debit, params.resource), 0))
-    left = ISSUED_MAX - state.ledger.issued.get(params.resource, 0) + kept
-    if params.amount > left:
-        return [find("amount_overflow", resource=params.resource, needed=params.amount, available=left)]
+    if not move.debit.startswith(EXTERNAL):
+        return [find("external_account", account=move.debit, needed=EXTERNAL)]
+    kept = max(0, state.ledger.balances.get((move.debit, move.resource), 0))
+    left = ISSUED_MAX - state.ledger.issued.get(move.resource, 0) + kept
+    if move.amount > left:
+        return [find("amount_overflow", resource=move.resource, needed=move.amount, available=left)]
     return findings
 
 
 def _check_transfer(state: State, call: NativeCall, params: TransferMoney) -> list[Finding]:
     return refused_moves(state.ledger, _move(params))
-
-
-def _check_convert(state: State, call: NativeCall, params: ConvertMoney) -> list[Finding]:
-    return refused_moves(state.ledger, _conversion(params))
-
-
-def _make_convert(state: State, call: NativeCall, params: ConvertMoney) -> list[Event]:
-    return [move.posted(call.grant, call.intent_hash) for move in _conversion(params)]
 
 
 def _make_posting(state: State, call: NativeCall, params: IssueMoney | TransferMoney) -> list[Event]:
@@ -254,15 +216,5 @@ ROWS = {
         _make_posting,
         "move value between accounts",
         moves=_move,
-    ),
-    "ledger.convert": Native(
-        ConvertMoney,
-        lambda state, call, params: Touches(
-            accounts=[params.debit, params.counter, params.to], resources=[params.resource, params.gets]
-        ),
-        _check_convert,
-        _make_convert,
-        "convert one resource into another at a rate",
-        moves=_conversion,
     ),
 }

@@ -6,7 +6,9 @@ Rule 2. A deposit is value that comes to a budget's account, whichever way: issu
         paid by a receipt, an attestation or a time-out, moved by a rule, refunded, or back from a hold that
         was released. None is what moves between a budget's own accounts, what a settled hold left over, or
         what an overdraft gives: it is spent already.
-Rule 3. A rule falls due once for each (rule, version, resource, cause at one time) (`cascade.py`).
+Rule 3. A rule falls due once for each (rule, version, resource, cause at one time) (`cascade.py`). The same
+        holds for a value that a rule records, and in a plan whose rules record values for every value.
+Rule 4. A rule that fires once and did does not fall due any more.
 """
 
 from typing import Any
@@ -15,7 +17,17 @@ from splittally.core.amounts import shown
 from splittally.core.budget.check import PLANNING, Debit, check_plans, gaps, stage_of
 from splittally.core.budget.evolve import DONE, DUE
 from splittally.core.budget.plan import Plan, read_plan
-from splittally.core.budget.rules import ALLOCATIONS, ON_DEPOSIT, ON_METRIC, Transfer
+from splittally.core.budget.rules import (
+    ALLOCATIONS,
+    ON_DEPOSIT,
+    ON_METRIC,
+    Convert,
+    PlanRule,
+    RecordValue,
+    Transfer,
+    issued_by,
+)
+from splittally.core.budget.state import FiringKey, of_budget
 from splittally.core.events import Decided, Defined, Event, Measured, Noted, Posted, RuleFired, Settled
 from splittally.core.evolve import evolve
 from splittally.core.findings import Finding, find
@@ -24,7 +36,7 @@ from splittally.core.ledger.windows import window_end, window_start
 from splittally.core.native.cascade import within_cascade
 from splittally.core.native.row import NativeCall, Touches
 from splittally.core.state import State
-from splittally.core.types import BUDGETS, CALENDAR_WINDOWS, OVERDRAFT, BudgetDef
+from splittally.core.types import BUDGETS, CALENDAR_WINDOWS, ISSUER, OVERDRAFT, BudgetDef
 
 RESERVED_ACCOUNT = "/reserved"  # behind a budget's name: the account of what its conversions keep
 
@@ -40,9 +52,10 @@ def touches_budget(state: State, call: NativeCall, params: Any) -> Touches:
 
 
 def touches_plan(plan: Plan) -> Touches:
-    """What adopting a plan touches: its resources, its counter-accounts, and whom its rules pay."""
+    """What adopting a plan touches: its resources and counter-accounts, whom its rules pay, the issuer."""
     paid = [action.to for rule in plan.rules for action in rule.do if isinstance(action, Transfer)]
     counters = [conversion.counter for conversion in plan.conversions.values()]
+    counters += [ISSUER] if issued_by(plan.rules) else []
     return Touches(accounts=counters, payees=paid, resources=[*plan.resources])
 
 
@@ -79,10 +92,11 @@ def standing_findings(state: State, accounts: list[str]) -> list[Finding]:
 def credit_events(state: State, events: list[Event], now_ns: int) -> list[Event]:
     """The rules that fall due because of what these events of one record credit to budgets.
 
-    `state` is that before the events. A budget that they create has shared out its funding already.
+    `state` is that before the events. A budget that they create has shared out its funding already. So do
+    those of the values that rules recorded.
     """
     for event in events:
-        if type(event) is Posted and event.credit.startswith(BUDGETS):
+        if (type(event) is Posted and event.credit.startswith(BUDGETS)) or type(event) is Measured:
             break
     else:
         return []
@@ -93,9 +107,41 @@ def credit_events(state: State, events: list[Event], now_ns: int) -> list[Event]
         budget = after.plans.budgets[name]
         plan = plan_of(after, budget)
         rules = [ALLOCATIONS] if resource in plan.allocations and (name, cause) not in created else []
-        rules += [x.name for x in plan.rules if x.on == ON_DEPOSIT and x.of in ("", resource)]
+        rules += [
+            x.name for x in _standing(state, budget, plan) if x.on == ON_DEPOSIT and x.of in ("", resource)
+        ]
         due += [_due(budget, rule, cause, now_ns, resource, shown(amount), depth) for rule in rules]
-    return within_cascade(state, due)
+    return within_cascade(state, due, _recorded_by_rules(after, events, now_ns), _worked(after, events))
+
+
+def _worked(after: State, events: list[Event]) -> set[FiringKey]:
+    """The firings that these events end, of rules that do more than transfer and convert.
+
+    What the others convert for their own trigger is added to them though they are done, and stays so: worlds
+    have recorded it.
+    """
+    done = [x for x in events if type(x) is RuleFired and x.status == DONE]
+    return {
+        (event.item[0], event.item[1])
+        for event in done
+        for rule in plan_of(after, after.plans.budgets[event.budget]).rules
+        if rule.name == event.rule and not all(isinstance(x, Transfer | Convert) for x in rule.do)
+    }
+
+
+def _recorded_by_rules(after: State, events: list[Event], now_ns: int) -> list[RuleFired]:
+    """The rules that fall due by values which a rule recorded, in the order of the events."""
+    due: list[RuleFired] = []
+    by: RuleFired | None = None
+    for event in events:
+        match event:
+            case Decided():
+                by = None
+            case RuleFired() if event.status == DONE:
+                by = event
+            case Measured() if by is not None:
+                due += _due_by_value(after, event, by.cause, now_ns, by.depth + 1)
+    return due
 
 
 def _deposits(
@@ -171,13 +217,38 @@ def _due(
 
 
 def metric_events(state: State, measured: Measured, cause: bytes, now_ns: int) -> list[Event]:
-    """A rule falls due for the value of a metric."""
+    """A rule falls due for the value of a metric that somebody recorded."""
+    due = _due_by_value(state, measured, cause, now_ns, 0)
+    plan = plan_of(state, state.plans.budgets[measured.budget])
+    may_return = any(type(action) is RecordValue for rule in plan.rules for action in rule.do)
+    return within_cascade(state, [], due) if may_return else [*due]
+
+
+def _due_by_value(state: State, measured: Measured, cause: bytes, now_ns: int, depth: int) -> list[RuleFired]:
     budget = state.plans.budgets[measured.budget]
     return [
-        _due(budget, rule.name, cause, now_ns, measured.metric, measured.value)
-        for rule in plan_of(state, budget).rules
+        _due(budget, rule.name, cause, now_ns, measured.metric, measured.value, depth)
+        for rule in _standing(state, budget, plan_of(state, budget))
         if rule.on == ON_METRIC and rule.of == measured.metric
     ]
+
+
+def _standing(state: State, budget: BudgetDef, plan: Plan) -> list[PlanRule]:
+    """The rules of a plan that are not used up."""
+    return [rule for rule in plan.rules if not rule.once or not is_used_up(state, budget.name, rule.name)]
+
+
+def is_used_up(state: State, budget: str, rule: str) -> bool:
+    """Whether a rule that fires once did, under any version of the budget's plan."""
+    return once_key(budget, rule) in state.plans.consumed
+
+
+def once_key(budget: str, rule: str) -> str:
+    """Under which name it is remembered that a rule which fires once did.
+
+    No name that people choose ends in a space, so nothing else that counts once can use a rule up.
+    """
+    return of_budget(budget, f"rule:{rule} ")
 
 
 def calendar_events(
@@ -189,7 +260,7 @@ def calendar_events(
     """
     return [
         _due(budget, rule.name, cause, next_period_ns(state, rule.on, now_ns))
-        for rule in plan.rules
+        for rule in _standing(state, budget, plan)
         if rule.on in CALENDAR_WINDOWS
     ]
 

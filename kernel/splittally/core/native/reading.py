@@ -39,14 +39,19 @@ class Reading(Mapping[str, Any]):
         self._state, self._budget, self._plan = state, budget, plan_of(state, budget)
         self._firing, self._given, self._now_ns = firing, given, now_ns
         self._made: dict[str, Any] = {}
-        self.cells: dict[str, int] = {}  # those of the formulas that were evaluated so far
+        self.cells: dict[str, int] = {}  # those that are solved so far
+        self._is_solving = False
 
     def __getitem__(self, name: str) -> Any:
         if name == "cell":
-            return self._cells() | self.cells
+            return self.cells if self._is_solving else self._cells()
         if name not in self._made:
             self._made[name] = _MAKERS[name](self)
         return self._made[name]
+
+    def solve(self, known: dict[str, int]) -> None:
+        """From here on cells are those of a solution in the making, which reads nothing of an earlier one."""
+        self.cells, self._is_solving = known, True
 
     def __iter__(self) -> Iterator[str]:
         return iter(_NAMES)

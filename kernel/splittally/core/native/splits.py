@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from splittally.core.amounts import fits
-from splittally.core.budget.evolve import DONE, SKIPPED, WAITING
+from splittally.core.budget.evolve import SKIPPED, WAITING
 from splittally.core.budget.parts import is_part, require_shares
 from splittally.core.budget.plan import Plan
 from splittally.core.budget.shares import shared
@@ -18,9 +18,10 @@ from splittally.core.caps.grants import GrantTerms, build_grant, check_new_name,
 from splittally.core.events import Event
 from splittally.core.findings import Finding, find
 from splittally.core.limits import PART_NAME_BYTES_MAX, PLAN_ITEMS_MAX
+from splittally.core.native.actions import Skipped
 from splittally.core.native.adoption import adopter_of_split, check_plan
 from splittally.core.native.budgets import adopt_events
-from splittally.core.native.firing import Skipped, carry_out, require_live, told
+from splittally.core.native.firing import done_events, require_live, told
 from splittally.core.native.parts import charter_now, part_events, part_terms
 from splittally.core.native.plans import plan_of, touches_budget
 from splittally.core.native.row import Native, NativeCall, Touches
@@ -141,7 +142,7 @@ def _check_answer(state: State, call: NativeCall, params: AnswerRule) -> list[Fi
     if params.answer == "approve":
         try:
             require_live(state, state.plans.budgets[firing.budget], firing, call.now_ns)
-            carry_out(state, firing, call.now_ns)
+            done_events(state, firing, (params.item[0], params.item[1]), call.now_ns)
         except Skipped as skipped:
             return [skipped.finding]
     return []
@@ -152,7 +153,7 @@ def _make_answer(state: State, call: NativeCall, params: AnswerRule) -> list[Eve
     firing = state.plans.firings[key]
     if params.answer == "reject":
         return [told(firing, key, SKIPPED, [find("rule_skipped", rule=firing.rule, reason="rejected")])]
-    return [told(firing, key, DONE), *carry_out(state, firing, call.now_ns)]
+    return done_events(state, firing, key, call.now_ns)
 
 
 ROWS = {
