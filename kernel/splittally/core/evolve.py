@@ -91,7 +91,7 @@ def evolve(state: State, event: Event, principal: str, position: int) -> None:
             ledger.roll_window(books, event, state.size, position, state.offset_ns)
         case GrantSet():
             state.caps.grants[event.grant.name] = event.grant
-            state.caps.chains.clear()
+            state.caps.renew()
         case GrantRevoked():
             _revoke(state, event)
         case Defined():
@@ -118,7 +118,7 @@ def _revoke(state: State, event: GrantRevoked) -> None:
     caps.revoked[event.name] = event.order
     if state.revoked_kept:
         caps.revoked_at[event.name] = state.size
-    caps.chains.clear()
+    caps.renew()
 
 
 def _note(state: State, event: Noted) -> None:
@@ -175,7 +175,7 @@ def _fire(state: State, event: RuleFired, position: int) -> None:
 
 def _define(state: State, event: Defined) -> None:
     caps = state.caps
-    caps.chains.clear()
+    caps.renew()
     if event.table == "world":
         value = decode(event.value)
         assert event.key in ("accepted_ns", "clock_jump_ns", "offset_ns", "policy_hash", "revoked_kept")

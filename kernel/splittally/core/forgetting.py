@@ -74,4 +74,4 @@ def _forget(caps: Caps, ledger: Ledger, names: set[str]) -> None:
         caps.revoked.pop(name, None)
     forget_scopes(ledger, names)
     caps.forgotten[GRANTS] = with_names(caps.forgotten.get(GRANTS, NO_NAMES), names)
-    caps.chains.clear()
+    caps.renew()

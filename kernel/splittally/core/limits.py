@@ -90,6 +90,7 @@ ACTIONS_PER_RULE_MAX = 16
 CASCADE_DEPTH_MAX = 8  # rules that make rules fall due
 CASCADE_FIRINGS_MAX = 256  # of rules by deposits, for one cause at one time: 16 budgets of 16 rules
 CASCADE_NAMED_MAX = 256  # rules that are named because they do not fire
+FAILING_TOLD_MAX = 64  # permissions that an amendment is told it makes fail, each in a finding
 PROPOSALS_OPEN_MAX = 64  # of one budget: more than people answer
 PROPOSALS_ENDED_MAX = 64  # of one budget, the last; the journal has all of them
 PROPOSAL_STEPS_MAX = 32  # comments and offers: each records the row anew. What ends it always fits

@@ -38,7 +38,7 @@ from splittally.core.ledger.check import check_accounts
 from splittally.core.native import NATIVE, NativeCall
 from splittally.core.native.authority import check_authority
 from splittally.core.native.overdraft import give
-from splittally.core.native.plans import plan_findings
+from splittally.core.native.standing import NO_CHAIN, plan_findings
 from splittally.core.policy import NO_STAGE, PolicyInput, check_policy
 from splittally.core.reasons import RETRY_AFTER, TOP_UP
 from splittally.core.reservation import (
@@ -232,7 +232,8 @@ def _check_plans(case: Candidate) -> StageResult:
     state = case.state
     if not state.plans.budgets or case.is_above_rules:
         return PASSED
-    findings = plan_findings(state, case.moves)
+    chain = [link.grant for link in case.chain.links] if case.native is None else NO_CHAIN
+    findings = plan_findings(state, case.moves, case.now_ns, chain)
     return StageResult(DENY, findings) if findings else PASSED
 
 

@@ -105,6 +105,7 @@ REASONS: dict[str, Reason] = {
     "allocations_unequal": Reason("native", REPLAN, "the parts of a split do not sum to the whole"),
     "plan_widened": Reason("native", REPLAN, "an amended plan is wider than the one in force"),
     "migration_unmapped": Reason("native", REPLAN, "what the old plan has goes nowhere in the new one"),
+    "permission_fails": Reason("native", "", "a permission could not be used up under the amended plan"),
     "formula_fault": Reason("native", REPLAN, "a formula of the plan cannot be evaluated"),
     "recorded_before": Reason("native", REPLAN, "what counts once was recorded, and is not counted again"),
     "value_out_of_bounds": Reason("native", REPLAN, "a value is outside the bounds of its metric"),
@@ -136,6 +137,10 @@ REASONS: dict[str, Reason] = {
     # --- plan -----------------------------------------------------------------------------------
     "planning_stage": Reason("plan", TOP_UP, "the budget is not funded enough to operate"),
     "constraint_unmet": Reason("plan", TOP_UP, "a hard constraint of the budget would no longer hold"),
+    "condition_unmet": Reason("plan", REPLAN, "a condition of the budget's plan would no longer be true"),
+    "constraint_fault": Reason("plan", ESCALATE, "what a hard constraint asks cannot be evaluated"),
+    "part_blocked": Reason("plan", TOP_UP, "a hard constraint stops this part of the budget"),
+    "part_closed": Reason("plan", TOP_UP, "in this stage other parts of the budget may act, and not this"),
     # --- policy ---------------------------------------------------------------------------------
     "policy_denied": Reason("policy", ESCALATE, "a policy rule denies"),
     "policy_unmatched": Reason("policy", ESCALATE, "no policy rule matches, and no match is deny"),

@@ -144,6 +144,12 @@ SENTENCES: dict[str, tuple[str, ...]] = {
         "{name} of {field:text} goes nowhere in the new plan: map it, or to nothing to leave it behind",
         ": {reason:text}",
     ),
+    "permission_fails": (
+        "{grant} could not be used up under the amended plan",
+        ": {needed:amount} are left of it",
+        " and {available:amount} could be posted",
+        " because of {constraint}",
+    ),
     "recorded_before": (
         "{name} was recorded for {budget} and is not counted again",
         ": intent {intent_hash}",
@@ -195,10 +201,21 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "quorum_missing": ("the plan of {budget} has no `quorum` that could decide",),
     "plan_moved": ("the plan of {budget} changed where the draft does", ": {conflicts:few}"),
     # --- plan, policy, governor, group ------------------------------------------------------------
-    "planning_stage": ("the budget {budget} is not funded enough to operate",),
+    "planning_stage": ("the budget {budget} is not funded enough to operate", ": {missing:gaps}"),
     "constraint_unmet": (
         "{constraint} of {budget}, which keeps {minimum:amount}, would no longer hold",
         *_LACKS,
+    ),
+    "condition_unmet": ("{constraint} of {budget} would no longer hold", ": {holds:text}"),
+    "constraint_fault": ("{constraint} of {budget} cannot be evaluated", ": {fault:text}"),
+    "part_blocked": (
+        "{constraint} of {budget} is not met and stops the part {part}",
+        ": {shortage:amount} are missing",
+    ),
+    "part_closed": (
+        "in stage {stage:text} of {budget} only some of its parts may act",
+        ": {available:few}",
+        "; for the others: {missing:gaps}",
     ),
     "policy_denied": ("the rule {name} of the policy denies this",),
     "policy_fault": ("the condition of the rule {name} cannot be evaluated", ": {fault:text}"),

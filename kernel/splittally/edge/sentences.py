@@ -22,6 +22,7 @@ from splittally.core.findings import Facts, Finding
 from splittally.core.periods import MONTHS_OF, WEEK, WEEKDAYS, read_period
 from splittally.core.reasons import REASONS
 from splittally.core.types import LIFE, PER_INTENT
+from splittally.edge.gaps import gaps_text
 from splittally.edge.json_values import printable
 from splittally.edge.phrases import ADVICE, OF_MODULES, SENTENCES
 from splittally.edge.wording import Wording, few, short_hash, span
@@ -131,9 +132,14 @@ def _period(value: Any, facts: Facts, wording: Wording) -> str:
     return period(str(value))
 
 
+def _gaps(value: Any, facts: Facts, wording: Wording) -> str:
+    return gaps_text(value, wording) if isinstance(value, list | tuple) else _plain(value, facts, wording)
+
+
 _SPOKEN: dict[str, Callable[[Any, Facts, Wording], str]] = {
     "plain": _plain,
     "few": _few,
+    "gaps": _gaps,
     "text": _text,
     "amount": _amount,
     "amounts": _amounts,

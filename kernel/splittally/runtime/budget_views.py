@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from splittally.core.budget.check import gaps, stage_of
 from splittally.core.budget.horizon import at_horizon, days_left
 from splittally.core.budget.parts import TOTAL, worth
 from splittally.core.budget.plan import Plan
@@ -15,11 +14,13 @@ from splittally.core.ledger.moves import spendable
 from splittally.core.native.plans import plan_of
 from splittally.core.native.rates import rate_now
 from splittally.core.native.reading import reading_of
+from splittally.core.native.standing import standings_now
 from splittally.core.state import State
 from splittally.core.types import BudgetDef
 from splittally.runtime.metric_views import exact, funded, measured_line, metric_row, paces, signal_rows
 from splittally.runtime.proposal_views import people_rows
 from splittally.runtime.solution_views import books_row
+from splittally.runtime.stage_views import stage_rows
 from splittally.runtime.work_views import charter_row
 
 
@@ -39,8 +40,7 @@ def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL
         "solution": _solution(solution) if solution else None,
         "input": solution.input if solution else None,
         "books": books_row(state, name),
-        "stage": stage_of(name, plan, lambda *key: _balance(state, *key)),
-        "missing": gaps(name, plan, lambda *key: _balance(state, *key)),
+        **stage_rows(state, name),
         "balances": held,
         "in_flight": flying,
         "spendable": {x: spendable(state.ledger, name, x) for x in held},
@@ -58,6 +58,17 @@ def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL
         **charter_row(state, budget),
         "parts": sorted(x for x, grant in state.caps.grants.items() if grant.parent == budget.grant),
         **people_rows(state, budget),
+    }
+
+
+def declared_row(state: State, name: str) -> dict[str, Any]:
+    """A budget as everybody may read it: what it is, its plan and its stage, and no figure of its funds."""
+    budget = state.plans.budgets[name]
+    schema = msgspec.to_builtins(plan_of(state, budget))
+    return {
+        **_identity(budget),
+        "schema": schema,
+        "stage": standings_now(state, name, state.now_ns).stage,
     }
 
 

@@ -1,14 +1,18 @@
 """What one principal may see of a state: its grants and what they count, its open intents, its accounts.
 
 Rule 1. What is another's is as if it were not there: it is in no table, and no key finds it.
-Rule 2. An account is one's own where a grant that one holds draws on it or pays from it. Budgets are read by
-        operators; resources by everybody.
-Rule 3. Whose a row is, is asked of the state before the row is built.
+Rule 2. An account is one's own where a grant that one holds draws on it or pays from it. Resources are read
+        by everybody.
+Rule 3. A budget's plan is a public declaration, read by everybody without its funds. A private one is read by
+        who holds a grant at or below its charter; the whole row by who holds the charter.
+Rule 4. Whose a row is, is asked of the state before the row is built.
 """
 
 from collections.abc import Iterable
 
-from splittally.core.types import Grant
+from splittally.core.native.plans import plan_of
+from splittally.core.types import BudgetDef, Grant
+from splittally.runtime.budget_views import declared_row
 from splittally.runtime.grant_views import grant_row
 from splittally.runtime.ledger_views import account_row, hold_row
 from splittally.runtime.queries import Queries
@@ -62,10 +66,33 @@ class OwnQueries(Queries):
 
         return self._table(self._drawn_on, find)
 
-    @property
-    def budgets(self) -> Table[str, Row]:
-        """None."""
-        return self._table(list, lambda name: None)
+    def budgets_per(self, per: str) -> Table[str, Row]:
+        """Budgets as they are declared, and those whose charters the principal holds as they stand."""
+
+        def find(name: str) -> Row | None:
+            state = self._current()
+            budget = state.plans.budgets.get(name)
+            if budget is None or not self._may_read([budget]):
+                return None
+            is_own = self._is_held(budget.grant)
+            return self._budget_row(name, per) if is_own else Row(declared_row(state, name))
+
+        return self._table(lambda: self._may_read(self._current().plans.budgets.values()), find)
+
+    def _may_read(self, budgets: Iterable[BudgetDef]) -> list[str]:
+        """Those whose plans are public, or at or below whose charters the principal holds a live grant."""
+        state = self._current()
+        private: list[BudgetDef] = []
+        readable: list[BudgetDef] = []
+        for budget in budgets:
+            (private if plan_of(state, budget).private else readable).append(budget)
+        held = (grant.name for grant in self._held() if self._is_held(grant.name)) if private else ()
+        above = {grant.name for name in held for grant in state.caps.ancestors(name)}
+        return [budget.name for budget in [*readable, *(x for x in private if x.grant in above)]]
+
+    def _is_held(self, name: str) -> bool:
+        state = self._current()
+        return self._holds(name) and state.caps.is_live(name, state.now_ns)
 
     def cell(self, budget: str, name: str) -> Row | None:
         """One cell of a solution, which anybody may read whose plan is not private."""

@@ -120,7 +120,8 @@ def _shortfalls(state: State, budget: BudgetDef) -> list[dict[str, Any]]:
 
 def _lacking(state: State, child: BudgetDef) -> list[dict[str, Any]]:
     plan = plan_of(state, child)
-    rows: list[dict[str, Any]] = [{"budget": child.name, **gap} for gap in gaps_of(state, child)]
+    gaps = gaps_of(state, child, state.now_ns)
+    rows: list[dict[str, Any]] = [{"budget": child.name, **gap} for gap in gaps]
     solution = state.plans.solutions.get(child.name)
     given = {
         name: solution.input.get("input", {}) if solution else {}

@@ -10,6 +10,7 @@ Rule 2. What a budget does not have takes no line.
 from fractions import Fraction
 from typing import Any
 
+from splittally.edge.gaps import gap_text
 from splittally.edge.wording import Wording, short_hash
 
 from splittally_tools.cli.budgets.column import show_column
@@ -31,11 +32,10 @@ def show_budget(out: Page, row: dict[str, Any], wording: Wording) -> None:
     out.print(table(("resource", "balance", "in flight", "spendable"), _funds(row, wording)))
     if row["lines"]:
         out.print(table(("line", "per", "planned", "held for it", "share"), _lines(row["lines"], wording)))
-    for kept in row["schema"].get("constraints", ()):
-        least = wording.amount(kept["minimum"], kept["resource"])
-        say(out, f"keeps at least {least} ({kept['name']}, for the tier {kept['tier']})")
+    for kept in row["constraints"]:
+        say(out, _kept(kept, wording))
     for gap in row["missing"]:
-        say(out, f"missing: {wording.amount(gap['missing'], gap['resource'])} ({gap['constraint']})", "red")
+        say(out, gap_text(gap, wording), "red")
     _people(out, row, wording)
     show_measures(out, row, wording)
     for title in REST:
@@ -48,10 +48,23 @@ def show_budget(out: Page, row: dict[str, Any], wording: Wording) -> None:
         say(out, f"  from {word(row['input'])}")
 
 
+def _kept(kept: dict[str, Any], wording: Wording) -> str:
+    """A constraint in words: what it keeps, by which expression, and the parts that it names."""
+    if "holds" in kept:
+        least = f"true: {kept['holds']}"
+    elif "counts" in kept:
+        least = f"at least {kept['needed']} active principals"
+    else:
+        least = f"at least {wording.amount(kept['needed'], kept['resource'])}"
+        least += f" by {kept['needs']}" if "needs" in kept else ""
+    parts = "".join(f", {what} {', '.join(kept[what])}" for what in ("blocks", "opens") if what in kept)
+    return f"keeps {least} ({kept['name']}, for the tier {kept['tier']}{parts})"
+
+
 def _people(out: Page, row: dict[str, Any], wording: Wording) -> None:
     """What children lack, how people stand to the plan, and what is proposed."""
     for gap in row["shortfalls"]:
-        if gap.get("resource"):
+        if gap.get("resource") and "missing" in gap:
             missing, by = (
                 wording.amount(gap["missing"], gap["resource"]),
                 gap.get("formula", gap.get("constraint")),

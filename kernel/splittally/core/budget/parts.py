@@ -134,8 +134,9 @@ class Constraint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     It keeps at least `minimum` of a resource, or what `needs` gives, an expression; or `holds` is true; or
     at least `participants` principals are active in the parts that it blocks. Unmet, it stops the parts that
-    it `blocks`, or everything where it names none. One of the tier `partial` that is met lets the parts that
-    it `opens` act before the rest may, and what those used counts as there.
+    it `blocks`, as things stand; where it names none, everything, and it holds after each commitment, too.
+    One of the tier `partial` that is met lets the parts that it `opens` act before the rest may, and what
+    those used counts as there.
     """
 
     name: str
@@ -168,6 +169,7 @@ class Constraint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             require(is_part(part), "a constraint `blocks` and `opens` parts by their names")
         opens = self.opens is UNSET or (self.tier == PARTIAL and bool(self.resource))
         require(opens, "only a minimum of the tier `partial` `opens` parts")
+        require(not (self.blocks and self.opens), "a constraint `blocks` parts or `opens` parts")
 
 
 class Conversion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

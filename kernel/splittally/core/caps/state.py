@@ -104,7 +104,7 @@ class Chain(NamedTuple):
 class Caps:
     """The tables of definitions and grants."""
 
-    __slots__ = ("adapters", "bearers", "blobs", "caps", "chains", "effects", "forgotten", "grants",
+    __slots__ = ("active", "adapters", "bearers", "blobs", "caps", "chains", "effects", "forgotten", "grants",
                  "manifests", "modules", "price_tables", "principals", "revoked", "revoked_at", "rules",
                  "stated", "token_names", "uids")  # fmt: skip
 
@@ -126,6 +126,7 @@ class Caps:
         self.principals: dict[str, Principal] = {}
         self.uids: dict[int, str] = {}  # uid -> the principal that has it, derived
         self.chains: dict[tuple[str, str], Chain] = {}
+        self.active: dict[tuple[str, tuple[str, ...]], list[int]] = {}  # derived (`active.py`)
         self.price_tables: dict[bytes, PriceTable] = {}
 
     def fork(self) -> "Caps":
@@ -135,6 +136,11 @@ class Caps:
         child.price_tables = self.price_tables  # by hash, so they are the same in every fork
         child.token_names, child.uids = Overlay(self.token_names), Overlay(self.uids)
         return child
+
+    def renew(self) -> None:
+        """Forgets what was derived from grants and definitions that are others now."""
+        self.chains.clear()
+        self.active.clear()
 
     def chain(self, leaf: str, kind: str) -> Chain:
         """The chain from grant `leaf` to the root for an effect of `kind`; both must exist."""

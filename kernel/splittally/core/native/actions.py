@@ -42,11 +42,12 @@ from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.native import measuring, solutions
 from splittally.core.native.measuring import RecordMetric
 from splittally.core.native.money import refused_issue
-from splittally.core.native.plans import RESERVED_ACCOUNT, plan_findings
+from splittally.core.native.plans import RESERVED_ACCOUNT
 from splittally.core.native.rates import Rate, rate_now
 from splittally.core.native.reading import Reading, reading_of
 from splittally.core.native.row import NativeCall
 from splittally.core.native.solutions import SolveBudget
+from splittally.core.native.standing import plan_findings
 from splittally.core.state import State
 from splittally.core.types import ISSUER, BudgetDef
 
@@ -155,7 +156,7 @@ def _posted(act: _Act, action: Transfer | Convert | Issue, amount: int, reading:
     refused = (
         refused_issue(act.fork, moves[0]) if type(action) is Issue else refused_moves(act.fork.ledger, moves)
     )
-    refused = refused or plan_findings(act.fork, moves)
+    refused = refused or plan_findings(act.fork, moves, act.fork.now_ns)
     if refused:
         raise Skipped(refused[0])
     posted: list[Event] = [move.posted(act.budget.adopted_by, act.firing.cause) for move in moves]

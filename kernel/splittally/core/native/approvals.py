@@ -19,8 +19,8 @@ from splittally.core.governing import governed_again
 from splittally.core.ledger.state import Hold
 from splittally.core.ledger.tick import release_hold
 from splittally.core.limits import LIMITS_PER_GRANT_MAX
-from splittally.core.native.plans import standing_findings
 from splittally.core.native.row import Native, NativeCall, require_hash, touches_hold
+from splittally.core.native.standing import standing_findings
 from splittally.core.state import State
 from splittally.core.types import APPROVAL, OPEN, RELEASED, ROOT
 
@@ -99,7 +99,8 @@ def _stale(state: State, call: NativeCall, digest: bytes, hold: Hold) -> list[Fi
     """Why what was approved may no longer be done, all of it behind `approval_stale`; empty where it may."""
     chain = state.caps.chain(hold.legs[0].grant, hold.kind)
     findings = check_chain(state.caps, chain, hold.by, hold.kind, call.now_ns)
-    findings += standing_findings(state, [draw.account for draw in hold.draws if draw.amount])
+    drawn = [draw.account for draw in hold.draws if draw.amount]
+    findings += standing_findings(state, drawn, call.now_ns, [link.grant for link in chain.links])
     findings += governed_again(state, call.now_ns, digest, hold)
     return [find("approval_stale", found=[x.code for x in findings]), *findings] if findings else []
 

@@ -31,12 +31,13 @@ from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.limits import BUDGET_NAME_BYTES_MAX, PLAN_ITEMS_MAX
 from splittally.core.native.adoption import check_plan, plan_bytes
 from splittally.core.native.authority import scope_of
-from splittally.core.native.charters import counting_events, limiting_events
+from splittally.core.native.charters import counting_events, limiting_events, reserved_events
 from splittally.core.native.credit import backs, check_credit
+from splittally.core.native.failing import newly_failing, says_more
 from splittally.core.native.measuring import check_values, measured_events
-from splittally.core.native.money import account_events, account_value, check_debts, resource_value
+from splittally.core.native.money import account_events, check_debts, resource_value
 from splittally.core.native.parts import part_events
-from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_of, touches_plan
+from splittally.core.native.plans import calendar_events, plan_of, touches_plan
 from splittally.core.native.row import NOTHING, Native, NativeCall, Touches
 from splittally.core.rows import budget_row
 from splittally.core.state import State
@@ -213,7 +214,7 @@ def create_events(
     )
     events = definition_events(state, plan)
     events += account_events(budget.name, params.debt_limit, _lender(state, call, params, plan))
-    events += _reserved_events(state, budget, plan)
+    events += reserved_events(state, budget, plan)
     events.append(Defined("budgets", budget.name, budget_value(budget)))
     terms = _charter_terms(state, call, params, plan)
     events += grant_events(state.caps, build_grant(budget.name, terms, call.principal), terms.params, None)
@@ -245,15 +246,6 @@ def definition_events(state: State, plan: Plan) -> list[Event]:
     return events
 
 
-def _reserved_events(state: State, budget: BudgetDef, plan: Plan) -> list[Event]:
-    """The account of what conversions keep, where the plan has one that does."""
-    name = budget.name + RESERVED_ACCOUNT
-    is_needed = any(conversion.keeps for conversion in plan.conversions.values())
-    if not is_needed or name in state.ledger.accounts:
-        return []
-    return [Defined("accounts", name, account_value(name, 0))]
-
-
 def budget_value(budget: BudgetDef) -> bytes:
     return encode(budget_row(budget))
 
@@ -266,7 +258,16 @@ def _check_amend(state: State, call: NativeCall, params: AmendBudget) -> list[Fi
     if budget is None:
         return [find("not_found", budget=params.budget)]
     findings = check_plan(state, call, params.schema, budget.parent, call.grant)
-    return findings + check_narrower(plan_of(state, budget), params.schema)
+    findings += check_narrower(plan_of(state, budget), params.schema)
+    return findings + _tell_amend(state, call, params) if findings else []
+
+
+def _tell_amend(state: State, call: NativeCall, params: AmendBudget) -> list[Finding]:
+    """The permissions that the new plan makes fail, where either plan says more of its constraints."""
+    budget = state.plans.budgets[params.budget]
+    if not (says_more(plan_of(state, budget)) or says_more(params.schema)):
+        return []
+    return newly_failing(state, budget, params.schema, call.now_ns)
 
 
 def _make_amend(state: State, call: NativeCall, params: AmendBudget) -> list[Event]:
@@ -279,7 +280,7 @@ def adopt_events(state: State, call: NativeCall, old: BudgetDef, plan: Plan, ado
     if hash_schema(data) == old.schema:
         return []
     budget = replace(old, schema=hash_schema(data), version=old.version + 1, adopted_by=adopter)
-    events = definition_events(state, plan) + _reserved_events(state, old, plan)
+    events = definition_events(state, plan) + reserved_events(state, old, plan)
     events += counting_events(state, old, plan)
     events.append(Defined("budgets", budget.name, budget_value(budget)))
     events += limiting_events(state, old, plan, call.now_ns)
@@ -313,6 +314,11 @@ ROWS = {
         moves=_funding,
     ),
     "budget.amend": Native(
-        AmendBudget, _touches_amend, _check_amend, _make_amend, "give a budget a narrower plan"
+        AmendBudget,
+        _touches_amend,
+        _check_amend,
+        _make_amend,
+        "give a budget a narrower plan",
+        tell=_tell_amend,
     ),
 }

@@ -1,4 +1,4 @@
-"""What a plan makes of the charter of its budget: what it counts, and what it limits.
+"""What a plan makes of its budget beside the account: what the charter counts and limits, what is reserved.
 
 Rule 1. A spending target is a limit of the charter for life; another plan's target is another limit.
 Rule 2. What the plan's expressions read of spend is counted, also where nothing limits it.
@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from splittally.core.budget.charter import charter_limits
 from splittally.core.budget.plan import Plan
 from splittally.core.caps.grants import build_grant, terms_of
-from splittally.core.events import Event, LimitSet
+from splittally.core.events import Defined, Event, LimitSet
 from splittally.core.native.grants import change_events
-from splittally.core.native.plans import plan_of
+from splittally.core.native.money import account_value
+from splittally.core.native.plans import RESERVED_ACCOUNT, plan_of
 from splittally.core.state import State
 from splittally.core.types import LIFE, BudgetDef
 
@@ -36,3 +37,12 @@ def limiting_events(state: State, budget: BudgetDef, plan: Plan, now_ns: int) ->
     kept = {name: amount for name, amount in (old.budget or {}).items() if name not in was}
     terms = replace(terms_of(state.caps, old), budget={**kept, **limits} or None)
     return change_events(state, old, build_grant(old.name, terms, old.made_by), terms.params, now_ns)
+
+
+def reserved_events(state: State, budget: BudgetDef, plan: Plan) -> list[Event]:
+    """The account of what conversions keep, where the plan has one that does."""
+    name = budget.name + RESERVED_ACCOUNT
+    is_needed = any(conversion.keeps for conversion in plan.conversions.values())
+    if not is_needed or name in state.ledger.accounts:
+        return []
+    return [Defined("accounts", name, account_value(name, 0))]

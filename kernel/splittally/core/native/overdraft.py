@@ -30,8 +30,9 @@ from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, refused_moves, spendable
 from splittally.core.limits import NATURAL_MAX
 from splittally.core.native.authority import TAKE, may_ask
-from splittally.core.native.plans import plan_findings, plan_of
+from splittally.core.native.plans import plan_of
 from splittally.core.native.reading import reading_of
+from splittally.core.native.standing import plan_findings
 from splittally.core.state import State
 from splittally.core.types import LIFE, OVERDRAFT, ROOT, BudgetDef, Leg
 
@@ -151,10 +152,10 @@ def _refused(state: State, now_ns: int, want: _Want) -> tuple[list[Finding], dic
     left = max(0, overdraft.amount - given_so_far(state, budget.name, overdraft.resource))
     if want.lifted > left:
         findings.append(find("overdraft_exceeded", **about, available=left, shortage=want.lifted - left))
-    return findings + (_check_parent(state, want) if want.moved else []), read
+    return findings + (_check_parent(state, now_ns, want) if want.moved else []), read
 
 
-def _check_parent(state: State, want: _Want) -> list[Finding]:
+def _check_parent(state: State, now_ns: int, want: _Want) -> list[Finding]:
     """Whether the parent has it without making a debt, and its own plan lets it go."""
     parent, resource = want.budget.parent, want.overdraft.resource
     debt = state.ledger.accounts[parent].debt_limit
@@ -163,7 +164,7 @@ def _check_parent(state: State, want: _Want) -> list[Finding]:
         facts: dict[str, Any] = {"needed": want.moved, "available": left, "shortage": want.moved - left}
         return [find("overdraft_uncovered", account=parent, resource=resource, **facts)]
     move = Move(parent, want.budget.name, resource, want.moved)
-    return refused_moves(state.ledger, [move]) + plan_findings(state, [move])
+    return refused_moves(state.ledger, [move]) + plan_findings(state, [move], now_ns)
 
 
 def _events(state: State, want: _Want, read: dict[str, int], intent_hash: bytes) -> list[Event]:

@@ -1,4 +1,4 @@
-"""Where budgets meet the rest of a world: whether plans hold, and which of their rules fall due.
+"""Where budgets meet the rest of a world: the plan in force, and which of its rules fall due.
 
 Rule 1. A rule never runs inside the record that triggers it: here it is put on the agenda, and a Tick
         works it through (`firing.py`).
@@ -14,7 +14,6 @@ Rule 4. A rule that fires once and did does not fall due any more.
 from typing import Any
 
 from splittally.core.amounts import shown
-from splittally.core.budget.check import PLANNING, Debit, check_plans, gaps, stage_of
 from splittally.core.budget.evolve import DONE, DUE
 from splittally.core.budget.plan import Plan, read_plan
 from splittally.core.budget.rules import (
@@ -30,8 +29,6 @@ from splittally.core.budget.rules import (
 from splittally.core.budget.state import FiringKey, of_budget
 from splittally.core.events import Decided, Defined, Event, Measured, Noted, Posted, RuleFired, Settled
 from splittally.core.evolve import evolve
-from splittally.core.findings import Finding, find
-from splittally.core.ledger.moves import Move
 from splittally.core.ledger.windows import window_end, window_start
 from splittally.core.native.cascade import within_cascade
 from splittally.core.native.row import NativeCall, Touches
@@ -57,29 +54,6 @@ def touches_plan(plan: Plan) -> Touches:
     counters = [conversion.counter for conversion in plan.conversions.values()]
     counters += [ISSUER] if issued_by(plan.rules) else []
     return Touches(accounts=counters, payees=paid, resources=[*plan.resources])
-
-
-def plan_findings(state: State, moves: list[Move]) -> list[Finding]:
-    """Stage 6 for these moves: what the plans of the budgets that they debit say."""
-    balances, blobs = state.ledger.balances, state.caps.blobs
-    debits = [Debit(move.debit, move.resource, move.amount) for move in moves]
-    return check_plans(state.plans, debits, lambda *key: balances.get(key), blobs.__getitem__)
-
-
-def standing_findings(state: State, accounts: list[str]) -> list[Finding]:
-    """Stage 6 for value that was taken from these accounts already: whether their plans still hold."""
-    balances = state.ledger.balances
-    return [
-        find(
-            "planning_stage",
-            budget=name,
-            stage=PLANNING,
-            missing=gaps(name, plan, lambda *key: balances.get(key)),
-        )
-        for name in sorted(set(accounts) & set(state.plans.budgets))
-        for plan in [plan_of(state, state.plans.budgets[name])]
-        if stage_of(name, plan, lambda *key: balances.get(key)) == PLANNING
-    ]
 
 
 # Example. An attestation ends a hold of 100 USD that budget `b` drew for: 60 go to budget `v`, and 40 were

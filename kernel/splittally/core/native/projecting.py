@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from splittally.core import expr
-from splittally.core.budget.check import gaps
 from splittally.core.budget.expressions import amount_of
 from splittally.core.budget.projections import reads_of
 from splittally.core.findings import Finding, find
 from splittally.core.native.plans import plan_of
 from splittally.core.native.reading import metric_now, reading_of, spent_of
+from splittally.core.native.standing import standings_now
 from splittally.core.state import State
 from splittally.core.types import LIFE, BudgetDef
 
@@ -52,10 +52,9 @@ def projected(
     return Projection(formula, known.unit, value, has_of(state, budget, known.unit))
 
 
-def gaps_of(state: State, budget: BudgetDef) -> list[dict[str, Any]]:
+def gaps_of(state: State, budget: BudgetDef, now_ns: int) -> list[dict[str, Any]]:
     """What each constraint of the plan in force lacks now, as the budget shows it."""
-    balances = state.ledger.balances
-    return [dict(gap) for gap in gaps(budget.name, plan_of(state, budget), lambda *key: balances.get(key))]
+    return standings_now(state, budget.name, now_ns).gaps
 
 
 def has_of(state: State, budget: BudgetDef, resource: str) -> int:

@@ -42,6 +42,14 @@ class Reading(Mapping[str, Any]):
         self.cells: dict[str, int] = {}  # those that are solved so far
         self._is_solving = False
 
+    def after(self, taken: Mapping[str, int], is_spent: bool) -> "Reading":
+        """What is read once so much was taken from the account; `is_spent` where the charter counts it."""
+        then = Reading(self._state, self._budget, self._firing, self._now_ns, self._given)
+        then._made["balance"] = {name: x - taken.get(name, 0) for name, x in self["balance"].items()}
+        if is_spent:
+            then._made["spent"] = {name: x + taken.get(name, 0) for name, x in self["spent"].items()}
+        return then
+
     def __getitem__(self, name: str) -> Any:
         if name == "cell":
             return self.cells if self._is_solving else self._cells()

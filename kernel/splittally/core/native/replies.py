@@ -41,10 +41,11 @@ from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.limits import PROPOSAL_STEPS_MAX
 from splittally.core.native.adopting import adopting_events, check_adopting
-from splittally.core.native.plans import plan_findings, plan_of, touches_budget
+from splittally.core.native.plans import plan_of, touches_budget
 from splittally.core.native.proposals import check_covered, recorded, require_text, standing, step_of
 from splittally.core.native.reading import reading_of
 from splittally.core.native.row import Native, NativeCall, Touches
+from splittally.core.native.standing import plan_findings
 from splittally.core.state import State
 from splittally.core.types import ROOT, BudgetDef
 
@@ -144,7 +145,7 @@ def _check_carried_out(
             findings += check_covered(state, *covered)
     findings += refused_moves(state.ledger, [move])
     is_asked = funding.grant != ROOT and not findings
-    return findings + (plan_findings(state, [move]) if is_asked else [])
+    return findings + (plan_findings(state, [move], call.now_ns) if is_asked else [])
 
 
 def _payer(budget: BudgetDef, params: Reply) -> str:

@@ -87,7 +87,8 @@ def _asked(
     basis: dict[str, Any] = {"version": budget.version}
     resource, missing = params.resource, 0
     if params.constraint:
-        gap = next((x for x in gaps_of(state, budget) if x["constraint"] == params.constraint), None)
+        gaps = gaps_of(state, budget, call.now_ns)
+        gap = next((x for x in gaps if x["constraint"] == params.constraint), None)
         if gap is None:
             return find("nothing_missing", budget=budget.name, constraint=params.constraint)
         basis |= gap

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from splittally.core import expr
 from splittally.core.budget.cells import cells_twice, check_allocations, check_decided, is_allocated
-from splittally.core.budget.check import PLANNING, gaps, stage_of
+from splittally.core.budget.check import PLANNING
 from splittally.core.budget.equations import cells_read, in_order
 from splittally.core.budget.expressions import amount_of
 from splittally.core.budget.plan import Plan
@@ -22,6 +22,7 @@ from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_books
 from splittally.core.native.plans import plan_of
 from splittally.core.native.reading import Reading, reading_of
+from splittally.core.native.standing import standings_now
 from splittally.core.state import State
 from splittally.core.types import BudgetDef, Cell
 
@@ -67,8 +68,8 @@ def solved(state: State, problem: Problem, now_ns: int) -> Solving:
     if problem.solver == FORMULAS or not is_allocated(plan) or is_free:
         return _unallocated(plan, problem, reading, read)
     there, flying = held(state, budget, plan), in_flight(state, budget, plan)
-    stage = stage_of(budget.name, plan, lambda *key: state.ledger.balances.get(key))
-    missing = gaps(budget.name, plan, lambda *key: state.ledger.balances.get(key))
+    stand = standings_now(state, budget.name, now_ns)
+    stage, missing = stand.stage, stand.gaps
     proposed = [cell for cell in problem.cells if cell.name not in plan.formulas]
     findings = [find("name_taken", name=name, budget=budget.name) for name in cells_twice(plan)]
     allocations: list[Cell] = []
