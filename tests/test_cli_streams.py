@@ -10,6 +10,7 @@ from threading import Thread
 import pytest
 import splittally
 from splittally.core.limits import GROUP_MAX, LINE_BYTES_MAX
+from splittally.edge.request_lines import read_intents
 from splittally_tools.cli import turn
 from splittally_tools.cli.lines import Lines
 from splittally_tools.cli.session import Session
@@ -137,6 +138,13 @@ def test_keys_from_lines_are_one_for_a_choice_and_none_for_what_has_its_own(worl
     assert [(line["outcome"], line["duplicate"]) for line in first.lines] == [("allow", False)] * 2
     assert [(line["outcome"], line["duplicate"]) for line in again.lines] == [("allow", True)] * 2
     assert run("-w", world, "submit", text=own).lines[0]["intent_hash"] == first.lines[1]["intent_hash"]
+
+
+def test_the_offers_of_a_choice_share_a_key_unless_they_ask_one_grant_twice():
+    offers = [json.loads(intent(name, 1)) for name in ("cap_llm", "pool", "pool")]
+    for mode, keys in (("first", [0, 0, 1]), ("all", [0, 1, 2])):
+        asked = read_intents(json.dumps({mode: offers}), None, lambda at: bytes([at]) * 32).request
+        assert [each.idempotency_key[0] for each in asked.intents] == keys
 
 
 def test_a_payload_that_is_said_twice_is_refused_and_settles_nothing(world):

@@ -63,6 +63,8 @@ def test_what_has_no_order_is_no_list_and_truth_is_no_number():
         for seq in (True, False, 0.0):
             with pytest.raises(InvalidInput, match="seq"):
                 kernel.at(seq)
+            with pytest.raises(InvalidInput, match="after_seq"):
+                kernel.watch(seq)
 
 
 def test_integers_that_json_carries_exactly_are_numbers_and_all_others_text():

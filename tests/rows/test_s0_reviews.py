@@ -89,7 +89,7 @@ def test_a_metric_object_is_consumed_once_and_marked_and_the_second_counts_nothi
     with world() as kernel:
         first = review(kernel)
         (mark,) = [x for x in recorded(kernel, Defined) if x.table == "consumed"]
-        assert mark.key == f"{B}#repository"
+        assert mark.key == f"{B}\nrepository"
         assert kernel._world.state.plans.consumed[mark.key] == first.intent_hash
         before = kernel.state.budgets[B].metrics
         again = review(kernel, python_proficiency_demonstrated=6, code_quality=9)

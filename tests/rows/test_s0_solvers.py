@@ -385,7 +385,8 @@ def test_anybody_reads_a_cell_of_a_public_plan_and_nobody_elses_of_a_private_one
             deposit(kernel, 7, budget)
             done(kernel, "budget.solve", budget=budget)
         own = OwnQueries(kernel.state, "stranger")
-        assert (own.cell(B, "ads.USD").value, dict(own.budgets)) == (5, {})
+        assert (own.cell(B, "ads.USD").value, set(own.budgets)) == (5, {B})
+        assert "balances" not in own.budgets[B]
         assert own.cell("budgets/secret", "ads.USD") is None
         assert kernel.state.cell("budgets/secret", "ads.USD").value == 5
 

@@ -15,7 +15,6 @@ from splittally import runtime
 from splittally.core.errors import WorldLocked
 from splittally.core.limits import WRITER_LOCK_SECONDS_MAX
 from splittally.edge.json_values import printable
-from splittally.runtime.folder import require_world
 from splittally.runtime.reader import Reader, open_reader, read_store
 from splittally.runtime.served import SOCKET
 
@@ -32,7 +31,6 @@ def writer_of(session: Session) -> Writing:
 
     What opening had to rebuild is said on standard error.
     """
-    require_world(session.folder)
     served = service_of(session)
     if served is None:
         wait_s = WRITER_LOCK_SECONDS_MAX if session.wait_seconds is None else session.wait_seconds
