@@ -34,6 +34,7 @@ _MENU = {
     "Settlement": "splittally.edge.records",
     "SplittallyError": "splittally.core.errors",
     "new_attempt": "splittally.runtime",
+    "post_work": "splittally.runtime.work_posting",
     "sign_receipt": "splittally.edge.receipt_signatures",
 }
 _GOVERNOR = (
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
         check_budget,
     )
     from splittally.runtime import Kernel, new_attempt
+    from splittally.runtime.work_posting import post_work
 else:
 
     def __getattr__(name: str) -> Any:
@@ -140,6 +142,7 @@ __all__ = [
     "check_budget",
     "new_attempt",
     "open",
+    "post_work",
     "sign_receipt",
 ]
 

@@ -8,7 +8,7 @@ from splittally.host.service.pages import row as served_row
 from splittally.host.service.problems import Problem
 from splittally.runtime.callers import Caller
 
-from tests.rows.budgets import BOTH, LOG, B, create, deposit, done, pays, world
+from tests.rows.budgets import BOTH, LOG, A, B, create, deposit, done, pays, world
 from tests.rows.worlds import applied, codes, few, tally
 
 USD = {"resources": BOTH}
@@ -197,7 +197,8 @@ TERMS = [
 def test_each_term_may_be_narrowed_and_each_widening_is_named(old, new, expected):
     metrics = {"metrics": {"m": {"description": "d", "nature": "output"}}}
     with world() as kernel:
-        create(kernel, {x: y for x, y in (metrics | old).items() if y is not None})
+        create(kernel, {}, A)  # only a parent gives an overdraft
+        create(kernel, {x: y for x, y in (metrics | old).items() if y is not None}, parent=A)
         told = amend(kernel, {x: y for x, y in (metrics | new).items() if y is not None})
         assert (told.allowed, widened(told)) == (not expected, [expected] if expected else [])
         version = kernel.state.budgets[B].version

@@ -45,7 +45,7 @@ from splittally.core.ledger.state import TOPUPS
 from splittally.core.ledger.windows import window_start
 from splittally.core.state import DEFINITIONS, State
 from splittally.core.topups import TopUp
-from splittally.core.types import APPROVAL, LABELS, REFUSED_RECEIPT
+from splittally.core.types import APPROVAL, LABELS, OVERDRAFT, REFUSED_RECEIPT
 
 
 def remember(state: State, at_ns: int, principal: str, events: list[Event]) -> None:
@@ -128,6 +128,9 @@ def _note(state: State, event: Noted) -> None:
         return
     if event.subject == REFUSED_RECEIPT:
         ledger.refuse_receipt(state.ledger, event.intent_hash, event.facts["code"])
+        return
+    if event.subject == OVERDRAFT:
+        plans.overdraw(state.plans, event)
         return
     hold = state.ledger.holds.get(event.intent_hash)
     waits = hold is not None and hold.phase == APPROVAL

@@ -3,7 +3,7 @@
 Rule 1. A pure fold over the frames in order; the runtime finds them by the index and verifies them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from splittally.core.budget.evolve import DONE
 from splittally.core.commands import Known, KnownLeg, Member, Paid, Submit
 from splittally.core.events import (
     Decided,
+    Event,
     Held,
     HoldChanged,
     Noted,
@@ -30,6 +31,7 @@ from splittally.core.types import (
     DENY,
     FINAL,
     OPEN,
+    OVERDRAFT,
     REFUSED_RECEIPT,
     RELEASED,
     RESERVED,
@@ -125,6 +127,19 @@ def own_members(body: Body) -> list[Member]:
     return [member for member in body.command.members if member.intent_hash not in foreign]
 
 
+def own_events(events: Iterable[Event]) -> Iterator[Event]:
+    """Events without what a rule moves because of an intent, and without what an overdraft gives for it."""
+    is_by_rule = is_given = False
+    for event in events:
+        if type(event) is not Posted:
+            is_by_rule = type(event) is RuleFired and event.status == DONE
+            is_given = type(event) is Noted and event.subject == OVERDRAFT and event.facts["amount"] > 0
+        elif is_by_rule or is_given:
+            is_given = False
+            continue
+        yield event
+
+
 def trace(intent_hash: bytes, bodies: Iterable[tuple[int, Body]]) -> Trace | None:
     """The life of an intent from the frames that name it, oldest first; None when none decides it.
 
@@ -132,12 +147,7 @@ def trace(intent_hash: bytes, bodies: Iterable[tuple[int, Body]]) -> Trace | Non
     """
     found: Trace | None = None
     for seq, body in bodies:
-        is_by_rule = False
-        for event in body.out:
-            if type(event) is not Posted:
-                is_by_rule = type(event) is RuleFired and event.status == DONE
-            elif is_by_rule:
-                continue
+        for event in own_events(body.out):
             if getattr(event, "intent_hash", None) != intent_hash:
                 continue
             match event:

@@ -10,37 +10,38 @@ Stages 1 and 2, seal and known, come before a command is decided (`runtime/pipel
 
     3 caps      every grant of the chain exists, is live, covers the kind and what it touches
     4 enforcer  what may it cost at most? One answer for each leg
-    5 ledger    every limit of every leg, every account drawn on, what a native effect reaches and finds wrong
+    5 ledger    every limit of every leg, every account drawn on with what its overdraft gives, what a native
+                effect reaches and finds wrong
     6 plan      the plans of the budgets whose accounts are debited still hold
     7 policy    the first rule that matches
     8 governor  should it happen now?
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from splittally.core.abi import CheckVerdict, Fault, read_check
 from splittally.core.asks import Ask
+from splittally.core.candidate import PASSED, Candidate, StageResult
 from splittally.core.canonical import decode
 from splittally.core.caps.check import check_chain, check_lists
 from splittally.core.caps.state import Chain
 from splittally.core.commands import Admitted, Evidence, Judged, Known, Member
-from splittally.core.events import Count, Decided, Event, Noted
+from splittally.core.events import Decided, Event, Noted
 from splittally.core.findings import Finding, advising, find, shown_facts
 from splittally.core.governing import governed
 from splittally.core.governor.check import UNGOVERNED
 from splittally.core.governor.state import GOVERNOR
-from splittally.core.ledger.check import check_accounts, draw_moves
-from splittally.core.native import NATIVE, Native, NativeCall
+from splittally.core.ledger.check import check_accounts
+from splittally.core.native import NATIVE, NativeCall
 from splittally.core.native.authority import check_authority
+from splittally.core.native.overdraft import give
 from splittally.core.native.standing import NO_CHAIN, plan_findings
 from splittally.core.policy import NO_STAGE, PolicyInput, check_policy
 from splittally.core.reasons import RETRY_AFTER, TOP_UP
 from splittally.core.reservation import (
-    NO_FINDINGS,
-    Reservation,
     hold_events,
     native_charge_events,
     plan_reservation,
@@ -48,50 +49,6 @@ from splittally.core.reservation import (
 from splittally.core.state import State
 from splittally.core.types import ADMITTED, ALLOW, DENY, REQUIRE_APPROVAL, ROOT, strictest
 from splittally.core.visibility import seen_by
-
-NO_EVENTS: list[Event] = []
-NO_RESERVATION = Reservation(legs=[], limit_checks=[], draws=[], payee_findings=NO_FINDINGS)
-
-
-class StageResult(Struct, frozen=True, gc=False):
-    """An outcome and why, what admitting would record, what is recorded either way, and who is asked."""
-
-    outcome: str
-    findings: list[Finding] = NO_FINDINGS
-    admitted: list[Event] = NO_EVENTS
-    always: list[Event] = NO_EVENTS
-    asks: list[Ask] = []
-
-
-PASSED = StageResult(ALLOW)
-
-
-class Candidate(Struct, gc=False):
-    """One intent on its way through the stages; a stage fills in what the later ones rest on.
-
-    `seen` is the evidence, each leg's answer in the order of the chain. `call` and `params` are there for a
-    native effect. `rule` and `counted` are what policy said.
-    """
-
-    state: State
-    now_ns: int
-    principal: str
-    member: Member
-    chain: Chain
-    seen: list[Evidence]
-    native: Native | None = None
-    call: NativeCall | None = None
-    params: Any = None
-    estimates: list[dict[str, int]] = []
-    reservation: Reservation = NO_RESERVATION
-    rule: int = NO_STAGE
-    counted: list[Count] = []
-    asks: list[Ask] = []
-
-    @property
-    def is_above_rules(self) -> bool:
-        """Whether no plan, policy or governor is asked: so nothing can lock the operator out."""
-        return self.native is not None and self.member.grant == ROOT
 
 
 class IntentDecision(Struct, frozen=True, gc=False):
@@ -201,11 +158,13 @@ def _admit(case: Candidate, outcome: str, findings: list[Finding], events: list[
 
 def _effects(case: Candidate, at: int, outcome: str) -> list[Event]:
     """What an admitted intent does: it is held, or a native effect is finished at once."""
+    given, planned = case.given.events, case.reservation
     if case.native is None:
-        return hold_events(case.now_ns, case.chain, case.member, at, outcome, case.reservation, case.asks)
+        held = hold_events(case.now_ns, case.chain, case.member, at, outcome, planned, case.asks)
+        return given + held if given else held
     assert case.call is not None
-    charged = native_charge_events(case.state.ledger, case.member, case.reservation)
-    return charged + case.native.make(case.state, case.call, case.params)
+    charged = native_charge_events(case.state.ledger, case.member, planned)
+    return given + charged + case.native.make(case.state, case.call, case.params)
 
 
 # --- the stages -------------------------------------------------------------------------------------
@@ -248,7 +207,11 @@ def _check_ledger(case: Candidate) -> StageResult:
     state = case.state
     planned = plan_reservation(state, case.now_ns, case.principal, case.chain, case.member, case.estimates)
     case.reservation = planned
+    if state.plans.budgets:
+        given = case.given = give(state, case.now_ns, case.member.intent_hash, case.moves, planned.legs)
+        state = case.state = given.state or state
     shortfalls = check_accounts(state.ledger, planned.draws) if planned.draws else []
+    shortfalls = shortfalls + case.given.findings if case.given.findings else shortfalls
     if case.native is not None and case.call is not None:
         beyond = check_authority(state, case.call, case.native.touches(state, case.call, case.params))
         shortfalls = shortfalls + (beyond or case.native.check(state, case.call, case.params))
@@ -266,15 +229,11 @@ def _check_ledger(case: Candidate) -> StageResult:
 
 
 def _check_plans(case: Candidate) -> StageResult:
-    state, native = case.state, case.native
+    state = case.state
     if not state.plans.budgets or case.is_above_rules:
         return PASSED
-    if native is None:
-        moves = draw_moves(case.reservation.draws)
-    else:
-        moves = native.moves(case.params) if native.moves is not None else []
-    chain = [link.grant for link in case.chain.links] if native is None else NO_CHAIN
-    findings = plan_findings(state, moves, case.now_ns, chain)
+    chain = [link.grant for link in case.chain.links] if case.native is None else NO_CHAIN
+    findings = plan_findings(state, case.moves, case.now_ns, chain)
     return StageResult(DENY, findings) if findings else PASSED
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from splittally.core.types import EffectDef, Grant, Limit, Rule
+from splittally.core.types import BudgetDef, EffectDef, Grant, Limit, Rule
 
 GRANT_FIELDS, EFFECT_FIELDS, RULE_FIELDS, LIMIT_FIELDS, WINDOW_FIELDS = 18, 6, 9, 5, 3  # of format 1
+BUDGET_FIELDS = 7
 _LIMIT_DEFAULTS = (None,) * 3 + Limit.__struct_defaults__
 _GRANT_LIMITS = Grant.__struct_fields__.index("limits")
 _RULE_RATES = Rule.__struct_fields__.index("rates")
@@ -46,6 +47,13 @@ def effect_row(effect: EffectDef) -> list[Any]:
     """A kind of effect as it is recorded, as lists and atoms."""
     row: list[Any] = msgspec.to_builtins(effect, builtin_types=(bytes,))
     leave_out(row, EFFECT_FIELDS)
+    return row
+
+
+def budget_row(budget: BudgetDef) -> list[Any]:
+    """A budget as it is recorded, as lists and atoms."""
+    row: list[Any] = msgspec.to_builtins(budget, builtin_types=(bytes,))
+    leave_out(row, BUDGET_FIELDS)
     return row
 
 

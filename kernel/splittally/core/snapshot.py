@@ -23,7 +23,7 @@ from splittally.core.governor import evolve as governor
 from splittally.core.hashing import hash_state
 from splittally.core.ledger.keyed import rebuild_keys
 from splittally.core.ledger.state import Hold
-from splittally.core.rows import WINDOW_FIELDS, effect_row, grant_row, leave_out, rules_row
+from splittally.core.rows import WINDOW_FIELDS, budget_row, effect_row, grant_row, leave_out, rules_row
 from splittally.core.state import TABLES, WORLD_FIELDS, WORLD_LATER, State, Table
 from splittally.core.types import Draw, Leg
 
@@ -240,6 +240,7 @@ def _shorten_leg(row: list[Any]) -> None:
 
 _LEG_WINDOWS = Leg.__struct_fields__.index("windows")
 _AS_ROW: dict[str, Callable[[Any], Any]] = {
+    "budgets": budget_row,
     "effects": effect_row,
     "grants": grant_row,
     "holds": _hold_as_row,

@@ -90,6 +90,7 @@ TABLES = (
     Table("metrics", "plans", tuple[str, str], Measure, LATER),
     Table("modules", "caps", str, bytes, is_defined=True),
     Table("moved", "ledger", tuple[str, str, str, int], tuple[str, int], LATER),
+    Table("overdrawn", "plans", str, int, LATER),
     Table("principals", "caps", str, Principal, LATER, is_defined=True),
     Table("proposals", "plans", str, Proposal, LATER, is_defined=True),
     Table("refused", "ledger", bytes, list[str], LATER),

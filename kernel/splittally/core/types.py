@@ -81,6 +81,7 @@ def _is_seen_id(text: str) -> bool:
 
 
 LABELS = "labels"  # the subject under which the labels of what is held are noted
+OVERDRAFT = "overdraft"  # the subject under which it is noted what a parent gave, and by what
 REFUSED_RECEIPT = "refused_receipt"  # the subject under which it is noted why a receipt was refused
 
 
@@ -263,7 +264,8 @@ class BudgetDef(Struct, frozen=True, array_like=True, gc=False):
     """A budget: an account of its own name under a plan. `schema` is the hash of the plan's bytes.
 
     `grant` is its charter, below that of `parent` where it has one. `adopted_by` is the grant under
-    which this version of the plan was adopted, `template` the budget whose plan it took over.
+    which this version of the plan was adopted, `template` the budget whose plan it took over, `replaced_by`
+    the budget to which it was migrated.
     """
 
     name: str
@@ -273,6 +275,7 @@ class BudgetDef(Struct, frozen=True, array_like=True, gc=False):
     version: int
     template: str
     adopted_by: str
+    replaced_by: str = ""
 
 
 class Cell(Struct, frozen=True, array_like=True, gc=False):

@@ -2,7 +2,9 @@
 
 Rule 1. Only amounts are spelled here, in the decimals of the resources that the plan lists or the world has;
         what a plan may say is decided by the core.
-Rule 2. An unknown key is refused by name, with the nearest that is known.
+Rule 2. A charter that lists no `resources` holds those that its spending targets name, with the decimals that
+        the world gives them, or none.
+Rule 3. An unknown key is refused by name, with the nearest that is known.
 """
 
 from collections.abc import Mapping
@@ -11,7 +13,7 @@ from typing import Any
 from msgspec.structs import fields
 
 from splittally.core.budget.parts import Constraint, Conversion, Line, Metric
-from splittally.core.budget.plan import FundingLimit, Plan, Work
+from splittally.core.budget.plan import FundingLimit, Overdraft, Plan, Work
 from splittally.core.budget.rules import Formula, PlanRule
 from splittally.core.errors import InvalidInput, InvalidManifest, SplittallyError
 from splittally.core.native.budgets import CreateBudget
@@ -27,6 +29,7 @@ AMOUNTS = {
     "lines": "amount",
     "constraints": "minimum",
     "work": "pays",
+    "overdraft": "amount",
 }  # the field of a part that is an amount
 
 
@@ -55,19 +58,53 @@ def _spelled_budget(name: str, entry: Any, amounts: Amounts) -> dict[str, Any]:
 def spelled_plan(plan: Mapping[str, Any], amounts: Amounts) -> dict[str, Any]:
     """A plan with the amounts of its lines and constraints in minor units."""
     refuse_unknown("a plan", plan, _keys(Plan))
+    plan = _with_resources(plan, amounts)
     known = amounts_of_plan(plan, amounts)
     spelled = dict(plan)
+    if isinstance(plan.get("overdraft"), Mapping):
+        spelled["overdraft"] = _part("overdraft", "overdraft", plan["overdraft"], Overdraft, known)
     for name, record in PARTS.items():
         if isinstance(plan.get(name), Mapping):
             spelled[name] = {
                 key: _part(f"{name}.{key}", name, x, record, known) for key, x in plan[name].items()
             }
+            if name == "metrics":
+                spelled[name] = {key: _with_target(key, x, known) for key, x in spelled[name].items()}
     for name, record in LISTS.items():
         if isinstance(plan.get(name), list):
             spelled[name] = [
                 _part(f"{name}[{at}]", name, x, record, known) for at, x in enumerate(plan[name])
             ]
     return spelled
+
+
+def _with_resources(plan: Mapping[str, Any], amounts: Amounts) -> Mapping[str, Any]:
+    """The plan with the resources that its spending targets name, where it lists none."""
+    metrics = plan.get("metrics")
+    if "resources" in plan or not isinstance(metrics, Mapping):
+        return plan
+    named = sorted(key for key, x in metrics.items() if type(key) is str and _is_spending(x))
+    return {**plan, "resources": {name: amounts.scales.get(name, 0) for name in named}} if named else plan
+
+
+def _is_spending(metric: Any) -> bool:
+    """Whether a metric is a target for the most that is spent: below 0, and no nature says otherwise."""
+    if not isinstance(metric, Mapping) or "nature" in metric:
+        return False
+    target = metric.get("target")
+    return target.startswith("-") if type(target) is str else type(target) is int and target < 0
+
+
+# Example. `target = "-10000.00 USD"` of a metric `USD` is -1000000 minor units, which a program says itself.
+def _with_target(name: str, metric: Any, amounts: Amounts) -> Any:
+    """A metric whose spending target names its unit, with that in minor units; another as it is."""
+    if name not in amounts.scales or not _is_spending(metric):
+        return metric
+    target = metric["target"]
+    if type(target) is int:
+        amounts.minor_units(-target, name)  # a person's number without a unit has two meanings
+        return metric
+    return {**metric, "target": -amounts.minor_units(target.removeprefix("-"), name)}
 
 
 def amounts_of_plan(plan: Mapping[str, Any], amounts: Amounts) -> Amounts:

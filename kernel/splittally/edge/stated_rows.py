@@ -52,6 +52,7 @@ FOLLOWS = {
     "manifests": "the names by which manifests stated modules, kept for those that come",
     "metrics": "what was measured",
     "moved": "where the use of a window went that an edit ended: its limit shows",
+    "overdrawn": "what overdrafts gave",
     "solutions": "what solvers said",
     "refused": "of open intents",
     "proposals": "what is asked of people, and what they said",

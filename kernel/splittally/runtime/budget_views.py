@@ -21,6 +21,7 @@ from splittally.runtime.metric_views import exact, funded, measured_line, metric
 from splittally.runtime.proposal_views import people_rows
 from splittally.runtime.solution_views import books_row
 from splittally.runtime.stage_views import stage_rows
+from splittally.runtime.work_views import charter_row
 
 
 def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL) -> dict[str, Any]:
@@ -54,6 +55,7 @@ def budget_row(state: State, name: str, flying: dict[str, int], per: str = TOTAL
             for key, firing in sorted(state.plans.firings.items())
             if (firing.budget, firing.status) == (name, "waiting")
         ],
+        **charter_row(state, budget),
         "parts": sorted(x for x, grant in state.caps.grants.items() if grant.parent == budget.grant),
         **people_rows(state, budget),
     }

@@ -17,12 +17,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
-from splittally.core.budget.evolve import DONE
 from splittally.core.calendars import Calendar
 from splittally.core.commands import Submit
-from splittally.core.events import Decided, Event, Held, Posted, Refunded, Released, RuleFired, Settled
+from splittally.core.events import Decided, Event, Held, Posted, Refunded, Released, Settled
 from splittally.core.frames import read_command, read_events
-from splittally.core.intent_history import Trace
+from splittally.core.intent_history import Trace, own_events
 from splittally.core.types import Draw
 from splittally.edge.moments import When, read_moment
 from splittally.journal.store import Store
@@ -247,12 +246,6 @@ def _repaid(postings: list[Posted]) -> Paid:
 
 
 def _postings(events: list[Event], intent_hash: bytes) -> list[Posted]:
-    """What moved for an intent in a record, without what a rule moved because of it."""
-    found: list[Posted] = []
-    is_by_rule = False
-    for event in events:
-        if type(event) is not Posted:
-            is_by_rule = type(event) is RuleFired and event.status == DONE
-        elif not is_by_rule and event.intent_hash == intent_hash:
-            found.append(event)
-    return found
+    """What moved for an intent in a record, without what rules and overdrafts moved because of it."""
+    own = [event for event in own_events(events) if isinstance(event, Posted)]
+    return [posted for posted in own if posted.intent_hash == intent_hash]

@@ -34,7 +34,7 @@ def exact(value: Fraction) -> int | str:
 def metric_row(state: State, budget: BudgetDef, plan: Plan, name: str) -> dict[str, Any]:
     """A metric's definition and what it says now; of one that states its period, with the digest of it."""
     metric = plan.metrics[name]
-    row: dict[str, Any] = msgspec.to_builtins(metric)
+    row: dict[str, Any] = msgspec.to_builtins(metric) | {"nature": metric.kind}
     measure = state.plans.metrics.get((budget.name, name))
     value = metric_now(state, budget, plan, name, state.now_ns)
     row |= {

@@ -8,6 +8,7 @@ Rule 2. A command that records is one native effect under the grant of whoever a
 
 from collections.abc import Iterator
 from importlib import import_module
+from keyword import iskeyword
 from typing import NamedTuple
 
 import click
@@ -30,6 +31,12 @@ class Entry(NamedTuple):
 READ, PLAN, PEOPLE = "Read", "Plans and funds", "Between people"
 COMMANDS: dict[str, Entry] = {
     "show": Entry(READ, "show", "how budgets stand: plan, stage, funds, solution"),
+    "work": Entry(READ, "work", "open work orders: what is wanted, done, missing and paid"),
+    "export": Entry(PLAN, "export", "write a plan to a file"),
+    "import": Entry(PLAN, "import_plan", "make a budget by the plan in a file"),
+    "clone": Entry(PLAN, "clone", "make a budget by the plan of another"),
+    "amend": Entry(PLAN, "amend", "give a budget a narrower plan"),
+    "split": Entry(PLAN, "split", "split a pool into parts"),
     "metric": Entry(READ, "metric", "the values of a metric, each with its definition"),
     "entries": Entry(READ, "entries", "what its rules did, with formulas and inputs"),
     "solve": Entry(PLAN, "solve", "bring solutions up to date, or propose one"),
@@ -53,7 +60,7 @@ class Budgets(Commands):
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
-        command: click.Command = getattr(import_module(_HERE + entry.module), cmd_name.replace("-", "_"))
+        command: click.Command = getattr(import_module(_HERE + entry.module), _attribute(cmd_name))
         return command
 
     def purposes(self, ctx: click.Context) -> Iterator[tuple[str, str, str]]:
@@ -66,6 +73,11 @@ class Budgets(Commands):
         if not is_help and not any(word in COMMANDS for word in args) and not ctx.resilient_parsing:
             args = [SHOW, *args]
         return super().parse_args(ctx, args)
+
+
+def _attribute(name: str) -> str:
+    """The attribute of its module that a command is; a word of Python's own has `_` behind it."""
+    return f"{name}_" if iskeyword(name) else name.replace("-", "_")
 
 
 @click.group(cls=Budgets)

@@ -18,14 +18,15 @@ from splittally_tools.cli.budgets.measures import show_measures
 from splittally_tools.cli.budgets.words import with_units
 from splittally_tools.cli.output import Figure, Page, say, table, word
 
-REST = ("expected", "waiting")
+REST = ("targets", "work", "overdraft", "expected", "waiting")
 
 
 def show_budget(out: Page, row: dict[str, Any], wording: Wording) -> None:
     """The sheet of a budget, whose amounts a world says as `wording` does."""
     plan = f"plan {row['version']} ({short_hash(row['schema_hash'])})"
     say(out, f"{row['name']}: {row['stage']}, {plan}, adopted by {row['adopted_by']}")
-    for title, value in (("below", row["parent"]), ("grants below it", row["parts"])):
+    beside = ("below", "parent"), ("grants below it", "parts"), ("replaced by", "replaced_by")
+    for title, value in ((title, row[key]) for title, key in beside):
         if value:
             say(out, f"  {title}: {word(value)}")
     out.print(table(("resource", "balance", "in flight", "spendable"), _funds(row, wording)))

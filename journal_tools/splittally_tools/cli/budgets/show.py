@@ -58,9 +58,7 @@ def show(
     if name is None:
         emit(session, {**head, "budgets": rows}, lambda out: _list(out, rows, wording, wide))
         return DONE
-    if name not in rows:
-        raise InvalidInput(f"there is no budget `{name}`; `tally budgets` lists them", field="name")
-    row = rows[name]
+    row = row_of(rows, name)
     if file is not None:
         file.write_text(to_line(row["schema"]) + "\n", "utf-8")
         written = {**head, "budget": name, "file": str(file), "schema_hash": row["schema_hash"]}
@@ -74,6 +72,13 @@ def show(
     else:
         emit(session, {**document, **row}, lambda out: show_budget(out, row, wording))
     return DONE
+
+
+def row_of(rows: Mapping[str, Any], name: str) -> Any:
+    """The row of a budget; `InvalidInput` where it is not there."""
+    if name not in rows:
+        raise InvalidInput(f"there is no budget `{name}`; `tally budgets` lists them", field="name")
+    return rows[name]
 
 
 def _cell(row: dict[str, Any], name: str, cell: str) -> dict[str, Any]:

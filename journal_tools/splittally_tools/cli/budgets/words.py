@@ -13,6 +13,9 @@ UNIT_OF = {
     "amount": ("resource", "dim"),
     "minimum": ("resource",),
     "held": ("gives",),
+    "pays": ("resource",),
+    "drawn": ("resource",),
+    "left": ("resource",),
     "expected": ("gets",),
 }
 

@@ -2,8 +2,8 @@
 
 from msgspec.structs import replace
 
-from splittally.core.budget.state import Fired, Firing, Measure, Plans, Solution
-from splittally.core.events import Measured, RuleFired, Solved
+from splittally.core.budget.state import Fired, Firing, Measure, Plans, Solution, of_budget
+from splittally.core.events import Measured, Noted, RuleFired, Solved
 
 DUE, DONE, SKIPPED, WAITING = "due", "done", "skipped", "waiting"
 NAMED_ONLY = -1  # the sequence of a rule that did not fire in its cascade
@@ -14,6 +14,12 @@ def measure(plans: Plans, event: Measured, seq: int) -> None:
     key = (event.budget, event.metric)
     before = plans.metrics.get(key)
     plans.metrics[key] = Measure(event.value, before.count + 1 if before else 1, seq)
+
+
+def overdraw(plans: Plans, event: Noted) -> None:
+    """Remember what an overdraft gave so far."""
+    facts = event.facts
+    plans.overdrawn[of_budget(facts["budget"], facts["resource"])] = facts["drawn"]
 
 
 def solve(plans: Plans, event: Solved, seq: int, principal: str) -> None:

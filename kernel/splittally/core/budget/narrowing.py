@@ -6,7 +6,8 @@ Rule 2. A minimum may rise and never fall; a constraint may move to the tier tha
 Rule 3. What a constraint asks in words stays as it is, because nobody can tell which of two expressions binds
         more. It may block more parts, or let fewer act, and never the other way.
 Rule 4. How a metric is read stays, and its bounds only narrow; its description may evolve.
-Rule 5. Every widening is named.
+Rule 5. What a target lets be spent may fall and never rise.
+Rule 6. Every widening is named.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 from msgspec import UNSET
 
+from splittally.core.budget.charter import spend_targets
 from splittally.core.budget.parts import FULL, PARTIAL, Constraint, Metric
 from splittally.core.budget.plan import Plan
 from splittally.core.findings import Finding, find
@@ -39,7 +41,17 @@ def check_narrower(old: Plan, new: Plan) -> list[Finding]:
     findings += [find("plan_widened", **facts) for facts in _wider_terms(old, new)]
     if new.allocations != old.allocations:
         findings.append(find("cannot_change", field="allocations"))
-    return findings
+    return findings + _wider_targets(old, new)
+
+
+def _wider_targets(old: Plan, new: Plan) -> list[Finding]:
+    """Where a target would let more be spent than before, or limits nothing any more."""
+    now = spend_targets(new)
+    return [
+        find("plan_widened", field="metrics", name=name, needed=-most)
+        for name, most in spend_targets(old).items()
+        if name in new.metrics and (name not in now or now[name] > most)
+    ]
 
 
 # --- constraints ------------------------------------------------------------------------------------

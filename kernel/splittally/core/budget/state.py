@@ -66,13 +66,24 @@ class Fired(Struct, frozen=True, array_like=True, gc=False):
 class Plans:
     """The tables of budgets."""
 
-    __slots__ = ("budgets", "consumed", "digests", "fired", "firings", "metrics", "proposals", "solutions")
+    __slots__ = (
+        "budgets",
+        "consumed",
+        "digests",
+        "fired",
+        "firings",
+        "metrics",
+        "overdrawn",
+        "proposals",
+        "solutions",
+    )
 
     def __init__(self) -> None:
         self.budgets: dict[str, BudgetDef] = {}
         self.consumed: dict[str, bytes] = {}  # `of_budget`: what counts once -> the intent that brought it
         self.digests: dict[str, Digest] = {}  # `of_budget`: a metric that states its period
         self.proposals: dict[str, Proposal] = {}  # `of_budget`: its name
+        self.overdrawn: dict[str, int] = {}  # `of_budget`: a resource -> what its overdraft gave so far
         self.metrics: dict[tuple[str, str], Measure] = {}
         self.solutions: dict[str, Solution] = {}
         self.firings: dict[FiringKey, Firing] = {}

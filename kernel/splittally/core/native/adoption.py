@@ -16,6 +16,7 @@ from splittally.core.findings import Finding, find
 from splittally.core.limits import PLAN_BYTES_MAX
 from splittally.core.native.authority import check_adoption
 from splittally.core.native.money import check_scales
+from splittally.core.native.overdraft import check_overdraft
 from splittally.core.native.plans import plan_of
 from splittally.core.native.row import NativeCall
 from splittally.core.state import State
@@ -43,6 +44,7 @@ def check_plan(state: State, call: NativeCall, plan: Plan, parent: str, adopter:
         if conversion.counter.startswith(EXTERNAL)
     ]
     findings += check_adoption(state, adopter, plan, call.now_ns)
+    findings += check_overdraft(state, plan, parent, adopter, call.now_ns)
     allowed = plan_of(state, state.plans.budgets[parent]).resources if parent else plan.resources
     return findings + [
         find("wider_than_parent", resource=name, parent=parent, available=sorted(allowed))

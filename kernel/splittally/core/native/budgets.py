@@ -6,32 +6,42 @@ Rule 2. Planning, funding and authority stay apart: amending moves nothing and g
 Rule 3. A child holds at most what its parent may hold, and its charter stands below the parent's.
 """
 
-import msgspec
+from collections.abc import Mapping
+
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from splittally.core.amounts import fits, in_model
+from splittally.core.budget.charter import charter_limits
 from splittally.core.budget.narrowing import check_narrower
 from splittally.core.budget.plan import Plan
 from splittally.core.budget.shares import shared
 from splittally.core.canonical import encode
-from splittally.core.caps.grants import GrantTerms, build_grant, check_new_name, check_terms, grant_events
-from splittally.core.events import Defined, Event, LimitSet
+from splittally.core.caps.grants import (
+    GrantTerms,
+    build_grant,
+    check_new_name,
+    check_terms,
+    grant_events,
+)
+from splittally.core.events import Defined, Event
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_schema
 from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.limits import BUDGET_NAME_BYTES_MAX, PLAN_ITEMS_MAX
 from splittally.core.native.adoption import check_plan, plan_bytes
 from splittally.core.native.authority import scope_of
+from splittally.core.native.charters import counting_events, limiting_events, reserved_events
 from splittally.core.native.credit import backs, check_credit
 from splittally.core.native.failing import newly_failing, says_more
 from splittally.core.native.measuring import check_values, measured_events
-from splittally.core.native.money import account_events, account_value, check_debts, resource_value
+from splittally.core.native.money import account_events, check_debts, resource_value
 from splittally.core.native.parts import part_events
-from splittally.core.native.plans import RESERVED_ACCOUNT, calendar_events, plan_of, touches_plan
+from splittally.core.native.plans import calendar_events, plan_of, touches_plan
 from splittally.core.native.row import NOTHING, Native, NativeCall, Touches
+from splittally.core.rows import budget_row
 from splittally.core.state import State
-from splittally.core.types import BUDGETS, CAP_SPEND, LIFE, OPERATOR, ROOT, BudgetDef, Grant, Lender, is_id
+from splittally.core.types import BUDGETS, CAP_SPEND, OPERATOR, ROOT, BudgetDef, Grant, Lender, is_id
 
 
 class CreateBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"debit": "from"}):
@@ -166,6 +176,7 @@ def _charter_terms(state: State, call: NativeCall, params: CreateBudget, plan: P
     return GrantTerms(
         cap=CAP_SPEND,
         params=encode({"resources": sorted(plan.resources)}),
+        budget=charter_limits(plan) or None,
         parent=parent,
         holder=params.holder,
         draws_on=dict.fromkeys(sorted(plan.resources), params.budget),
@@ -183,8 +194,13 @@ def _check_parts(state: State, charter: str, plan: Plan) -> list[Finding]:
     return findings + [find("name_taken", name=name) for name in twice]
 
 
-def create_events(state: State, call: NativeCall, params: CreateBudget) -> list[Event]:
-    """Account, plan, charter and parts of a budget in which `check_create` found nothing, and its funding."""
+def create_events(
+    state: State, call: NativeCall, params: CreateBudget, funds: Mapping[str, int] | None = None
+) -> list[Event]:
+    """Account, plan, charter and parts of a budget in which `check_create` found nothing, and its funding.
+
+    `funds` are what it gets otherwise in the same record, by resource: its parts share that, too.
+    """
     plan = _plan(state, params)
     digest = hash_schema(plan_bytes(plan))
     budget = BudgetDef(
@@ -198,13 +214,13 @@ def create_events(state: State, call: NativeCall, params: CreateBudget) -> list[
     )
     events = definition_events(state, plan)
     events += account_events(budget.name, params.debt_limit, _lender(state, call, params, plan))
-    events += _reserved_events(state, budget, plan)
-    events.append(Defined("budgets", budget.name, _budget_value(budget)))
+    events += reserved_events(state, budget, plan)
+    events.append(Defined("budgets", budget.name, budget_value(budget)))
     terms = _charter_terms(state, call, params, plan)
     events += grant_events(state.caps, build_grant(budget.name, terms, call.principal), terms.params, None)
-    events += _counting_events(state, budget, plan)
+    events += counting_events(state, budget, plan)
     for resource, weights in sorted(plan.allocations.items()):
-        whole = params.amount if resource == params.resource else 0
+        whole = (params.amount if resource == params.resource else 0) + (funds or {}).get(resource, 0)
         parts = shared(whole, weights)
         events += part_events(state, call, terms, budget.name, resource, parts, {})
     fork = state.fork()
@@ -230,27 +246,8 @@ def definition_events(state: State, plan: Plan) -> list[Event]:
     return events
 
 
-def _reserved_events(state: State, budget: BudgetDef, plan: Plan) -> list[Event]:
-    """The account of what conversions keep, where the plan has one that does."""
-    name = budget.name + RESERVED_ACCOUNT
-    is_needed = any(conversion.keeps for conversion in plan.conversions.values())
-    if not is_needed or name in state.ledger.accounts:
-        return []
-    return [Defined("accounts", name, account_value(name, 0))]
-
-
-def _counting_events(state: State, budget: BudgetDef, plan: Plan) -> list[Event]:
-    """Counters of the charter that limit nothing, where the plan reads what was spent."""
-    counted = [name for name in sorted(plan.resources) if plan.counts_spend]
-    return [
-        LimitSet(budget.grant, name, LIFE, 0, -1)
-        for name in counted
-        if (budget.grant, name, LIFE, 0) not in state.ledger.counters
-    ]
-
-
-def _budget_value(budget: BudgetDef) -> bytes:
-    return encode(msgspec.to_builtins(budget, builtin_types=(bytes,)))
+def budget_value(budget: BudgetDef) -> bytes:
+    return encode(budget_row(budget))
 
 
 # --- amend and split --------------------------------------------------------------------------------
@@ -283,9 +280,10 @@ def adopt_events(state: State, call: NativeCall, old: BudgetDef, plan: Plan, ado
     if hash_schema(data) == old.schema:
         return []
     budget = replace(old, schema=hash_schema(data), version=old.version + 1, adopted_by=adopter)
-    events = definition_events(state, plan) + _reserved_events(state, old, plan)
-    events += _counting_events(state, old, plan)
-    events.append(Defined("budgets", budget.name, _budget_value(budget)))
+    events = definition_events(state, plan) + reserved_events(state, old, plan)
+    events += counting_events(state, old, plan)
+    events.append(Defined("budgets", budget.name, budget_value(budget)))
+    events += limiting_events(state, old, plan, call.now_ns)
     return events + calendar_events(state, budget, plan, call.intent_hash, call.now_ns)
 
 

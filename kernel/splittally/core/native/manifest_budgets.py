@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from splittally.core.budget.narrowing import check_narrower
 from splittally.core.budget.plan import Plan
 from splittally.core.caps.grants import GrantTerms, build_grant, terms_of
-from splittally.core.events import Defined, Event
+from splittally.core.events import Defined, Event, GrantSet
 from splittally.core.evolve import evolve
 from splittally.core.findings import Finding, find
 from splittally.core.native.adoption import check_plan
@@ -56,6 +56,10 @@ def stated_budget_events(state: State, call: NativeCall, stated: CreateBudget) -
     account = state.ledger.accounts[budget.name]
     if account.debt_limit != stated.debt_limit:
         events.append(Defined("accounts", budget.name, account_value(budget.name, stated.debt_limit)))
+    if any(type(event) is GrantSet for event in events):  # the new plan gives its charter other limits
+        state = state.fork()
+        for event in events:
+            evolve(state, event, "", 0)
     old = state.caps.grants[budget.grant]
     terms = _charter_terms(state, old, stated)
     new = build_grant(old.name, terms, old.made_by)

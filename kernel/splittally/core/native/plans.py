@@ -4,7 +4,8 @@ Rule 1. A rule never runs inside the record that triggers it: here it is put on 
         works it through (`firing.py`).
 Rule 2. A deposit is value that comes to a budget's account, whichever way: issued, transferred, converted,
         paid by a receipt, an attestation or a time-out, moved by a rule, refunded, or back from a hold that
-        was released. None is what moves between a budget's own accounts, or what a settled hold left over.
+        was released. None is what moves between a budget's own accounts, what a settled hold left over, or
+        what an overdraft gives: it is spent already.
 Rule 3. A rule falls due once for each (rule, version, resource, cause at one time) (`cascade.py`). The same
         holds for a value that a rule records, and in a plan whose rules record values for every value.
 Rule 4. A rule that fires once and did does not fall due any more.
@@ -26,13 +27,13 @@ from splittally.core.budget.rules import (
     issued_by,
 )
 from splittally.core.budget.state import FiringKey, of_budget
-from splittally.core.events import Decided, Defined, Event, Measured, Posted, RuleFired, Settled
+from splittally.core.events import Decided, Defined, Event, Measured, Noted, Posted, RuleFired, Settled
 from splittally.core.evolve import evolve
 from splittally.core.ledger.windows import window_end, window_start
 from splittally.core.native.cascade import within_cascade
 from splittally.core.native.row import NativeCall, Touches
 from splittally.core.state import State
-from splittally.core.types import BUDGETS, CALENDAR_WINDOWS, ISSUER, BudgetDef
+from splittally.core.types import BUDGETS, CALENDAR_WINDOWS, ISSUER, OVERDRAFT, BudgetDef
 
 RESERVED_ACCOUNT = "/reserved"  # behind a budget's name: the account of what its conversions keep
 
@@ -121,7 +122,7 @@ def _deposits(
     state: State, after: State, events: list[Event]
 ) -> tuple[dict[tuple[str, str, bytes, int], int], set[tuple[str, bytes]]]:
     """Amounts by budget, resource, cause and depth of the rule that moved them; budgets made, by cause."""
-    rests = _unused_rests(state, events)
+    rests = _unused_rests(state, events) | _overdrawn(events)
     deposits: dict[tuple[str, str, bytes, int], int] = {}
     created: set[tuple[str, bytes]] = set()
     asked, depth = b"", 0
@@ -139,18 +140,24 @@ def _deposits(
     return deposits, created
 
 
-def _is_deposit(posted: Posted, rests: set[tuple[bytes, str, str]]) -> bool:
-    """Whether a credit comes from elsewhere: not from the budget's own accounts, nor as an unused rest."""
+def _is_deposit(posted: Posted, rests: set[tuple[bytes, str, str, str]]) -> bool:
+    """Whether a credit comes from elsewhere: not from the budget's own accounts, nor as one of `rests`."""
     is_own = posted.debit in (posted.credit, posted.credit + RESERVED_ACCOUNT)
-    is_rest = not posted.debit and (posted.intent_hash, posted.credit, posted.resource) in rests
+    is_rest = (posted.intent_hash, posted.debit, posted.credit, posted.resource) in rests
     return not is_own and not is_rest
 
 
-def _unused_rests(state: State, events: list[Event]) -> set[tuple[bytes, str, str]]:
-    """Intent, account and resource of what these events settle: what goes back there was not used."""
+def _overdrawn(events: list[Event]) -> set[tuple[bytes, str, str, str]]:
+    """Intent, parent, budget and resource of what overdrafts give in these events."""
+    given = [(x.intent_hash, x.facts) for x in events if type(x) is Noted and x.subject == OVERDRAFT]
+    return {(digest, facts["parent"], facts["budget"], facts["resource"]) for digest, facts in given}
+
+
+def _unused_rests(state: State, events: list[Event]) -> set[tuple[bytes, str, str, str]]:
+    """Intent, no payer, account and resource of what these events settle: what goes back was not used."""
     settled = [event.intent_hash for event in events if type(event) is Settled]
     holds = [(digest, state.ledger.holds[digest]) for digest in settled if digest in state.ledger.holds]
-    return {(digest, draw.account, draw.resource) for digest, hold in holds for draw in hold.draws}
+    return {(digest, "", draw.account, draw.resource) for digest, hold in holds for draw in hold.draws}
 
 
 def _defined_by(state: State, events: list[Event]) -> State:
