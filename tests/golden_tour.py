@@ -11,6 +11,7 @@ from splittally.edge.records import Intent, Receipt
 from splittally.sandbox.registry import builtin
 
 from tests.golden_acting import acting
+from tests.golden_charters import charters
 from tests.golden_manifests import DAY, FIRST, GRANTS, NATURAL_MAX, POLICY
 from tests.golden_metrics import metrics
 from tests.golden_people import people
@@ -26,7 +27,7 @@ def play(tour: Tour) -> None:
     for scene in (
         making, value, settling, refusals, chain, endings, windows, cards, refunds, doubts, groups,
         policy, approvals, authority, budgets, governor, quorum, calendars, broken, capacity, credit,
-        invoices, prices, callers, signatures, stages, metrics, solvers, acting, people, anchors,
+        invoices, prices, callers, signatures, stages, metrics, solvers, acting, people, charters, anchors,
     ):  # fmt: skip
         tour.scene((scene.__doc__ or "").rstrip("."))
         scene(tour)
