@@ -94,7 +94,7 @@ def long_list(pieces):
                 items.append(At(now_ns, Intent(KIND, {}, "g")))
             else:
                 key = sha256(bytes([piece, at])).digest()
-                items.append(At(now_ns, Intent(KIND, {}, "g", None, key, now_ns + 1, bytes(16))))
+                items.append(At(now_ns, Intent(KIND, {}, "g", None, key, now_ns + 1, attempt=bytes(16))))
                 now_ns += 1
         items.append(At(now_ns, NOBODYS))
     return items
@@ -112,6 +112,20 @@ def test_wherever_its_groups_end_a_list_leaves_the_same_journal_and_no_answer_co
             answers += group
         assert answers == alone.run(iter(long_list(pieces)))
         assert frames(together) == frames(alone)
+
+
+@pytest.mark.req("X6-23")
+@pytest.mark.parametrize("before", [61, 62, 63])
+def test_an_answer_whose_tick_ended_a_group_waits_for_the_commit_of_its_own_frame(before):
+    """What fell due filled the group, which was committed; the request's frame stands in the next one."""
+    keys = [sha256(bytes([at])).digest() for at in range(before + 1)]
+    holds = [At(1, Intent(KIND, {}, "g", None, key, 5, attempt=bytes(16))) for key in keys[:1]]
+    others = [At(1, Intent(KIND, {}, "g", None, key)) for key in keys[1:-1]]
+    last = At(10, Intent(KIND, {}, "g", None, keys[-1]))
+    with world() as kernel:
+        for group in kernel.stream(iter([*holds, *others, last])):
+            with read_store(kernel) as reader:
+                assert all(x.seq < reader.head.size for x in group)
 
 
 @pytest.mark.req("X6-22")

@@ -360,6 +360,7 @@ def test_no_ten_seconds_let_more_through_than_the_amount_and_what_fits_is_let_th
 @pytest.mark.req("X7-10")
 @few
 @given(waits=st.lists(st.integers(0, 90), min_size=100, max_size=400), amount=st.integers(20, 200))
+@example(waits=[1] * 400, amount=400)  # each at an instant of its own, all within one window
 def test_with_many_instants_slices_count_at_most_a_sixtieth_too_long_and_stay_few(waits, amount):
     length, piece = 6_000, 100
     with splittally.open(None, clock="given") as kernel:
