@@ -275,7 +275,7 @@ def test_the_sheet_of_a_budget_says_amounts_with_units_what_is_missing_and_what_
     rows = [line.split() for line in said.splitlines()]
     assert rows[0][:2] == ["budgets/b:", "planning,"]
     assert ["USD", "75.00", "USD", "0.00", "USD", "75.00", "USD"] in rows
-    assert ["ads", "day", "about", "3.28", "USD", "75.00", "USD", "75", "%"] in rows
+    assert ["ads", "day", "about", "3.28", "USD", "75.00", "USD", "███████░░░", "75", "%"] in rows
     assert "keeps at least 50.00 USD (least, for the tier full)" in said
     assert [line for line in said.splitlines() if "missing" in line] == ["3 HOURS missing for desk"]
     assert not any(title in said for title in ("metrics", "expected", "waiting", "solution", "below"))

@@ -132,5 +132,5 @@ def test_posting_twice_posts_none_twice_and_says_what_is_still_missing(world):
     again = run("-w", world, "budgets", "work", CHILD, "--post", "--json").json
     assert (again["posted"], again["work"]["article"]["posted"]) == (0, 4)
     sheet = run("-w", world, "budgets", CHILD).out
-    assert "work:" in sheet
+    assert "4 under way, 6 missing at 1000 USD each" in sheet
     assert "1000 USD" in sheet

@@ -8,6 +8,7 @@ from typing import Any
 
 from splittally.edge.wording import Wording
 
+from splittally_tools.cli.budgets.bars import bar
 from splittally_tools.cli.output import Figure, Page, say, table
 
 _SIGNALS = {"enough": ("green", "is good enough"), "excess": ("red", "has passed its cap")}
@@ -16,7 +17,8 @@ _SIGNALS = {"enough": ("green", "is good enough"), "excess": ("red", "has passed
 def show_measures(out: Page, row: dict[str, Any], wording: Wording) -> None:
     """The metrics of a budget, what their thresholds say, and the pace of its lines."""
     if row["metrics"]:
-        lines = [_metric(name, metric) for name, metric in row["metrics"].items()]
+        spent = {name for name, target in row["targets"].items() if "spent" in target}  # the charter says it
+        lines = [_metric(name, metric) for name, metric in row["metrics"].items() if name not in spent]
         out.print(table(("metric", "value", "goal", "reached", "what it is"), lines))
     for signal in row["signals"]:
         style, told = _SIGNALS[signal["signal"]]
@@ -28,7 +30,7 @@ def show_measures(out: Page, row: dict[str, Any], wording: Wording) -> None:
         told = f"insufficient by {short}" if pace["insufficient_by"] != 0 else "enough"
         say(out, f"{name} at {rate} a day: {told} at the plan's end")
     if row["funded"]["overall"] is not None:
-        say(out, f"funded overall: {int(Fraction(row['funded']['overall']))} %")
+        say(out, f"funded overall: {bar(Fraction(row['funded']['overall']) / 100)}")
 
 
 def said(value: int | str, unit: str, wording: Wording) -> str:
@@ -40,7 +42,7 @@ def said(value: int | str, unit: str, wording: Wording) -> str:
 
 def _metric(name: str, metric: dict[str, Any]) -> tuple[object, ...]:
     at, value = metric["progress"], metric["value"]
-    figures = (value, at["goal"] if at else None, f"{int(Fraction(at['share']) * 100)} %" if at else None)
+    figures = (value, at["goal"] if at else None, bar(at["share"]) if at else None)
     return name, *(Figure("-" if x is None else str(x)) for x in figures), metric["description"]
 
 

@@ -13,12 +13,15 @@ from typing import Any
 from splittally.edge.gaps import gap_text
 from splittally.edge.wording import Wording, short_hash
 
+from splittally_tools.cli.budgets.bars import bar
+from splittally_tools.cli.budgets.charter import show_charter
 from splittally_tools.cli.budgets.column import show_column
 from splittally_tools.cli.budgets.measures import show_measures
+from splittally_tools.cli.budgets.people import show_people
 from splittally_tools.cli.budgets.words import with_units
 from splittally_tools.cli.output import Figure, Page, say, table, word
 
-REST = ("targets", "work", "overdraft", "expected", "waiting")
+REST = ("expected", "waiting")
 
 
 def show_budget(out: Page, row: dict[str, Any], wording: Wording) -> None:
@@ -36,8 +39,9 @@ def show_budget(out: Page, row: dict[str, Any], wording: Wording) -> None:
         say(out, _kept(kept, wording))
     for gap in row["missing"]:
         say(out, gap_text(gap, wording), "red")
-    _people(out, row, wording)
     show_measures(out, row, wording)
+    show_charter(out, row, wording)
+    show_people(out, row, wording)
     for title in REST:
         if row[title]:
             say(out, f"{title}: {word(with_units(row[title], wording))}")
@@ -61,29 +65,6 @@ def _kept(kept: dict[str, Any], wording: Wording) -> str:
     return f"keeps {least} ({kept['name']}, for the tier {kept['tier']}{parts})"
 
 
-def _people(out: Page, row: dict[str, Any], wording: Wording) -> None:
-    """What children lack, how people stand to the plan, and what is proposed."""
-    for gap in row["shortfalls"]:
-        if gap.get("resource") and "missing" in gap:
-            missing, by = (
-                wording.amount(gap["missing"], gap["resource"]),
-                gap.get("formula", gap.get("constraint")),
-            )
-            say(out, f"{gap['budget']} lacks {missing} ({by})", "red")
-    agreed = row["agreement"]
-    if agreed["agree"] or agreed["object"] or agreed["abstain"]:
-        votes = ", ".join(f"{agreed[x]} {x}" for x in ("agree", "object", "abstain") if agreed[x])
-        say(out, f"plan {agreed['version']}: {votes}")
-    for name, asked in row["proposals"].items():
-        what = f": {wording.amount(asked['amount'], asked['resource'])}" if asked.get("resource") else ""
-        title = f" - {asked['title']}" if asked["title"] else ""
-        say(out, f"{name} ({asked['kind']}, {asked['status']}, by {asked['by'] or 'a rule'}){what}{title}")
-        for step in asked["steps"]:
-            amount = f" {wording.amount(step['amount'], asked['resource'])}" if step["amount"] else ""
-            note = f": {step['note']}" if step["note"] else ""
-            say(out, f"  {wording.moment(step['at_ns'])} {step['by']} {step['act']}{amount}{note}")
-
-
 def _funds(row: dict[str, Any], wording: Wording) -> list[tuple[object, ...]]:
     funds = (row["balances"], row["in_flight"], row["spendable"])
     return [
@@ -105,8 +86,8 @@ def _lines(lines: dict[str, Any], wording: Wording) -> list[tuple[object, ...]]:
 
 
 def _share(line: dict[str, Any]) -> str:
-    """`57 %` of what is planned is there; of a line of the calendar the days that are left."""
-    return f"{int(Fraction(line['share']) * 100)} %" if "share" in line else f"{line['left']} days left"
+    """How much of what is planned is there; of a line of the calendar the days that are left."""
+    return bar(line["share"]) if "share" in line else f"{line['left']} days left"
 
 
 def _planned(line: dict[str, Any], wording: Wording) -> str:
