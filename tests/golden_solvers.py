@@ -25,6 +25,9 @@ def solvers(t: Tour) -> None:
     """Solvers propose what a budget's funds are for, and each cell is checked."""
     circle = {"a": {"value": "cell.b"}, "b": {"value": "cell.a"}}
     t.native("bakery-circle", "budget.create", budget=BAKERY, schema={**PLAN, "formulas": circle})
+    sold = {"description": "loaves", "nature": "output", "target": 9}
+    impossible = {"sold": {**sold, "maximum": 5}, "well": {**sold, "weights": {"sold": 9}, "whole": 10}}
+    t.native("bakery-impossible", "budget.create", budget=BAKERY, schema={**PLAN, "metrics": impossible})
     t.native("bakery", "budget.create", budget=BAKERY, schema=PLAN)
     t.native("bakery-poor", "budget.solve", budget=BAKERY)
     solve(t, "bakery-early", {"flour.USD": 0})

@@ -145,8 +145,8 @@ def test_a_composite_states_its_weights_and_weights_of_nine_tenths_are_refused()
     with world() as kernel:
         schema = {"resources": BOTH, **composite(10, on_time=5, satisfaction=4)}
         refused = kernel.native("budget.create", budget=B, schema=schema)
-        assert codes(refused) == ["params.invalid"]
-        assert "sum to 9 and its `whole` is 10" in refused.findings[0].facts["message"]
+        assert codes(refused) == ["weights_unequal"]
+        assert refused.findings[0].facts == {"metric": "health", "needed": 10, "value": 9, "next": "replan"}
         create(kernel, composite(10, on_time=5, satisfaction=5))
         assert record(kernel, 90, "on_time").allowed
         assert shown(kernel, "health")["value"] is None, "one of the two is not known yet"

@@ -150,6 +150,12 @@ SENTENCES: dict[str, tuple[str, ...]] = {
         " and {available:amount} could be posted",
         " because of {constraint}",
     ),
+    "plan_impossible": (
+        "{name} of `{field:text}` asks for {needed}",
+        ", and no more than {available} is possible",
+    ),
+    "formula_cycle": ("formulas of the plan read each other in a circle", ": {cells:few}"),
+    "weights_unequal": ("the weights of {metric} do not sum to its whole", ": {value} of {needed}"),
     "recorded_before": (
         "{name} was recorded for {budget} and is not counted again",
         ": intent {intent_hash}",

@@ -2,7 +2,7 @@
 
 Rule 1. A formula reads cells by names that it states: `cell.price`, `cell["ads.USD"]`, `has(cell.price)`. One
         that reads `cell` in another way has no place in an order and is refused with the plan.
-Rule 2. It reads formulas of its plan and cells of its lines. Whoever stands in a circle is named.
+Rule 2. It reads formulas of its plan and cells of its lines; a circle is told by name (`soundness.py`).
 Rule 3. The order is that of dependency, then of names. One solution is solved from nothing but what is read
         now: no formula reads a cell of an earlier solution, so solving twice gives the same.
 """
@@ -45,9 +45,9 @@ def _names(node: Node, text: str) -> Iterator[str]:
 # Example. c reads b, and b reads a:
 #
 #     {"a": "metric.m", "b": "cell.a * 2", "c": "cell.a + cell.b"}  ->  a, b, c
-#     {"a": "cell.b", "b": "cell.a"}                                ->  refused: `a`, `b`
+#     {"a": "cell.b", "b": "cell.a"}                                ->  nothing; in a circle: `a`, `b`
 def in_order(formulas: Mapping[str, str]) -> list[str]:
-    """The names of these formulas, each behind all that it reads; `ValueError` names those in a circle."""
+    """The names of these formulas, each behind all that it reads; without those that circles keep back."""
     needs = {name: [x for x in cells_read(text) if x in formulas] for name, text in formulas.items()}
     readers: dict[str, list[str]] = {name: [] for name in formulas}
     for name in sorted(needs):
@@ -64,27 +64,26 @@ def in_order(formulas: Mapping[str, str]) -> list[str]:
             open_needs[reader] -= 1
             if not open_needs[reader]:
                 heappush(ready, reader)
-    if len(order) < len(formulas):
-        circle = ", ".join(f"`{name}`" for name in _circle(needs, set(formulas) - set(order)))
-        raise ValueError(f"formulas read each other in a circle: {circle}")
     return order
 
 
-def _circle(needs: Mapping[str, list[str]], left: set[str]) -> list[str]:
-    """One circle among the formulas that are left: each of them reads another that is left."""
+def circle_of(formulas: Mapping[str, str]) -> list[str]:
+    """One circle in which formulas read each other, sorted; empty where there is none."""
+    left = set(formulas) - set(in_order(formulas))
+    if not left:
+        return []
     seen: list[str] = []
     name = min(left)
     while name not in seen:
         seen.append(name)
-        name = min(x for x in needs[name] if x in left)
+        name = min(x for x in cells_read(formulas[name]) if x in left)
     return sorted(seen[seen.index(name) :])
 
 
 def require_equations(formulas: Mapping[str, str], lines: Iterable[str], resources: Iterable[str]) -> None:
-    """Raises `ValueError` unless the formulas have an order and read cells that their plan has."""
+    """Raises `ValueError` unless the formulas read cells that their plan has."""
     for name in sorted(formulas):
         for other in cells_read(formulas[name]):
             allocations = (cell_of(line, unit) for line in [*lines, UNALLOCATED] for unit in resources)
             is_there = other in formulas or other in allocations
             require(is_there, f"the formula `{name}` reads the cell `{other}`, which the plan does not have")
-    in_order(formulas)

@@ -110,8 +110,6 @@ class Metric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         require(_is_natural(self.priority), "a metric's `priority` is a natural, and the lowest comes first")
         for bound in (self.minimum, self.maximum, self.target, self.threshold):
             require(not bound or in_model(bound), "a metric's bounds are integers of the data model")
-        if self.minimum is not UNSET and self.maximum is not UNSET:
-            require(self.minimum <= self.maximum, "a metric's `minimum` is at most its `maximum`")
         if self.frees:
             require(is_id(self.frees.resource) and fits(self.frees.amount), "a metric `frees` an amount")
         if self.segments:
@@ -124,8 +122,6 @@ class Metric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             return
         require(0 < len(self.weights) <= PLAN_ITEMS_MAX, f"a composite has 1 to {PLAN_ITEMS_MAX} weights")
         require(all(0 <= x <= WEIGHT_MAX for x in self.weights.values()), f"a weight is 0 to {WEIGHT_MAX}")
-        whole, total = self.whole or 100, sum(self.weights.values())
-        require(total == whole, f"the weights of a composite sum to {total} and its `whole` is {whole}")
         require(self.per is UNSET, "a composite metric is computed and has no `per`")
 
 

@@ -44,7 +44,6 @@ class Quorum(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Raises `ValueError` naming the first thing that may not be."""
         require(0 < self.agree <= PLAN_ITEMS_MAX, f"a quorum is 1 to {PLAN_ITEMS_MAX} that agree")
         require(all(map(is_id, self.of)) and len(set(self.of)) == len(self.of), "a quorum is `of` principals")
-        require(not self.of or self.agree <= len(self.of), "a quorum is of at least as many as must agree")
 
 
 class Contingency(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

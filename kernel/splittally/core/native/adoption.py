@@ -11,6 +11,7 @@ the budget and nothing else, splits it: `account_not_yours`, because her chain w
 import msgspec
 
 from splittally.core.budget.plan import Plan
+from splittally.core.budget.soundness import unsound
 from splittally.core.canonical import encode
 from splittally.core.findings import Finding, find
 from splittally.core.limits import PLAN_BYTES_MAX
@@ -32,6 +33,7 @@ def check_plan(state: State, call: NativeCall, plan: Plan, parent: str, adopter:
     size = len(plan_bytes(plan))
     if size > PLAN_BYTES_MAX:
         findings.append(find("input.too_large", field="schema", needed=size, available=PLAN_BYTES_MAX))
+    findings += unsound(plan)
     findings += check_scales(state, sorted(plan.resources.items()))
     findings += [
         find("not_found", account=conversion.counter)
