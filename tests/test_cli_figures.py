@@ -227,7 +227,6 @@ def test_a_budget_that_is_not_there_or_not_named_is_a_usage_error(fresh, tmp_pat
     for words, says in (
         (["--part", "schema"], "say which budget"),
         (["--cell", "x"], "say which budget"),
-        (["--export", tmp_path / "plan.json"], "say which budget"),
         (["budgets/c"], "there is no budget `budgets/c`"),
         (["budgets/b", "--cell", "x"], "the solution of `budgets/b` has no cell `x`"),
     ):

@@ -75,7 +75,7 @@ def test_votes_issue_a_part_and_say_what_is_missing(tmp_path):
 
 def test_a_plan_is_exported_branched_and_merged(tmp_path):
     path, file = company(tmp_path / "w"), tmp_path / "plan.json"
-    assert run("-w", path, "budgets", KID, "--export", file).code == 0
+    assert run("-w", path, "budgets", "export", KID, file).code == 0
     plan = json.loads(file.read_text())
     file.write_text(json.dumps({**plan, "title": "a better plan"}))
     assert tally(path, "ann", "branch", KID, "better", "--file", file, "--title", "better").code == 0

@@ -223,7 +223,7 @@ def test_new_inputs_bring_a_new_solution_by_the_formulas_and_move_nothing(funds,
 def test_an_exported_plan_created_in_an_empty_world_has_the_same_hash(folder):
     with world(folder / "w", scale=2) as kernel:
         create(kernel, FULL_PLAN)
-    code, written = tally(folder / "w", "budgets", B, "--export", str(folder / "plan.json"))
+    code, written = tally(folder / "w", "budgets", "export", B, str(folder / "plan.json"))
     assert code == 0
     with splittally.open(folder / "v", clock="given"):
         pass

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from splittally_tools.cli.budgets.asking import asked, under_option
-from splittally_tools.cli.budgets.dialogue import file_option, of_proposal, plan_in, say_proposal
+from splittally_tools.cli.budgets.dialogue import file_option, of_proposal, say_proposal
+from splittally_tools.cli.budgets.plan_files import plan_in
 from splittally_tools.cli.session import Session, shared
 
 

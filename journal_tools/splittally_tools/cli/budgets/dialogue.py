@@ -1,6 +1,5 @@
 """What the commands between people share: the proposal after the answer, and what to do next."""
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -60,17 +59,9 @@ def integers(stated: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def plan_in(file: Path) -> Any:
-    """The plan in a file of JSON, as `tally budgets NAME --export` writes it."""
-    try:
-        return json.loads(file.read_text("utf-8"))
-    except ValueError as error:
-        raise InvalidInput(f"`{file}` is not JSON: {error}", field="file") from error
-
-
 file_option = click.option(
     "--file",
     required=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The plan as JSON, as `--export` of `tally budgets NAME` writes it.",
+    help="The plan as JSON, as `tally budgets export NAME` writes it.",
 )

@@ -1,10 +1,6 @@
-"""`budgets show`: plans, stages, funds and solutions at one sequence; `--export` writes a plan to a file.
-
-Rule 1. A plan that is exported and created elsewhere has the same hash: that is its identity.
-"""
+"""`budgets show`: plans, stages, funds and solutions at one sequence."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,7 +13,7 @@ from splittally_tools.cli.budgets.words import with_units
 from splittally_tools.cli.exit_codes import DONE
 from splittally_tools.cli.moments import at_option, queries_at
 from splittally_tools.cli.open_world import reader_of
-from splittally_tools.cli.output import Figure, Page, emit, say, table, to_line
+from splittally_tools.cli.output import Figure, Page, emit, table
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.views import head_of
 from splittally_tools.cli.wide import wide_option
@@ -31,8 +27,6 @@ PARTS = ("schema", "solution", "input")
 @click.option("--per", type=click.Choice(PERIODS), default="total", help="The horizon of the plan's lines.")
 @click.option("--part", type=click.Choice(PARTS), help="Only this part of the budget NAME.")
 @click.option("--cell", help="Only this cell of the solution of the budget NAME.")
-@click.option("--export", "file", type=click.Path(path_type=Path), metavar="FILE",
-              help="Write the plan of NAME as JSON, for `native budget.create --schema @FILE`.")  # fmt: skip
 @at_option
 @wide_option
 @shared
@@ -43,7 +37,6 @@ def show(
     per: str,
     part: str | None,
     cell: str | None,
-    file: Path | None,
     at: Moment | None,
     wide: bool,
 ) -> int:
@@ -53,17 +46,12 @@ def show(
         rows = state.budgets_per(per)
         wording = state.wording
         head = head_of(state)
-    if name is None and (part or cell or file):
+    if name is None and (part or cell):
         raise InvalidInput("say which budget: `tally budgets NAME`", field="name")
     if name is None:
         emit(session, {**head, "budgets": rows}, lambda out: _list(out, rows, wording, wide))
         return DONE
     row = row_of(rows, name)
-    if file is not None:
-        file.write_text(to_line(row["schema"]) + "\n", "utf-8")
-        written = {**head, "budget": name, "file": str(file), "schema_hash": row["schema_hash"]}
-        emit(session, written, lambda out: say(out, f"wrote the plan of {name} to {file}"))
-        return DONE
     document = {**head, "budget": name}
     if part or cell:
         shown = {part: row[part]} if part else {"cell": _cell(row, name, str(cell))}
