@@ -51,6 +51,8 @@ def charters(t: Tour) -> None:
     stories = {**CHARTER, "metrics": metrics, "work": {}}
     move = {"budget": PRESS2, "source": PRESS, "schema": stories, "move_funds": True}
     t.native("migrate-lost", "budget.migrate", **move)
+    both_to_one = {"metrics": {WROTE: "read"}}
+    t.native("migrate-both", "budget.migrate", **{**move, "mapping": both_to_one})
     t.native("migrate", "budget.migrate", **move, mapping={"metrics": {WROTE: "stories"}})
     t.native("migrate-again", "budget.migrate", **{**move, "budget": "budgets/press3"})
 

@@ -18,9 +18,15 @@ OTHERS = {
     "prices": {"resource"},
     "enforcer": {"kind", "dim"},
     "check-policy": {"grant", "scenario"},  # of a manifest that no world has
+    "budgets": {"holder", "under"},  # who gets a budget or a part, and under which grant it is asked
     "token": {"principal", "under"},  # for whom, and under which grant, one is issued or revoked
 }
-ARGUMENTS = {"trace": ["accounts/team"], "grants": [], "drain queue": ["--queue", "QUEUE"]}
+ARGUMENTS = {
+    "trace": ["accounts/team"],
+    "grants": [],
+    "drain queue": ["--queue", "QUEUE"],
+    "stats metric": ["budgets/b", "m"],
+}
 
 
 def commands():
@@ -128,7 +134,7 @@ def test_a_queue_knows_its_lanes_its_statuses_and_when_jobs_came(world):
     ],
 )  # fmt: skip
 def test_a_range_that_ends_before_it_begins_is_a_usage_error(world, words, backward):
-    if words == "stats show" and backward[1] == "0":
+    if words in ("stats show", "stats metric") and backward[1] == "0":
         return  # of a frame statistics show the window of its time, which a day before it may be in
     ran = asked(world, words, "--since", backward[0], "--until", backward[1])
     assert ran.code == 2, ran

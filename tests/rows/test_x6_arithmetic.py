@@ -144,9 +144,9 @@ def test_a_rule_that_finds_more_missing_than_a_number_holds_is_skipped_and_the_w
 def test_a_rule_whose_record_cannot_be_written_is_skipped_and_nothing_due_stops_the_world(monkeypatch):
     """The last line of defence: whatever a rule makes, a Tick ends."""
 
-    def too_much(state, due, now_ns):
-        cause = due.cause
-        return [Posted("accounts/a", "budgets/b", "USD", 2**64, "root", cause)]
+    def too_much(state, due, key, now_ns):
+        posted = Posted("accounts/a", "budgets/b", "USD", 2**64, "root", due.cause)
+        return [firing.told(due, key, "done"), posted]
 
     do = [{"kind": "transfer", "to": "accounts/a", "amount": "1", "resource": "USD"}]
     rules = [{"name": "r", "on": "deposit", "do": do}, {"name": "daily", "on": "day", "do": do}]
@@ -155,7 +155,7 @@ def test_a_rule_whose_record_cannot_be_written_is_skipped_and_nothing_due_stops_
     with splittally.open(None, clock="given") as kernel:
         kernel.apply({"resources": {"USD": 0}, "accounts": {"accounts/a": {}}})
         kernel.native("budget.create", budget="budgets/b", schema=plan)
-        monkeypatch.setattr(firing, "carry_out", too_much)
+        monkeypatch.setattr(firing, "done_events", too_much)
         assert kernel.native("ledger.issue", resource="USD", amount=5, to="budgets/b").allowed
         (skipped,) = [x for x in recorded(kernel, RuleFired) if x.status == "skipped"]
         assert skipped.findings[0].facts["reason"] == "fault"

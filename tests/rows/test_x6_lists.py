@@ -66,6 +66,29 @@ WITHIN = {
         {"budget": "budgets/own/b", "metric": "m", "value": 1},
         [{"budget": "budgets/leaking"}],
     ),
+    "budget.request": (
+        {"budget": "budgets/own/b", "name": "more", "resource": "USD", "amount": 1},
+        [{"budget": "budgets/leaking"}],
+    ),
+    "budget.propose": (
+        {"budget": "budgets/own/b", "name": "look", "what": "review", "title": "a look"},
+        [{"budget": "budgets/leaking"}],
+    ),
+    "budget.vote": ({"budget": "budgets/own/b", "vote": "agree"}, [{"budget": "budgets/leaking"}]),
+    "budget.reply": (
+        {"budget": "budgets/own/b", "name": "asked", "act": "grant", "from": "accounts/a"},
+        [{"budget": "budgets/leaking"}, {"from": "accounts/evil"}],
+    ),
+    "budget.migrate": (
+        {"budget": "budgets/own/x", "source": "budgets/own/b", "schema": PLAN},
+        [
+            {"budget": "budgets/x"},
+            {"source": "budgets/leaking"},
+            {"schema": LEAKING},
+            {"schema": SWAPPING},
+            {"schema": {"resources": {"USD": 0, "GOLD": 0}}},
+        ],
+    ),
     "budget.answer": (
         {"budget": "budgets/own/b", "item": [0, 0], "answer": "approve"},
         [{"budget": "budgets/leaking"}],
@@ -94,6 +117,8 @@ def kernel():
         assert made.apply(manifest).allowed
         assert made.native("budget.create", budget="budgets/own/b", schema=PLAN).allowed
         assert made.native("budget.create", budget="budgets/leaking", schema=LEAKING).allowed
+        asked = {"resource": "USD", "amount": 5}
+        assert made.native("budget.request", budget="budgets/own/b", name="asked", **asked).allowed
         yield made
 
 

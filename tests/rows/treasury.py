@@ -98,6 +98,40 @@ class World:
             "rules": RULES,
         }
 
+    def living(self, one: int, two: int) -> dict[str, Any]:
+        """A plan of a child with everything that a living plan may say, and two amounts in it."""
+        whole = self.plan(0)
+        digest = {"description": "d", "nature": "output", "per": "day", "reads": "sum", "target": 3}
+        return whole | {
+            "metrics": whole["metrics"] | {"n": digest},
+            "lines": {
+                "first": {"resource": "A", "amount": min(two, 2**63 - 1), "priority": 1},
+                "then": {"resource": "A", "amount": 7, "metric": "n"},
+            },
+            "surplus": {"A": {"then": 1}},
+            "constraints": [
+                {"name": "burn", "resource": "A", "needs": "digest.n.sum * 2", "tier": "partial"},
+                {"name": "truth", "holds": "metric.m >= 0 || balance.A > 0", "blocks": ["x"]},
+            ],
+            "conversions": {"c": CONVERSIONS["c"] | {"floats": "supply.B / 3"}},
+            "overdraft": {"resource": "A", "amount": one, "when": "metric.m > 0"},
+            "funding_limits": [{"when": "digest.n.sum > 9", "percent": 50}],
+            "work": {"w": {"metric": "n", "resource": "A", "pays": two, "result": "x"}},
+            "quorum": {"agree": 1},
+            "rules": [
+                {"name": "earn", "on": "metric", "of": "m", "once": True, "do": [
+                    {"kind": "issue", "resource": "B", "amount": "cause.amount"},
+                    {"kind": "record", "metric": "n", "value": "cause.amount * 2"},
+                    {"kind": "review", "title": "earned"},
+                    {"kind": "solve"},
+                ]},
+                {"name": "back", "on": "metric", "of": "n", "do": [
+                    {"kind": "record", "metric": "m", "value": "spent.A + surplus.A"},
+                    {"kind": "convert", "conversion": "c", "amount": "cause.amount"},
+                ]},
+            ],
+        }  # fmt: skip
+
     def apply(self, one: int, two: int) -> Any:
         return self.kernel.apply(self.document(one, two))
 
@@ -130,6 +164,11 @@ class World:
         held = [digest for digest, row in self.kernel.state.reservations.items() if phase in ("", row.phase)]
         return held[at % len(held)] if held else bytes(32)
 
+    def budget(self, at: int) -> str:
+        """One of the budgets, later ones more often than the first two."""
+        names = sorted(self.kernel._world.state.plans.budgets)
+        return names[at % len(names)] if at % 3 else ("budgets/p", "budgets/q")[at % 2]
+
     # --- steps that are no native effect ------------------------------------------------------------
 
     def act(self, one: int, two: int, at: int) -> Any:
@@ -140,7 +179,7 @@ class World:
 
     def task(self, one: int, two: int, at: int) -> Any:
         amounts = {"A": one, "B": two}
-        return self.kernel.submit(Intent("task.post", {"result": "x", "amounts": amounts}, "budgets/p"))
+        return self.kernel.submit(Intent("task.post", {"result": "x", "amounts": amounts}, self.budget(at)))
 
     def settle(self, one: int, two: int, at: int) -> Any:
         usage = [{"A": one}, {"A": one, "B": two}, {"calls": one, "B": two}][at % 3]
@@ -209,11 +248,39 @@ class World:
             "settlement.refund": {"intent_hash": self.any(at), "amounts": {"A": one, "B": two, "calls": two}}
             if at % 2
             else {"intent_hash": self.any(at), "amounts": {"AB"[at // 2 % 2]: one}},
-            "budget.create": {"budget": f"budgets/n{self.count}", "schema": self.plan(two)}
+            "budget.create": {"budget": f"budgets/n{self.count}"}
+            | (
+                {"schema": self.living(one, two), "parent": "budgets/p"}
+                if at % 3 == 0
+                else {"schema": self.plan(two)}
+            )
             | ({"resource": "A", "amount": one, "from": debit} if at % 2 else {"debt_limit": one}),
+            "budget.migrate": {
+                "budget": f"budgets/n{self.count}",
+                "source": self.budget(at),
+                "schema": self.living(two, one),
+                "move_funds": at % 2 == 1,
+            },
+            "budget.request": {"budget": self.budget(at), "name": f"r{at % 3}"}
+            | ({"resource": "A", "amount": one} if at % 2 else {"constraint": "burn"}),
+            "budget.propose": {"budget": self.budget(at), "name": f"r{at % 3}"}
+            | (
+                {"what": "spend", "part": f"z{self.count}", "holder": "ann", "resource": "A", "amount": one}
+                if at % 2
+                else {"what": "amend", "schema": self.living(one, two)}
+            ),
+            "budget.vote": {"budget": self.budget(at), "vote": ("agree", "object")[at % 2]}
+            | ({"name": f"r{at % 3}"} if at % 4 else {}),
+            "budget.reply": {
+                "budget": self.budget(at),
+                "name": f"r{at % 3}",
+                "act": ("comment", "offer", "grant", "accept", "refuse", "withdraw")[at // 2 % 6],
+                "from": debit,
+            }
+            | ({"amount": one} if at // 2 % 6 in (1, 2) else {}),
             "budget.amend": {"budget": "budgets/q", "schema": self.plan(two)},
-            "budget.solve": {"budget": "budgets/p"},
-            "metric.record": {"budget": ("budgets/p", "budgets/q")[at % 2], "metric": "m", "value": one},
+            "budget.solve": {"budget": self.budget(at)},
+            "metric.record": {"budget": self.budget(at), "metric": "mn"[at // 3 % 2], "value": one},
             "budget.split": {"budget": "budgets/p", "resource": "A", "shares": {"x": 60, "y": 40}}
             if at % 2
             else {"budget": "budgets/q", "resource": "A", "amounts": {"x": one, "y": two}},
