@@ -44,6 +44,11 @@ def stages(t: Tour) -> None:
         **PLAN,
         "constraints": [*PLAN["constraints"], {"name": "gate", "holds": "false", "blocks": ["pay"]}],
     }
+    dear = {"name": "dear", "resource": "USD", "minimum": 1_400}
+    t.native(
+        "dearer", "budget.amend", budget=MILL, schema=PLAN | {"constraints": [*PLAN["constraints"], dear]}
+    )
+    tighter["constraints"].append(dear)
     t.native("tighter", "budget.amend", budget=MILL, schema=tighter)
     wider = {**PLAN, "constraints": PLAN["constraints"][:-1]}
     t.native("wider", "budget.amend", budget=MILL, schema=wider)
