@@ -46,6 +46,8 @@ def requests(t: Tour) -> None:
     say(t, "rent-again", "ann", name="rent", act="grant")
     t.native("rent-none", "budget.request", "ann", budget=KID, name="more", constraint="rent")
     t.native("complaints", "metric.record", budget=KID, metric="complaints", value=5)
+    t.native("price-low", "metric.record", budget=KID, metric="price", value=1)
+    t.native("articles-none", "budget.request", "ann", budget=KID, name="articles", formula="needed")
     t.native("price", "metric.record", budget=KID, metric="price", value=52)
     t.native("articles", "budget.request", "ann", budget=KID, name="articles", formula="needed")
     say(t, "articles-offer", "ann", name="articles", act="offer", amount=150, note="what is left")
@@ -77,6 +79,7 @@ def drafts(t: Tour) -> None:
     fork = {"budget": KID, "what": "amend"}
     t.native("title", "budget.propose", "bob", name="title", schema=title, **fork)
     t.native("other", "budget.propose", "bob", name="other", schema={**PLAN, "title": "Ours"}, **fork)
+    say(t, "title-bob", "bob", name="title", act="accept")
     say(t, "title-merge", "ann", name="title", act="accept")
     say(t, "other-merge", "ann", name="other", act="accept")
 
