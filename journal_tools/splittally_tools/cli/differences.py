@@ -64,6 +64,10 @@ def _counts(preview: Preview, budget: str) -> dict[Path, str]:
             counts["schema", "lines", name, "amount"] = line["resource"]
         for kept in plan.get("constraints", []):
             counts["schema", "constraints", kept["name"], "minimum"] = kept["resource"]
+        for name, order in plan.get("work", {}).items():
+            counts["schema", "work", name, "pays"] = order["resource"]
+        if plan.get("overdraft"):
+            counts["schema", "overdraft", "amount"] = plan["overdraft"]["resource"]
     return counts
 
 

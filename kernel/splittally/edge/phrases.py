@@ -92,9 +92,9 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "amount_overflow": ("an amount would pass 2^64-1 minor units", ": {needed:amount}"),
     "insufficient_balance": ("{account} holds too little {resource:text}", *_LACKS),
     "overdraft_locked": (
-        "{needed:amount} would come from the overdraft of {budget}, and its {reason:text} keeps it shut",
-        " ({fault:text})",
-        ": it read {metric}",
+        "{needed:amount} would come from the overdraft of {budget}, which is open while {when:text}",
+        "; that cannot be told ({fault:text})",
+        "; now {metric}",
     ),
     "overdraft_exceeded": ("the overdraft of {budget} gives no more", *_LACKS),
     "overdraft_uncovered": ("{account} would give more {resource:text} than it has", *_LACKS),

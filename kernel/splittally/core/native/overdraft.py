@@ -145,10 +145,10 @@ def _refused(state: State, now_ns: int, want: _Want) -> tuple[list[Finding], dic
     held = condition_of(overdraft.when).evaluate(reading)
     read = {name: value for name, value in sorted(reading["metric"].items()) if name in overdraft.when}
     findings = []
-    if isinstance(held, expr.ExprFault):
-        findings.append(find("overdraft_locked", **about, reason="fault", fault=held.code, metric=read))
-    elif not held:
-        findings.append(find("overdraft_locked", **about, reason="condition", metric=read))
+    if isinstance(held, expr.ExprFault) or not held:
+        why: dict[str, Any] = {"when": overdraft.when} | ({"metric": read} if read else {})
+        why |= {"fault": held.code} if isinstance(held, expr.ExprFault) else {}
+        findings.append(find("overdraft_locked", **about, **why))
     left = max(0, overdraft.amount - given_so_far(state, budget.name, overdraft.resource))
     if want.lifted > left:
         findings.append(find("overdraft_exceeded", **about, available=left, shortage=want.lifted - left))
