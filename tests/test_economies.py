@@ -12,6 +12,8 @@ from splittally_tools.economies.__main__ import main
 from splittally_tools.economies.economy import read_economy
 from splittally_tools.economies.play import Unexpected, play
 
+from tests.cli_tools import run
+
 FOLDER = Path(__file__).parent.parent / "fixtures" / "economies"
 FILES = sorted(FOLDER.glob("*.toml"))
 
@@ -21,6 +23,14 @@ def test_an_economy_ends_as_its_transcript_says_and_adds_up_after_every_step(fil
     played = play(read_economy(file))
     assert played.text == file.with_suffix(".txt").read_text("utf-8")
     assert (played.conserved, played.folds) == (True, True)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_the_world_of_an_economy_is_sound_and_every_record_of_it_is_decided_so_again(file, tmp_path):
+    played = play(read_economy(file), tmp_path / "world")
+    ran = run("-w", tmp_path / "world", "verify", "--rejudge", "--json")
+    assert (ran.code, ran.json["problems"], ran.json["not_rejudged"]) == (0, [], 0), ran
+    assert ran.json["rejudged"] >= played.frames
 
 
 def test_every_transcript_has_its_economy():

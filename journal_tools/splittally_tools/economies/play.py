@@ -9,6 +9,7 @@ Rule 3. A step that ends otherwise than it says stops the run.
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, NamedTuple, assert_never
 
 from splittally.core.errors import JournalDamaged
@@ -57,9 +58,12 @@ class Played(NamedTuple):
     folds: bool
 
 
-def play(economy: Economy) -> Played:
-    """Plays every step; `Unexpected` where one ends otherwise than its file says."""
-    world = open_or_create(None, "given", entropy=Chance())
+def play(economy: Economy, folder: Path | None = None) -> Played:
+    """Plays every step; `Unexpected` where one ends otherwise than its file says.
+
+    The world is made in a new folder where one is named, else in memory.
+    """
+    world = open_or_create(folder, "given", entropy=Chance())
     player = Player(Kernel(world), world, economy)
     with player.kernel:
         player.start()
