@@ -93,6 +93,15 @@ def standing(state: State, call: NativeCall, budget: BudgetDef, name: str) -> Pr
     return found if found is not None else proposed(call, budget, version, AGREE, "")
 
 
+def check_known(state: State, call: NativeCall, budget: str, name: str) -> list[Finding]:
+    """Whether there are this budget and this proposal of it."""
+    known = state.plans.budgets.get(budget)
+    if known is None:
+        return [find("not_found", budget=budget)]
+    is_there = standing(state, call, known, name) is not None
+    return [] if is_there else [find("not_found", proposal=name, budget=budget)]
+
+
 def check_opening(state: State, budget: str, name: str) -> list[Finding]:
     """Whether one more proposal of this name may be opened; the budget exists."""
     if of_budget(budget, name) in state.plans.proposals:

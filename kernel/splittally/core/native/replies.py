@@ -42,7 +42,14 @@ from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.limits import PROPOSAL_STEPS_MAX
 from splittally.core.native.adopting import adopting_events, check_adopting
 from splittally.core.native.plans import plan_of, touches_budget
-from splittally.core.native.proposals import check_covered, recorded, require_text, standing, step_of
+from splittally.core.native.proposals import (
+    check_covered,
+    check_known,
+    recorded,
+    require_text,
+    standing,
+    step_of,
+)
 from splittally.core.native.reading import reading_of
 from splittally.core.native.row import Native, NativeCall, Touches
 from splittally.core.native.standing import plan_findings
@@ -92,12 +99,12 @@ class Funding(NamedTuple):
 
 
 def _check_reply(state: State, call: NativeCall, params: Reply) -> list[Finding]:
-    budget = state.plans.budgets.get(params.budget)
-    if budget is None:
-        return [find("not_found", budget=params.budget)]
+    missing = check_known(state, call, params.budget, params.name)
+    if missing:
+        return missing
+    budget = state.plans.budgets[params.budget]
     row = standing(state, call, budget, params.name)
-    if row is None:
-        return [find("not_found", proposal=params.name, budget=params.budget)]
+    assert row is not None
     facts = {"budget": params.budget, "proposal": row.name}
     rule = LIFECYCLE.get((row.kind, params.act))
     is_offered = offer_of(row) is not None or (row.kind, params.act) != (FUND, ACCEPT)

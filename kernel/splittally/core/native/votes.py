@@ -24,7 +24,7 @@ from splittally.core.findings import Finding, find
 from splittally.core.limits import PROPOSAL_VOTES_MAX
 from splittally.core.native.adopting import adopting_events, check_adopting
 from splittally.core.native.plans import plan_of, touches_budget
-from splittally.core.native.proposals import recorded, require_text, standing, step_of
+from splittally.core.native.proposals import check_known, recorded, require_text, standing, step_of
 from splittally.core.native.row import Native, NativeCall
 from splittally.core.state import State
 
@@ -44,12 +44,12 @@ class Vote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def _check_vote(state: State, call: NativeCall, params: Vote) -> list[Finding]:
-    budget = state.plans.budgets.get(params.budget)
-    if budget is None:
-        return [find("not_found", budget=params.budget)]
+    missing = check_known(state, call, params.budget, params.name)
+    if missing:
+        return missing
+    budget = state.plans.budgets[params.budget]
     row = standing(state, call, budget, params.name)
-    if row is None:
-        return [find("not_found", proposal=params.name, budget=params.budget)]
+    assert row is not None
     facts = {"budget": params.budget, "proposal": row.name}
     if row.kind not in VOTED_ON or (not params.name and row.kind != AGREE):
         return [find("act_unfit", **facts, act="vote", kind=row.kind)]
