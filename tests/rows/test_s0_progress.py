@@ -208,7 +208,7 @@ def test_the_sheet_says_what_is_enough_what_is_too_much_and_what_will_come_too_l
         "outreach is good enough: 20 of 20; 4 EUR are free; next: quality; until 1970-01-12",
         "tickets has passed its cap: 101 of 100; fix root causes",
         "hours at 10 EUR a day: insufficient by 100 EUR at the plan's end",
-        "funded overall: 33 %",
+        "funded overall: ███░░░░░░░  33 %",
         "people written to in a week",
     ):
         assert text in told.out

@@ -435,3 +435,19 @@ def test_what_a_rule_would_solve_is_what_the_plans_own_solver_says():
         solve(kernel)
         solution = kernel.state.budgets[B].solution
         assert (made.solver, {x.name: x.value for x in made.cells}) == (solution["solver"], values(kernel))
+
+
+@pytest.mark.req("S0-16", "S0-55")
+def test_the_view_of_lines_holds_for_each_what_the_waterfall_gives_it():
+    """A sheet that says 80 of ads are there, beside a solution that gives ads nothing, are two truths."""
+    with world() as kernel:
+        crisis = {"below": 60, "priorities": ["print"]}
+        create(kernel, {"lines": usd("ads", 100, "print", 50), "contingency": crisis})
+        for amount, expected in ((80, {"ads": 0, "print": 50}), (20, {"ads": 67, "print": 33})):
+            deposit(kernel, amount)
+            done(kernel, "budget.solve", budget=B)
+            row = kernel.state.budgets[B]
+            cells = {name: cell["value"] for name, cell in row.solution["cells"].items()}
+            shown = {name: line["filled"] for name, line in row.lines.items()}
+            assert shown == expected == {name: cells[f"{name}.USD"] for name in expected}
+            assert sum(shown.values()) + cells["unallocated.USD"] == row.balances["USD"]

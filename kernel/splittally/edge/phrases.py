@@ -138,7 +138,10 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "conversion_uncovered": ("the counter-account {account} would give more than it has", *_LACKS),
     "rate_moved": ("{conversion} gives {needed:text} now", ", and not {value:text}"),
     "rate_floated": ("{conversion} was carried out at the rate {rate:text}", ": {reason:text}"),
-    "allocations_unequal": ("the parts of a split of {budget} do not sum to the whole",),
+    "allocations_unequal": (
+        "the parts of a split of {budget} do not sum to the whole",
+        ": they are {value} of {needed}",
+    ),
     "plan_widened": ("the amended plan is wider than the one in force", ": {field:text}", " {name}"),
     "migration_unmapped": (
         "{name} of {field:text} goes nowhere in the new plan: map it, or to nothing to leave it behind",

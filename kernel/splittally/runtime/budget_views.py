@@ -10,6 +10,7 @@ import msgspec
 from splittally.core.budget.horizon import at_horizon, days_left
 from splittally.core.budget.parts import TOTAL, worth
 from splittally.core.budget.plan import Plan
+from splittally.core.budget.waterfall import filled, says_how
 from splittally.core.ledger.moves import spendable
 from splittally.core.native.plans import plan_of
 from splittally.core.native.rates import rate_now
@@ -99,14 +100,16 @@ def _line(state: State, plan: Plan, name: str, line_name: str, per: str) -> dict
     }
     if line.calendar:
         return row | {"left": days_left(plan, line, state.now_ns)}
-    filled = 0 if line.metric else _filled(state, plan, name, line_name)
-    return row | measured_line(state, state.plans.budgets[name], plan, line_name, filled)
+    there = 0 if line.metric else _filled(state, plan, name, line_name)
+    return row | measured_line(state, state.plans.budgets[name], plan, line_name, there)
 
 
 def _filled(state: State, plan: Plan, name: str, line_name: str) -> int:
-    """What the budget holds for a line: lines of one resource fill in the order of their names."""
+    """What the budget holds for a line: as its plan says, else in the order of the names of lines."""
     resource = plan.lines[line_name].resource
     rest = sum(_balance(state, account, resource) or 0 for account in (name, f"{name}/reserved"))
+    if says_how(plan):
+        return filled(plan, resource, rest)[line_name]
     same = sorted(
         x
         for x, line in plan.lines.items()

@@ -13,7 +13,7 @@ from splittally_tools.cli.budgets.words import with_units
 from splittally_tools.cli.exit_codes import DONE
 from splittally_tools.cli.moments import at_option, queries_at
 from splittally_tools.cli.open_world import reader_of
-from splittally_tools.cli.output import Figure, Page, emit, table
+from splittally_tools.cli.output import Figure, Page, emit, say, table
 from splittally_tools.cli.session import Session, shared
 from splittally_tools.cli.views import head_of
 from splittally_tools.cli.wide import wide_option
@@ -79,6 +79,9 @@ def _cell(row: dict[str, Any], name: str, cell: str) -> dict[str, Any]:
 
 
 def _list(out: Page, rows: Mapping[str, Any], wording: Wording, wide: bool) -> None:
+    if not rows:
+        say(out, "no budgets yet; `tally budgets import NAME FILE` makes one by a plan in a file")
+        return
     lines = [
         (
             name,

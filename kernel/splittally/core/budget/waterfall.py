@@ -30,11 +30,16 @@ def own_solver(plan: Plan) -> str:
     It is the waterfall where the plan has lines and says how they are filled (`priority`, `contingency` or
     `surplus`), or a formula reads one of their cells, or there is no formula; and else the formulas alone.
     """
+    has_lines = any(not line.calendar for line in plan.lines.values())
+    reads = any(set(cells_read(x.value)) - set(plan.formulas) for x in plan.formulas.values())
+    return WATERFALL if has_lines and (says_how(plan) or reads or not plan.formulas) else FORMULAS
+
+
+def says_how(plan: Plan) -> bool:
+    """Whether a plan says how its lines are filled, and not merely how much they want."""
     lines = [line for line in plan.lines.values() if not line.calendar]
     is_ordered = any(line.priority is not UNSET for line in lines)
-    says_how = is_ordered or plan.contingency is not None or bool(plan.surplus)
-    reads = any(set(cells_read(x.value)) - set(plan.formulas) for x in plan.formulas.values())
-    return WATERFALL if lines and (says_how or reads or not plan.formulas) else FORMULAS
+    return bool(lines) and (is_ordered or plan.contingency is not None or bool(plan.surplus))
 
 
 def allocation_cells(plan: Plan) -> list[tuple[str, str]]:

@@ -93,7 +93,8 @@ def _tell_vote(state: State, call: NativeCall, params: Vote) -> list[Finding]:
     """How the votes stand with this one."""
     voted = _standing(state, call, params)
     stands = tally(voted.votes, plan_of(state, state.plans.budgets[params.budget]).quorum)
-    facts = {"agree": stands.agree, "object": stands.object, "needed": stands.needed}
+    facts = {"agree": stands.agree, "object": stands.object}
+    facts |= {"needed": stands.needed} if stands.needed else {}
     return [
         find("proposal_answered", budget=params.budget, proposal=voted.name, became=voted.status, **facts)
     ]
