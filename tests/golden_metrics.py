@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.golden_teller import Tour
+from tests.golden_teller import DAY_ONE, SECOND, Tour
 
 REVIEWS = "budgets/reviews"
 PERCENT = {"description": "percent", "nature": "maximise", "minimum": 0, "maximum": 100}
@@ -29,7 +29,7 @@ PLAN: dict[str, Any] = {
 
 
 def metrics(t: Tour) -> None:
-    """Work becomes a metric object: all of it or nothing, and once."""
+    """Work becomes a metric object: all of it or nothing, and once. What is late changes nothing of now."""
     low = {"quality": 101}
     t.native("reviews-low", "budget.create", budget=REVIEWS, schema=PLAN, initial=low)
     t.native("reviews", "budget.create", budget=REVIEWS, schema=PLAN, initial={"quality": 70})
@@ -41,3 +41,6 @@ def metrics(t: Tour) -> None:
     t.native("review-bad", "metric.record", **team, values={"quality": -1, "speed": 5})
     t.native("review-health", "metric.record", budget=REVIEWS, metric="health", value=5)
     t.native("review-more", "metric.record", **team, metric="points", value=2)
+    before = DAY_ONE - SECOND  # in the week before the first
+    t.native("review-late", "metric.record", **team, metric="points", value=9, at_ns=before)
+    t.native("review-early", "metric.record", **team, metric="points", value=9, at_ns=2**62)

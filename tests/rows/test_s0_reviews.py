@@ -173,7 +173,7 @@ BAD = [
     {"values": {"complexity": 1}, "once": "a\n"},
     {"values": {"complexity": 1}, "segments": {"team": ""}},
     {"values": {"complexity": 1}, "segments": {"": "x"}},
-    {"values": {"complexity": 1}, "at_ns": 3},
+    {"values": {"complexity": 1}, "of_ns": 3},
 ]
 
 

@@ -3,6 +3,7 @@
 Rule 1. Every answer names the frame that it is of, and how many frames of the journal it has not seen.
 Rule 2. Finer windows are discarded only of what the store has read: the coarser ones hold all of it. Made
         anew from the journal they are back.
+Rule 3. What came late for a window stands beside what came in time, never in it.
 """
 
 import json
@@ -14,7 +15,7 @@ from msgspec.structs import asdict
 from splittally.core.calendars import Calendar
 from splittally.core.errors import InvalidInput
 from splittally.core.periods import rolling_ns
-from splittally.core.types import CALENDAR_WINDOWS
+from splittally.core.types import CALENDAR_WINDOWS, LATE
 from splittally.edge.moments import Moment
 from splittally.runtime.metric_views import exact
 from splittally.runtime.moments import refuse_backward
@@ -38,6 +39,7 @@ from splittally_tools.statistics.digests import by_segment
 from splittally_tools.statistics.store import Statistics, open_statistics
 
 FIGURES = ("count", "sum", "average", "min", "max", "last")
+NONE_IN_TIME: dict[str, Any] = {**dict.fromkeys(FIGURES), "count": 0, "sum": 0}
 
 
 @click.command()
@@ -60,7 +62,7 @@ def metric(
     since: Moment | None,
     until: Moment | None,
 ) -> int:
-    """Digests of METRIC of BUDGET by window: count, sum, average, min, max, last."""
+    """Digests of METRIC of BUDGET by window: count, sum, average, min, max, last; what came late beside."""
     path = path_of(session, file)
     with open_statistics(path) as statistics, statistics.held_still():
         cursor = statistics.cursor
@@ -89,35 +91,49 @@ def _rows(
     bounds: tuple[int | None, int | None],
 ) -> list[dict[str, Any]]:
     """The digests by window, of all values or of those that carry segments, by these keys."""
-    if not by:
-        totals = statistics.totals(per, budget, metric, *bounds)
-        return [_row(key.start_ns, {}, total) for key, total in totals if key.direction == MEASURED]
-    merged = by_segment(statistics.digests(budget, metric, per, *bounds), by)
-    rows = [_row(place.start_ns, json.loads(place.segments), digest) for place, digest in merged.items()]
+    found: dict[tuple[int, str], dict[bool, Any]] = {}
+    if by:
+        merged = by_segment(statistics.digests(budget, metric, per, *bounds), by)
+        for place, digest in merged.items():
+            found.setdefault((place.start_ns, place.segments), {})[place.is_late] = digest
+    else:
+        for key, total in statistics.totals(per, budget, metric, *bounds):
+            if key.direction in (MEASURED, LATE):
+                found.setdefault((key.start_ns, "{}"), {})[key.direction == LATE] = total
+    rows = [_row(start_ns, json.loads(said), buckets) for (start_ns, said), buckets in found.items()]
     return sorted(rows, key=lambda row: (row["start_ns"], *(row["segments"][key] for key in by)))
 
 
-def _row(start_ns: int, segments: dict[str, str], digest: Any) -> dict[str, Any]:
+def _row(start_ns: int, segments: dict[str, str], buckets: dict[bool, Any]) -> dict[str, Any]:
+    """A window: what came in time, and under `late` what came for it when it was over, where there is any."""
+    own = _figures(buckets[False]) if False in buckets else NONE_IN_TIME
+    late = {"late": _figures(buckets[True])} if True in buckets else {}
+    return {"start_ns": start_ns, "segments": segments, **own, **late}
+
+
+def _figures(digest: Any) -> dict[str, Any]:
     fields = asdict(digest)
     fields["average"] = exact(Fraction(fields["sum"], fields["count"]))
-    return {"start_ns": start_ns, "segments": segments, **{name: fields[name] for name in FIGURES}}
+    return {name: fields[name] for name in FIGURES}
 
 
 def _show(out: Page, document: dict[str, Any], by: tuple[str, ...], calendar: Calendar) -> None:
-    rows = [
-        (
-            local(row["start_ns"], calendar),
-            *(row["segments"][key] for key in by),
-            *(Figure(_said(row[name])) for name in FIGURES),
-        )
-        for row in document["digests"]
-    ]
-    out.print(table(("from", *by, *FIGURES), rows))
+    buckets = ["", "late"] if any("late" in row for row in document["digests"]) else [""]
+    columns = [f"{bucket} {name}".strip() for bucket in buckets for name in FIGURES]
+    rows = []
+    for row in document["digests"]:
+        shown = [row, row.get("late", {})][: len(buckets)]
+        figures = [Figure(_said(each.get(name))) for each in shown for name in FIGURES]
+        keys = (row["segments"][key] for key in by)
+        rows.append((local(row["start_ns"], calendar), *keys, *figures))
+    out.print(table(("from", *by, *columns), rows))
     say(out, standing(document), "dim")
 
 
-def _said(value: int | str) -> str:
-    """A figure; of an average that is no integer the floor, marked."""
+def _said(value: int | str | None) -> str:
+    """A figure; of an average that is no integer the floor, marked; nothing where there is none."""
+    if value is None:
+        return ""
     return str(value) if type(value) is int else f"about {Fraction(value).__floor__()}"
 
 

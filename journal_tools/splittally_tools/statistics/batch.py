@@ -3,7 +3,8 @@
 Rule 1. A posting counts once in each kind of window, for the account that gave (`out`) and for the one
         that got (`in`). What is in flight is no account and has no windows of its own.
         A value of a budget's metric counts as `measured`, under the budget and the metric, in minutes, too;
-        one that carries segments counts also under them.
+        one that carries segments counts also under them. One that came late counts as `late`, in the windows
+        of the time that it is of.
 Rule 2. In flight is what the open holds of an account drew; its balance has already paid it.
 Rule 3. Windows stand in the world's zone, or at its offset, as it was at the frame.
 """
@@ -13,8 +14,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 from splittally.core.canonical import decode
-from splittally.core.events import Decided, Defined, Held, Measured, Posted, Released, Settled
-from splittally.core.types import CALENDAR_WINDOWS, Draw
+from splittally.core.events import Decided, Defined, Held, Measured, Noted, Posted, Released, Settled
+from splittally.core.types import CALENDAR_WINDOWS, LATE, Draw
 from splittally.runtime.metric_history import recorded_params
 from splittally.runtime.record import Record
 
@@ -91,6 +92,9 @@ class Batch:
                     self._post(event)
                 case Measured():
                     self._measure(record, event, asked, position)
+                case Noted(subject=subject, facts=facts) if subject == LATE:
+                    value = Measured(facts["budget"], facts["metric"], facts["value"])
+                    self._measure(record, value, asked, position, facts["at_ns"])
                 case Held() if event.draws:
                     self.drawn[event.intent_hash] = event.draws
                 case Settled() | Released():
@@ -114,17 +118,20 @@ class Batch:
             self.moved[place] = self.moved.get(place, 0) + sign * event.amount
             self._count(account, event.resource, direction, event.amount)
 
-    def _measure(self, record: Record, event: Measured, asked: bytes, position: int) -> None:
-        """A value of a metric, also under the segments that the record of it carries."""
-        value = event.value
-        self._count(event.budget, event.metric, MEASURED, value, WINDOWS)
+    def _measure(
+        self, record: Record, event: Measured, asked: bytes, position: int, late_ns: int | None = None
+    ) -> None:
+        """A value of a metric, also under the segments of its record; `late_ns` is the time of a late one."""
+        value, is_late = event.value, late_ns is not None
+        at_ns = self.now_ns if late_ns is None else late_ns
+        self._count(event.budget, event.metric, LATE if is_late else MEASURED, value, WINDOWS, at_ns)
         segments = recorded_params(record.body, asked).get("segments")
         if not segments:
             return
         once = Digest(1, value, value, value, value, record.seq * FRAME_EVENTS + position)
         said = key_of_segments(segments)
-        for per, start_ns in _starts(self.now_ns, self.kept, WINDOWS):
-            add_digest(self.digests, Place(event.budget, event.metric, said, per, start_ns), once)
+        for per, start_ns in _starts(at_ns, self.kept, WINDOWS):
+            add_digest(self.digests, Place(event.budget, event.metric, said, per, start_ns, is_late), once)
 
     def _count(
         self,
@@ -133,10 +140,11 @@ class Batch:
         direction: str,
         amount: int,
         windows: tuple[str, ...] = CALENDAR_WINDOWS,
+        at_ns: int | None = None,
     ) -> None:
-        """One more amount in each kind of window."""
+        """One more amount in each kind of window that holds `at_ns`, or the time of the frame."""
         once = Total(count=1, sum=amount, min=amount, max=amount, last=amount)
-        for per, start_ns in _starts(self.now_ns, self.kept, windows):
+        for per, start_ns in _starts(self.now_ns if at_ns is None else at_ns, self.kept, windows):
             key = Key(account=account, resource=resource, direction=direction, per=per, start_ns=start_ns)
             before = self.totals.get(key)
             self.totals[key] = once if before is None else before.then(once)

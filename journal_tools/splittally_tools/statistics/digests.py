@@ -4,7 +4,9 @@ Rule 1. Merging is exact: digests of days merge to the digest of the month's raw
         to that of their department. The average is sum over count, and is never merged itself.
 Rule 2. `last` is the value of the newest record. Digests of segments lie beside each other in time, so each
         remembers where in the journal its newest value stands.
-Rule 3. A key that a record does not carry is empty in its group.
+Rule 3. What came late for a window lies in a bucket of its own beside what came in time. The two are never
+        merged here: what was reported stays what it was.
+Rule 4. A key that a record does not carry is empty in its group.
 
 Example. Two projects of one department, on one day:
 
@@ -23,13 +25,14 @@ from splittally_tools.statistics.calendar import Kept
 
 
 class Place(NamedTuple):
-    """One row: a window of a budget's metric, and the keys of a segment as sorted JSON."""
+    """One row: a bucket of a window of a budget's metric, and the keys of a segment as sorted JSON."""
 
     budget: str
     metric: str
     segments: str
     per: str
     start_ns: int
+    is_late: bool = False
 
 
 class Digest(Struct, frozen=True, array_like=True, gc=False):

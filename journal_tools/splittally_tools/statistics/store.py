@@ -22,7 +22,7 @@ from splittally_tools.statistics.digests import Digest, Place
 from splittally_tools.statistics.transactions import NoStatistics, StatisticsDamaged, told, transaction
 
 APPLICATION_ID = 0x54414C59  # `TALY`, at byte 68 of the file
-VERSION = 3
+VERSION = 4
 WAIT_SECONDS = 10.0
 _HEADER = b"SQLite format 3\x00"
 _BESIDE = ("-journal", "-wal", "-shm")  # what SQLite leaves beside a file after a crash
@@ -38,9 +38,10 @@ CREATE TABLE totals (account TEXT, resource TEXT, direction TEXT, per TEXT, star
     count INTEGER NOT NULL, sum TEXT NOT NULL, min TEXT NOT NULL, max TEXT NOT NULL, last TEXT NOT NULL,
     PRIMARY KEY (account, resource, direction, per, start_ns)) STRICT, WITHOUT ROWID;
 CREATE TABLE digests (budget TEXT, metric TEXT, segments TEXT, per TEXT, start_ns INTEGER,
+    is_late INTEGER,
     count INTEGER NOT NULL, sum TEXT NOT NULL, min TEXT NOT NULL, max TEXT NOT NULL, last TEXT NOT NULL,
     last_at INTEGER NOT NULL,
-    PRIMARY KEY (budget, metric, segments, per, start_ns)) STRICT, WITHOUT ROWID;
+    PRIMARY KEY (budget, metric, segments, per, start_ns, is_late)) STRICT, WITHOUT ROWID;
 CREATE TABLE discarded (per TEXT PRIMARY KEY, before_ns INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO cursor VALUES (1, 0, x'', 0, 0, x'');
 """
@@ -81,17 +82,24 @@ class Statistics:
 
     def _merge(self, batch: Batch) -> None:
         db = self.db
+        gone = dict(db.execute("SELECT per, before_ns FROM discarded").fetchall())
         for key, total in batch.totals.items():
+            if _is_gone(key, gone):
+                continue
             found = self._totals("account=? AND resource=? AND direction=? AND per=? AND start_ns=?", key)
             merged = found[0][1].then(total) if found else total
             count, *amounts = astuple(merged)
             row = (*key, count, *map(str, amounts))
             db.execute("INSERT OR REPLACE INTO totals VALUES (?,?,?,?,?,?,?,?,?,?)", row)
         for where, digest in batch.digests.items():
-            known = self._digests("budget=? AND metric=? AND segments=? AND per=? AND start_ns=?", where)
+            if _is_gone(where, gone):
+                continue
+            known = self._digests(
+                "budget=? AND metric=? AND segments=? AND per=? AND start_ns=? AND is_late=?", where
+            )
             count, *sums, at = astuple(known[0][1].with_(digest) if known else digest)
             row = (*where, count, *map(str, sums), at)
-            db.execute("INSERT OR REPLACE INTO digests VALUES (?,?,?,?,?,?,?,?,?,?,?)", row)
+            db.execute("INSERT OR REPLACE INTO digests VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", row)
         for place, moved in batch.moved.items():
             rows = db.execute("SELECT amount FROM balances WHERE account=? AND resource=?", place).fetchall()
             amount = moved + (int(rows[0][0]) if rows else 0)
@@ -219,9 +227,9 @@ class Statistics:
 
     def _digests(self, condition: str, values: Iterable[Any]) -> list[tuple[Place, Digest]]:
         rows = self.db.execute(
-            f"SELECT * FROM digests WHERE {condition} ORDER BY 1, 2, 3, 5, 4", tuple(values)
+            f"SELECT * FROM digests WHERE {condition} ORDER BY 1, 2, 3, 5, 4, 6", tuple(values)
         )
-        return [(Place(*row[:5]), Digest(*map(int, row[5:]))) for row in rows]
+        return [(Place._make((*row[:5], bool(row[5]))), Digest(*map(int, row[6:]))) for row in rows]
 
     def discarded(self) -> dict[str, int]:
         """Of each kind of window before when none is kept."""
@@ -233,6 +241,11 @@ class Statistics:
             f"SELECT * FROM totals WHERE {condition} ORDER BY 1, 2, 3, 5, 4", tuple(values)
         )
         return [(Key(*row[:5]), Total(row[5], *map(int, row[6:]))) for row in rows]
+
+
+def _is_gone(key: Key | Place, before: dict[str, int]) -> bool:
+    """Whether a row is of a window that was discarded: what comes late for it is in the coarser ones only."""
+    return key.start_ns < before.get(key.per, key.start_ns)
 
 
 # --- opening ------------------------------------------------------------------------------------

@@ -253,7 +253,7 @@ class RuleFired(Struct, frozen=True, array_like=True, gc=False, tag=16):
 
 class Noted(Struct, frozen=True, array_like=True, gc=False, tag=17):
     """Something that is remembered beside a decision: what the governor said, with its numbers, the labels of
-    what is held, what an overdraft gave, or why a receipt was refused."""
+    what is held, what an overdraft gave, a value that came late, or why a receipt was refused."""
 
     intent_hash: bytes
     subject: str

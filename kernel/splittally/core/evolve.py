@@ -45,7 +45,7 @@ from splittally.core.ledger.state import TOPUPS
 from splittally.core.ledger.windows import window_start
 from splittally.core.state import DEFINITIONS, State
 from splittally.core.topups import TopUp
-from splittally.core.types import APPROVAL, LABELS, OVERDRAFT, REFUSED_RECEIPT
+from splittally.core.types import APPROVAL, LABELS, LATE, OVERDRAFT, REFUSED_RECEIPT
 
 
 def remember(state: State, at_ns: int, principal: str, events: list[Event]) -> None:
@@ -131,6 +131,8 @@ def _note(state: State, event: Noted) -> None:
         return
     if event.subject == OVERDRAFT:
         plans.overdraw(state.plans, event)
+        return
+    if event.subject == LATE:  # it stands in the journal, and nothing that decides reads it
         return
     hold = state.ledger.holds.get(event.intent_hash)
     waits = hold is not None and hold.phase == APPROVAL

@@ -114,6 +114,7 @@ REASONS: dict[str, Reason] = {
     "value_out_of_bounds": Reason("native", REPLAN, "a value is outside the bounds of its metric"),
     "segment_missing": Reason("native", REPLAN, "a record lacks a key that its metric requires"),
     "metric_computed": Reason("native", REPLAN, "a composite metric is computed and takes no value"),
+    "time_ahead": Reason("native", REPLAN, "a value is of a time that is still to come"),
     "cell_unknown": Reason("native", REPLAN, "a solver proposes a cell that the plan does not have"),
     "cell_unit": Reason("native", REPLAN, "a proposed cell is of another unit"),
     "cell_negative": Reason("native", REPLAN, "a proposed share is below zero"),

@@ -81,6 +81,7 @@ def _is_seen_id(text: str) -> bool:
 
 
 LABELS = "labels"  # the subject under which the labels of what is held are noted
+LATE = "late"  # the subject under which a value is noted whose period is over
 OVERDRAFT = "overdraft"  # the subject under which it is noted what a parent gave, and by what
 REFUSED_RECEIPT = "refused_receipt"  # the subject under which it is noted why a receipt was refused
 

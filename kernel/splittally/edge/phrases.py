@@ -170,6 +170,7 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     ),
     "segment_missing": ("a record of {metric} says its {segment}",),
     "metric_computed": ("{metric} is computed from other metrics and takes no value",),
+    "time_ahead": ("a value of {at_ns:time} is still to come", ": it is {now_ns:time}"),
     "cell_unknown": ("the plan of {budget} has no cell {cell}",),
     "cell_unit": ("the cell {cell} of {budget} is in another unit", ": it is in {needed}"),
     "cell_negative": ("the share {cell} of {budget} is below zero",),

@@ -6,6 +6,7 @@ Rule 2. A version is one of the plan. Each says the official description, who pu
         whether the definition is another than before.
 Rule 3. Who recorded a value or put a version in force is who asked for the record. What a rule recorded no
         intent did.
+Rule 4. A value that came late is listed where it came, and says so. A stated time is `of_ns`.
 """
 
 from collections.abc import Iterator
@@ -17,10 +18,10 @@ from splittally.core.budget.plan import read_plan
 from splittally.core.canonical import decode
 from splittally.core.commands import Submit
 from splittally.core.errors import InvalidInput
-from splittally.core.events import Decided, Defined, Event, Measured
+from splittally.core.events import Decided, Defined, Event, Measured, Noted
 from splittally.core.frames import Body, read_body
 from splittally.core.state import State
-from splittally.core.types import BudgetDef
+from splittally.core.types import LATE, BudgetDef
 from splittally.runtime.charges import Book
 from splittally.runtime.rows import Row
 
@@ -56,7 +57,10 @@ class _History:
                 case Defined(table="budgets", key=self.budget) if event.value:
                     self._adopt(body, event)
                 case Measured(budget=self.budget, metric=self.metric):
-                    self._measure(body, event, asked)
+                    self._measure(body, event.value, asked)
+                case Noted(subject=subject, facts=facts) if subject == LATE:
+                    if (facts["budget"], facts["metric"]) == (self.budget, self.metric):
+                        self._measure(body, facts["value"], asked, facts["at_ns"])
                 case _:
                     pass
 
@@ -81,11 +85,13 @@ class _History:
             }
         )
 
-    def _measure(self, body: Body, event: Measured, asked: bytes) -> None:
+    def _measure(self, body: Body, value: int, asked: bytes, late_ns: int | None = None) -> None:
         params = recorded_params(body, asked)
+        of_ns = params.get("at_ns") if late_ns is None else late_ns
+        timed = {} if of_ns is None else {"of_ns": of_ns, "is_late": late_ns is not None}
         self.values.append(
             {
-                "value": event.value,
+                "value": value,
                 "version": self.version,
                 "description": self.versions[-1]["description"],
                 "by": body.by,
@@ -93,6 +99,7 @@ class _History:
                 "seq": self.seq,
                 "intent_hash": asked or None,
                 **{name: params[name] for name in ("source", "segments", "once") if params.get(name)},
+                **timed,
             }
         )
 

@@ -41,13 +41,15 @@ def _show(out: Page, row: dict[str, Any], wording: Wording) -> None:
             say(out, f"from plan {version['version']} on, by {version['by']} at {when}:")
             say(out, f"  {version['description']}")
     lines = [
-        (wording.moment(x["at_ns"]), Figure(str(x["value"])), x["version"], x["by"], _about(x))
+        (wording.moment(x["at_ns"]), Figure(str(x["value"])), x["version"], x["by"], _about(x, wording))
         for x in row["values"]
     ]
     out.print(table(("at", "value", "plan", "by", "about"), lines))
 
 
-def _about(value: dict[str, Any]) -> str:
-    """What a value is of: its segments, and where it comes from."""
+def _about(value: dict[str, Any], wording: Wording) -> str:
+    """What a value is of: its time where it states one, its segments, and where it comes from."""
     said = [word(value[name]) for name in ("segments", "source", "once") if name in value]
+    if "of_ns" in value:
+        said.insert(0, f"{'late, ' if value['is_late'] else ''}of {wording.moment(value['of_ns'])}")
     return "; ".join(said)

@@ -5,12 +5,16 @@ Rule 1. All values of a record stand or none: each is of a metric that is record
 Rule 2. What counts `once` is remembered by its identity; the second is refused and adds nothing.
 Rule 3. A metric that states its period has a digest of the values in it, and a new one in a new period. An
         amended plan goes on with it; the digest names the version of its last value.
+Rule 4. A value may state the time that it is of. It is late where that time lies before the period that holds
+        now; what states no period is of its moment, so every earlier time is late. A late value is noted and
+        nothing else: no digest, no last value and no rule hears of it.
 
 Example. `stars` counts per week and `reads` the sum. 3 and 4 on Monday, 5 a week later:
 
     Measured(stars, 3), Defined(digests, b#stars, [monday, count 1, sum 3, min 3, max 3, last 3, version 1])
     Measured(stars, 4), Defined(digests, b#stars, [monday, count 2, sum 7, min 3, max 4, last 4, version 1])
     Measured(stars, 5), Defined(digests, b#stars, [next monday, count 1, sum 5, ...])
+    Noted(late, [b, stars, 2, at that sunday])      two stars of the first week, which is over
 """
 
 from collections.abc import Mapping
@@ -24,14 +28,14 @@ from splittally.core.budget.plan import Plan
 from splittally.core.budget.rows import Digest
 from splittally.core.budget.state import of_budget
 from splittally.core.canonical import encode
-from splittally.core.events import Defined, Event, Measured
+from splittally.core.events import Defined, Event, Measured, Noted
 from splittally.core.findings import Finding, find
-from splittally.core.limits import PLAN_ITEMS_MAX, TEXT_BYTES_MAX
+from splittally.core.limits import PLAN_ITEMS_MAX, TEXT_BYTES_MAX, TIME_NS_MAX
 from splittally.core.native.plans import metric_events, plan_of, touches_budget
 from splittally.core.native.reading import digest_now, period_start
 from splittally.core.native.row import Native, NativeCall
 from splittally.core.state import State
-from splittally.core.types import BudgetDef, is_id
+from splittally.core.types import LATE, BudgetDef, is_id
 
 NO_SEGMENTS: Mapping[str, str] = {}
 
@@ -40,8 +44,9 @@ class RecordMetric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A value of a metric of a budget, in the metric's unit, or `values` of several as one metric object.
 
     `segments` say whose values they are, `source` links to what was measured, and `once` is the identity of
-    what must not count twice: the object, or a period that was ingested. What is not stated is not in the
-    bytes, so that a plain record has the hash that it always had.
+    what must not count twice: the object, or a period that was ingested. `at_ns` is the time that the values
+    are of, where it is not that of the record. What is not stated is not in the bytes, so that a plain record
+    has the hash that it always had.
     """
 
     budget: str
@@ -51,6 +56,7 @@ class RecordMetric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     segments: dict[str, str] | UnsetType = UNSET
     source: str | UnsetType = UNSET
     once: str | UnsetType = UNSET
+    at_ns: int | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         stated = [x is not UNSET for x in (self.metric, self.value, self.values)]
@@ -67,6 +73,8 @@ class RecordMetric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError(f"`source` has at most {TEXT_BYTES_MAX} bytes")
         if self.once is not UNSET and not is_id(self.once):
             raise ValueError("`once` is a name")
+        if self.at_ns is not UNSET and not 0 <= self.at_ns <= TIME_NS_MAX:
+            raise ValueError("`at_ns` is a time of the data model")
 
     @property
     def recorded(self) -> dict[str, int]:
@@ -80,12 +88,17 @@ def _check_metric(state: State, call: NativeCall, params: RecordMetric) -> list[
     budget = state.plans.budgets.get(params.budget)
     if budget is None:
         return [find("not_found", budget=params.budget)]
+    if params.at_ns is not UNSET and params.at_ns > call.now_ns:
+        return [find("time_ahead", at_ns=params.at_ns, now_ns=call.now_ns)]
     before = state.plans.consumed.get(of_budget(budget.name, params.once)) if params.once else None
     if before is not None:
         return [find("recorded_before", budget=budget.name, name=params.once, intent_hash=before)]
     plan = plan_of(state, budget)
     findings = check_values(budget.name, plan, params.recorded, params.segments or NO_SEGMENTS)
-    return findings or _check_sums(state, budget, plan, params.recorded, call.now_ns)
+    if findings:
+        return findings
+    timely, _ = _by_time(state, plan, params, call.now_ns)
+    return _check_sums(state, budget, plan, timely, call.now_ns)
 
 
 def check_values(
@@ -135,7 +148,36 @@ def _make_metric(state: State, call: NativeCall, params: RecordMetric) -> list[E
     if params.once:
         events.append(Defined("consumed", of_budget(params.budget, params.once), encode(call.intent_hash)))
     budget = state.plans.budgets[params.budget]
-    return events + measured_events(state, budget, params.recorded, call.intent_hash, call.now_ns)
+    timely, late = _by_time(state, plan_of(state, budget), params, call.now_ns)
+    events += measured_events(state, budget, timely, call.intent_hash, call.now_ns)
+    return events + [
+        Noted(
+            call.intent_hash,
+            LATE,
+            {"at_ns": params.at_ns, "budget": budget.name, "metric": name, "value": value},
+        )
+        for name, value in sorted(late.items())
+    ]
+
+
+def _by_time(
+    state: State, plan: Plan, params: RecordMetric, now_ns: int
+) -> tuple[dict[str, int], dict[str, int]]:
+    """The values that are of the period that holds now, and those that are late, by metric."""
+    values = params.recorded
+    if params.at_ns is UNSET:
+        return values, {}
+    late = {
+        name: value
+        for name, value in values.items()
+        if params.at_ns < _earliest(state, plan.metrics[name], now_ns)
+    }
+    return {name: value for name, value in values.items() if name not in late}, late
+
+
+def _earliest(state: State, metric: Metric, now_ns: int) -> int:
+    """The earliest time of which a value is not late: the start of the period, or now where there is none."""
+    return now_ns if metric.per is UNSET else period_start(state, metric.per, now_ns)
 
 
 def measured_events(
