@@ -176,16 +176,19 @@ def test_a_token_authorises_four_hours_and_no_token_authorises_none():
         assert codes(refused) == ["insufficient_balance"]
 
 
+INVENTORY = ("GOLD", "WOOD", "STONE", "HOUSE")
+RECIPE = rule(
+    "house", "metric", "orders",
+    pays("5 * cause.amount", POOL, "WOOD"), pays("2 * cause.amount", POOL, "STONE"),
+    issues("HOUSE", "cause.amount"),
+)  # fmt: skip
+
+
 @pytest.mark.req("S0-193")
 def test_a_house_takes_five_wood_and_two_stone_and_with_four_wood_nothing_is_taken():
-    recipe = rule(
-        "house", "metric", "orders",
-        pays("5 * cause.amount", POOL, "WOOD"), pays("2 * cause.amount", POOL, "STONE"),
-        issues("HOUSE", "cause.amount"),
-    )  # fmt: skip
-    units = ("GOLD", "WOOD", "STONE", "HOUSE")
+    units = INVENTORY
     with world(*units) as kernel:
-        create(kernel, {"rules": [recipe]}, dict.fromkeys(units, 0), metrics=["orders"])
+        create(kernel, {"rules": [RECIPE]}, dict.fromkeys(units, 0), metrics=["orders"])
         deposit(kernel, 7, resource="GOLD")
         deposit(kernel, 4, resource="WOOD")
         deposit(kernel, 9, resource="STONE")
@@ -196,6 +199,17 @@ def test_a_house_takes_five_wood_and_two_stone_and_with_four_wood_nothing_is_tak
         assert [held(kernel, B, x) for x in units] == [7, 0, 7, 1]
         told = [("house", 1, "skipped", "insufficient_balance"), ("house", 1, "done")]
         assert ended(kernel) == told
+
+
+@pytest.mark.req("S0-193")
+def test_where_the_stone_is_short_the_wood_stays_too():
+    with world(*INVENTORY) as kernel:
+        create(kernel, {"rules": [RECIPE]}, dict.fromkeys(INVENTORY, 0), metrics=["orders"])
+        deposit(kernel, 5, resource="WOOD")
+        deposit(kernel, 1, resource="STONE")
+        measure(kernel, "orders", 1)
+        assert [held(kernel, B, x) for x in INVENTORY] == [0, 5, 1, 0]
+        assert [held(kernel, POOL, x) for x in INVENTORY] == [0, 0, 0, 0]
 
 
 # --- values that rules record ---------------------------------------------------------------------------

@@ -54,6 +54,9 @@ def test_market_data_bring_one_recalculation_whose_positions_are_those_of_the_pl
         (solved,) = recorded(kernel, Solved)
         assert [(x.name, x.value, x.unit) for x in solved.cells] == [("position", 285, USD)]
         assert kernel.state.budgets[B].solution["cells"]["position"] == {"value": 285, "unit": USD}
+        measure(kernel, "price", 90)
+        assert len(recorded(kernel, Solved)) == 2
+        assert kernel.state.budgets[B].solution["cells"]["position"] == {"value": 270, "unit": USD}
 
 
 def test_a_plan_that_cannot_be_solved_is_told_and_the_solution_stays():

@@ -36,14 +36,17 @@ def test_a_tactical_actor_amends_nothing_and_hears_which_rank_it_takes():
     with world() as kernel:
         create(kernel, {"metrics": {"articles": ARTICLES}})
         for name, rank in (("low", "tactical"), ("high", "strategic")):
-            terms = {"cap": "sys/native@1", "holder": name, "params": {"rank": rank}}
+            terms = {"cap": "sys/native@1", "holder": name, "params": {"rank": rank}, "delegations": 1}
             done(kernel, "grant.issue", name=name, terms=terms)
+        below = {"cap": "sys/native@1", "holder": "low"}  # states no rank, and has none beyond its parent's
+        done(kernel.as_principal("low"), "grant.issue", grant="low", name="below", terms=below)
         before = kernel.state.budgets[B]
         changed = {"metrics": {"articles": ARTICLES | {"description": "articles of 800 words"}}}
         for plan in ({"goals": ["more"], "metrics": {"articles": ARTICLES}}, changed):
-            refused = amend(kernel.as_principal("low"), plan, under="low")
-            assert codes(refused) == ["rank_too_low"]
-            assert "strategic" in refused.findings[0].facts["message"]
+            for under in ("low", "below"):
+                refused = amend(kernel.as_principal("low"), plan, under=under)
+                assert codes(refused) == ["rank_too_low"]
+                assert "strategic" in refused.findings[0].facts["message"]
         assert kernel.state.budgets[B] == before
         assert (
             kernel.as_principal("low")

@@ -167,6 +167,8 @@ def test_a_model_fills_only_what_no_formula_decides_and_a_threshold_fires_withou
         assert kernel.state.accounts[LOG].balances["USD"] == 1
         told = propose(kernel, [["price", 11, ""]], "model:m")
         assert [(x.code, x.facts["needed"]) for x in told.findings] == [("cell_decided", 10)]
+        beside = propose(kernel, [["price", 11, ""], ["slogan", 7, ""]], "model:m")
+        assert codes(beside) == ["cell_decided"], "a cell of its own lets no other pass"
         assert propose(kernel, [["price", 10, ""], ["slogan", 7, ""]], "model:m").allowed
 
 

@@ -412,6 +412,7 @@ def test_a_missed_goal_lowers_progress_only_and_a_missed_constraint_blocks():
         fund(kernel, 400)
         record(kernel, "articles", 1)
         assert (row(kernel).stage, row(kernel).lines["all"]["share"]) == ("full", "2/5")
+        assert row(kernel).metrics["articles"]["progress"]["share"] == "1/10"
         assert post(kernel, 350).allowed
         (found,) = post(kernel, 1).findings
         assert (found.code, found.facts["constraint"]) == ("constraint_unmet", "runway")
