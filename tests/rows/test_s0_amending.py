@@ -3,10 +3,12 @@
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
+from splittally.core.errors import InvalidInput
 from splittally.host.service.pages import page
 from splittally.host.service.pages import row as served_row
 from splittally.host.service.problems import Problem
 from splittally.runtime.callers import Caller
+from splittally.runtime.own_queries import OwnQueries
 
 from tests.rows.budgets import BOTH, LOG, A, B, create, deposit, done, pays, world
 from tests.rows.worlds import applied, codes, few, tally
@@ -243,6 +245,98 @@ def test_each_permission_that_would_newly_fail_is_named_beside_the_allow_and_in_
             ("plan_widened", ""), ("permission_fails", "cards/ben"),
         ]  # fmt: skip
         assert amend(kernel, metrics | {"constraints": [floor, gate], "title": "same"}).findings == ()
+
+
+def by_amendment(kernel, plan):
+    return amend(kernel, plan)
+
+
+def by_manifest(kernel, plan):
+    budget = {"schema": {**USD, **plan}, "pays_to": [LOG]}
+    return kernel.apply({"accounts": {LOG: {}}, "budgets": {B: budget}})
+
+
+def drafted(kernel, plan, kind, **params):
+    """The answer to a draft; a draft that is too wide is refused when it is made."""
+    terms = {"budget": B, "name": "draft"}
+    proposed = kernel.native("budget.propose", what="amend", schema={**USD, **plan}, **terms)
+    return kernel.native(kind, **terms, **params) if proposed.allowed else proposed
+
+
+def by_answer(kernel, plan):
+    return drafted(kernel, plan, "budget.reply", act="accept")
+
+
+def by_vote(kernel, plan):
+    return drafted(kernel, plan, "budget.vote", vote="agree")
+
+
+DOORS = (by_amendment, by_manifest, by_answer, by_vote)
+
+
+@pytest.mark.req("S0-95")
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
+def test_a_plan_that_comes_in_by_whichever_door_names_the_permissions_it_makes_fail(door):
+    base = {"metrics": {"m": {"description": "d", "nature": "output"}}, "quorum": {"agree": 1}}
+    floor = {"name": "floor", "resource": "USD", "needs": "5 * metric.m"}
+    with world() as kernel:
+        create(kernel, base, pays_to=[LOG])
+        deposit(kernel, 100)
+        done(kernel, "metric.record", budget=B, metric="m", value=10)
+        card(kernel, "budgets/b/ann", 80)
+        told = door(kernel, base | {"constraints": [floor]})
+        assert told.allowed, told.findings
+        failing = [x.facts for x in told.findings if x.code == "permission_fails"]
+        assert [(x["grant"], x["available"]) for x in failing] == [("budgets/b/ann", 50)]
+
+
+TYPED = {
+    "lines": {"ads": {"resource": "USD", "amount": 5}},
+    "metrics": {"m": {"description": "d", "nature": "output", "unit": "articles", "target": 5}},
+    "conversions": {"swap": {"gives": "USD", "gets": "EUR", "rate": [1, 1], "counter": LOG}},
+    "formulas": {"price": {"value": "balance.USD", "unit": "USD"}},
+    "work": {"w": {"metric": "m", "resource": "USD", "pays": 1, "result": "an article"}},
+    "quorum": {"agree": 1},
+}
+OTHER_TYPES = [
+    ("lines", "ads", "resource", "EUR"),
+    ("lines", "ads", "calendar", True),
+    ("metrics", "m", "unit", "pages"),
+    ("metrics", "m", "nature", "maximise"),
+    ("conversions", "swap", "gives", "EUR"),
+    ("conversions", "swap", "gets", "USD"),
+    ("formulas", "price", "unit", "EUR"),
+    ("work", "w", "resource", "EUR"),
+]
+
+
+@pytest.mark.req("S0-96")
+@pytest.mark.parametrize(("field", "name", "part", "value"), OTHER_TYPES)
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
+def test_what_a_reader_of_the_old_plan_reads_has_the_unit_and_the_nature_that_it_had(
+    door, field, name, part, value
+):
+    """A cell that was dollars and is euros under the same name would be read as dollars."""
+    with world() as kernel:
+        create(kernel, TYPED)
+        before = kernel.state.budgets[B].schema
+        decision = door(kernel, {**TYPED, field: {name: {**TYPED[field][name], part: value}}})
+        assert (field, name, "kind" if part == "nature" else part) in widened(decision)
+        assert kernel.state.budgets[B].schema == before
+        described = {"m": {**TYPED["metrics"]["m"], "description": "other words"}}
+        assert amend(kernel, {**TYPED, "metrics": described}).allowed
+
+
+def test_the_values_of_a_private_budget_are_read_by_who_reads_its_plan():
+    with world() as kernel:
+        for budget, more in ((B, {}), ("budgets/secret", {"private": True})):
+            create(kernel, {"metrics": {"m": ARTICLES}, **more}, budget)
+            done(kernel, "metric.record", budget=budget, metric="m", value=7)
+        own = OwnQueries(kernel.state, "eve")
+        assert [x["value"] for x in own.metric_history(B, "m")["values"]] == [7]
+        with pytest.raises(InvalidInput, match="has no metric"):
+            own.metric_history("budgets/secret", "m")
+        assert len(kernel.state.metric_history("budgets/secret", "m")["values"]) == 1
 
 
 # --- who reads a plan -------------------------------------------------------------------------------

@@ -104,6 +104,11 @@ def test_a_proposal_from_other_books_is_refused_also_where_its_sums_are_right():
         now = kernel.state.budgets[B].books["hash"]
         assert told.findings[0].facts["needed"] == now != books["hash"]
         assert propose(kernel, GOOD, input_hash=now.hex()).allowed
+        first = kernel.state.budgets[B].solution["input_hash"]
+        done(kernel, "metric.record", budget=B, metric="m", value=2)
+        assert kernel.state.budgets[B].solution["input_hash"] == first, "of what was read then"
+        assert propose(kernel, GOOD).allowed
+        assert kernel.state.budgets[B].solution["input_hash"] != first
 
 
 @pytest.mark.parametrize(

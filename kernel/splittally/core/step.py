@@ -39,7 +39,7 @@ from splittally.core.snapshot import state_root
 from splittally.core.state import State
 from splittally.core.types import ALLOW, CAP_ALL, ROOT
 
-RULES_VERSION = 4  # part of the engine id: raised by each change that may decide a recorded command otherwise
+RULES_VERSION = 5  # part of the engine id: raised by each change that may decide a recorded command otherwise
 
 
 def step(state: State, now_ns: int, principal: str, command: Command, seen: list[Evidence]) -> Step:

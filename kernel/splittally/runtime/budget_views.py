@@ -11,6 +11,8 @@ from splittally.core.budget.horizon import at_horizon, days_left
 from splittally.core.budget.parts import TOTAL, worth
 from splittally.core.budget.plan import Plan
 from splittally.core.budget.waterfall import filled, says_how
+from splittally.core.canonical import encode
+from splittally.core.hashing import hash_books
 from splittally.core.ledger.moves import spendable
 from splittally.core.native.plans import plan_of
 from splittally.core.native.rates import rate_now
@@ -85,7 +87,7 @@ def _balance(state: State, account: str, resource: str) -> int | None:
 
 def _solution(solution: Any) -> dict[str, Any]:
     row: dict[str, Any] = msgspec.structs.asdict(solution)
-    row.pop("input")
+    row["input_hash"] = hash_books(encode(row.pop("input")))
     row["cells"] = {cell.name: {"value": cell.value, "unit": cell.unit} for cell in solution.cells}
     return row
 

@@ -34,8 +34,13 @@ def metric_history(book: Book, state: State, budget: str, metric: str) -> Row:
     for seq in range(state.size):
         told.read(read_body(book.rows(seq), seq))
     if not told.versions:
-        raise InvalidInput(f"`{budget}` has no metric `{metric}`", field="metric")
+        raise no_such_metric(budget, metric)
     return Row({"budget": budget, "metric": metric, "versions": told.versions, "values": told.values})
+
+
+def no_such_metric(budget: str, metric: str) -> InvalidInput:
+    """The error of who asks for a metric that is not there, or not theirs to see."""
+    return InvalidInput(f"`{budget}` has no metric `{metric}`", field="metric")
 
 
 class _History:

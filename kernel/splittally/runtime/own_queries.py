@@ -15,6 +15,7 @@ from splittally.core.types import BudgetDef, Grant
 from splittally.runtime.budget_views import declared_row
 from splittally.runtime.grant_views import grant_row
 from splittally.runtime.ledger_views import account_row, hold_row
+from splittally.runtime.metric_history import no_such_metric
 from splittally.runtime.queries import Queries
 from splittally.runtime.rows import Row
 from splittally.runtime.solution_views import is_public
@@ -97,6 +98,12 @@ class OwnQueries(Queries):
     def cell(self, budget: str, name: str) -> Row | None:
         """One cell of a solution, which anybody may read whose plan is not private."""
         return super().cell(budget, name) if is_public(self._current(), budget) else None
+
+    def metric_history(self, budget: str, metric: str) -> Row:
+        """The values of a metric of a budget whose plan the principal reads."""
+        if budget not in self.budgets:
+            raise no_such_metric(budget, metric)
+        return super().metric_history(budget, metric)
 
     def _holds(self, name: str) -> bool:
         grant = self._current().caps.grants.get(name)

@@ -1,7 +1,7 @@
 """What an amended plan may do: readers of the old one keep working, and limits only tighten (D-16).
 
-Rule 1. What the old plan has stays: resources with their decimals, lines, metrics, conversions, formulas,
-        work orders.
+Rule 1. What the old plan has stays, and stays what it is: resources with their decimals, lines of their
+        resource, metrics of their unit and nature, conversions, formulas of their unit, work orders.
 Rule 2. A minimum may rise and never fall; a constraint may move to the tier that binds earlier.
 Rule 3. What a constraint asks in words stays as it is, because nobody can tell which of two expressions binds
         more. It may block more parts, or let fewer act, and never the other way.
@@ -21,6 +21,13 @@ from splittally.core.budget.plan import Plan
 from splittally.core.findings import Finding, find
 
 READ_BY = ("per", "reads", "weights", "whole", "segments")  # how what was recorded is read
+TYPES = {  # what a reader of the old plan takes a value of it to be
+    "lines": ("resource", "calendar"),
+    "metrics": ("kind", "unit"),
+    "conversions": ("gives", "gets"),
+    "formulas": ("unit",),
+    "work": ("metric", "resource"),
+}
 
 
 def check_narrower(old: Plan, new: Plan) -> list[Finding]:
@@ -35,6 +42,7 @@ def check_narrower(old: Plan, new: Plan) -> list[Finding]:
         for name, scale in sorted(old.resources.items())
         if new.resources.get(name, scale) != scale
     ]
+    findings += _other_types(old, new)
     findings += _wider_constraints(old, new)
     for name in sorted(set(old.metrics) & set(new.metrics)):
         findings += _wider_metric(name, old.metrics[name], new.metrics[name])
@@ -42,6 +50,17 @@ def check_narrower(old: Plan, new: Plan) -> list[Finding]:
     if new.allocations != old.allocations:
         findings.append(find("cannot_change", field="allocations"))
     return findings + _wider_targets(old, new)
+
+
+def _other_types(old: Plan, new: Plan) -> Iterator[Finding]:
+    """Where a value of the same name is of another unit, resource or nature than before."""
+    for field, parts in TYPES.items():
+        before, after = getattr(old, field), getattr(new, field)
+        for name in sorted(set(before) & set(after)):
+            for part in parts:
+                was, now = getattr(before[name], part), getattr(after[name], part)
+                if was != now:
+                    yield find("plan_widened", field=field, name=name, what=part, needed=was, value=now)
 
 
 def _wider_targets(old: Plan, new: Plan) -> list[Finding]:

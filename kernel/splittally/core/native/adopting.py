@@ -10,7 +10,6 @@ Rule 3. A draft of an older version is merged into the plan in force where both 
 from msgspec.structs import replace
 
 from splittally.core.budget.merging import Merged, merged
-from splittally.core.budget.narrowing import check_narrower
 from splittally.core.budget.plan import Plan, read_plan
 from splittally.core.budget.proposals import SPEND
 from splittally.core.budget.rows import Proposal
@@ -19,6 +18,7 @@ from splittally.core.events import Event
 from splittally.core.findings import Finding, find
 from splittally.core.native.adoption import check_plan
 from splittally.core.native.budgets import adopt_events
+from splittally.core.native.failing import check_amended, told_failing
 from splittally.core.native.parts import charter_now, part_events, part_terms
 from splittally.core.native.plans import plan_of
 from splittally.core.native.proposals import check_covered
@@ -44,7 +44,7 @@ def check_adopting(state: State, call: NativeCall, row: Proposal, adopter: str) 
         facts = {"base": row.base, "version": budget.version, "conflicts": found.conflicts}
         return [find("plan_moved", budget=row.budget, proposal=row.name, **facts)]
     findings = check_plan(state, call, found.plan, budget.parent, adopter)
-    return findings + check_narrower(plan_of(state, budget), found.plan)
+    return findings + check_amended(state, budget, found.plan, call.now_ns)
 
 
 def adopting_events(state: State, call: NativeCall, row: Proposal, adopter: str) -> list[Event]:
@@ -58,6 +58,15 @@ def adopting_events(state: State, call: NativeCall, row: Proposal, adopter: str)
     plan = _merged(state, budget, row).plan
     assert plan is not None
     return adopt_events(state, call, budget, plan, adopter)
+
+
+def told_adopting(state: State, call: NativeCall, row: Proposal) -> list[Finding]:
+    """What is told beside a proposal that is carried out: the permissions that its draft makes fail."""
+    if row.kind == SPEND:
+        return []
+    budget = state.plans.budgets[row.budget]
+    plan = _merged(state, budget, row).plan
+    return told_failing(state, budget, plan, call.now_ns) if plan is not None else []
 
 
 def check_part(state: State, call: NativeCall, budget: BudgetDef, row: Proposal) -> list[Finding]:

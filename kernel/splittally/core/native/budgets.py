@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from splittally.core.amounts import fits, in_model
 from splittally.core.budget.charter import charter_limits
-from splittally.core.budget.narrowing import check_narrower
 from splittally.core.budget.plan import Plan
 from splittally.core.budget.shares import shared
 from splittally.core.canonical import encode
@@ -33,7 +32,7 @@ from splittally.core.native.adoption import check_plan, plan_bytes
 from splittally.core.native.authority import scope_of
 from splittally.core.native.charters import counting_events, limiting_events, reserved_events
 from splittally.core.native.credit import backs, check_credit
-from splittally.core.native.failing import newly_failing, says_more
+from splittally.core.native.failing import check_amended, told_failing
 from splittally.core.native.measuring import check_values, measured_events
 from splittally.core.native.money import account_events, check_debts, resource_value
 from splittally.core.native.parts import part_events
@@ -258,16 +257,13 @@ def _check_amend(state: State, call: NativeCall, params: AmendBudget) -> list[Fi
     if budget is None:
         return [find("not_found", budget=params.budget)]
     findings = check_plan(state, call, params.schema, budget.parent, call.grant)
-    findings += check_narrower(plan_of(state, budget), params.schema)
-    return findings + _tell_amend(state, call, params) if findings else []
+    return findings + check_amended(state, budget, params.schema, call.now_ns)
 
 
 def _tell_amend(state: State, call: NativeCall, params: AmendBudget) -> list[Finding]:
-    """The permissions that the new plan makes fail, where either plan says more of its constraints."""
+    """The permissions that the new plan makes fail."""
     budget = state.plans.budgets[params.budget]
-    if not (says_more(plan_of(state, budget)) or says_more(params.schema)):
-        return []
-    return newly_failing(state, budget, params.schema, call.now_ns)
+    return told_failing(state, budget, params.schema, call.now_ns)
 
 
 def _make_amend(state: State, call: NativeCall, params: AmendBudget) -> list[Event]:

@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from splittally.core.budget.narrowing import check_narrower
 from splittally.core.budget.plan import Plan
 from splittally.core.findings import Finding, find
 from splittally.core.hashing import hash_schema
 from splittally.core.ledger.moves import Move, spendable
 from splittally.core.limits import FAILING_TOLD_MAX
 from splittally.core.native.adoption import plan_bytes
+from splittally.core.native.plans import plan_of
 from splittally.core.native.standing import plan_findings
 from splittally.core.state import State
 from splittally.core.types import LIFE, BudgetDef, Grant
@@ -33,6 +35,22 @@ def says_more(plan: Plan) -> bool:
         x.blocks or x.opens or any(y is not UNSET for y in (x.needs, x.holds, x.participants))
         for x in plan.constraints
     )
+
+
+def told_failing(state: State, budget: BudgetDef, new: Plan, now_ns: int) -> list[Finding]:
+    """What is told beside a plan that is adopted: the permissions that it makes fail.
+
+    Older journals tell nothing where both plans have mere minima.
+    """
+    if not (says_more(plan_of(state, budget)) or says_more(new)):
+        return []
+    return newly_failing(state, budget, new, now_ns)
+
+
+def check_amended(state: State, budget: BudgetDef, new: Plan, now_ns: int) -> list[Finding]:
+    """What keeps a plan from taking the place of the one in force; with it the permissions it makes fail."""
+    findings = check_narrower(plan_of(state, budget), new)
+    return findings + told_failing(state, budget, new, now_ns) if findings else []
 
 
 def newly_failing(state: State, budget: BudgetDef, new: Plan, now_ns: int) -> list[Finding]:

@@ -23,7 +23,12 @@ from splittally.core.hashing import hash_manifest, hash_module, hash_prices, has
 from splittally.core.native.callers import caller_events, check_callers
 from splittally.core.native.grants import change_events, check_accounts, check_change, revoke_events
 from splittally.core.native.manifest_adapters import adapter_events, check_adapters
-from splittally.core.native.manifest_budgets import check_budgets, stated_budget_events, stated_budgets
+from splittally.core.native.manifest_budgets import (
+    check_budgets,
+    stated_budget_events,
+    stated_budgets,
+    told_budgets,
+)
 from splittally.core.native.manifest_rules import governor_events, policy_events
 from splittally.core.native.manifest_terms import Manifest
 from splittally.core.native.money import account_value, check_debts, check_scales, resource_value
@@ -306,5 +311,6 @@ ROWS = {
         _make,
         "make the world what a manifest says",
         modules=lambda manifest: manifest.wasm,
+        tell=told_budgets,
     ),
 }

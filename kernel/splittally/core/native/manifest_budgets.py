@@ -11,7 +11,6 @@ Rule 4. What is no longer stated is left alone: history and money rest on it.
 
 from msgspec.structs import replace
 
-from splittally.core.budget.narrowing import check_narrower
 from splittally.core.budget.plan import Plan
 from splittally.core.caps.grants import GrantTerms, build_grant, terms_of
 from splittally.core.events import Defined, Event, GrantSet
@@ -19,6 +18,7 @@ from splittally.core.evolve import evolve
 from splittally.core.findings import Finding, find
 from splittally.core.native.adoption import check_plan
 from splittally.core.native.budgets import CreateBudget, adopt_events, check_create, create_events
+from splittally.core.native.failing import check_amended, told_failing
 from splittally.core.native.grants import change_events, check_change
 from splittally.core.native.manifest_terms import Manifest
 from splittally.core.native.money import account_value, check_debts
@@ -42,6 +42,17 @@ def check_budgets(defined: State, call: NativeCall, manifest: Manifest) -> list[
 def stated_budgets(manifest: Manifest) -> list[CreateBudget]:
     """The budgets of a checked manifest, parents and templates first."""
     return _in_order(manifest, [])
+
+
+def told_budgets(state: State, call: NativeCall, manifest: Manifest) -> list[Finding]:
+    """What is told beside the plans that a checked manifest amends: the permissions that they make fail."""
+    findings: list[Finding] = []
+    for stated in stated_budgets(manifest):
+        budget = state.plans.budgets.get(stated.budget)
+        plan = _stated_plan(state, budget, stated) if budget is not None else None
+        if budget is not None and plan is not None and plan != plan_of(state, budget):
+            findings += told_failing(state, budget, plan, call.now_ns)
+    return findings
 
 
 def stated_budget_events(state: State, call: NativeCall, stated: CreateBudget) -> list[Event]:
@@ -76,7 +87,7 @@ def _check_budget(state: State, call: NativeCall, stated: CreateBudget) -> list[
     plan = _stated_plan(state, budget, stated)
     if plan is not None and plan != plan_of(state, budget):
         findings += check_plan(state, call, plan, budget.parent, call.grant)
-        findings += check_narrower(plan_of(state, budget), plan)
+        findings += check_amended(state, budget, plan, call.now_ns)
     old = state.caps.grants[budget.grant]
     new = build_grant(old.name, _charter_terms(state, old, stated), old.made_by)
     if new == old:

@@ -40,7 +40,7 @@ from splittally.core.events import Event
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, refused_moves
 from splittally.core.limits import PROPOSAL_STEPS_MAX
-from splittally.core.native.adopting import adopting_events, check_adopting
+from splittally.core.native.adopting import adopting_events, check_adopting, told_adopting
 from splittally.core.native.plans import plan_of, touches_budget
 from splittally.core.native.proposals import (
     check_covered,
@@ -213,7 +213,9 @@ def _tell_reply(state: State, call: NativeCall, params: Reply) -> list[Finding]:
     facts = {"budget": params.budget, "proposal": row.name}
     became = rule.ends or row.status
     if row.kind != FUND or params.act not in (GRANT, ACCEPT):
-        return [find("proposal_answered", **facts, became=became)]
+        is_adopted = row.kind == AMEND and params.act == ACCEPT
+        fails = told_adopting(state, call, row) if is_adopted else []
+        return [find("proposal_answered", **facts, became=became), *fails]
     funding = _funding(state, call, budget, row, params)
     given = {"resource": row.resource, "amount": funding.move.amount}
     told = [find("proposal_answered", **facts, became=became, **given)]

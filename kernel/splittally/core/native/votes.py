@@ -5,6 +5,8 @@ Rule 1. The quorum is that of the plan in force. The vote that reaches it carrie
 Rule 2. Votes on a version of the plan only tell: another version begins without any.
 """
 
+from typing import Any
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -22,7 +24,7 @@ from splittally.core.budget.rows import Proposal
 from splittally.core.events import Event
 from splittally.core.findings import Finding, find
 from splittally.core.limits import PROPOSAL_VOTES_MAX
-from splittally.core.native.adopting import adopting_events, check_adopting
+from splittally.core.native.adopting import adopting_events, check_adopting, told_adopting
 from splittally.core.native.plans import plan_of, touches_budget
 from splittally.core.native.proposals import check_known, recorded, require_text, standing, step_of
 from splittally.core.native.row import Native, NativeCall
@@ -93,10 +95,12 @@ def _tell_vote(state: State, call: NativeCall, params: Vote) -> list[Finding]:
     """How the votes stand with this one."""
     voted = _standing(state, call, params)
     stands = tally(voted.votes, plan_of(state, state.plans.budgets[params.budget]).quorum)
-    facts = {"agree": stands.agree, "object": stands.object}
+    facts: dict[str, Any] = {"budget": params.budget, "proposal": voted.name, "became": voted.status}
+    facts |= {"agree": stands.agree, "object": stands.object}
     facts |= {"needed": stands.needed} if stands.needed else {}
     return [
-        find("proposal_answered", budget=params.budget, proposal=voted.name, became=voted.status, **facts)
+        find("proposal_answered", **facts),
+        *(told_adopting(state, call, voted) if voted.status == DONE else []),
     ]
 
 
