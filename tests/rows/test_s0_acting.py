@@ -3,7 +3,6 @@
 import pytest
 import splittally
 from splittally.core.events import Defined
-from splittally.core.native.actions import IS_OPEN
 
 from tests.rows.acting import (
     BONUS,
@@ -110,7 +109,7 @@ def test_the_third_complaint_opens_a_review_and_one_that_is_open_stays():
         assert opened == [0, 0, 1, 1]
         assert len([x for x in recorded(kernel, Defined) if x.table == "proposals"]) == 1
         (row,) = kernel._world.state.plans.proposals.values()
-        assert (row.budget, row.name, row.kind, row.status) == (B, "complaints", "review", IS_OPEN)
+        assert (row.budget, row.name, row.kind, row.status) == (B, "complaints", "review", "open")
         assert (row.title, row.base) == ("three complaints", 1)
         assert row.basis == {"cause.dim": "COMPLAINT", "cause.amount": 1, "balance.COMPLAINT": 3}
 

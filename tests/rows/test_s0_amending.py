@@ -290,6 +290,21 @@ def test_a_plan_that_comes_in_by_whichever_door_names_the_permissions_it_makes_f
         assert [(x["grant"], x["available"]) for x in failing] == [("budgets/b/ann", 50)]
 
 
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
+def test_a_plan_that_is_refused_as_wider_names_the_permissions_it_would_have_made_fail(door):
+    base = {"metrics": {"m": {"description": "d", "nature": "output"}}, "quorum": {"agree": 1}}
+    floor = {"name": "floor", "resource": "USD", "needs": "5 * metric.m"}
+    with world() as kernel:
+        create(kernel, base | {"constraints": [floor]}, pays_to=[LOG])
+        deposit(kernel, 100)
+        done(kernel, "metric.record", budget=B, metric="m", value=10)
+        card(kernel, "budgets/b/ann", 40)
+        refused = door(kernel, base | {"constraints": [floor | {"needs": "9 * metric.m"}]})
+        assert codes(refused) == ["plan_widened", "permission_fails"]
+        failing = refused.findings[1].facts
+        assert (failing["grant"], failing["needed"], failing["available"]) == ("budgets/b/ann", 40, 10)
+
+
 TYPED = {
     "lines": {"ads": {"resource": "USD", "amount": 5}},
     "metrics": {"m": {"description": "d", "nature": "output", "unit": "articles", "target": 5}},

@@ -126,6 +126,18 @@ def test_each_draw_records_the_metric_that_unlocked_it_before_the_value_moves():
         assert (row["drawn"], row["left"], row["is_open"]) == (500, 2_000, True)
 
 
+def test_a_draw_records_no_metric_that_its_condition_does_not_name():
+    """A metric whose name stands within another word of the condition had no part in it."""
+    with world() as kernel:
+        magazine(kernel)
+        other = {"description": "d", "nature": "output"}
+        child(kernel, metrics={"quality": other, "a": other, "metric": other})
+        for name, value in (("a", 1), ("metric", 2), ("quality", 85)):
+            done(kernel, "metric.record", budget=CHILD, metric=name, value=value)
+        assert spend(kernel, 10_300).allowed
+        assert [x["metric"] for x in drawn(kernel)] == [{"quality": 85}]
+
+
 def test_what_is_released_stays_with_the_child_and_what_was_drawn_stays_counted():
     with world() as kernel:
         magazine(kernel)

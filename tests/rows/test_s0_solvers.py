@@ -6,7 +6,6 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 from splittally import Intent
-from splittally.core.native.solving import own_problem, solved
 from splittally.runtime.own_queries import OwnQueries
 
 from tests.rows.budgets import B, create, deposit, done, world
@@ -425,16 +424,18 @@ def calls(act):
     return count
 
 
-def test_what_a_rule_would_solve_is_what_the_plans_own_solver_says():
+def test_what_a_rule_solves_is_what_the_plans_own_solver_says():
     with world() as kernel:
-        create(kernel, {"lines": LINES})
+        rule = {"name": "fresh", "on": "metric", "of": "m", "do": [{"kind": "solve"}]}
+        create(kernel, {"lines": LINES, "metrics": measures("m"), "rules": [rule]})
         deposit(kernel, 1_000)
-        state = kernel._world.state
-        problem = own_problem(state, state.plans.budgets[B])
-        made = solved(state, problem, 0).event(problem)
+        done(kernel, "metric.record", budget=B, metric="m", value=1)
+        by_rule = kernel.state.budgets[B].solution
         solve(kernel)
-        solution = kernel.state.budgets[B].solution
-        assert (made.solver, {x.name: x.value for x in made.cells}) == (solution["solver"], values(kernel))
+        asked = kernel.state.budgets[B].solution
+        assert (by_rule["solver"], by_rule["cells"]) == (asked["solver"], asked["cells"])
+        assert by_rule["solver"] == "waterfall@1"
+        assert by_rule["seq"] < asked["seq"]
 
 
 @pytest.mark.req("S0-16", "S0-55")

@@ -12,13 +12,13 @@ from splittally_tools.statistics.store import open_statistics
 
 from tests.cli_tools import run
 from tests.rows.budgets import BOTH, DAY, B, create, done
+from tests.rows.digests import digests, figures, of, stats
 from tests.rows.worlds import applied, few
 
 MINUTE = 60 * 10**9
 HOUR = 60 * MINUTE
 KEYS = ["department", "project"]
 METRICS = {"m": {"description": "d", "nature": "output", "segments": KEYS}}
-FIGURES = ("count", "sum", "average", "min", "max", "last")
 
 
 def world(path):
@@ -30,32 +30,6 @@ def world(path):
 def record(kernel, value, at_ns, department="sales", project="a"):
     segments = {"department": department, "project": project}
     done(kernel, "metric.record", now_ns=at_ns, budget=B, metric="m", value=value, segments=segments)
-
-
-def stats(path, *words, code=0):
-    ran = run("-w", path, "--json", "stats", *words)
-    assert ran.code == code, ran
-    return ran.json if code == 0 else ran
-
-
-def digests(path, *words):
-    return stats(path, "metric", B, "m", *words)["digests"]
-
-
-def figures(row):
-    return {name: Fraction(row[name]) for name in FIGURES}
-
-
-def of(values):
-    """The digest of raw values, as slowly as that is said."""
-    return {
-        "count": len(values),
-        "sum": sum(values),
-        "average": Fraction(sum(values), len(values)),
-        "min": min(values),
-        "max": max(values),
-        "last": values[-1],
-    }
 
 
 hours = st.integers(0, 70 * 24).map(lambda count: count * HOUR)  # of nanoseconds most would be near 0

@@ -1,7 +1,5 @@
 """Late data in its own bucket: a value of a period that is over changes nothing that was reported in time."""
 
-from fractions import Fraction
-
 import hypothesis.strategies as st
 import pytest
 import splittally
@@ -13,13 +11,13 @@ from splittally_tools.statistics.store import open_statistics
 
 from tests.cli_tools import run
 from tests.rows.budgets import BOTH, DAY, B, create, done, world
+from tests.rows.digests import digests, figures, of, stats
 from tests.rows.worlds import applied, codes, few, recorded
 
 HOUR = DAY // 24
 COUNTED = {"description": "d", "nature": "output", "per": "day", "reads": "sum"}
 TEAMS = {"metrics": {"m": {**COUNTED, "segments": ["team"]}}}
 PLAIN = {"description": "d", "nature": "output"}
-FIGURES = ("count", "sum", "average", "min", "max", "last")
 
 
 def record(kernel, value, now_ns, metric="m", **more):
@@ -40,32 +38,6 @@ def late(kernel):
     """What was noted as late: metric, value and time."""
     notes = [x.facts for x in recorded(kernel, Noted) if x.subject == "late"]
     return [(x["metric"], x["value"], x["at_ns"]) for x in notes]
-
-
-def stats(path, *words):
-    ran = run("-w", path, "--json", "stats", *words)
-    assert ran.code == 0, ran
-    return ran.json
-
-
-def digests(path, *words):
-    return stats(path, "metric", B, "m", *words)["digests"]
-
-
-def figures(row):
-    return {name: Fraction(row[name]) for name in FIGURES}
-
-
-def of(values):
-    """The digest of raw values, as slowly as that is said."""
-    return {
-        "count": len(values),
-        "sum": sum(values),
-        "average": Fraction(sum(values), len(values)),
-        "min": min(values),
-        "max": max(values),
-        "last": values[-1],
-    }
 
 
 # --- what the kernel does -----------------------------------------------------------------------------

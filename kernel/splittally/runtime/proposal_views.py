@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from splittally.core.budget.projections import NEEDED
 from splittally.core.budget.proposals import (
     ACCEPT,
     AGREE,
@@ -28,8 +27,9 @@ from splittally.core.budget.proposals import (
 from splittally.core.budget.rows import Proposal
 from splittally.core.findings import Finding
 from splittally.core.native.plans import plan_of
-from splittally.core.native.projecting import Projection, gaps_of, projected
+from splittally.core.native.projecting import NEEDED, Projection, projected
 from splittally.core.native.proposals import proposal_of, proposals_of
+from splittally.core.native.standing import standings_now
 from splittally.core.state import State
 from splittally.core.types import BudgetDef
 
@@ -120,7 +120,7 @@ def _shortfalls(state: State, budget: BudgetDef) -> list[dict[str, Any]]:
 
 def _lacking(state: State, child: BudgetDef) -> list[dict[str, Any]]:
     plan = plan_of(state, child)
-    gaps = gaps_of(state, child, state.now_ns)
+    gaps = standings_now(state, child.name, state.now_ns).gaps
     rows: list[dict[str, Any]] = [{"budget": child.name, **gap} for gap in gaps]
     solution = state.plans.solutions.get(child.name)
     given = {

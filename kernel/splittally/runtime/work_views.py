@@ -45,8 +45,8 @@ def work_orders(state: State, budget: BudgetDef) -> list[WorkOrder]:
     for name, work in orders.items():
         done = metric_now(state, budget, plan, work.metric, state.now_ns) or 0
         grant = f"{budget.name}/{work.part}" if work.part else budget.grant
-        funds = {work.resource: _affordable(state, budget, grant, work.resource)} if work.resource else {}
-        rows.append(work_order(plan, name, done, posted.get(name, 0), funds))
+        funds = _affordable(state, budget, grant, work.resource) if work.resource else 0
+        rows.append(work_order(plan, name, work, done, posted.get(name, 0), funds))
     return rows
 
 

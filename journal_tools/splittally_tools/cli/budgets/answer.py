@@ -3,6 +3,7 @@
 from typing import Any
 
 import click
+from splittally.core.budget.proposals import ACTS
 from splittally.core.errors import InvalidInput
 
 from splittally_tools.cli.budgets.asking import asked, under_option
@@ -10,13 +11,12 @@ from splittally_tools.cli.budgets.dialogue import of_proposal, say_proposal
 from splittally_tools.cli.session import Session, shared
 
 RULE_ACTS = ("approve", "reject")
-ACTS = ("comment", "offer", "grant", "accept", "refuse", "withdraw", *RULE_ACTS)
 
 
 @click.command()
 @shared
 @click.argument("name")
-@click.argument("act", type=click.Choice(ACTS), metavar="ACT")
+@click.argument("act", type=click.Choice((*ACTS, *RULE_ACTS)), metavar="ACT")
 @click.argument("amount", metavar="[AMOUNT]", required=False)
 @click.option("--on", "proposal", default="", metavar="PROPOSAL", help="Which; else the plan in force.")
 @click.option("--item", metavar="N,M", help="A rule that waits, as `tally budgets NAME` lists it.")

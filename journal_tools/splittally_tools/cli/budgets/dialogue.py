@@ -1,11 +1,10 @@
 """What the commands between people share: the proposal after the answer, and what to do next."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-from splittally.core.errors import InvalidInput
 from splittally.edge.records import Decision
 
 from splittally_tools.cli.output import Page, say
@@ -46,17 +45,6 @@ def say_proposal(out: Page, decision: Decision, told: dict[str, Any]) -> None:
     else:
         answers = ", ".join(act for act in row["can"] if act != "comment")
         say(out, f"next: `tally budgets answer {budget} ACT --on {name}`, where ACT is one of {answers}")
-
-
-def integers(stated: Iterable[str]) -> dict[str, int]:
-    """The numbers of options `NAME=N`."""
-    found: dict[str, int] = {}
-    for text in stated:
-        name, sign, number = text.partition("=")
-        if not sign or not number.lstrip("-").isdecimal():
-            raise InvalidInput(f"`{text}` is not NAME=N with a whole number", field="input")
-        found[name] = int(number)
-    return found
 
 
 file_option = click.option(

@@ -6,10 +6,10 @@ It decides nothing and reads the journal from its first frame (`runtime/entry_vi
 from typing import Any
 
 import click
-from splittally.core.errors import InvalidInput
 from splittally.edge.wording import Wording
 from splittally.runtime.entry_views import entries_of
 
+from splittally_tools.cli.budgets.show import row_of
 from splittally_tools.cli.exit_codes import DONE
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.output import Page, emit, say, word
@@ -28,8 +28,7 @@ def entries(session: Session, name: str, rule: str | None) -> int:
     """
     with reader_of(session) as reader:
         state = reader.state
-        if name not in state.budgets:
-            raise InvalidInput(f"there is no budget `{name}`; `tally budgets` lists them", field="name")
+        row_of(state.budgets, name)
         rows = [row for row in entries_of(reader.records(), name) if rule in (None, row["rule"])]
         wording = state.wording
     emit(session, {"budget": name, "entries": rows}, lambda out: _show(out, rows, name, wording))

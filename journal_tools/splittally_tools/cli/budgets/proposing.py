@@ -21,6 +21,8 @@ from splittally.host.solvers.linear import solve_program
 from splittally.host.solvers.proposals import Proposal, question_of
 from splittally.host.solvers.scripts import ask_script
 
+from splittally_tools.cli.budgets.pairs import integers_of, pair_of
+from splittally_tools.cli.budgets.show import row_of
 from splittally_tools.cli.moments import queries_at
 from splittally_tools.cli.open_world import reader_of
 from splittally_tools.cli.session import Session
@@ -56,17 +58,15 @@ def proposed(session: Session, name: str, asked: Sources) -> dict[str, Any]:
             "say one of `--solver`, `--cell`, `--script`, `--answer`, `--lp` and `--candidates`",
             field="solver",
         )
-    given = {key: _integer(key, text) for key, text in map(_pair, asked.given)}
+    given = integers_of(asked.given)
     if asked.cells:
-        cells = [[key, text] for key, text in map(_pair, asked.cells)]
+        cells = [list(pair_of(text, "cell")) for text in asked.cells]
         return Proposal(solver=PERSON, cells=cells, input=given).params(name)
     if not stated or asked.solver:
         solver = {"solver": asked.solver} if asked.solver else {}
         return {"budget": name, "input": given, **solver}
     with reader_of(session) as reader:
-        row = queries_at(reader, None).budgets.get(name)
-    if row is None:
-        raise InvalidInput(f"there is no budget `{name}`; `tally budgets` lists them", field="name")
+        row = row_of(queries_at(reader, None).budgets, name)
     return _made(asked, question_of(row, given)).params(name)
 
 
@@ -85,16 +85,3 @@ def _made(asked: Sources, question: dict[str, Any]) -> Proposal:
     return Proposal(
         solver=f"candidate:{best}", cells=found[best].cells, input=question["input"], input_hash=books
     )
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign or not name:
-        raise InvalidInput(f"`{text}` is no NAME=VALUE", field="cell")
-    return name, value
-
-
-def _integer(name: str, text: str) -> int:
-    if not text.removeprefix("-").isdecimal():
-        raise InvalidInput(f"the input `{name}` is an integer", field="input")
-    return int(text)

@@ -3,7 +3,8 @@
 import click
 
 from splittally_tools.cli.budgets.asking import asked, under_option
-from splittally_tools.cli.budgets.dialogue import integers, of_proposal, say_proposal
+from splittally_tools.cli.budgets.dialogue import of_proposal, say_proposal
+from splittally_tools.cli.budgets.pairs import integers_of
 from splittally_tools.cli.session import Session, shared
 
 
@@ -40,7 +41,7 @@ def request(
         "name": request,
         "constraint": constraint,
         "formula": formula,
-        "input": integers(given),
+        "input": integers_of(given),
         "metrics": list(metrics),
         "title": title,
         "description": description,

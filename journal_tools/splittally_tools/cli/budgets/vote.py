@@ -1,6 +1,7 @@
 """`budgets vote`: agree, object or abstain; on a proposal, or on the version of the plan in force."""
 
 import click
+from splittally.core.budget.proposals import VOTES
 
 from splittally_tools.cli.budgets.asking import asked, under_option
 from splittally_tools.cli.budgets.dialogue import of_proposal, say_proposal
@@ -10,7 +11,7 @@ from splittally_tools.cli.session import Session, shared
 @click.command()
 @shared
 @click.argument("name")
-@click.argument("vote", type=click.Choice(("agree", "object", "abstain")), metavar="VOTE")
+@click.argument("vote", type=click.Choice(VOTES), metavar="VOTE")
 @click.option("--on", "proposal", default="", metavar="PROPOSAL", help="Which; else the plan in force.")
 @click.option("--note", default="", help="What is said with it.")
 @under_option

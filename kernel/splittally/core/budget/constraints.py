@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from msgspec import UNSET
 
 from splittally.core.amounts import shown
-from splittally.core.budget.expressions import amount_of, condition_of
+from splittally.core.budget.expressions import amount_of, condition_of, names_read
 from splittally.core.budget.parts import Constraint
 from splittally.core.expr import ExprFault
 
@@ -76,8 +76,8 @@ def _condition(text: str, reading: Mapping[str, Any]) -> Standing:
 
 @lru_cache(maxsize=4096)
 def reads_funds(text: str) -> bool:
-    """Whether an expression may give something else once value was taken from the account."""
-    return any(name in text for name in ("balance", "spent", "surplus"))
+    """Whether an expression may give something else once value was taken; no text is none."""
+    return bool(text) and any(path[0] in ("balance", "spent", "surplus") for path in names_read(text))
 
 
 def used_by_opened(budget: str, x: Constraint, sight: Sight) -> int:

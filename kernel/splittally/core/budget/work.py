@@ -8,7 +8,6 @@ Example. Wanted 10 articles at 1,000 USD, done 3, two tasks open: 5 are missing.
 them are affordable.
 """
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from msgspec import UNSET
@@ -44,12 +43,10 @@ def orders_of(plan: Plan) -> dict[str, Work]:
     return dict(sorted(orders.items()))
 
 
-def work_order(plan: Plan, name: str, done: int, posted: int, spendable: Mapping[str, int]) -> WorkOrder:
-    """A work order of a plan with so much done and under way, and so much to spend by resource."""
-    work = orders_of(plan)[name]
+def work_order(plan: Plan, name: str, work: Work, done: int, posted: int, funds: int) -> WorkOrder:
+    """A work order of a plan with so much done and under way, and so much of its resource to spend."""
     wanted = max(0, plan.metrics[work.metric].target or 0)
     missing = max(0, wanted - max(0, done) - posted)
-    funds = max(0, spendable.get(work.resource, 0))
     return WorkOrder(
         name=name,
         metric=work.metric,

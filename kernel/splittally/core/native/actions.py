@@ -13,7 +13,6 @@ Rule 4. A review that is open stays as it is; one that was closed is opened anew
 from collections.abc import Iterator
 from typing import Any, NamedTuple, assert_never
 
-import msgspec
 from msgspec import Struct
 
 from splittally.core import expr
@@ -21,6 +20,7 @@ from splittally.core.amounts import fits
 from splittally.core.budget.expressions import amount_of, names_read
 from splittally.core.budget.parts import worth
 from splittally.core.budget.plan import Plan
+from splittally.core.budget.proposals import OPEN, REVIEW
 from splittally.core.budget.rows import Proposal
 from splittally.core.budget.rules import (
     AnyAction,
@@ -34,8 +34,7 @@ from splittally.core.budget.rules import (
 )
 from splittally.core.budget.state import Firing, of_budget
 from splittally.core.budget.waterfall import own_solver
-from splittally.core.canonical import encode
-from splittally.core.events import Defined, Event, RuleFired
+from splittally.core.events import Event, RuleFired
 from splittally.core.evolve import evolve
 from splittally.core.findings import Finding, find
 from splittally.core.ledger.moves import Move, refused_moves
@@ -43,6 +42,7 @@ from splittally.core.native import measuring, solutions
 from splittally.core.native.measuring import RecordMetric
 from splittally.core.native.money import refused_issue
 from splittally.core.native.plans import RESERVED_ACCOUNT
+from splittally.core.native.proposals import proposal_event
 from splittally.core.native.rates import Rate, rate_now
 from splittally.core.native.reading import Reading, reading_of
 from splittally.core.native.row import NativeCall
@@ -51,7 +51,6 @@ from splittally.core.native.standing import plan_findings
 from splittally.core.state import State
 from splittally.core.types import ISSUER, BudgetDef
 
-REVIEW, IS_OPEN = "review", "open"
 _DOORS = {**measuring.ROWS, **solutions.ROWS}
 
 
@@ -184,7 +183,7 @@ def _reviewed(act: _Act, action: Review) -> list[Event]:
     """A review is opened under the rule's name, for people to answer; `by` is empty, as no person asked."""
     key = of_budget(act.budget.name, act.rule.name)
     known = act.fork.plans.proposals.get(key)
-    if known is not None and known.status == IS_OPEN:
+    if known is not None and known.status == OPEN:
         if known.kind != REVIEW:
             raise Skipped(find("name_taken", name=act.rule.name, budget=act.budget.name))
         return []
@@ -192,7 +191,7 @@ def _reviewed(act: _Act, action: Review) -> list[Event]:
         budget=act.budget.name,
         name=act.rule.name,
         kind=REVIEW,
-        status=IS_OPEN,
+        status=OPEN,
         by="",
         at_ns=act.fork.now_ns,
         title=action.title,
@@ -206,7 +205,7 @@ def _reviewed(act: _Act, action: Review) -> list[Event]:
         steps=[],
         votes={},
     )
-    return [Defined("proposals", key, encode(msgspec.to_builtins(proposal, builtin_types=(bytes,))))]
+    return [proposal_event(proposal)]
 
 
 def _basis(act: _Act) -> dict[str, Any]:

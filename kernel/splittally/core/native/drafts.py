@@ -10,7 +10,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from splittally.core.amounts import fits
-from splittally.core.budget.narrowing import check_narrower
 from splittally.core.budget.parts import is_part
 from splittally.core.budget.plan import Plan
 from splittally.core.budget.proposals import AMEND, REVIEW, SPEND
@@ -22,6 +21,7 @@ from splittally.core.hashing import hash_schema
 from splittally.core.names import is_blank
 from splittally.core.native.adopting import BASE, check_part
 from splittally.core.native.adoption import check_plan, plan_bytes
+from splittally.core.native.failing import check_amended
 from splittally.core.native.plans import plan_of, touches_budget
 from splittally.core.native.proposals import (
     check_opening,
@@ -94,7 +94,7 @@ def _check_draft(state: State, call: NativeCall, budget: BudgetDef, plan: Plan, 
     """Whether a draft could be put in force at all; who does so is asked when it is."""
     findings = check_plan(state, call, plan, budget.parent, ROOT)
     if not draft:
-        return findings + check_narrower(plan_of(state, budget), plan)
+        return findings + check_amended(state, budget, plan, call.now_ns)
     before = proposal_of(state, budget.name, draft)
     is_draft = before is not None and before.kind == AMEND
     return findings if is_draft else [*findings, find("not_found", proposal=draft, budget=budget.name)]

@@ -21,7 +21,7 @@ from msgspec import Struct
 from splittally.core import expr
 from splittally.core.amounts import fits
 from splittally.core.budget.charter import charter_limits, spend_targets
-from splittally.core.budget.expressions import condition_of
+from splittally.core.budget.expressions import condition_of, names_read
 from splittally.core.budget.plan import Overdraft, Plan
 from splittally.core.budget.state import of_budget
 from splittally.core.events import Event, Noted
@@ -35,6 +35,8 @@ from splittally.core.native.reading import reading_of
 from splittally.core.native.standing import plan_findings
 from splittally.core.state import State
 from splittally.core.types import LIFE, OVERDRAFT, ROOT, BudgetDef, Leg
+
+MEASURED = ("metric", "digest")
 
 
 class Given(Struct, frozen=True, gc=False):
@@ -143,7 +145,8 @@ def _refused(state: State, now_ns: int, want: _Want) -> tuple[list[Finding], dic
     about = {"budget": budget.name, "resource": overdraft.resource, "needed": want.lifted}
     reading = reading_of(state, budget, None, now_ns)
     held = condition_of(overdraft.when).evaluate(reading)
-    read = {name: value for name, value in sorted(reading["metric"].items()) if name in overdraft.when}
+    named = {path[1] for path in names_read(overdraft.when) if path[0] in MEASURED and len(path) > 1}
+    read = {name: value for name, value in sorted(reading["metric"].items()) if name in named}
     findings = []
     if isinstance(held, expr.ExprFault) or not held:
         why: dict[str, Any] = {"when": overdraft.when} | ({"metric": read} if read else {})

@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from splittally.core import expr
-from splittally.core.budget.expressions import amount_of
-from splittally.core.budget.projections import reads_of
+from splittally.core.budget.expressions import amount_of, names_read
 from splittally.core.findings import Finding, find
 from splittally.core.native.plans import plan_of
 from splittally.core.native.reading import metric_now, reading_of, spent_of
-from splittally.core.native.standing import standings_now
 from splittally.core.state import State
 from splittally.core.types import LIFE, BudgetDef
+
+NEEDED = "needed"  # a formula whose name begins so says what the budget needs in all
 
 
 class Projection(NamedTuple):
@@ -52,11 +52,6 @@ def projected(
     return Projection(formula, known.unit, value, has_of(state, budget, known.unit))
 
 
-def gaps_of(state: State, budget: BudgetDef, now_ns: int) -> list[dict[str, Any]]:
-    """What each constraint of the plan in force lacks now, as the budget shows it."""
-    return standings_now(state, budget.name, now_ns).gaps
-
-
 def has_of(state: State, budget: BudgetDef, resource: str) -> int:
     """What a budget was given, as far as it is counted: its balance, and what is in flight or was spent."""
     books = state.ledger
@@ -73,7 +68,10 @@ def read_by(
     """What a formula reads by name, `metric.price`: its value, and for a metric where it was recorded."""
     context = reading_of(state, budget, None, now_ns, given)
     found: dict[str, dict[str, int]] = {}
-    for name, key in reads_of(plan_of(state, budget).formulas[formula].value):
+    for name, *keys in names_read(plan_of(state, budget).formulas[formula].value):
+        if not keys:
+            continue  # a time, or a map that is read by a computed key
+        key = keys[0]
         value: Any = context[name].get(key)
         if name in ("metric", "digest"):
             found |= recorded_metric(state, budget, key, now_ns)

@@ -102,6 +102,14 @@ def check_known(state: State, call: NativeCall, budget: str, name: str) -> list[
     return [] if is_there else [find("not_found", proposal=name, budget=budget)]
 
 
+def known(state: State, call: NativeCall, budget: str, name: str) -> tuple[BudgetDef, Proposal]:
+    """A budget and a proposal of it in which `check_known` found nothing missing."""
+    found = state.plans.budgets[budget]
+    row = standing(state, call, found, name)
+    assert row is not None
+    return found, row
+
+
 def check_opening(state: State, budget: str, name: str) -> list[Finding]:
     """Whether one more proposal of this name may be opened; the budget exists."""
     if of_budget(budget, name) in state.plans.proposals:
@@ -115,8 +123,7 @@ def check_opening(state: State, budget: str, name: str) -> list[Finding]:
 
 def recorded(state: State, row: Proposal) -> list[Event]:
     """The events that record a proposal, and forget the oldest that have ended where too many have."""
-    key = of_budget(row.budget, row.name)
-    events: list[Event] = [Defined(PROPOSALS, key, encode(msgspec.to_builtins(row, builtin_types=(bytes,))))]
+    events: list[Event] = [proposal_event(row)]
     version = state.plans.budgets[row.budget].version
     others = [other for other in proposals_of(state, row.budget) if other.name != row.name]
     ended = [other for other in [*others, row] if has_ended(other, version)]
@@ -127,6 +134,12 @@ def recorded(state: State, row: Proposal) -> list[Event]:
         if other.name != row.name
     ]
     return events
+
+
+def proposal_event(row: Proposal) -> Defined:
+    """The row of a proposal as it is from now on."""
+    value = encode(msgspec.to_builtins(row, builtin_types=(bytes,)))
+    return Defined(PROPOSALS, of_budget(row.budget, row.name), value)
 
 
 def _last_ns(row: Proposal) -> int:

@@ -45,6 +45,7 @@ from splittally.core.native.plans import plan_of, touches_budget
 from splittally.core.native.proposals import (
     check_covered,
     check_known,
+    known,
     recorded,
     require_text,
     standing,
@@ -102,9 +103,7 @@ def _check_reply(state: State, call: NativeCall, params: Reply) -> list[Finding]
     missing = check_known(state, call, params.budget, params.name)
     if missing:
         return missing
-    budget = state.plans.budgets[params.budget]
-    row = standing(state, call, budget, params.name)
-    assert row is not None
+    budget, row = known(state, call, params.budget, params.name)
     facts = {"budget": params.budget, "proposal": row.name}
     rule = LIFECYCLE.get((row.kind, params.act))
     is_offered = offer_of(row) is not None or (row.kind, params.act) != (FUND, ACCEPT)
@@ -186,9 +185,7 @@ def funding_percent(state: State, budget: BudgetDef, now_ns: int) -> int:
 
 
 def _make_reply(state: State, call: NativeCall, params: Reply) -> list[Event]:
-    budget = state.plans.budgets[params.budget]
-    row = standing(state, call, budget, params.name)
-    assert row is not None
+    budget, row = known(state, call, params.budget, params.name)
     rule, amount = LIFECYCLE[row.kind, params.act], params.amount
     events: list[Event] = []
     if params.act == OFFER:
@@ -206,9 +203,7 @@ def _make_reply(state: State, call: NativeCall, params: Reply) -> list[Event]:
 
 def _tell_reply(state: State, call: NativeCall, params: Reply) -> list[Finding]:
     """What became of the proposal, and how much less than was meant was granted."""
-    budget = state.plans.budgets[params.budget]
-    row = standing(state, call, budget, params.name)
-    assert row is not None
+    budget, row = known(state, call, params.budget, params.name)
     rule = LIFECYCLE[row.kind, params.act]
     facts = {"budget": params.budget, "proposal": row.name}
     became = rule.ends or row.status

@@ -17,7 +17,7 @@ from splittally.core.events import Event
 from splittally.core.findings import Finding, find
 from splittally.core.limits import PLAN_ITEMS_MAX
 from splittally.core.native.plans import plan_of, touches_budget
-from splittally.core.native.projecting import gaps_of, projected, read_by, recorded_metric
+from splittally.core.native.projecting import projected, read_by, recorded_metric
 from splittally.core.native.proposals import (
     check_opening,
     proposed,
@@ -26,6 +26,7 @@ from splittally.core.native.proposals import (
     require_text,
 )
 from splittally.core.native.row import Native, NativeCall
+from splittally.core.native.standing import standings_now
 from splittally.core.state import State
 from splittally.core.types import BudgetDef, is_id
 
@@ -87,7 +88,7 @@ def _asked(
     basis: dict[str, Any] = {"version": budget.version}
     resource, missing = params.resource, 0
     if params.constraint:
-        gaps = gaps_of(state, budget, call.now_ns)
+        gaps = standings_now(state, budget.name, call.now_ns).gaps
         gap = next((x for x in gaps if x["constraint"] == params.constraint), None)
         if gap is None:
             return find("nothing_missing", budget=budget.name, constraint=params.constraint)

@@ -15,7 +15,7 @@ from splittally.core.budget.check import PLANNING
 from splittally.core.budget.equations import cells_read, in_order
 from splittally.core.budget.expressions import amount_of
 from splittally.core.budget.plan import Plan
-from splittally.core.budget.waterfall import FORMULAS, WATERFALL, allocation_cells, own_solver, waterfall
+from splittally.core.budget.waterfall import FORMULAS, WATERFALL, allocation_cells, waterfall
 from splittally.core.canonical import encode
 from splittally.core.events import Solved
 from splittally.core.findings import Finding, find
@@ -54,11 +54,6 @@ class Solving(NamedTuple):
         return Solved(budget.name, budget.version, problem.solver, self.cells, self.read)
 
 
-def own_problem(state: State, budget: BudgetDef) -> Problem:
-    """What bringing the solution up to date by the plan's own solver asks for."""
-    return Problem(budget, own_solver(plan_of(state, budget)))
-
-
 def solved(state: State, problem: Problem, now_ns: int) -> Solving:
     """The solution of a problem at `now_ns`; where `findings` forbid it, the rest of it means nothing."""
     budget, plan = problem.budget, plan_of(state, problem.budget)
@@ -67,7 +62,8 @@ def solved(state: State, problem: Problem, now_ns: int) -> Solving:
     is_free = bool(problem.cells) and not problem.is_checked
     if problem.solver == FORMULAS or not is_allocated(plan) or is_free:
         return _unallocated(plan, problem, reading, read)
-    there, flying = held(state, budget, plan), in_flight(state, budget, plan)
+    flying = in_flight(state, budget, plan)
+    there = {name: reading["balance"][name] + flying[name] for name in flying}
     stand = standings_now(state, budget.name, now_ns)
     stage, missing = stand.stage, stand.gaps
     proposed = [cell for cell in problem.cells if cell.name not in plan.formulas]
@@ -140,12 +136,6 @@ def _evaluated(plan: Plan, reading: Reading, known: dict[str, int]) -> tuple[dic
 
 
 # --- the books ---------------------------------------------------------------------------------------
-
-
-def held(state: State, budget: BudgetDef, plan: Plan) -> dict[str, int]:
-    """What a budget has of each resource: its balance and what is in flight from it."""
-    flying = in_flight(state, budget, plan)
-    return {name: state.ledger.balances.get((budget.name, name), 0) + flying[name] for name in flying}
 
 
 def in_flight(state: State, budget: BudgetDef, plan: Plan) -> dict[str, int]:

@@ -26,7 +26,7 @@ from splittally.core.findings import Finding, find
 from splittally.core.limits import PROPOSAL_VOTES_MAX
 from splittally.core.native.adopting import adopting_events, check_adopting, told_adopting
 from splittally.core.native.plans import plan_of, touches_budget
-from splittally.core.native.proposals import check_known, recorded, require_text, standing, step_of
+from splittally.core.native.proposals import check_known, known, recorded, require_text, step_of
 from splittally.core.native.row import Native, NativeCall
 from splittally.core.state import State
 
@@ -49,9 +49,7 @@ def _check_vote(state: State, call: NativeCall, params: Vote) -> list[Finding]:
     missing = check_known(state, call, params.budget, params.name)
     if missing:
         return missing
-    budget = state.plans.budgets[params.budget]
-    row = standing(state, call, budget, params.name)
-    assert row is not None
+    budget, row = known(state, call, params.budget, params.name)
     facts = {"budget": params.budget, "proposal": row.name}
     if row.kind not in VOTED_ON or (not params.name and row.kind != AGREE):
         return [find("act_unfit", **facts, act="vote", kind=row.kind)]
@@ -64,27 +62,22 @@ def _check_vote(state: State, call: NativeCall, params: Vote) -> list[Finding]:
         return [find("not_in_quorum", **facts, principal=call.principal, available=sorted(quorum.of))]
     if len(row.votes) >= PROPOSAL_VOTES_MAX:
         return [find("proposals_full", **facts, field="votes", most=PROPOSAL_VOTES_MAX)]
-    voted = _voted(state, call, row, params)
+    voted = _voted(state, call, params)
     if voted.status != DONE:
         return []
     return check_adopting(state, call, voted, budget.adopted_by)
 
 
-def _voted(state: State, call: NativeCall, row: Proposal, params: Vote) -> Proposal:
+def _voted(state: State, call: NativeCall, params: Vote) -> Proposal:
     """The proposal with this vote."""
+    budget, row = known(state, call, params.budget, params.name)
     counted = replace(row, votes=row.votes | {call.principal: params.vote})
-    status = after_vote(counted, plan_of(state, state.plans.budgets[row.budget]).quorum)
+    status = after_vote(counted, plan_of(state, budget).quorum)
     return with_step(counted, step_of(call, params.vote, 0, params.note), status)
 
 
-def _standing(state: State, call: NativeCall, params: Vote) -> Proposal:
-    row = standing(state, call, state.plans.budgets[params.budget], params.name)
-    assert row is not None
-    return _voted(state, call, row, params)
-
-
 def _make_vote(state: State, call: NativeCall, params: Vote) -> list[Event]:
-    voted = _standing(state, call, params)
+    voted = _voted(state, call, params)
     events = recorded(state, voted)
     if voted.status == DONE:
         events += adopting_events(state, call, voted, state.plans.budgets[params.budget].adopted_by)
@@ -93,7 +86,7 @@ def _make_vote(state: State, call: NativeCall, params: Vote) -> list[Event]:
 
 def _tell_vote(state: State, call: NativeCall, params: Vote) -> list[Finding]:
     """How the votes stand with this one."""
-    voted = _standing(state, call, params)
+    voted = _voted(state, call, params)
     stands = tally(voted.votes, plan_of(state, state.plans.budgets[params.budget]).quorum)
     facts: dict[str, Any] = {"budget": params.budget, "proposal": voted.name, "became": voted.status}
     facts |= {"agree": stands.agree, "object": stands.object}
